@@ -1,0 +1,1 @@
+"""Shop-floor edge agent: connectors read, readings become durable, metrics become evidence."""

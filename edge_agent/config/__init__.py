@@ -1,0 +1,1 @@
+"""YAML in, a validated `Site` out: all errors at once, each with its line, before the first socket opens."""

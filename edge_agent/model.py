@@ -1,0 +1,169 @@
+"""What the agent talks about: tags, the tables they are compiled into, batches and their quality.
+
+Standard library only, and columns instead of objects: one poll of one device is one `Batch`, and
+nothing is allocated per reading between the socket and the broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+Kind = Literal["bool", "int", "float", "text", "array"]
+"""The shape of a value: JSON boolean, integer, number, string, or a list of one of these."""
+
+Value = bool | int | float | str | list[bool] | list[int] | list[float] | list[str] | None
+
+GOOD: Final = 0x00000000
+
+#: OPC UA status codes the agent itself gives (OPC 10000-6, StatusCode.csv); a server's own code is kept as it came.
+STATUS: Final[Mapping[str, int]] = {
+    "Good": GOOD,
+    "Uncertain": 0x40000000,
+    "UncertainLastUsableValue": 0x40900000,
+    "UncertainSubstituteValue": 0x40910000,
+    "UncertainInitialValue": 0x40920000,
+    "UncertainSensorNotAccurate": 0x40930000,
+    "UncertainEngineeringUnitsExceeded": 0x40940000,
+    "UncertainSubNormal": 0x40950000,
+    "Bad": 0x80000000,
+    "BadInternalError": 0x80020000,
+    "BadCommunicationError": 0x80050000,
+    "BadDecodingError": 0x80070000,
+    "BadTimeout": 0x800A0000,
+    "BadWaitingForInitialData": 0x80320000,
+    "BadNodeIdInvalid": 0x80330000,
+    "BadNodeIdUnknown": 0x80340000,
+    "BadAttributeIdInvalid": 0x80350000,
+    "BadNotReadable": 0x803A0000,
+    "BadOutOfRange": 0x803C0000,
+    "BadNoMatch": 0x806F0000,
+    "BadTypeMismatch": 0x80740000,
+    "BadConfigurationError": 0x80890000,
+    "BadNotConnected": 0x808A0000,
+    "BadDeviceFailure": 0x808B0000,
+    "BadSensorFailure": 0x808C0000,
+    "BadOutOfService": 0x808D0000,
+    "BadNoCommunication": 0x80310000,
+}
+_NAMES: Final[Mapping[int, str]] = {code: name for name, code in STATUS.items()}
+
+_SEVERITY: Final = 0xC0000000
+_CODE: Final = 0xFFFF0000
+
+
+def status_name(code: int) -> str:
+    """The OPC UA name of a status code; a code without a name here reads as `0x` and eight digits."""
+    return _NAMES.get(code & _CODE) or f"0x{code & 0xFFFFFFFF:08X}"
+
+
+def status_code(name: str) -> int:
+    """The inverse of `status_name`. Raises ValueError for a text that is neither a name nor a code."""
+    code = STATUS.get(name)
+    return int(name, 16) if code is None else code
+
+
+def is_good(code: int) -> bool:
+    """Severity 00."""
+    return code & _SEVERITY == 0
+
+
+def is_uncertain(code: int) -> bool:
+    """Severity 01: the value may be used with care and travels together with its quality."""
+    return code & _SEVERITY == 0x40000000
+
+
+def is_bad(code: int) -> bool:
+    """Severity 10 or 11 (reserved, so not trusted): no number travels with it."""
+    return code & 0x80000000 != 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """When a value leaves the agent: always, or by change beyond a deadband, and at the latest after a silence."""
+
+    on_change: bool = False
+    deadband: float = 0.0
+    """Absolute, in the tag's unit."""
+    deadband_percent: float = 0.0
+    """Percent of the tag's range where it has one, else of the last value sent."""
+    max_silence: float = 60.0
+    """Seconds after which an unchanged value is sent all the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One named value of a device: what it means (here) and where it lives (`where`, the connector's own)."""
+
+    name: str
+    kind: Kind
+    where: object
+    """The connector's tag options, an instance of its plugin's `tag_options`."""
+    unit: str = ""
+    description: str = ""
+    scale: float = 1.0
+    offset: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    labels: Mapping[int, str] | None = None
+    """Names of an enumeration's numbers. The number travels; the birth document carries the names."""
+    sentinels: tuple[float, ...] = ()
+    """Raw numbers by which the device says 'no value'."""
+    report: Report = field(default_factory=Report)
+    business_link: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TagTable:
+    """The tags of one device that are read together, in the fixed order every batch follows."""
+
+    device: str
+    every: float
+    """Period in seconds (of a subscription: its publishing interval)."""
+    tags: tuple[Tag, ...]
+    names: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(tag.name for tag in self.tags))
+
+    def __len__(self) -> int:
+        return len(self.tags)
+
+
+class Batch:
+    """One device, one read: columns aligned with a table.
+
+    `values[i]` belongs to `table.tags[columns[i]]`, or to `table.tags[i]` when `columns` is None (the
+    whole table, the usual case). `status` holds an entry only for positions that are *not* good; a bad
+    position's value is None. `t` is the wall clock when the response arrived, integer nanoseconds;
+    `source` the device's own times (ns, aligned with `values`) where the protocol has them.
+    A batch has no tag twice: queued values of one tag become successive batches with distinct `t`.
+    """
+
+    __slots__ = ("columns", "source", "status", "t", "table", "values")
+
+    def __init__(
+        self,
+        table: TagTable,
+        t: int,
+        values: list[Value],
+        status: dict[int, int] | None = None,
+        source: Sequence[int | None] | None = None,
+        columns: Sequence[int] | None = None,
+    ) -> None:
+        self.table = table
+        self.t = t
+        self.values = values
+        self.status: dict[int, int] = {} if status is None else status
+        self.source = source
+        self.columns = columns
+
+    def __repr__(self) -> str:
+        return f"Batch({self.table.device}, t={self.t}, {len(self.values)} values, {len(self.status)} not good)"
+
+    @classmethod
+    def failed(cls, table: TagTable, t: int, status: int) -> Batch:
+        """Every tag of the table without a value and with the same reason."""
+        n = len(table)
+        return cls(table, t, [None] * n, dict.fromkeys(range(n), status))

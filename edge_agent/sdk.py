@@ -1,0 +1,104 @@
+"""All a connector may import: the contract between the agent and the code that speaks a protocol.
+
+*Where* a value lives is data: two pydantic models, one for a device's keys and one for a tag's. *How* to
+read it is code: a `Connection`. The agent owns the clock, the retries, the circuit breakers and the
+quality of what was not answered; a connector plans, reads, decodes and raises `DeviceError`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+from edge_agent.clock import Clock
+from edge_agent.errors import DeviceError
+from edge_agent.model import GOOD, STATUS, Batch, Kind, Tag, TagTable, Value, status_name
+
+__all__ = [
+    "GOOD", "STATUS", "Batch", "Clock", "Connection", "DeviceError", "DevicePlan", "Kind", "Options",
+    "Plugin", "Pollable", "Problem", "Sink", "Streaming", "Tag", "TagTable", "Value", "status_name",
+]  # fmt: skip
+
+
+class Options(BaseModel):
+    """Base of a connector's own YAML keys: unknown keys are errors, defaults are validated, instances frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DevicePlan:
+    """One configured device, compiled: its options and its tags by period."""
+
+    id: str
+    options: Options
+    """An instance of the plugin's `device_options` (which may carry common keys besides)."""
+    tables: tuple[TagTable, ...]
+    """One per period; every tag of the device is in exactly one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in a device's configuration that only the connector can judge, found before any socket opens."""
+
+    tag: str | None
+    key: str
+    zh: str
+    en: str
+
+
+class Connection(Protocol):
+    """One TCP socket, serial bus or session, with the devices that share it. Never used by two tasks at once."""
+
+    async def open(self) -> None:
+        """Connect. Raises DeviceError(lost=True). Called again only after `close`."""
+
+    async def close(self) -> None:
+        """Release everything; never raises; may be called at any time, also twice."""
+
+
+@runtime_checkable
+class Pollable(Connection, Protocol):
+    """The agent asks, table by table."""
+
+    async def read(self, table: TagTable) -> Batch:
+        """Read one table. Tags the device refuses are bad in the batch; a device that does not answer raises
+        DeviceError, with `lost=True` when the connection cannot be trusted any more."""
+
+
+Sink = Callable[[Batch], None]
+
+
+@runtime_checkable
+class Streaming(Connection, Protocol):
+    """The device speaks when something changes."""
+
+    async def stream(self, sink: Sink, alive: Callable[[str], None]) -> None:
+        """Push batches into `sink` until cancelled; call `alive(device_id)` whenever the peer has shown within its
+        keep-alive that the device's values are current. Raises DeviceError(lost=True) when it is dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """What a connector package offers; named in the entry point group `edge_agent.connectors`."""
+
+    name: str
+    device_options: type[Options]
+    tag_options: type[Options]
+    kind: Callable[[Options], Kind]
+    """The kind of value a tag's options describe."""
+    check: Callable[[DevicePlan], Iterable[Problem]]
+    """Everything wrong that the models alone cannot see. Pure: opens nothing."""
+    connection_key: Callable[[Options], str]
+    """Devices with equal keys share one connection."""
+    connect: Callable[[Sequence[DevicePlan], Clock], Connection]
+    """A connection object for devices of one key; nothing is opened yet."""
+
+
+async def within(seconds: float, clock: Clock) -> None:
+    """Sleep `seconds` of the given clock."""
+    await asyncio.sleep(clock.real(seconds))
