@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -97,6 +97,10 @@ class Plugin:
     """Devices with equal keys share one connection."""
     connect: Callable[[Sequence[DevicePlan], Clock], Connection]
     """A connection object for devices of one key; nothing is opened yet."""
+    describe: Callable[[DevicePlan], dict[str, Any]]
+    """What a simulator serves to stand in for this device: plain JSON, `{"protocol", "tags": {name: {...}}, ...}`."""
+    endpoint_key: str
+    """The YAML key that says where the device is (`url`, `endpoint`); `simulate` replaces its value."""
 
 
 async def within(seconds: float, clock: Clock) -> None:
