@@ -2,29 +2,94 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|min|h|d)")
+_PERCENT = re.compile(r"\d+(?:\.\d+)?\s*%")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
+def refusal(code: str, zh: str, en: str) -> PydanticCustomError:
+    """What a validator raises: how the value must be, after the name of its key, in both languages."""
+    return PydanticCustomError("said", "{en}", {"code": code, "zh": zh, "en": en})
+
+
 def parse_duration(text: object) -> object:
-    """`100ms`, `1s`, `5m`, `2h`, `1d` -> seconds; plain numbers are seconds; anything else is left to pydantic."""
+    """`100ms`, `1s`, `5m`, `2h`, `1d` -> seconds; plain numbers are seconds; anything else is refused."""
     if isinstance(text, str) and (match := _DURATION.fullmatch(text.strip())):
         return float(match["number"]) * _SECONDS[match["unit"]]
-    return text
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return text
+    raise PydanticCustomError("duration", "a duration such as 100ms, 1s or 5m")
+
+
+def parse_deadband(text: object) -> object:
+    """A number (absolute), or a percentage `1%` as text; anything else is refused."""
+    if isinstance(text, int | float) and not isinstance(text, bool) and 0 <= text < math.inf:
+        return text
+    if isinstance(text, str) and _PERCENT.fullmatch(text.strip()):
+        return text.strip()
+    raise PydanticCustomError("deadband", "a number from 0, or a percentage such as 1%")
 
 
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration, json_schema_input_type=str | float),
-    Field(gt=0, examples=["100ms", "1s", "5m"]),
+    Field(gt=0, allow_inf_nan=False, examples=["100ms", "1s", "5m"]),
 ]
 """Seconds, written `100ms`, `1s`, `5m`."""
+
+
+def _digits(value: object) -> object:
+    """A whole number as text: `version: 5` is written without quotes by everyone."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Period = Annotated[Duration, Field(ge=0.01)]
+"""How often something is read: a period of nearly nothing would be a busy loop."""
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (LookupError, ValueError, OSError):
+        zh, en = "应为时区名称，如 Asia/Shanghai", "must be the name of a time zone such as Asia/Shanghai"
+        raise refusal("unknown-value", zh, en) from None
+    return name
+
+
+def _port_in_range(url: str) -> str:
+    try:
+        fine = urlsplit(url).port != 0
+    except ValueError:
+        fine = False
+    if not fine:
+        raise refusal("out-of-range", "的端口应在 1 到 65535 之间", "must have a port from 1 to 65535")
+    return url
+
+
+def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] >= bounds[1]:
+        raise refusal("bad-value", "应先写小的数，再写大的数", "must have the smaller number first")
+    return bounds
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+"""An IANA name."""
+
+Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
+"""Lowest and highest."""
+
+Deadband = Annotated[float | str, BeforeValidator(parse_deadband, json_schema_input_type=float | str)]
+"""`0.5` in the tag's unit, or `1%`."""
 
 #: One level of a topic: no white space, no `/`, `+`, `#`, nothing invisible, and not `.` alone (brokers refuse them).
 Level = Annotated[str, Field(pattern=r"^[^\s/+#\x00-\x1f.$][^\s/+#\x00-\x1f]{0,63}$")]
@@ -33,17 +98,22 @@ Level = Annotated[str, Field(pattern=r"^[^\s/+#\x00-\x1f.$][^\s/+#\x00-\x1f]{0,6
 class Model(BaseModel):
     """Base of all configuration models."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
 class Agent(Model):
     """Who and where this agent is (ISA-95: enterprise, site, area)."""
 
     id: Level
+    """The name of this agent in topics and reports."""
     enterprise: Level = "enterprise"
+    """ISA-95 enterprise, a level of every topic."""
     site: Level = "site"
+    """ISA-95 site."""
     area: Level = "area"
-    timezone: str = "Asia/Shanghai"
+    """ISA-95 area of devices that name none themselves."""
+    timezone: TimeZone = "Asia/Shanghai"
+    """IANA name; days, shifts and months of the metrics follow it."""
     health: Duration = 5.0
     """How often the health of each device is recorded."""
 
@@ -51,20 +121,32 @@ class Agent(Model):
 class Mqtt(Model):
     """The broker, and when an entry may leave the outbox."""
 
-    url: str = Field(pattern=r"^mqtts?://[^/@\s]+(:\d+)?$")
-    version: Literal["3.1.1", "5"] = "3.1.1"
+    url: Annotated[str, AfterValidator(_port_in_range)] = Field(
+        pattern=r"^mqtts?://[^/@\s]+(:\d+)?$", examples=["mqtts://broker.plant:8883"]
+    )
+    """`mqtt://host:port`, or `mqtts://host:port` with TLS."""
+    version: Annotated[Literal["3.1.1", "5"], BeforeValidator(_digits, json_schema_input_type=str | int)] = "3.1.1"
+    """Version of MQTT."""
     client_id: str | None = None
     """Default: the agent's id (the store service adds `-ingest`)."""
     username: str | None = None
+    """The account at the broker."""
     password: SecretStr | None = None
+    """Best as `!env NAME` or `!file path`; never shown."""
     ca: Path | None = None
+    """The certificate authority to trust instead of the system's, PEM."""
     cert: Path | None = None
+    """The client's own certificate, PEM."""
     key: Path | None = None
+    """The key of `cert`, PEM."""
     keepalive: Duration = 15.0
+    """Longest silence before a ping."""
     window: int = Field(default=50, ge=1, le=1000)
     """Messages sent and not yet acknowledged."""
     topic_prefix: Level = "edge"
+    """First level of every topic."""
     confirm: Literal["broker", "store"] = "broker"
+    """An entry is freed when the broker acknowledged it, or when the store is known to have it."""
     drain: int | None = Field(default=None, gt=0)
     """Backlog messages per second at the most; none = as fast as broker and store take them."""
 
@@ -73,48 +155,71 @@ class Outbox(Model):
     """The durable buffer between read and sent."""
 
     path: Path = Path("data/outbox")
+    """Folder of the segments."""
     max_bytes: int = Field(default=2_000_000_000, ge=1_000_000)
+    """Size limit; beyond it the oldest entries are dropped and counted."""
     fsync_ms: int = Field(default=100, ge=0, le=10_000)
+    """Longest time in milliseconds that an entry waits to be safe from a power cut."""
 
 
 class Retention(Model):
     """How much the embedded store keeps; the oldest goes first."""
 
     days: float = Field(default=400, gt=0)
+    """Age after which values are deleted."""
     max_bytes: int | None = Field(default=None, ge=10_000_000)
+    """Size after which the oldest values are deleted."""
 
 
 class Store(Model):
     """Where `edge-agent serve` puts the data."""
 
     kind: Literal["duckdb", "influxdb", "influxdb1", "line"] = "duckdb"
-    url: str | None = Field(default=None, pattern=r"^https?://\S+$")
+    """`duckdb` is embedded; `influxdb` is 2 and 3; `influxdb1` is 1.x; `line`: VictoriaMetrics and its like."""
+    url: Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(_port_in_range)] | None = Field(
+        default=None, examples=["http://127.0.0.1:8086"]
+    )
+    """Where the store listens; needed by all but `duckdb`."""
     path: Path = Path("data/store.duckdb")
+    """The database file of `duckdb`."""
     org: str | None = None
+    """Organisation (InfluxDB 2)."""
     bucket: str | None = None
+    """Bucket, or database of InfluxDB 1.x."""
     token: SecretStr | None = None
+    """Access token; best as `!env NAME` or `!file path`; never shown."""
     username: str | None = None
+    """The account, where there is no token."""
     password: SecretStr | None = None
+    """Best as `!env NAME` or `!file path`; never shown."""
     retention: Retention = Retention()
+    """How much `duckdb` keeps."""
     quarantine: Path = Path("data/quarantine")
+    """Folder of messages the store can never take, with the reason."""
 
 
 class Register(Model):
     """The equipment register (设备台账), the processes, and the shift calendar."""
 
     equipment: Path | None = None
+    """The equipment register, CSV."""
     processes: Path | None = None
+    """The processes and which of them are key, CSV."""
     calendar: Path | None = None
+    """Shifts and planned stops, YAML."""
     robot_is_nc: bool = True
     """Whether a robot counts as numerically controlled in M-01 and M-02; printed with the result."""
 
 
 class StateRule(Model):
-    """First rule that fits gives the state: the tag equals one of `is`, or (no `tag`) always."""
+    """First rule that fits gives the state: the tag equals one of `equals`, or (no `tag`) always."""
 
     tag: str | None = None
+    """The tag looked at; without it the rule always fits."""
     equals: list[bool | int | str] | bool | int | str | None = None
+    """The value or values with which the rule fits."""
     gives: str
+    """A word of the vocabulary."""
 
 
 class State(Model):
@@ -135,49 +240,84 @@ class StateMap(Model):
     """The value of one tag, translated."""
 
     tag: str
+    """The tag whose value is translated."""
     map: dict[int | str, str]
+    """Value -> word of the vocabulary."""
 
 
 StateSource = StateMap | list[StateRule]
 State.model_rebuild()
+
+#: Part of `state` -> the tag derived from it, and the words it may give.
+STATE_WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "item": ("machine_state", ("NotAvailable", "OutOfService", "NotExecuting", "Executing")),
+    "mode": ("operation_mode", ("None", "Maintenance", "Setup", "Processing")),
+    "execution": (
+        "execution",
+        ("ACTIVE", "FEED_HOLD", "INTERRUPTED", "OPTIONAL_STOP",
+         "READY", "PROGRAM_COMPLETED", "PROGRAM_STOPPED", "STOPPED"),
+    ),
+}  # fmt: skip
 
 
 class TagCommon(Model):
     """The keys of a tag that have nothing to do with the protocol."""
 
     scale: float = 1.0
+    """Value = raw number x scale + offset."""
     offset: float = 0.0
+    """See scale."""
     unit: str = ""
-    range: tuple[float, float] | None = None
+    """Engineering unit, such as `rpm`, `kW`, `Cel`."""
+    range: Range | None = None
+    """Lowest and highest plausible value; outside it the value is uncertain."""
     map: dict[int, str] | None = None
+    """Names of an enumeration's numbers: `{0: idle, 1: running}`."""
     sentinels: tuple[float, ...] = ()
-    deadband: float | str = 0.0
+    """Raw numbers by which the device says that it has no value."""
+    deadband: Deadband = 0.0
     """Absolute in the tag's unit, or percent of its range: `0.5` or `1%`."""
-    every: Duration | None = None
+    every: Period | None = None
+    """Period of this tag; default: the device's."""
     report: Literal["always", "change"] | None = None
+    """Default: the device's."""
     max_silence: Duration = 60.0
+    """With `report: change`, time after which an unchanged value is sent all the same."""
     description: str = ""
+    """What the value is, for people."""
     business_link: str = ""
+    """The business object this tag serves (order, quality, energy, ...)."""
 
 
 class DeviceCommon(Model):
     """The keys of a device that have nothing to do with the protocol."""
 
     id: Level
+    """Unique on the site; its topic, its series and its history hang on it."""
     name: str = ""
+    """The name people use, in any language."""
     area: Level | None = None
+    """ISA-95 area; default: the agent's."""
     line: Level = "line"
+    """The production line, a level of the topic."""
     cell: str = ""
+    """The work cell, for people."""
     connector: str
+    """`modbus` or `opcua`; with a `profile` it may be left out."""
     profile: str | None = None
-    every: Duration = 1.0
+    """Name of a device profile (`edge-agent profiles`), or a path that ends in .yaml."""
+    every: Period = 1.0
+    """How often its tags are read."""
     staleness: Duration | None = None
     """Age after which a value is no longer good; default three periods, at least 3 s."""
     report: Literal["always", "change"] = "always"
+    """Every reading, or only those that differ by more than the deadband."""
     state: State | None = None
+    """How this device's tags become the common machine state."""
     business_link: str = ""
+    """The business object this device serves."""
     tags: dict[str, Any] = {}
-    """In a loaded site: name -> the connector's tag model with these common keys."""
+    """Tag name -> its keys; in a loaded site instances of the connector's tag model, common keys included."""
 
 
 class Site(Model):
@@ -190,3 +330,60 @@ class Site(Model):
     register_: Register = Field(default=Register(), alias="register")
     devices: tuple[DeviceCommon, ...] = ()
     """Each an instance of its connector's device model, which adds that connector's keys to DeviceCommon's."""
+
+
+class File(Model):
+    """The top level of a configuration file, before includes, templates, defaults and profiles are applied."""
+
+    agent: Agent
+    """Who and where this agent is."""
+    mqtt: Mqtt
+    """The broker."""
+    outbox: Outbox = Outbox()
+    """The durable buffer."""
+    store: Store = Store()
+    """Where the data goes."""
+    register_: Register = Field(default=Register(), alias="register")
+    """The files of the plant: equipment, processes, calendar."""
+    include: str | list[str] = []
+    """Files (patterns allowed) with more devices, templates and defaults, relative to this one."""
+    defaults: dict[str, Any] = {}
+    """Connector name -> keys for all its devices; profile, template and device override them."""
+    templates: dict[str, Any] = {}
+    """Template name -> keys of a device that names it with `template`."""
+    devices: list[Any] = []
+    """The devices; see below."""
+
+
+class Bilingual(Model):
+    """A text in Chinese and English."""
+
+    zh: str
+    en: str
+
+
+class Profile(Model):
+    """The keys of a profile file."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.\-]*$")
+    """The name of the file without .yaml."""
+    title: Bilingual
+    """What it is for, in Chinese (`zh`) and English (`en`)."""
+    connector: str
+    """The connector its devices use."""
+    manufacturer: str = ""
+    """The maker."""
+    models: list[str] = []
+    """The types it fits."""
+    source: list[str] = []
+    """Where the map comes from: manual and page, or repository and file."""
+    notes: list[Bilingual] = []
+    """What an integrator should know before trusting it."""
+    defaults: dict[str, Any] = {}
+    """Keys of the device."""
+    areas: dict[str, Any] = {}
+    """Names of memory areas, for connectors that have them."""
+    state: dict[str, Any] = {}
+    """As at a device."""
+    tags: dict[str, Any] = {}
+    """As at a device."""

@@ -1,0 +1,60 @@
+"""A Modbus TCP server that answers from canned bytes, so that it is never the limit.
+
+Every reply carries registers from a block of random bytes at an offset that moves with each request, so every
+value changes with every read. `python -m benchmarks.plc COUNT DELAY_MS` prints the ports it listens on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+import sys
+
+#: Random float32 values in (1, 2): any even register offset gives well-formed numbers.
+_BLOCK = b"".join(struct.pack(">f", 1.0 + byte / 256.0) for byte in os.urandom(4096))
+_HEADER = struct.Struct(">HHHBBHH")
+
+
+class Plc(asyncio.Protocol):
+    """Answers function 3 and 4; one object a connection."""
+
+    def __init__(self, delay: float) -> None:
+        self._delay = delay
+        self._buffer = b""
+        self._turn = 0
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        buffer = self._buffer + data
+        replies = []
+        while len(buffer) >= 12:
+            tid, _, _, unit, function, _, count = _HEADER.unpack_from(buffer)
+            buffer = buffer[12:]
+            self._turn = (self._turn + 1) % 1000
+            start = 4 * self._turn
+            size = 2 * count
+            replies.append(
+                struct.pack(">HHHBBB", tid, 0, 3 + size, unit, function, size) + _BLOCK[start : start + size]
+            )
+        self._buffer = buffer
+        if replies and self._delay:
+            asyncio.get_running_loop().call_later(self._delay, self._transport.write, b"".join(replies))
+        elif replies:
+            self._transport.write(b"".join(replies))
+
+
+async def main(count: int, delay: float) -> None:
+    """Listen on `count` free ports until stdin closes."""
+    loop = asyncio.get_running_loop()
+    servers = [await loop.create_server(lambda: Plc(delay), "127.0.0.1", 0) for _ in range(count)]
+    print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(int(sys.argv[1]), float(sys.argv[2]) / 1000))

@@ -1,0 +1,29 @@
+"""Modbus: TCP, RTU over TCP, UDP, TLS, serial RTU and ASCII. `PLUGIN` is all the agent sees of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from connectors.modbus.check import check, connection_key, kind_of
+from connectors.modbus.describe import describe
+from connectors.modbus.options import ModbusDevice, ModbusTag
+from edge_agent.sdk import Clock, Connection, DevicePlan, Plugin
+
+
+def _connect(plans: Sequence[DevicePlan], clock: Clock) -> Connection:
+    from connectors.modbus.client import ModbusConnection
+
+    return ModbusConnection(plans, clock)
+
+
+PLUGIN = Plugin(
+    name="modbus",
+    device_options=ModbusDevice,
+    tag_options=ModbusTag,
+    kind=kind_of,
+    check=check,
+    connection_key=connection_key,
+    connect=_connect,
+    describe=describe,
+    endpoint_key="url",
+)

@@ -1,0 +1,61 @@
+"""A Modbus connection as the agent sees it: open, close, read a table of one of its devices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from connectors.modbus.channel import Timing
+from connectors.modbus.check import device_options
+from connectors.modbus.endpoint import Endpoint, parse_url
+from connectors.modbus.link import Link
+from connectors.modbus.options import ModbusDevice
+from connectors.modbus.reader import Reader, Unit
+from edge_agent.sdk import Batch, Clock, DevicePlan, TagTable
+
+#: Connections whose frames carry a transaction id on a reliable stream: only there requests may overlap.
+_PIPELINED = frozenset({"tcp", "tls"})
+
+
+class ModbusConnection:
+    """One TCP connection or bus and the devices (unit ids) on it, asked in turn. An `sdk.Pollable`."""
+
+    def __init__(self, plans: Sequence[DevicePlan], clock: Clock) -> None:
+        options = [device_options(plan.options) for plan in plans]
+        endpoint = parse_url(options[0].url)
+        self.requests = 0
+        """Requests sent since the start."""
+        self._clock = clock
+        self._units = {plan.id: Unit(plan.id, o) for plan, o in zip(plans, options, strict=True)}
+        self._timings = {plan.id: _timing(o, endpoint) for plan, o in zip(plans, options, strict=True)}
+        self._readers: dict[TagTable, Reader] = {}
+        self._link = Link(endpoint, options[0], max(o.timeout for o in options), clock.time_ns)
+
+    async def open(self) -> None:
+        """Connect. Raises DeviceError(lost=True)."""
+        await self._link.open()
+        for unit in self._units.values():
+            unit.forget_missing()
+        for reader in self._readers.values():
+            reader.replan()
+
+    async def close(self) -> None:
+        """Release the connection; never raises."""
+        await self._link.close()
+
+    async def read(self, table: TagTable) -> Batch:
+        """One table. What the device refuses is bad in the batch; raises DeviceError when it does not answer, and
+        with `lost=True` when the connection must be closed and opened again."""
+        reader = self._readers.get(table)
+        if reader is None:
+            reader = self._readers[table] = Reader(table, self._units[table.device])
+        timing = self._timings[table.device]
+        wave = reader.first()
+        while wave:
+            self.requests += len(wave)
+            wave = reader.next(await self._link.exchange(wave, timing))
+        return reader.finish(self._link.arrived)
+
+
+def _timing(options: ModbusDevice, endpoint: Endpoint) -> Timing:
+    window = options.pipeline if endpoint.scheme in _PIPELINED else 1
+    return Timing(options.timeout, window, max(options.pause_ms / 1000, endpoint.silence))

@@ -1,0 +1,128 @@
+"""The YAML keys of a Modbus device and of one of its tags."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field
+
+from edge_agent.sdk import Options
+
+ObjectName = Literal["coil", "discrete", "input", "holding"]
+"""The four tables of a Modbus device: coils, discrete inputs, input registers, holding registers."""
+
+ByteOrder = Literal["ABCD", "DCBA", "BADC", "CDAB"]
+"""The bytes of a 32-bit value in the order they come on the wire; 16 and 64 bit likewise."""
+
+DataType = Literal[
+    "bool", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64", "string", "bcd16", "bcd32",
+]  # fmt: skip
+
+WordOrder = Literal[
+    "big", "little", "big-swapped", "little-swapped", "ABCD", "DCBA", "BADC", "CDAB", "abcd", "dcba", "badc", "cdab",
+]  # fmt: skip
+"""`big` = ABCD, `little` = DCBA, `big-swapped` = BADC (bytes swapped within each register), `little-swapped` = CDAB
+(registers in reverse order)."""
+
+_WORDS: Final[dict[str, ByteOrder]] = {
+    "big": "ABCD", "little": "DCBA", "big-swapped": "BADC", "little-swapped": "CDAB",
+    "abcd": "ABCD", "dcba": "DCBA", "badc": "BADC", "cdab": "CDAB",
+}  # fmt: skip
+
+
+def byte_order(word: WordOrder) -> ByteOrder:
+    """The letters of a word order, however it was written."""
+    return _WORDS[word.lower()]
+
+
+_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+
+
+def _seconds(text: object) -> object:
+    """`500ms`, `2s`, `1m` -> seconds; anything else is left to pydantic."""
+    if isinstance(text, str) and (match := _DURATION.fullmatch(text.strip())):
+        return float(match["number"]) * _SECONDS[match["unit"]]
+    return text
+
+
+Timeout = Annotated[
+    float,
+    BeforeValidator(_seconds, json_schema_input_type=str | float),
+    Field(ge=0.01, le=60, examples=["500ms", "1s"]),
+]
+"""Seconds, written `500ms`, `1s`."""
+
+
+class Area(Options):
+    """A vendor's own memory area: how `D100`, `X17` or `QX3.5` becomes an object and a PDU address."""
+
+    object: ObjectName
+    base: int = Field(ge=0, le=65535)
+    """PDU address of the area's first point."""
+    numbering: Literal["decimal", "octal", "byte.bit"] = "decimal"
+    first: int | float | str = 0
+    """The first and the last point, as the vendor numbers them (`377` of an octal area is octal)."""
+    last: int | float | str
+    count: int | None = Field(default=None, ge=1, le=65536)
+    """Number of points, where the vendor's range and count disagree: the smaller holds."""
+
+
+class ModbusDevice(Options):
+    """Where a Modbus device is and how it wants to be asked."""
+
+    url: str = Field(
+        examples=["tcp://10.0.1.50:502", "rtu:///dev/ttyUSB0?baudrate=9600&parity=E"],
+        description="tcp://, rtu-tcp://, udp:// or tls://host[:port]; rtu:// or ascii:///dev/...?baudrate=&parity=&..",
+    )
+    ca: Path | None = None
+    """tls: the certificate authority to trust instead of the system's."""
+    cert: Path | None = None
+    """tls: the client's own certificate, PEM."""
+    key: Path | None = None
+    """tls: the key of `cert`, PEM without a password."""
+    unit: int = Field(default=1, ge=0, le=255)
+    base: Literal[0, 1] = 0
+    """Number of the first register in `holding/...` and its like; `40001` and vendor areas are not touched by it."""
+    timeout: Timeout = 1.0
+    """Longest wait for one answer, and for a TCP connection."""
+    word_order: WordOrder = "big"
+    max_registers: int = Field(default=125, ge=1, le=125)
+    """Registers per request. 125 is the protocol's limit; some devices stop at 64 or less."""
+    max_bits: int = Field(default=2000, ge=1, le=2000)
+    """Coils or discrete inputs per request."""
+    max_gap: int = Field(default=32, ge=0, le=124)
+    """Unwanted registers that are read along to save a request. At 9600 baud a request costs about 20 ms of framing
+    and silence plus the device's own delay, a register 2.3 ms: 32 is about where both meet with a device that takes
+    50 ms. On TCP it only ever saves. In coils and discrete inputs a register counts as 16."""
+    pipeline: int = Field(default=1, ge=1, le=16)
+    """Requests under way at once (tcp and tls only; elsewhere always 1)."""
+    pause_ms: float = Field(default=0, ge=0, le=10_000)
+    """Silence between an answer and the next request, for devices that need it."""
+    areas: dict[str, Area] = Field(default_factory=dict)
+    """Vendor areas, usually from a profile."""
+
+
+class ModbusTag(Options):
+    """Where one value lives in a Modbus device, and its shape there."""
+
+    address: int | float | str = Field(
+        union_mode="left_to_right",
+        examples=["holding/100", "input/0x10", "coil/5", "holding/100.3", "40101", "400101", "'0x0064'", "D100"],
+    )
+    type: DataType | None = None
+    """Default: bool for coil/, discrete/, 0xxxx, 1xxxx and for an address with a bit; uint16 otherwise."""
+    bit: int | None = Field(default=None, ge=0, le=15)
+    """The bit of a register, 0 = least significant; the same as `.3` behind the address."""
+    word_order: WordOrder | None = None
+    """Default: the device's."""
+    base: Literal[0, 1] | None = None
+    """Default: the device's."""
+    count: int = Field(default=1, ge=1, le=2000)
+    """More than 1: a list of this many values, one behind the other."""
+    length: int | None = Field(default=None, ge=1, le=250)
+    """Bytes of a string; two in each register."""
+    encoding: str = "ascii"
+    """Of a string: ascii, utf-8, gbk, utf-16-be, ..."""

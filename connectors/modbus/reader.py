@@ -1,0 +1,215 @@
+"""One table of one device, compiled: which requests to send, what their replies mean, and what to ask next. No I/O.
+
+A read is a few *waves*: the plan's requests, and, only where the device refused some, the halves of those. Replies
+fill columns; what a refusal teaches changes the plan for the next read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+from connectors.modbus.channel import Reply
+from connectors.modbus.check import tag_options
+from connectors.modbus.codec import Block
+from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Request, describe_exception
+from connectors.modbus.options import ModbusDevice
+from connectors.modbus.plan import Group, Knowledge, Limits, Span, accepted, plan, refused
+from connectors.modbus.point import Point, resolve
+from edge_agent.sdk import STATUS, Batch, DeviceError, TagTable, Value
+
+log = logging.getLogger(__name__)
+
+#: Requests of one read spent on searching for what a device refuses. A table that lies wholly outside the device's
+#: map would else take a slow bus for many seconds; the search goes on in the next read.
+SEARCH_BUDGET: Final = 24
+
+#: Every so many reads one missing value is asked for again: PLC programs change while we are connected.
+REASK: Final = 64
+
+#: Refusals that speak of the addresses or of how many of them: smaller requests may be accepted.
+_DIVISIBLE: Final = frozenset({ILLEGAL_ADDRESS, ILLEGAL_VALUE})
+
+
+class Unit:
+    """What all tables of one device share: its options and what its refusals have taught."""
+
+    def __init__(self, device: str, options: ModbusDevice) -> None:
+        self.device = device
+        self.options = options
+        self.limits = Limits.of(options)
+        self.known = Knowledge()
+        self.reported: set[tuple[Span, int]] = set()
+        """Refusals that the log has already."""
+
+    def forget_missing(self) -> None:
+        """Ask again for what was missing: a PLC program may have been changed while the connection was away."""
+        self.known.missing.clear()
+
+
+class _Ask:
+    """A group, its request and its decoder."""
+
+    __slots__ = ("block", "group", "places", "request")
+
+    def __init__(self, group: Group, unit: int, points: Sequence[tuple[int, Point]]) -> None:
+        self.group = group
+        start, size = group.start, group.end - group.start
+        self.request = Request(unit, group.table, start, size)
+        self.block = Block(start, size, points)
+        self.places = tuple(place for place, _ in points)
+
+
+class Reader:
+    """Reads one table, again and again."""
+
+    def __init__(self, table: TagTable, unit: Unit) -> None:
+        self._table = table
+        self._unit = unit
+        self._by_span: dict[Span, list[tuple[int, Point]]] = defaultdict(list)
+        for place, tag in enumerate(table.tags):
+            point = resolve(tag_options(tag.where), unit.options)
+            self._by_span[Span(point.object, point.address, point.end)].append((place, point))
+        self._asks: list[_Ask] = []
+        self._requests: list[Request] = []
+        self._halves: list[Group] = []
+        """Halves of refused requests that are still to be asked for, in this read or the next."""
+        self._missing: list[Span] = []
+        self._unread: dict[int, int] = {}
+        """Status of the tags that the plan does not read."""
+        self._reads = 0
+        self._finished = True
+        self.replan()
+        self._begin()
+
+    def replan(self) -> None:
+        """Make the plan anew from what is known of the device by now."""
+        self._halves = []
+        self._learnt = False
+        self._follow([self._ask(group) for group in plan(self._by_span, self._unit.limits, self._unit.known)])
+
+    def _follow(self, asks: list[_Ask]) -> None:
+        """Read by these requests from now on."""
+        missing = self._unit.known.missing
+        self._asks = asks
+        self._unread = {}
+        self._requests = [ask.request for ask in asks]
+        self._missing = sorted(self._by_span.keys() & missing.keys())
+        for span in self._by_span.keys() - {span for ask in asks for span in ask.group.spans}:
+            status = STATUS["BadConfigurationError" if span in missing else "BadWaitingForInitialData"]
+            self._unread.update((place, status) for place, _ in self._by_span[span])
+
+    def _ask(self, group: Group) -> _Ask:
+        points = [item for span in group.spans for item in self._by_span[span]]
+        return _Ask(group, self._unit.options.unit, points)
+
+    def _begin(self) -> None:
+        self._values: list[Value] = [None] * len(self._table)
+        self._status = dict(self._unread)
+        self._standing: list[_Ask] = []
+        """What was asked and not refused: the next plan, as long as a search is going on."""
+        self._news: dict[int, list[str]] = defaultdict(list)
+        """Exception code -> tags that it made bad for the first time."""
+        self._error: DeviceError | None = None
+        self._answered = False
+        self._budget = SEARCH_BUDGET
+
+    def first(self) -> list[Request]:
+        """Start a read: the requests of its first wave (there is always one)."""
+        if not self._finished:  # the last read was broken off, perhaps in the middle of a search
+            self.replan()
+        self._finished = False
+        self._begin()
+        self._reads += 1
+        self._wave = self._asks
+        if self._missing and (not self._asks or self._reads % REASK == 0):
+            again = self._missing[self._reads // REASK % len(self._missing)]
+            self._wave = [*self._wave, self._ask(Group((again,)))]
+        if self._halves:
+            self._wave = [*self._wave, *self._search()]
+        return self._requests if self._wave is self._asks else [ask.request for ask in self._wave]
+
+    def _search(self) -> list[_Ask]:
+        """As many of the waiting halves as one read has time for."""
+        now = self._halves[: self._budget]
+        del self._halves[: len(now)]
+        self._budget -= len(now)
+        return [self._ask(group) for group in now]
+
+    def next(self, replies: Sequence[Reply]) -> list[Request]:
+        """Take the replies to a wave; the requests of the next one, or none when the read is complete."""
+        for ask, reply in zip(self._wave, replies, strict=True):
+            if isinstance(reply, bytes):
+                self._accepted(ask, reply)
+            elif isinstance(reply, int):
+                self._refused(ask, reply)
+            else:
+                self._error = self._error or reply
+                self._standing.append(ask)
+                self._status.update(dict.fromkeys(ask.places, reply.status))
+        self._wave = self._search() if self._halves and self._error is None else []
+        return [ask.request for ask in self._wave]
+
+    def finish(self, t: int) -> Batch:
+        """The batch of a complete read. Raises the DeviceError when there was no answer at all."""
+        self._finished = True
+        if self._learnt:
+            if self._halves or self._error is not None:
+                self._follow(self._standing)
+            else:
+                self.replan()
+            log.info(
+                "modbus-plan device=%s unit=%s requests=%s searching=%s",
+                self._unit.device, self._unit.options.unit, len(self._asks), len(self._halves),
+            )  # fmt: skip
+        if self._news:
+            self._report()
+        if self._error is not None and not self._answered:
+            raise self._error
+        return Batch(self._table, t, self._values, self._status)
+
+    def _accepted(self, ask: _Ask, data: bytes) -> None:
+        self._answered = True
+        self._standing.append(ask)
+        if self._status:
+            for place in ask.places:
+                self._status.pop(place, None)
+        ask.block.decode(data, self._values, self._status)
+        if accepted(ask.group, self._unit.known):
+            self._learnt = True
+
+    def _refused(self, ask: _Ask, code: int) -> None:
+        self._answered = True
+        if code not in _DIVISIBLE or (len(ask.group.spans) == 1 and ask.group.spans[0] in self._missing):
+            self._standing.append(ask)
+            self._bad(ask, code)
+            return
+        self._learnt = True
+        halves = refused(ask.group, code, self._unit.known)
+        if halves:
+            self._halves.extend(halves)
+            self._status.update(dict.fromkeys(ask.places, STATUS["BadWaitingForInitialData"]))
+        else:
+            self._bad(ask, code)
+
+    def _report(self) -> None:
+        device, unit = self._unit.device, self._unit.options.unit
+        for code, names in self._news.items():
+            reason = describe_exception(code).replace(" ", "-")
+            tags = ",".join(names[:20])
+            log.warning(
+                "modbus-refused device=%s unit=%s reason=%s count=%s tags=%s", device, unit, reason, len(names), tags
+            )
+
+    def _bad(self, ask: _Ask, code: int) -> None:
+        """The tags of a refused request. Busy and acknowledge (5, 6) are bad as well: no value came with them, so
+        there is none to call the last usable one."""
+        configured = code in _DIVISIBLE or code == ILLEGAL_FUNCTION
+        status = STATUS["BadConfigurationError" if configured else "BadDeviceFailure"]
+        self._status.update(dict.fromkeys(ask.places, status))
+        for span in ask.group.spans:
+            if (span, code) not in self._unit.reported:
+                self._unit.reported.add((span, code))
+                self._news[code].extend(self._table.names[place] for place, _ in self._by_span[span])

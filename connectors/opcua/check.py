@@ -1,0 +1,110 @@
+"""What is wrong with a device's keys that the models alone cannot see. Opens no connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from connectors.opcua.address import parse_node, parse_path
+from connectors.opcua.options import OpcuaDevice, OpcuaTag, Security, User, device_options, kind_of_type, tag_options
+from edge_agent.sdk import DevicePlan, Problem
+
+_NODE_FORMS = "i=2258, ns=2;s=Name, nsu=http://example.org/;s=Name"
+
+
+def check(plan: DevicePlan) -> Iterator[Problem]:
+    """Every problem of a device, its security first."""
+    options = device_options(plan.options)
+    yield from _security(options.security)
+    if options.user is not None:
+        yield from _user(options.user, options)
+    for table in plan.tables:
+        for tag in table.tags:
+            yield from _tag(tag.name, tag_options(tag.where))
+
+
+def _security(security: Security) -> Iterator[Problem]:
+    if (security.policy == "None") != (security.effective_mode == "None"):
+        yield Problem(
+            None,
+            "security",
+            f"policy: {security.policy} 与 mode: {security.effective_mode} 不能同用;加密请写 policy: Basic256Sha256。",
+            f"policy: {security.policy} does not go with mode: {security.effective_mode}; "
+            "for a protected channel write policy: Basic256Sha256.",
+        )
+    yield from _pair("security", security.certificate, security.key)
+    if security.trust is not None and not security.trust.exists():
+        yield _missing("security.trust", security.trust)
+
+
+def _user(user: User, options: OpcuaDevice) -> Iterator[Problem]:
+    if (user.name is None) == (user.certificate is None):
+        yield Problem(
+            None,
+            "user",
+            "user 需要 name(和 password),或者 certificate 和 key,两者取其一。",
+            "user needs either name (and password) or certificate and key.",
+        )
+    yield from _pair("user", user.certificate, user.key)
+    if user.password is not None and options.security.effective_mode != "SignAndEncrypt" and not options.allow_insecure:
+        yield Problem(
+            None,
+            "user.password",
+            "通道未加密,口令可能被窃听。请设置 security: {policy: Basic256Sha256},或以 allow_insecure: true 表示接受。",
+            "The channel is not encrypted, so the password could be read. "
+            "Set security: {policy: Basic256Sha256}, or accept it with allow_insecure: true.",
+        )
+
+
+def _pair(key: str, certificate: Path | None, private: Path | None) -> Iterator[Problem]:
+    if (certificate is None) != (private is None):
+        yield Problem(
+            None,
+            key,
+            f"{key} 的 certificate 和 key 必须成对给出。",
+            f"{key}.certificate and {key}.key belong together: give both.",
+        )
+    for name, path in (("certificate", certificate), ("key", private)):
+        if path is not None and not path.is_file():
+            yield _missing(f"{key}.{name}", path)
+
+
+def _missing(key: str, path: Path) -> Problem:
+    return Problem(None, key, f"文件 {path} 不存在,请检查路径。", f"There is no file {path}; check the path.")
+
+
+def _tag(name: str, options: OpcuaTag) -> Iterator[Problem]:
+    if (options.node is None) == (options.path is None):
+        yield Problem(
+            name,
+            "node",
+            "每个测点需要 node 或 path,且只能有一个。",
+            "A tag needs either node or path, and not both.",
+        )
+    if options.node is not None:
+        yield from _parsed(name, "node", options.node)
+    if options.path is not None:
+        yield from _parsed(name, "path", options.path)
+    if options.type is not None and kind_of_type(options.type) is None:
+        yield Problem(
+            name,
+            "type",
+            f"未知类型 {options.type};请写 bool、int、float、text、array 或 OPC UA 类型名(如 Double)。",
+            f"Unknown type {options.type}; write bool, int, float, text, array, or an OPC UA type such as Double.",
+        )
+
+
+def _parsed(name: str, key: str, value: str | list[str]) -> Iterator[Problem]:
+    try:
+        if key == "node":
+            parse_node(str(value))
+        else:
+            parse_path(value)
+    except ValueError as error:
+        forms = _NODE_FORMS if key == "node" else "Objects/2:Machine/{http://example.org/}Speed"
+        yield Problem(
+            name,
+            key,
+            f"{value} 写法不对;正确的写法如:{forms}。",
+            f"{value} cannot be read ({error}); write it like {forms}.",
+        )

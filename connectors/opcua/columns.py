@@ -1,0 +1,130 @@
+"""Lists of DataValues walked from the response bytes straight into columns.
+
+A server answers a table with long runs of records of one layout (same fields present, same scalar type), and
+such a run is one `struct.iter_unpack`. Records of any other layout are decoded one at a time.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final
+
+from connectors.opcua.binary import FIXED, TICKS_1970, DecodeError, data_value, length, need
+
+_WINDOW: Final = 256
+"""Records looked at together: long enough to make the cost of a run small, short enough to make a miss cheap."""
+
+_HANDLE = struct.Struct("<I")
+
+
+@dataclass(slots=True)
+class Columns:
+    """Decoded records, aligned: what `values.Shape.settle` turns into the columns of a batch."""
+
+    values: list[Any] = field(default_factory=list)
+    """Our values, None for an empty one, UNSUPPORTED for a type without a place in our model."""
+    status: dict[int, int] = field(default_factory=dict)
+    """Position -> status code, where the server sent one that is not 0."""
+    source: list[int | None] = field(default_factory=list)
+    """Source time in ns; the server's time where the source has none."""
+    handles: list[int] = field(default_factory=list)
+    """Client handles (of notifications only)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """The struct of one record and where its columns are; None = the record has no such field."""
+
+    record: struct.Struct
+    value: int
+    status: int | None
+    source: int | None
+
+
+@lru_cache(maxsize=512)
+def _layout(handle: bool, mask: int, number: int) -> _Layout | None:
+    """The fixed layout of records with this DataValue mask and Variant encoding byte, or None."""
+    code = FIXED.get(number)
+    if code is None or not mask & 0x01 or mask > 0x3F:
+        return None
+    at = int(handle)
+    form = "<I2x" if handle else "<2x"
+    form += code
+    columns = at + 1
+    status = source = None
+    if mask & 0x02:
+        form, status, columns = form + "I", columns, columns + 1
+    if mask & 0x04:
+        form, source, columns = form + "q", columns, columns + 1
+    form += "2x" if mask & 0x10 else ""
+    if mask & 0x08:
+        # The server's time is wanted only where there is no source time.
+        form, source = (form + "8x", source) if source is not None else (form + "q", columns)
+    form += "2x" if mask & 0x20 else ""
+    return _Layout(struct.Struct(form), at, status, source)
+
+
+def _leading(column: bytes, value: int) -> int:
+    """How many bytes at the start equal `value`."""
+    return len(column) - len(column.lstrip(bytes((value,))))
+
+
+def walk(body: bytes, pos: int, handles: bool) -> tuple[Columns, int]:
+    """Decode an array of DataValues (of MonitoredItemNotifications when `handles`). Raises DecodeError."""
+    count, pos = length(body, pos)
+    out = Columns()
+    lead = 4 if handles else 0
+    while (left := count - len(out.values)) > 0:
+        need(body, pos, lead + 1)
+        mask = body[pos + lead]
+        number = body[pos + lead + 1] if pos + lead + 1 < len(body) else 0
+        layout = _layout(handles, mask, number)
+        if layout is None:
+            pos = _one(body, pos, handles, out)
+        else:
+            pos = _run(body, pos, lead, layout, min(left, _WINDOW), out)
+    return out, pos
+
+
+def _run(body: bytes, pos: int, lead: int, layout: _Layout, most: int, out: Columns) -> int:
+    """Decode the records from `pos` that share the layout of the first one, at most `most`."""
+    size = layout.record.size
+    run = min(most, (len(body) - pos) // size)
+    if run == 0:
+        raise DecodeError(f"a record of {size} bytes expected at {pos} of {len(body)}")
+    # The first record's layout fixes where the second begins, and so on: a run ends at the first byte that differs.
+    end = pos + run * size
+    run = min(
+        run,
+        _leading(body[pos + lead : end : size], body[pos + lead]),
+        _leading(body[pos + lead + 1 : end : size], body[pos + lead + 1]),
+    )
+    end = pos + run * size
+    columns = list(zip(*layout.record.iter_unpack(body[pos:end]), strict=True))
+    start = len(out.values)
+    if lead:
+        out.handles += columns[0]
+    out.values += columns[layout.value]
+    if layout.status is not None and any(columns[layout.status]):
+        out.status.update((start + i, code) for i, code in enumerate(columns[layout.status]) if code)
+    if layout.source is None:
+        out.source += [None] * run
+    else:
+        out.source += [(t - TICKS_1970) * 100 if t > 0 else None for t in columns[layout.source]]
+    return end
+
+
+def _one(body: bytes, pos: int, handles: bool, out: Columns) -> int:
+    """Decode one record of any layout."""
+    if handles:
+        end = need(body, pos, 4)
+        out.handles.append(_HANDLE.unpack_from(body, pos)[0])
+        pos = end
+    value, status, source, pos = data_value(body, pos)
+    if status:
+        out.status[len(out.values)] = status
+    out.values.append(value)
+    out.source.append(source)
+    return pos

@@ -1,0 +1,89 @@
+"""Whatever goes wrong on the way to a server, as one DeviceError with a plain sentence."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from typing import Final
+
+from asyncua.ua.uaerrors import UaStatusCodeError
+
+from connectors.opcua.binary import DecodeError
+from connectors.opcua.messages import ServiceFault
+from connectors.opcua.pki import NotTrustedError
+from edge_agent.sdk import STATUS, DeviceError
+
+_UNTRUSTED: Final = 0x801A0000
+_USER: Final = (
+    "the server refused the user: check user.name and user.password (or user.certificate) and its rights there"
+)
+_TRUST: Final = "the server does not accept our certificate: have {own} put among the certificates it trusts"
+
+#: Codes of OPC 10000-6 (StatusCode.csv) that a commissioning engineer meets, and what to do about each.
+_SENTENCES: Final[dict[int, str]] = {
+    0x801F0000: _USER,  # BadUserAccessDenied
+    0x80200000: _USER,  # BadIdentityTokenInvalid
+    0x80210000: _USER,  # BadIdentityTokenRejected
+    0x80580000: _USER,  # BadUserSignatureInvalid
+    0x80120000: _TRUST,  # BadCertificateInvalid
+    0x80130000: _TRUST,  # BadSecurityChecksFailed
+    0x801A0000: _TRUST,  # BadCertificateUntrusted
+    0x80540000: "the server does not offer this security.mode",  # BadSecurityModeRejected
+    0x80550000: "the server does not offer this security.policy",  # BadSecurityPolicyRejected
+    0x80560000: "the server has too many sessions: close other clients or raise its limit",  # BadTooManySessions
+    0x80770000: "the server has too many subscriptions: use mode: read, or fewer different periods",
+    0x80790000: "the server has lost our subscriptions",  # BadNoSubscription
+    0x80250000: "the server has lost our session",  # BadSessionIdInvalid
+    0x80260000: "the server has closed our session",  # BadSessionClosed
+    0x80840000: "the server does not serve this address: check endpoint",  # BadTcpEndpointUrlInvalid
+    0x80830000: "the server does not serve this address: check endpoint",
+}
+
+
+def explain(error: BaseException, endpoint: str, own: str = "our certificate") -> DeviceError:
+    """The DeviceError for any exception of a connection; the connection is not to be used again."""
+    if isinstance(error, DeviceError):
+        return error
+    status, detail = _reason(error, own)
+    return DeviceError(status, f"{endpoint}: {detail}", lost=True)
+
+
+def _reason(error: BaseException, own: str) -> tuple[int, str]:
+    if isinstance(error, UaStatusCodeError | ServiceFault):
+        code = int(error.code)
+        return code, _SENTENCES.get(code, f"the server answered {error}").format(own=own)
+    if isinstance(error, NotTrustedError):
+        return _UNTRUSTED, str(error)
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return STATUS["BadTimeout"], "no answer in time; check that the server runs and the network lets it through"
+    if isinstance(error, socket.gaierror):
+        return STATUS["BadNoCommunication"], "the host name cannot be resolved; check endpoint and the DNS"
+    if isinstance(error, ConnectionRefusedError):
+        return STATUS["BadNoCommunication"], "nothing listens there; check that the server runs, and its port"
+    if isinstance(error, OSError):
+        return STATUS["BadNoCommunication"], f"the connection is lost or cannot be made ({error})"
+    if isinstance(error, DecodeError):
+        return STATUS["BadDecodingError"], f"the server sent something that is not OPC UA ({error})"
+    return STATUS["BadCommunicationError"], f"the exchange failed ({type(error).__name__}: {error})"
+
+
+@contextlib.contextmanager
+def device_errors(endpoint: str, own: str = "our certificate") -> Iterator[None]:
+    """Turn every exception inside into the DeviceError it means."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        first = _first(group)
+        if not isinstance(first, Exception):
+            raise first from None
+        raise explain(first, endpoint, own) from first
+    except Exception as error:
+        # asyncua lets through whatever its decoders stumble over (struct.error, AttributeError, its own UaError...).
+        raise explain(error, endpoint, own) from error
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

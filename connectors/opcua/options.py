@@ -1,0 +1,157 @@
+"""The YAML keys of an OPC UA device and of its tags."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from edge_agent.sdk import Kind, Options
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def _seconds(value: object) -> object:
+    """`500ms`, `4s`, `2m` -> seconds; plain numbers and everything else are left to pydantic."""
+    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    return value if found is None else float(found[1]) * _SECONDS[found[2]]
+
+
+def _milliseconds(value: object) -> object:
+    """As `_seconds`, but plain numbers are milliseconds, and so is the result."""
+    return float(_seconds(value)) * 1000 if isinstance(value, str) and _DURATION.fullmatch(value.strip()) else value  # type: ignore[arg-type]
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=float | str), Field(gt=0, le=3600)]
+Milliseconds = Annotated[
+    float, BeforeValidator(_milliseconds, json_schema_input_type=float | str), Field(ge=0, le=86_400_000)
+]
+
+Policy = Literal["None", "Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"]
+Mode = Literal["None", "Sign", "SignAndEncrypt"]
+
+
+def state_folder() -> Path:
+    """Where the application certificate and the trust list live unless `security.pki` says otherwise."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "edge-agent" / "pki"
+
+
+class Security(Options):
+    """How the channel is protected and whom it may end at."""
+
+    policy: Policy = "None"
+    mode: Mode | None = None
+    """Default: `SignAndEncrypt` with a policy, `None` without."""
+    certificate: Path | None = None
+    """Our application certificate (PEM or DER). Default: one of our own, created on first use in `pki`."""
+    key: Path | None = None
+    """The private key of `certificate`."""
+    trust: Path | None = None
+    """A server (or CA) certificate, or a folder of them, that is accepted. Default: `trusted` in `pki`."""
+    pki: Path | None = None
+    """The folder of our certificate, `trusted` and `rejected`. Default: `~/.local/state/edge-agent/pki`."""
+    check_host: bool = True
+    """The server's certificate must name the host of `endpoint`."""
+
+    @property
+    def effective_mode(self) -> Mode:
+        """The mode, with its default filled in."""
+        return self.mode or ("None" if self.policy == "None" else "SignAndEncrypt")
+
+    @property
+    def folder(self) -> Path:
+        """The PKI folder, with its default filled in."""
+        return self.pki or state_folder()
+
+
+class User(Options):
+    """Who we are to the server: a name with a password, or a certificate with its key."""
+
+    name: str | None = None
+    password: SecretStr | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class OpcuaDevice(Options):
+    """One OPC UA server as a device. Devices with the same endpoint, security, user and mode share a session."""
+
+    endpoint: str = Field(
+        pattern=r"^opc\.tcp://(\[[0-9A-Fa-f:.]+\]|[^/@\s:\[\]]+)(:\d{1,5})?(/\S*)?$",
+        examples=["opc.tcp://10.0.1.32:4840"],
+    )
+    security: Security = Security()
+    user: User | None = None
+    mode: Literal["subscribe", "read"] = "subscribe"
+    """`subscribe`: the server reports changes; `read`: the agent asks once every period."""
+    publishing_ms: Milliseconds | None = None
+    """How often the server sends collected changes. Default: the period (`every`) of the tags."""
+    sampling_ms: Milliseconds | None = None
+    """How often the server looks at a value. Default: the period (`every`) of the tags; 0 = as fast as it can."""
+    queue: int | None = Field(default=None, ge=1, le=100_000)
+    """Values the server keeps per tag between two publishings. Default: twice what sampling yields, at least 10."""
+    timeout: Seconds = 4.0
+    """How long the server may take for an answer, and a keep-alive be late."""
+    allow_insecure: bool = False
+    """Agree to a password without channel security, and to any server certificate."""
+
+
+class OpcuaTag(Options):
+    """Where a value lives on the server: exactly one of `node` and `path`."""
+
+    node: str | None = Field(default=None, examples=["ns=2;s=Channel.State", "nsu=http://example.org/cnc;s=Speed"])
+    """A node id: `i=2258`, `ns=2;s=..`, or with the namespace's URI, which outlives a reordering: `nsu=URI;s=..`."""
+    path: str | list[str] | None = Field(default=None, examples=["Objects/2:Machine/{http://example.org/cnc}Speed"])
+    """A browse path: names with `/` between them (`&/` for a slash), each after `2:` or `{URI}`; or a list of names."""
+    type: str | None = Field(default=None, examples=["Double", "Int32", "text", "Float[]"])
+    """bool, int, float, text, array, or the OPC UA type, `[]` after it for an array. Default: float, int with `map`."""
+
+
+_INTEGERS = (
+    "sbyte", "byte", "int16", "uint16", "int32", "uint32", "int64", "uint64", "integer", "uinteger",
+    "enumeration", "statuscode",
+)  # fmt: skip
+_TEXTS = (
+    "string", "localizedtext", "datetime", "utctime", "guid", "bytestring", "xmlelement", "nodeid",
+    "expandednodeid", "qualifiedname",
+)  # fmt: skip
+_KINDS: dict[str, Kind] = {
+    **{"bool": "bool", "boolean": "bool", "int": "int", "text": "text", "array": "array"},
+    **{"float": "float", "double": "float", "number": "float"},
+    **dict.fromkeys(_INTEGERS, "int"),
+    **dict.fromkeys(_TEXTS, "text"),
+}
+
+
+def kind_of_type(name: str) -> Kind | None:
+    """The kind of values an OPC UA type (or one of our kinds) stands for; None for an unknown name."""
+    name = name.strip().lower()
+    return "array" if name.endswith("[]") and name[:-2] in _KINDS else _KINDS.get(name)
+
+
+def device_options(options: Options) -> OpcuaDevice:
+    """The options of a device, as what they are."""
+    if not isinstance(options, OpcuaDevice):
+        raise TypeError(f"not options of an OPC UA device: {type(options).__name__}")
+    return options
+
+
+def tag_options(where: object) -> OpcuaTag:
+    """The options of a tag (`Tag.where`), as what they are."""
+    if not isinstance(where, OpcuaTag):
+        raise TypeError(f"not options of an OPC UA tag: {type(where).__name__}")
+    return where
+
+
+def kind(options: Options) -> Kind:
+    """The kind of value a tag's options describe, known before any server is asked."""
+    options = tag_options(options)
+    if options.type is None:
+        # An enumeration's number is an integer; `map` is one of the agent's common keys.
+        return "int" if getattr(options, "map", None) else "float"
+    return kind_of_type(options.type) or "float"

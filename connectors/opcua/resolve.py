@@ -1,0 +1,122 @@
+"""Where each tag is on *this* server, now: namespace URIs become indexes, browse paths become node ids.
+
+Done anew at every connect, because a server may come back with its namespace table in another order.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+from asyncua import ua
+from asyncua.client.ua_session import UaSession
+from asyncua.ua.object_ids import ObjectIds
+
+from connectors.opcua.address import Namespace, NodeAddress, Step, parse_node, parse_path
+from connectors.opcua.limits import Limits, chunks, node_id, read_one
+from connectors.opcua.options import tag_options
+from edge_agent.sdk import STATUS, Tag, TagTable, status_name
+
+log = logging.getLogger(__name__)
+
+# asyncua annotates with its wire types, which are not `bool` to a type checker.
+_YES: Final = cast("ua.Boolean", True)
+_NO: Final = cast("ua.Boolean", False)
+_BAD_NO_MATCH: Final = 0x806F0000
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The tags of a table that the server knows, and why the others are not among them."""
+
+    positions: list[int]
+    """Of the tags found, ascending."""
+    nodes: list[ua.NodeId]
+    """Aligned with `positions`."""
+    missing: dict[int, int]
+    """Position of a tag that is not there -> its status code."""
+
+
+class Namespaces:
+    """The server's namespace table as read at connect."""
+
+    def __init__(self, uris: Sequence[str]) -> None:
+        self._index = {uri: index for index, uri in reversed(list(enumerate(uris)))}
+
+    @classmethod
+    async def read(cls, session: UaSession) -> Namespaces:
+        value = await read_one(session, ObjectIds.Server_NamespaceArray)
+        return cls([str(uri) for uri in value] if isinstance(value, list) else [])
+
+    def index(self, namespace: Namespace) -> int | None:
+        """The index; None for a URI the server does not have."""
+        return namespace if isinstance(namespace, int) else self._index.get(namespace)
+
+    def node(self, address: NodeAddress) -> ua.NodeId | None:
+        index = self.index(address.namespace)
+        return None if index is None else node_id(address.identifier, index)
+
+    def path(self, steps: Sequence[Step]) -> ua.BrowsePath | None:
+        """The steps as a browse path from the root folder along hierarchical references."""
+        elements = []
+        for step in steps:
+            index = self.index(step.namespace)
+            if index is None:
+                return None
+            elements.append(
+                ua.RelativePathElement(
+                    ReferenceTypeId=node_id(ObjectIds.HierarchicalReferences),
+                    IsInverse=_NO,
+                    IncludeSubtypes=_YES,
+                    TargetName=ua.QualifiedName(step.name, index),
+                )
+            )
+        return ua.BrowsePath(node_id(ObjectIds.RootFolder), ua.RelativePath(Elements=elements))
+
+
+async def resolve(session: UaSession, namespaces: Namespaces, limits: Limits, table: TagTable) -> Resolved:
+    """Find every tag of a table; those that are not there are logged once and get BadNodeIdUnknown."""
+    found: dict[int, ua.NodeId] = {}
+    missing: dict[int, int] = {}
+    paths: list[tuple[int, ua.BrowsePath]] = []
+    for position, tag in enumerate(table.tags):
+        options = tag_options(tag.where)
+        if options.node is not None:
+            node = namespaces.node(parse_node(options.node))
+            if node is not None:
+                found[position] = node
+        elif options.path is not None:
+            path = namespaces.path(parse_path(options.path))
+            if path is not None:
+                paths.append((position, path))
+    for part in chunks(paths, limits.paths):
+        await _translate(session, part, found, missing)
+    for position, tag in enumerate(table.tags):
+        if position not in found:
+            code = missing.setdefault(position, STATUS["BadNodeIdUnknown"])
+            report(table.device, tag, code)
+    order = sorted(found)
+    return Resolved(order, [found[position] for position in order], missing)
+
+
+def report(device: str, tag: Tag, code: int) -> None:
+    """One log line for a tag the server does not give us."""
+    options = tag_options(tag.where)
+    where = options.node or options.path
+    log.warning("opcua-tag-refused device=%s tag=%s where=%s status=%s", device, tag.name, where, status_name(code))
+
+
+async def _translate(
+    session: UaSession, part: Sequence[tuple[int, ua.BrowsePath]], found: dict[int, ua.NodeId], missing: dict[int, int]
+) -> None:
+    results = await session.translate_browsepaths_to_nodeids([path for _, path in part])
+    if len(results) != len(part):
+        raise ValueError(f"{len(results)} results for {len(part)} browse paths")
+    for (position, _), result in zip(part, results, strict=True):
+        if result.StatusCode.is_good() and result.Targets:
+            target = result.Targets[0].TargetId
+            found[position] = ua.NodeId(target.Identifier, target.NamespaceIndex, target.NodeIdType)
+        elif result.StatusCode.value != _BAD_NO_MATCH:
+            missing[position] = int(result.StatusCode.value)

@@ -1,0 +1,200 @@
+"""One asyncua session: connected from scratch each time, closed without a trace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import urlsplit
+
+from asyncua import ua
+from asyncua.client.client import Client
+from asyncua.client.ua_session import UaSession
+from asyncua.crypto import security_policies
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from connectors.opcua import pki, wire
+from connectors.opcua.faults import device_errors
+from connectors.opcua.limits import Limits, read_limits
+from connectors.opcua.options import device_options
+from connectors.opcua.resolve import Namespaces, Resolved, resolve
+from edge_agent.sdk import STATUS, DeviceError, DevicePlan, TagTable
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PORT: Final = 4840
+SESSION_S: Final = 60.0
+"""How long the server keeps a session of ours that went silent; asyncua's default is an hour."""
+WATCHDOG_S: Final = 20.0
+"""asyncua's own probe, which keeps a slowly polled session alive. Its default of 1 s drops servers that answer late."""
+_STEPS: Final = 10
+"""Answers that one connect may wait for, each up to the device's timeout."""
+_LEAVE_S: Final = 2.0
+
+_POLICIES: Final[dict[str, type[security_policies.SecurityPolicy]]] = {
+    "Basic256Sha256": security_policies.SecurityPolicyBasic256Sha256,
+    "Aes128_Sha256_RsaOaep": security_policies.SecurityPolicyAes128Sha256RsaOaep,
+    "Aes256_Sha256_RsaPss": security_policies.SecurityPolicyAes256Sha256RsaPss,
+}
+_MODES: Final = {
+    "None": ua.MessageSecurityMode.None_,
+    "Sign": ua.MessageSecurityMode.Sign,
+    "SignAndEncrypt": ua.MessageSecurityMode.SignAndEncrypt,
+}
+
+
+def hush() -> None:
+    """Keep asyncua's own log lines out, unless somebody has set a level for it: what matters reaches us as errors."""
+    theirs = logging.getLogger("asyncua")
+    if theirs.level == logging.NOTSET:
+        theirs.setLevel(logging.CRITICAL + 1)
+
+
+class Session:
+    """The session that devices of one connection key share."""
+
+    def __init__(self, plans: Sequence[DevicePlan]) -> None:
+        self.options = device_options(plans[0].options)
+        self.limits = Limits()
+        self.wire: wire.Wire | None = None
+        self._namespaces = Namespaces(())
+        self._client: Client | None = None
+
+    @property
+    def own_certificate(self) -> str:
+        """Where our application certificate is, for the sentences of errors."""
+        security = self.options.security
+        return str(security.certificate or security.folder / "own.der")
+
+    @property
+    def service(self) -> UaSession:
+        """asyncua's session services. Raises DeviceError when there is no connection."""
+        return self.client.uaclient.session
+
+    @property
+    def client(self) -> Client:
+        """The connected client. Raises DeviceError when there is none."""
+        if self._client is None:
+            raise DeviceError(STATUS["BadNotConnected"], f"{self.options.endpoint}: not connected", lost=True)
+        return self._client
+
+    async def open(self) -> None:
+        """Connect with a fresh client, and learn the server's limits and namespaces. Raises DeviceError(lost=True)."""
+        hush()
+        options = self.options
+        try:
+            with device_errors(options.endpoint, self.own_certificate):
+                async with asyncio.timeout(_STEPS * options.timeout):
+                    await self._connect()
+        except BaseException:
+            await self.close()
+            raise
+        log.info(
+            "opcua-connected endpoint=%s policy=%s mode=%s limits=%s",
+            options.endpoint,
+            options.security.policy,
+            options.security.effective_mode,
+            self.limits,
+        )
+
+    async def close(self) -> None:
+        """Close the session in order where that is possible, the socket in any case. Never raises."""
+        client, self._client, self.wire = self._client, None, None
+        if client is None:
+            return
+        protocol = client.uaclient.protocol
+        try:
+            async with asyncio.timeout(min(self.options.timeout, _LEAVE_S)):
+                await client.disconnect()
+        except Exception as error:  # noqa: BLE001 - a client that fails to leave politely is dropped all the same
+            log.debug("opcua-close endpoint=%s error=%r", self.options.endpoint, error)
+        finally:
+            # Also when cancelled: `close` of a transport waits for unsent bytes, for ever on a dead link.
+            with contextlib.suppress(Exception):
+                client.disconnect_socket()
+            if protocol is not None and protocol.transport is not None:
+                protocol.transport.abort()
+
+    async def resolve(self, table: TagTable) -> Resolved:
+        """Where the tags of a table are on this server."""
+        return await resolve(self.service, self._namespaces, self.limits, table)
+
+    async def _connect(self) -> None:
+        client = self._client = self._new_client()
+        security = self.options.security
+        if security.policy == "None":
+            log.warning("opcua-insecure endpoint=%s policy=None", self.options.endpoint)
+        else:
+            await self._secure(client)
+        self._identify(client)
+        await client.connect()
+        if wire.has_bounded_seam(client):
+            wire.limit_messages(client)
+        self.wire = wire.open_wire(client)
+        self._namespaces = await Namespaces.read(client.uaclient.session)
+        self.limits = await read_limits(client.uaclient.session)
+
+    def _new_client(self) -> Client:
+        options = self.options
+        parts = urlsplit(options.endpoint)
+        url = options.endpoint
+        if parts.port is None:
+            url = parts._replace(netloc=f"{parts.netloc}:{DEFAULT_PORT}").geturl()
+        client = Client(url, timeout=options.timeout, watchdog_intervall=max(WATCHDOG_S, 2 * options.timeout))
+        client.session_timeout = int(SESSION_S * 1000)
+        client.name = client.description = "shopfloor-edge-agent"
+        client.product_uri = "urn:shopfloor-edge-agent"
+        if wire.has_bounded_seam(client):
+            wire.bound(client)
+        return client
+
+    async def _secure(self, client: Client) -> None:
+        """Find the endpoint, check the server's certificate, and set up policy, mode and our own certificate."""
+        security = self.options.security
+        if security.certificate is not None and security.key is not None:
+            identity = await asyncio.to_thread(pki.load_identity, security.certificate, security.key)
+        else:
+            identity = await asyncio.to_thread(pki.own_identity, security.folder)
+        client.application_uri = identity.uri
+        policy, mode = _POLICIES[security.policy], _MODES[security.effective_mode]
+        offered = await client.connect_and_get_server_endpoints()
+        endpoint = next((e for e in offered if e.SecurityPolicyUri == policy.URI and e.SecurityMode == mode), None)
+        if endpoint is None:
+            raise DeviceError(STATUS["BadConfigurationError"], f"{self.options.endpoint}: {_offer(offered)}", lost=True)
+        certificate = pki.first_of_chain(bytes(endpoint.ServerCertificate or b""))
+        self._trust(certificate, str(endpoint.Server.ApplicationUri or ""))
+        await client.set_security(
+            policy, identity.certificate, identity.key, server_certificate=certificate, mode=mode
+        )  # fmt: skip
+
+    def _trust(self, certificate: bytes, uri: str) -> None:
+        options, security = self.options, self.options.security
+        if options.allow_insecure:
+            log.warning("opcua-unchecked-certificate endpoint=%s", options.endpoint)
+            return
+        where = security.trust or security.folder / "trusted"
+        host = urlsplit(options.endpoint).hostname or ""
+        pki.check_server(certificate, host, uri, where, security.folder / "rejected", security.check_host)
+
+    def _identify(self, client: Client) -> None:
+        user = self.options.user
+        if user is None:
+            return
+        if user.certificate is not None and user.key is not None:
+            identity = pki.load_identity(user.certificate, user.key)
+            client.user_certificate = x509.load_der_x509_certificate(identity.certificate)
+            client.user_private_key = serialization.load_der_private_key(identity.key, None)
+        elif user.name is not None:
+            client.set_user(user.name)
+            client.set_password(user.password.get_secret_value() if user.password else "")
+
+
+def _offer(endpoints: Sequence[ua.EndpointDescription]) -> str:
+    """The sentence for a server that has no endpoint of the wanted kind."""
+    kinds = sorted(
+        {f"{str(e.SecurityPolicyUri).rpartition('#')[2]}/{e.SecurityMode.name.rstrip('_')}" for e in endpoints}
+    )
+    return f"the server does not offer this security.policy and mode; it offers {', '.join(kinds) or 'none'}"

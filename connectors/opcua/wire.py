@@ -1,0 +1,126 @@
+"""The seam to asyncua's transport: our own request bytes out, the response's bytes in.
+
+asyncua has no official hook for this, so the attributes used here are checked once per connection; where one is
+missing (another version), the connectors take the stock path and say so once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import struct
+from typing import Any, Final
+
+from asyncua.client.client import Client
+from asyncua.client.ua_client import UASocketProtocol
+from asyncua.common.utils import Buffer
+
+log = logging.getLogger(__name__)
+
+STOCK_ONLY: Final = "EDGE_AGENT_STOCK_CODECS"
+"""Environment variable: when set (not empty), the protocol libraries' own codecs are used throughout."""
+
+_MAX_CHUNK: Final = 4 << 20
+_MAX_MESSAGE: Final = 64 << 20
+_MAX_CHUNKS: Final = 4096
+_HEADER = struct.Struct("<4xI")
+
+
+class BoundedProtocol(UASocketProtocol):
+    """asyncua's protocol with the frames cut here, so that a hostile length field cannot make it buffer or loop."""
+
+    def __init__(self, *args: Any, **keys: Any) -> None:
+        super().__init__(*args, **keys)
+        self._partial = bytearray()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand on whole chunks; drop the connection when one announces an impossible size."""
+        self._partial += data
+        end = 0
+        while len(self._partial) - end >= _HEADER.size:
+            (size,) = _HEADER.unpack_from(self._partial, end)
+            if not _HEADER.size <= size <= _MAX_CHUNK:
+                log.warning("opcua-bad-chunk size=%s", size)
+                self._partial.clear()
+                if self.transport is not None:
+                    self.transport.abort()
+                return
+            if len(self._partial) - end < size:
+                break
+            end += size
+        if end:
+            whole = bytes(self._partial[:end])
+            del self._partial[:end]
+            self._process_received_data(whole)
+
+
+def bound(client: Client) -> None:
+    """Make a client that is not yet connected use `BoundedProtocol`."""
+    low = client.uaclient
+
+    def make() -> UASocketProtocol:
+        low.protocol = BoundedProtocol(low._timeout, security_policy=low.security_policy)
+        low.protocol.pre_request_hook = low._pre_request_hook
+        low.protocol.on_connection_lost = low._on_transport_lost
+        low.protocol.is_session_closing = low._is_session_closing
+        return low.protocol
+
+    low._make_protocol = make  # type: ignore[method-assign]
+
+
+def limit_messages(client: Client) -> None:
+    """Bound what one message may grow to; asyncua takes its own limits from what the *server* announces."""
+    protocol = client.uaclient.protocol
+    if protocol is not None:
+        protocol._connection._limits.max_message_size = _MAX_MESSAGE
+        protocol._connection._limits.max_chunk_count = _MAX_CHUNKS
+
+
+def has_bounded_seam(client: Client) -> bool:
+    """Whether `bound` would find what it needs."""
+    low = client.uaclient
+    names = ("_make_protocol", "_timeout", "_pre_request_hook", "_on_transport_lost", "_is_session_closing")
+    return all(hasattr(low, name) for name in names) and hasattr(UASocketProtocol, "_process_received_data")
+
+
+def open_wire(client: Client) -> Wire | None:
+    """The raw wire of a connected client, or None when it has to be the stock path."""
+    if os.environ.get(STOCK_ONLY):
+        return None
+    protocol = client.uaclient.protocol
+    connection = getattr(protocol, "_connection", None)
+    fits = (
+        isinstance(getattr(protocol, "_callbackmap", None), dict)
+        and isinstance(getattr(protocol, "_request_id", None), int)
+        and callable(getattr(protocol, "revolve_security_token", None))
+        and callable(getattr(connection, "message_to_binary", None))
+        and hasattr(protocol, "transport")
+    )
+    if protocol is None or not fits:
+        log.warning("opcua-stock-path reason=%r", "this version of asyncua has other internals")
+        return None
+    return Wire(protocol)
+
+
+class Wire:
+    """Sends encoded requests over an open secure channel and gives back the bodies of the responses."""
+
+    __slots__ = ("_protocol",)
+
+    def __init__(self, protocol: UASocketProtocol) -> None:
+        self._protocol = protocol
+
+    def send(self, body: bytes) -> asyncio.Future[Buffer]:
+        """Send now; the future ends with the response, or with an error when the connection is lost."""
+        protocol = self._protocol
+        if protocol.transport is None:
+            raise ConnectionError("the connection is closed")
+        protocol.revolve_security_token()
+        number = protocol._request_id + 1
+        message = protocol._connection.message_to_binary(body, request_id=number)
+        future: asyncio.Future[Buffer] = asyncio.get_running_loop().create_future()
+        protocol._request_id = number
+        protocol._callbackmap[number] = future
+        protocol.transport.write(message)
+        return future

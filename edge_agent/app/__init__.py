@@ -1,0 +1,1 @@
+"""The composition root: here, and only here, the parts are put together."""

@@ -1,0 +1,88 @@
+"""From the store's health rows and the configured devices to the live facts the metrics are functions of."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from edge_agent.config.models import DeviceCommon, Site
+from edge_agent.metrics.assessment import Assessment
+from edge_agent.metrics.evaluate import compute
+from edge_agent.metrics.importing import load
+from edge_agent.metrics.live import DeviceFacts, Live, Sums, from_health
+from edge_agent.stores import LiveFacts, Store
+
+log = logging.getLogger(__name__)
+
+_DAY_NS: Final = 86_400_000_000_000
+#: The window of effective networking, and the recent one of the online ratio and of automatic acquisition.
+LONG_NS: Final = 30 * _DAY_NS
+RECENT_NS: Final = _DAY_NS
+
+#: Tags that show the controller's own meaning (grade E3): what it executes, and a program or a part count.
+_EXECUTION: Final = {"execution", "machine_state", "program_status", "channel_state", "state_current"}
+_PRODUCTION: Final = {"program", "part_count", "parts_actual", "parts_total", "parts_completed"}
+
+
+class Figures:
+    """The register of a site and what is configured; computes results from a store."""
+
+    def __init__(self, site: Site) -> None:
+        """Raises RegisterError with everything that is wrong in the register."""
+        self._site = site
+        register = site.register_
+        self._devices = [device.id for device in site.devices]
+        self.register = None
+        if register.equipment is not None:
+            self.register, notes = load(register.equipment, register.processes, self._devices)
+            for note in notes:
+                log.info("register-note code=%s where=%s", note.code, note.where)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a register to compute from."""
+        return self.register is not None
+
+    def compute(self, store: Store, now_ns: int) -> list[dict[str, Any]]:
+        """All metrics as of now, as full documents."""
+        if self.register is None:
+            return []
+        live = self.live(store, now_ns)
+        nc = self._site.register_.robot_is_nc
+        results = compute(Assessment(self.register, live, now_ns, nc, self._devices))
+        return [result.to_full_json() for result in results.values()]
+
+    def live(self, store: Store, now_ns: int) -> Live:
+        """The facts of every configured device up to now."""
+        long_start, recent_start = now_ns - LONG_NS, now_ns - RECENT_NS
+        long, recent = store.live_facts(long_start, now_ns), store.live_facts(recent_start, now_ns)
+        facts: dict[str, DeviceFacts] = {}
+        for device in self._site.devices:
+            known = long.get(device.id)
+            facts[device.id] = from_health(
+                now_ns,
+                known.first_ns if known else None,
+                known.last_good_ns if known else None,
+                (long_start, _sums(known)),
+                (recent_start, _sums(recent.get(device.id))),
+                controller=_speaks_for_its_controller(device),
+                normalised=device.state is not None,
+                business_links=_links(device),
+            )
+        return Live(facts, now_ns, RECENT_NS // 1_000_000_000)
+
+
+def _sums(facts: LiveFacts | None) -> Sums:
+    if facts is None:
+        return Sums(0.0, 0.0, 0, 0)
+    return Sums(facts.scheduled_s, facts.covered_s, facts.good, facts.bad)
+
+
+def _speaks_for_its_controller(device: DeviceCommon) -> bool:
+    names = set(device.tags)
+    return bool((device.state is not None or names & _EXECUTION) and names & _PRODUCTION)
+
+
+def _links(device: DeviceCommon) -> frozenset[str]:
+    links = {device.business_link, *(tag.business_link for tag in device.tags.values())}
+    return frozenset(links - {""})

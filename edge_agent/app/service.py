@@ -1,0 +1,48 @@
+"""How a long-running command lives: logs, signals, an event loop, an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+from collections.abc import Callable
+from typing import Protocol
+
+from edge_agent.app import logs
+
+
+class Service(Protocol):
+    """Something that works until `stop` is set."""
+
+    async def run(self, stop: asyncio.Event) -> None: ...
+
+
+def run_service(build: Callable[[], Service], level: str) -> int:
+    """Build the service, run it until SIGTERM or SIGINT, return the exit status."""
+    logs.configure(level)
+    service = build()
+    # What was built lives as long as the process: keep the collector from walking it again and again.
+    gc.collect()
+    gc.freeze()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_until_signal(service))
+    return 0
+
+
+async def _until_signal(service: Service) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await service.run(stop)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loop where the extra is installed and asked for, else asyncio's own."""
+    if not os.environ.get("EDGE_AGENT_UVLOOP"):
+        return None
+    import uvloop  # type: ignore[import-not-found,unused-ignore]
+
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

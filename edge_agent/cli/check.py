@@ -1,0 +1,85 @@
+"""`edge-agent check CONFIG`: everything wrong with a configuration at once, or what it amounts to."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.cli.columns import table
+
+if TYPE_CHECKING:
+    from edge_agent.config.models import DeviceCommon, Site
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    command = commands.add_parser(
+        "check",
+        help="检查配置文件 / check a configuration file",
+        description="检查配置文件，不连接任何设备：一次列出全部问题（文件:行:列），或显示设备汇总。"
+        " Checks a configuration without connecting to anything: all findings at once (file:line:column), or a summary"
+        " of the devices.",
+    )
+    command.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
+    command.add_argument(
+        "--show",
+        action="store_true",
+        help="打印生效的配置，密码已遮盖 / print the effective configuration, secrets masked",
+    )
+    command.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the summary or the effective configuration. Raises ConfigError with all findings."""
+    from edge_agent.config import dump, load
+
+    site = load(args.config)
+    print(dump(effective(site)) if args.show else summary(site), end="")
+    return 0
+
+
+def effective(site: Site) -> dict[str, Any]:
+    """The site as plain data with every default, template and profile applied; secrets are stars.
+
+    Of a tag only what differs from the defaults: thousands of tags with ten defaults each help nobody.
+    """
+    data = site.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"devices"})
+    data["devices"] = [_device(device) for device in site.devices]
+    return data
+
+
+def _device(device: DeviceCommon) -> dict[str, Any]:
+    data = device.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"tags"})
+    data["tags"] = {
+        name: tag.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
+        for name, tag in device.tags.items()
+    }
+    return data
+
+
+def summary(site: Site) -> str:
+    """A line for each device, and the sum."""
+    from edge_agent.config.compile import plan, values_per_second
+    from edge_agent.config.plugins import Installed
+
+    plugins = Installed()
+    rows, tags, rate = [], 0, 0.0
+    connections = set()
+    for device in site.devices:
+        plugin = plugins[device.connector]
+        compiled = plan(device, plugin)
+        connections.add((device.connector, plugin.connection_key(compiled.options)))
+        per_second = values_per_second(compiled.tables)
+        tags, rate = tags + len(device.tags), rate + per_second
+        where = str(getattr(device, plugin.endpoint_key))
+        periods = ", ".join(f"{one.every:g} s" for one in compiled.tables)
+        size = (str(len(device.tags)), periods, f"{per_second:g}")
+        rows.append((device.id, device.connector, where, device.profile or "-", *size))
+    head = ("设备 DEVICE", "连接器 CONNECTOR", "地址 AT", "模板 PROFILE", "变量 TAGS", "周期 EVERY", "值/秒 VALUES/S")
+    total = (
+        f"配置可用：{len(rows)} 台设备，{len(connections)} 个连接，{tags} 个变量，每秒 {rate:g} 个值。\n"
+        f"The configuration is fine: {len(rows)} devices on {len(connections)} connections,"
+        f" {tags} tags, {rate:g} values/s."
+    )
+    return (table(head, rows) + "\n\n" if rows else "") + total + "\n"

@@ -1,0 +1,55 @@
+"""`edge-agent COMMAND ...`: finds the command, runs it, and turns refusals into plain sentences.
+
+Exit status: 0 fine, 1 the thing asked about is not well, 2 wrong use or configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+from edge_agent.errors import FindingsError
+
+COMMANDS = (
+    "demo", "check", "schema", "profiles", "run", "serve", "simulate", "status", "metrics", "register", "outbox",
+    "quarantine",
+)  # fmt: skip
+
+_DESCRIPTION = (
+    "车间数据采集网关：OPC UA / Modbus → 持久化 → MQTT → 时序库 → 关键工序数控化率与设备联网率。"
+    " Shop-floor edge agent: from PLCs and CNCs to durable data and the two policy rates."
+)
+_EPILOG = "退出码 / exit status: 0 正常 fine · 1 所查对象不正常 not well · 2 用法或配置有误 wrong use or configuration"
+
+
+def parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+    """The command line with the given commands; a command's module is imported only when it is needed."""
+    root = argparse.ArgumentParser(prog="edge-agent", description=_DESCRIPTION, epilog=_EPILOG)
+    root.add_argument("--version", action="version", version=version("shopfloor-edge-agent"))
+    subparsers = root.add_subparsers(metavar="COMMAND", required=True)
+    for name in commands:
+        import_module(f"edge_agent.cli.{name}").add(subparsers)
+    return root
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The entry point; returns the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    known = words[:1] if words and words[0] in COMMANDS else COMMANDS
+    args = parser(known).parse_args(words)
+    try:
+        status: int = args.func(args)
+    except FindingsError as error:
+        for finding in error.findings:
+            print(finding, file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return status

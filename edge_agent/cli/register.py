@@ -1,0 +1,168 @@
+"""`edge-agent register template|check|diff|convert`: the equipment register (设备台账) before it is used."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Collection
+from pathlib import Path
+
+from edge_agent.errors import Finding, RegisterError
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command and its parts."""
+    command = commands.add_parser(
+        "register",
+        help="设备台账:模板、检查、比较、转换 / the equipment register: template, check, diff, convert",
+        description="设备台账(CSV:UTF-8/GBK,或 XLSX;中文或英文表头)。"
+        " The equipment register as CSV (UTF-8, GBK) or XLSX, with Chinese or English headers.",
+    )
+    parts = command.add_subparsers(metavar="ACTION", required=True)
+    _add_template(parts)
+    _add_check(parts)
+    _add_diff(parts)
+    _add_convert(parts)
+
+
+def _add_template(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    template = parts.add_parser("template", help="生成带下拉选项的 XLSX 模板 / write an XLSX template with drop-downs")
+    template.add_argument(
+        "path",
+        type=Path,
+        nargs="?",
+        default=Path("设备台账.xlsx"),
+        metavar="PATH",
+        help="默认 default: 设备台账.xlsx",
+    )
+    template.set_defaults(func=run_template)
+
+
+def _add_check(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    check = parts.add_parser(
+        "check",
+        help="按行列出所有问题 / list every problem by row and column",
+        description="有错误时退出码为 1;仅有提示时为 0。 Exit status 1 when there are errors, 0 with notes only.",
+    )
+    _equipment(check, "equipment")
+    check.add_argument("--processes", type=Path, metavar="P", help="工序表 / process list")
+    check.add_argument("--config", type=Path, metavar="CONFIG", help="核对采集设备是否已配置 / check the device links")
+    check.set_defaults(func=run_check)
+
+
+def _add_diff(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    diff = parts.add_parser(
+        "diff",
+        help="比较两个版本 / what changed between two versions",
+        description="无差异时退出码为 0,有差异时为 1。 Exit status 0 when equal, 1 when not.",
+    )
+    _equipment(diff, "before")
+    _equipment(diff, "after")
+    for side in ("before", "after"):
+        diff.add_argument(f"--processes-{side}", type=Path, metavar="P", help="工序表 / process list")
+    diff.set_defaults(func=run_diff)
+
+
+def _add_convert(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    convert = parts.add_parser("convert", help="转换格式与编码 / write it in another format or encoding")
+    _equipment(convert, "source")
+    convert.add_argument("target", type=Path, metavar="TARGET", help=".csv 或 / or .xlsx")
+    convert.add_argument("--processes", type=Path, metavar="P", help="工序表(写入 XLSX)/ process list (into an XLSX)")
+    convert.add_argument(
+        "--headers", choices=("zh", "en"), default="zh", help="表头语言 / language of headers and words"
+    )
+    convert.add_argument("--encoding", choices=("utf-8-sig", "utf-8", "gb18030"), default="utf-8-sig")
+    convert.set_defaults(func=run_convert)
+
+
+def _equipment(command: argparse.ArgumentParser, name: str) -> None:
+    command.add_argument(name, type=Path, metavar=name.upper(), help="设备台账 / equipment register (CSV, XLSX)")
+
+
+def run_template(args: argparse.Namespace) -> int:
+    """Write the template; an existing file is left alone."""
+    from edge_agent.metrics.exporting import template
+
+    _write(args.path, template())
+    print(f"已写入 {args.path};“设备台账”和“工序”两个工作表,黄色列必填。")
+    print(f"    wrote {args.path}: sheets for equipment and processes, the yellow columns are required.")
+    return 0
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError as error:
+        raise RegisterError.one(
+            "file-exists",
+            "文件已存在,不覆盖;请换名。",
+            "the file exists and is not overwritten; choose another.",
+            str(path),
+        ) from error
+    except OSError as error:
+        raise RegisterError.one(
+            "file-unwritable",
+            f"无法写入({error.strerror}),请检查目录和权限。",
+            f"cannot be written ({error.strerror}); check the folder and the permissions.",
+            str(path),
+        ) from error
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """List every problem."""
+    from edge_agent.metrics.importing import inspect
+
+    inspection = inspect(args.equipment, args.processes, _configured(args.config))
+    _list("错误 error", inspection.errors)
+    _list("提示 note", inspection.notes)
+    if inspection.register is None:
+        print(f"不能使用:{len(inspection.errors)} 个错误 / cannot be used: {len(inspection.errors)} errors")
+        return 1
+    register = inspection.register
+    counted = sum(machine.counted for machine in register.equipment)
+    print(
+        f"可以使用:{len(register.equipment)} 行,其中纳入统计且在用 {counted} 台;"
+        f"{len(register.processes)} 道工序;{len(inspection.notes)} 条提示\n"
+        f"    usable: {len(register.equipment)} rows, {counted} in scope and in use; "
+        f"{len(register.processes)} processes; {len(inspection.notes)} notes\nsha256 {register.version}"
+    )
+    return 0
+
+
+def _configured(config: Path | None) -> Collection[str] | None:
+    if config is None:
+        return None
+    from edge_agent.config import load
+
+    return [device.id for device in load(config).devices]
+
+
+def _list(kind: str, findings: Collection[Finding]) -> None:
+    for finding in findings:
+        print(f"{kind} [{finding.code}] {finding}")
+
+
+def run_diff(args: argparse.Namespace) -> int:
+    """Print the changes, `~` changed, `+` added, `-` removed."""
+    from edge_agent.metrics.diff import diff
+    from edge_agent.metrics.importing import load
+
+    before, _ = load(args.before, args.processes_before)
+    after, _ = load(args.after, args.processes_after)
+    changes = diff(before, after)
+    for change in changes:
+        print(change)
+    print(f"sha256 {before.version[:16]} -> {after.version[:16]}: {len(changes)} 处变化 / changes", file=sys.stderr)
+    return 1 if changes else 0
+
+
+def run_convert(args: argparse.Namespace) -> int:
+    """Write the register in another form; its version stays the same."""
+    from edge_agent.metrics.exporting import encode
+    from edge_agent.metrics.importing import load
+
+    register, _ = load(args.source, args.processes)
+    _write(args.target, encode(register, args.target.suffix, args.headers, args.encoding))
+    print(f"已写入 / wrote {args.target}")
+    return 0

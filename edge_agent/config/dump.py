@@ -1,0 +1,38 @@
+"""Plain data back to YAML, such that reading it again gives the same data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from edge_agent.config.places import Items, Reference, Table
+from edge_agent.config.scalars import plain
+
+
+class _Dumper(yaml.SafeDumper):
+    """Block style, no aliases, and texts quoted by the reader's own rules for plain scalars."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    quoted = None if plain(text) == text and isinstance(plain(text), str) else '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=quoted)
+
+
+def _reference(dumper: yaml.SafeDumper, reference: Reference) -> yaml.ScalarNode:
+    return dumper.represent_scalar(reference.tag, reference.argument)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(Reference, _reference)
+_Dumper.add_representer(Table, lambda dumper, table: dumper.represent_dict(table.items()))
+_Dumper.add_representer(Items, lambda dumper, items: dumper.represent_list(items))
+
+
+def dump(data: Mapping[str, Any]) -> str:
+    """The YAML text of a configuration; `!env` and `!file` references stay references."""
+    return yaml.dump(data, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=120)

@@ -1,0 +1,84 @@
+"""Findings while they are gathered: in the order of the files, each once however often it is met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from edge_agent.config.places import Place
+from edge_agent.errors import ConfigError, Finding
+
+_SHOWN = 12
+#: Where one of these is told of a value, whatever else is said of the same value only follows from it.
+_CAUSES = {"unknown-variable", "bad-format", "unknown-tag", "empty-tag", "missing-secret"}
+
+
+@dataclass(slots=True)
+class _Entry:
+    code: str
+    place: Place
+    zh: str
+    en: str
+    more: int = 0
+
+    def finding(self) -> Finding:
+        zh, en = self.zh, self.en
+        if self.more:
+            zh += f"（另有 {self.more} 处由此展开，问题相同）"
+            en += f" (The same holds for {self.more} more expanded from here.)"
+        return Finding(self.code, str(self.place), zh, en)
+
+
+class Findings:
+    """Everything wrong with one configuration.
+
+    A template used by a hundred devices is written once, so its fault is told once: findings with the same code,
+    place and subject are counted, not repeated.
+    """
+
+    def __init__(self, main: Path) -> None:
+        self._main = main
+        self._entries: dict[tuple[str, Place, str], _Entry] = {}
+        self._causes: dict[Place, str] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def add(self, code: str, place: Place, zh: str, en: str, subject: str = "") -> None:
+        """`subject` (a key's path) stands for the text where the text differs from device to device."""
+        if self._causes.setdefault(place, code if code in _CAUSES else "") not in ("", code):
+            return
+        entry = self._entries.setdefault((code, place, subject or en), _Entry(code, place, zh, en, -1))
+        entry.more += 1
+
+    def sorted(self) -> list[Finding]:
+        """The main file first, then the others by name; inside a file by line."""
+        entries = sorted(self._entries.values(), key=lambda entry: (entry.place.file != self._main, entry.place))
+        return [entry.finding() for entry in entries]
+
+    def check(self) -> None:
+        """Raise ConfigError with everything found so far, if anything was."""
+        if self._entries:
+            raise ConfigError(self.sorted())
+
+
+def nearest(word: object, known: Iterable[object]) -> str | None:
+    """The known word that a typo most likely meant."""
+    by_fold = {str(name).casefold(): str(name) for name in known}
+    close = get_close_matches(str(word).casefold()[:80], list(by_fold), n=1, cutoff=0.6)
+    return by_fold[close[0]] if close else None
+
+
+def advice(word: object, known: Iterable[object]) -> tuple[str, str]:
+    """The next step after an unknown word, Chinese and English: the nearest one, or the list to choose from."""
+    names = sorted({str(name) for name in known})
+    if (near := nearest(word, names)) is not None:
+        return f"是不是 {near!r}？", f"did you mean {near!r}?"
+    if not names:
+        return "这里还没有可用的名称。", "nothing of that kind is defined yet."
+    listed, more = ", ".join(names[:_SHOWN]), len(names) - _SHOWN
+    if more > 0:
+        return f"可用：{listed} 等 {len(names)} 个。", f"use one of: {listed} and {more} more."
+    return f"可用：{listed}。", f"use one of: {listed}."

@@ -1,0 +1,92 @@
+"""Plain data that remembers where it was written: mappings and lists with a place for every key and value."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+
+class Place(NamedTuple):
+    """A position in a file; line and column count from 1."""
+
+    file: Path
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Table(dict[Any, Any]):
+    """A YAML mapping. `place` is where it starts; keys and values have places of their own."""
+
+    __slots__ = ("keys_at", "place", "values_at")
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+        self.keys_at: dict[Hashable, Place] = {}
+        self.values_at: dict[Hashable, Place] = {}
+
+    def put(self, key: Hashable, value: object, key_at: Place | None = None, value_at: Place | None = None) -> None:
+        """Set an entry; without places it counts as written where the mapping starts."""
+        self[key] = value
+        self.keys_at[key] = key_at or self.place
+        self.values_at[key] = value_at or self.keys_at[key]
+
+    def take(self, other: Table, key: Hashable, value: object) -> None:
+        """Set an entry to `value`, written where `other` has the key."""
+        self.put(key, value, other.keys_at[key], other.values_at[key])
+
+    def drop(self, key: Hashable) -> None:
+        """Remove an entry that may be absent."""
+        self.pop(key, None)
+        self.keys_at.pop(key, None)
+        self.values_at.pop(key, None)
+
+    def copy(self) -> Table:
+        """The same entries at the same places; the values themselves are shared."""
+        return merged(self.place, self)
+
+
+class Items(list[Any]):
+    """A YAML sequence; `at[i]` is the place of item i."""
+
+    __slots__ = ("at", "place")
+
+    def __init__(self, place: Place) -> None:
+        super().__init__()
+        self.place = place
+        self.at: list[Place] = []
+
+    def add(self, value: object, at: Place) -> None:
+        """Append an item and its place."""
+        self.append(value)
+        self.at.append(at)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A secret that is named and not written: `!env NAME` or `!file path`."""
+
+    tag: Literal["!env", "!file"]
+    argument: str
+
+
+def merged(place: Place, *tables: Table) -> Table:
+    """One mapping of the entries of all; a later one wins, each keeps its place."""
+    result = Table(place)
+    for table in tables:
+        result.update(table)
+        result.keys_at.update(table.keys_at)
+        result.values_at.update(table.values_at)
+    return result
+
+
+def place_of(container: Table | Items, part: Hashable) -> Place:
+    """Where the value under a key or at an index is written."""
+    if isinstance(container, Items):
+        return container.at[part] if isinstance(part, int) else container.place
+    return container.values_at.get(part, container.place)

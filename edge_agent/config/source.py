@@ -1,0 +1,257 @@
+"""One YAML file into data with places. Bounded in size, depth and alias expansion; whatever is wrong is a finding."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import yaml
+
+from edge_agent.config.findings import Findings, advice
+from edge_agent.config.places import Items, Place, Reference, Table
+from edge_agent.config.scalars import plain
+from edge_agent.config.syntax import explain
+
+MAX_BYTES: Final = 2_000_000
+MAX_DEPTH: Final = 40
+MAX_NODES: Final = 500_000
+"""Values of one file with every alias written out, so that a few lines of aliases cannot become gigabytes."""
+
+# libyaml is about 20 times as fast; every PyYAML wheel has it, a source build may not.
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TEXT: Final = "tag:yaml.org,2002:str"
+_TAGS: Final = ("!env", "!file")
+
+
+class _Refused(Exception):  # noqa: N818 - never leaves this module
+    def __init__(self, code: str, place: Place, zh: str, en: str) -> None:
+        super().__init__(code)
+        self.finding = (code, place, zh, en)
+
+
+def read(path: Path, found: Findings) -> Table | None:
+    """The mapping a YAML file holds, or None with the reason in `found`."""
+    text = ""
+    try:
+        text = _text(path)
+        return _document(path, text, found)
+    except _Refused as error:
+        found.add(*error.finding)
+    except yaml.YAMLError as error:
+        found.add("yaml-syntax", *explain(path, text, error))
+    return None
+
+
+def _text(path: Path) -> str:
+    data = _bytes(path)
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise _Refused(
+            "not-utf8",
+            Place(path, line, column),
+            "文件不是 UTF-8 编码，请在编辑器中另存为 UTF-8。",
+            "the file is not UTF-8; save it as UTF-8 in your editor.",
+        ) from error
+
+
+def _bytes(path: Path) -> bytes:
+    place = Place(path)
+    # os.path and not pathlib: it answers False for a name the file system cannot even look up.
+    if os.path.isdir(path):
+        raise _Refused("is-a-directory", place, "这是文件夹，请给出 YAML 文件。", "this is a folder; name a YAML file.")
+    if os.path.exists(path) and not os.path.isfile(path):  # a fifo or a device would block or never end
+        zh, en = "这不是普通文件，请给出 YAML 文件。", "not a regular file; name a YAML file."
+        raise _Refused("not-a-file", place, zh, en)
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        zh, en = "没有这个文件，请检查路径。", "there is no such file; check the path."
+        raise _Refused("no-file", place, zh, en) from None
+    except (OSError, ValueError) as error:
+        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+        zh = f"文件读不出来（{why}），请检查路径和权限。"
+        en = f"the file cannot be read ({why}); check its path and permissions."
+        raise _Refused("unreadable-file", place, zh, en) from None
+    if len(data) > MAX_BYTES:
+        limit = MAX_BYTES // 1_000_000
+        raise _Refused(
+            "too-large",
+            place,
+            f"文件超过 {limit} MB，请用 for 和 include 拆小。",
+            f"the file is larger than {limit} MB; use for and include to make it smaller.",
+        )
+    return data
+
+
+def _document(path: Path, text: str, found: Findings) -> Table:
+    builder = _Builder(path, yaml.parse(text, Loader=_Loader), found)
+    value = builder.document()
+    if isinstance(value, Table):
+        return value
+    if value is None:
+        zh, en = "文件是空的；至少要有 agent 和 mqtt。", "the file is empty; it needs at least agent and mqtt."
+        raise _Refused("empty-file", Place(path), zh, en)
+    zh = "文件的最外层应为“键: 值”，请对照 configs/examples 中的样例。"
+    en = "the file must hold `key: value` at its top level; compare with configs/examples."
+    raise _Refused("not-a-mapping", Place(path), zh, en)
+
+
+class _Built(NamedTuple):
+    value: object
+    size: int
+    """Values in it, aliases written out."""
+    height: int
+
+
+class _Builder:
+    """Data from parser events; the parser's own composer would recurse as deep as the file says."""
+
+    def __init__(self, path: Path, events: Iterator[yaml.Event], found: Findings) -> None:
+        self._path = path
+        self._events = events
+        self._found = found
+        self._anchors: dict[str, _Built | None] = {}
+        self._size = 0
+
+    def document(self) -> object:
+        """The value of the only document; None for an empty stream."""
+        value: object = None
+        documents = 0
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    zh, en = (
+                        "一个文件只能有一份文档，请删去多余的 `---`。",
+                        "one document per file; remove the extra `---`.",
+                    )
+                    raise _Refused("several-documents", self._at(event), zh, en)
+                value = self._node(next(self._events), 0).value
+        return value
+
+    def _at(self, event: yaml.Event) -> Place:
+        mark = event.start_mark
+        return Place(self._path) if mark is None else Place(self._path, mark.line + 1, mark.column + 1)
+
+    def _node(self, event: yaml.Event, depth: int) -> _Built:
+        if isinstance(event, yaml.AliasEvent):
+            built = self._alias(event, depth)
+        else:
+            anchor = getattr(event, "anchor", None)
+            if anchor is not None:
+                self._anchors[anchor] = None  # open: an alias to it from inside would be endless
+            built = self._collection_or_scalar(event, depth)
+            if anchor is not None:
+                self._anchors[anchor] = built
+        return built
+
+    def _alias(self, event: yaml.AliasEvent, depth: int) -> _Built:
+        name = event.anchor
+        if name not in self._anchors:
+            zh, en = advice(name, self._anchors)
+            raise _Refused(
+                "unknown-alias", self._at(event), f"没有名为 {name!r} 的锚点；{zh}", f"no anchor {name!r}; {en}"
+            )
+        built = self._anchors[name]
+        if built is None:
+            zh, en = f"别名 *{name} 引用了自身，请改写。", f"the alias *{name} contains itself; write it out."
+            raise _Refused("endless-alias", self._at(event), zh, en)
+        self._bound(event, built.size, depth + built.height)
+        return built
+
+    def _bound(self, event: yaml.Event, size: int, depth: int) -> None:
+        self._size += size
+        if self._size > MAX_NODES:
+            zh = f"展开别名后超过 {MAX_NODES} 个值，请减少别名。"
+            en = f"more than {MAX_NODES} values once aliases are written out; use fewer of them."
+            raise _Refused("too-large", self._at(event), zh, en)
+        if depth > MAX_DEPTH:
+            zh, en = f"嵌套超过 {MAX_DEPTH} 层，请检查括号。", f"nested deeper than {MAX_DEPTH}; check the brackets."
+            raise _Refused("too-deep", self._at(event), zh, en)
+
+    def _collection_or_scalar(self, event: yaml.Event, depth: int) -> _Built:
+        self._bound(event, 1, depth)
+        if isinstance(event, yaml.ScalarEvent):
+            return _Built(self._scalar(event), 1, 0)
+        if getattr(event, "tag", None) not in (None, "!"):
+            self._unknown_tag(event)
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(event, depth)
+        return self._sequence(event, depth)
+
+    def _scalar(self, event: yaml.ScalarEvent) -> object:
+        text: str = event.value
+        if event.tag == "!env" or event.tag == "!file":
+            if not text.strip():
+                zh, en = f"{event.tag} 后面要写名称。", f"write a name after {event.tag}."
+                self._found.add("empty-tag", self._at(event), zh, en)
+            return Reference("!env" if event.tag == "!env" else "!file", text.strip())
+        if event.tag in ("!", _TEXT):
+            return text
+        if event.tag is not None:
+            self._unknown_tag(event)
+        return plain(text) if event.implicit[0] else text
+
+    def _unknown_tag(self, event: yaml.Event) -> None:
+        tag = str(getattr(event, "tag", ""))
+        zh, en = advice(tag, _TAGS)
+        self._found.add("unknown-tag", self._at(event), f"不认识的标签 {tag!r}；{zh}", f"unknown tag {tag!r}; {en}")
+
+    def _sequence(self, start: yaml.Event, depth: int) -> _Built:
+        items, size, height = Items(self._at(start)), 1, 0
+        for event in self._events:
+            if isinstance(event, yaml.SequenceEndEvent):
+                break
+            item = self._node(event, depth + 1)
+            items.add(item.value, self._at(event))
+            size, height = size + item.size, max(height, item.height + 1)
+        return _Built(items, size, height)
+
+    def _mapping(self, start: yaml.Event, depth: int) -> _Built:
+        table, size, height = Table(self._at(start)), 1, 0
+        inherited: list[tuple[yaml.Event, object]] = []
+        for event in self._events:
+            if isinstance(event, yaml.MappingEndEvent):
+                break
+            key = self._node(event, depth + 1).value
+            value_event = next(self._events)
+            item = self._node(value_event, depth + 1)
+            size, height = size + item.size + 1, max(height, item.height + 1)
+            if key == "<<" and isinstance(event, yaml.ScalarEvent) and event.implicit[0]:
+                inherited.append((value_event, item.value))
+            else:
+                self._entry(table, key, event, item.value, self._at(value_event))
+        for event, value in inherited:
+            self._inherit(table, event, value)
+        return _Built(table, size, height)
+
+    def _entry(self, table: Table, key: object, event: yaml.Event, value: object, value_at: Place) -> None:
+        at = self._at(event)
+        if not isinstance(key, str | int | float):  # bool is an int
+            zh = "键必须是名称或数字，请加引号或检查缩进。"
+            en = "a key must be a name or a number; quote it or check the indentation."
+            self._found.add("bad-key", at, zh, en)
+        elif key in table:
+            first = table.keys_at[key].line
+            zh = f"键 {key!r} 重复了（第 {first} 行已有），请删去一个。"
+            en = f"the key {key!r} is written twice (first in line {first}); remove one."
+            self._found.add("duplicate-key", at, zh, en)
+        else:
+            table.put(key, value, at, value_at)
+
+    def _inherit(self, table: Table, event: yaml.Event, value: object) -> None:
+        """`<<: *anchor`: entries the mapping does not have itself."""
+        sources = value if isinstance(value, Items) else [value]
+        for source in sources:
+            if not isinstance(source, Table):
+                zh, en = "`<<` 后面应引用一组键值。", "`<<` must refer to a mapping."
+                self._found.add("bad-merge", self._at(event), zh, en)
+                continue
+            for key in [key for key in source if key not in table]:
+                table.take(source, key, source[key])

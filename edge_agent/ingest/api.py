@@ -1,0 +1,189 @@
+"""How other commands ask the running service: JSON lines on a Unix socket beside the store's file.
+
+The embedded store can be opened by one process only, so whoever wants to know asks its owner:
+`{"op": "latest", "device": "vmc-02"}` -> `{"ok": ...}` or `{"error": "..."}`. Only the same user can connect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from edge_agent.config.models import Store as StoreConfig
+from edge_agent.errors import EdgeAgentError, FindingsError
+from edge_agent.stores import Store, open_store
+
+log = logging.getLogger(__name__)
+
+Operation = Callable[..., Any]
+"""Takes the request's other keys as keywords, returns something JSON can say. Plain functions run in a thread,
+coroutine functions on the loop."""
+
+_LINE: Final = 1_000_000
+_ANSWER_SECONDS: Final = 60.0
+
+
+def socket_path(store: Path) -> Path:
+    """Where the service that owns this store listens."""
+    return store.with_name(store.name + ".sock")
+
+
+def operations(store: Store) -> dict[str, Operation]:
+    """The questions of the store protocol, answered in plain JSON."""
+    return {
+        "latest": lambda device=None: {
+            name: {tag: asdict(newest) for tag, newest in tags.items()} for name, tags in store.latest(device).items()
+        },
+        "health": lambda from_ns, to_ns: {d: asdict(row) for d, row in store.health(from_ns, to_ns).items()},
+        "live_facts": lambda from_ns, to_ns: {d: asdict(row) for d, row in store.live_facts(from_ns, to_ns).items()},
+        "transitions": store.transitions,
+        "gaps": store.gaps,
+        "metrics": store.metrics,
+        "counts": lambda: asdict(store.counts()),
+        "marks": lambda: {stream: intervals.pairs() for stream, intervals in store.marks().items()},
+        "devices": lambda: {name: orjson.loads(birth) for name, birth in dict(store.catalogue.devices).items()},
+    }
+
+
+@contextlib.asynccontextmanager
+async def serving(path: Path, known: Mapping[str, Operation]) -> AsyncIterator[None]:
+    """Answer on `path` (mode 0600) while the block runs. A socket left behind by a killed service is replaced."""
+    talks: set[asyncio.Task[Any]] = set()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            talks.add(task)
+            task.add_done_callback(talks.discard)
+        await _converse(reader, writer, known)
+
+    with _listening(path) as listener:
+        server = await asyncio.start_unix_server(talk, sock=listener, limit=_LINE)
+        try:
+            yield
+        finally:
+            server.close()
+            for task in list(talks):
+                task.cancel()
+            await asyncio.gather(*talks, return_exceptions=True)
+
+
+async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, known: Mapping[str, Operation]) -> None:
+    try:
+        while line := await reader.readline():
+            writer.write(await _answer(line, known) + b"\n")
+            await writer.drain()
+    except (ConnectionError, ValueError, asyncio.CancelledError):
+        # The asker left, its line was too long, or the service ends: there is nobody left to tell.
+        return
+    finally:
+        writer.close()
+
+
+async def _answer(line: bytes, known: Mapping[str, Operation]) -> bytes:
+    try:
+        request = orjson.loads(line)
+        operation = known[request.pop("op")]
+        if inspect.iscoroutinefunction(operation):
+            return orjson.dumps({"ok": await operation(**request)})
+        return orjson.dumps({"ok": await asyncio.to_thread(operation, **request)})
+    except FindingsError as error:
+        return orjson.dumps({"findings": [asdict(finding) for finding in error.findings]})
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, EdgeAgentError) as error:
+        log.warning("question-refused reason=%s: %s", type(error).__name__, error)
+        return orjson.dumps({"error": f"{type(error).__name__}: {error}"})
+
+
+@contextlib.contextmanager
+def _reachable(path: Path) -> Iterator[str]:
+    """A name for the socket short enough for the kernel (107 bytes), through its folder's descriptor if need be."""
+    if len(os.fsencode(path)) < 100:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def _listening(path: Path) -> Iterator[socket.socket]:
+    if running(path):
+        raise FindingsError.one(
+            "already-serving",
+            "已有一个 edge-agent serve 正在使用这个数据库：请先停止它。",
+            "Another `edge-agent serve` is using this store: stop it first.",
+            str(path),
+        )
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as listener, _reachable(path) as name:
+        before = os.umask(0o177)
+        try:
+            listener.bind(name)
+        finally:
+            os.umask(before)
+        try:
+            yield listener
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def running(path: Path) -> bool:
+    """Whether a service answers there."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(1.0)
+        try:
+            with _reachable(path) as name:
+                sock.connect(name)
+        except OSError:
+            return False
+    return True
+
+
+def ask(path: Path, op: str, **arguments: Any) -> Any:
+    """One question to the running service. Raises ConnectionError when none runs, FindingsError when it refuses."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(_ANSWER_SECONDS)
+        try:
+            with _reachable(path) as name:
+                sock.connect(name)
+        except OSError as error:
+            raise ConnectionError(f"no service answers at {path}") from error
+        sock.sendall(orjson.dumps({"op": op, **arguments}) + b"\n")
+        with sock.makefile("rb") as answers:
+            line = answers.readline()
+    answer: dict[str, Any] = orjson.loads(line) if line else {"error": "the service ended"}
+    if "ok" in answer:
+        return answer["ok"]
+    if "findings" in answer:
+        raise FindingsError.one(*(answer["findings"][0][key] for key in ("code", "zh", "en", "where")))
+    raise FindingsError.one(
+        "service-refused",
+        f"服务没有回答这个问题：{answer['error']}",
+        f"The service did not answer this: {answer['error']}",
+        str(path),
+    )
+
+
+def open_or_ask(config: StoreConfig, op: str, **arguments: Any) -> Any:
+    """One of `operations`, answered by the running service, or from the store itself when none runs."""
+    try:
+        return ask(socket_path(config.path), op, **arguments)
+    except ConnectionError:
+        store = open_store(config)
+    try:
+        # Through JSON as well, so that both ways give the same types.
+        return orjson.loads(orjson.dumps(operations(store)[op](**arguments)))
+    finally:
+        store.close()

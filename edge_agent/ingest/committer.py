@@ -1,0 +1,48 @@
+"""One batch into the store, in the store's own thread: quarantine first, then data and marks in one commit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from edge_agent.clock import Clock
+from edge_agent.errors import PoisonError, StoreError
+from edge_agent.ingest.messages import Assembly, Message
+from edge_agent.ingest.quarantine import Entry, Quarantine
+from edge_agent.stores import Store
+
+
+def commit(messages: Sequence[Message], store: Store, quarantine: Quarantine, clock: Clock) -> tuple[int, int]:
+    """Returns (values stored, values quarantined). Raises StoreError (repeat it all) or PoisonError (split it).
+
+    What goes to quarantine is written there before the store hears of it: a crash between the two leaves an
+    entry twice, never a value nowhere.
+    """
+    now = clock.time_ns()
+    assembly = Assembly.of(messages, now)
+    refused = assembly.less(store.check(assembly.batch), store.catalogue)
+    refused += [(message, message.refused, []) for message in messages if message.refused and not message.duplicate]
+    reasons: Counter[str] = Counter()
+    for message, reason, tags in refused:
+        reasons[reason] += len(tags) or message.values
+    assembly.batch.quarantined = reasons
+    _keep(refused, quarantine, now)
+    try:
+        store.write(assembly.batch)
+    except PoisonError as error:
+        if all(message.refused or message.duplicate for message in messages):
+            raise StoreError(f"the store refuses a batch without data: {error}") from error
+        raise
+    return len(assembly.batch.rows), reasons.total()
+
+
+def _keep(refused: Sequence[tuple[Message, str, list[str]]], quarantine: Quarantine, now: int) -> None:
+    fresh = [(message, reason, tags) for message, reason, tags in refused if not message.kept]
+    quarantine.append(
+        [
+            Entry.new(now, message.topic, message.payload, reason, len(tags) or message.values, tags)
+            for message, reason, tags in fresh
+        ]
+    )
+    for message, _, _ in fresh:
+        message.kept = True

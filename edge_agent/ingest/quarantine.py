@@ -1,0 +1,150 @@
+"""What no store would take: JSON lines in a private folder, with the reason, until somebody looks at it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import logging
+import os
+import secrets
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from edge_agent.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+_FILE_BYTES: Final = 4_000_000
+_FILES: Final = 25
+"""A flood of poison may fill 100 MB, then the oldest file goes and the log says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One refused message, or some tags of one."""
+
+    id: str
+    t: int
+    """When it came here, ns."""
+    topic: str
+    payload: bytes
+    reason: str
+    values: int
+    """How many values it holds, as far as it could be read."""
+    tags: tuple[str, ...] = ()
+    """The refused tags of a message whose other tags were stored; empty: the whole message."""
+
+    @classmethod
+    def new(cls, t: int, topic: str, payload: bytes, reason: str, values: int, tags: Sequence[str] = ()) -> Entry:
+        """With an id of its own."""
+        return cls(secrets.token_hex(4), t, topic, payload, reason, values, tuple(tags))
+
+    def to_json(self) -> bytes:
+        """One line. A payload that is not UTF-8 is in base64."""
+        fields: dict[str, Any] = {
+            "id": self.id, "t": self.t, "topic": self.topic, "reason": self.reason, "values": self.values,
+        }  # fmt: skip
+        if self.tags:
+            fields["tags"] = self.tags
+        try:
+            fields["payload"] = self.payload.decode()
+        except UnicodeDecodeError:
+            fields["base64"] = base64.b64encode(self.payload).decode()
+        return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+
+    @classmethod
+    def from_json(cls, line: bytes) -> Entry:
+        """The inverse of `to_json`. Raises ValueError, KeyError or TypeError for a line that is not one."""
+        fields = orjson.loads(line)
+        payload = base64.b64decode(fields["base64"]) if "base64" in fields else fields["payload"].encode()
+        tags = tuple(fields.get("tags", ()))
+        return cls(fields["id"], fields["t"], fields["topic"], payload, fields["reason"], fields["values"], tags)
+
+
+class Quarantine:
+    """The folder (0700, files 0600). Safe to use from the service and from the command line at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Write and sync; raises StoreError when the disk does not take it, so that nothing is acknowledged."""
+        if not entries:
+            return
+        try:
+            with self._locked():
+                path = self._current()
+                with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as out:
+                    out.write(b"".join(entry.to_json() for entry in entries))
+                    out.flush()
+                    os.fsync(out.fileno())
+        except OSError as error:
+            raise StoreError(f"cannot write to quarantine: {error}") from error
+        for entry in entries:
+            log.warning(
+                "quarantined id=%s topic=%s values=%d reason=%r", entry.id, entry.topic, entry.values, entry.reason
+            )
+
+    def entries(self) -> Iterator[Entry]:
+        """All, oldest first; a torn last line of a power cut is passed over."""
+        for path in self._files():
+            for line in path.read_bytes().splitlines():
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    yield Entry.from_json(line)
+
+    def drop(self, ids: Collection[str]) -> int:
+        """Forget entries; returns how many there were."""
+        dropped = 0
+        if not self.folder.is_dir():
+            return 0
+        with self._locked():
+            for path in self._files():
+                dropped += self._drop_from(path, ids)
+        return dropped
+
+    def _drop_from(self, path: Path, ids: Collection[str]) -> int:
+        entries = []
+        for line in path.read_bytes().splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                entries.append(Entry.from_json(line))
+        keep = [entry for entry in entries if entry.id not in ids]
+        if len(keep) == len(entries):
+            return 0
+        if keep:
+            fresh = path.with_suffix(".new")
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+                out.write(b"".join(entry.to_json() for entry in keep))
+                out.flush()
+                os.fsync(out.fileno())
+            fresh.replace(path)
+        else:
+            path.unlink()
+        return len(entries) - len(keep)
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.jsonl"))
+
+    def _current(self) -> Path:
+        files = self._files()
+        if files and files[-1].stat().st_size < _FILE_BYTES:
+            return files[-1]
+        for old in files[: max(0, len(files) - _FILES + 1)]:
+            log.error("quarantine-full dropped=%s bytes=%d", old.name, old.stat().st_size)
+            old.unlink()
+        return self.folder / f"{time.time_ns():020d}.jsonl"
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)

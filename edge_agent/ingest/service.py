@@ -1,0 +1,285 @@
+"""MQTT -> store. A message is acknowledged to the broker after the store has committed it, never before."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any, Final, TypeVar
+
+from edge_agent.clock import Clock
+from edge_agent.config.models import Mqtt
+from edge_agent.errors import PoisonError, StoreError
+from edge_agent.ingest import messages as decoding
+from edge_agent.ingest.committer import commit
+from edge_agent.ingest.decode import MalformedError, document
+from edge_agent.ingest.messages import Message
+from edge_agent.ingest.quarantine import Quarantine
+from edge_agent.ingest.replay import replay
+from edge_agent.ingest.session import Session, SessionLostError
+from edge_agent.ingest.watermark import Watermarks
+from edge_agent.ingest.window import Window
+from edge_agent.intervals import IntervalSet
+from edge_agent.stores import Store
+from edge_agent.topics import Topics
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_WATERMARK_SECONDS: Final = 0.25
+_LIFE_SECONDS: Final = 10.0
+_RETAIN_SECONDS: Final = 600.0
+_BACKOFF_FIRST: Final = 0.1
+_BACKOFF_LIMIT: Final = 5.0
+#: Reading stops here while the store is away, whatever the broker's own window is.
+_HELD_MESSAGES: Final = 20_000
+_HELD_BYTES: Final = 64_000_000
+
+
+@dataclass(slots=True)
+class Counters:
+    """Values since the start (one tag once). received = stored + duplicates_ignored + quarantined + not yet settled."""
+
+    received: int = 0
+    stored: int = 0
+    duplicates_ignored: int = 0
+    quarantined: int = 0
+    malformed: int = 0
+    """Messages, not values: those in quarantine."""
+
+
+class Ingest:
+    """Owns the store's thread: all that writes to the store goes through `call`."""
+
+    def __init__(
+        self,
+        config: Mqtt,
+        store: Store,
+        topics: Topics,
+        quarantine: Quarantine,
+        *,
+        client_id: str,
+        clock: Clock,
+        lines: int = 10_000,
+        delay: float = 0.2,
+    ) -> None:
+        """`client_id` names the persistent session at the broker; commits come at `lines` values or `delay` seconds."""
+        self.counters = Counters()
+        self.connected = False
+        self.problem = ""
+        """Why the broker or the store is away, empty when all is well."""
+        self._config, self._store, self._topics = config, store, topics
+        self._quarantine, self._clock, self._client_id = quarantine, clock, client_id
+        self._lines, self._delay = lines, delay
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._marks: dict[str, IntervalSet] = store.marks()
+        self._watermarks = Watermarks()
+        self._window = Window()
+        self._session: Session | None = None
+        self._connection = 0
+        self._pending: list[Message] = []
+        self._settling: Sequence[Message] = ()
+        self._uncommitted: set[tuple[str, int]] = set()
+        self._values = self._bytes = 0
+        self._some, self._enough = asyncio.Event(), asyncio.Event()
+
+    async def run(self) -> None:
+        """Until cancelled. What is not committed then stays with the broker."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_connected(), name="ingest-mqtt")
+                group.create_task(self._keep_committing(), name="ingest-commit")
+                group.create_task(self._keep_telling(), name="ingest-watermark")
+                group.create_task(self._keep_retention(), name="ingest-retention")
+        finally:
+            self._worker.shutdown(wait=True, cancel_futures=True)
+
+    async def call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run something in the store's thread, after what is under way."""
+        return await asyncio.get_running_loop().run_in_executor(self._worker, function, *arguments)
+
+    async def replay(self, ids: Sequence[str]) -> dict[str, Any]:
+        """Entries of the quarantine into the store after all (all of them for no ids): `Replayed` as plain JSON."""
+        entries = [entry for entry in self._quarantine.entries() if not ids or entry.id in ids]
+        done = await self.call(replay, entries, self._store, self._quarantine, self._clock)
+        self.counters.stored += done.stored
+        return asdict(done)
+
+    def lag(self) -> float:
+        """Real seconds the oldest message has been waiting for the store; 0 when none waits."""
+        oldest = self._settling[0] if self._settling else self._pending[0] if self._pending else None
+        return time.monotonic() - oldest.arrived if oldest is not None else 0.0
+
+    def publish(self, topic: str, payload: bytes) -> bool:
+        """Publish a retained document (a metric) over the same connection; False when there is none."""
+        if self._session is None or not self.connected:
+            return False
+        self._session.publish(topic, payload)
+        return True
+
+    # --- from the broker ---------------------------------------------------------------------------------------
+
+    async def _keep_connected(self) -> None:
+        pause = _BACKOFF_FIRST
+        filters = [self._topics.all(kind) for kind in ("birth", "data", "health")] + [self._topics.all_agents()]
+        while True:
+            self._connection += 1
+            self._session = Session(self._config, self._client_id, filters, self._received)
+            try:
+                await self._session.run(self._ready)
+            except SessionLostError as error:
+                self.problem = str(error)
+                if self.connected:
+                    pause = _BACKOFF_FIRST
+                log.warning("broker-away url=%s retry_s=%.1f reason=%s", self._config.url, pause, error)
+            finally:
+                self.connected = False
+                self._session = None
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+            pause = min(_BACKOFF_LIMIT, pause * 2)
+
+    def _ready(self) -> None:
+        self.connected = True
+        self.problem = ""
+        log.info("broker-connected url=%s client=%s", self._config.url, self._client_id)
+
+    def _received(self, topic: str, payload: bytes, mid: int, qos: int) -> None:
+        if topic.startswith(self._topics.root + "/agents/"):
+            self._take_state(payload)
+            self._take(Message(topic, b"", duplicate=True, acknowledge=(self._connection, mid, qos)))
+            return
+        if not payload and topic.endswith("/birth"):  # a retained document was deleted
+            self._take(Message(topic, b"", duplicate=True, acknowledge=(self._connection, mid, qos)))
+            return
+        message = decoding.read(topic, payload, self._store.catalogue)
+        message.acknowledge = (self._connection, mid, qos)
+        self.counters.received += message.values
+        if message.stream:
+            key = (message.stream, message.seq)
+            known = self._marks.get(message.stream)
+            if key in self._uncommitted or (known is not None and message.seq in known):
+                self.counters.duplicates_ignored += message.values
+                message.forget()
+            else:
+                self._uncommitted.add(key)
+        if message.birth is not None:
+            self._store.catalogue.born(message.birth)
+        self._take(message)
+
+    def _take_state(self, payload: bytes) -> None:
+        if payload:
+            try:
+                self._watermarks.heard(document(payload))
+            except MalformedError as error:
+                log.warning("agent-state-malformed reason=%s", error)
+
+    def _take(self, message: Message) -> None:
+        """Put it in the queue. Duplicates too: acknowledgements keep the order of arrival (MQTT-4.6.0-2)."""
+        message.arrived = time.monotonic()
+        self._pending.append(message)
+        self._values += message.values
+        self._bytes += len(message.payload)
+        outstanding = len(self._pending) + len(self._settling)
+        self._window.seen(outstanding)
+        self._some.set()
+        if self._values >= self._lines or self._window.full(outstanding):
+            self._enough.set()
+        if (outstanding >= _HELD_MESSAGES or self._bytes >= _HELD_BYTES) and self._session is not None:
+            self._session.pause()
+
+    # --- into the store ----------------------------------------------------------------------------------------
+
+    async def _keep_committing(self) -> None:
+        while True:
+            await self._some.wait()
+            try:
+                await asyncio.wait_for(self._enough.wait(), self._delay)
+            except TimeoutError:
+                self._window.waited(len(self._pending))
+            self._settling, self._pending = self._pending, []
+            self._values = self._bytes = 0
+            self._some.clear()
+            self._enough.clear()
+            await self._settle(self._settling)
+            self._acknowledge(self._settling)
+            self._settling = ()
+            if self._session is not None:
+                self._session.resume()
+
+    async def _settle(self, messages: Sequence[Message]) -> None:
+        """Commit; repeat while the store is away; split what it refuses until the poison stands alone."""
+        try:
+            stored, quarantined = await self._commit(messages)
+        except PoisonError as error:
+            if len(messages) == 1:
+                messages[0].refused = f"the store refuses it: {error}"
+                messages[0].kept = False
+                await self._settle(messages)
+            else:
+                half = len(messages) // 2
+                await self._settle(messages[:half])
+                await self._settle(messages[half:])
+            return
+        self.counters.stored += stored
+        self.counters.quarantined += quarantined
+        self.counters.malformed += sum(bool(message.refused) and not message.duplicate for message in messages)
+        for message in messages:
+            if message.stream and not message.duplicate:
+                self._marks.setdefault(message.stream, IntervalSet()).add(message.seq)
+                self._uncommitted.discard((message.stream, message.seq))
+        self._watermarks.committed({message.stream for message in messages if message.stream}, time.monotonic())
+
+    async def _commit(self, messages: Sequence[Message]) -> tuple[int, int]:
+        if all(message.duplicate for message in messages):
+            return 0, 0
+        pause = _BACKOFF_FIRST
+        while True:
+            try:
+                result = await self.call(commit, messages, self._store, self._quarantine, self._clock)
+            except StoreError as error:
+                self.problem = str(error)
+                log.warning("store-away held=%d retry_s=%.1f reason=%s", len(messages), pause, error)
+                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                pause = min(_BACKOFF_LIMIT, pause * 2)
+                continue
+            if pause > _BACKOFF_FIRST:
+                self.problem = ""
+                log.info("store-back held=%d", len(messages))
+            return result
+
+    def _acknowledge(self, messages: Sequence[Message]) -> None:
+        if self._session is None:
+            return
+        for message in messages:
+            connection, mid, qos = message.acknowledge
+            if connection == self._connection:
+                self._session.acknowledge(mid, qos)
+
+    # --- back to the agents ------------------------------------------------------------------------------------
+
+    async def _keep_telling(self) -> None:
+        everyone_at = 0.0
+        while True:
+            await asyncio.sleep(_WATERMARK_SECONDS)
+            if not self.connected or self._session is None:
+                continue
+            now = time.monotonic()
+            everyone = now >= everyone_at
+            if everyone:
+                everyone_at = now + _LIFE_SECONDS * 0.9
+            for agent in self._watermarks.due(now, everyone=everyone):
+                text = self._watermarks.document(agent, self._client_id, self._clock.time_ns(), self._marks)
+                self._session.publish(self._topics.watermark(agent), text)
+
+    async def _keep_retention(self) -> None:
+        while True:
+            await asyncio.sleep(_RETAIN_SECONDS)
+            try:
+                await self.call(self._store.retain, self._clock.time_ns())
+            except (StoreError, PoisonError) as error:
+                log.warning("retention-failed reason=%s", error)

@@ -1,0 +1,56 @@
+"""What the store has, told to the agents: one retained document per agent."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+import orjson
+
+from edge_agent.intervals import IntervalSet
+
+#: A stream that brought nothing for so long is told only while its agent still names it.
+_RECENT_SECONDS: Final = 600.0
+
+
+class Watermarks:
+    """Which agents want to hear of which streams. Times are seconds of the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, tuple[str, ...]] = {}
+        self._recent: dict[str, float] = {}
+        self._changed: set[str] = set()
+
+    def heard(self, state: Mapping[str, Any]) -> None:
+        """An agent's retained state: it names the streams its outbox still holds. Anything malformed is passed over."""
+        agent, streams = state.get("agent"), state.get("streams")
+        if isinstance(agent, str) and isinstance(streams, list):
+            self._named[agent] = tuple(stream for stream in streams if isinstance(stream, str))
+            self._changed.add(agent)
+
+    def committed(self, streams: Collection[str], now: float) -> None:
+        """These streams have more in the store than before."""
+        for stream in streams:
+            self._recent[stream] = now
+            self._changed.add(agent_of(stream))
+
+    def due(self, now: float, *, everyone: bool) -> list[str]:
+        """The agents to be told now: those with news, or all of them as a sign of life."""
+        self._recent = {stream: t for stream, t in self._recent.items() if now - t < _RECENT_SECONDS}
+        agents = self._changed
+        if everyone:
+            agents = agents | set(self._named) | {agent_of(stream) for stream in self._recent}
+        self._changed = set()
+        return sorted(agents)
+
+    def document(self, agent: str, client: str, t: int, marks: Mapping[str, IntervalSet]) -> bytes:
+        """`{"v","ingest","t","streams":{stream:[[from,to],...]}}`, intervals inclusive."""
+        streams = dict.fromkeys(self._named.get(agent, ()))
+        streams |= dict.fromkeys(stream for stream in self._recent if agent_of(stream) == agent)
+        told = {stream: marks[stream].pairs() if stream in marks else [] for stream in streams}
+        return orjson.dumps({"v": 1, "ingest": client, "t": t, "streams": told})
+
+
+def agent_of(stream: str) -> str:
+    """`ipc-01/0/9f3c` -> `ipc-01`."""
+    return stream.partition("/")[0]

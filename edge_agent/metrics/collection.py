@@ -1,0 +1,120 @@
+"""M-04d to M-07: how much of what should be collected is collected, by time, by reading, by process, by link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Final
+
+from edge_agent.metrics.assessment import Assessment
+from edge_agent.metrics.definitions import Text
+from edge_agent.metrics.evidence import MAX_AGE_S
+from edge_agent.metrics.live import DeviceFacts
+from edge_agent.metrics.rates import NO_EQUIPMENT
+from edge_agent.metrics.result import Result, divide
+
+#: The links of the questionnaire that machines can evidence.
+LINKS_IN_REACH: Final = ("生产管控", "质量管理", "设备管理", "安全生产", "能耗管理")
+LINKS: Final = 14
+_STANDARD: Final = frozenset({"opc_ua", "modbus_tcp", "modbus_rtu", "mtconnect"})
+
+
+def _sums(
+    assessment: Assessment, metric: str, pair: Callable[[DeviceFacts], tuple[Fraction | int | None, ...]], empty: Text
+) -> Result:
+    """Sum over sum of the machines that have a device of their own and state both figures."""
+    rows: dict[str, tuple[str, Fraction, Fraction]] = {}
+    for key, evidence in sorted(assessment.evidence.items()):
+        part, whole = pair(assessment.live.devices.get(evidence.device, DeviceFacts()))
+        if part is not None and whole is not None:
+            rows.setdefault(evidence.device, (key, Fraction(part), Fraction(whole)))  # a shared device counts once
+    numerator = sum((part for _, part, _ in rows.values()), Fraction(0))
+    denominator = sum((whole for _, _, whole in rows.values()), Fraction(0))
+    value = divide(numerator, denominator)
+    having = tuple(key for key, part, _ in rows.values() if part)
+    return assessment.result(
+        metric,
+        value,
+        numerator=numerator,
+        denominator=denominator,
+        numerator_ids=having,
+        denominator_ids=tuple(key for key, _, whole in rows.values() if whole),
+        window=assessment.recent,
+        grade=assessment.grade(machine for machine in assessment.machines if machine.equipment_id in having),
+        reason=empty if value is None else None,
+    )
+
+
+def m04d(assessment: Assessment) -> Result:
+    """Time online over time scheduled, of the machines linked to a device. Not the networking rate."""
+    empty = Text("没有计划时间内的连接记录", "no scheduled time with connection records in the window")
+    return _sums(assessment, "M-04d", lambda fact: (fact.online_s, fact.scheduled_s), empty)
+
+
+def m05(assessment: Assessment) -> Result:
+    """Good readings over expected readings."""
+    empty = Text("窗口内没有应采样本", "no readings were expected in the window")
+    return _sums(assessment, "M-05", lambda fact: (fact.good, fact.expected), empty)
+
+
+def m05_process(assessment: Assessment) -> Result:
+    """Processes of which at least one machine delivers good data (E2)."""
+    delivering = {
+        machine.process_id
+        for machine in assessment.machines
+        if assessment.evidence[machine.equipment_id].grade in ("E2", "E3")
+    }
+    whole = sorted(process.process_id for process in assessment.register.processes)
+    part = [process for process in whole if process in delivering]
+    value = divide(len(part), len(whole))
+    return assessment.result(
+        "M-05-process",
+        value,
+        numerator=Fraction(len(part)),
+        denominator=Fraction(len(whole)),
+        numerator_ids=tuple(part),
+        denominator_ids=tuple(whole),
+        window=assessment.recent,
+        grade="E2" if part else None,
+        reason=Text("没有工序表", "there is no process list") if value is None else None,
+    )
+
+
+def m06(assessment: Assessment) -> Result:
+    """Links of the questionnaire with good automatic data, of the 14."""
+    fresh = [
+        fact
+        for fact in assessment.live.devices.values()
+        if fact.last_good_age_s is not None and fact.last_good_age_s <= MAX_AGE_S
+    ]
+    seen = frozenset[str]().union(*(fact.business_links for fact in fresh))
+    part = [link for link in LINKS_IN_REACH if link in seen]
+    stated = any(fact.business_links for fact in assessment.live.devices.values())
+    reason = Text("没有标注业务环节(business_link)的数据点", "no tag is marked with a business_link")
+    return assessment.result(
+        "M-06",
+        Fraction(len(part), LINKS) if stated else None,
+        numerator=Fraction(len(part)),
+        denominator=Fraction(LINKS),
+        numerator_ids=tuple(part),
+        denominator_ids=LINKS_IN_REACH,
+        window=assessment.recent,
+        grade="E2" if part else None,
+        reason=None if stated else reason,
+    )
+
+
+def m07(assessment: Assessment) -> Result:
+    """Effectively networked machines on a standard interface whose values follow the common model."""
+    whole = [m for m in assessment.machines if assessment.evidence[m.equipment_id].effective]
+    model = {m.equipment_id: assessment.live.devices[m.gateway_device].normalised for m in whole}
+    part = [m for m in whole if m.interface in _STANDARD and model[m.equipment_id]]
+    unknown = [key for key, normalised in model.items() if normalised is None]
+    empty = Text("没有有效联网的设备", "no machine is effectively networked") if assessment.machines else NO_EQUIPMENT
+    result = assessment.share("M-07", part, whole, empty, grade=assessment.grade(part))
+    if not unknown:
+        return result
+    names = ", ".join(unknown)
+    reason = Text(f"未注明是否采用统一数据模型:{names}", f"not stated whether the common model is used: {names}")
+    return assessment.result("M-07", None, numerator=None, denominator=result.denominator,
+                             denominator_ids=result.denominator_ids, reason=reason)  # fmt: skip

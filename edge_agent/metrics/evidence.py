@@ -1,0 +1,103 @@
+"""Which machines are networked in effect, why others are not, and how well each is evidenced (E0-E3)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from edge_agent.metrics.definitions import Text
+from edge_agent.metrics.live import DeviceFacts, Live
+from edge_agent.metrics.register import Equipment, Register
+from edge_agent.metrics.result import Grade
+
+DAY_S: Final = Fraction(86_400)
+MAX_AGE_S: Final = 7 * DAY_S
+"""A last good value older than this does not make a machine networked."""
+MIN_COVERAGE: Final = Fraction(9, 10)
+HISTORY_S: Final = 30 * DAY_S
+"""Under this much history a result is provisional."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One machine of the register as the live data show it."""
+
+    equipment_id: str
+    device: str
+    declared: bool
+    grade: Grade
+    live: bool
+    """Linked, recent and covered: networked in fact, declared or not."""
+    why_not: Text | None
+    """The first condition that fails; None when live."""
+    history_s: Fraction | None
+
+    @property
+    def effective(self) -> bool:
+        """Networked as the effective rates count it: declared and live."""
+        return self.declared and self.live
+
+    @property
+    def provisional(self) -> bool:
+        """It was first connected less than 30 days before the window's end."""
+        return self.history_s is not None and self.history_s < HISTORY_S
+
+
+def collect(register: Register, live: Live, configured: Collection[str] | None = None) -> dict[str, Evidence]:
+    """Evidence for every counted machine. `configured` are the configured device ids; None: those of `live`."""
+    known = live.devices.keys() if configured is None else configured
+    machines = [machine for machine in register.equipment if machine.status == "in_use"]
+    users = Counter(device for machine in machines for device in machine.devices)
+    return {
+        machine.equipment_id: _evidence(machine, live.devices, known, users) for machine in machines if machine.counted
+    }
+
+
+def _evidence(
+    machine: Equipment, facts: Mapping[str, DeviceFacts], configured: Collection[str], users: Mapping[str, int]
+) -> Evidence:
+    broken = _broken_link(machine, configured, users)
+    device = machine.gateway_device
+    fact = DeviceFacts() if broken else facts.get(device, DeviceFacts())
+    why_not = broken or _not_live(fact)
+    return Evidence(
+        machine.equipment_id, device, machine.networked_declared, _grade(fact), why_not is None, why_not, fact.history_s
+    )
+
+
+def _broken_link(machine: Equipment, configured: Collection[str], users: Mapping[str, int]) -> Text | None:
+    if not machine.devices:
+        return Text("没有对应的采集设备", "not linked to a device")
+    if len(machine.devices) > 1:
+        return Text("对应了多个采集设备", "linked to several devices")
+    device = machine.devices[0]
+    if users[device] > 1:
+        return Text(f"采集设备 {device} 被多台机器共用", f"several machines are linked to the device {device}")
+    if device not in configured:
+        return Text(f"采集设备 {device} 未配置", f"the device {device} is not configured")
+    return None
+
+
+def _not_live(fact: DeviceFacts) -> Text | None:
+    if fact.last_good_age_s is None:
+        if fact.connected:
+            return Text("已连接但从未有有效数据", "connected, and never a good value")
+        return Text("从未连接", "never connected")
+    if fact.last_good_age_s > MAX_AGE_S:
+        days = float(fact.last_good_age_s / DAY_S)
+        return Text(f"末次有效数据在 {days:.1f} 天前(> 7 天)", f"last good value {days:.1f} days ago (> 7 days)")
+    if fact.coverage is None:
+        return Text("覆盖率未知", "coverage unknown")
+    if fact.coverage < MIN_COVERAGE:
+        share = float(100 * fact.coverage)
+        return Text(f"覆盖率 {share:.2f} %(< 90 %)", f"coverage {share:.2f} % (< 90 %)")
+    return None
+
+
+def _grade(fact: DeviceFacts) -> Grade:
+    if fact.last_good_age_s is not None and fact.last_good_age_s <= MAX_AGE_S:
+        return "E3" if fact.controller else "E2"
+    return "E1" if fact.connected else "E0"

@@ -1,0 +1,67 @@
+"""Files in, a checked register out: everything that is wrong at once, or the register with what to know about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from edge_agent.errors import Finding, RegisterError
+from edge_agent.metrics.check import check_equipment, check_processes
+from edge_agent.metrics.columns import EQUIPMENT, PROCESSES
+from edge_agent.metrics.parse import Row, parse
+from edge_agent.metrics.register import Equipment, Process, Register
+from edge_agent.metrics.sheet import has_sheet, read_sheet
+
+T = TypeVar("T", Equipment, Process)
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """`register` is None exactly when there are errors."""
+
+    register: Register | None
+    errors: tuple[Finding, ...]
+    notes: tuple[Finding, ...]
+
+
+def inspect(equipment: Path, processes: Path | None = None, devices: Collection[str] | None = None) -> Inspection:
+    """Read and check both files; an equipment workbook with a process sheet needs no second file.
+
+    `devices`: ids of the configured devices, to check the links. Raises RegisterError for a file that cannot be read.
+    """
+    sheet = parse(read_sheet(equipment, "equipment"), EQUIPMENT)
+    if processes is None and has_sheet(equipment, "processes"):
+        processes = equipment
+    steps = parse(read_sheet(processes, "processes"), PROCESSES) if processes else None
+    if steps is not None:
+        check_processes(steps)
+    check_equipment(sheet, steps, devices)
+    parts = [sheet, *([steps] if steps else [])]
+    errors = tuple(finding for part in parts for finding in sorted(part.errors, key=_by_row))
+    notes = tuple(finding for part in parts for finding in sorted(part.notes, key=_by_row))
+    if errors:
+        return Inspection(None, errors, notes)
+    rows = _build(Equipment, sheet.rows)
+    return Inspection(Register(rows, _build(Process, steps.rows) if steps else ()), (), notes)
+
+
+def load(
+    equipment: Path, processes: Path | None = None, devices: Collection[str] | None = None
+) -> tuple[Register, tuple[Finding, ...]]:
+    """The register and what to know about it. RegisterError with every error when there is one."""
+    inspection = inspect(equipment, processes, devices)
+    if inspection.register is None:
+        raise RegisterError(inspection.errors)
+    return inspection.register, inspection.notes
+
+
+def _by_row(finding: Finding) -> int:
+    row = finding.where.split(":")[-2] if finding.where.count(":") >= 2 else ""
+    return int(row) if row.isdigit() else 0
+
+
+def _build(kind: Callable[..., T], rows: Sequence[Row]) -> tuple[T, ...]:
+    """Cells absent or empty take the dataclass's default; a flag left empty is N (required flags cannot be)."""
+    return tuple(kind(**{name: cell for name, cell in row.cells.items() if cell is not None}) for row in rows)

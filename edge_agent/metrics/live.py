@@ -1,0 +1,207 @@
+"""Live facts of the configured devices: all that the metrics know of the running plant, as plain numbers.
+
+The store service fills them from `device_health`; a first assessment without a gateway reads them from a JSON file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final, cast
+
+from edge_agent.errors import Finding, FindingsError
+
+_S: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """One device up to the end of the window. None = not known (which is never the same as 0)."""
+
+    last_good_age_s: Fraction | None = None
+    """Seconds from the last good value to the window's end."""
+    coverage: Fraction | None = None
+    """Covered / scheduled seconds since max(first connection, end - 30 days)."""
+    history_s: Fraction | None = None
+    """Seconds from the first connection to the window's end."""
+    connected: bool = False
+    """A session or connection was established in the window (grade E1), with or without good data."""
+    online_s: Fraction | None = None
+    """Covered seconds of the recent window (shift, day): M-04d."""
+    scheduled_s: Fraction | None = None
+    """Scheduled seconds of the recent window."""
+    good: int | None = None
+    """Good readings in the recent window: M-05."""
+    expected: int | None = None
+    """Readings that were due in the recent window."""
+    controller: bool = False
+    """Execution, mode and program or part count come from the controller (grade E3)."""
+    normalised: bool | None = None
+    """Its values follow the common machine model: M-07."""
+    business_links: frozenset[str] = frozenset()
+    """Links of the questionnaire its tags are marked with: M-06."""
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Facts by device id. `end_ns`: the moment all ages count from; `recent_s`: length of the recent window."""
+
+    devices: Mapping[str, DeviceFacts] = field(default_factory=dict)
+    end_ns: int | None = None
+    recent_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What the health rows of one device add up to in a window (seconds, readings)."""
+
+    scheduled_s: float
+    covered_s: float
+    good: int
+    bad: int
+
+
+def from_health(
+    end_ns: int,
+    first_ns: int | None,
+    last_good_ns: int | None,
+    long: tuple[int, Sums],
+    recent: tuple[int, Sums],
+    *,
+    controller: bool = False,
+    normalised: bool | None = None,
+    business_links: frozenset[str] = frozenset(),
+) -> DeviceFacts:
+    """Facts from health rows; each window is (start ns, sums). Seconds without a row are scheduled and uncovered."""
+    first = end_ns if first_ns is None else first_ns
+    long_s = Fraction(max(0, end_ns - max(first, long[0])), _S)
+    # A device that never connected was due for the whole recent window, and online for none of it.
+    recent_s = Fraction(max(0, end_ns - (recent[0] if first_ns is None else max(first, recent[0]))), _S)
+    readings = recent[1].good + recent[1].bad
+    return DeviceFacts(
+        last_good_age_s=None if last_good_ns is None else Fraction(max(0, end_ns - last_good_ns), _S),
+        coverage=min(Fraction(1), _exact(long[1].covered_s) / long_s) if long_s else None,
+        history_s=None if first_ns is None else Fraction(max(0, end_ns - first), _S),
+        connected=first_ns is not None,
+        online_s=min(recent_s, _exact(recent[1].covered_s)),
+        scheduled_s=recent_s,
+        good=recent[1].good,
+        expected=_expected(readings, recent_s, _exact(recent[1].scheduled_s)),
+        controller=controller,
+        normalised=normalised,
+        business_links=business_links,
+    )
+
+
+def _expected(readings: int, elapsed_s: Fraction, seen_s: Fraction) -> int:
+    """Readings due: seconds without a health row are expected to hold as many as the others."""
+    return max(readings, round(readings * elapsed_s / seen_s)) if seen_s else readings
+
+
+def _exact(number: float) -> Fraction:
+    return Fraction(str(number))
+
+
+_NUMBERS: Final = {
+    "last_good_age_h": Fraction(3600),
+    "last_good_age_s": Fraction(1),
+    "coverage": Fraction(1),
+    "history_s": Fraction(1),
+    "history_days": Fraction(86400),
+    "online_s": Fraction(1),
+    "scheduled_s": Fraction(1),
+    "good": Fraction(1),
+    "expected": Fraction(1),
+}
+_FIELD: Final = {"last_good_age_h": "last_good_age_s", "history_days": "history_s"}
+_FLAGS: Final = ("connected", "controller", "normalised")
+
+
+def read_live(path: Path) -> Live:
+    """A live file: `{device: {last_good_age_h, coverage, ...}}`, or these under `devices` beside `end`, `recent_s`.
+
+    Raises FindingsError with everything that is wrong in it.
+    """
+    try:
+        document = json.loads(path.read_bytes().decode("utf-8-sig"), parse_float=Decimal)
+    except OSError as error:
+        raise _refuse(path.name, f"读不到文件({error.strerror})。", f"cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise _refuse(path.name, f"不是有效的 JSON({error})。", f"is not valid JSON ({error}).") from error
+    return parse_live(document, path.name)
+
+
+def _refuse(name: str, zh: str, en: str) -> FindingsError:
+    return FindingsError.one(
+        "live-file", f"实时数据文件{zh}请检查文件。", f"the file of live facts {en} Check the file.", name
+    )
+
+
+def parse_live(document: object, name: str = "live") -> Live:
+    """The same from parsed JSON, floats as Decimal so that 0.9 is nine tenths."""
+    if not isinstance(document, dict):
+        raise _refuse(name, "应为 {设备: {...}} 的对象。", "must be an object {device: {...}}.")
+    wrapped = isinstance(document.get("devices"), dict)
+    rows = document["devices"] if wrapped else document
+    findings: list[Finding] = []
+    devices = {str(device): _device(facts, f"{name}:{device}", findings) for device, facts in rows.items()}
+    end = _end(document.get("end"), f"{name}:end", findings) if wrapped else None
+    recent = document.get("recent_s") if wrapped else None
+    if findings:
+        raise FindingsError(findings)
+    return Live(devices, end, int(recent) if recent is not None else None)
+
+
+def _end(value: object, where: str, findings: list[Finding]) -> int | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(str(value))
+        if moment.tzinfo is None:
+            raise ValueError(value)
+    except ValueError:
+        findings.append(_bad(where, "应为带时区的时间,如 2026-05-01T08:00:00+08:00", "a time with its zone"))
+        return None
+    return int(moment.timestamp()) * _S + moment.microsecond * 1000
+
+
+def _bad(where: str, zh: str, en: str) -> Finding:
+    return Finding("live-value", where, f"{zh},请改正。", f"expected {en}; correct it.")
+
+
+def _device(facts: object, where: str, findings: list[Finding]) -> DeviceFacts:
+    if not isinstance(facts, dict):
+        findings.append(_bad(where, "应为对象 {last_good_age_h, coverage}", "an object {last_good_age_h, coverage}"))
+        return DeviceFacts()
+    values: dict[str, Any] = {}
+    for key, value in cast(dict[str, Any], facts).items():
+        place = f"{where}.{key}"
+        if value is None:
+            continue
+        if key in _NUMBERS:
+            number = _number(key, value, place, findings)
+            values[_FIELD.get(key, key)] = int(number) if key in ("good", "expected") else number
+        elif key in _FLAGS and isinstance(value, bool):
+            values[key] = value
+        elif key == "business_links" and isinstance(value, list):
+            values[key] = frozenset(map(str, value))
+        else:
+            known = " ".join((*_NUMBERS, *_FLAGS, "business_links"))
+            findings.append(_bad(place, f"未知的键或类型不符;可用:{known}", f"one of the keys {known}"))
+    values.setdefault("connected", "last_good_age_s" in values)
+    return DeviceFacts(**values)
+
+
+def _number(key: str, value: object, where: str, findings: list[Finding]) -> Fraction:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal | float):
+        findings.append(_bad(where, "应为数字", "a number"))
+        return Fraction(0)
+    number = Fraction(str(value))
+    if number < 0 or (key == "coverage" and number > 1):
+        findings.append(_bad(where, "应为 0 以上(coverage 为 0 到 1)", "0 or more (coverage from 0 to 1)"))
+    return number * _NUMBERS[key]

@@ -1,0 +1,171 @@
+"""A file of the register becomes a sheet of texts: CSV in UTF-8 (with or without BOM), UTF-16 or GB18030, or XLSX.
+
+Nothing is interpreted here; `parse` does that. Row numbers are those a spreadsheet shows (the header is row 1).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
+
+from edge_agent.errors import Finding, RegisterError
+
+if TYPE_CHECKING:
+    from openpyxl.worksheet.worksheet import Worksheet
+
+_BOMS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_OLE: Final = b"\xd0\xcf\x11\xe0"
+
+#: What the two sheets of one workbook may be called; a file with one sheet may call it as it likes.
+SHEET_NAMES: Final = {"equipment": ("设备台账", "equipment", "设备"), "processes": ("工序", "processes", "process")}
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Rows that hold anything, as text; `notes` holds what the format itself gave reason to list."""
+
+    name: str
+    rows: tuple[tuple[int, tuple[str, ...]], ...]
+    notes: tuple[Finding, ...] = ()
+
+
+def read_sheet(path: Path, which: str) -> Sheet:
+    """The sheet `equipment` or `processes` of a file. Raises RegisterError for a file that cannot be read."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RegisterError.one(
+            "register-unreadable",
+            f"读不到文件({error.strerror}),请检查路径和权限。",
+            f"the file cannot be read ({error.strerror}); check the path and the permissions.",
+            str(path),
+        ) from error
+    if data.startswith(_OLE):
+        raise RegisterError.one(
+            "register-old-excel",
+            "这是旧版 Excel(.xls)或加密文件,请另存为 .xlsx 或 CSV。",
+            "this is an old Excel file (.xls) or an encrypted one; save it as .xlsx or CSV.",
+            path.name,
+        )
+    return _read_xlsx(path, data, which) if data.startswith(b"PK") else _read_csv(path.name, data)
+
+
+def decode(data: bytes, name: str = "") -> str:
+    """Text of a CSV file: by its BOM, else UTF-8, else GB18030 (which contains GBK and GB2312)."""
+    for bom, encoding in _BOMS:
+        if data.startswith(bom):
+            return data.decode(encoding, errors="replace")
+    for encoding in ("utf-8", "gb18030"):
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise RegisterError.one(
+        "register-encoding",
+        "文件编码既不是 UTF-8 也不是 GBK/GB18030,请在 Excel 中另存为“CSV UTF-8”。",
+        "the file is neither UTF-8 nor GBK/GB18030; save it as “CSV UTF-8” in the spreadsheet program.",
+        name,
+    )
+
+
+def _read_csv(name: str, data: bytes) -> Sheet:
+    text = decode(data, name)
+    first = text.partition("\n")[0]
+    delimiter = max(",\t;，", key=first.count)
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise RegisterError.one(
+            "register-csv",
+            f"不是有效的 CSV({error}),请检查引号,或重新导出。",
+            f"not a valid CSV ({error}); check the quotes, or export it again.",
+            name,
+        ) from error
+    return _sheet(name, rows, ())
+
+
+def _sheet(name: str, rows: Iterable[Iterable[str]], notes: tuple[Finding, ...]) -> Sheet:
+    numbered = [(number, tuple(cell.strip() for cell in row)) for number, row in enumerate(rows, 1)]
+    full = [(number, row) for number, row in numbered if any(row)]
+    if not full:
+        raise RegisterError.one("register-empty", "文件是空的。", "the file is empty.", name)
+    return Sheet(name, tuple(full), notes)
+
+
+def _read_xlsx(path: Path, data: bytes, which: str) -> Sheet:
+    import openpyxl  # heavy, and only a register in XLSX needs it
+
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
+    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise RegisterError.one(
+            "register-xlsx",
+            "XLSX 文件损坏或无法识别,请用 Excel 打开后重新保存。",
+            "the XLSX file is damaged or not recognised; open it in the spreadsheet program and save it again.",
+            path.name,
+        ) from error
+    try:
+        sheet = _choose(cast("list[Worksheet]", book.worksheets), which, path.name)
+        rows = [[_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
+        return _sheet(path.name, rows, tuple(_merged(path.name, sheet)))
+    finally:
+        book.close()
+
+
+def _choose(sheets: Sequence[Worksheet], which: str, name: str) -> Worksheet:
+    for wanted in SHEET_NAMES[which]:
+        for sheet in sheets:
+            if sheet.title.strip().lower().startswith(wanted):
+                return sheet
+    visible = [sheet for sheet in sheets if sheet.sheet_state == "visible"]
+    if len(visible) == 1 or (visible and which == "equipment"):
+        return visible[0]
+    wanted = SHEET_NAMES[which][0]
+    raise RegisterError.one(
+        "register-sheet",
+        f"工作簿里没有名为“{wanted}”的工作表,请改名。",
+        f"the workbook has no sheet called “{wanted}” or “{which}”; rename it.",
+        name,
+    )
+
+
+def has_sheet(path: Path, which: str) -> bool:
+    """Whether a workbook holds that sheet by name (a template holds both). A file that is no workbook holds none."""
+    if not zipfile.is_zipfile(path):
+        return False
+    import openpyxl
+
+    book = openpyxl.load_workbook(path, read_only=True)
+    try:
+        return any(title.strip().lower().startswith(SHEET_NAMES[which]) for title in book.sheetnames)
+    finally:
+        book.close()
+
+
+def _merged(name: str, sheet: Worksheet) -> Iterable[Finding]:
+    for area in sorted(str(merged) for merged in sheet.merged_cells.ranges):
+        yield Finding(
+            "merged-cells",
+            f"{name}:{area}",
+            f"单元格 {area} 是合并的,只有左上角有值,其余按空处理;请取消合并并逐行填写。",
+            f"the cells {area} are merged: only the first holds a value, the others read as empty; "
+            "unmerge them and fill in every row.",
+        )
+
+
+def _text(cell: object) -> str:
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return "Y" if cell else "N"
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    if isinstance(cell, datetime):
+        return cell.date().isoformat()
+    return cell.isoformat() if isinstance(cell, date) else str(cell)

@@ -1,0 +1,125 @@
+"""Normalisation compiled once per device and applied to whole columns.
+
+Only the positions that need a step are visited; a table of plain numbers costs one `sum` (which is not
+finite if any of them is not).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+from operator import itemgetter
+from typing import Any
+
+from edge_agent.model import STATUS, Batch, Tag, TagTable, Value, is_good
+from edge_agent.normalise.change import ChangeFilter
+from edge_agent.normalise.state import StateMachine
+
+_SENSOR_FAILURE = STATUS["BadSensorFailure"]
+_EXCEEDED = STATUS["UncertainEngineeringUnitsExceeded"]
+
+
+class Normaliser:
+    """All steps for one table of one device, in their order. Not shared between tables."""
+
+    def __init__(self, table: TagTable, state: StateMachine | None = None) -> None:
+        derived = state.derived_for(table) if state is not None else ()
+        self._state = state if derived else None
+        self._watched = state
+        self.table = TagTable(table.device, table.every, table.tags + derived) if derived else table
+        self._width = len(table)
+        self._steps = [_Steps(position, tag) for position, tag in enumerate(table.tags) if _Steps.needed(tag)]
+        self._by_position = {step.position: step for step in self._steps}
+        floats = [position for position, tag in enumerate(table.tags) if tag.kind == "float"]
+        self._floats = floats
+        self._pick: Any = itemgetter(*floats) if len(floats) > 1 else None
+        self._change = ChangeFilter.for_table(self.table)
+
+    def apply(self, batch: Batch) -> None:
+        """Normalise the batch in place; its table becomes `self.table`, which may carry derived state tags."""
+        if batch.columns is None and not batch.status:
+            self._whole(batch.values, batch.status)
+        else:
+            self._partial(batch, batch.columns)
+        if self._watched is not None:
+            self._watched.observe(batch)
+        batch.table = self.table
+        if self._state is not None:
+            self._append_state(batch, self._state)
+
+    def news(self, batch: Batch) -> Batch | None:
+        """What of a normalised batch is to be reported: all of it, or by change; None when nothing is."""
+        return batch if self._change is None else self._change.apply(batch)
+
+    def _whole(self, values: list[Value], status: dict[int, int]) -> None:
+        if self._floats:
+            picked: Any = self._pick(values) if self._pick is not None else (values[self._floats[0]],)
+            if not isfinite(sum(picked)):
+                for position, value in zip(self._floats, picked, strict=True):
+                    if not isfinite(value):
+                        values[position] = None
+                        status[position] = _SENSOR_FAILURE
+        for step in self._steps:
+            if step.position not in status:
+                step.apply(step.position, values, status)
+
+    def _partial(self, batch: Batch, columns: Sequence[int] | None) -> None:
+        values, status = batch.values, batch.status
+        for index, value in enumerate(values):
+            if value is None:
+                continue
+            if type(value) is float and not isfinite(value):
+                values[index] = None
+                status[index] = _SENSOR_FAILURE
+                continue
+            step = self._by_position.get(index if columns is None else columns[index])
+            if step is not None:
+                step.apply(index, values, status)
+
+    def _append_state(self, batch: Batch, state: StateMachine) -> None:
+        words = state.evaluate()
+        if batch.columns is not None:
+            batch.columns = [*batch.columns, *range(self._width, self._width + len(words))]
+        if batch.source is not None:
+            batch.source = [*batch.source, *[None] * len(words)]
+        for number, code in words:
+            if not is_good(code):
+                batch.status[len(batch.values)] = code
+            batch.values.append(number)
+
+
+class _Steps:
+    """What happens to one tag: sentinel, scale, then enumeration or range."""
+
+    __slots__ = ("_high", "_labels", "_low", "_offset", "_scale", "_scaled", "_sentinels", "position")
+
+    def __init__(self, position: int, tag: Tag) -> None:
+        self.position = position
+        self._sentinels = frozenset(tag.sentinels)
+        self._scale = tag.scale
+        self._offset = tag.offset
+        self._scaled = tag.scale != 1.0 or tag.offset != 0.0
+        self._low = float("-inf") if tag.low is None else tag.low
+        self._high = float("inf") if tag.high is None else tag.high
+        self._labels = None if tag.labels is None else frozenset(tag.labels)
+
+    @staticmethod
+    def needed(tag: Tag) -> bool:
+        plain = tag.scale == 1.0 and tag.offset == 0.0 and tag.low is None and tag.high is None
+        return not (plain and tag.labels is None and not tag.sentinels)
+
+    def apply(self, index: int, values: list[Value], status: dict[int, int]) -> None:
+        value = values[index]
+        if isinstance(value, list):
+            values[index] = [self._scale * v + self._offset for v in value] if self._scaled else value  # type: ignore[operator]
+            return
+        if not isinstance(value, int | float):
+            return
+        if value in self._sentinels:
+            values[index] = None
+            status[index] = _SENSOR_FAILURE
+            return
+        if self._scaled:
+            values[index] = value = value * self._scale + self._offset
+        if not self._low <= value <= self._high or (self._labels is not None and value not in self._labels):
+            status.setdefault(index, _EXCEEDED)

@@ -1,0 +1,228 @@
+"""What became of the entries of each stream: acknowledged, released, dropped, and the counters of all that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from edge_agent.intervals import IntervalSet
+from edge_agent.outbox.acks import Ack, AckLog, Kind
+
+Pairs = Iterable[tuple[int, int]]
+Reason = Literal["full", "disk", "damaged", "missing"]
+"""Why entries never left: the outbox was full, the disk was full, their bytes were damaged, or they are gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A hole in the data, which is itself data: entries `from_seq..to_seq` of a stream will never be delivered."""
+
+    stream: str
+    from_seq: int
+    to_seq: int
+    from_t: int
+    """Read time of the first of them, ns; of the nearest entry that is left where its own is unknown."""
+    to_t: int
+    values: int
+    """Values in them (0 where the bytes that said so are gone)."""
+    acknowledged: int
+    """Those of the values that the broker had acknowledged (only `confirm: store` can drop such)."""
+    reason: Reason
+
+    @property
+    def entries(self) -> int:
+        return self.to_seq - self.from_seq + 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The `gap` of a health document."""
+        return {
+            "stream": self.stream, "from_seq": self.from_seq, "to_seq": self.to_seq, "from_t": self.from_t,
+            "to_t": self.to_t, "values": self.values, "acknowledged": self.acknowledged, "reason": self.reason,
+        }  # fmt: skip
+
+    def joined(self, later: Gap) -> Gap | None:
+        """Both as one, when `later` continues this one."""
+        if (self.stream, self.to_seq + 1, self.reason) != (later.stream, later.from_seq, later.reason):
+            return None
+        values, acknowledged = self.values + later.values, self.acknowledged + later.acknowledged
+        return Gap(self.stream, self.from_seq, later.to_seq, self.from_t, later.to_t, values, acknowledged, self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Counters since the outbox was opened, and what it holds now. Plain names count values (one tag once)."""
+
+    enqueued: int
+    durable_seq: int
+    acknowledged: int
+    """Acknowledged by the broker."""
+    confirmed: int
+    """Released: acknowledged with `confirm: broker`, covered by the watermark with `confirm: store`."""
+    dropped: int
+    dropped_acknowledged: int
+    """Those of the dropped values that the broker had acknowledged."""
+    quarantined: int
+    """Values lost to damaged bytes."""
+    pending: int
+    enqueued_entries: int
+    acknowledged_entries: int
+    confirmed_entries: int
+    dropped_entries: int
+    quarantined_entries: int
+    pending_entries: int
+    unconfirmed_entries: int
+    """Pending entries that the broker has acknowledged."""
+    quarantined_bytes: int
+    bytes: int
+    """On the disk."""
+    oldest_t: int | None
+    """Read time of the oldest pending entry, ns."""
+
+
+@dataclass(slots=True)
+class StreamState:
+    """The fate of one stream's entries. A number is in at most one of `acked` and `released`."""
+
+    acked: IntervalSet = field(default_factory=IntervalSet)
+    """The broker has them; they are waiting to be confirmed."""
+    released: IntervalSet = field(default_factory=IntervalSet)
+    """Nothing is to be done for them any more."""
+    taken: IntervalSet = field(default_factory=IntervalSet)
+    """Handed to the publisher on the present connection."""
+    top: int = 0
+    """The last number known to be written."""
+
+    def next_open(self, seq: int) -> int:
+        """The first number >= `seq` that is to be sent."""
+        while True:
+            start = seq
+            for done in (self.released, self.acked, self.taken):
+                seq = done.next_missing(seq)
+            if seq == start:
+                return seq
+
+
+class Ledger:
+    """The states of all streams, written to the acknowledgement log as they change."""
+
+    def __init__(self, acks: AckLog, known: Iterable[Ack], values_of: Callable[[str, int, int], int]) -> None:
+        self._acks = acks
+        self._values_of = values_of
+        self.streams: dict[str, StreamState] = {}
+        self.values = dict.fromkeys(("enqueued", "acknowledged", "confirmed", "dropped", "forgone", "quarantined"), 0)
+        self.entries = dict.fromkeys(self.values, 0)
+        self.pending_values = 0
+        self.pending_entries = 0
+        self.unconfirmed = 0
+        self._gaps: list[Gap] = []
+        for ack in known:
+            self._remember(ack)
+
+    def state(self, stream: str) -> StreamState:
+        return self.streams.setdefault(stream, StreamState())
+
+    def enqueue(self, values: int) -> None:
+        self.values["enqueued"] += values
+        self.entries["enqueued"] += 1
+        self.hold(1, values)
+
+    def hold(self, entries: int, values: int) -> None:
+        """These are pending too."""
+        self.pending_entries += entries
+        self.pending_values += values
+
+    def acknowledge(self, stream: str, pairs: Pairs, *, release: bool) -> None:
+        """The broker has these entries; with `release` that is all that was waited for."""
+        state = self.state(stream)
+        fresh = [p for pair in pairs for a in state.released.missing(*pair) for p in state.acked.missing(*a)]
+        self._count("acknowledged", stream, fresh)
+        if release:
+            self.release(stream, fresh)
+            return
+        state.acked.update(fresh)
+        self.unconfirmed += _total(fresh)
+        self._acks.append(Ack(Kind.ACKED, stream, a, b) for a, b in fresh)
+
+    def release(self, stream: str, pairs: Pairs) -> list[tuple[int, int]]:
+        """These entries were delivered for good. Returns those of which that was not known before."""
+        state = self.state(stream)
+        fresh = [part for pair in pairs for part in state.released.missing(*pair)]
+        if not fresh:
+            return fresh
+        values = self._count("confirmed", stream, fresh)
+        self.hold(-_total(fresh), -values)
+        for first, last in fresh:
+            self._done(stream, first, last)
+        self._acks.append(Ack(Kind.RELEASED, stream, a, b) for a, b in fresh)
+        return fresh
+
+    def again(self, stream: str, pairs: Pairs) -> None:
+        """Send these once more: they count as neither taken nor acknowledged."""
+        state = self.state(stream)
+        for first, last in pairs:
+            self.unconfirmed -= _total(state.acked.within(first, last))
+            state.acked.discard(first, last)
+            state.taken.discard(first, last)
+
+    def lose(self, gap: Gap) -> None:
+        """Report and count a hole whose entries are all pending; they are released."""
+        kind = "dropped" if gap.reason in ("full", "disk") else "quarantined"
+        self.values[kind] += gap.values
+        self.entries[kind] += gap.entries
+        self.values["forgone"] += gap.acknowledged
+        self.hold(-gap.entries, -gap.values)
+        self._done(gap.stream, gap.from_seq, gap.to_seq)
+        self._acks.append([Ack(Kind.RELEASED, gap.stream, gap.from_seq, gap.to_seq)])
+        joined = self._gaps[-1].joined(gap) if self._gaps else None
+        if joined is None:
+            self._gaps.append(gap)
+        else:
+            self._gaps[-1] = joined
+
+    def written(self, stream: str, last: int) -> None:
+        """The segment that ends with `last` was finished."""
+        self.state(stream).top = last
+        self._acks.append([Ack(Kind.WRITTEN, stream, 1, last)])
+
+    def gaps(self) -> list[Gap]:
+        """The holes since the last call."""
+        gaps, self._gaps = self._gaps, []
+        return gaps
+
+    def save(self, keep: Iterable[str]) -> None:
+        """Rewrite the log with the streams in `keep`; the others are forgotten."""
+        wanted = set(keep)
+        self.streams = {name: state for name, state in self.streams.items() if name in wanted}
+        snapshot: dict[tuple[int, str], Pairs] = {}
+        for name, state in self.streams.items():
+            snapshot[Kind.ACKED, name] = state.acked.pairs()
+            snapshot[Kind.RELEASED, name] = state.released.pairs()
+            snapshot[Kind.WRITTEN, name] = [(1, state.top)] if state.top else []
+        self._acks.rewrite(snapshot)
+
+    def _done(self, stream: str, first: int, last: int) -> None:
+        state = self.state(stream)
+        self.unconfirmed -= _total(state.acked.within(first, last))
+        state.acked.discard(first, last)
+        state.released.add(first, last)
+
+    def _remember(self, ack: Ack) -> None:
+        state = self.state(ack.stream)
+        if ack.kind == Kind.RELEASED:
+            state.acked.discard(ack.first, ack.last)
+            state.released.add(ack.first, ack.last)
+        elif ack.kind == Kind.ACKED:
+            state.acked.update(state.released.missing(ack.first, ack.last))
+        elif ack.kind == Kind.WRITTEN:
+            state.top = max(state.top, ack.last)
+
+    def _count(self, kind: str, stream: str, pairs: list[tuple[int, int]]) -> int:
+        values = sum(self._values_of(stream, first, last) for first, last in pairs)
+        self.values[kind] += values
+        self.entries[kind] += _total(pairs)
+        return values
+
+
+def _total(pairs: Iterable[tuple[int, int]]) -> int:
+    return sum(last - first + 1 for first, last in pairs)

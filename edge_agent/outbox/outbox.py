@@ -1,0 +1,335 @@
+"""The durable buffer between "read" and "sent": bounded, ordered, and honest about what it lost.
+
+`append` writes to the page cache at once, so that a killed agent loses nothing; a thread makes it durable at most
+`fsync_ms` later, so that a power cut loses nothing older. All other methods belong to the thread of the event loop too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import logging
+import os
+import secrets
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from edge_agent.errors import FindingsError
+from edge_agent.intervals import IntervalSet
+from edge_agent.outbox.acks import AckLog, read
+from edge_agent.outbox.journal import Journal
+from edge_agent.outbox.lanes import Lanes
+from edge_agent.outbox.ledger import Gap, Ledger, Pairs, Reason, Stats
+from edge_agent.outbox.quarantine import Quarantine
+from edge_agent.outbox.record import Entry
+from edge_agent.outbox.recovery import open_segments, report_holes
+from edge_agent.outbox.segment import TRAILER_BASE, Raw, Segment
+from edge_agent.outbox.syncer import Syncer
+
+log = logging.getLogger(__name__)
+
+ACKS = "acks.log"
+LOCK = "lock"
+_SEGMENT = (32_768, 4 << 20)
+"""Smallest and largest segment; in between a 32nd of the bound, which is what dropping the oldest costs at a time."""
+
+
+class Outbox:
+    """One folder, one process, one new stream at every opening."""
+
+    def __init__(self, path: Path, *, agent: str, worker: int = 0, max_bytes: int, fsync_ms: int) -> None:
+        self._max_bytes = max_bytes
+        self._lock, self._folder = _own(path)
+        self._acks = AckLog(path / ACKS)
+        self._quarantine = Quarantine(path, max_bytes // 16)
+        known = read(path / ACKS)
+        segments = open_segments(path, self._quarantine)
+        self.stream = _new_stream(agent, worker, {s.stream for s in segments} | {a.stream for a in known})
+        self._seq = 0
+        self._ledger = Ledger(self._acks, known, self._values_of)
+        self._syncer = Syncer(self._folder, fsync_ms / 1000, self._acks.sync)
+        self._journal = Journal(
+            path, self.stream, self._syncer, segments, min(max(max_bytes // 32, _SEGMENT[0]), _SEGMENT[1]),
+            make_room=self._make_room, on_sealed=self._sealed, on_overflow=self._overflow,
+        )  # fmt: skip
+        self._lanes = Lanes(self._journal, self._ledger, self._damaged)
+        self.on_append: Callable[[], None] | None = None
+        """Called after each append: somebody may send it."""
+        report_holes(self._journal, self._ledger)
+        self._save()
+        for segment in list(self._journal.segments):
+            self._free(segment)
+        log.info("outbox-open stream=%s pending=%d segments=%d", self.stream, self.pending, len(segments))
+
+    def append(self, topic: str, head: bytes, tail: bytes, t: int, values: int) -> int:
+        """Store the message `head + seq + tail` read at `t` (ns) with so many values; returns its seq.
+
+        The disk's troubles never reach the caller: what cannot be stored is counted and reported as a gap.
+        """
+        self._seq = seq = self._seq + 1
+        payload = b"%b%d%b" % (head, seq, tail)
+        entry = Entry(self.stream, seq, topic, payload, t, values)
+        raw = Raw.of(entry)
+        self._ledger.enqueue(values)
+        if raw.size + 2 * TRAILER_BASE > self._max_bytes:
+            self._lose(entry, "full")
+            return seq
+        self._journal.append(raw)
+        self._lanes.offer(entry)
+        if self.on_append is not None:
+            self.on_append()
+        return seq
+
+    @property
+    def durable_seq(self) -> int:
+        """Every entry of the current stream up to this one survives a power cut."""
+        return self._syncer.durable
+
+    @property
+    def last_seq(self) -> int:
+        """The number of the newest entry of the current stream; 0 when there is none."""
+        return self._seq
+
+    @property
+    def pending(self) -> int:
+        """Entries that may not leave yet."""
+        return self._ledger.pending_entries
+
+    @property
+    def unconfirmed(self) -> int:
+        """Entries that the broker has acknowledged and the store has not confirmed."""
+        return self._ledger.unconfirmed
+
+    @property
+    def live_waiting(self) -> int:
+        """Entries of the live lane that nobody took yet."""
+        return self._lanes.live_waiting
+
+    @property
+    def stats(self) -> Stats:
+        """Counters since the opening, and what is held now."""
+        values, entries = self._ledger.values, self._ledger.entries
+        return Stats(
+            enqueued=values["enqueued"], durable_seq=self.durable_seq, acknowledged=values["acknowledged"],
+            confirmed=values["confirmed"], dropped=values["dropped"], dropped_acknowledged=values["forgone"],
+            quarantined=values["quarantined"], pending=self._ledger.pending_values,
+            enqueued_entries=entries["enqueued"], acknowledged_entries=entries["acknowledged"],
+            confirmed_entries=entries["confirmed"], dropped_entries=entries["dropped"],
+            quarantined_entries=entries["quarantined"], pending_entries=self.pending,
+            unconfirmed_entries=self.unconfirmed, quarantined_bytes=self._quarantine.seen,
+            bytes=self._disk(), oldest_t=self._oldest_t(),
+        )  # fmt: skip
+
+    def streams(self) -> tuple[str, ...]:
+        """The streams with something pending, by age, and the current one as the last."""
+        held = [name for name in self._journal.streams() if name != self.stream]
+        return (*held, self.stream)
+
+    def gaps(self) -> list[Gap]:
+        """The holes that came to light since the last call; each is told once."""
+        return self._ledger.gaps()
+
+    def attach(self) -> None:
+        """A connection begins: what is appended from now on is live, the rest is backlog."""
+        self._lanes.attach(self._seq + 1)
+
+    def detach(self) -> None:
+        """The connection ended: what was taken and not acknowledged will be handed out again."""
+        self._lanes.detach()
+
+    def take_live(self) -> Entry | None:
+        """The next live entry, from memory."""
+        return self._lanes.take_live()
+
+    def take_backlog(self) -> Entry | None:
+        """The next entry left behind, from the disk."""
+        return self._lanes.take_backlog()
+
+    def acknowledge(self, entries: Iterable[Entry], *, release: bool) -> None:
+        """The broker has these. `release` (`confirm: broker`): so they are done."""
+        for stream, numbers in _by_stream(entries).items():
+            pairs = self._here(stream, numbers.pairs())
+            self._ledger.acknowledge(stream, pairs, release=release)
+            if release:
+                self._free_all(stream, pairs)
+        self._tidy()
+
+    def confirm(self, stream: str, pairs: Pairs) -> None:
+        """The store has these; streams and numbers that are not here do not matter."""
+        known = self._here(stream, pairs)
+        fresh = self._ledger.release(stream, known) if known else []
+        if fresh:
+            self._free_all(stream, fresh)
+            self._tidy()
+
+    def confirm_acknowledged(self) -> None:
+        """`confirm: broker` after a life with `confirm: store`: what the broker has is done."""
+        for stream in self.streams():
+            self.confirm(stream, self._ledger.state(stream).acked.pairs())
+
+    def awaiting(self) -> dict[str, list[tuple[int, int]]]:
+        """Per stream, the entries that the broker has and the store has not confirmed."""
+        states = ((name, self._ledger.state(name)) for name in self.streams())
+        return {name: state.acked.pairs() for name, state in states if state.acked}
+
+    def again(self, stream: str, pairs: Pairs) -> int:
+        """Hand these out once more; returns how many of them are still held."""
+        state = self._ledger.state(stream)
+        open_ = [p for pair in self._here(stream, pairs) for p in state.released.missing(*pair)]
+        self._ledger.again(stream, open_)
+        self._lanes.rewind()
+        return sum(last - first + 1 for first, last in open_)
+
+    def tick(self) -> None:
+        """Try what the disk refused. Call it about once a second; `append` does the same."""
+        self._journal.settle()
+        self._tidy()
+
+    def sync(self) -> None:
+        """Make everything durable now. Blocks; `durable_seq` says whether it succeeded."""
+        self._syncer.sync()
+
+    async def close(self, limit: float = 5.0) -> None:
+        """Make everything durable and give the folder back. Waits for the disk at most `limit` seconds."""
+        await asyncio.to_thread(self.close_now, limit)
+
+    def close_now(self, limit: float = 5.0) -> None:
+        """`close` for callers without an event loop."""
+        self._lanes.detach()
+        self._journal.settle()
+        self._journal.seal()
+        for segment in list(self._journal.segments):
+            self._free(segment)
+        if not self._syncer.close(limit):
+            log.error("outbox-closed-unsynced durable_seq=%d seq=%d", self.durable_seq, self._seq)
+        for segment in self._journal.segments:
+            segment.forget()
+        self._acks.close()
+        os.close(self._folder)
+        os.close(self._lock)
+
+    def _values_of(self, stream: str, first: int, last: int) -> int:
+        return self._journal.values_of(stream, first, last)
+
+    def _here(self, stream: str, pairs: Pairs) -> list[tuple[int, int]]:
+        """The part of `pairs` that can be here at all."""
+        last = max(self._journal.last_of(stream), self._seq if stream == self.stream else 0)
+        return [(max(1, a), min(b, last)) for a, b in pairs if a <= last and b >= max(1, a)]
+
+    def _free_all(self, stream: str, pairs: Pairs) -> None:
+        for first, last in pairs:
+            for segment in self._journal.overlapping(stream, first, last):
+                self._free(segment)
+
+    def _free(self, segment: Segment) -> None:
+        """A finished segment of which nothing is pending goes."""
+        if segment.sealed and self._ledger.state(segment.stream).released.covers(segment.first, segment.last):
+            self._journal.remove(segment, later=True)
+
+    def _sealed(self, segment: Segment) -> None:
+        self._ledger.written(segment.stream, segment.last)
+        self._free(segment)
+
+    def _tidy(self) -> None:
+        if self._acks.due or self._acks.broken:
+            self._save()
+
+    def _save(self) -> None:
+        self._ledger.save({*self._journal.streams(), self.stream})
+
+    def _disk(self) -> int:
+        """Bytes on the disk at the most, a rewrite of the acknowledgement log included."""
+        return self._journal.size + TRAILER_BASE + 2 * self._acks.size + self._quarantine.size
+
+    def _make_room(self, size: int) -> None:
+        """Drop the oldest segments until `size` more bytes fit under the bound."""
+        while self._disk() + size + TRAILER_BASE > self._max_bytes and self._journal.segments:
+            self._drop(self._journal.segments[0])
+
+    def _drop(self, segment: Segment) -> None:
+        state = self._ledger.state(segment.stream)
+        self._ledger.written(segment.stream, max(state.top, segment.last))
+        for first, last in state.released.missing(segment.first, segment.last):
+            self._lose_range(segment, first, last, "full")
+        self._journal.remove(segment, later=False)
+        log.warning(
+            "outbox-full dropped_segment=%d stream=%s seq=%d..%d",
+            segment.number, segment.stream, segment.first, segment.last,
+        )  # fmt: skip
+
+    def _lose_range(self, segment: Segment, first: int, last: int, reason: Reason) -> None:
+        acked = self._ledger.state(segment.stream).acked.within(first, last)
+        gap = Gap(
+            segment.stream, first, last, segment.time_of(first), segment.time_of(last),
+            segment.values_of(first, last), sum(segment.values_of(a, b) for a, b in acked), reason,
+        )  # fmt: skip
+        self._ledger.lose(gap)
+
+    def _overflow(self, raw: Raw) -> None:
+        self._lose(raw.entry, "disk")
+
+    def _lose(self, entry: Entry, reason: Reason) -> None:
+        state, seq, t = self._ledger.state(entry.stream), entry.seq, entry.t
+        if seq not in state.released:
+            acknowledged = entry.values if seq in state.acked else 0
+            self._ledger.lose(Gap(entry.stream, seq, seq, t, t, entry.values, acknowledged, reason))
+
+    def _damaged(self, segment: Segment, seq: int) -> None:
+        """The bytes of `seq` are not what was written: find all such of its segment, keep them aside, report."""
+        size = segment.size
+        for damage, data in segment.rescan():
+            self._quarantine.keep(segment.path, damage, data)
+        self._journal.resized(segment, size)
+        released = self._ledger.state(segment.stream).released
+        lost = IntervalSet((n, n) for n in {*segment.lost(), seq})
+        for first, last in lost.pairs():
+            for a, b in released.missing(first, last):
+                self._lose_range(segment, a, b, "damaged")
+
+    def _oldest_t(self) -> int | None:
+        for segment in self._journal.segments:
+            pending = self._ledger.state(segment.stream).released.missing(segment.first, segment.last)
+            if pending:
+                return segment.time_of(pending[0][0])
+        return next((raw.entry.t for raw in self._journal.held), None)
+
+
+def _own(path: Path) -> tuple[int, int]:
+    """The folder, made and locked: descriptors of the lock and of the folder. FindingsError when it is in use."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        path.chmod(0o700)
+        lock = os.open(path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise FindingsError.one(
+            "outbox-folder",
+            f"发件箱目录 {path} 不可用（{error.strerror}）。请检查 outbox.path 及其权限。",
+            f"The outbox folder {path} cannot be used ({error.strerror}). Check outbox.path and its permissions.",
+        ) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+            raise
+        raise FindingsError.one(
+            "outbox-locked",
+            f"发件箱 {path} 正被另一个进程使用。请先停止另一个 edge-agent，或另设 outbox.path。",
+            f"The outbox {path} is used by another process. Stop the other edge-agent, or set another outbox.path.",
+        ) from error
+    return lock, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _new_stream(agent: str, worker: int, known: set[str]) -> str:
+    """`agent/worker/boot` with a boot id that was never used here."""
+    while (stream := f"{agent}/{worker}/{secrets.token_hex(6)}") in known:
+        continue
+    return stream
+
+
+def _by_stream(entries: Iterable[Entry]) -> dict[str, IntervalSet]:
+    found: dict[str, IntervalSet] = {}
+    for entry in entries:
+        found.setdefault(entry.stream, IntervalSet()).add(entry.seq)
+    return found

@@ -1,0 +1,74 @@
+"""The JSON documents on the wire, as the agent writes them (version 1).
+
+A data document is spliced from three parts: a head compiled once per device and stream, the sequence number
+the outbox gives, and a tail made from a batch. Nothing here costs an object per value but the one dict that
+`orjson` wants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from edge_agent.model import Batch, TagTable, is_bad, status_name
+
+VERSION = 1
+
+
+def head(device: str, stream: str) -> bytes:
+    """Everything before the sequence number of a document that goes through the outbox."""
+    names = orjson.dumps({"v": VERSION, "device": device, "stream": stream})
+    return names[:-1] + b',"seq":'
+
+
+def stamp(t: int) -> bytes:
+    """The read time twice: `ts` in milliseconds for people and tools, `t` in nanoseconds for the store."""
+    return b',"ts":%d,"t":%d' % (t // 1_000_000, t)
+
+
+def data_tail(batch: Batch) -> bytes:
+    """Everything after the sequence number of a data document: stamps, values, and quality and source if any."""
+    names = batch.table.names
+    if batch.columns is not None:
+        names = tuple([names[i] for i in batch.columns])
+    values = dict(zip(names, batch.values, strict=True))
+    parts = [stamp(batch.t), b',"values":']
+    quality: dict[str, str] = {}
+    for position, code in batch.status.items():
+        name = names[position]
+        quality[name] = status_name(code)
+        if is_bad(code):
+            del values[name]
+    parts.append(orjson.dumps(values))
+    if quality:
+        parts += (b',"quality":', orjson.dumps(quality))
+    if batch.source is not None:
+        source = {name: t // 1_000_000 for name, t in zip(names, batch.source, strict=True) if t is not None}
+        if source:
+            parts += (b',"source":', orjson.dumps(source))
+    parts.append(b"}")
+    return b"".join(parts)
+
+
+def document_tail(t: int, fields: Mapping[str, Any]) -> bytes:
+    """Everything after the sequence number of a health document."""
+    return stamp(t) + b"," + orjson.dumps(fields)[1:]
+
+
+def tag_document(table: TagTable, position: int) -> dict[str, Any]:
+    """One tag in a birth document; keys without meaning for it are left out."""
+    tag = table.tags[position]
+    document: dict[str, Any] = {"type": tag.kind, "every": table.every}
+    if tag.unit:
+        document["unit"] = tag.unit
+    if tag.description:
+        document["description"] = tag.description
+    if tag.low is not None and tag.high is not None:
+        document["range"] = [tag.low, tag.high]
+    if tag.labels is not None:
+        document["map"] = {str(number): text for number, text in tag.labels.items()}
+    if tag.business_link:
+        document["business_link"] = tag.business_link
+    return document

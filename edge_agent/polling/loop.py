@@ -1,0 +1,188 @@
+"""One task per connection: poll or listen, and when it fails wait, connect again, go on."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from edge_agent.clock import Clock
+from edge_agent.errors import DeviceError
+from edge_agent.model import STATUS, Batch, TagTable
+from edge_agent.polling.backoff import Backoff
+from edge_agent.polling.device import PolledDevice
+from edge_agent.polling.schedule import Schedule
+from edge_agent.sdk import Connection, Pollable, Streaming, within
+
+log = logging.getLogger(__name__)
+
+_INTERNAL = STATUS["BadInternalError"]
+_REAL = Clock()
+
+#: A loop without a step for this long (and three of its slowest periods) is stalled: no time-out in it is longer.
+STALL_S = 60.0
+
+#: A subscription proves itself at the latest after this many seconds; time between two proofs counts as covered.
+KEEPALIVE_REACH_S = 10.0
+
+
+class ConnectionLoop:
+    """Keeps one connection and its devices going."""
+
+    def __init__(
+        self,
+        key: str,
+        connection: Connection,
+        devices: Sequence[PolledDevice],
+        clock: Clock,
+    ) -> None:
+        self.key = key
+        self._connection = connection
+        self._devices = devices
+        self._clock = clock
+        self._backoff = Backoff()
+        self._turns: list[_Turn] = []
+        self._progress = _REAL.monotonic()
+        slowest = max((table.every for device in devices for table in device.plan.tables), default=0.0)
+        self._patience = STALL_S + 3 * slowest
+
+    def stalled(self) -> bool:
+        """True when the loop has not taken a step for far longer than its slowest period asks for."""
+        return _REAL.monotonic() - self._progress > self._patience
+
+    def _beat(self) -> None:
+        self._progress = _REAL.monotonic()
+
+    async def run(self) -> None:
+        """Until cancelled: connect, work, and after a failure wait a little and begin again."""
+        try:
+            while True:
+                fault = await self._until_lost()
+                await self._connection.close()
+                self._mark_failed(fault)
+                pause = self._backoff.wait()
+                log.warning("connection-lost key=%s reason=%r retry_in_s=%.2f", self.key, str(fault), pause)
+                await within(pause, _REAL)  # the network is real, whatever a demo's clock says
+        finally:
+            await self._connection.close()
+
+    async def _until_lost(self) -> DeviceError:
+        try:
+            self._beat()
+            await self._connection.open()
+            log.info("connection-open key=%s devices=%d", self.key, len(self._devices))
+            if isinstance(self._connection, Pollable):
+                await self._poll(self._connection)
+            elif isinstance(self._connection, Streaming):
+                await self._listen(self._connection)
+        except DeviceError as error:
+            return error
+        except Exception as error:
+            log.error("connector-error key=%s", self.key, exc_info=error)
+            return DeviceError(_INTERNAL, f"{type(error).__name__}: {error}", lost=True)
+        return DeviceError(_INTERNAL, "the connector ended by itself", lost=True)
+
+    def _mark_failed(self, fault: DeviceError) -> None:
+        t, now = self._clock.time_ns(), self._clock.monotonic()
+        for device in self._devices:
+            device.failed(fault.status, fault.detail, t)
+        for turn in self._turns:
+            turn.pass_over(now)
+
+    async def _listen(self, connection: Streaming) -> None:
+        by_id = {device.plan.id: device for device in self._devices}
+        clock = self._clock
+
+        def sink(batch: Batch) -> None:
+            self._beat()
+            self._backoff.reset()
+            device = by_id[batch.table.device]
+            device.health.due += 1
+            device.answered(batch, clock.monotonic(), max(0.0, (clock.time_ns() - batch.t) / 1e9))
+
+        def alive(device: str) -> None:
+            self._beat()
+            self._backoff.reset()
+            by_id[device].health.alive(clock.monotonic(), KEEPALIVE_REACH_S)
+
+        await connection.stream(sink, alive)
+
+    async def _poll(self, connection: Pollable) -> None:
+        """Serve the turns in the order they are due, never two at once. Returns only by exception."""
+        clock = self._clock
+        if not self._turns:
+            self._turns = _turns(self._devices, clock.monotonic())
+        turns = self._turns
+        for turn in turns:
+            turn.pass_over(clock.monotonic())
+        heapq.heapify(turns)
+        while True:
+            turn = turns[0]
+            wait = turn.due - clock.monotonic()
+            if wait > 0:
+                await within(wait, clock)
+            self._beat()
+            try:
+                await self._serve(connection, turn)
+            finally:
+                turn.over(clock.monotonic())
+            heapq.heapreplace(turns, turn)
+
+    async def _serve(self, connection: Pollable, turn: _Turn) -> None:
+        device, clock, shared = turn.device, self._clock, len(self._devices) > 1
+        started = clock.monotonic()
+        if shared and not device.breaker.allows(started):
+            device.health.missed(1, len(turn.table))
+            return
+        try:
+            batch = await connection.read(turn.table)
+        except DeviceError as error:
+            now = clock.monotonic()
+            device.health.missed(1, len(turn.table))
+            device.breaker.failed(now, now - started)
+            if error.lost and not shared:
+                raise
+            device.failed(error.status, error.detail, clock.time_ns())
+            if error.lost:
+                # One unit's silence makes the connection untrusted, not the other units: a new one, at once.
+                await connection.close()
+                await connection.open()
+            return
+        now = clock.monotonic()
+        self._backoff.reset()
+        device.health.due += 1
+        device.answered(batch, now, now - started)
+
+
+@dataclass(order=True, slots=True)
+class _Turn:
+    """The next read of one table; ordered by when it is due."""
+
+    due: float
+    order: int
+    device: PolledDevice = field(compare=False)
+    table: TagTable = field(compare=False)
+    schedule: Schedule = field(compare=False)
+
+    def over(self, now: float) -> None:
+        """This turn was served: on to the next; turns it ran over are overruns."""
+        skipped = self.schedule.advance(now)
+        self.due = self.schedule.due
+        if skipped:
+            self.device.health.overruns += skipped
+            self.device.health.missed(skipped, skipped * len(self.table))
+
+    def pass_over(self, now: float) -> None:
+        """The connection was away: turns that fell due meanwhile brought nothing."""
+        if self.due < now - self.table.every:
+            missed = self.schedule.advance(now) + 1
+            self.due = self.schedule.due
+            self.device.health.missed(missed, missed * len(self.table))
+
+
+def _turns(devices: Sequence[PolledDevice], now: float) -> list[_Turn]:
+    tables = [(device, table) for device in devices for table in device.plan.tables]
+    return [
+        _Turn(now, order, device, table, Schedule(now, table.every)) for order, (device, table) in enumerate(tables)
+    ]

@@ -1,0 +1,5 @@
+"""MQTT: from the outbox to the broker."""
+
+from edge_agent.publish.publisher import Publisher
+
+__all__ = ["Publisher"]

@@ -1,0 +1,243 @@
+"""From the outbox to the broker: connects, sends, notices silence, connects again, and never loses count."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from importlib.metadata import PackageNotFoundError, version
+
+import orjson
+
+from edge_agent.clock import Clock
+from edge_agent.config.models import Mqtt
+from edge_agent.errors import Finding
+from edge_agent.outbox import Outbox
+from edge_agent.publish import confirm
+from edge_agent.publish.link import Link, Message
+from edge_agent.publish.session import Counters, Session
+from edge_agent.publish.trouble import Backoff, LinkError, Teller, tls_context
+from edge_agent.topics import Topics
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 1.0
+_GOODBYE_S = 1.0
+_SETTLED_S = 10.0
+"""A connection that held so long, or that acknowledged something, was a good one: the next attempt comes soon."""
+
+
+class Publisher:
+    """Publishes an outbox. All methods belong to the thread of the event loop."""
+
+    def __init__(self, config: Mqtt, outbox: Outbox, topics: Topics, agent: str, clock: Clock) -> None:
+        self._config = config
+        self._outbox = outbox
+        self._agent = agent
+        self._clock = clock
+        self._context = tls_context(config)
+        self._state_topic = topics.agent(agent)
+        self._watermark_topic = topics.watermark(agent)
+        self._documents: dict[str, bytes] = {}
+        self._told_streams: tuple[str, ...] = ()
+        self._counters = Counters()
+        self._session: Session | None = None
+        self._watch = confirm.Watch(time.monotonic())
+        self._backoff = Backoff()
+        self._teller = Teller()
+        self._acked_at: float | None = None
+        self.problem: Finding | None = None
+        """Why there is no connection now; None while there is one."""
+        if config.confirm == "broker":
+            outbox.confirm_acknowledged()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker accepted us and the link is not known to be broken."""
+        return self._session is not None and not self._session.lost.is_set()
+
+    @property
+    def published(self) -> int:
+        """Values sent, repetitions included."""
+        return self._counters.published
+
+    @property
+    def acknowledged(self) -> int:
+        """Values the broker acknowledged."""
+        return self._counters.acknowledged
+
+    @property
+    def confirmed(self) -> int:
+        """Values that left the outbox because all that was asked for them was fulfilled."""
+        return self._outbox.stats.confirmed
+
+    @property
+    def resent(self) -> int:
+        """Entries sent again because a live ingest had not confirmed them in time."""
+        return self._counters.resent
+
+    @property
+    def refused(self) -> int:
+        """Messages the broker would not take."""
+        return self._counters.refused
+
+    @property
+    def messages(self) -> int:
+        """Messages sent, documents and repetitions included."""
+        return self._counters.messages
+
+    @property
+    def ingest_silent(self) -> bool:
+        """`confirm: store` and no sign of life from an ingest for a minute: a health finding."""
+        return self._config.confirm == "store" and self._watch.silent(time.monotonic())
+
+    def ack_age(self) -> float | None:
+        """Seconds since the last PUBACK; None before the first."""
+        if self._session is not None and self._session.acked_at is not None:
+            self._acked_at = self._session.acked_at
+        return None if self._acked_at is None else time.monotonic() - self._acked_at
+
+    def retain(self, topic: str, payload: bytes) -> None:
+        """Keep this retained document at the broker: sent now, and again at every connection."""
+        self._documents[topic] = payload
+        if self._session is not None:
+            self._session.send_document(topic)
+
+    async def run(self) -> None:
+        """Work until cancelled; then say goodbye properly, within a second."""
+        self._outbox.on_append = self._appended
+        try:
+            while True:
+                wait = await self._once()
+                await asyncio.sleep(wait)
+        finally:
+            self._outbox.on_append = None
+
+    async def drain(self, limit: float) -> None:
+        """Wait until every live entry is acknowledged, at most `limit` seconds. What was left behind stays durable."""
+        if self._session is not None:
+            await self._session.until(self._session.live_done, limit)
+
+    async def _once(self) -> float:
+        """One connection from attempt to end; returns how long to wait before the next."""
+        link = Link(self._config, self._client_id, self._context, self._state("offline"))
+        try:
+            await link.open()
+            await self._serve(link)
+        except LinkError as error:
+            self._failed(error)
+            return self._backoff.next(slow=error.slow)
+        finally:
+            link.close()
+        raise AssertionError("a session ends with an error or by cancellation")
+
+    async def _serve(self, link: Link) -> None:
+        started = time.monotonic()
+        self._note_streams()
+        session = Session(
+            self._config, link, self._outbox, self._documents, self._counters, self._on_message
+        )  # fmt: skip
+        log.info("mqtt-connected url=%s version=%s", self._config.url, self._config.version)
+        self._teller.mended()
+        self.problem = None
+        self._outbox.attach()
+        self._session = session
+        if self._config.confirm == "store":
+            link.subscribe(self._watermark_topic)
+        session.wake()
+        try:
+            await self._watch_over(session)
+        except asyncio.CancelledError:
+            await self._goodbye(session, link)
+            raise
+        finally:
+            if session.acked_at is not None or time.monotonic() - started > _SETTLED_S:
+                self._backoff.reset()
+            self.ack_age()
+            self._session = None
+            session.end()
+            self._outbox.detach()
+        if link.error is not None:
+            raise link.error
+
+    async def _watch_over(self, session: Session) -> None:
+        while not session.lost.is_set():
+            try:
+                async with asyncio.timeout(_TICK_S):
+                    await session.lost.wait()
+            except TimeoutError:
+                self._tick(session)
+
+    def _tick(self, session: Session) -> None:
+        self._outbox.tick()
+        self._note_streams()
+        if self._config.confirm == "store":
+            self._send_overdue()
+        session.tick()
+
+    def _appended(self) -> None:
+        if self._session is not None:
+            self._session.wake()
+
+    def _on_message(self, message: Message) -> None:
+        if message.topic != self._watermark_topic:
+            return
+        streams = confirm.parse(message.payload)
+        if streams is None:
+            return
+        if not message.retained:
+            self._watch.life(time.monotonic())
+        for stream, pairs in streams.items():
+            self._outbox.confirm(stream, pairs)
+
+    def _send_overdue(self) -> None:
+        awaiting = self._outbox.awaiting()
+        due = self._watch.overdue(time.monotonic(), awaiting)
+        for stream, pairs in due.items():
+            count = self._outbox.again(stream, pairs)
+            if count:
+                self._counters.resent += count
+                log.warning("mqtt-sends-again stream=%s entries=%d reason=not-in-store", stream, count)
+
+    @property
+    def _client_id(self) -> str:
+        return self._config.client_id or self._agent
+
+    def _state(self, state: str) -> Message:
+        document = {
+            "v": 1,
+            "agent": self._agent,
+            "state": state,
+            "t": self._clock.time_ns(),
+            "version": _version(),
+            "streams": self._outbox.streams(),
+        }
+        return Message(self._state_topic, orjson.dumps(document), retained=True)
+
+    def _note_streams(self) -> None:
+        """Tell which streams are held, when that changed: the ingest may forget all others."""
+        streams = self._outbox.streams()
+        if streams != self._told_streams or self._session is None:
+            self._told_streams = streams
+            self.retain(self._state_topic, self._state("online").payload)
+
+    async def _goodbye(self, session: Session, link: Link) -> None:
+        """A clean end: the offline state replaces the online one, and the last will is not needed."""
+        self._documents[self._state_topic] = self._state("offline").payload
+        session.send_document(self._state_topic)
+        if not await session.until(session.documents_done, _GOODBYE_S):
+            log.info("mqtt-goodbye-unanswered")
+        if link.usable():
+            link.disconnect()
+            log.info("mqtt-disconnected url=%s", self._config.url)
+
+    def _failed(self, error: LinkError) -> None:
+        self.problem = error.finding
+        self._teller.tell(error.finding.en, time.monotonic())
+
+
+def _version() -> str:
+    try:
+        return version("shopfloor-edge-agent")
+    except PackageNotFoundError:
+        return "unknown"

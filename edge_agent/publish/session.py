@@ -1,0 +1,245 @@
+"""One connection's work: documents first, live entries next, the backlog in what is left of the window."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from edge_agent.config.models import Mqtt
+from edge_agent.outbox import Entry, Outbox
+from edge_agent.publish.link import Link, Message
+from edge_agent.publish.pace import Pace
+from edge_agent.publish.trouble import LinkError, trouble
+
+log = logging.getLogger(__name__)
+
+UNCONFIRMED_LIMIT = 2000
+"""With `confirm: store` the backlog pauses when so many messages are at the broker and not in the store."""
+_REFUSED_AGAIN_S = 30.0
+
+
+@dataclass(slots=True)
+class Counters:
+    """In values (one tag once), since the publisher was made."""
+
+    published: int = 0
+    acknowledged: int = 0
+    confirmed: int = 0
+    resent: int = 0
+    messages: int = 0
+    """Messages sent, not values."""
+    refused: int = 0
+    """Messages the broker would not take (MQTT 5 reason codes); they are tried again."""
+
+
+class Sent(NamedTuple):
+    """A message under way."""
+
+    at: float
+    entry: Entry | None
+    """None for a retained document."""
+    topic: str
+    live: bool
+
+
+class Session:
+    """From CONNACK to the end of the connection. `pump` does all sending; it is called whenever something changed."""
+
+    def __init__(
+        self,
+        config: Mqtt,
+        link: Link,
+        outbox: Outbox,
+        documents: dict[str, bytes],
+        counters: Counters,
+        on_message: Callable[[Message], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        now = time.monotonic()
+        self._link = link
+        self._outbox = outbox
+        self._documents = documents
+        self._counters = counters
+        self._on_message = on_message
+        self._stores = config.confirm == "store"
+        self._keepalive = config.keepalive
+        self._window = min(config.window, link.receive_maximum)
+        reserve = min(max(1, self._window // 4), self._window - 1)
+        self._pace = Pace(self._window - reserve, config.drain, now)
+        self._under_way: dict[int, Sent] = {}
+        self._backlog_under_way = 0
+        self._to_send = dict.fromkeys(documents)
+        self._refused: list[tuple[float, Entry]] = []
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.acked_at: float | None = None
+        """Monotonic time of the last PUBACK."""
+        self.lost = asyncio.Event()
+        self._changed = asyncio.Event()
+        link.on_heard = self._heard
+        link.on_lost = self._lose
+
+    @property
+    def under_way(self) -> int:
+        """Messages sent and not acknowledged."""
+        return len(self._under_way)
+
+    def live_done(self) -> bool:
+        """Whether all live entries are acknowledged."""
+        return not self._outbox.live_waiting and not any(s.live for s in self._under_way.values())
+
+    def documents_done(self) -> bool:
+        """Whether the broker has every retained document."""
+        return not self._to_send and all(s.entry is not None for s in self._under_way.values())
+
+    def send_document(self, topic: str) -> None:
+        """A retained document is new or has changed."""
+        self._to_send[topic] = None
+        self.wake()
+
+    def wake(self) -> None:
+        """Pump soon; many calls before that are one."""
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self.pump)
+
+    def pump(self) -> None:
+        """Fill the window."""
+        self._scheduled = False
+        if not self._link.usable():
+            return
+        before = len(self._under_way)
+        while self._link.usable() and len(self._under_way) < self._window and self._send_next():
+            continue
+        if len(self._under_way) > before:
+            self._link.flush()
+
+    def tick(self) -> None:
+        """Once a second: is the broker still there, and is there anything to try again?"""
+        now = time.monotonic()
+        again = [entry for at, entry in self._refused if now - at >= _REFUSED_AGAIN_S]
+        self._refused = [item for item in self._refused if now - item[0] < _REFUSED_AGAIN_S]
+        for entry in again:
+            self._outbox.again(entry.stream, [(entry.seq, entry.seq)])
+        if self._stalled(now):
+            self._link.drop(_silent(self._link.url))
+        else:
+            self.wake()
+
+    async def until(self, done: Callable[[], bool], limit: float) -> bool:
+        """Wait for something acknowledgements bring about; False when the connection or the time ended first."""
+        try:
+            async with asyncio.timeout(limit):
+                while not done():
+                    if self.lost.is_set():
+                        return False
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def end(self) -> None:
+        """The connection is over."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._link.close()
+
+    def _stalled(self, now: float) -> bool:
+        """A PUBACK is due and does not come, or the broker has not been heard for two keepalives.
+
+        is_connected() would say "connected" through any black hole.
+        """
+        if now - self._link.heard_at > 2 * self._keepalive:
+            return True
+        if not self._under_way:
+            return False
+        oldest = next(iter(self._under_way.values())).at
+        return now - max(oldest, self.acked_at or 0.0) > min(max(10.0, self._keepalive), 2 * self._keepalive)
+
+    def _send_next(self) -> bool:
+        if self._to_send:
+            topic = next(iter(self._to_send))
+            del self._to_send[topic]
+            self._send(Message(topic, self._documents[topic], retained=True), None, live=False)
+            return True
+        entry = self._outbox.take_live()
+        if entry is not None:
+            self._send_entry(entry, live=True)
+            return True
+        entry = self._next_backlog()
+        if entry is not None:
+            self._send_entry(entry, live=False)
+        return entry is not None
+
+    def _next_backlog(self) -> Entry | None:
+        if self._stores and self._outbox.unconfirmed >= UNCONFIRMED_LIMIT:
+            return None
+        if not self._pace.allows(self._backlog_under_way, time.monotonic()):
+            self._wake_later()
+            return None
+        entry = self._outbox.take_backlog()
+        if entry is not None:
+            self._pace.spend()
+            self._backlog_under_way += 1
+        return entry
+
+    def _wake_later(self) -> None:
+        """When only the rate limit holds the backlog up, no acknowledgement will come to wake us."""
+        wait = self._pace.wait()
+        if wait is not None and (self._timer is None or self._timer.when() <= self._loop.time()):
+            self._timer = self._loop.call_later(wait, self.wake)
+
+    def _send_entry(self, entry: Entry, *, live: bool) -> None:
+        self._counters.published += entry.values
+        self._send(Message(entry.topic, entry.payload, retained=False), entry, live=live)
+
+    def _send(self, message: Message, entry: Entry | None, *, live: bool) -> None:
+        self._counters.messages += 1
+        mid = self._link.publish(message)
+        self._under_way[mid] = Sent(time.monotonic(), entry, message.topic, live)
+
+    def _heard(self, acked: list[tuple[int, str]], messages: list[Message]) -> None:
+        entries = [entry for mid, refusal in acked if (entry := self._settle(mid, refusal)) is not None]
+        if entries:
+            self._outbox.acknowledge(entries, release=not self._stores)
+            self._counters.acknowledged += sum(entry.values for entry in entries)
+        for message in messages:
+            self._on_message(message)
+        self.pump()
+        self._changed.set()
+
+    def _lose(self) -> None:
+        self.lost.set()
+        self._changed.set()
+
+    def _settle(self, mid: int, refusal: str) -> Entry | None:
+        """The entry of an acknowledged message; None for documents, refusals and strangers."""
+        now = time.monotonic()
+        sent = self._under_way.pop(mid, None)
+        if sent is None:
+            return None
+        self.acked_at = now
+        if sent.entry is not None and not sent.live:
+            self._backlog_under_way -= 1
+            self._pace.acknowledged(now - sent.at, now)
+        if not refusal:
+            return sent.entry
+        self._counters.refused += 1
+        log.warning("mqtt-refused topic=%s reason=%s", sent.topic, refusal)
+        if sent.entry is not None:
+            self._refused.append((now, sent.entry))
+        return None
+
+
+def _silent(url: str) -> LinkError:
+    return trouble(
+        "mqtt-silent",
+        "代理不再应答（连接看似仍在）。已断开并重新连接。",
+        "The broker stopped answering although the connection seemed alive. It is dropped and made anew.",
+        url,
+    )

@@ -1,0 +1,48 @@
+"""Time-series stores behind one small protocol. Each engine is imported only when it is used."""
+
+from __future__ import annotations
+
+from edge_agent.config.models import Store as StoreConfig
+from edge_agent.errors import FindingsError
+from edge_agent.stores.base import (
+    Counts,
+    HealthSummary,
+    Latest,
+    LiveFacts,
+    Mark,
+    Refusal,
+    Store,
+    WriteBatch,
+)
+from edge_agent.stores.columns import Chunk, Rows, Samples
+
+__all__ = [
+    "Chunk", "Counts", "HealthSummary", "Latest", "LiveFacts", "Mark", "Refusal", "Rows", "Samples", "Store",
+    "WriteBatch", "open_store",
+]  # fmt: skip
+
+
+def open_store(config: StoreConfig) -> Store:
+    """The store of a configuration. Raises FindingsError when it cannot be opened."""
+    if config.kind == "duckdb":
+        from edge_agent.stores.duckdb import DuckDbStore
+
+        return DuckDbStore(config.path, days=config.retention.days, max_bytes=config.retention.max_bytes)
+    if config.url is None:
+        raise FindingsError.one(
+            "store-without-url",
+            f"store.kind 为 {config.kind} 时必须填写 store.url，例如 http://127.0.0.1:8086。",
+            f"store.kind {config.kind} needs store.url, e.g. http://127.0.0.1:8086.",
+            "store.url",
+        )
+    if config.kind == "influxdb":
+        from edge_agent.stores.influxdb import InfluxDbStore
+
+        return InfluxDbStore(config)
+    if config.kind == "influxdb1":
+        from edge_agent.stores.influxdb1 import InfluxDb1Store
+
+        return InfluxDb1Store(config)
+    from edge_agent.stores.line import LineStore
+
+    return LineStore(config)

@@ -1,0 +1,170 @@
+"""What a store is: it takes columns, says what it has, and answers the questions metrics and status ask."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from edge_agent.intervals import IntervalSet
+from edge_agent.stores.catalogue import Catalogue
+from edge_agent.stores.columns import Rows, Samples
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One entry of a stream that is dealt with: stored, or in quarantine."""
+
+    stream: str
+    seq: int
+    values: int
+    """How many values it brought into the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One sample this store would refuse or drop, found before it is sent."""
+
+    row: int
+    reason: str
+
+
+@dataclass(slots=True, eq=False)
+class WriteBatch:
+    """What one commit takes: all of it or nothing, marks together with the data they speak of."""
+
+    rows: Rows
+    stored: int
+    """Store time of all its samples, ns."""
+    health: Sequence[Mapping[str, Any]] = ()
+    """Health documents of devices (the wire's own), transitions inside."""
+    agents: Sequence[Mapping[str, Any]] = ()
+    """Health documents of agents, gap records inside."""
+    marks: Sequence[Mark] = ()
+    quarantined: Mapping[str, int] = field(default_factory=dict)
+    """Reason -> values that went to quarantine with this batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """The newest sample of a tag."""
+
+    value: Any
+    status: int
+    t: int
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSummary:
+    """One device over a window; a row counts in the window its end `t` lies in, `from < t <= to`."""
+
+    scheduled_s: float
+    covered_s: float
+    due: int
+    done: int
+    good: int
+    bad: int
+    values: int
+    overruns: int
+    first_t: int
+    last_t: int
+    last_good_t: int | None
+    state: str
+    reason: str
+    latency_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveFacts:
+    """What the metrics rest on for one device: its first connection ever, and its window's sums."""
+
+    first_ns: int | None
+    """Read time of the first health row with a good reading, of all time."""
+    last_good_ns: int | None
+    """Last good reading up to the window's end."""
+    scheduled_s: float
+    covered_s: float
+    good: int
+    bad: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Values, over the life of the store; retention does not lower them."""
+
+    stored: int
+    quarantined: int
+
+
+class Store(Protocol):
+    """One time-series store. `write` and `retain` belong to one thread; reading is safe from any."""
+
+    catalogue: Catalogue
+
+    def check(self, batch: WriteBatch) -> list[Refusal]:
+        """Samples that would be refused or silently dropped; the caller quarantines and removes them."""
+
+    def write(self, batch: WriteBatch) -> None:
+        """Take the batch. StoreError: nothing was acknowledged, repeat. PoisonError: repeating does not help."""
+
+    def marks(self) -> dict[str, IntervalSet]:
+        """Stream -> what is dealt with, as committed."""
+
+    def counts(self) -> Counts:
+        """Values stored and quarantined."""
+
+    def latest(self, device: str | None = None) -> dict[str, dict[str, Latest]]:
+        """Device -> tag -> newest sample, from memory."""
+
+    def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
+        """One tag in `from <= t < to`, sorted by `t`."""
+
+    def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
+        """Device -> summary of its health rows in the window."""
+
+    def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
+        """Every device ever heard of -> facts; rows counted once per (device, t)."""
+
+    def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+        """`{"t", "device", "from", "to", "reason", "zh", "en"}` in `from < t <= to`, sorted."""
+
+    def gaps(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+        """Gap records told in `from < t <= to`: `{"t", "agent", "stream", "from_seq", ...}`, sorted."""
+
+    def put_metric(self, metric: str, t: int, document: Mapping[str, Any]) -> None:
+        """Keep a metric's result. Raises StoreError."""
+
+    def metrics(self, from_ns: int | None = None, to_ns: int | None = None) -> list[dict[str, Any]]:
+        """The newest result of each metric, or all results with `from <= t < to`."""
+
+    def retain(self, now_ns: int) -> int:
+        """Delete what is older or more than configured; returns how many samples went (0 where the server does it)."""
+
+    def close(self) -> None:
+        """Make everything durable and release it."""
+
+
+def merged(marks: Sequence[Mark]) -> list[tuple[str, int, int, int]]:
+    """Marks as (stream, first, last, values) rows: intervals, the stream's values beside its first."""
+    intervals: dict[str, IntervalSet] = defaultdict(IntervalSet)
+    values: dict[str, int] = defaultdict(int)
+    for mark in marks:
+        intervals[mark.stream].add(mark.seq)
+        values[mark.stream] += mark.values
+    return [
+        (stream, first, last, values.pop(stream, 0))
+        for stream, found in intervals.items()
+        for first, last in found.pairs()
+    ]
+
+
+def new_first_good(health: Sequence[Mapping[str, Any]], known: Mapping[str, int]) -> dict[str, int]:
+    """Devices whose first good reading of all time is in these health rows; late rows may bring an earlier one."""
+    first: dict[str, int] = {}
+    for row in health:
+        device, t = row["device"], row["t"]
+        before = first.get(device, known.get(device))
+        if row.get("good") and (before is None or t < before):
+            first[device] = t
+    return first

@@ -1,0 +1,158 @@
+"""Samples as parallel columns: what the ingest hands to a store and what a store gives back.
+
+Nothing here is an object per value. A number, a boolean and an integer live in `num`; what a double cannot
+hold (texts, arrays, integers beyond 2^53) lives beside it in `texts`, and `kind` says how to read the pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+Floats = npt.NDArray[np.float64]
+Longs = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int32]
+Codes = npt.NDArray[np.uint32]
+Kinds = npt.NDArray[np.uint8]
+
+#: How a sample is to be read. `NONE` is a sample without a value: its status says why.
+NONE, BOOL, INT, FLOAT, TEXT, ARRAY = range(6)
+KIND_NAMES: Final = ("none", "bool", "int", "float", "text", "array")
+KIND_OF: Final[Mapping[type, int]] = {
+    type(None): NONE, bool: BOOL, int: INT, float: FLOAT, str: TEXT, list: ARRAY,
+}  # fmt: skip
+
+#: In a column of source times: the protocol gave none.
+NO_TIME: Final = np.iinfo(np.int64).min
+#: Integers from here on are kept as decimal text besides, a double would round them.
+EXACT: Final = 2.0**53
+
+
+@dataclass(slots=True, eq=False)
+class Chunk:
+    """The samples of one message, aligned; `num` is NaN where the sample has no number."""
+
+    sid: Ints
+    t: int
+    num: Floats
+    kind: Kinds
+    status: Codes | None = None
+    """None: all good."""
+    source: Longs | None = None
+    """Nanoseconds, NO_TIME where there is none; None: none at all."""
+    texts: dict[int, str] = field(default_factory=dict)
+    """Position -> text, JSON of an array, or decimal digits."""
+
+    def __len__(self) -> int:
+        return len(self.sid)
+
+
+@dataclass(slots=True, eq=False)
+class Rows:
+    """Samples of many messages, aligned: the unit of a commit."""
+
+    sid: Ints
+    t: Longs
+    num: Floats
+    kind: Kinds
+    status: Codes
+    source: Longs
+    texts: dict[int, str]
+
+    def __len__(self) -> int:
+        return len(self.sid)
+
+    @classmethod
+    def of(cls, chunks: Sequence[Chunk]) -> Rows:
+        """One after the other, in the order given."""
+        if not chunks:
+            return cls.empty()
+        sizes = [len(chunk) for chunk in chunks]
+        rows = cls(
+            np.concatenate([chunk.sid for chunk in chunks]),
+            np.repeat(np.array([chunk.t for chunk in chunks], np.int64), sizes),
+            np.concatenate([chunk.num for chunk in chunks]),
+            np.concatenate([chunk.kind for chunk in chunks]),
+            np.zeros(sum(sizes), np.uint32),
+            np.full(sum(sizes), NO_TIME, np.int64),
+            {},
+        )
+        start = 0
+        for chunk, size in zip(chunks, sizes, strict=True):
+            if chunk.status is not None:
+                rows.status[start : start + size] = chunk.status
+            if chunk.source is not None:
+                rows.source[start : start + size] = chunk.source
+            for position, text in chunk.texts.items():
+                rows.texts[start + position] = text
+            start += size
+        return rows
+
+    @classmethod
+    def empty(cls) -> Rows:
+        none = np.zeros(0, np.int64)
+        return cls(none.astype(np.int32), none, np.zeros(0), np.zeros(0, np.uint8), np.zeros(0, np.uint32), none, {})
+
+    def without(self, refused: Iterable[int]) -> Rows:
+        """The same samples less those at the given positions."""
+        keep = np.ones(len(self), bool)
+        keep[list(refused)] = False
+        moved = np.cumsum(keep) - 1
+        texts = {int(moved[i]): text for i, text in self.texts.items() if keep[i]}
+        return Rows(
+            self.sid[keep],
+            self.t[keep],
+            self.num[keep],
+            self.kind[keep],
+            self.status[keep],
+            self.source[keep],
+            texts,
+        )
+
+    def text_column(self) -> npt.NDArray[np.object_]:
+        """`texts` as a column of str or None."""
+        column = np.full(len(self), None, object)
+        for position, text in self.texts.items():
+            column[position] = text
+        return column
+
+
+@dataclass(slots=True, eq=False)
+class Samples:
+    """What a store gives back about one tag, sorted by `t`: aligned columns, one reading per row."""
+
+    t: Longs
+    num: Floats
+    kind: Kinds
+    status: Codes
+    source: Longs
+    stored: Longs
+    text: list[str | None]
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    def values(self) -> list[Any]:
+        """The readings as Python values, equal to what was read; None where a sample has no value."""
+        return [
+            value_of(kind, number, text)
+            for kind, number, text in zip(self.kind.tolist(), self.num.tolist(), self.text, strict=True)
+        ]
+
+
+def value_of(kind: int, number: float, text: str | None) -> Any:
+    """One stored sample as the Python value it came from."""
+    if kind == FLOAT:
+        return number
+    if kind == INT:
+        return int(number) if text is None else int(text)
+    if kind == BOOL:
+        return number != 0
+    if kind == TEXT:
+        return text
+    return orjson.loads(text) if kind == ARRAY and text is not None else None

@@ -1,0 +1,268 @@
+"""The embedded store: one DuckDB file, owned by the process that ingests, written by column.
+
+A commit is one transaction: samples, health, series and the marks that say what was taken. So a kill at any
+moment leaves marks and data in agreement.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import orjson
+
+from edge_agent.errors import StoreError
+from edge_agent.intervals import IntervalSet
+from edge_agent.stores import duckdb_read as read
+from edge_agent.stores import duckdb_write as write
+from edge_agent.stores.base import Counts, HealthSummary, Latest, LiveFacts, Refusal, WriteBatch, merged, new_first_good
+from edge_agent.stores.catalogue import Catalogue, Series
+from edge_agent.stores.columns import Samples
+from edge_agent.stores.duckdb_schema import AGEING, connect, translated
+from edge_agent.stores.newest import Newest
+
+log = logging.getLogger(__name__)
+
+_HOUR: Final = 3_600_000_000_000
+_DAY: Final = 24 * _HOUR
+#: How often the newest samples are saved, so that a start need not search all of history for them.
+_SNAPSHOT: Final = 300_000_000_000
+#: Rows of `marks` after which they are merged into their intervals.
+_MARK_ROWS: Final = 5_000
+#: Chunks one call of `retain` deletes at the most; the rest waits for the next call.
+_RETAIN_ROUNDS: Final = 24
+
+
+class DuckDbStore:
+    """One file. `days` and `max_bytes` bound what it keeps."""
+
+    def __init__(self, path: Path, *, days: float = 400.0, max_bytes: int | None = None) -> None:
+        self._path = path
+        self._days = days
+        self._max_bytes = max_bytes
+        self._connection = connect(path)
+        self._broken = False
+        self._load()
+
+    def _load(self) -> None:
+        query = self._connection.execute
+        series = [Series(*row) for row in query("select sid, device, tag, meta from series").fetchall()]
+        self.catalogue = Catalogue(series, dict(query("select device, birth from devices").fetchall()))
+        self._first_good = dict(query("select device, min(t) from first_good group by device").fetchall())
+        self._newest = Newest()
+        for rows in read.newest(self._connection):
+            self._newest.update(rows)
+        self._saved = self._last_stored = 0
+        self._mark_rows = self._count("select count(*) from marks")
+        self._stored = self._count('select coalesce(sum("values"), 0)::bigint from marks')
+        self._quarantined = self._count('select coalesce(sum("values"), 0)::bigint from quarantined')
+
+    def _count(self, query: str) -> int:
+        row = self._connection.execute(query).fetchone()
+        return int(row[0]) if row else 0
+
+    # --- writing -----------------------------------------------------------------------------------------------
+
+    def check(self, batch: WriteBatch) -> list[Refusal]:
+        """Nothing: every sample that decodes fits the table."""
+        return []
+
+    def write(self, batch: WriteBatch) -> None:
+        """One transaction. StoreError or PoisonError leave the file as it was."""
+        series, devices = self.catalogue.take_changes()
+        first_good = new_first_good(batch.health, self._first_good)
+        try:
+            with translated(), self._transaction():
+                write.series(self._connection, series, devices)
+                write.samples(self._connection, batch.rows, batch.stored)
+                write.health(self._connection, batch.health, batch.stored)
+                write.agents(self._connection, batch.agents)
+                for device, t in first_good.items():
+                    self._connection.execute("insert into first_good values (?, ?)", [device, t])
+                self._write_marks(batch)
+                self._save_newest(batch.stored)
+        except BaseException:
+            self.catalogue.put_back(series, devices)
+            raise
+        self._first_good |= first_good
+        self._newest.update(batch.rows)
+        self._last_stored = batch.stored
+        self._stored += sum(mark.values for mark in batch.marks)
+        self._quarantined += sum(batch.quarantined.values())
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if self._broken:
+            self._reopen()
+        self._connection.begin()
+        try:
+            yield
+            self._connection.commit()
+        except duckdb.FatalException:
+            # The engine refuses all further work on this connection, e.g. after a failed write to a full disk.
+            self._broken = True
+            raise
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):
+                self._connection.rollback()
+            raise
+
+    def _reopen(self) -> None:
+        with contextlib.suppress(duckdb.Error):
+            self._connection.close()
+        try:
+            self._connection = connect(self._path)
+        except Exception as error:
+            raise StoreError(f"cannot reopen the store: {error}") from error
+        self._broken = False
+
+    def _write_marks(self, batch: WriteBatch) -> None:
+        rows = merged(batch.marks)
+        write.marks(self._connection, rows)
+        for reason, values in batch.quarantined.items():
+            self._connection.execute("insert into quarantined values (?, ?, ?)", [batch.stored, reason, values])
+        self._mark_rows += len(rows)
+        if self._mark_rows > _MARK_ROWS:
+            self._merge_marks()
+
+    def _merge_marks(self) -> None:
+        """Rewrite `marks` as few intervals, in the transaction that is open."""
+        sums = 'select stream, sum("values")::bigint from marks group by stream'
+        values = dict(self._connection.execute(sums).fetchall())
+        rows = [
+            (stream, first, last, values.pop(stream, 0))
+            for stream, intervals in read.marks(self._connection).items()
+            for first, last in intervals.pairs()
+        ]
+        self._connection.execute("delete from marks")
+        write.marks(self._connection, rows)
+        self._mark_rows = len(rows)
+
+    def _save_newest(self, now: int, *, force: bool = False) -> None:
+        """Replace the snapshot of newest samples; it speaks of everything committed before this transaction."""
+        if force or abs(now - self._saved) >= _SNAPSHOT:
+            write.newest(self._connection, self._newest.rows(), now)
+            self._saved = now
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with translated(), contextlib.closing(self._connection.cursor()) as cursor:
+            yield cursor
+
+    def marks(self) -> dict[str, IntervalSet]:
+        """Stream -> intervals, read from the file."""
+        with self._cursor() as cursor:
+            return read.marks(cursor)
+
+    def counts(self) -> Counts:
+        """Over the life of the file."""
+        return Counts(self._stored, self._quarantined)
+
+    def latest(self, device: str | None = None) -> dict[str, dict[str, Latest]]:
+        """From memory."""
+        return self._newest.latest(self.catalogue, device)
+
+    def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
+        """One tag, sorted by `t`."""
+        sid = self.catalogue.find(device, tag)
+        with self._cursor() as cursor:
+            return read.samples(cursor, -1 if sid is None else sid, from_ns, to_ns)
+
+    def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
+        """Summary per device."""
+        with self._cursor() as cursor:
+            return read.health(cursor, from_ns, to_ns)
+
+    def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
+        """Facts per device."""
+        with self._cursor() as cursor:
+            return read.live_facts(cursor, from_ns, to_ns)
+
+    def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+        """State changes of devices."""
+        with self._cursor() as cursor:
+            return read.dicts(cursor, "from transitions where t > ? and t <= ? order by t", [from_ns, to_ns])
+
+    def gaps(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+        """What full outboxes dropped."""
+        with self._cursor() as cursor:
+            return read.dicts(cursor, "from gaps where t > ? and t <= ? order by t", [from_ns, to_ns])
+
+    def put_metric(self, metric: str, t: int, document: Mapping[str, Any]) -> None:
+        """Append one result."""
+        with self._cursor() as cursor:
+            cursor.execute("insert into metrics values (?, ?, ?)", [metric, t, orjson.dumps(document).decode()])
+
+    def metrics(self, from_ns: int | None = None, to_ns: int | None = None) -> list[dict[str, Any]]:
+        """Newest of each metric, or a window."""
+        with self._cursor() as cursor:
+            return read.metrics(cursor, from_ns, to_ns)
+
+    # --- keeping house -----------------------------------------------------------------------------------------
+
+    def retain(self, now_ns: int) -> int:
+        """Delete by age, then by size, oldest first and in chunks; returns the samples deleted."""
+        with translated():
+            gone = self._retain_age(now_ns - int(self._days * _DAY))
+            rounds = 0
+            while self._max_bytes is not None and self.size() > self._max_bytes and rounds < _RETAIN_ROUNDS:
+                oldest = self._connection.execute("select approx_quantile(t, 0.1) from samples").fetchone()
+                if oldest is None or oldest[0] is None:
+                    break
+                gone += self._delete_before(int(oldest[0]) + 1)
+                rounds += 1
+                if not self._checkpoint():
+                    break
+        if gone:
+            log.info("retention deleted=%d bytes=%d", gone, self.size())
+        return gone
+
+    def _retain_age(self, cutoff: int) -> int:
+        gone = 0
+        for _ in range(_RETAIN_ROUNDS):
+            oldest = self._connection.execute("select min(t) from samples").fetchone()
+            if oldest is None or oldest[0] is None or oldest[0] >= cutoff:
+                break
+            gone += self._delete_before(min(cutoff, int(oldest[0]) + _HOUR))
+        if gone:
+            self._checkpoint()
+        return gone
+
+    def _delete_before(self, cutoff: int) -> int:
+        deleted = 0
+        with self._transaction():
+            for table in AGEING:
+                row = self._connection.execute(f"delete from {table} where t < ?", [cutoff]).fetchone()  # noqa: S608 - table of ours
+                if table == "samples" and row:
+                    deleted = int(row[0])
+        return deleted
+
+    def _checkpoint(self) -> bool:
+        """Give deleted blocks back; False while a reader holds them."""
+        try:
+            self._connection.execute("checkpoint")
+        except duckdb.TransactionException:
+            return False
+        return True
+
+    def size(self) -> int:
+        """Bytes in use: blocks of the file, and the log."""
+        row = self._connection.execute("select block_size * used_blocks from pragma_database_size()").fetchone()
+        wal = self._path.with_name(self._path.name + ".wal")
+        return int(row[0] if row else 0) + (wal.stat().st_size if wal.exists() else 0)
+
+    def close(self) -> None:
+        """Save the newest samples, checkpoint, release the file. Safe to call twice."""
+        with contextlib.suppress(duckdb.Error, StoreError):
+            if self._last_stored:
+                with self._transaction():
+                    self._save_newest(self._last_stored, force=True)
+            self._checkpoint()
+        with contextlib.suppress(duckdb.Error):
+            self._connection.close()

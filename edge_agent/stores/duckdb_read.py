@@ -1,0 +1,120 @@
+"""The embedded store's questions as SQL. Each takes a cursor of its own, so reading never waits for a write."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from edge_agent.intervals import IntervalSet
+from edge_agent.stores.base import HealthSummary, LiveFacts
+from edge_agent.stores.columns import NO_TIME, Rows, Samples
+
+Cursor = duckdb.DuckDBPyConnection
+
+
+def _plain(column: Any, fill: float) -> npt.NDArray[Any]:
+    """A fetched column without its mask."""
+    return np.ma.filled(column, fill) if isinstance(column, np.ma.MaskedArray) else np.asarray(column)
+
+
+def _texts(column: Any) -> list[str | None]:
+    return list(np.ma.filled(column.astype(object), None)) if isinstance(column, np.ma.MaskedArray) else list(column)
+
+
+def samples(cursor: Cursor, sid: int, from_ns: int, to_ns: int) -> Samples:
+    """One series in `from <= t < to`."""
+    got = cursor.execute(
+        "select t, num, kind, txt, status, source, stored from samples where sid = ? and t >= ? and t < ? order by t",
+        [sid, from_ns, to_ns],
+    ).fetchnumpy()
+    return Samples(
+        _plain(got["t"], 0),
+        _plain(got["num"], np.nan),
+        _plain(got["kind"], 0),
+        _plain(got["status"], 0),
+        _plain(got["source"], NO_TIME),
+        _plain(got["stored"], NO_TIME),
+        _texts(got["txt"]),
+    )
+
+
+_SINCE = """
+select sid, t, s.num, s.kind, s.txt, s.status from (
+    select sid, max(t) t, arg_max({num: num, kind: kind, txt: txt, status: status}, t) s
+    from samples where stored >= ? group by sid)"""
+
+
+def newest(cursor: Cursor) -> list[Rows]:
+    """The last snapshot of newest samples, and per series the newest of what was stored since."""
+    saved = cursor.execute("select coalesce(max(saved), 0) from newest").fetchone()
+    snapshot = cursor.execute("select sid, t, num, kind, txt, status from newest").fetchnumpy()
+    since = cursor.execute(_SINCE, [saved[0] if saved else 0]).fetchnumpy()
+    return [_newest_rows(snapshot), _newest_rows(since)]
+
+
+def _newest_rows(got: dict[str, Any]) -> Rows:
+    texts = {i: text for i, text in enumerate(_texts(got["txt"])) if text is not None}
+    sid = _plain(got["sid"], 0)
+    source = np.full(len(sid), NO_TIME, np.int64)
+    num, kind, status = _plain(got["num"], np.nan), _plain(got["kind"], 0), _plain(got["status"], 0)
+    return Rows(sid, _plain(got["t"], 0), num, kind, status, source, texts)
+
+
+def marks(cursor: Cursor) -> dict[str, IntervalSet]:
+    """Stream -> what is dealt with."""
+    found: dict[str, IntervalSet] = defaultdict(IntervalSet)
+    for stream, first, last in cursor.execute("select stream, first, last from marks").fetchall():
+        found[stream].add(first, last)
+    return dict(found)
+
+
+_SUMMARY = """
+select device, coalesce(sum(scheduled_s), 0), coalesce(sum(covered_s), 0), coalesce(sum(due), 0)::bigint,
+    coalesce(sum(done), 0)::bigint, coalesce(sum(good), 0)::bigint, coalesce(sum(bad), 0)::bigint,
+    coalesce(sum("values"), 0)::bigint, coalesce(sum(overruns), 0)::bigint, min(t), max(t), max(last_good_t),
+    arg_max(state, t), arg_max(reason, t), arg_max(latency_ms, t)
+from health where t > ? and t <= ? group by device order by device"""
+
+
+def health(cursor: Cursor, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
+    """Sums per device, and the newest row's state."""
+    rows = cursor.execute(_SUMMARY, [from_ns, to_ns]).fetchall()
+    return {device: HealthSummary(*rest) for device, *rest in rows}
+
+
+_FACTS = """
+with seen as (select device, min(t) first from first_good where t <= $to group by device),
+    sums as (select device, sum(scheduled_s) scheduled, sum(covered_s) covered, sum(good)::bigint good,
+        sum(bad)::bigint bad, max(last_good_t) last from health where t > $from and t <= $to group by device),
+    known as (select device from devices union select device from seen union select device from sums)
+select device, first, last, coalesce(scheduled, 0), coalesce(covered, 0), coalesce(good, 0), coalesce(bad, 0)
+from known left join seen using (device) left join sums using (device) order by device"""
+
+
+def live_facts(cursor: Cursor, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
+    """Every device with a birth document, a good reading ever, or a health row in the window."""
+    rows = cursor.execute(_FACTS, {"from": from_ns, "to": to_ns}).fetchall()
+    return {device: LiveFacts(*rest) for device, *rest in rows}
+
+
+def dicts(cursor: Cursor, query: str, values: Sequence[Any]) -> list[dict[str, Any]]:
+    """Rows as dicts by column name: for the small tables."""
+    rows = cursor.execute(query, values).fetchall()
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def metrics(cursor: Cursor, from_ns: int | None, to_ns: int | None) -> list[dict[str, Any]]:
+    """Metric documents: the newest of each, or all of a window."""
+    if from_ns is None:
+        query, values = "select arg_max(document, t) from metrics group by metric order by metric", []
+    else:
+        query = "select document from metrics where t >= ? and t < ? order by t, metric"
+        values = [from_ns, to_ns if to_ns is not None else np.iinfo(np.int64).max]
+    return [orjson.loads(document) for (document,) in cursor.execute(query, [int(v) for v in values]).fetchall()]

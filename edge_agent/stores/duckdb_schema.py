@@ -1,0 +1,93 @@
+"""The embedded store's tables, and how its file is opened: with a plain sentence when that cannot be done."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from edge_agent.errors import FindingsError, PoisonError, StoreError
+
+VERSION: Final = 1
+
+#: `samples` has no key and no index: 10 000 rows are appended at a time, and each row group knows its smallest and
+#: largest `t`. `marks`, `quarantined` and `first_good` are appended to in the same transaction as the data.
+TABLES: Final = """
+create table if not exists schema_version(version integer);
+create table if not exists series(sid integer primary key, device varchar, tag varchar, meta varchar);
+create table if not exists devices(device varchar primary key, birth varchar);
+create table if not exists samples(
+    sid integer, t bigint, num double, kind utinyint, txt varchar, status uinteger, source bigint, stored bigint);
+create table if not exists newest(
+    sid integer, t bigint, num double, kind utinyint, txt varchar, status uinteger, saved bigint);
+create table if not exists health(
+    device varchar, t bigint, period_s double, scheduled_s double, covered_s double, due bigint, done bigint,
+    good bigint, bad bigint, "values" bigint, latency_ms double, latency_max_ms double, overruns bigint,
+    state varchar, reason varchar, last_good_t bigint, stored bigint);
+create table if not exists first_good(device varchar, t bigint);
+create table if not exists transitions(
+    t bigint, device varchar, "from" varchar, "to" varchar, reason varchar, zh varchar, en varchar);
+create table if not exists gaps(
+    t bigint, agent varchar, stream varchar, from_seq bigint, to_seq bigint, from_t bigint, to_t bigint,
+    "values" bigint, acknowledged bigint);
+create table if not exists agents(t bigint, agent varchar, document varchar);
+create table if not exists marks(stream varchar, first bigint, last bigint, "values" bigint);
+create table if not exists quarantined(t bigint, reason varchar, "values" bigint);
+create table if not exists metrics(metric varchar, t bigint, document varchar);
+"""
+
+#: What retention deletes from, and the column it goes by.
+AGEING: Final = ("samples", "health", "transitions", "gaps", "agents", "metrics")
+
+
+def connect(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open or create the file and its tables. Raises FindingsError for one that is locked, damaged or out of reach."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        connection = duckdb.connect(str(path), config={"threads": 2, "memory_limit": "1GB"})
+        path.chmod(0o600)
+        connection.execute(TABLES)
+        if connection.execute("select count(*) from schema_version").fetchone() == (0,):
+            connection.execute("insert into schema_version values (?)", [VERSION])
+    except (duckdb.Error, OSError) as error:
+        raise _refusal(path, error) from error
+    return connection
+
+
+def _refusal(path: Path, error: Exception) -> FindingsError:
+    detail = str(error).splitlines()[0]
+    if "lock" in detail:
+        return FindingsError.one(
+            "store-locked",
+            "数据库文件正被另一个进程使用：请先停止它，或通过正在运行的 edge-agent serve 查询。",
+            "The store's file is in use by another process: stop that one, or ask the running `edge-agent serve`.",
+            str(path),
+        )
+    if isinstance(error, OSError) or "Cannot open file" in detail or "ermission" in detail:
+        return FindingsError.one(
+            "store-unreachable",
+            f"无法打开或创建数据库文件（{detail}）：请检查 store.path、目录权限和磁盘空间。",
+            f"The store's file cannot be opened or created ({detail}): check store.path, permissions and disk space.",
+            str(path),
+        )
+    return FindingsError.one(
+        "store-damaged",
+        f"数据库文件已损坏（{detail}）：请把它连同 .wal 文件移走留存，再重新启动；未确认的数据会重新送来。",
+        f"The store's file is damaged ({detail}): move it and its .wal aside, keep them, and start again; what was not "
+        "confirmed will be sent again.",
+        str(path),
+    )
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """DuckDB's errors as ours: what is about the data is poison, everything else may be repeated."""
+    try:
+        yield
+    except (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException) as error:
+        raise PoisonError(f"{type(error).__name__}: {error}") from error
+    except duckdb.Error as error:
+        raise StoreError(f"{type(error).__name__}: {error}") from error

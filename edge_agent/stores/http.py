@@ -1,0 +1,85 @@
+"""HTTP to a store: one kept connection per use, gzip, and the status translated into what to do next."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gzip
+import http.client
+import ssl
+import threading
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlencode, urlsplit
+
+from edge_agent.config.models import Store as StoreConfig
+from edge_agent.errors import PoisonError, StoreError
+
+#: The request itself can never be taken. Everything else may pass: a token can be renewed, a bucket be made.
+_POISON: Final = frozenset({400, 413, 415, 422})
+
+
+class Endpoint:
+    """A server's base URL with its credentials. Requests are serialised; a connection that failed is made anew."""
+
+    def __init__(self, config: StoreConfig, *, timeout: float = 10.0) -> None:
+        url = urlsplit(config.url or "")
+        self._https = url.scheme == "https"
+        self._host, self._port, self._base = url.hostname or "", url.port, url.path.rstrip("/")
+        self._timeout = timeout
+        self._headers = _credentials(config)
+        self._connection: http.client.HTTPConnection | None = None
+        self._lock = threading.Lock()
+
+    def request(self, method: str, path: str, query: Mapping[str, str], body: bytes = b"") -> bytes:
+        """The body of a 2xx answer. StoreError: try again later. PoisonError: this request never passes."""
+        headers = dict(self._headers)
+        if body:
+            body = gzip.compress(body, 1)
+            headers |= {"Content-Encoding": "gzip", "Content-Type": "text/plain; charset=utf-8"}
+        target = f"{self._base}{path}?{urlencode(query)}" if query else self._base + path
+        with self._lock:
+            try:
+                status, answer = self._exchange(method, target, body, headers)
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                raise StoreError(f"{self._host}: {type(error).__name__}: {error}") from error
+        if 200 <= status < 300:
+            return answer
+        raise refusal(status, answer)
+
+    def _exchange(self, method: str, target: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        connection = self._connection or self._connect()
+        self._connection = connection
+        connection.request(method, target, body=body or None, headers=dict(headers))
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._https:
+            context = ssl.create_default_context()
+            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=context)
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+
+    def close(self) -> None:
+        """Drop the connection; the next request makes a new one."""
+        if self._connection is not None:
+            with contextlib.suppress(OSError):
+                self._connection.close()
+            self._connection = None
+
+
+def refusal(status: int, answer: bytes) -> StoreError | PoisonError:
+    """The error for an answer that is not 2xx."""
+    detail = f"HTTP {status}: {answer[:300].decode(errors='replace').strip()}"
+    return PoisonError(detail) if status in _POISON else StoreError(detail)
+
+
+def _credentials(config: StoreConfig) -> dict[str, str]:
+    if config.token is not None:
+        return {"Authorization": f"Token {config.token.get_secret_value()}"}
+    if config.username is not None:
+        password = config.password.get_secret_value() if config.password else ""
+        pair = base64.b64encode(f"{config.username}:{password}".encode()).decode()
+        return {"Authorization": f"Basic {pair}"}
+    return {}

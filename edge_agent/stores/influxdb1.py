@@ -1,0 +1,51 @@
+"""InfluxDB 1.x through its own `/write` and `/query`; the database is made when it is missing."""
+
+from __future__ import annotations
+
+from edge_agent.config.models import Store as StoreConfig
+from edge_agent.errors import StoreError
+from edge_agent.stores.base import HealthSummary
+from edge_agent.stores.columns import Samples
+from edge_agent.stores.http import Endpoint
+from edge_agent.stores.influxql import InfluxQl
+from edge_agent.stores.lines import TextStyle
+from edge_agent.stores.remote import RemoteStore
+
+
+class InfluxDb1Store(RemoteStore):
+    """`store.bucket` names the database (default `edge`)."""
+
+    style = TextStyle.FIELD
+    earliest = 0
+    future = 2**62
+
+    def __init__(self, config: StoreConfig) -> None:
+        super().__init__(config)
+        self._database = config.bucket or "edge"
+        self._endpoint = Endpoint(config)
+        self._reader = InfluxQl(Endpoint(config), self._database)
+
+    def _send(self, lines: bytes) -> None:
+        query = {"db": self._database, "precision": "ns"}
+        try:
+            self._endpoint.request("POST", "/write", query, lines)
+        except StoreError as error:
+            if "database not found" not in str(error):
+                raise
+            name = self._database.replace('"', "")
+            self._endpoint.request("POST", "/query", {"q": f'create database "{name}"'})
+            self._endpoint.request("POST", "/write", query, lines)
+
+    def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
+        """One tag, sorted by `t`."""
+        return self._reader.samples(device, tag, from_ns, to_ns)
+
+    def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
+        """Summary per device."""
+        return self._reader.health(from_ns, to_ns)
+
+    def close(self) -> None:
+        """Release the connections too."""
+        super().close()
+        self._endpoint.close()
+        self._reader.close()

@@ -1,0 +1,125 @@
+"""VictoriaMetrics, and any store that takes line protocol at `/api/v2/write`; read back through `/api/v1`.
+
+Its times are milliseconds, its numbers keep about 15 digits, its texts are labels. Two points of one series and
+time stay two unless it runs with `-dedup.minScrapeInterval=1ms`, which the configuration guide asks for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from edge_agent.config.models import Store as StoreConfig
+from edge_agent.stores.base import HealthSummary, Refusal, WriteBatch
+from edge_agent.stores.columns import KIND_NAMES, NO_TIME, TEXT, Samples
+from edge_agent.stores.http import Endpoint
+from edge_agent.stores.influxql import reason_name, state_name
+from edge_agent.stores.lines import TextStyle
+from edge_agent.stores.remote import RemoteStore
+
+_DAY: Final = 86_400_000_000_000
+_SUMS: Final = ("scheduled_s", "covered_s", "due", "done", "good", "bad", "values", "overruns")
+_KIND: Final = {**{name: kind for kind, name in enumerate(KIND_NAMES)}, "json": TEXT}
+
+
+class LineStore(RemoteStore):
+    """`store.bucket` and `store.org` are passed on for servers that want them."""
+
+    style = TextStyle.LABEL
+    earliest = 0
+    #: VictoriaMetrics drops what lies more than two days ahead, and says nothing.
+    future = _DAY
+
+    def __init__(self, config: StoreConfig) -> None:
+        super().__init__(config)
+        self._query = {"precision": "ns", "bucket": config.bucket or "", "org": config.org or ""}
+        self._query = {key: value for key, value in self._query.items() if value}
+        self._endpoint = Endpoint(config)
+        self._reader = Endpoint(config, timeout=60.0)
+
+    def check(self, batch: WriteBatch) -> list[Refusal]:
+        """What is older than the retention would be dropped without a word as well."""
+        oldest = max(self.earliest, batch.stored - int(self._days * _DAY))
+        return self._encoder.refusals(batch.rows, oldest, batch.stored + self.future)
+
+    def _send(self, lines: bytes) -> None:
+        self._endpoint.request("POST", "/api/v2/write", self._query, lines)
+
+    def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
+        """One tag, its fields joined by time; times to the millisecond."""
+        match = f'{{__name__=~"samples_.+",device={_quoted(device)},tag={_quoted(tag)}}}'
+        query = {"match[]": match, "start": _seconds(from_ns), "end": _seconds(to_ns - 1_000_000)}
+        rows: dict[int, dict[str, Any]] = {}
+        for line in self._reader.request("GET", "/api/v1/export", query).splitlines():
+            series = orjson.loads(line)
+            labels, field = series["metric"], series["metric"]["__name__"].removeprefix("samples_")
+            for ms, value in zip(series["timestamps"], series["values"], strict=True):
+                row = rows.setdefault(ms, {"kind": labels["kind"], "text": labels.get("text")})
+                row[field] = value
+        return _joined(rows)
+
+    def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
+        """Sums and newest state per device, in `from < t <= to`."""
+        window = f"[{max(1, (to_ns - from_ns) // 1_000_000)}ms]"
+        sums = [self._instant(f"sum_over_time(health_{name}{window})", to_ns) for name in _SUMS]
+        first = self._instant(f"tfirst_over_time(health_state{window})", to_ns)
+        last = self._instant(f"tlast_over_time(health_state{window})", to_ns)
+        good = self._instant(f"max_over_time(health_last_good_t{window})", to_ns)
+        state, reason, latency = (
+            self._instant(f"last_over_time(health_{name}{window})", to_ns) for name in ("state", "reason", "latency_ms")
+        )
+        summaries = {}
+        for device in sorted(last):
+            scheduled, covered, *counts = (found.get(device, 0.0) for found in sums)
+            due, done, ok, bad, values, overruns = (round(count) for count in counts)
+            summaries[device] = HealthSummary(
+                scheduled, covered, due, done, ok, bad, values, overruns,
+                first_t=_nanoseconds(first[device]), last_t=_nanoseconds(last[device]),
+                last_good_t=int(good[device]) if device in good else None,
+                state=state_name(state.get(device)), reason=reason_name(reason.get(device)),
+                latency_ms=latency.get(device),
+            )  # fmt: skip
+        return summaries
+
+    def _instant(self, expression: str, at: int) -> dict[str, float]:
+        """Device -> value of an expression at a time."""
+        query = {"query": expression, "time": _seconds(at), "nocache": "1"}
+        answer = orjson.loads(self._reader.request("GET", "/api/v1/query", query))
+        return {row["metric"]["device"]: float(row["value"][1]) for row in answer["data"]["result"]}
+
+    def close(self) -> None:
+        """Release the connections too."""
+        super().close()
+        self._endpoint.close()
+        self._reader.close()
+
+
+def _joined(rows: dict[int, dict[str, Any]]) -> Samples:
+    ordered = sorted(rows.items())
+    texts = [row["text"] if row["kind"] != "json" else orjson.loads(row["text"]) for _, row in ordered]
+    numbers = [np.nan if row["text"] is not None else row.get("num", np.nan) for _, row in ordered]
+    return Samples(
+        np.array([ms for ms, _ in ordered], np.int64) * 1_000_000,
+        np.array(numbers, np.float64),
+        np.array([_KIND[row["kind"]] for _, row in ordered], np.uint8),
+        np.array([row.get("status", 0) for _, row in ordered], np.uint32),
+        np.array([int(row.get("source", NO_TIME)) for _, row in ordered], np.int64),
+        np.array([int(row.get("stored", NO_TIME)) for _, row in ordered], np.int64),
+        texts,
+    )
+
+
+def _seconds(ns: int) -> str:
+    """Unix seconds with milliseconds."""
+    return f"{ns // 1_000_000_000}.{ns // 1_000_000 % 1000:03}"
+
+
+def _nanoseconds(seconds: float) -> int:
+    return round(seconds * 1000) * 1_000_000
+
+
+def _quoted(text: str) -> str:
+    """A string of the query language; JSON's escapes are its escapes."""
+    return orjson.dumps(text).decode()

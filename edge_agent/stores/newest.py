@@ -1,0 +1,88 @@
+"""The newest sample of every series, in memory: updated by column after each commit."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+
+from edge_agent.stores.base import Latest
+from edge_agent.stores.catalogue import Catalogue
+from edge_agent.stores.columns import NO_TIME, Rows, value_of
+
+
+class Newest:
+    """Columns indexed by series id. Written by the store's thread, read by any."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._t = np.zeros(0, np.int64)
+        self._num = np.zeros(0)
+        self._kind = np.zeros(0, np.uint8)
+        self._status = np.zeros(0, np.uint32)
+        self._text: dict[int, str] = {}
+
+    def update(self, rows: Rows) -> None:
+        """Take over what is at least as new as what is known; late samples change nothing."""
+        if not len(rows):
+            return
+        with self._lock:
+            self._grow(int(rows.sid.max()) + 1)
+            order = np.argsort(rows.t, kind="stable")
+            chosen = order[rows.t[order] >= self._t[rows.sid[order]]]
+            # With an index that repeats, numpy keeps the last assignment: the newest, as `chosen` is sorted.
+            winner = np.full(len(self._t), -1, np.int64)
+            winner[rows.sid[chosen]] = chosen
+            sid = np.flatnonzero(winner >= 0)
+            row = winner[sid]
+            self._t[sid], self._num[sid] = rows.t[row], rows.num[row]
+            self._kind[sid], self._status[sid] = rows.kind[row], rows.status[row]
+            if rows.texts or self._text:
+                self._update_texts(rows, sid.tolist(), row.tolist())
+
+    def _update_texts(self, rows: Rows, sids: list[int], positions: list[int]) -> None:
+        for sid, position in zip(sids, positions, strict=True):
+            text = rows.texts.get(position)
+            if text is not None:
+                self._text[sid] = text
+            elif self._text:
+                self._text.pop(sid, None)
+
+    def _grow(self, size: int) -> None:
+        if size <= len(self._t):
+            return
+        size = max(size, 2 * len(self._t), 256)
+        old = len(self._t)
+        t = np.full(size, NO_TIME, np.int64)
+        t[:old] = self._t
+        self._t = t
+        self._num = np.resize(self._num, size) if old else np.full(size, np.nan)
+        self._kind = np.resize(self._kind, size) if old else np.zeros(size, np.uint8)
+        self._status = np.resize(self._status, size) if old else np.zeros(size, np.uint32)
+
+    def rows(self) -> Rows:
+        """Everything known as rows, for a snapshot."""
+        with self._lock:
+            sid = np.flatnonzero(self._t != NO_TIME).astype(np.int32)
+            texts = {i: self._text[s] for i, s in enumerate(sid.tolist()) if s in self._text}
+            source = np.full(len(sid), NO_TIME, np.int64)
+            return Rows(sid, self._t[sid], self._num[sid], self._kind[sid], self._status[sid], source, texts)
+
+    def latest(self, catalogue: Catalogue, device: str | None) -> dict[str, dict[str, Latest]]:
+        """Device -> tag -> newest sample."""
+        devices = [device] if device is not None else list(dict.fromkeys(entry.device for entry in catalogue.series))
+        found: dict[str, dict[str, Latest]] = {}
+        with self._lock:
+            for name in devices:
+                tags = {
+                    tag: Latest(
+                        value_of(int(self._kind[sid]), float(self._num[sid]), self._text.get(sid)),
+                        int(self._status[sid]),
+                        int(self._t[sid]),
+                    )
+                    for tag, sid in list(catalogue.of_device(name).items())
+                    if sid < len(self._t) and self._t[sid] != NO_TIME
+                }
+                if tags:
+                    found[name] = tags
+        return found

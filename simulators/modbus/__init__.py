@@ -1,0 +1,1 @@
+"""Simulated Modbus devices: memory image, protocol answers, framings, ports."""

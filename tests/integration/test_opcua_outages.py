@@ -1,0 +1,262 @@
+"""Servers that die, freeze, restart, answer late, or answer nonsense."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.opcua.wire import STOCK_ONLY
+from edge_agent.sdk import STATUS, DeviceError
+from tests.support import opcua_server
+from tests.support.aio import run, until
+from tests.support.opcua_devices import opened, plan, read, streaming, table, tag
+from tests.support.opcua_proxy import Alter, proxy
+from tests.support.opcua_server import OTHER, URI, Running, endpoint
+from tests.support.servers import Server, free_port, serving
+
+
+@pytest.fixture(params=["own codec", "asyncua codec"])
+def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STOCK_ONLY, "1" if request.param == "asyncua codec" else "")
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Running]:
+    with Running.start(free_port(), count=10) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def program(folder: Path, port: int, uris: str = URI) -> Iterator[Server]:
+    """The server as a process of its own, so that it can be killed and frozen."""
+    script = Path(opcua_server.__file__)
+    argv = [sys.executable, "-m", f"tests.support.{script.stem}", str(port), "--uris", uris]
+    with serving(argv, port, folder / "server.log", {"PYTHONPATH": str(script.parents[2])}) as server:
+        yield server
+
+
+def counter(every: float = 0.1) -> Any:
+    return table([tag("Counter", node=f"nsu={URI};s=Counter")], every=every)
+
+
+async def reopened(device: Any) -> Any:
+    """Open again and again, as the polling loop does, until the server is back."""
+
+    async def attempt() -> Any:
+        with contextlib.suppress(DeviceError):
+            async with streaming(device) as stream:
+                await stream.has("Counter")
+                return stream.of("Counter")
+
+    return await until(attempt, 40)
+
+
+@pytest.mark.usefixtures("codec")
+def test_opcua_a_killed_server_is_noticed_and_found_again(tmp_path: Path) -> None:
+    port = free_port()
+    device = plan(endpoint(port), counter(), timeout=1)
+
+    async def case() -> None:
+        with program(tmp_path, port) as server:
+            async with streaming(device) as stream:
+                await stream.has("Counter")
+                server.process.kill()
+                error = await stream.error()
+                assert (error.lost, error.status) == (True, STATUS["BadNoCommunication"])
+        with pytest.raises(DeviceError) as refused:
+            await read(plan(endpoint(port), counter(), mode="read"))
+        assert (refused.value.lost, refused.value.status) == (True, STATUS["BadNoCommunication"])
+        with program(tmp_path, port):
+            assert await reopened(device)
+
+    run(case())
+
+
+@pytest.mark.usefixtures("codec")
+def test_opcua_a_frozen_server_is_noticed(tmp_path: Path) -> None:
+    port = free_port()
+    polled = plan(endpoint(port), counter(), timeout=0.5, mode="read")
+
+    async def case() -> None:
+        with program(tmp_path, port) as server:
+            async with streaming(plan(endpoint(port), counter(), timeout=0.5)) as stream, opened(polled) as connection:
+                await stream.has("Counter")
+                server.pause()
+                error = await stream.error()
+                assert (error.lost, error.status) == (True, STATUS["BadTimeout"])
+                with pytest.raises(DeviceError) as silent:
+                    await connection.read(polled.tables[0])  # type: ignore[attr-defined]
+                assert (silent.value.lost, silent.value.status) == (True, STATUS["BadTimeout"])
+            with pytest.raises(DeviceError) as absent:
+                await read(polled)
+            assert (absent.value.lost, absent.value.status) == (True, STATUS["BadTimeout"])
+            server.resume()
+            assert await reopened(plan(endpoint(port), counter()))
+
+    run(case())
+
+
+@pytest.mark.parametrize("mode", ["read", "subscribe"])
+def test_opcua_namespaces_in_another_order_after_a_restart(tmp_path: Path, mode: str) -> None:
+    port = free_port()
+    tags = [
+        tag("ours", node=f"nsu={URI};s=Double"), tag("other", node=f"nsu={OTHER};s=Double"),
+        tag("path", path=f"{{{URI}}}Machine/{{{URI}}}Double"),
+    ]  # fmt: skip
+    device = plan(endpoint(port), table(tags), mode=mode)
+
+    async def values() -> Any:
+        if mode == "read":
+            return (await read(device))[0].values
+        async with streaming(device) as stream:
+            await stream.has("ours", "other", "path")
+            return list(stream.last.values())
+
+    for uris in (f"{URI},{OTHER}", f"{OTHER},{URI}"):
+        with program(tmp_path, port, uris):
+            assert run(values()) == [0.1, -1.0, 0.1]
+
+
+@pytest.mark.usefixtures("codec")
+def test_opcua_a_reset_connection_is_noticed_at_once(machine: Running) -> None:
+    async def case() -> None:
+        async with proxy(machine.port) as between, streaming(plan(between.endpoint, counter(), timeout=30)) as stream:
+            await stream.has("Counter")
+            between.cut()
+            assert (await stream.error()).lost
+
+    run(case())
+
+
+def test_opcua_a_slow_network_is_no_outage(machine: Running) -> None:
+    async def case() -> None:
+        async with proxy(machine.port) as between:
+            between.delay = 0.15
+            device = plan(between.endpoint, counter(), timeout=0.5)
+            async with streaming(device) as stream:
+                await stream.has("Counter")
+                await until(lambda: len(stream.alive) >= 4)
+                assert stream.task is not None
+                assert not stream.task.done()
+
+    run(case())
+
+
+def _header(chunk: bytes, size: int) -> bytes:
+    return chunk[:4] + struct.pack("<I", size) + chunk[8:]
+
+
+HOSTILE: dict[str, Alter] = {
+    "a size of 4 GB": lambda _, chunk: _header(chunk, 0xFFFFFFFF),
+    "a size of 0": lambda _, chunk: _header(chunk, 0),
+    "a size of 11": lambda _, chunk: _header(chunk, 11),
+    "a chunk cut short": lambda _, chunk: chunk[: len(chunk) // 2],
+    "an unknown message type": lambda _, chunk: b"XYZ" + chunk[3:],
+    "an unknown chunk type": lambda _, chunk: chunk[:3] + b"Q" + chunk[4:],
+    "another secure channel": lambda _, chunk: chunk[:8] + b"\xee" * 4 + chunk[12:],
+    "another token": lambda _, chunk: chunk[:12] + b"\xee" * 4 + chunk[16:],
+    "a sequence number out of order": lambda _, chunk: chunk[:16] + b"\xee" * 4 + chunk[20:],
+    "an answer to no request": lambda _, chunk: chunk[:20] + b"\xee" * 4 + chunk[24:],
+    "another service's answer": lambda _, chunk: chunk[:26] + b"\x01\x02" + chunk[28:],
+    "noise in the place of a body": lambda _, chunk: chunk[:28] + b"\xa5" * (len(chunk) - 28),
+    "an endless message": lambda _, chunk: chunk[:3] + b"C" + chunk[4:],
+    "an aborted message": lambda _, chunk: chunk[:3] + b"A" + chunk[4:],
+    "nothing": lambda _, chunk: b"",
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_opcua_hostile_answers_end_in_an_error_and_never_in_a_value(machine: Running, what: str) -> None:
+    async def case() -> None:
+        async with proxy(machine.port) as between:
+            device = plan(between.endpoint, counter(), timeout=0.2, mode="read")
+            async with opened(device) as connection:
+                between.alter = HOSTILE[what]
+                with pytest.raises(DeviceError) as failed:
+                    await connection.read(device.tables[0])  # type: ignore[attr-defined]
+                assert failed.value.lost
+            with pytest.raises(DeviceError) as at_connect:
+                await read(device)
+            assert at_connect.value.lost
+
+    run(case())
+
+
+@pytest.mark.parametrize(
+    "what", ["a chunk cut short", "noise in the place of a body", "nothing", "another service's answer"]
+)
+def test_opcua_hostile_publish_responses_end_the_stream(machine: Running, what: str) -> None:
+    async def case() -> None:
+        async with proxy(machine.port) as between, streaming(plan(between.endpoint, counter(), timeout=0.2)) as stream:
+            await stream.has("Counter")
+            before = len(stream.batches)
+            between.alter = HOSTILE[what]
+            assert (await stream.error()).lost
+            assert len(stream.batches) == before
+
+    run(case())
+
+
+def test_opcua_a_port_that_speaks_another_protocol() -> None:
+    async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n" * 20)
+        await writer.drain()
+        await reader.read(1)
+        writer.close()
+
+    async def case() -> None:
+        server = await asyncio.start_server(other, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(DeviceError) as failed:
+            await read(plan(endpoint(port), counter(), timeout=0.5, mode="read"))
+        assert failed.value.lost
+        server.close()
+        await server.wait_closed()
+
+    run(case())
+
+
+def test_opcua_a_name_nobody_knows() -> None:
+    with pytest.raises(DeviceError) as failed:
+        run(read(plan("opc.tcp://no-such-host.invalid:4840", counter(), mode="read")))
+    assert (failed.value.lost, failed.value.status) == (True, STATUS["BadNoCommunication"])
+    assert "resolve" in failed.value.detail
+
+
+def test_opcua_stopping_in_the_middle_of_connecting_leaves_nothing(machine: Running) -> None:
+    async def case() -> None:
+        async with proxy(machine.port) as between:
+            between.delay = 0.05
+            for steps in (1, 3, 6, 9):
+                reached = asyncio.Event()
+                between.alter = _until_chunk(steps, reached)
+                task = asyncio.create_task(_stream_once(between.endpoint))
+                await reached.wait()
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    run(case())
+
+
+def _until_chunk(number: int, reached: asyncio.Event) -> Alter:
+    def alter(seen: int, chunk: bytes) -> bytes:
+        if seen >= number:
+            reached.set()
+        return chunk
+
+    return alter
+
+
+async def _stream_once(where: str) -> None:
+    async with streaming(plan(where, counter())) as stream:
+        assert stream.task is not None
+        await stream.task

@@ -1,0 +1,252 @@
+"""Users, policies and certificates against an asyncua server that insists on them."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asyncua import Server, ua
+from asyncua.crypto.permission_rules import User, UserRole
+from asyncua.server.user_managers import UserManager
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from connectors.opcua import pki
+from connectors.opcua.wire import STOCK_ONLY
+from edge_agent.sdk import DeviceError
+from tests.support.aio import run
+from tests.support.opcua_devices import plan, read, streaming, table, tag
+from tests.support.opcua_server import URI, endpoint, serving
+from tests.support.servers import free_port
+
+UNTRUSTED, DENIED = 0x801A0000, (0x801F0000, 0x80210000)
+SERVER_URI = "urn:test.example:server"
+TAGS = [tag("Double", node=f"nsu={URI};s=Double"), tag("String", node=f"nsu={URI};s=String", type="text")]
+POLICIES = ["Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"]
+
+
+class Users(UserManager):
+    """One user with a password, one with a certificate."""
+
+    certificate = b""
+
+    def get_user(
+        self, iserver: Any, username: Any = None, password: Any = None, certificate: Any = None
+    ) -> User | None:
+        known = (username, password) == ("operator", "geheim 密码") or (certificate and certificate == self.certificate)
+        return User(role=UserRole.User, name="operator") if known else None
+
+
+class Secured:
+    """A server with all policies, an insecure endpoint besides, and its certificate under `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.endpoint = endpoint(self.port)
+        self.users = Users()
+        self.certificate = folder / "server.der"
+        self._stop = threading.Event()
+
+    def identity(self, path: Path, uri: str, hosts: list[str]) -> Path:
+        """A key and certificate in files; the certificate's path."""
+        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        path.write_bytes(pki.self_signed(private, uri, hosts).public_bytes(serialization.Encoding.DER))
+        path.with_suffix(".pem").write_bytes(
+            private.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        return path
+
+    async def serve(self, ready: threading.Event) -> None:
+        self.identity(self.certificate, SERVER_URI, ["127.0.0.1", "localhost"])
+        server = Server(user_manager=self.users)
+        await server.init()
+        await server.set_application_uri(SERVER_URI)
+        kinds = [
+            k for k in ua.SecurityPolicyType if any(p.replace("_", "") in k.name.replace("_", "") for p in POLICIES)
+        ]
+        server.set_security_policy([ua.SecurityPolicyType.NoSecurity, *kinds])
+        await server.load_certificate(self.certificate)
+        await server.load_private_key(self.certificate.with_suffix(".pem"))
+        async with serving(self.port, server=server):
+            ready.set()
+            while not self._stop.is_set():
+                await asyncio.sleep(0.05)  # poll interval of this waiter
+
+    def stop(self) -> None:
+        self._stop.set()
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    made, ready = Secured(tmp_path_factory.mktemp("server")), threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(made.serve(ready)))
+    thread.start()
+    assert ready.wait(60)
+    yield made
+    made.stop()
+    thread.join(30)
+
+
+def device(secured: Secured, folder: Path, policy: str = "Basic256Sha256", **more: Any) -> Any:
+    options: dict[str, Any] = {"mode": "read", "user": {"name": "operator", "password": "geheim 密码"}, **more}
+    security = {"policy": policy, "pki": folder, "trust": secured.folder, **options.pop("security", {})}
+    return plan(secured.endpoint, table(TAGS), security=security, **options)
+
+
+def refused(secured: Secured, folder: Path, **more: Any) -> DeviceError:
+    with pytest.raises(DeviceError) as failed:
+        run(read(device(secured, folder, **more)))
+    assert failed.value.lost
+    return failed.value
+
+
+@pytest.mark.parametrize("mode", ["Sign", "SignAndEncrypt"])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_opcua_every_policy_and_mode(secured: Secured, tmp_path: Path, policy: str, mode: str) -> None:
+    insecure = {"allow_insecure": True} if mode == "Sign" else {}
+    (batch,) = run(read(device(secured, tmp_path, policy, security={"mode": mode, "check_host": True}, **insecure)))
+    assert batch.values == [0.1, "主轴 spindle"]
+
+
+@pytest.mark.parametrize("stock", ["", "1"], ids=["own codec", "asyncua codec"])
+def test_opcua_subscription_over_an_encrypted_channel(
+    secured: Secured, tmp_path: Path, stock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(STOCK_ONLY, stock)
+
+    async def case() -> None:
+        async with streaming(device(secured, tmp_path, mode="subscribe")) as stream:
+            await stream.has("Double", "String")
+            assert stream.last == {"Double": 0.1, "String": "主轴 spindle"}
+
+    run(case())
+
+
+def test_opcua_our_certificate_is_made_once_and_its_key_is_private(secured: Secured, tmp_path: Path) -> None:
+    folder = tmp_path / "pki"
+    run(read(device(secured, folder)))
+    own = (folder / "own.der").read_bytes()
+    assert os.stat(folder / "own.key.pem").st_mode & 0o777 == 0o600
+    run(read(device(secured, folder)))
+    assert (folder / "own.der").read_bytes() == own
+
+
+def test_opcua_an_unknown_server_is_refused_until_its_certificate_is_trusted(secured: Secured, tmp_path: Path) -> None:
+    trust = tmp_path / "trusted"
+    trust.mkdir()
+    error = refused(secured, tmp_path, security={"trust": trust})
+    assert error.status == UNTRUSTED
+    (kept,) = (tmp_path / "rejected").iterdir()
+    assert f"cp {kept} {trust}" in error.detail
+    assert kept.read_bytes() == secured.certificate.read_bytes()
+    kept.rename(trust / kept.name)
+    (batch,) = run(read(device(secured, tmp_path, security={"trust": trust})))
+    assert batch.values[0] == 0.1
+
+
+def test_opcua_a_certificate_for_another_host_is_refused(secured: Secured, tmp_path: Path) -> None:
+    away = secured.endpoint.replace("127.0.0.1", "127.0.0.2")
+    base = device(secured, tmp_path)
+    options = base.options.model_copy(update={"endpoint": away})
+    with pytest.raises(DeviceError) as failed:
+        run(read(type(base)(base.id, options, base.tables)))
+    assert (failed.value.status, failed.value.lost) in {(UNTRUSTED, True), (0x80310000, True)}
+
+
+@pytest.mark.parametrize(
+    "user", [{"name": "operator", "password": "falsch"}, {"name": "nobody", "password": "x"}, None]
+)
+@pytest.mark.parametrize("policy", ["None", "Basic256Sha256"])
+def test_opcua_a_wrong_user_is_refused_with_a_plain_sentence(
+    secured: Secured, tmp_path: Path, policy: str, user: dict[str, str] | None
+) -> None:
+    error = refused(secured, tmp_path, policy=policy, user=user, allow_insecure=True)
+    assert error.status in DENIED
+    assert "user.name" in error.detail
+    assert "falsch" not in str(error)
+
+
+def test_opcua_a_password_without_channel_security_must_be_agreed_to(secured: Secured, tmp_path: Path) -> None:
+    (batch,) = run(read(device(secured, tmp_path, policy="None", allow_insecure=True)))
+    assert batch.values[0] == 0.1
+
+
+def test_opcua_a_user_with_a_certificate(secured: Secured, tmp_path: Path) -> None:
+    certificate = secured.identity(tmp_path / "user.der", "urn:test.example:user", ["user"])
+    user = {"certificate": certificate, "key": certificate.with_suffix(".pem")}
+    assert refused(secured, tmp_path, user=user).status in DENIED
+    secured.users.certificate = certificate.read_bytes()
+    (batch,) = run(read(device(secured, tmp_path, user=user)))
+    assert batch.values[0] == 0.1
+
+
+def test_opcua_a_certificate_of_ones_own(secured: Secured, tmp_path: Path) -> None:
+    own = secured.identity(tmp_path / "mine.der", "urn:test.example:mine", ["here"])
+    security = {"certificate": own, "key": own.with_suffix(".pem")}
+    (batch,) = run(read(device(secured, tmp_path / "unused", security=security)))
+    assert batch.values[0] == 0.1
+    assert not (tmp_path / "unused" / "own.der").exists()
+
+
+def test_opcua_a_policy_the_server_lacks() -> None:
+    async def case() -> None:
+        port = free_port()
+        async with serving(port):
+            with pytest.raises(DeviceError) as failed:
+                await read(plan(endpoint(port), table(TAGS), mode="read", security={"policy": "Basic256Sha256"}))
+            assert "None/None" in failed.value.detail
+
+    run(case())
+
+
+def test_opcua_expired_and_misnamed_certificates_are_refused(tmp_path: Path) -> None:
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    good = pki.self_signed(private, SERVER_URI, ["10.0.0.7", "cnc-7"])
+    (tmp_path / "trusted").mkdir()
+    rejected = tmp_path / "rejected"
+
+    def check(certificate: x509.Certificate, host: str = "cnc-7", uri: str = SERVER_URI) -> None:
+        der = certificate.public_bytes(serialization.Encoding.DER)
+        pki.check_server(der, host, uri, tmp_path / "trusted", rejected, True)
+
+    with pytest.raises(pki.NotTrustedError, match="not trusted"):
+        check(good)
+    (tmp_path / "trusted" / "good.der").write_bytes(good.public_bytes(serialization.Encoding.DER))
+    (tmp_path / "trusted" / "readme.txt").write_text("no certificate")
+    check(good)
+    check(good, "10.0.0.7")
+    with pytest.raises(pki.NotTrustedError, match="host"):
+        check(good, "10.0.0.8")
+    with pytest.raises(pki.NotTrustedError, match="calls itself"):
+        check(good, uri="urn:somebody:else")
+    old = _expired(private)
+    (tmp_path / "trusted" / "old.pem").write_bytes(old.public_bytes(serialization.Encoding.PEM))
+    with pytest.raises(pki.NotTrustedError, match="valid from"):
+        check(old)
+
+
+def _expired(private: rsa.RSAPrivateKey) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "old")])
+    now = datetime.datetime.now(datetime.UTC)
+    from cryptography.hazmat.primitives import hashes
+
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(7)
+        .not_valid_before(now - datetime.timedelta(days=9))
+        .not_valid_after(now - datetime.timedelta(days=1))
+        .sign(private, hashes.SHA256())
+    )

@@ -1,0 +1,215 @@
+"""The plugin as the agent sees it: keys, checks before any socket opens, sharing of connections, descriptions."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from connectors.modbus import PLUGIN
+from connectors.modbus.options import ModbusDevice, ModbusTag
+from edge_agent.model import Tag, TagTable
+from edge_agent.sdk import DevicePlan, Options
+from tests.support.modbus_wire import make_plan
+
+
+def problems(url="tcp://h", tags=None, **options):
+    plan = make_plan(url, tags or {"t": {"address": "holding/0"}}, **options)
+    return [(p.tag, p.key) for p in PLUGIN.check(plan)]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "tcp://10.0.1.50", "tcp://10.0.1.50:502", "tcp://[fe80::1]:502", "rtu-tcp://gw.plant:4001", "udp://h:502",
+        "tls://h", "rtu:///dev/ttyUSB0", "rtu:///dev/ttyUSB0?baudrate=9600&parity=E&stopbits=1&bytesize=8",
+        "ascii:///dev/ttyS0?bytesize=7&parity=e",
+    ],
+)  # fmt: skip
+def test_urls_that_are_fine(url):
+    assert problems(url) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "10.0.1.50:502", "http://h", "tcp://", "tcp://h:70000", "tcp://h:0", "tcp://h:x", "tcp://h/path", "tcp://h?x=1",
+        "tcp://user@h", "rtu://dev/ttyUSB0", "rtu:///", "rtu:///dev/x?baud=9600", "rtu:///dev/x?baudrate=fast",
+        "rtu:///dev/x?baudrate=-1", "rtu:///dev/x?parity=X", "rtu:///dev/x?stopbits=3", "rtu:///dev/x?bytesize=7",
+        "tcp://[::1",
+    ],
+)  # fmt: skip
+def test_urls_that_are_refused(url):
+    assert problems(url) == [(None, "url")]
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"url": "rtu:///dev/x", "unit": 0}, "unit"),
+        ({"url": "rtu:///dev/x", "unit": 248}, "unit"),
+        ({"ca": "x.pem"}, "ca"),
+        ({"cert": "x.pem"}, "cert"),
+        ({"url": "tls://h", "key": "x.pem"}, "key"),
+        ({"areas": {"X": {"object": "coil", "base": 0, "numbering": "octal", "last": 8}}}, "areas"),
+    ],
+)
+def test_devices_that_are_refused(options, key):
+    assert problems(**{"url": "tcp://h", **options}) == [(None, key)]
+
+
+@pytest.mark.parametrize(
+    ("tag", "key"),
+    [
+        ({"address": "holding/65535", "type": "float32"}, "address"),
+        ({"address": "holding/0", "type": "string"}, "length"),
+        ({"address": "holding/0", "type": "string", "length": 8, "count": 2}, "length"),
+        ({"address": "holding/0", "type": "string", "length": 8, "encoding": "klingon"}, "encoding"),
+        ({"address": "holding/0", "type": "string", "length": 8, "encoding": "hex"}, "encoding"),
+        ({"address": "holding/0", "length": 8}, "length"),
+        ({"address": "coil/0", "length": 8}, "length"),
+        ({"address": "coil/0", "type": "uint16"}, "type"),
+        ({"address": "coil/0", "bit": 3}, "bit"),
+        ({"address": "holding/0.3", "type": "uint16"}, "type"),
+        ({"address": "holding/0.3", "bit": 4}, "bit"),
+        ({"address": "holding/0", "type": "float64", "count": 32}, "count"),
+        ({"address": "nowhere"}, "address"),
+    ],
+)
+def test_tags_that_are_refused(tag, key):
+    assert problems(tags={"t": tag}) == [("t", key)]
+
+
+def test_a_bit_area_asks_for_its_type():
+    area = {"object": "coil", "base": 0, "last": 99}
+    assert problems(tags={"t": {"address": "M8"}}, areas={"M": area}) == [("t", "type")]
+    assert problems(tags={"t": {"address": "M8", "type": "bool"}}, areas={"M": area}) == []
+
+
+def test_a_tag_larger_than_the_device_takes_in_one_request():
+    found = problems(tags={"t": {"address": "holding/0", "type": "float64"}}, max_registers=3)
+    assert found == [("t", "address")]
+
+
+def test_all_problems_at_once_and_in_both_languages():
+    plan = make_plan("http://h", {"a": {"address": "x"}, "b": {"address": "holding/0"}, "c": {"address": "coil/-1"}})
+    found = list(PLUGIN.check(plan))
+    assert [(p.tag, p.key) for p in found] == [(None, "url"), ("a", "address"), ("c", "address")]
+    assert all(p.zh and p.en and p.zh != p.en for p in found)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"unit": 256}, {"unit": -1}, {"base": 2}, {"timeout": "0s"}, {"timeout": 0}, {"timeout": "soon"},
+        {"word_order": "middle"}, {"max_registers": 126}, {"max_bits": 2001}, {"pipeline": 17}, {"pause_ms": -1},
+        {"unknown": 1},
+    ],
+)  # fmt: skip
+def test_device_keys_out_of_range(keys):
+    with pytest.raises(ValidationError):
+        ModbusDevice(url="tcp://h", **keys)
+
+
+def test_timeouts_are_written_as_durations():
+    assert [ModbusDevice(url="tcp://h", timeout=t).timeout for t in ("500ms", "2s", 0.25)] == [0.5, 2.0, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("tag", "kind"),
+    [
+        ({"address": "holding/0"}, "int"),
+        ({"address": "holding/0", "type": "float32"}, "float"),
+        ({"address": "holding/0", "type": "bcd32"}, "int"),
+        ({"address": "holding/0", "type": "string", "length": 4}, "text"),
+        ({"address": "holding/0", "type": "float32", "count": 3}, "array"),
+        ({"address": "holding/0.3"}, "bool"),
+        ({"address": "holding/0", "bit": 3}, "bool"),
+        ({"address": "D100.3"}, "bool"),
+        ({"address": "coil/0"}, "bool"),
+        ({"address": "10001"}, "bool"),
+        ({"address": 40101}, "int"),
+    ],
+)
+def test_the_kind_of_a_tag(tag, kind):
+    assert PLUGIN.kind(ModbusTag(**tag)) == kind
+
+
+def test_devices_at_one_endpoint_share_a_connection():
+    def key(url, **options):
+        return PLUGIN.connection_key(ModbusDevice(url=url, **options))
+
+    assert key("tcp://h", unit=1) == key("tcp://h:502", unit=2, timeout="2s")
+    assert key("tcp://h") != key("udp://h")
+    assert key("tcp://h") != key("tcp://h:503")
+    assert key("rtu:///dev/x") == key("rtu:///dev/x?baudrate=19200&parity=E", unit=9)
+    assert key("tls://h", ca="a.pem") != key("tls://h", ca="b.pem")
+    assert key("not a url")
+
+
+def test_the_description_for_a_simulator():
+    area = {"object": "discrete", "base": 0x400, "numbering": "octal", "last": 377}
+    plan = make_plan(
+        "rtu:///dev/x", {}, unit=3, base=1, word_order="little-swapped", areas={"X": area},
+    )  # fmt: skip
+    where = {
+        "speed": {"address": "holding/101", "type": "float32"},
+        "word": {"address": "40101", "type": "int16"},
+        "flag": {"address": "holding/101.3"},
+        "door": {"address": "X17", "type": "bool"},
+        "name": {"address": "input/1", "type": "string", "length": 5, "encoding": "gbk"},
+        "axes": {"address": "0x10", "type": "int32", "count": 3, "word_order": "big"},
+    }
+    tags = tuple(
+        Tag(n, PLUGIN.kind(ModbusTag(**w)), ModbusTag(**w), unit="rpm", scale=0.5, offset=1.0, low=0.0, high=9.0,
+            labels={0: "idle"})
+        for n, w in where.items()
+    )  # fmt: skip
+    described = PLUGIN.describe(DevicePlan("d", plan.options, (TagTable("d", 1.0, tags),)))
+    assert {k: described[k] for k in ("protocol", "transport", "unit")} == {
+        "protocol": "modbus", "transport": "rtu", "unit": 3,
+    }  # fmt: skip
+    places = {
+        name: (t["object"], t["address"], t["type"], t["bit"], t["count"], t["length"], t["encoding"], t["word_order"])
+        for name, t in described["tags"].items()
+    }
+    assert places == {
+        "speed": ("holding", 100, "float32", None, 1, None, "ascii", "CDAB"),
+        "word": ("holding", 100, "int16", None, 1, None, "ascii", "ABCD"),
+        "flag": ("holding", 100, "bool", 3, 1, None, "ascii", "ABCD"),
+        "door": ("discrete", 0x400 + 0o17, "bool", None, 1, None, "ascii", "ABCD"),
+        "name": ("input", 0, "string", None, 1, 5, "gbk", "ABCD"),
+        "axes": ("holding", 16, "int32", None, 3, None, "ascii", "ABCD"),
+    }
+    speed = described["tags"]["speed"]
+    assert [speed[k] for k in ("scale", "offset", "kind", "unit", "range", "map")] == [
+        0.5, 1.0, "float", "rpm", [0.0, 9.0], {"0": "idle"},
+    ]  # fmt: skip
+
+
+def test_the_models_combine_with_other_keys():
+    class Common(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        id: str
+        tags: dict[str, object] = {}
+
+    class Device(ModbusDevice, Common):
+        pass
+
+    device = Device(id="d", url="tcp://h")
+    assert isinstance(device, Options)
+    assert PLUGIN.connection_key(device) == "tcp://h:502"
+
+
+def test_options_of_another_connector_are_a_programming_error():
+    with pytest.raises(TypeError):
+        PLUGIN.kind(Options())
+    with pytest.raises(TypeError):
+        PLUGIN.connection_key(Options())
+
+
+def test_importing_the_connector_loads_no_protocol_library():
+    code = "import connectors.modbus, sys; print(sorted({'pymodbus', 'serial', 'numpy', 'asyncua'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -1,0 +1,174 @@
+"""One table without a wire: what is asked, what replies mean, and what refusals teach."""
+
+from __future__ import annotations
+
+import pytest
+
+from connectors.modbus.options import ModbusDevice
+from connectors.modbus.reader import REASK, SEARCH_BUDGET, Reader, Unit
+from edge_agent.model import STATUS, status_name
+from edge_agent.sdk import DeviceError
+from tests.support.modbus_wire import Device, make_table
+
+
+def reader(tags, **options):
+    return Reader(make_table(tags), Unit("d", ModbusDevice(url="tcp://h", **options)))
+
+
+def read(made, device):
+    """One read against a device; (values, {place: status name}, requests)."""
+    asked = []
+    wave = made.first()
+    while wave:
+        asked.append([(r.table, r.address, r.count) for r in wave])
+        pdus = [device.answer(request.adu[1:]) for request in wave]
+        wave = made.next([pdu[1] if pdu[0] & 0x80 else pdu[2:] for pdu in pdus])
+    batch = made.finish(123)
+    assert batch.t == 123
+    return batch.values, {n: status_name(code) for n, code in batch.status.items()}, asked
+
+
+def holding(addresses, **keys):
+    return {f"t{a}": {"address": f"holding/{a}", **keys} for a in addresses}
+
+
+def test_a_hole_is_found_remembered_and_only_its_tag_is_bad(caplog):
+    device = Device({a: a for a in range(100)})
+    device.holes = {37}
+    made = reader(holding(range(100)))
+    values, status, asked = read(made, device)
+    assert values == [None if a == 37 else a for a in range(100)]
+    assert status == {37: "BadConfigurationError"}
+    assert len(asked) == 7  # one refusal a wave, of 100, 50, 25, 13, 6, 3 and 1 registers
+    values, status, asked = read(made, device)
+    assert (values[36], values[38], status) == (36, 38, {37: "BadConfigurationError"})
+    assert asked == [[("holding", 0, 37), ("holding", 38, 62)]]
+    assert len([r for r in caplog.records if "modbus-refused" in r.message]) == 1
+    assert "t37" in caplog.text
+
+
+def test_a_hole_in_a_gap_costs_no_tag():
+    device = Device({a: a for a in range(40)})
+    device.holes = {20}
+    made = reader(holding([*range(10, 15), *range(25, 30)]))
+    values, status, _ = read(made, device)
+    assert (values, status) == ([*range(10, 15), *range(25, 30)], {})
+    assert read(made, device)[2] == [[("holding", 10, 5), ("holding", 25, 5)]]
+
+
+def test_a_device_that_takes_fewer_registers_than_configured():
+    device = Device({a: a for a in range(120)}, limit=50)
+    made = reader(holding(range(120)))
+    for _ in range(3):
+        values, status, asked = read(made, device)
+        assert (values, status) == (list(range(120)), {})
+    assert len(asked) == 1
+    assert len(asked[0]) == 4
+
+
+def test_a_value_of_two_registers_is_bad_when_one_of_them_is_missing():
+    device = Device({a: a for a in range(12)})
+    device.holes = {5}
+    made = reader(holding(range(0, 12, 2), type="uint32"))
+    values, status, _ = read(made, device)
+    assert [v is None for v in values] == [False, False, True, False, False, False]
+    assert status == {2: "BadConfigurationError"}
+
+
+def test_a_search_is_spread_over_several_reads():
+    device = Device()
+    device.holes = set(range(2000))
+    made = reader(holding(range(0, 2000, 2), type="uint32"))
+    for _ in range(200):
+        values, status, asked = read(made, device)
+        assert sum(map(len, asked)) <= 17 + SEARCH_BUDGET
+        assert values == [None] * 1000
+        assert len(status) == 1000
+        if set(status.values()) == {"BadConfigurationError"}:
+            break
+        assert "BadWaitingForInitialData" in status.values()
+    else:
+        raise AssertionError("the search does not come to an end")
+    assert len(read(made, device)[2][0]) == 1, "one probe keeps showing whether the device is there"
+    device.holes = set()
+    for _ in range(100):
+        values, status, asked = read(made, device)
+        assert len(status) == values.count(None)
+    assert (None in values, status) == (False, {})
+    assert sum(map(len, asked)) == 17
+
+
+def test_a_search_broken_off_begins_again():
+    device = Device({a: a for a in range(2000)})
+    device.holes = set(range(1000, 2000))
+    made = reader(holding(range(2000)))
+    for _ in range(5):
+        read(made, device)
+        made.first()  # asked, and the connection lost before any reply
+    for _ in range(200):
+        values, status, _ = read(made, device)
+    assert values == [*range(1000), *[None] * 1000]
+    assert set(status.values()) == {"BadConfigurationError"}
+    assert len(status) == 1000
+
+
+def test_a_missing_value_is_asked_for_again_now_and_then():
+    device = Device({a: a for a in range(10)})
+    device.holes = {4}
+    made = reader(holding(range(10)))
+    read(made, device)
+    device.holes = set()
+    for _ in range(REASK + 1):
+        values, status, asked = read(made, device)
+    assert (values, status) == (list(range(10)), {})
+    assert asked == [[("holding", 0, 10)]]
+
+
+def test_the_tables_of_a_device_share_what_was_learnt():
+    device = Device({a: a for a in range(20)})
+    device.holes = {7}
+    unit = Unit("d", ModbusDevice(url="tcp://h"))
+    first = Reader(make_table(holding(range(20))), unit)
+    read(first, device)
+    second = Reader(make_table({**holding([5, 9]), "wide": {"address": "holding/6", "type": "uint32"}}), unit)
+    values, status, asked = read(second, device)
+    assert (values, status) == ([5, 9, None], {2: "BadConfigurationError"})
+    assert asked == [[("holding", 5, 1), ("holding", 6, 2), ("holding", 9, 1)]]
+
+
+def test_reopening_asks_again_for_what_was_missing():
+    device = Device({a: a for a in range(10)})
+    device.holes = {4}
+    unit = Unit("d", ModbusDevice(url="tcp://h"))
+    made = Reader(make_table(holding(range(10))), unit)
+    read(made, device)
+    device.holes = set()
+    unit.forget_missing()
+    made.replan()
+    assert read(made, device)[:2] == (list(range(10)), {})
+    assert read(made, device)[2] == [[("holding", 0, 10)]]
+
+
+def test_all_four_tables_and_an_unsorted_table():
+    device = Device({a: a for a in range(300)})
+    tags = {
+        "z": {"address": "holding/9"}, "a": {"address": "coil/1"}, "m": {"address": "input/200"},
+        "b": {"address": "discrete/0"}, "y": {"address": "holding/3"}, "again": {"address": "holding/9"},
+    }  # fmt: skip
+    values, status, asked = read(reader(tags), device)
+    assert (values, status) == ([9, True, 200, False, 3, 9], {})
+    assert len(asked[0]) == 4
+
+
+def test_what_was_answered_stays_good_when_the_rest_is_not():
+    made = reader(holding([0, 500, 1000]))
+    error = DeviceError(STATUS["BadTimeout"], "no answer")
+    made.first()
+    assert made.next([b"\0\1", error, error]) == []
+    batch = made.finish(5)
+    assert batch.values == [1, None, None]
+    assert batch.status == {1: STATUS["BadTimeout"], 2: STATUS["BadTimeout"]}
+    made.first()
+    made.next([error, error, error])
+    with pytest.raises(DeviceError):
+        made.finish(6)

@@ -1,0 +1,145 @@
+"""The loop's promises, over a scripted connection: one at a time, on the grid, a dead unit delays nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from edge_agent.clock import Clock
+from edge_agent.errors import DeviceError
+from edge_agent.health import DeviceHealth
+from edge_agent.model import STATUS, Batch, Tag, TagTable, status_name
+from edge_agent.normalise import Normaliser
+from edge_agent.polling.device import PolledDevice
+from edge_agent.polling.loop import ConnectionLoop
+from edge_agent.sdk import DevicePlan, Options
+from tests.support.aio import run, until
+
+TIMEOUT, NO_COMMUNICATION = STATUS["BadTimeout"], STATUS["BadNoCommunication"]
+FAST = Clock(speed=20.0)
+
+
+class Scripted:
+    """A pollable connection whose answers are given by a function of the table's device."""
+
+    def __init__(self, answer: Callable[[TagTable], Batch]) -> None:
+        self.answer = answer
+        self.opened = self.closed = self.reading = 0
+        self.refuse = False
+
+    async def open(self) -> None:
+        self.opened += 1
+        if self.refuse:
+            raise DeviceError(NO_COMMUNICATION, "refused", lost=True)
+
+    async def close(self) -> None:
+        self.closed += 1
+
+    async def read(self, table: TagTable) -> Batch:
+        assert self.reading == 0, "two polls of one connection at once"
+        self.reading += 1
+        try:
+            await asyncio.sleep(0)
+            return self.answer(table)
+        finally:
+            self.reading -= 1
+
+
+def device(name: str, got: list[Batch], every: float = 1.0) -> PolledDevice:
+    table = TagTable(name, every, (Tag("a", "float", None),))
+    health = DeviceHealth(name, 1, 1 / every, FAST.monotonic())
+    return PolledDevice(DevicePlan(name, Options(), (table,)), {table: Normaliser(table)}, health, got.append, _nothing)
+
+
+def _nothing(_: PolledDevice) -> None:
+    return None
+
+
+async def looping(connection: Scripted, devices: list[PolledDevice], done: Callable[[], object]) -> None:
+    loop = ConnectionLoop("test", connection, devices, FAST)
+    task = asyncio.create_task(loop.run())
+    try:
+        await until(done)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert connection.closed >= 1
+
+
+def good(table: TagTable) -> Batch:
+    return Batch(table, FAST.time_ns(), [1.0])
+
+
+def test_every_device_of_a_connection_is_read_in_turn() -> None:
+    got: list[Batch] = []
+    devices = [device(f"d{i}", got) for i in range(5)]
+    run(looping(Scripted(good), devices, lambda: len(got) >= 50))
+    counts = {one.plan.id: sum(batch.table.device == one.plan.id for batch in got) for one in devices}
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_a_silent_unit_is_bad_once_and_set_aside_while_the_others_go_on() -> None:
+    got: list[Batch] = []
+
+    def answer(table: TagTable) -> Batch:
+        if table.device == "dead":
+            raise DeviceError(TIMEOUT, "silent", lost=True)
+        return good(table)
+
+    connection = Scripted(answer)
+    devices = [device("dead", got), *(device(f"d{i}", got) for i in range(4))]
+    run(looping(connection, devices, lambda: len(got) >= 41))
+    dead = [batch for batch in got if batch.table.device == "dead"]
+    assert [batch.status for batch in dead] == [{0: TIMEOUT}]
+    assert devices[0].breaker.is_open
+    assert devices[0].health.state == "offline"
+    assert connection.opened < 10, "probes must be rare"
+    assert all(one.health.state == "online" for one in devices[1:])
+
+
+def test_a_lone_device_is_back_after_its_connection_returns() -> None:
+    got: list[Batch] = []
+    connection = Scripted(good)
+    connection.refuse = True
+    one = device("d", got)
+
+    def seen() -> bool:
+        if one.health.state == "offline":
+            connection.refuse = False
+        return one.health.state == "online"
+
+    run(looping(connection, [one], seen))
+    assert [status_name(code) for code in got[0].status.values()] == ["BadNoCommunication"]
+    assert got[-1].values == [1.0]
+
+
+def test_an_error_in_a_connector_is_a_bad_device_and_not_the_end_of_the_task() -> None:
+    got: list[Batch] = []
+    calls = 0
+
+    def answer(table: TagTable) -> Batch:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise ZeroDivisionError("a bug")
+        return good(table)
+
+    one = device("d", got)
+    run(looping(Scripted(answer), [one], lambda: len(got) >= 4))
+    reasons = [status_name(code) for batch in got for code in batch.status.values()]
+    assert reasons == ["BadInternalError"]
+
+
+def test_turns_missed_while_a_read_takes_too_long_are_counted_as_overruns() -> None:
+    got: list[Batch] = []
+    one = device("d", got, every=0.1)
+
+    class Slow(Scripted):
+        async def read(self, table: TagTable) -> Batch:
+            await asyncio.sleep(FAST.real(0.35))
+            return good(table)
+
+    run(looping(Slow(good), [one], lambda: len(got) >= 5))
+    assert one.health.overruns >= 10
+    assert one.health.due >= one.health.overruns + 5
+    assert one.health.bad == one.health.overruns

@@ -1,0 +1,217 @@
+"""The same register in every encoding, header language and format has one and the same version."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from itertools import product
+from pathlib import Path
+
+import openpyxl
+import pytest
+
+from edge_agent.errors import RegisterError
+from edge_agent.metrics.columns import EQUIPMENT, PROCESSES, Column
+from edge_agent.metrics.exporting import encode, template, to_csv, to_xlsx
+from edge_agent.metrics.importing import inspect, load
+from edge_agent.metrics.parse import CellError, read_cell
+from edge_agent.metrics.register import Equipment, Process, Register
+from edge_agent.metrics.sheet import decode
+
+ROOT = Path(__file__).parents[2]
+FACTORY = ROOT / "tests" / "cases" / "golden_factory"
+REGISTER, _ = load(FACTORY / "equipment_register.csv", FACTORY / "processes.csv")
+BY_NAME = {column.name: column for column in EQUIPMENT}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "language"), [*product(("utf-8", "utf-8-sig", "gb18030", "gbk", "utf-16"), ("zh", "en"))]
+)
+def test_csv_matrix_keeps_the_version(tmp_path: Path, encoding: str, language: str) -> None:
+    equipment, processes = tmp_path / "台账.csv", tmp_path / "工序.csv"
+    equipment.write_bytes(to_csv(REGISTER.equipment, EQUIPMENT, language, encoding))  # type: ignore[arg-type]
+    processes.write_bytes(to_csv(REGISTER.processes, PROCESSES, language, encoding))  # type: ignore[arg-type]
+    assert load(equipment, processes)[0] == REGISTER
+    assert load(equipment, processes)[0].version == REGISTER.version
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_xlsx_keeps_the_version_and_holds_both_sheets(tmp_path: Path, language: str) -> None:
+    book = tmp_path / "register.xlsx"
+    book.write_bytes(to_xlsx(REGISTER, language))  # type: ignore[arg-type]
+    assert load(book)[0].version == REGISTER.version
+
+
+def test_the_version_ignores_row_order_and_sees_every_cell() -> None:
+    assert Register(REGISTER.equipment[::-1], REGISTER.processes[::-1]).version == REGISTER.version
+    first = REGISTER.equipment[0]
+    for column in EQUIPMENT:
+        old = getattr(first, column.name)
+        new = {"decimal": Decimal("1.5"), "date": date(2001, 2, 3), "flag": old is not True}.get(column.kind, "other")
+        values = {each.name: getattr(first, each.name) for each in EQUIPMENT} | {column.name: new}
+        changed = Register((Equipment(**values), *REGISTER.equipment[1:]), REGISTER.processes)
+        assert changed.version != REGISTER.version, column.name
+
+
+def test_columns_and_dataclasses_agree() -> None:
+    assert [column.name for column in EQUIPMENT] == list(Equipment.__dataclass_fields__)
+    assert [column.name for column in PROCESSES] == list(Process.__dataclass_fields__)
+
+
+def test_no_header_or_word_is_ambiguous() -> None:
+    for columns in (EQUIPMENT, PROCESSES):
+        forms = [form for column in columns for form in column.header_forms()]
+        assert len(forms) == len(set(forms))
+        for column in columns:
+            spellings = [word for word, also in column.words.items() for _ in (word, *also)]
+            assert set(column.word_forms().values()) == set(spellings)
+
+
+def rewritten(change: Callable[[list[list[str]]], None]) -> bytes:
+    rows = list(csv.reader(io.StringIO(decode((FACTORY / "equipment_register.csv").read_bytes()))))
+    change(rows)
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def wide(text: str) -> str:
+    return "".join(chr(ord(char) + 0xFEE0) if "!" <= char <= "~" else char for char in text)
+
+
+def test_full_width_characters_read_as_half_width(tmp_path: Path) -> None:
+    def change(rows: list[list[str]]) -> None:
+        rows[0] = [wide(cell) for cell in rows[0]]
+        for row in rows[1:]:
+            row[:] = [wide(cell) for cell in row]
+
+    path = tmp_path / "wide.csv"
+    path.write_bytes(rewritten(change))
+    assert load(path, FACTORY / "processes.csv")[0].version == REGISTER.version
+
+
+def test_a_title_above_the_header_shuffled_columns_and_empty_rows(tmp_path: Path) -> None:
+    def change(rows: list[list[str]]) -> None:
+        rows[:] = [row[::-1] for row in rows]
+        rows.insert(5, [""] * len(rows[0]))
+        rows.insert(0, ["某某公司设备台账"])
+
+    path = tmp_path / "titled.csv"
+    path.write_bytes(rewritten(change))
+    assert load(path, FACTORY / "processes.csv")[0].version == REGISTER.version
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ";"])
+def test_other_delimiters(tmp_path: Path, delimiter: str) -> None:
+    rows = csv.reader(io.StringIO(decode((FACTORY / "equipment_register.csv").read_bytes())))
+    path = tmp_path / "table.txt"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    assert load(path, FACTORY / "processes.csv")[0].version == REGISTER.version
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "value"),
+    [
+        ("in_scope", "是", True), ("in_scope", "否", False), ("in_scope", "√", True), ("in_scope", "Ｙ", True),
+        ("in_scope", "n", False), ("in_scope", "×", False), ("in_scope", " yes ", True),
+        ("status", "在用", "in_use"), ("status", "报废", "scrapped"), ("status", "In Use", "in_use"),
+        ("control_class", "数控", "cnc"), ("interface", "OPC UA", "opc_ua"), ("interface", "ModbusTCP", "modbus_tcp"),
+        ("interface", "Modbus-RTU", "modbus_rtu"),
+        ("brand_origin", "莞产", "local"), ("ownership", "融资租赁", "leased"),
+        ("commissioned", "2016-05-01", date(2016, 5, 1)), ("commissioned", "2016/5/1", date(2016, 5, 1)),
+        ("commissioned", "2016年5月1日", date(2016, 5, 1)), ("commissioned", "20160501", date(2016, 5, 1)),
+        ("purchase_cny", "￥168,000.00", Decimal("168000.00")), ("purchase_cny", "", None),
+        ("rated_power_kw", "７．５", Decimal("7.5")), ("gateway_device", "a、b；c", "a;b;c"), ("line", "ＭＬ１", "ML1"),
+        ("remark", " 备注，保留全角 ", "备注，保留全角"),
+    ],
+)  # fmt: skip
+def test_cells(column: str, text: str, value: object) -> None:
+    assert read_cell(text, BY_NAME[column]) == value
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "hint"),
+    [
+        ("status", "in_us", "in_use"), ("interface", "modbustpc", "modbus_tcp"), ("in_scope", "也许", "是/否"),
+        ("commissioned", "2016-02-30", "2024-05-01"), ("purchase_cny", "-3", "0 or more"),
+        ("purchase_cny", "NaN", "0 or"), ("networked_declared", "", "never inferred"),
+    ],
+)  # fmt: skip
+def test_cells_that_are_refused_say_what_to_do(column: str, text: str, hint: str) -> None:
+    with pytest.raises(CellError) as caught:
+        read_cell(text, BY_NAME[column])
+    assert hint in caught.value.en + caught.value.zh
+    assert caught.value.zh != caught.value.en
+
+
+def test_xlsx_cells_keep_their_types(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    cells = {"equipment_id": "EQ-1", "asset_no": 10231.0, "in_scope": True, "status": "在用", "control_class": "数控",
+             "digital": "是", "interface": "无", "networked_declared": False, "is_robot": "否",
+             "commissioned": datetime(2016, 5, 1), "purchase_cny": 168000, "rated_power_kw": 7.5}  # fmt: skip
+    sheet.append(list(cells))
+    sheet.append(list(cells.values()))
+    path = tmp_path / "typed.xlsx"
+    book.save(path)
+    machine = load(path)[0].equipment[0]
+    assert (machine.asset_no, machine.in_scope, machine.networked_declared) == ("10231", True, False)
+    assert (machine.commissioned, machine.purchase_cny, machine.rated_power_kw) == (
+        date(2016, 5, 1), Decimal(168000), Decimal("7.5")
+    )  # fmt: skip
+
+
+def test_the_template_has_drop_downs_and_is_accepted_when_filled_in(tmp_path: Path) -> None:
+    path = tmp_path / "template.xlsx"
+    path.write_bytes(template())
+    book = openpyxl.load_workbook(path)
+    assert book.sheetnames == ["设备台账", "工序"]
+    sheet = book["设备台账"]
+    lists = {str(rule.sqref).split("2:")[0]: rule.formula1 for rule in sheet.data_validations.dataValidation}
+    assert '"在用,封存,报废,维修"' in lists.values()
+    assert list(lists.values()).count('"是,否"') == sum(column.kind == "flag" for column in EQUIPMENT)
+    for rows, columns, values in (
+        (sheet, EQUIPMENT, {"word": None, "flag": "是"}),
+        (book["工序"], PROCESSES, {"word": None, "flag": "否"}),
+    ):
+        rows.append([filled(column, values["flag"]) for column in columns])
+    book.save(path)
+    register, _ = load(path)
+    assert register.equipment[0].status == "in_use"
+    assert register.processes[0].is_key is False
+
+
+def filled(column: Column, flag: str | None) -> str | None:
+    if column.kind == "word":
+        return next(iter(column.words.values()))[0]
+    return flag if column.kind == "flag" else "X1" if column.kind == "id" else None
+
+
+def test_an_exported_text_that_looks_like_a_formula_stays_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "formula.xlsx"
+    path.write_bytes(encode(Register((Equipment("EQ-1", remark="=1+1"),)), ".xlsx"))
+    assert load(path)[0].equipment[0].remark == "=1+1"
+
+
+def test_an_encoding_without_the_character_is_a_sentence() -> None:
+    with pytest.raises(RegisterError, match="gb18030"):
+        to_csv((Equipment("EQ-1", remark="😀"),), EQUIPMENT, "zh", "gbk")
+
+
+def test_the_demo_register_is_usable_and_interesting() -> None:
+    inspection = inspect(ROOT / "configs" / "demo-equipment.csv", ROOT / "configs" / "demo-processes.csv")
+    assert inspection.errors == ()
+    assert {finding.code for finding in inspection.notes} == {
+        "networked-without-device", "key-process-without-equipment"
+    }  # fmt: skip
+    assert inspection.register is not None
+    links = {device for machine in inspection.register.equipment for device in machine.devices}
+    assert links == {
+        "lathe-01", "lathe-02", "vmc-01", "vmc-02", "dtc-01", "dtc-02", "edm-01", "robot-01", "cmm-01", "meter-ml1",
+        "vfd-ml1", "polish-01", "polish-02", "polish-03", "belt-01", "fan-01", "washer-01", "vision-01", "agv-01",
+        "meter-pl1",
+    }  # fmt: skip
