@@ -42,6 +42,8 @@ class Device:
         ]
         self._counting = [is_counter(tag) for tag in spec.tags]
         self._values: list[SignalValue] = []
+        self._raw: list[SignalValue] = [0] * len(spec.tags)
+        """Values before counters were bent."""
         self._stamp: tuple[float, int] | None = None
         self.version = 0
         """Counts recomputations of the values."""
@@ -65,6 +67,7 @@ class Device:
         self._values = fresh
 
     def _live(self, i: int, value: SignalValue) -> SignalValue:
+        self._raw[i] = value
         if self._counting[i] and isinstance(value, int | float):
             bent = self.counters.bent(self.spec.tags[i].name, value)
             return int(bent) if isinstance(value, int) else bent
@@ -72,7 +75,8 @@ class Device:
 
     def bend(self, event: FaultSpec, modulus: Callable[[TagSpec], tuple[float, float] | None]) -> None:
         """Carry out `counter_reset` or `rollover`; `modulus` gives a tag's (modulus, resolution), None where none."""
-        for tag, value in zip(self.spec.tags, list(self.values()), strict=True):
+        self.values()
+        for tag, value in zip(self.spec.tags, self._raw, strict=True):
             wanted = tag.name in event.tags if event.tags else is_counter(tag)
             if not wanted or not isinstance(value, int | float):
                 continue

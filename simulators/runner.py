@@ -78,7 +78,12 @@ class Simulation:
         while True:
             reached = self.world.advance(self.clock.seconds())
             for port in self.ports:
-                await self._follow(port)
+                try:
+                    await self._follow(port)
+                except OSError as error:
+                    # The port of a fault's end is taken by somebody else: say so and try again at the next tick.
+                    _LOG.warning("port-failed endpoint=%s reason=%s", port.endpoint, error)
+                    self._seen.clear()
             await asyncio.sleep(_TICK_S if reached else 0)
 
     async def stop(self) -> None:

@@ -99,7 +99,7 @@ class Channel(asyncio.Protocol, asyncio.DatagramProtocol):
     # --- what the line calls -------------------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
-        self._write = transport.sendto if isinstance(transport, asyncio.DatagramTransport) else transport.write
+        self._write = transport.sendto if hasattr(transport, "sendto") else transport.write
         self._abort = transport.abort
 
     def data_received(self, data: bytes) -> None:

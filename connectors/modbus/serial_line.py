@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Protocol
+import termios
+from typing import TYPE_CHECKING, Protocol
 
 from connectors.modbus.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    import serial
 
 
 class Receiver(Protocol):
@@ -26,22 +30,11 @@ class SerialLine:
     """An open port, locked against other programs. Requests are short, so a write never has to wait."""
 
     def __init__(self, endpoint: Endpoint, receiver: Receiver) -> None:
-        """Open the port. Raises OSError (pyserial's SerialException is one) or ValueError."""
-        import serial
-
-        self._port = serial.Serial(
-            endpoint.path,
-            endpoint.baudrate,
-            bytesize=endpoint.bytesize,
-            parity=endpoint.parity,
-            stopbits=endpoint.stopbits,
-            timeout=0,
-            exclusive=True,
-        )
+        """Open the port. Raises OSError or ValueError."""
+        self._port = _open(endpoint)
         self._receiver = receiver
         self._loop = asyncio.get_running_loop()
         self._descriptor: int = self._port.fileno()
-        self._port.reset_input_buffer()
         self._loop.add_reader(self._descriptor, self._read)
         receiver.connection_made(self)
 
@@ -77,3 +70,22 @@ class SerialLine:
     def _lost(self, error: OSError) -> None:
         self.abort()
         self._receiver.connection_lost(error)
+
+
+def _open(endpoint: Endpoint) -> serial.Serial:
+    """The port by pyserial, whose SerialException is an OSError, but which lets termios.error through."""
+    import serial
+
+    try:
+        return serial.Serial(
+            endpoint.path,
+            endpoint.baudrate,
+            bytesize=endpoint.bytesize,
+            # A pty has no parity bit, and the C library refuses one there as soon as nothing else is to be changed.
+            parity="N" if os.path.realpath(endpoint.path).startswith("/dev/pts/") else endpoint.parity,
+            stopbits=endpoint.stopbits,
+            timeout=0,
+            exclusive=True,
+        )
+    except termios.error as error:
+        raise OSError(*error.args) from error

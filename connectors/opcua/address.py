@@ -21,8 +21,9 @@ Namespace = int | str
 Identifier = int | str | bytes | uuid.UUID
 
 _NODE = re.compile(r"(?:ns=(?P<index>\d{1,5});|nsu=(?P<uri>[^;]+);)?(?P<form>[isgb])=(?P<id>.+)", re.DOTALL)
-_STEP = re.compile(r"(?:(?P<index>\d{1,5}):|\{(?P<uri>[^}]+)\})?(?P<name>(?:[^&/]|&.)+)", re.DOTALL)
-_SPLIT = re.compile(r"((?:\{[^}]*\}|&.|[^/&])*)(?:/|$)", re.DOTALL)
+_STEP = re.compile(r"(?:(?P<index>\d{1,5}):|\{(?P<uri>[^}]+)\})?+(?P<name>(?:[^&/]|&.)+)", re.DOTALL)
+_PART = re.compile(r"(?:\{[^}]*\}|&.|[^/&])+|/", re.DOTALL)
+_SLASH = re.compile(r"(?<!&)/(?![^{]*\})")
 _MAX_INDEX = 0xFFFF
 
 
@@ -75,16 +76,19 @@ def _identifier(form: str, text: str) -> Identifier:
     return int(text)
 
 
+def split_path(text: str) -> list[str]:
+    """The names of a path, as written; a leading slash and `Root/` do not count. Raises ValueError."""
+    parts = _PART.findall(text.strip().removeprefix("/").removeprefix("Root/"))
+    names, slashes = parts[::2], parts[1::2]
+    if "/" in names or set(slashes) - {"/"} or len(parts) % 2 == 0:
+        raise ValueError(f"not a browse path: {text!r}")
+    return names
+
+
 def parse_path(path: str | Sequence[str]) -> tuple[Step, ...]:
     """The steps from the root folder. A path that names none of its folders starts in Objects. Raises ValueError."""
-    if isinstance(path, str):
-        text = path.strip().removeprefix("/").removeprefix("Root/")
-        names: Sequence[str] = [part for part in (m[1] for m in _SPLIT.finditer(text)) if part]
-        if not names or "//" in text.replace("://", ""):
-            raise ValueError(f"not a browse path: {path!r}")
-    else:
-        # In a list each item is one name, so a slash in it needs no mark.
-        names = [re.sub(r"(?<!&)/(?![^{]*\})", "&/", item) for item in path]
+    # In a list each item is one name, so a slash in it needs no mark.
+    names = split_path(path) if isinstance(path, str) else [_SLASH.sub("&/", item) for item in path]
     steps = tuple(map(_step, names))
     if not steps:
         raise ValueError("an empty browse path")

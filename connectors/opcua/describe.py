@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
+from connectors.opcua.address import split_path
 from connectors.opcua.options import device_options, tag_options
 from edge_agent.sdk import DevicePlan, Kind, Tag
 
-_SPLIT = re.compile(r"((?:\{[^}]*\}|&.|[^/&])*)(?:/|$)", re.DOTALL)
 _OPC_TYPES: Final[dict[Kind, str]] = {"bool": "Boolean", "int": "Int32", "float": "Double", "text": "String"}
 _NAMES: Final = {name.lower(): name for name in (
     "Boolean", "SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float", "Double", "String",
@@ -28,7 +27,7 @@ def _tag(tag: Tag) -> dict[str, Any]:
     options = tag_options(tag.where)
     return {
         "node": options.node,
-        "path": _path(options.path),
+        "path": split_path(options.path) if isinstance(options.path, str) else options.path,
         "type": opc_type(options.type, tag.kind),
         "scale": tag.scale,
         "offset": tag.offset,
@@ -37,12 +36,6 @@ def _tag(tag: Tag) -> dict[str, Any]:
         "range": None if tag.low is None or tag.high is None else [tag.low, tag.high],
         "map": None if tag.labels is None else {str(number): label for number, label in tag.labels.items()},
     }
-
-
-def _path(path: str | list[str] | None) -> list[str] | None:
-    if path is None or isinstance(path, list):
-        return path
-    return [part for part in (m[1] for m in _SPLIT.finditer(path.strip().removeprefix("/"))) if part]
 
 
 def opc_type(written: str | None, kind: Kind) -> str | None:

@@ -42,6 +42,14 @@ _SENTENCES: Final[dict[int, str]] = {
 }
 
 
+class SinkError(Exception):
+    """The receiver of the batches failed; its own error is the cause and goes on unchanged."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
 def explain(error: BaseException, endpoint: str, own: str = "our certificate") -> DeviceError:
     """The DeviceError for any exception of a connection; the connection is not to be used again."""
     if isinstance(error, DeviceError):
@@ -74,16 +82,13 @@ def device_errors(endpoint: str, own: str = "our certificate") -> Iterator[None]
     """Turn every exception inside into the DeviceError it means."""
     try:
         yield
-    except BaseExceptionGroup as group:
-        first = _first(group)
-        if not isinstance(first, Exception):
-            raise first from None
+    except Exception as error:  # noqa: BLE001 - asyncua lets through whatever its decoders stumble over
+        first = _first(error)
+        if isinstance(first, SinkError):
+            raise first.error from None
         raise explain(first, endpoint, own) from first
-    except Exception as error:
-        # asyncua lets through whatever its decoders stumble over (struct.error, AttributeError, its own UaError...).
-        raise explain(error, endpoint, own) from error
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+def _first(error: Exception) -> Exception:
+    """The first error of a task group (which lets a cancellation through ungrouped), or the error itself."""
+    return _first(error.exceptions[0]) if isinstance(error, ExceptionGroup) else error

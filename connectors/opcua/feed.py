@@ -34,6 +34,8 @@ class Feed:
         """Held while a message is handled, so that a repeated one comes before those that followed it."""
         self.overflows: dict[int, int] = {}
         """Position of a tag -> values after which the server's queue had dropped some."""
+        self.refused: dict[int, int] = {}
+        """Position of a tag that the server does not give us -> its status."""
         self._shape = Shape(table)
         self._whole = list(range(len(table)))
 

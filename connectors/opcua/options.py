@@ -90,7 +90,7 @@ class OpcuaDevice(Options):
     mode: Literal["subscribe", "read"] = "subscribe"
     """`subscribe`: the server reports changes; `read`: the agent asks once every period."""
     publishing_ms: Milliseconds | None = None
-    """How often the server sends collected changes. Default: the period (`every`) of the tags."""
+    """How often the server sends collected changes. Default: the period (`every`) of the tags, at most 1 s."""
     sampling_ms: Milliseconds | None = None
     """How often the server looks at a value. Default: the period (`every`) of the tags; 0 = as fast as it can."""
     queue: int | None = Field(default=None, ge=1, le=100_000)

@@ -17,7 +17,7 @@ from connectors.opcua.columns import Columns
 from connectors.opcua.faults import device_errors
 from connectors.opcua.limits import TOO_MUCH, chunks, value_of_node
 from connectors.opcua.messages import Request, ServiceFault, read_request, read_response
-from connectors.opcua.resolve import Resolved
+from connectors.opcua.resolve import Resolved, report
 from connectors.opcua.session import Session
 from connectors.opcua.values import Shape
 from connectors.opcua.wire import Wire
@@ -75,9 +75,13 @@ class TableReader:
         self._shape = Shape(table)
         self._size = session.limits.read
         self._asker = self._prepare()
+        self._sought = asyncio.get_running_loop().time()
+        report(table, {}, resolved.missing)
 
     async def read(self) -> Batch:
         """One batch of the whole table."""
+        if self._resolved.missing and asyncio.get_running_loop().time() - self._sought >= self._session.seek_s:
+            await self._seek()
         while True:
             try:
                 parts, t = await self._asker.ask()
@@ -89,6 +93,14 @@ class TableReader:
             self._size = max(1, min(self._size, len(self._resolved.nodes)) // 2)
             log.info("opcua-read-limit device=%s limit=%s", self._table.device, self._size)
             self._asker = self._prepare()
+
+    async def _seek(self) -> None:
+        """Look again for what was not there. (A node id that is unknown is asked for every time anyway.)"""
+        before = self._resolved.missing
+        self._resolved = self._resolved.with_found(await self._session.seek(self._table, before))
+        report(self._table, before, self._resolved.missing)
+        self._asker = self._prepare()
+        self._sought = asyncio.get_running_loop().time()
 
     def _prepare(self) -> _RawAsker | _StockAsker:
         groups = list(chunks(self._resolved.nodes, self._size))

@@ -6,7 +6,7 @@ Done anew at every connect, because a server may come back with its namespace ta
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
@@ -17,7 +17,7 @@ from asyncua.ua.object_ids import ObjectIds
 from connectors.opcua.address import Namespace, NodeAddress, Step, parse_node, parse_path
 from connectors.opcua.limits import Limits, chunks, node_id, read_one
 from connectors.opcua.options import tag_options
-from edge_agent.sdk import STATUS, Tag, TagTable, status_name
+from edge_agent.sdk import STATUS, TagTable, status_name
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,12 @@ class Resolved:
     """Aligned with `positions`."""
     missing: dict[int, int]
     """Position of a tag that is not there -> its status code."""
+
+    def with_found(self, later: Resolved) -> Resolved:
+        """This, and what was missing and is there now."""
+        both = dict(zip(self.positions, self.nodes, strict=True)) | dict(zip(later.positions, later.nodes, strict=True))
+        order = sorted(both)
+        return Resolved(order, [both[position] for position in order], later.missing)
 
 
 class Namespaces:
@@ -76,13 +82,15 @@ class Namespaces:
         return ua.BrowsePath(node_id(ObjectIds.RootFolder), ua.RelativePath(Elements=elements))
 
 
-async def resolve(session: UaSession, namespaces: Namespaces, limits: Limits, table: TagTable) -> Resolved:
-    """Find every tag of a table; those that are not there are logged once and get BadNodeIdUnknown."""
+async def resolve(
+    session: UaSession, namespaces: Namespaces, limits: Limits, table: TagTable, only: Collection[int]
+) -> Resolved:
+    """Find the tags at these positions of a table; those that are not there get BadNodeIdUnknown."""
     found: dict[int, ua.NodeId] = {}
     missing: dict[int, int] = {}
     paths: list[tuple[int, ua.BrowsePath]] = []
-    for position, tag in enumerate(table.tags):
-        options = tag_options(tag.where)
+    for position in only:
+        options = tag_options(table.tags[position].where)
         if options.node is not None:
             node = namespaces.node(parse_node(options.node))
             if node is not None:
@@ -93,19 +101,24 @@ async def resolve(session: UaSession, namespaces: Namespaces, limits: Limits, ta
                 paths.append((position, path))
     for part in chunks(paths, limits.paths):
         await _translate(session, part, found, missing)
-    for position, tag in enumerate(table.tags):
+    for position in only:
         if position not in found:
-            code = missing.setdefault(position, STATUS["BadNodeIdUnknown"])
-            report(table.device, tag, code)
+            missing.setdefault(position, STATUS["BadNodeIdUnknown"])
     order = sorted(found)
     return Resolved(order, [found[position] for position in order], missing)
 
 
-def report(device: str, tag: Tag, code: int) -> None:
-    """One log line for a tag the server does not give us."""
-    options = tag_options(tag.where)
-    where = options.node or options.path
-    log.warning("opcua-tag-refused device=%s tag=%s where=%s status=%s", device, tag.name, where, status_name(code))
+def report(table: TagTable, before: Mapping[int, int], now: Mapping[int, int]) -> None:
+    """One log line for each tag that the server does not give us any more, or gives us again."""
+    for position in sorted(set(before) - set(now)):
+        log.info("opcua-tag-found device=%s tag=%s", table.device, table.names[position])
+    for position, code in now.items():
+        if before.get(position) != code:
+            options = tag_options(table.tags[position].where)
+            log.warning(
+                "opcua-tag-refused device=%s tag=%s where=%s status=%s",
+                table.device, table.names[position], options.node or options.path, status_name(code),
+            )  # fmt: skip
 
 
 async def _translate(

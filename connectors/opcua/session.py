@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Collection, Sequence
+from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
 from asyncua import ua
@@ -56,12 +56,16 @@ def hush() -> None:
 class Session:
     """The session that devices of one connection key share."""
 
+    seek_s: ClassVar[float] = 60.0
+    """How often a tag that the server does not have is looked for again: a PLC may load its program late."""
+
     def __init__(self, plans: Sequence[DevicePlan]) -> None:
         self.options = device_options(plans[0].options)
         self.limits = Limits()
         self.wire: wire.Wire | None = None
         self._namespaces = Namespaces(())
         self._client: Client | None = None
+        self._warned = False
 
     @property
     def own_certificate(self) -> str:
@@ -120,13 +124,18 @@ class Session:
 
     async def resolve(self, table: TagTable) -> Resolved:
         """Where the tags of a table are on this server."""
-        return await resolve(self.service, self._namespaces, self.limits, table)
+        return await resolve(self.service, self._namespaces, self.limits, table, range(len(table)))
+
+    async def seek(self, table: TagTable, missing: Collection[int]) -> Resolved:
+        """Where the tags are by now that were not there before, the server's namespaces read anew."""
+        self._namespaces = await Namespaces.read(self.service)
+        return await resolve(self.service, self._namespaces, self.limits, table, missing)
 
     async def _connect(self) -> None:
         client = self._client = self._new_client()
         security = self.options.security
         if security.policy == "None":
-            log.warning("opcua-insecure endpoint=%s policy=None", self.options.endpoint)
+            self._warn_once("opcua-insecure endpoint=%s policy=None")
         else:
             await self._secure(client)
         self._identify(client)
@@ -173,11 +182,17 @@ class Session:
     def _trust(self, certificate: bytes, uri: str) -> None:
         options, security = self.options, self.options.security
         if options.allow_insecure:
-            log.warning("opcua-unchecked-certificate endpoint=%s", options.endpoint)
+            self._warn_once("opcua-unchecked-certificate endpoint=%s")
             return
         where = security.trust or security.folder / "trusted"
         host = urlsplit(options.endpoint).hostname or ""
         pki.check_server(certificate, host, uri, where, security.folder / "rejected", security.check_host)
+
+    def _warn_once(self, line: str) -> None:
+        """A line about the configuration need not come back with every attempt to connect."""
+        if not self._warned:
+            log.warning(line, self.options.endpoint)
+        self._warned = True
 
     def _identify(self, client: Client) -> None:
         user = self.options.user

@@ -11,14 +11,14 @@ from asyncua import ua
 from asyncua.ua.ua_binary import nodeid_to_binary
 
 from connectors.opcua import stock, subscriptions
-from connectors.opcua.faults import device_errors, explain
+from connectors.opcua.faults import SinkError, device_errors, explain
 from connectors.opcua.feed import Feed
 from connectors.opcua.messages import Published, ServiceFault, publish_request, publish_response
 from connectors.opcua.options import OpcuaDevice, device_options
-from connectors.opcua.resolve import Resolved
+from connectors.opcua.resolve import Resolved, report
 from connectors.opcua.session import Session
 from connectors.opcua.wire import Wire
-from edge_agent.sdk import STATUS, Batch, Clock, DeviceError, DevicePlan, Sink, TagTable
+from edge_agent.sdk import STATUS, Batch, Clock, DeviceError, DevicePlan, Sink, TagTable, Value
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +57,18 @@ class StreamingConnection:
         delivery = _Delivery(self._session, self._clock, sink, alive)
         with device_errors(self._session.options.endpoint):
             wire = self._session.wire
-            for options, table in self._tables:
-                await self._subscribe(delivery, options, table, stock_path=wire is None)
-            if wire is None:
-                await _StockPublishing(self._session, delivery).run()
-            else:
-                await _RawPublishing(self._session, wire, delivery, self._clock).run()
+            feeds = [await self._subscribe(delivery, *pair, stock_path=wire is None) for pair in self._tables]
+            async with asyncio.TaskGroup() as group:
+                group.create_task(delivery.watch(), name="opcua-watch")
+                group.create_task(self._seek(delivery, feeds), name="opcua-seek")
+                if wire is None:
+                    group.create_task(delivery.stock_failure(), name="opcua-stock-failure")
+                else:
+                    _RawPublishing(self._session, wire, delivery, self._clock).start(group)
 
-    async def _subscribe(self, delivery: _Delivery, options: OpcuaDevice, table: TagTable, stock_path: bool) -> None:
+    async def _subscribe(
+        self, delivery: _Delivery, options: OpcuaDevice, table: TagTable, stock_path: bool
+    ) -> tuple[OpcuaDevice, Feed]:
         session, clock = self._session, self._clock
         resolved = self._resolved.get(table)
         if resolved is None:
@@ -72,12 +76,19 @@ class StreamingConnection:
         callback = delivery.from_stock if stock_path else None
         feed = await subscriptions.create(session, table, options, clock, callback)
         delivery.add(feed)
-        refused = await subscriptions.monitor(session, feed, resolved, options, clock)
+        delivery.refuse(feed, await subscriptions.monitor(session, feed, resolved, options, clock))
         feed.heard = asyncio.get_running_loop().time()
-        if refused:
-            positions = sorted(refused)
-            status = {at: refused[position] for at, position in enumerate(positions)}
-            delivery.sink(Batch(table, clock.time_ns(), [None] * len(positions), status, None, positions))
+        return options, feed
+
+    async def _seek(self, delivery: _Delivery, feeds: Sequence[tuple[OpcuaDevice, Feed]]) -> None:
+        """Now and then, look again for the tags that the server did not have or refused."""
+        while any(feed.refused for _, feed in feeds):
+            await asyncio.sleep(self._session.seek_s)
+            for options, feed in feeds:
+                if feed.refused:
+                    found = await self._session.seek(feed.table, list(feed.refused))
+                    still = await subscriptions.monitor(self._session, feed, found, options, self._clock)
+                    delivery.refuse(feed, still)
 
 
 class _Delivery:
@@ -117,7 +128,24 @@ class _Delivery:
             feed.expected = _following(message.sequence)
         if message.changes is not None:
             for batch in feed.batches(message.changes, t):
-                self.sink(batch)
+                self.hand_over(batch)
+
+    def refuse(self, feed: Feed, refused: dict[int, int]) -> None:
+        """Note which tags of a table the server does not give us; those that are new among them turn bad."""
+        before, feed.refused = feed.refused, refused
+        report(feed.table, before, refused)
+        positions = sorted(at for at, code in refused.items() if before.get(at) != code)
+        if positions:
+            status = {at: refused[position] for at, position in enumerate(positions)}
+            nothing: list[Value] = [None] * len(positions)
+            self.hand_over(Batch(feed.table, self._clock.time_ns(), nothing, status, None, positions))
+
+    def hand_over(self, batch: Batch) -> None:
+        """Give one batch to the agent."""
+        try:
+            self.sink(batch)
+        except Exception as error:
+            raise SinkError(error) from error
 
     async def _fetch_missing(self, feed: Feed, message: Published, t: int) -> None:
         """Have the server repeat what lies between the last message and this one (OPC 10000-4 §5.14.5)."""
@@ -136,9 +164,14 @@ class _Delivery:
             await self.take(stock.published(result), self._clock.time_ns())
         except Exception as error:  # noqa: BLE001 - asyncua would log it and go on; the stream has to end with it
             if not self.failure.done():
-                self.failure.set_exception(explain(error, self._session.options.endpoint))
+                self.failure.set_exception(error)
 
-    async def lost(self, error: Exception) -> None:
+    async def stock_failure(self) -> None:
+        """Wait until something fails on the stock path, where asyncua fetches the notifications."""
+        self._session.client.connection_lost_callback = self._lost
+        await self.failure
+
+    async def _lost(self, error: Exception) -> None:
         """asyncua's callback for a connection that broke."""
         if not self.failure.done():
             self.failure.set_exception(explain(error, self._session.options.endpoint))
@@ -169,12 +202,10 @@ class _RawPublishing:
         self._acknowledge: list[tuple[int, int]] = []
         self._requests = min(max(2, len(delivery) + 1), _MOST_REQUESTS)
 
-    async def run(self) -> None:
-        """Until something fails."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._delivery.watch(), name="opcua-watch")
-            for number in range(self._requests):
-                group.create_task(self._publish(), name=f"opcua-publish-{number}")
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Start the tasks that keep requests outstanding."""
+        for number in range(self._requests):
+            group.create_task(self._publish(), name=f"opcua-publish-{number}")
 
     async def _publish(self) -> None:
         """Keep one request outstanding. Responses wake these tasks in the order in which they came."""
@@ -196,20 +227,3 @@ class _RawPublishing:
             if message.data:
                 self._acknowledge.append((message.subscription, message.sequence))
             await self._delivery.take(message, t)
-
-
-class _StockPublishing:
-    """asyncua's publish loop, which calls `_Delivery.from_stock`."""
-
-    def __init__(self, session: Session, delivery: _Delivery) -> None:
-        self._session, self._delivery = session, delivery
-
-    async def run(self) -> None:
-        """Until something fails."""
-        self._session.client.connection_lost_callback = self._delivery.lost
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._delivery.watch(), name="opcua-watch")
-            group.create_task(self._failed(), name="opcua-stock-failure")
-
-    async def _failed(self) -> None:
-        await self._delivery.failure

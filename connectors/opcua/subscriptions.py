@@ -15,7 +15,7 @@ from connectors.opcua.binary import DecodeError
 from connectors.opcua.feed import Feed
 from connectors.opcua.limits import TOO_MUCH, value_of_node
 from connectors.opcua.options import OpcuaDevice
-from connectors.opcua.resolve import Resolved, report
+from connectors.opcua.resolve import Resolved
 from connectors.opcua.session import Session
 from edge_agent.sdk import Clock, TagTable
 
@@ -29,9 +29,14 @@ _MOST_PER_PUBLISH: Final = 10_000
 _LEAST_QUEUE: Final = 10
 
 
+def _publishing_ms(table: TagTable, options: OpcuaDevice) -> float:
+    """The tags' period, but at most the keep-alive's: a slow tag must not make a dead server go unnoticed."""
+    return min(table.every, _KEEP_ALIVE_S) * 1000 if options.publishing_ms is None else options.publishing_ms
+
+
 def parameters(table: TagTable, options: OpcuaDevice, clock: Clock) -> ua.CreateSubscriptionParameters:
     """What to ask for: publishing interval, keep-alive about every second, life of half a minute."""
-    publishing_s = table.every if options.publishing_ms is None else options.publishing_ms / 1000
+    publishing_s = _publishing_ms(table, options) / 1000
     interval = max(clock.real(publishing_s), 0.001)
     keep_alive = max(1, math.ceil(_KEEP_ALIVE_S / interval))
     return ua.CreateSubscriptionParameters(
@@ -46,8 +51,7 @@ def parameters(table: TagTable, options: OpcuaDevice, clock: Clock) -> ua.Create
 def sampling(table: TagTable, options: OpcuaDevice, clock: Clock) -> tuple[float, int]:
     """(sampling interval in ms, queue size): the queue holds twice what sampling yields between two publishings."""
     sampling_ms = table.every * 1000 if options.sampling_ms is None else options.sampling_ms
-    publishing_ms = table.every * 1000 if options.publishing_ms is None else options.publishing_ms
-    wanted = math.ceil(2 * publishing_ms / sampling_ms) if sampling_ms else 0
+    wanted = math.ceil(2 * _publishing_ms(table, options) / sampling_ms) if sampling_ms else 0
     return clock.real(sampling_ms), options.queue or max(_LEAST_QUEUE, wanted)
 
 
@@ -73,7 +77,7 @@ async def create(
 async def monitor(
     session: Session, feed: Feed, resolved: Resolved, options: OpcuaDevice, clock: Clock
 ) -> dict[int, int]:
-    """Create the monitored items of a table; returns position -> status of those the server refuses."""
+    """Create monitored items for the tags found; position -> status of those missing or refused by the server."""
     interval, queue = sampling(feed.table, options, clock)
     items = [_item(at, node, interval, queue) for at, node in zip(resolved.positions, resolved.nodes, strict=True)]
     refused = dict(resolved.missing)
@@ -93,7 +97,6 @@ async def monitor(
             if not result.StatusCode.is_good():
                 at = int(item.RequestedParameters.ClientHandle)
                 refused[at] = int(result.StatusCode.value)
-                report(feed.table.device, feed.table.tags[at], refused[at])
         done += len(part)
     return refused
 

@@ -7,6 +7,7 @@ missing (another version), the connectors take the stock path and say so once.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 import struct
@@ -98,9 +99,14 @@ def open_wire(client: Client) -> Wire | None:
         and hasattr(protocol, "transport")
     )
     if protocol is None or not fits:
-        log.warning("opcua-stock-path reason=%r", "this version of asyncua has other internals")
+        _warn_once()
         return None
     return Wire(protocol)
+
+
+@functools.cache
+def _warn_once() -> None:
+    log.warning("opcua-stock-path reason=%r", "this version of asyncua has other internals")
 
 
 class Wire:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from edge_agent.errors import FindingsError
 
-#: More messages may wait for the ingest's acknowledgement than it ever holds; the default of 100 would throttle it.
-MAX_ACK_PENDING = 20_000
+#: Messages of one subscription that may wait for the ingest's acknowledgement; the default of 100 would throttle it.
+#: The server reserves so many of a session's 65 535 packet identifiers for each of the ingest's four subscriptions.
+MAX_ACK_PENDING = 10_000
 
 
 def free_port() -> int:

@@ -24,7 +24,7 @@ async def present(folder: Path, speed: float, seconds: float | None, *, as_json:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
     console = Console(stderr=as_json, highlight=False)
-    async with Demo(folder, speed).running(console.print) as demo:
+    async with Demo(folder, speed).running(lambda line: console.print(line, soft_wrap=True)) as demo:
         if seconds is not None:
             loop.call_later(seconds, stop.set)
         await _watch(demo, stop, console)

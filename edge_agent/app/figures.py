@@ -47,10 +47,17 @@ class Figures:
         """All metrics as of now, as full documents."""
         if self.register is None:
             return []
+        now_ns = self._end(store, now_ns)
         live = self.live(store, now_ns)
         nc = self._site.register_.robot_is_nc
         results = compute(Assessment(self.register, live, now_ns, nc, self._devices))
         return [result.to_full_json() for result in results.values()]
+
+    def _end(self, store: Store, now_ns: int) -> int:
+        """The end of the last interval the health rows speak of, while they come: what is not yet told is no gap."""
+        patience = int(3e9 * self._site.agent.health)
+        newest = max((row.last_t for row in store.health(now_ns - patience, now_ns).values()), default=now_ns)
+        return min(now_ns, newest)
 
     def live(self, store: Store, now_ns: int) -> Live:
         """The facts of every configured device up to now."""

@@ -42,8 +42,10 @@ def _device(
     last: HealthSummary | None,
     now_ns: int,
 ) -> dict[str, Any]:
-    good_t = max((sample.t for sample in latest.values() if is_good(sample.status)), default=None)
-    age = None if good_t is None else max(0.0, (now_ns - good_t) / 1e9)
+    good_t = [sample.t for sample in latest.values() if is_good(sample.status)]
+    if good_t and last is not None and last.last_good_t is not None:
+        good_t.append(last.last_good_t)  # a subscription that proves itself confirms what did not change
+    age = max(0.0, (now_ns - max(good_t)) / 1e9) if good_t else None
     staleness = float(birth.get("staleness", DEFAULT_STALENESS_S))
     connection = last.state if last is not None else "silent"
     return {

@@ -25,8 +25,11 @@ def run_service(build: Callable[[], Service], level: str) -> int:
     # What was built lives as long as the process: keep the collector from walking it again and again.
     gc.collect()
     gc.freeze()
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_until_signal(service))
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_until_signal(service))
+    finally:
+        gc.unfreeze()  # so that the interpreter's end finds what is to be released
     return 0
 
 

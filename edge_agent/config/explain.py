@@ -78,6 +78,8 @@ class _Error:
     """The place and the label of the outermost alternative this error belongs to."""
     type: str
     ctx: Mapping[str, Any]
+    key: bool = False
+    """Whether it is the key at `path` that is wrong, and not its value."""
 
 
 def validated(model: type[BaseModel], data: Table, written: Table, found: Findings, *, whole: bool = True) -> Any:
@@ -109,7 +111,7 @@ def _located(error: Any, written: Table) -> _Error:
             return _Error(tuple(path), (part,), union, "missing", {})
         elif isinstance(part, str) and part != "[key]" and union is None:
             union = (tuple(path), part)
-    return _Error(tuple(path), (), union, error["type"], error.get("ctx") or {})
+    return _Error(tuple(path), (), union, error["type"], error.get("ctx") or {}, location[-1:] == ("[key]",))
 
 
 class _Explainer:
@@ -122,11 +124,13 @@ class _Explainer:
     def tell(self, errors: Sequence[_Error]) -> None:
         errors = _likely(errors)
         typed = {(*e.path[:-1], self._guess(e.path)) for e in errors if e.type == "extra_forbidden"}
-        groups: dict[_Path, list[_Error]] = {}
+        groups: dict[tuple[_Path, bool], list[_Error]] = {}
         for error in errors:
-            groups.setdefault(error.path + error.rest, []).append(error)
-        for path, group in groups.items():
-            if group[0].type == "extra_forbidden":
+            groups.setdefault((error.path + error.rest, error.key), []).append(error)
+        for (path, key), group in groups.items():
+            if key:
+                self._wrong_key(path, group)
+            elif group[0].type == "extra_forbidden":
                 self._unknown(path)
             elif group[0].type == "missing":
                 # A misspelt key is told once, as unknown, and not a second time as missing.
@@ -151,7 +155,7 @@ class _Explainer:
             value = value[part]
         return value
 
-    def _known(self, path: _Path) -> set[str]:
+    def _known(self, path: _Path) -> tuple[str, ...]:
         return shape.known_keys(self._model, path)
 
     def _guess(self, path: _Path) -> str | None:
@@ -180,6 +184,18 @@ class _Explainer:
         zh, en = f'缺少键 "{name}"，请补上。', f'the key "{name}" is missing; add it.'
         self._found.add("missing-key", at, zh, en, name)
 
+    def _wrong_key(self, path: _Path, group: Sequence[_Error]) -> None:
+        name = _dotted(path[:-1])
+        code, zh, en = _joined([_sentence(error) for error in group])
+        hint_zh, hint_en = _hint(path[-1], group)
+        self._found.add(
+            code,
+            self._at(path, key=True),
+            f'"{name}" 的键{zh}，现在是 {path[-1]!r}。{hint_zh}',
+            f'a key of "{name}" {en}; it is {path[-1]!r}.{hint_en}',
+            f"key {name}",
+        )
+
     def _wrong(self, path: _Path, group: Sequence[_Error]) -> None:
         name = _dotted(path) or "-"
         value = self._value(path)
@@ -187,7 +203,8 @@ class _Explainer:
         duration = shape.takes_duration(self._model, path)
         if duration and any(error.type in _NUMBER_TYPES for error in group):
             group = [replace(group[0], type="duration")]
-        code, zh, en = _joined([_sentence(error, " s" if duration else "") for error in group])
+        unit = "" if not duration else " ms" if str(path[-1]).endswith("_ms") else " s"
+        code, zh, en = _joined([_sentence(error, unit) for error in group])
         seen_zh, seen_en = (f"，现在是 {quoted}", f"; it is {quoted}") if quoted is not None else ("", "")
         hint_zh, hint_en = _hint(value, group)
         self._found.add(

@@ -16,14 +16,14 @@ SHARED: Final = ("devices", "templates", "defaults", "include")
 """The keys an included file may hold."""
 
 
-def read_site(path: Path, found: Findings) -> Table | None:
+def read_site(path: Path, found: Findings) -> Table:
     """The main file's mapping with the devices, templates and defaults of all included files merged in.
 
-    None when the main file cannot be read at all; every other fault is in `found` and left out.
+    Raises ConfigError when the main file cannot be read at all; every other fault is in `found` and left out.
     """
     main = read(path, found)
     if main is None:
-        return None
+        found.fail()
     parts = [main, *_included(main, path, found)]
     result = main.copy()
     result.drop("include")
@@ -79,6 +79,9 @@ def _targets(table: Table, file: Path, found: Findings) -> Iterator[tuple[Path, 
         if not isinstance(name, str) or not name or "\0" in name:
             zh, en = '"include" 应为文件名或文件名列表。', '"include" must be a file name or a list of them.'
             found.add("wrong-type", here, zh, en)
+        elif "**" in name:  # one slip (`/**`) would search the whole disk
+            zh, en = "include 不支持 **，请逐级写出文件夹。", "include does not take **; write the folders out."
+            found.add("bad-value", here, zh, en)
         elif any(sign in name for sign in "*?["):
             matches = _matches(file.parent, name)
             if not matches:
@@ -99,7 +102,7 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
         base, parts = Path(parts[0]), parts[1:]
     try:
         return sorted(match for match in base.glob("/".join(parts)) if match.is_file())
-    except (ValueError, OSError):  # `**x` and other patterns glob refuses match nothing
+    except (ValueError, OSError):  # a pattern that glob refuses matches nothing
         return []
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
+from typing import NoReturn
 
 from edge_agent.config.places import Place
 from edge_agent.errors import ConfigError, Finding
@@ -61,13 +63,22 @@ class Findings:
     def check(self) -> None:
         """Raise ConfigError with everything found so far, if anything was."""
         if self._entries:
-            raise ConfigError(self.sorted())
+            self.fail()
+
+    def fail(self) -> NoReturn:
+        """Raise ConfigError: there is nothing to go on with."""
+        raise ConfigError(self.sorted())
 
 
 def nearest(word: object, known: Iterable[object]) -> str | None:
     """The known word that a typo most likely meant."""
-    by_fold = {str(name).casefold(): str(name) for name in known}
-    close = get_close_matches(str(word).casefold()[:80], list(by_fold), n=1, cutoff=0.6)
+    return _nearest(str(word).casefold()[:80], tuple(sorted({str(name) for name in known})))
+
+
+@lru_cache(maxsize=1024)  # a slip in a template comes back with every device made from it
+def _nearest(word: str, known: tuple[str, ...]) -> str | None:
+    by_fold = {name.casefold(): name for name in known}
+    close = get_close_matches(word, list(by_fold), n=1, cutoff=0.6)
     return by_fold[close[0]] if close else None
 
 

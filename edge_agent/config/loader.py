@@ -20,6 +20,7 @@ from edge_agent.config.places import Items, Place, Table, merged
 from edge_agent.config.plugins import Plugins, device_model, plugins_or_installed
 from edge_agent.config.secrets import portable, resolved
 from edge_agent.config.shape import anchored, keys, models
+from edge_agent.errors import ConfigError
 from edge_agent.sdk import Plugin
 
 
@@ -31,9 +32,6 @@ def load(path: Path | str, plugins: Plugins | None = None) -> Site:
     path = Path(path)
     found = Findings(path)
     top = read_site(path, found)
-    if top is None:
-        found.check()
-    assert top is not None  # noqa: S101 - check() has raised
     file = _site_keys(top, found)
     devices = _devices(top, plugins_or_installed(plugins), found)
     found.check()
@@ -51,9 +49,6 @@ def expand(path: Path | str, plugins: Plugins | None = None) -> dict[str, Any]:
     path = Path(path)
     found = Findings(path)
     top = read_site(path, found)
-    if top is None:
-        found.check()
-    assert top is not None  # noqa: S101 - check() has raised
     builder = _Builder(top, plugins_or_installed(plugins), found)
     devices = Items(top.place)
     for raw in expansion.devices(top, found):
@@ -180,8 +175,12 @@ class _Builder:
     def _plugin(self, table: Table, whole: bool) -> Plugin | None:
         name = table.get("connector")
         if isinstance(name, str) and name in self._plugins:
-            return self._plugins[name]
-        if name is not None:
+            try:
+                return self._plugins[name]
+            except ConfigError as error:
+                for finding in error.findings:
+                    self._found.add(finding.code, table.values_at["connector"], finding.zh, finding.en)
+        elif name is not None:
             self._unknown_connector(name, table.values_at["connector"])
         elif whole:
             zh, en = advice("", self._plugins)

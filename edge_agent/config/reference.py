@@ -100,7 +100,7 @@ def _section(zh: str, en: str, model: type[BaseModel]) -> str:
     rows = [f"## {zh} {en}", "", *about, *head]
     said = meanings(model)
     for key, field in keys(model).items():
-        cells = (f"`{key}`", _type(field), _default(field), said.get(key, ""))
+        cells = (f"`{key}`", _type(key, field), _default(field), said.get(key, ""))
         rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(rows) + "\n"
 
@@ -114,8 +114,10 @@ def _default(field: FieldInfo) -> str:
     return f"`{value}`" if isinstance(value, Path | str) else f"`{json.dumps(value)}`"
 
 
-def _type(field: FieldInfo) -> str:
+def _type(key: str, field: FieldInfo) -> str:
     words = _words(field.annotation, field.metadata)
+    if key.endswith("_ms"):
+        words = [word.replace("duration", "duration (a number is milliseconds)") for word in words]
     bounds = [f"{sign} {bound}" for mark in field.metadata for sign, bound in _bounds(mark)]
     return ", ".join([" or ".join(dict.fromkeys(words)), *bounds])
 

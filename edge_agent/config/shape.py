@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import types
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -68,9 +69,11 @@ def types_at(model: type[BaseModel], path: Sequence[object]) -> list[Annotation]
     return current
 
 
-def known_keys(model: type[BaseModel], path: Sequence[object]) -> set[str]:
-    """The keys that may stand in the mapping at `path`."""
-    return {key for annotation in types_at(model, path) for one in models(annotation) for key in keys(one)}
+@lru_cache(maxsize=4096)  # devices of one template have their faults at the same paths
+def known_keys(model: type[BaseModel], path: tuple[Any, ...]) -> tuple[str, ...]:
+    """The keys that may stand in the mapping at `path`, in order of name."""
+    found = {key for annotation in types_at(model, path) for one in models(annotation) for key in keys(one)}
+    return tuple(sorted(found))
 
 
 def takes_duration(model: type[BaseModel], path: Sequence[object]) -> bool:

@@ -54,8 +54,7 @@ class DeviceHealth:
         self.values += total
         self.values_total += total
         if total > bad:
-            self.last_good_t = batch.t
-            self.alive(now, batch.table.every)
+            self.alive(now, batch.table.every, batch.t)
         if batch.status or self._not_good or self.state != "online":
             self._judge(batch)
 
@@ -74,8 +73,9 @@ class DeviceHealth:
             reason = status_name(next(iter(self._not_good.values())))
             self._become("degraded" if len(self._not_good) < self._tags else "offline", reason, "")
 
-    def alive(self, now: float, period: float) -> None:
-        """Evidence that the device's values are current: a good answer, or a keep-alive of a subscription."""
+    def alive(self, now: float, period: float, t: int) -> None:
+        """Evidence that the device's values are current at `t`: a good answer, or a keep-alive of a subscription."""
+        self.last_good_t = t
         if self._evidence is not None:
             self.covered += min(now - self._evidence, period * REACH_PERIODS)
         self._evidence = now

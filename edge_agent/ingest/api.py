@@ -15,13 +15,15 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import EdgeAgentError, FindingsError
-from edge_agent.stores import Store, open_store
+
+if TYPE_CHECKING:  # the agent serves a socket too, and must not load what only a store needs
+    from edge_agent.config.models import Store as StoreConfig
+    from edge_agent.stores import Store
 
 log = logging.getLogger(__name__)
 
@@ -58,36 +60,39 @@ def operations(store: Store) -> dict[str, Operation]:
 @contextlib.asynccontextmanager
 async def serving(path: Path, known: Mapping[str, Operation]) -> AsyncIterator[None]:
     """Answer on `path` (mode 0600) while the block runs. A socket left behind by a killed service is replaced."""
-    talks: set[asyncio.Task[Any]] = set()
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            talks.add(task)
-            task.add_done_callback(talks.discard)
-        await _converse(reader, writer, known)
-
     with _listening(path) as listener:
-        server = await asyncio.start_unix_server(talk, sock=listener, limit=_LINE)
+        talks: set[asyncio.Task[None]] = set()
+        accepting = asyncio.create_task(_accept(listener, known, talks), name="socket-accept")
         try:
             yield
         finally:
-            server.close()
-            for task in list(talks):
+            ending = [accepting, *talks]
+            for task in ending:
                 task.cancel()
-            await asyncio.gather(*talks, return_exceptions=True)
+            await asyncio.gather(*ending, return_exceptions=True)
 
 
-async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, known: Mapping[str, Operation]) -> None:
+async def _accept(listener: socket.socket, known: Mapping[str, Operation], talks: set[asyncio.Task[None]]) -> None:
+    """One task per connection, all of them known: asyncio's own server cannot end what it has just accepted."""
+    while True:
+        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
+        task = asyncio.create_task(_converse(connection, known), name="socket-talk")
+        talks.add(task)
+        task.add_done_callback(lambda done, connection=connection: (talks.discard(done), connection.close()))
+
+
+async def _converse(connection: socket.socket, known: Mapping[str, Operation]) -> None:
+    reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_LINE)
     try:
         while line := await reader.readline():
             writer.write(await _answer(line, known) + b"\n")
             await writer.drain()
-    except (ConnectionError, ValueError, asyncio.CancelledError):
-        # The asker left, its line was too long, or the service ends: there is nobody left to tell.
-        return
+    except (ConnectionError, ValueError):
+        log.debug("asker-left")  # or its line was too long
     finally:
         writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
 
 
 async def _answer(line: bytes, known: Mapping[str, Operation]) -> bytes:
@@ -131,6 +136,8 @@ def _listening(path: Path) -> Iterator[socket.socket]:
         before = os.umask(0o177)
         try:
             listener.bind(name)
+            listener.listen(16)
+            listener.setblocking(False)
         finally:
             os.umask(before)
         try:
@@ -178,6 +185,8 @@ def ask(path: Path, op: str, **arguments: Any) -> Any:
 
 def open_or_ask(config: StoreConfig, op: str, **arguments: Any) -> Any:
     """One of `operations`, answered by the running service, or from the store itself when none runs."""
+    from edge_agent.stores import open_store
+
     try:
         return ask(socket_path(config.path), op, **arguments)
     except ConnectionError:

@@ -29,10 +29,11 @@ def commit(messages: Sequence[Message], store: Store, quarantine: Quarantine, cl
     _keep(refused, quarantine, now)
     try:
         store.write(assembly.batch)
-    except PoisonError as error:
+    except (PoisonError, TypeError, ValueError, KeyError, OverflowError) as error:
         if all(message.refused or message.duplicate for message in messages):
             raise StoreError(f"the store refuses a batch without data: {error}") from error
-        raise
+        # An error of the data's shape that decoding let through is poison too: it must not stop the others.
+        raise PoisonError(f"{type(error).__name__}: {error}") from error
     return len(assembly.batch.rows), reasons.total()
 
 

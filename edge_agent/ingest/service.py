@@ -156,7 +156,12 @@ class Ingest:
         if not payload and topic.endswith("/birth"):  # a retained document was deleted
             self._take(Message(topic, b"", duplicate=True, acknowledge=(self._connection, mid, qos)))
             return
-        message = decoding.read(topic, payload, self._store.catalogue)
+        try:
+            message = decoding.read(topic, payload, self._store.catalogue)
+        except Exception as error:
+            # As broad as that, because paho would stop reading: a bug of ours costs this message only, and is seen.
+            log.exception("decode-failed topic=%s", topic)
+            message = Message(topic, payload, refused=f"internal error: {type(error).__name__}")
         message.acknowledge = (self._connection, mid, qos)
         self.counters.received += message.values
         if message.stream:

@@ -33,6 +33,34 @@ class SessionLostError(EdgeAgentError):
     """The broker cannot be reached, refused us, or went away."""
 
 
+class _TlsContext(ssl.SSLContext):
+    """Remembers the socket it wraps: paho forgets it, still open, when the handshake fails."""
+
+    _wrapped: ssl.SSLSocket | None = None
+
+    @classmethod
+    def of(cls, config: Mqtt) -> _TlsContext:
+        """TLS 1.2 or later, the broker's name and chain checked, with a client certificate where one is configured."""
+        context = cls(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if config.ca is not None:
+            context.load_verify_locations(config.ca)
+        else:
+            context.load_default_certs()
+        if config.cert is not None:
+            context.load_cert_chain(config.cert, config.key)
+        return context
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        self._wrapped = super().wrap_socket(*args, **kwargs)
+        return self._wrapped
+
+    def close(self) -> None:
+        """After a failed handshake."""
+        if self._wrapped is not None:
+            self._wrapped.close()
+
+
 class Session:
     """`on_message(topic, payload, mid, qos)` is called on the loop; it must not raise."""
 
@@ -87,9 +115,9 @@ class Session:
     def _open(self) -> None:
         """Resolve, connect, shake hands: these block, so they have a thread; the packets after it have none."""
         url, config = urlsplit(self._config.url), self._config
-        if url.scheme == "mqtts":
-            ca, cert, key = (None if path is None else str(path) for path in (config.ca, config.cert, config.key))
-            self._client.tls_set(ca, cert, key)
+        context = _TlsContext.of(config) if url.scheme == "mqtts" else None
+        if context is not None:
+            self._client.tls_set_context(context)
         extra: dict[str, Any] = {}
         if config.version == "5":
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -97,7 +125,12 @@ class Session:
             properties.ReceiveMaximum = RECEIVE_MAXIMUM
             extra = {"clean_start": False, "properties": properties}
         port = url.port or (8883 if url.scheme == "mqtts" else 1883)
-        self._client.connect(url.hostname or "", port, max(1, int(config.keepalive)), **extra)
+        try:
+            self._client.connect(url.hostname or "", port, max(1, int(config.keepalive)), **extra)
+        except BaseException:
+            if context is not None:
+                context.close()
+            raise
 
     async def _connect(self) -> None:
         opening = self._loop.run_in_executor(None, self._open)

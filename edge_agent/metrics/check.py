@@ -51,6 +51,11 @@ def _counted(row: Row) -> bool:
     return row.is_true("in_scope") and _in_use(row)
 
 
+def _may_count(row: Row) -> bool:
+    """Counted, or not known because a cell was not understood (which is listed already)."""
+    return row.cells.get("in_scope") is not False and row.cells.get("status") in (None, "in_use")
+
+
 def _contradictions(parsed: Parsed, row: Row) -> Iterator[Finding]:
     if not _counted(row):
         return
@@ -64,7 +69,7 @@ def _contradictions(parsed: Parsed, row: Row) -> Iterator[Finding]:
         )
     if row.is_true("networked_declared"):
         yield from _networked_contradictions(parsed, row, name)
-    if row.text("control_class") == "robot" and not row.is_true("is_robot"):
+    if row.text("control_class") == "robot" and row.cells.get("is_robot") is False:
         yield Finding(
             "robot-not-flagged",
             parsed.place(row, "is_robot"),
@@ -88,7 +93,7 @@ def _networked_contradictions(parsed: Parsed, row: Row, name: str) -> Iterator[F
             f"{name} 申报联网但没有对应的采集设备:只有申报(E0),有效联网不计入;请填写采集设备。",
             f"{name} is declared networked without a gateway_device: declared only (E0); name its device.",
         )
-    if not row.is_true("digital"):
+    if row.cells.get("digital") is False:
         yield Finding(
             "networked-not-digital",
             parsed.place(row, "digital"),
@@ -167,7 +172,7 @@ def _shared_devices(parsed: Parsed, users: dict[str, list[Row]]) -> Iterator[Fin
 
 
 def _empty_key_processes(parsed: Parsed, processes: Parsed) -> Iterable[Finding]:
-    used = {row.text("process_id") for row in parsed.rows if _counted(row)}
+    used = {row.text("process_id") for row in parsed.rows if _may_count(row)}
     for row in processes.rows:
         if row.is_true("is_key") and row.text("process_id") not in used:
             yield Finding(

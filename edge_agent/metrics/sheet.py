@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -102,7 +103,10 @@ def _read_xlsx(path: Path, data: bytes, which: str) -> Sheet:
     import openpyxl  # heavy, and only a register in XLSX needs it
 
     try:
-        book = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
+        with warnings.catch_warnings():
+            # What other office programs leave out (styles, extensions) is no concern of the register's reader.
+            warnings.filterwarnings("ignore", module="openpyxl")
+            book = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
         raise RegisterError.one(
             "register-xlsx",

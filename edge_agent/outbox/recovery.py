@@ -68,6 +68,7 @@ def report_holes(journal: Journal, ledger: Ledger) -> None:
             _report_missing(stream, first, last, segments, ledger)
         for segment in segments:
             _report_lost(segment, ledger)
+        state.top = end  # so that the loss of a whole file would be noticed next time
 
 
 def _count_pending(segment: Segment, ledger: Ledger) -> None:

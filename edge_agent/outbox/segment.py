@@ -138,15 +138,16 @@ class Segment:
         return self._fd
 
     def rescan(self) -> list[tuple[Damage, bytes]]:
-        """Look at every byte again; entries in damaged bytes become lost. Returns the damaged ranges."""
+        """Look at every byte again; entries in damaged bytes become lost. Returns the ranges that cost any."""
         index = self.index
         raw = self.path.read_bytes()
         heads, damages = parts(raw, min(index.data_end, len(raw)))
-        index.offsets = array("I", bytes(4 * len(index.offsets)))
+        before, index.offsets = index.offsets, array("I", bytes(4 * len(index.offsets)))
         _place(index, heads)
+        gone = [at for at, now in zip(before, index.offsets, strict=True) if at and not now]
         if self.sealed:
             self.size = write_trailer(self.path, index)
-        return [(damage, raw[damage.start : damage.end]) for damage in damages]
+        return [(d, raw[d.start : d.end]) for d in damages if any(d.start <= at < d.end for at in gone)]
 
     def seal(self) -> int:
         """Finish the file with its trailer; returns by how many bytes it grew."""

@@ -56,6 +56,8 @@ class ConnectionLoop:
 
     async def run(self) -> None:
         """Until cancelled: connect, work, and after a failure wait a little and begin again."""
+        if isinstance(self._connection, Pollable):
+            self._turns = _turns(self._devices, self._clock.monotonic())
         try:
             while True:
                 fault = await self._until_lost()
@@ -78,10 +80,13 @@ class ConnectionLoop:
                 await self._listen(self._connection)
         except DeviceError as error:
             return error
-        except Exception as error:
-            log.error("connector-error key=%s", self.key, exc_info=error)
-            return DeviceError(_INTERNAL, f"{type(error).__name__}: {error}", lost=True)
+        except Exception as error:  # noqa: BLE001 - reason: one connector's fault must not stop the others
+            return self._internal(error)
         return DeviceError(_INTERNAL, "the connector ended by itself", lost=True)
+
+    def _internal(self, error: Exception) -> DeviceError:
+        log.error("connector-error key=%s", self.key, exc_info=error)
+        return DeviceError(_INTERNAL, f"{type(error).__name__}: {error}", lost=True)
 
     def _mark_failed(self, fault: DeviceError) -> None:
         t, now = self._clock.time_ns(), self._clock.monotonic()
@@ -104,16 +109,13 @@ class ConnectionLoop:
         def alive(device: str) -> None:
             self._beat()
             self._backoff.reset()
-            by_id[device].health.alive(clock.monotonic(), KEEPALIVE_REACH_S)
+            by_id[device].health.alive(clock.monotonic(), KEEPALIVE_REACH_S, clock.time_ns())
 
         await connection.stream(sink, alive)
 
     async def _poll(self, connection: Pollable) -> None:
         """Serve the turns in the order they are due, never two at once. Returns only by exception."""
-        clock = self._clock
-        if not self._turns:
-            self._turns = _turns(self._devices, clock.monotonic())
-        turns = self._turns
+        clock, turns = self._clock, self._turns
         for turn in turns:
             turn.pass_over(clock.monotonic())
         heapq.heapify(turns)
@@ -136,7 +138,7 @@ class ConnectionLoop:
             device.health.missed(1, len(turn.table))
             return
         try:
-            batch = await connection.read(turn.table)
+            batch = await self._read(connection, turn.table)
         except DeviceError as error:
             now = clock.monotonic()
             device.health.missed(1, len(turn.table))
@@ -153,6 +155,15 @@ class ConnectionLoop:
         self._backoff.reset()
         device.health.due += 1
         device.answered(batch, now, now - started)
+
+    async def _read(self, connection: Pollable, table: TagTable) -> Batch:
+        try:
+            return await connection.read(table)
+        except DeviceError:
+            raise
+        except Exception as error:
+            # reason: whatever a connector stumbles over, its device has not answered
+            raise self._internal(error) from error
 
 
 @dataclass(order=True, slots=True)

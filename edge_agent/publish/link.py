@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 import threading
 import time
@@ -235,9 +236,26 @@ class Link:
         self._heard.messages.append(Message(message.topic, bytes(message.payload), message.retain))
 
 
+class _Client(mqtt.Client):
+    """paho, except that a failed TLS handshake closes its socket instead of leaving that to the garbage collector."""
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        context = self._ssl_context
+        if context is None:
+            raise ValueError("no TLS context")
+        sock = context.wrap_socket(tcp_sock, server_hostname=self.host, do_handshake_on_connect=False)
+        try:
+            sock.settimeout(CONNECT_LIMIT_S)
+            sock.do_handshake()
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
 def _client(config: Mqtt, client_id: str, context: ssl.SSLContext | None, will: Message) -> mqtt.Client:
     five = config.version == "5"
-    client = mqtt.Client(
+    client = _Client(
         CallbackAPIVersion.VERSION2,
         client_id,
         clean_session=None if five else True,

@@ -74,7 +74,7 @@ def trouble(code: str, zh: str, en: str, where: str, *, slow: bool = False) -> L
 def explain(error: BaseException, url: str) -> LinkError:
     """The sentence for what went wrong between here and the broker's CONNACK."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        reason = error.verify_message or str(error)
+        reason = getattr(error, "verify_message", "") or str(error)
         return trouble(
             "mqtt-certificate",
             f"不信任代理的证书（{reason}）。请检查 mqtt.ca、mqtt.url 中的主机名和本机时钟。",
@@ -83,7 +83,7 @@ def explain(error: BaseException, url: str) -> LinkError:
             slow=True,
         )
     if isinstance(error, ssl.SSLError):
-        reason = error.reason or str(error)
+        reason = getattr(error, "reason", "") or str(error)
         return trouble(
             "mqtt-tls",
             f"TLS 握手失败（{reason}）。请检查端口是否为 TLS 端口，以及 mqtt.cert 和 mqtt.key。",

@@ -24,7 +24,8 @@ def _plain(column: Any, fill: float) -> npt.NDArray[Any]:
 
 
 def _texts(column: Any) -> list[str | None]:
-    return list(np.ma.filled(column.astype(object), None)) if isinstance(column, np.ma.MaskedArray) else list(column)
+    """A fetched column of texts; where it is masked, None."""
+    return list(column.tolist())
 
 
 def samples(cursor: Cursor, sid: int, from_ns: int, to_ns: int) -> Samples:

@@ -1,16 +1,18 @@
 """InfluxDB 2.x and 3.x (and what takes their v2 write endpoint) through influxdb-client, with lines of our own.
 
-Only its SYNCHRONOUS mode: the batching writer drops points silently. Its own retries are off, the ingest has them.
+Synchronous, through its write service: the batching writer drops points silently, and `WriteApi` compresses at level
+9, which costs twice the rest. Its own retries are off, the ingest has them.
 """
 
 from __future__ import annotations
 
+import gzip
 from typing import Any, Final
 
 import urllib3
 from influxdb_client.client.influxdb_client import InfluxDBClient
-from influxdb_client.client.write_api import SYNCHRONOUS
 from influxdb_client.rest import ApiException
+from influxdb_client.service.write_service import WriteService
 
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import StoreError
@@ -22,8 +24,6 @@ from edge_agent.stores.lines import TextStyle
 from edge_agent.stores.remote import RemoteStore
 
 _TIMEOUT_MS: Final = 10_000
-#: The client types its own constants as a class of which they are not instances.
-_NANOSECONDS: Final[Any] = "ns"
 
 
 class InfluxDbStore(RemoteStore):
@@ -41,15 +41,21 @@ class InfluxDbStore(RemoteStore):
             **_credentials(config),
             org=self._org,
             timeout=_TIMEOUT_MS,
-            enable_gzip=True,
             retries=urllib3.Retry(0, redirect=False, raise_on_status=False),
         )
-        self._writer = self._client.write_api(write_options=SYNCHRONOUS)
+        self._writer = WriteService(self._client.api_client)  # type: ignore[no-untyped-call]
         self._reader = InfluxQl(Endpoint(config), self._bucket)
 
     def _send(self, lines: bytes) -> None:
         try:
-            self._writer.write(self._bucket, self._org, lines, write_precision=_NANOSECONDS)
+            self._writer.post_write(  # type: ignore[no-untyped-call]
+                self._org,
+                self._bucket,
+                gzip.compress(lines, 1),
+                precision="ns",
+                content_encoding="gzip",
+                content_type="text/plain; charset=utf-8",
+            )
         except ApiException as error:
             body = error.body if isinstance(error.body, bytes) else str(error.body or "").encode()
             raise refusal(error.status or 0, body) from error

@@ -250,8 +250,8 @@ class OpcuaPort:
 def _shown(variable: _Variable, device: Device, value: SignalValue) -> ua.Variant:
     """The value with the value faults applied that need the type."""
     name = variable.tag.name
-    if device.board.hits("nan", name):
-        return variable.codec.nan() or variable.codec.variant(value)
+    if device.board.hits("nan", name) and (nothing := variable.codec.nan()) is not None:
+        return nothing
     if isinstance(value, str) and device.board.hits("gbk_names", name):
         # A controller that puts GBK bytes where UTF-8 belongs; gateways pass them on byte by byte.
         value = value.encode("gbk", "replace").decode("latin-1")

@@ -8,7 +8,9 @@ import contextlib
 import datetime
 import ipaddress
 import math
+import os
 import subprocess
+import tty
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from connectors.modbus.framing import crc16
 from edge_agent.model import status_name
 from edge_agent.sdk import DeviceError
 from tests.support.aio import run, until
@@ -242,29 +245,118 @@ def test_libmodbus_on_a_serial_line(libmodbus_server, tmp_path):
     with serial_pair(tmp_path) as (ours, theirs, _), rtu_server(libmodbus_server, theirs, 7):
 
         async def main():
-            url = f"rtu://{ours}?baudrate=19200&parity=E"
-            seven = make_plan(url, LIBMODBUS_TAGS, "seven", unit=7)
-            eight = make_plan(url, {"h": {"address": "holding/0"}}, "eight", unit=8, timeout=0.1)
-            conn = connection(seven, eight)
-            await conn.open()
-            batch = await conn.read(seven.tables[0])
-            assert (batch.values, batch.status) == (LIBMODBUS_VALUES, {})
-            with pytest.raises(DeviceError) as caught:  # nobody is unit 8
-                await conn.read(eight.tables[0])
-            assert (status_name(caught.value.status), caught.value.lost) == ("BadTimeout", False)
-            assert (await conn.read(seven.tables[0])).values == LIBMODBUS_VALUES  # without opening the port again
-            lost = []
+            plan = make_plan(f"rtu://{ours}?baudrate=19200&parity=E", LIBMODBUS_TAGS, unit=7)
+            conn = connection(plan)
             for _ in range(2):
-                with pytest.raises(DeviceError) as caught:
-                    await conn.read(eight.tables[0])
-                lost.append(caught.value.lost)
-            assert lost == [False, True]
-            await conn.close()
-            await conn.open()
-            assert (await conn.read(seven.tables[0])).values == LIBMODBUS_VALUES
-            await conn.close()
+                await conn.open()
+                for _ in range(3):
+                    batch = await conn.read(plan.tables[0])
+                    assert (batch.values, batch.status) == (LIBMODBUS_VALUES, {})
+                await conn.close()
 
         run(main())
+
+
+@contextlib.asynccontextmanager
+async def serial_device(answer):
+    """A device on a pty; `answer(unit, pdu)` gives the bytes to send. Yields the path of our end."""
+    master, slave = os.openpty()
+    tty.setraw(slave)
+    loop = asyncio.get_running_loop()
+
+    def serve() -> None:
+        request = os.read(master, 256)
+        os.write(master, answer(request[0], request[1:6]))
+
+    loop.add_reader(master, serve)
+    try:
+        yield os.ttyname(slave)
+    finally:
+        loop.remove_reader(master)
+        os.close(master)
+        os.close(slave)
+
+
+def rtu(unit: int, pdu: bytes) -> bytes:
+    body = bytes([unit]) + pdu
+    return body + crc16(body).to_bytes(2, "little")
+
+
+def test_a_silent_unit_on_a_serial_bus_does_not_cost_the_port():
+    device = Device({0: 42})
+
+    async def main():
+        async with serial_device(lambda unit, pdu: rtu(unit, device.answer(pdu)) if unit == 1 else b"") as path:
+            tags = {"h": {"address": "holding/0"}}
+            one = make_plan(f"rtu://{path}", tags, "one", unit=1)
+            two = make_plan(f"rtu://{path}", tags, "two", unit=2, timeout=0.1)
+            conn = connection(one, two)
+            await conn.open()
+            for _ in range(3):
+                with pytest.raises(DeviceError) as caught:
+                    await conn.read(two.tables[0])
+                assert (status_name(caught.value.status), caught.value.lost) == ("BadTimeout", False)
+                assert (await conn.read(one.tables[0])).values == [42]
+            with pytest.raises(DeviceError):
+                await conn.read(two.tables[0])
+            with pytest.raises(DeviceError) as caught:  # the second failure in a row
+                await conn.read(two.tables[0])
+            assert caught.value.lost
+            await conn.close()
+            await conn.open()
+            assert (await conn.read(one.tables[0])).values == [42]
+            await conn.close()
+
+    run(main())
+
+
+def test_a_late_answer_on_a_serial_bus_is_never_taken_for_the_next_one():
+    """Unit 1 answers its first request only when the bus speaks again, with what was right then."""
+    held: list[bytes] = []
+    truth = iter([1, 2, 3, 4, 5, 6])
+
+    def answer(unit: int, pdu: bytes) -> bytes:
+        if unit == 1 and not held:
+            held.append(rtu(1, bytes([3, 2, 0xDE, 0xAD])))
+            return b""
+        late, held[0] = held[0], b""
+        return late + rtu(unit, bytes([3, 2, 0, next(truth)]))
+
+    async def main():
+        async with serial_device(answer) as path:
+            tags = {"h": {"address": "holding/0"}}
+            one = make_plan(f"rtu://{path}", tags, "one", unit=1, timeout=0.1)
+            two = make_plan(f"rtu://{path}", tags, "two", unit=2)
+            conn = connection(one, two)
+            await conn.open()
+            with pytest.raises(DeviceError):
+                await conn.read(one.tables[0])
+            assert (await conn.read(two.tables[0])).values == [1]
+            assert (await conn.read(one.tables[0])).values == [2]
+            await conn.close()
+
+    run(main())
+
+
+def test_what_was_answered_before_a_bus_failed_stays_good():
+    device = Device({0: 7, 900: 9})
+
+    def answer(unit: int, pdu: bytes) -> bytes:
+        return b"" if pdu[1:3] == (900).to_bytes(2, "big") else rtu(unit, device.answer(pdu))
+
+    async def main():
+        async with serial_device(answer) as path:
+            plan = make_plan(
+                f"rtu://{path}", {"a": {"address": "holding/0"}, "b": {"address": "holding/900"}}, timeout=0.1
+            )
+            conn = connection(plan)
+            await conn.open()
+            batch = await conn.read(plan.tables[0])
+            assert batch.values == [7, None]
+            assert {n: status_name(c) for n, c in batch.status.items()} == {1: "BadTimeout"}
+            await conn.close()
+
+    run(main())
 
 
 def test_noise_on_a_serial_line(libmodbus_server, tmp_path):

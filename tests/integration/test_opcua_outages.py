@@ -103,25 +103,23 @@ def test_opcua_a_frozen_server_is_noticed(tmp_path: Path) -> None:
     run(case())
 
 
-@pytest.mark.parametrize("mode", ["read", "subscribe"])
-def test_opcua_namespaces_in_another_order_after_a_restart(tmp_path: Path, mode: str) -> None:
+def test_opcua_namespaces_in_another_order_after_a_restart(tmp_path: Path) -> None:
     port = free_port()
     tags = [
-        tag("ours", node=f"nsu={URI};s=Double"), tag("other", node=f"nsu={OTHER};s=Double"),
+        tag("ours", node=f"nsu={URI};s=Double"),
+        tag("other", node=f"nsu={OTHER};s=Double"),
         tag("path", path=f"{{{URI}}}Machine/{{{URI}}}Double"),
-    ]  # fmt: skip
-    device = plan(endpoint(port), table(tags), mode=mode)
+    ]
 
-    async def values() -> Any:
-        if mode == "read":
-            return (await read(device))[0].values
-        async with streaming(device) as stream:
+    async def case() -> None:
+        assert (await read(plan(endpoint(port), table(tags), mode="read")))[0].values == [0.1, -1.0, 0.1]
+        async with streaming(plan(endpoint(port), table(tags))) as stream:
             await stream.has("ours", "other", "path")
-            return list(stream.last.values())
+            assert stream.last == {"ours": 0.1, "other": -1.0, "path": 0.1}
 
     for uris in (f"{URI},{OTHER}", f"{OTHER},{URI}"):
         with program(tmp_path, port, uris):
-            assert run(values()) == [0.1, -1.0, 0.1]
+            run(case())
 
 
 @pytest.mark.usefixtures("codec")
@@ -142,7 +140,7 @@ def test_opcua_a_slow_network_is_no_outage(machine: Running) -> None:
             device = plan(between.endpoint, counter(), timeout=0.5)
             async with streaming(device) as stream:
                 await stream.has("Counter")
-                await until(lambda: len(stream.alive) >= 4)
+                await until(lambda: len(stream.alive) >= 2)
                 assert stream.task is not None
                 assert not stream.task.done()
 

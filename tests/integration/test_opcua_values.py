@@ -11,8 +11,9 @@ from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.server.internal_session import InternalSession
 
+from connectors.opcua.session import Session
 from connectors.opcua.wire import STOCK_ONLY
-from edge_agent.sdk import STATUS, Batch
+from edge_agent.sdk import STATUS, Batch, Pollable, Streaming
 from tests.support.aio import run, until
 from tests.support.opcua_devices import opened, plan, read, streaming, table, tag
 from tests.support.opcua_server import KINDS, MOMENT, URI, Running
@@ -92,7 +93,8 @@ def test_opcua_one_bad_node_leaves_the_others_alone(machine: Running, mode: str)
     async def case() -> None:
         tags = [
             tag("nowhere", node="ns=2;s=nowhere"), node("Double"), tag("no_uri", node="nsu=http://no.where/;s=Double"),
-            tag("no_path", path="2:Machine/2:Nothing"), node("Float"), node("String"), tag("again", node=f"nsu={URI};s=Double"),
+            tag("no_path", path="2:Machine/2:Nothing"), node("Float"), node("String"),
+            tag("again", node=f"nsu={URI};s=Double"),
         ]  # fmt: skip
         expected = {
             "nowhere": None, "Double": 0.1, "no_uri": None, "no_path": None, "Float": 1.5, "String": None, "again": 0.1,
@@ -252,3 +254,53 @@ def test_opcua_the_connection_is_used_again_after_close(machine: Running) -> Non
             assert batch.values == [0.1]
 
     run(case())
+
+
+def test_opcua_an_error_of_the_sink_is_not_taken_for_one_of_the_server(machine: Running) -> None:
+    def full(_: Batch) -> None:
+        raise OSError("no space left")
+
+    async def case() -> None:
+        async with opened(plan(machine.endpoint, table([node("Double")]))) as connection:
+            assert isinstance(connection, Streaming)
+            with pytest.raises(OSError, match="no space left"):
+                await connection.stream(full, lambda _: None)
+
+    run(case())
+
+
+@pytest.mark.parametrize("mode", ["read", "subscribe"])
+def test_opcua_tags_that_appear_later_are_found(
+    machine: Running, mode: str, monkeypatch: pytest.MonkeyPatch, codec: None, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(Session, "seek_s", 0.05)
+    name = f"late-{abs(hash(request.node.name))}"
+    tags = [node("Double"), tag("by_node", node=f"nsu={URI};s={name}"), tag("by_path", path=f"2:Machine/2:{name}")]
+
+    async def add() -> None:
+        index = await machine.server.get_namespace_index(URI)
+        parent = machine.server.get_node(ua.NodeId("Machine", index))
+        await parent.add_variable(ua.NodeId(name, index), ua.QualifiedName(name, index), 7.5)
+
+    async def polled(device: Any) -> None:
+        async with opened(device) as connection:
+            assert isinstance(connection, Pollable)
+            assert (await connection.read(device.tables[0])).values == [0.1, None, None]
+            machine.do(add())
+
+            async def complete() -> bool:
+                batch = await connection.read(device.tables[0])
+                assert batch.values[0] == 0.1
+                return batch.values == [0.1, 7.5, 7.5]
+
+            await until(complete)
+
+    async def streamed(device: Any) -> None:
+        async with streaming(device) as stream:
+            await stream.has("Double", "by_node", "by_path")
+            assert set(stream.status.values()) == {0, STATUS["BadNodeIdUnknown"]}
+            machine.do(add())
+            await until(lambda: stream.last == {"Double": 0.1, "by_node": 7.5, "by_path": 7.5})
+            assert set(stream.status.values()) == {0}
+
+    run((polled if mode == "read" else streamed)(plan(machine.endpoint, table(tags), mode=mode)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import uuid
 from collections.abc import Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -23,12 +23,13 @@ from connectors.opcua.messages import Published, ServiceFault, publish_response,
 INTEGERS = {"SByte": 8, "Int16": 16, "Int32": 32, "Int64": 64}
 UNSIGNED = {"Byte": 8, "UInt16": 16, "UInt32": 32, "UInt64": 64}
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-TIMES = st.datetimes(datetime(1602, 1, 1), datetime(9990, 1, 1), timezones=st.just(timezone.utc))
+TIMES = st.datetimes(datetime(1602, 1, 1), datetime(9990, 1, 1), timezones=st.just(UTC))
+INDEX = st.integers(0, 9)
 NODE_IDS = st.one_of(
-    st.builds(lambda i, n: ua.NodeId(i, n), st.integers(0, 2**32 - 1), st.integers(0, 9)),
-    st.builds(lambda s, n: ua.NodeId(s, n), TEXT.filter(bool), st.integers(0, 9)),
-    st.builds(lambda g, n: ua.NodeId(g, n), st.uuids(), st.integers(0, 9)),
-    st.builds(lambda b, n: ua.NodeId(b, n, ua.NodeIdType.ByteString), st.binary(min_size=1, max_size=9), st.integers(0, 9)),
+    st.builds(lambda i, n: ua.NodeId(i, n), st.integers(0, 2**32 - 1), INDEX),
+    st.builds(lambda s, n: ua.NodeId(s, n), TEXT.filter(bool), INDEX),
+    st.builds(lambda g, n: ua.NodeId(g, n), st.uuids(), INDEX),
+    st.builds(lambda b, n: ua.NodeId(b, n, ua.NodeIdType.ByteString), st.binary(min_size=1, max_size=9), INDEX),
 )  # fmt: skip
 
 SCALARS: dict[str, st.SearchStrategy[Any]] = {
@@ -99,7 +100,7 @@ def test_opcua_long_runs_of_one_layout_broken_by_others(name: str, data: st.Data
     same(read_response(body), stock.columns(struct_from_binary(ua.ReadResponse, Buffer(body)).Results))
 
 
-@given(st.lists(st.lists(data_values(), max_size=8), max_size=3), st.integers(1, 2**32 - 1), st.lists(st.integers(0, 9)))
+@given(st.lists(st.lists(data_values(), max_size=8), max_size=3), st.integers(1, 2**32 - 1), st.lists(INDEX))
 def test_opcua_both_decoders_give_the_same_publish_response(
     notifications: list[list[ua.DataValue]], sequence: int, available: list[int]
 ) -> None:
@@ -185,7 +186,7 @@ def test_opcua_picoseconds_follow_their_timestamp() -> None:
 
 
 def test_opcua_the_servers_time_stands_in_for_the_sources() -> None:
-    moment = datetime(2026, 11, 23, 8, tzinfo=timezone.utc)
+    moment = datetime(2026, 11, 23, 8, tzinfo=UTC)
     value = ua.Variant(1.5, ua.VariantType.Double)
     out = read_response(responses([ua.DataValue(value, ServerTimestamp=moment + timedelta(seconds=1))] * 2))
     assert out.source == [int(moment.timestamp() + 1) * 10**9] * 2

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
+import itertools
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import orjson
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.ingest import decode
@@ -34,26 +36,45 @@ def same(left: Any, right: Any) -> bool:
     return type(left) is type(right) and left == right
 
 
-@settings(max_examples=40)
-@given(DOCUMENTS)
-def test_values_read_back_equal(documents: list[dict[str, Any]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "s.duckdb"
-        with closing(DuckDbStore(path)) as store:
-            chunks = []
-            for t, values in enumerate(documents):
-                payload = orjson.dumps({"v": 1, "device": "设备 1", "t": t, "values": values})
-                chunks.append(decode.data(orjson.loads(payload), store.catalogue))
-            store.write(WriteBatch(Rows.of(chunks), 5))
-            live = store.latest()
-        with closing(DuckDbStore(path)) as store:
-            assert store.latest() == live
-            for tag in {tag for values in documents for tag in values}:
-                expected = [(t, values[tag]) for t, values in enumerate(documents) if tag in values]
-                got = store.samples("设备 1", tag, 0, 10)
-                assert got.t.tolist() == [t for t, _ in expected]
-                assert all(map(same, got.values(), [value for _, value in expected]))
-                assert same(live["设备 1"][tag].value, expected[-1][1])
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDbStore]:
+    with closing(DuckDbStore(tmp_path_factory.mktemp("store") / "s.duckdb")) as opened:
+        yield opened
+
+
+DEVICES = itertools.count()
+
+
+@given(documents=DOCUMENTS)
+def test_values_read_back_equal(store: DuckDbStore, documents: list[dict[str, Any]]) -> None:
+    device = f"设备 {next(DEVICES)}"
+    chunks = []
+    for t, values in enumerate(documents):
+        payload = orjson.dumps({"v": 1, "device": device, "t": t, "values": values})
+        chunks.append(decode.data(orjson.loads(payload), store.catalogue))
+    store.write(WriteBatch(Rows.of(chunks), 5))
+    live = store.latest(device).get(device, {})
+    for tag in {tag for values in documents for tag in values}:
+        expected = [(t, values[tag]) for t, values in enumerate(documents) if tag in values]
+        got = store.samples(device, tag, 0, 10)
+        assert got.t.tolist() == [t for t, _ in expected]
+        assert all(map(same, got.values(), [value for _, value in expected]))
+        assert same(live[tag].value, expected[-1][1])
+
+
+def test_newest_samples_survive_a_restart(tmp_path: Path) -> None:
+    values = {"n": 1.5, "b": True, "text": "文", "array": [1, "x"], "big": 2**63, "int": 3}
+    for closed in (True, False):
+        path = tmp_path / f"{closed}.duckdb"
+        first = DuckDbStore(path)
+        for t in (1, 3, 2):
+            document = {"device": "m1", "t": t, "values": {**values, "n": t}, "quality": {"dead": "BadTimeout"}}
+            first.write(WriteBatch(Rows.of([decode.data(document, first.catalogue)]), 10 + t))
+        live = first.latest()
+        assert live["m1"]["n"].value == 3
+        first.close() if closed else first._connection.close()
+        with closing(DuckDbStore(path)) as second:
+            assert second.latest() == live
 
 
 ROWS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 20), st.floats(-9, 9)), max_size=30)

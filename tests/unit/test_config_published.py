@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +122,12 @@ def test_the_reference_has_a_row_and_a_meaning_for_every_key() -> None:
         for model in [field.annotation] if field.is_required() else [type(field.default)]:
             if model is not None and hasattr(model, "model_fields"):
                 assert keys(model).keys() == meanings(model).keys(), model
+
+
+def test_the_yaml_of_the_reference_loads(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```yaml\n(.*?)```", markdown(PLUGINS), re.DOTALL)
+    write(tmp_path, "devices: []\n", "lines/empty.yaml", head="")
+    assert len(load(write(tmp_path, block), PLUGINS).devices) == 100
 
 
 def test_check_prints_a_line_for_each_device_and_the_sum(capsys: pytest.CaptureFixture[str]) -> None:

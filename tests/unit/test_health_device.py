@@ -79,7 +79,7 @@ def test_a_quiet_subscription_counts_its_unchanged_readings_while_it_proves_itse
     device = health(streaming=True)
     device.answered(good(0), 0.0, 0.0)
     for second in (5.0, 10.0):
-        device.alive(second, 10.0)
+        device.alive(second, 10.0, int(second * 1e9))
     row = device.row(10.0)
     assert row["covered_s"] == 10.0
     assert (row["good"], row["bad"]) == (20, 0)

@@ -88,7 +88,8 @@ def test_quarantine_keeps_every_byte_and_is_private(tmp_path: Path) -> None:
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in (tmp_path / "q").iterdir())
     assert quarantine.drop([entries[1].id, "unknown"]) == 1
     assert list(quarantine.entries()) == [entries[0], entries[2]]
-    next((tmp_path / "q").glob("*.jsonl")).open("ab").write(b'{"id":"torn')
+    file = next((tmp_path / "q").glob("*.jsonl"))
+    file.write_bytes(file.read_bytes() + b'{"id":"torn')
     assert len(list(quarantine.entries())) == 2
     assert quarantine.drop([entries[0].id, entries[2].id]) == 2
     assert list((tmp_path / "q").glob("*.jsonl")) == []

@@ -1,0 +1,207 @@
+"""The shift calendar: YAML in, the plan of every moment out, over midnight and over changes of the clock.
+
+Shifts are wall-clock times of the site's zone; a shift that ends at or before its start ends on the next day and
+belongs to the day it began. Every time is converted to UTC on its own, so a shift over the night in which the clock
+changes has one hour more or less, as it has for the people who work it.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+
+from edge_agent.config.models import Model
+from edge_agent.errors import ConfigError, Finding
+from edge_agent.metrics.timemodel import Plan, Track
+
+_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_NS: Final = 1_000_000_000
+_DAY: Final = timedelta(days=1)
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+def _clock(text: object) -> object:
+    """`8:00`, `20:00`; YAML 1.1 reads 20:00 as the number 1200 (base 60), which is turned back; 24:00 is 00:00."""
+    if isinstance(text, int) and not isinstance(text, bool) and 0 <= text <= 24 * 60:
+        return time(text // 60 % 24, text % 60)
+    if isinstance(text, str) and (match := re.fullmatch(r"(\d{1,2}):(\d{2})", text)) and int(match[1]) <= 24:
+        return time(int(match[1]) % 24, int(match[2])) if int(match[2]) < 60 else text
+    return text
+
+
+Clock = Annotated[time, BeforeValidator(_clock)]
+
+
+class Recurring(Model):
+    """A time of day on some days of the week. End at or before start = the next day."""
+
+    name: str = ""
+    days: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+    start: Clock
+    end: Clock
+
+
+class Break(Recurring):
+    """A planned stop that recurs."""
+
+    kind: Literal["stop", "maintenance"] = "stop"
+
+
+class PlannedStop(Model):
+    """A planned stop once: local times of the calendar's zone."""
+
+    name: str = ""
+    start: datetime
+    end: datetime
+    kind: Literal["stop", "maintenance"] = "stop"
+
+
+class Schedule(Model):
+    """When one kind of machine is planned to work."""
+
+    shifts: tuple[Recurring, ...]
+    breaks: tuple[Break, ...] = ()
+    stops: tuple[PlannedStop, ...] = ()
+    holidays: tuple[date, ...] = ()
+    """Days on which no shift begins."""
+    workdays: tuple[date, ...] = ()
+    """Days on which every shift begins, whatever the day of the week (调休)."""
+    order_source: Literal["tag", "calendar"] = "calendar"
+
+
+class Calendar(Model):
+    """The calendar file. The register's `schedule_id` names a schedule; without one it is `default`."""
+
+    timezone: str = "Asia/Shanghai"
+    schedules: dict[str, Schedule] = Field(min_length=1)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"no such time zone: {name}") from error
+        return name
+
+    def schedule(self, name: str) -> Schedule | None:
+        """The named schedule, else `default`, else None: such a machine has no planned time."""
+        return self.schedules.get(name) or self.schedules.get("default")
+
+    def plan(self, name: str, start: int, end: int) -> Track[Plan]:
+        """What is planned at every moment of `start..end` (ns UTC), as a track."""
+        schedule = self.schedule(name)
+        if schedule is None:
+            return Track((start,), (Plan.OFF,))
+        zone = ZoneInfo(self.timezone)
+        first = datetime.fromtimestamp(start // _NS, zone).date() - 2 * _DAY
+        last = datetime.fromtimestamp(end // _NS, zone).date() + _DAY
+        days = [first + number * _DAY for number in range((last - first).days + 1)]
+        return _overlay(
+            _merged(_shifts(schedule, days, zone)),
+            _merged(_stops(schedule, days, zone, "stop")),
+            _merged(_stops(schedule, days, zone, "maintenance")),
+            start,
+            end,
+        )
+
+
+Span = tuple[int, int]
+
+
+def _instant(moment: datetime, zone: ZoneInfo) -> int:
+    return int(moment.replace(tzinfo=moment.tzinfo or zone).timestamp()) * _NS
+
+
+def _on(day: date, recurring: Recurring, zone: ZoneInfo) -> Span:
+    until = day if recurring.end > recurring.start else day + _DAY
+    return (
+        _instant(datetime.combine(day, recurring.start), zone),
+        _instant(datetime.combine(until, recurring.end), zone),
+    )
+
+
+def _shifts(schedule: Schedule, days: Iterable[date], zone: ZoneInfo) -> Iterator[Span]:
+    for day in days:
+        for shift in schedule.shifts:
+            regular = _DAYS[day.weekday()] in shift.days and day not in schedule.holidays
+            if regular or day in schedule.workdays:
+                yield _on(day, shift, zone)
+
+
+def _stops(schedule: Schedule, days: Iterable[date], zone: ZoneInfo, kind: str) -> Iterator[Span]:
+    days = list(days)
+    for each in schedule.breaks:
+        if each.kind == kind:
+            yield from (_on(day, each, zone) for day in days if _DAYS[day.weekday()] in each.days)
+    for stop in schedule.stops:
+        if stop.kind == kind:
+            yield _instant(stop.start, zone), _instant(stop.end, zone)
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    """Sorted and disjoint."""
+    result: list[Span] = []
+    for start, end in sorted(spans):
+        if end <= start:
+            continue
+        if result and start <= result[-1][1]:
+            result[-1] = (result[-1][0], max(end, result[-1][1]))
+        else:
+            result.append((start, end))
+    return result
+
+
+def _overlay(shifts: list[Span], stops: list[Span], upkeep: list[Span], start: int, end: int) -> Track[Plan]:
+    """Maintenance before stop before shift; a stop outside every shift is off: nothing was planned to be stopped."""
+    cuts = sorted({start, *(t for spans in (shifts, stops, upkeep) for span in spans for t in span if start < t < end)})
+    times: list[int] = []
+    values: list[Plan] = []
+    for t in cuts:
+        inside = Plan.MAINTENANCE if _covers(upkeep, t) else Plan.STOP if _covers(stops, t) else Plan.SHIFT
+        value = inside if _covers(shifts, t) else Plan.OFF
+        if not values or values[-1] is not value:
+            times.append(t)
+            values.append(value)
+    return Track(tuple(times), tuple(values))
+
+
+def _covers(spans: list[Span], t: int) -> bool:
+    index = bisect_right(spans, t, key=lambda span: span[0]) - 1
+    return index >= 0 and t < spans[index][1]
+
+
+def load_calendar(path: Path) -> Calendar:
+    """Read a calendar file. Raises ConfigError with everything that is wrong."""
+    try:
+        document: Any = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError.one(
+            "calendar-unreadable",
+            f"班次日历读取失败:{error};请检查文件。",
+            f"the shift calendar cannot be read: {error}; check the file.",
+            str(path),
+        ) from error
+    try:
+        return Calendar.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError([_finding(path, details) for details in error.errors()]) from error
+
+
+def _finding(path: Path, details: Any) -> Finding:
+    key = ".".join(map(str, details["loc"]))
+    return Finding(
+        "calendar",
+        f"{path.name}:{key}",
+        f"班次日历的“{key}”无效({details['msg']}),请改正。",
+        f"“{key}” of the shift calendar is not valid ({details['msg']}); correct it.",
+    )

@@ -1,0 +1,144 @@
+"""The definitions as a page for people: `python -m edge_agent.metrics.document > docs/metrics.md`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from edge_agent.metrics.bands import BANDS, NAME
+from edge_agent.metrics.columns import EQUIPMENT, PROCESSES, Column
+from edge_agent.metrics.definitions import DEFINITIONS, Definition
+
+_BASIS: Final = {
+    "F": "F 公开文本 / read in public text",
+    "M": "**M 假设:通行说法,未见官方原文 / assumption: commonly stated, no official text found**",
+    "P": "P 本产品提出 / proposed by this product",
+    "ISO": "ISO 22400-2",
+}
+
+_INTRO: Final = """# 指标定义 / Metric definitions
+
+> 本页由 `python -m edge_agent.metrics.document` 从定义表生成,测试保证它与程序一致。
+> Generated from the definition table; a test keeps it equal to the program.
+
+## 共同规则 / Common rules
+
+- 分母只来自设备台账:`纳入统计 = 是` 且 `状态 = 在用`,融资租赁设备计入。
+  Denominators come only from the register: in scope and in use, leased machines included.
+- 用精确分数计算;百分比仅在显示时四舍五入到两位小数;目标与分档按精确分数判断,「超过 50 %」严格大于。
+  Computed as exact fractions; percent is rounded half up to two decimals for display only; targets and bands are judged
+  by the exact fraction, "above 50 %" is strict.
+- 除数为零或数据缺失时为空值并注明原因,绝不显示 0 或 100 %。
+  A zero divisor or missing data gives null with its reason, never 0 or 100 %.
+- 每个结果带有:分子、分母及其编号,时间窗口,证据等级,台账版本(sha256),计算时间,定义编号,假设。
+  Every result carries numerator and denominator with their ids, window, grade, register version, time, definition and
+  assumptions.
+- 关键工序由企业认定并经审核,从不推断。 Which processes are key is the enterprise's reviewed statement.
+
+## 证据等级 / Evidence grades
+
+| 等级 grade | 含义 | Meaning |
+|---|---|---|
+| E0 | 仅申报 | declared only |
+| E1 | 窗口内建立过会话或连接 | a session or connection was established |
+| E2 | 7 天内有有效数据 | good data within 7 days |
+| E3 | 控制器级语义(执行状态、模式、程序或计数) | controller-level semantics: execution, mode, program or part count |
+
+结果的等级是分子中最弱的一台。 A result has the grade of the weakest machine in its numerator.
+
+## 有效联网 / Effectively networked
+
+已申报 **且** 对应一个已配置的采集设备 **且** 末次有效数据不早于窗口结束前 7 天 **且** 自
+max(首次连接, 结束 − 30 天) 以来的覆盖率 ≥ 90 %。接入不足 30 天时结果标记为暂定。一个采集设备只能证明一台机器;
+在线但未申报的机器列出但不计入。没有健康记录的秒计为未覆盖。
+
+Declared, **and** linked to one configured device, **and** last good value at most 7 days before the window's end,
+**and** coverage of at least 90 % since max(first connection, end - 30 days). Under 30 days of history the result is
+provisional. A device is evidence for one machine only; a machine that is live and not declared is listed, not counted.
+Seconds without a health row are uncovered.
+
+## 覆盖率 / Coverage
+
+计划秒数中「到期的轮询得到应答(或订阅存活)且至少一个映射点为有效」的秒数 / 计划秒数,取自 `device_health`。
+Scheduled seconds in which a due poll was answered (or a subscription was alive) and at least one mapped tag was good,
+divided by scheduled seconds; from `device_health`, before any deadband.
+"""
+
+_TIME: Final = """
+## 时间模型 / Time model
+
+自上而下第一条适用者;POT 的每一秒恰好落入一个桶。依据 OPC 40001-1 附录 C(使用任务状态)与 ISO 22400-2。
+The first row that fits; every second of POT falls into exactly one bucket. After OPC 40001-1 Annex C and ISO 22400-2.
+
+| # | 条件 / Condition | 桶 / Bucket |
+|---|---|---|
+| 1 | 班次之外 / outside the shifts | overtime(执行中 / if Executing), off |
+| 2 | 计划停机 / planned stop | planned_down(属 POT,不属 PBT) |
+| 3 | 无有效状态 / no good state | 有任务 ADET / with an order, 否则 ADOT / without; UNKNOWN |
+| 4 | Maintenance,非计划 / not planned | ADET(故障后为修复性 / corrective after a failure) |
+| 5 | Setup | ASUT |
+| 6 | Executing | APT |
+| 7 | OutOfService,有任务 / with an order | ADET,故障(去抖 30 s)/ failure, debounced |
+| 8 | NotExecuting,有任务 / with an order | ADET |
+| 9 | 无任务 / without an order | ADOT |
+
+PBT = APT + ASUT + ADET + ADOT;AUPT = APT + ASUT;AUBT = PBT − ADOT。无有效状态的时间(UNKNOWN)与数据覆盖率总是一并给出。
+`order_source: calendar` 时所有计划时间视为有任务:ADOT 及依赖它的指标为空值并注明原因。
+The UNKNOWN time and the data coverage always stand beside the figures. With `order_source: calendar` every scheduled
+second counts as ordered: ADOT and what rests on it are null, with that reason.
+"""
+
+
+def render() -> str:
+    """The whole page."""
+    return "\n".join([*_lines()]).rstrip() + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield _INTRO
+    yield "## 定义 / Definitions\n"
+    for definition in DEFINITIONS:
+        yield from _definition(definition)
+    yield from _bands()
+    yield _TIME
+    yield "## 设备台账的列 / Columns of the register\n"
+    yield from _columns(EQUIPMENT)
+    yield "\n## 工序表的列 / Columns of the process list\n"
+    yield from _columns(PROCESSES)
+
+
+def _definition(definition: Definition) -> Iterator[str]:
+    unit = "比率 ratio" if definition.unit == "1" else definition.unit
+    yield f"### {definition.id} {definition.name.zh} / {definition.name.en}\n"
+    yield f"- 公式:{definition.formula.zh}"
+    yield f"- Formula: {definition.formula.en}"
+    yield f"- 单位 / unit: {unit} · 依据 / basis: {_BASIS[definition.basis]} · 来源 / source: {definition.source}"
+    for assumption in definition.assumptions:
+        yield f"- 说明:{assumption.zh}"
+        yield f"  {assumption.en}"
+    if definition.target:
+        yield f"- 目标 / target (> {float(definition.target.above) * 100:g} %): {' / '.join(definition.target.text)}"
+    yield ""
+
+
+def _bands() -> Iterator[str]:
+    yield f"## 评分 {NAME} / The scoring {NAME}\n"
+    yield "单独的评分,适用于 M-03 与 M-04a,右闭区间。 A scoring of its own for M-03 and M-04a, right-closed bands.\n"
+    yield "| 不超过 / up to | 分 / points |"
+    yield "|---|---|"
+    for upper, points in BANDS:
+        yield f"| {int(upper * 100)} % | {float(points):g} |"
+
+
+def _columns(columns: tuple[Column, ...]) -> Iterator[str]:
+    yield "| 列 | Column | 必填 / required | 取值 / values |"
+    yield "|---|---|---|---|"
+    for column in columns:
+        words = " · ".join(f"{also[0]} {word}" for word, also in column.words.items())
+        values = words or {"flag": "是/否 Y/N", "date": "2024-05-01", "decimal": "≥ 0"}.get(column.kind, "")
+        yield f"| {column.zh} | `{column.name}` | {'是 yes' if column.required else ''} | {values} |"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render())

@@ -1,0 +1,186 @@
+"""M-11 to M-17 of one machine in one window (ISO 22400-2), from time buckets and counters; times in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any, Final, Literal
+
+from edge_agent.metrics.definitions import BY_ID, Text
+from edge_agent.metrics.result import Grade, Result, Window, divide, number
+from edge_agent.metrics.timemodel import Bucket, Reason, Totals, pareto
+
+_S: Final = 1_000_000_000
+
+_NO_TIME: Final = Text("窗口内没有计划工作时间(PBT 为 0)", "no planned busy time in the window (PBT is 0)")
+_NO_RUN: Final = Text("窗口内没有加工时间(APT 为 0)", "no production time in the window (APT is 0)")
+_NO_BUSY: Final = Text("窗口内没有占用时间(AUBT 为 0)", "no busy time in the window (AUBT is 0)")
+_NO_UNIT: Final = Text("窗口内没有加工和准备时间(AUPT 为 0)", "no processing time in the window (AUPT is 0)")
+_NO_PARTS: Final = Text("窗口内没有产量", "nothing was produced in the window")
+_NO_PQ: Final = Text("没有产量计数(PQ)", "there is no count of produced parts (PQ)")
+_NO_GQ: Final = Text("没有合格品计数(GQ),不以 100 % 代替", "there is no count of good parts (GQ); 100 % is not assumed")
+_NO_PRU: Final = Text("台账没有标准节拍(PRU)", "the register has no nominal cycle (PRU)")
+_NO_FAILURE: Final = Text("窗口内没有故障", "there was no failure in the window")
+_NO_UPKEEP: Final = Text("窗口内没有维护", "there was no maintenance in the window")
+_NO_ORDER: Final = Text(
+    "没有任务信号(order_source: calendar):所有计划时间视为有任务,ADOT 及依赖它的指标无值",
+    "there is no order signal (order_source: calendar): all scheduled time counts as ordered, so ADOT and what rests "
+    "on it have no value",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Production:
+    """What one machine did in a window. None = not known."""
+
+    equipment_id: str
+    totals: Totals
+    pq: Fraction | None = None
+    """Parts produced."""
+    gq: Fraction | None = None
+    """Good parts."""
+    pru_s: Fraction | None = None
+    """Planned time per unit (nominal cycle), seconds."""
+    order_source: Literal["tag", "calendar"] = "tag"
+    window: Window = field(default_factory=Window)
+    grade: Grade | None = "E2"
+    register_version: str = ""
+    computed_at: int | None = None
+
+    def seconds(self, *buckets: Bucket) -> Fraction:
+        return Fraction(self.totals.bucket(*buckets), _S)
+
+    @property
+    def pbt(self) -> Fraction:
+        return Fraction(self.totals.pbt, _S)
+
+    @property
+    def aupt(self) -> Fraction:
+        """Actual unit processing time: production and set-up."""
+        return self.seconds(Bucket.APT, Bucket.ASUT)
+
+    @property
+    def aubt(self) -> Fraction | None:
+        """Actual unit busy time; None where orders are not known."""
+        return None if self.order_source == "calendar" else self.pbt - self.seconds(Bucket.ADOT)
+
+    @property
+    def coverage(self) -> Fraction | None:
+        """The part of PBT in which the state was known."""
+        return divide(self.totals.pbt - self.totals.unknown, self.totals.pbt)
+
+
+def evaluate(machine: Production) -> dict[str, Result]:
+    """M-11 to M-17 by id; every result carries the UNKNOWN share of its window."""
+    return {result.definition.id: result for result in (*_rates(machine), *_allocations(machine), *_failures(machine))}
+
+
+def _result(
+    machine: Production, metric: str, numerator: Fraction | None, denominator: Fraction | None, why: Sequence[Text]
+) -> Result:
+    """The quotient; `why` are the reasons that apply, the first one is told when there is no value."""
+    value = None if numerator is None or denominator is None or why else divide(numerator, denominator)
+    ids = (machine.equipment_id,)
+    return Result(
+        BY_ID[metric],
+        value,
+        numerator,
+        denominator,
+        ids,
+        ids,
+        machine.window,
+        machine.grade,
+        machine.register_version,
+        machine.computed_at,
+        reason=why[0] if why else None,
+        notes=_notes(machine, metric, value),
+        details=_details(machine),
+    )
+
+
+def _notes(machine: Production, metric: str, value: Fraction | None) -> tuple[Text, ...]:
+    notes = [_NO_ORDER] if machine.order_source == "calendar" else []
+    if metric == "M-13" and value is not None and value > 1:
+        notes.append(Text("超过 100 %:请核对标准节拍。", "Above 100 %: check the nominal cycle."))
+    return tuple(notes)
+
+
+def _details(machine: Production) -> dict[str, Any]:
+    known = Fraction(machine.totals.pbt - machine.totals.unknown, _S)
+    return {
+        "unknown_s": number(Fraction(machine.totals.unknown, _S)),
+        "data_coverage": number(machine.coverage),
+        "availability_unknown_excluded": number(divide(machine.seconds(Bucket.APT), known)),
+    }
+
+
+def _missing(*pairs: tuple[bool, Text]) -> list[Text]:
+    return [reason for applies, reason in pairs if applies]
+
+
+def _rates(machine: Production) -> list[Result]:
+    """Availability, quality, effectiveness, OEE and NEE."""
+    apt, pbt = machine.seconds(Bucket.APT), machine.pbt
+    pq, gq, pru = machine.pq, machine.gq, machine.pru_s
+    nominal = None if pru is None or pq is None else pru * pq
+    good = None if pru is None or gq is None else pru * gq
+    no_pru, no_pq, no_gq = (pru is None, _NO_PRU), (pq is None, _NO_PQ), (gq is None, _NO_GQ)
+    no_time, no_run = (not pbt, _NO_TIME), (not apt, _NO_RUN)
+    availability = _result(machine, "M-11", apt, pbt, _missing(no_time))
+    quality = _result(machine, "M-12", gq, pq, _missing(no_pq, no_gq, (pq == 0, _NO_PARTS)))
+    effectiveness = _result(machine, "M-13", nominal, apt, _missing(no_pru, no_pq, no_run))
+    oee = _result(machine, "M-14", good, pbt, _missing(no_pru, no_gq, no_time))
+    # NEE = AUPT/PBT * PRU*PQ/APT * GQ/PQ, written as one quotient so that it stays exact.
+    net = None if good is None else machine.aupt * good
+    nee = _result(machine, "M-15", net, pbt * apt, _missing(no_pru, no_gq, no_time, no_run))
+    return [availability, quality, effectiveness, _with_identity(oee, availability, effectiveness, quality), nee]
+
+
+def _with_identity(oee: Result, *factors: Result) -> Result:
+    """OEE is PRU * GQ / PBT; beside it stands the product of its three factors, which must be the same number."""
+    product = Fraction(1)
+    for factor in factors:
+        if factor.value is None:
+            return oee
+        product *= factor.value
+    check = {"product_of_factors": number(product), "identity_holds": product == oee.value}
+    return replace(oee, details={**oee.details, **check})
+
+
+def _allocations(machine: Production) -> list[Result]:
+    """Allocation, utilisation, technical efficiency and set-up ratio."""
+    apt, pbt, aubt = machine.seconds(Bucket.APT), machine.pbt, machine.aubt
+    unknown_order = _missing((aubt is None, _NO_ORDER))
+    technical = machine.seconds(Bucket.APT, Bucket.ADET)
+    return [
+        _result(machine, "M-16-allocation", aubt, pbt, unknown_order + _missing((not pbt, _NO_TIME))),
+        _result(machine, "M-16-utilisation", apt, aubt, unknown_order + _missing((aubt == 0, _NO_BUSY))),
+        _result(machine, "M-16-technical", apt, technical, _missing((not technical, _NO_RUN))),
+        _result(
+            machine, "M-16-setup", machine.seconds(Bucket.ASUT), machine.aupt, _missing((not machine.aupt, _NO_UNIT))
+        ),
+    ]
+
+
+def _failures(machine: Production) -> list[Result]:
+    """MTBF, MTTR (seconds) and the corrective maintenance ratio. Without a failure the operating time is still told."""
+    totals = machine.totals
+    count = Fraction(totals.failures)
+    repair = Fraction(totals.reason(Reason.FAILURE, Reason.CORRECTIVE), _S)
+    corrective = Fraction(totals.reason(Reason.CORRECTIVE), _S)
+    upkeep = corrective + Fraction(totals.reason(Reason.MAINTENANCE, Reason.PLANNED_MAINTENANCE), _S)
+    none = _missing((not count, _NO_FAILURE))
+    return [
+        _result(machine, "M-17-mtbf", machine.aupt, count, none),
+        _result(machine, "M-17-mttr", repair, count, none),
+        _result(machine, "M-17-corrective", corrective, upkeep, _missing((not upkeep, _NO_UPKEEP))),
+    ]
+
+
+def losses(machine: Production) -> list[dict[str, Any]]:
+    """The loss Pareto: name, seconds, share of PBT."""
+    return [
+        {"loss": name, "seconds": number(Fraction(length, _S)), "share": number(divide(length, machine.totals.pbt))}
+        for name, length in pareto(machine.totals)
+    ]

@@ -1,0 +1,285 @@
+"""Machine states become time buckets (ISO 22400-2): a total table, every second of POT in exactly one bucket.
+
+The table follows OPC 40001-1 Annex C (which uses the order state), with the calendar first: outside the shifts,
+planned stop, no good state, maintenance, set-up, executing, failure, standing with and without an order.
+Times are integer nanoseconds (Unix, UTC); spans are half open, `start <= t < end`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from itertools import pairwise
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+DEBOUNCE_NS: Final = 30_000_000_000
+"""An OutOfService spell shorter than this is no failure."""
+
+
+class Item(IntEnum):
+    """OPC 40001-1 ItemState."""
+
+    NOT_AVAILABLE = 0
+    OUT_OF_SERVICE = 1
+    NOT_EXECUTING = 2
+    EXECUTING = 3
+
+
+class Mode(IntEnum):
+    """OPC 40001-1 OperationMode."""
+
+    NONE = 0
+    MAINTENANCE = 1
+    SETUP = 2
+    PROCESSING = 3
+
+
+class Plan(StrEnum):
+    """What the calendar says of a moment."""
+
+    SHIFT = "shift"
+    STOP = "stop"
+    MAINTENANCE = "maintenance"
+    """A planned stop for preventive maintenance."""
+    OFF = "off"
+
+
+class Bucket(StrEnum):
+    """Where a second goes. `OVERTIME` and `OFF` lie outside POT, `PLANNED` inside POT and outside PBT."""
+
+    APT = "APT"
+    ASUT = "ASUT"
+    ADET = "ADET"
+    ADOT = "ADOT"
+    PLANNED = "planned_down"
+    OVERTIME = "overtime"
+    OFF = "off"
+
+
+class Reason(StrEnum):
+    """The part of a bucket that is shown apart."""
+
+    NONE = ""
+    UNKNOWN = "unknown"
+    FAILURE = "failure"
+    SHORT_STOP = "short_stop"
+    """OutOfService, not long enough for a failure."""
+    STANDING = "standing"
+    CORRECTIVE = "corrective_maintenance"
+    MAINTENANCE = "maintenance"
+    PLANNED_MAINTENANCE = "planned_maintenance"
+    WORK_IN_STOP = "work_in_planned_stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Track(Generic[T]):
+    """A value over time: `values[i]` holds from `times[i]` until the next. `times` rise strictly."""
+
+    times: Sequence[int]
+    values: Sequence[T]
+
+    def __post_init__(self) -> None:
+        if len(self.times) != len(self.values) or any(a >= b for a, b in pairwise(self.times)):
+            raise ValueError("times and values must be of one length, and times rise strictly")
+
+    def at(self, t: int, before: T) -> T:
+        """The value at `t`; `before` applies until the first."""
+        index = bisect_right(self.times, t) - 1
+        return self.values[index] if index >= 0 else before
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time in which nothing changes."""
+
+    start: int
+    end: int
+    item: Item
+    """NOT_AVAILABLE whenever there was no good state: stale, no health row, a number outside the map."""
+    mode: Mode
+    order: bool
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A span with its bucket."""
+
+    start: int
+    end: int
+    bucket: Bucket
+    reason: Reason
+    idle: bool
+    """The item stood still (NotExecuting): its energy is idle energy, whatever the bucket."""
+
+    @property
+    def length(self) -> int:
+        return self.end - self.start
+
+
+def item_of(value: object) -> Item:
+    """A stored machine state; anything that is none of the vocabulary's numbers is NotAvailable."""
+    if isinstance(value, int) and not isinstance(value, bool) and value in Item._value2member_map_:
+        return Item(value)
+    return Item.NOT_AVAILABLE
+
+
+def mode_of(value: object) -> Mode:
+    """A stored operation mode; anything outside the vocabulary is None."""
+    if isinstance(value, int) and not isinstance(value, bool) and value in Mode._value2member_map_:
+        return Mode(value)
+    return Mode.NONE
+
+
+def spans(
+    start: int, end: int, item: Track[Item], mode: Track[Mode], order: Track[bool] | None, plan: Track[Plan]
+) -> Iterator[Span]:
+    """Cut `start..end` wherever something changes. `order` None: the calendar is the order (every second has one).
+
+    Before its first entry an item is NotAvailable, a mode None, an order absent, and the calendar says off.
+    """
+    tracks: tuple[Track[Item] | Track[Mode] | Track[bool] | Track[Plan], ...] = (item, mode, plan)
+    cuts = {t for track in tracks for t in track.times if start < t < end}
+    if order is not None:
+        cuts.update(t for t in order.times if start < t < end)
+    edges = [start, *sorted(cuts), end]
+    for a, b in pairwise(edges):
+        if a < b:
+            has_order = True if order is None else order.at(a, False)
+            yield Span(a, b, item.at(a, Item.NOT_AVAILABLE), mode.at(a, Mode.NONE), has_order, plan.at(a, Plan.OFF))
+
+
+def bucket_of(span: Span) -> tuple[Bucket, Reason]:
+    """The total table, first row that fits. A failure and a correction are told from the neighbours, in `classify`."""
+    if span.plan is Plan.OFF:
+        return (Bucket.OVERTIME if span.item is Item.EXECUTING else Bucket.OFF), Reason.NONE
+    if span.plan is not Plan.SHIFT:
+        return Bucket.PLANNED, _planned_reason(span)
+    if span.item is Item.NOT_AVAILABLE:
+        return (Bucket.ADET if span.order else Bucket.ADOT), Reason.UNKNOWN
+    if span.mode is Mode.MAINTENANCE:
+        return Bucket.ADET, Reason.MAINTENANCE
+    if span.mode is Mode.SETUP:
+        return Bucket.ASUT, Reason.NONE
+    if span.item is Item.EXECUTING:
+        return Bucket.APT, Reason.NONE
+    if not span.order:
+        return Bucket.ADOT, Reason.NONE
+    return Bucket.ADET, Reason.SHORT_STOP if span.item is Item.OUT_OF_SERVICE else Reason.STANDING
+
+
+def _planned_reason(span: Span) -> Reason:
+    if span.item is Item.EXECUTING:
+        return Reason.WORK_IN_STOP
+    return Reason.PLANNED_MAINTENANCE if span.plan is Plan.MAINTENANCE else Reason.NONE
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """A machine's whole known time, classified once. Windows are cut from it, so they add up."""
+
+    slices: tuple[Slice, ...]
+    failures: tuple[int, ...]
+    """When each failure began."""
+
+
+def classify(parts: Iterable[Span]) -> Timeline:
+    """Buckets for spans in order of time, with failures (debounced) and the maintenance that mends them."""
+    rows = [(span, *bucket_of(span)) for span in parts]
+    spells = [spell for spell, down in _spells(rows) if down >= DEBOUNCE_NS]
+    failing = frozenset(index for spell in spells for index in spell)
+    slices = []
+    mending = False
+    for index, (span, bucket, reason) in enumerate(rows):
+        if index in failing:
+            mending, reason = True, Reason.FAILURE
+        elif reason is Reason.MAINTENANCE and mending:
+            reason = Reason.CORRECTIVE
+        elif span.item is Item.EXECUTING or bucket is Bucket.ASUT:
+            mending = False
+        slices.append(Slice(span.start, span.end, bucket, reason, span.item is Item.NOT_EXECUTING))
+    return Timeline(tuple(slices), tuple(rows[spell[0]][0].start for spell in spells))
+
+
+def _spells(rows: Sequence[tuple[Span, Bucket, Reason]]) -> Iterator[tuple[list[int], int]]:
+    """Rows of one failure each, with the time it was out of service (ns).
+
+    A spell ends only when the machine was seen up for the debounce time: neither lost communication, nor maintenance,
+    nor a break, nor a flapping contact makes two failures of one.
+    """
+    spell: list[int] = []
+    up = down = 0
+    for index, (span, _, reason) in enumerate(rows):
+        length = span.end - span.start
+        if span.item is Item.OUT_OF_SERVICE:
+            if up >= DEBOUNCE_NS:
+                if spell:
+                    yield spell, down
+                spell, down = [], 0
+            up = 0
+            down += length
+            if reason is Reason.SHORT_STOP:
+                spell.append(index)
+        elif span.item is not Item.NOT_AVAILABLE and span.mode is not Mode.MAINTENANCE:
+            up += length
+    if spell:
+        yield spell, down
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Nanoseconds by bucket and reason in a window. Totals of adjoining windows add up to those of the whole."""
+
+    parts: Mapping[tuple[Bucket, Reason], int]
+    failures: int
+
+    def __add__(self, other: Totals) -> Totals:
+        keys = self.parts.keys() | other.parts.keys()
+        parts = {key: self.parts.get(key, 0) + other.parts.get(key, 0) for key in keys}
+        return Totals(parts, self.failures + other.failures)
+
+    def bucket(self, *buckets: Bucket) -> int:
+        return sum(length for (bucket, _), length in self.parts.items() if bucket in buckets)
+
+    def reason(self, *reasons: Reason) -> int:
+        return sum(length for (_, reason), length in self.parts.items() if reason in reasons)
+
+    @property
+    def pbt(self) -> int:
+        """Planned busy time: the calendar's shifts without its planned stops."""
+        return self.bucket(Bucket.APT, Bucket.ASUT, Bucket.ADET, Bucket.ADOT)
+
+    @property
+    def pot(self) -> int:
+        """Planned operation time: the calendar's shifts."""
+        return self.pbt + self.bucket(Bucket.PLANNED)
+
+    @property
+    def unknown(self) -> int:
+        """Time without a good state, inside PBT."""
+        return self.reason(Reason.UNKNOWN)
+
+
+def totals(timeline: Timeline, start: int, end: int) -> Totals:
+    """What falls into `start <= t < end`; a failure belongs to the window in which it began."""
+    parts: dict[tuple[Bucket, Reason], int] = {}
+    for piece in timeline.slices:
+        length = min(end, piece.end) - max(start, piece.start)
+        if length > 0:
+            key = (piece.bucket, piece.reason)
+            parts[key] = parts.get(key, 0) + length
+    return Totals(parts, sum(start <= began < end for began in timeline.failures))
+
+
+def pareto(window: Totals) -> list[tuple[str, int]]:
+    """The losses inside PBT, largest first: set-up, no order, and each part of ADET, in ns."""
+    losses: dict[str, int] = {}
+    for (bucket, reason), length in window.parts.items():
+        if bucket in (Bucket.ASUT, Bucket.ADET, Bucket.ADOT):
+            name = reason.value or ("no_order" if bucket is Bucket.ADOT else "setup")
+            losses[name] = losses.get(name, 0) + length
+    return sorted(losses.items(), key=lambda loss: (-loss[1], loss[0]))
