@@ -1,19 +1,23 @@
 """A Modbus TCP server that answers from canned bytes, so that it is never the limit.
 
 Every reply carries registers from a block of random bytes at an offset that moves with each request, so every
-value changes with every read. `python -m benchmarks.plc COUNT DELAY_MS` prints the ports it listens on.
+value changes with every read. `python -m benchmarks.plc COUNT DELAY_MS` prints the ports it listens on, then the
+totals for each line of stdin; it ends when stdin closes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import struct
 import sys
 
-#: Random float32 values in (1, 2): any even register offset gives well-formed numbers.
+#: Random float32 values in [1, 2): any even register offset gives well-formed numbers.
 _BLOCK = b"".join(struct.pack(">f", 1.0 + byte / 256.0) for byte in os.urandom(4096))
 _HEADER = struct.Struct(">HHHBBHH")
+
+totals = {"requests": 0}
 
 
 class Plc(asyncio.Protocol):
@@ -42,6 +46,7 @@ class Plc(asyncio.Protocol):
                 struct.pack(">HHHBBB", tid, 0, 3 + size, unit, function, size) + _BLOCK[start : start + size]
             )
         self._buffer = buffer
+        totals["requests"] += len(replies)
         if replies and self._delay:
             asyncio.get_running_loop().call_later(self._delay, self._transport.write, b"".join(replies))
         elif replies:
@@ -53,7 +58,8 @@ async def main(count: int, delay: float) -> None:
     loop = asyncio.get_running_loop()
     servers = [await loop.create_server(lambda: Plc(delay), "127.0.0.1", 0) for _ in range(count)]
     print(*(server.sockets[0].getsockname()[1] for server in servers), flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)
+    while await loop.run_in_executor(None, sys.stdin.readline):
+        print(json.dumps(totals), flush=True)
 
 
 if __name__ == "__main__":

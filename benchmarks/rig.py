@@ -12,10 +12,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-TICKS = os.sysconf("SC_CLK_TCK")
+START_LIMIT_S = 90.0
+_POLL_S, _QUIET_POLLS = 0.01, 3
+"""How often the subscriber is asked, and how many times without news mean that a burst is over."""
+_JITTER_S = 0.1
+"""How much later than due the last value of an interval may come without a cycle being missing."""
+_ALIGNED_S = 5.0
+"""Intervals are cut between the cycles of loads up to this period; what is slower is not measured per value."""
 
 
 def free_port() -> int:
@@ -25,9 +32,8 @@ def free_port() -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of all threads so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """User and system time of all threads so far, in ns resolution: the clock clock_getcpuclockid(3) names."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def rss_mb(pid: int) -> float:
@@ -38,14 +44,10 @@ def rss_mb(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def process(argv: Sequence[str], **options: object) -> Iterator[subprocess.Popen[str]]:
+def process(argv: Sequence[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
     """A child with pipes, ended by closing its stdin and SIGTERM."""
     child: subprocess.Popen[str] = subprocess.Popen(
-        list(argv),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        **options,  # type: ignore[call-overload]
+        list(argv), stdin=subprocess.PIPE, stdout=options.pop("stdout", subprocess.PIPE), text=True, **options
     )
     try:
         yield child
@@ -65,28 +67,42 @@ def module(name: str, *arguments: object) -> list[str]:
     return [sys.executable, "-m", name, *map(str, arguments)]
 
 
+def broker_name() -> str:
+    """The broker that is used on this machine."""
+    return "mosquitto" if _mosquitto() else "nats-server"
+
+
+def _mosquitto() -> str | None:
+    return shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
+
+
 @contextlib.contextmanager
-def broker(folder: Path) -> Iterator[tuple[str, int]]:
-    """mosquitto where it is installed, else the nats-server of the wheel: (name, port)."""
+def broker(folder: Path) -> Iterator[int]:
+    """mosquitto where it is installed, else the nats-server of the wheel; its port.
+
+    mosquitto's own limit of 1000 queued messages is lifted: at 1000 messages a second it would drop what a subscriber
+    takes a second later.
+    """
     port = free_port()
-    found = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    found = _mosquitto()
     if found:
         conf = folder / "mosquitto.conf"
         user = "user root\n" if os.geteuid() == 0 else ""
         conf.write_text(
-            f"{user}listener {port} 127.0.0.1\nallow_anonymous true\nmax_inflight_messages 1000\nlog_type none\n"
+            f"{user}listener {port} 127.0.0.1\nallow_anonymous true\nlog_type none\n"
+            "max_inflight_messages 1000\nmax_queued_messages 0\n"
         )
-        argv, name = [found, "-c", str(conf)], "mosquitto"
+        argv = [found, "-c", str(conf)]
     else:
         conf = folder / "nats.conf"
         conf.write_text(
             f'server_name: bench\nlisten: "127.0.0.1:{free_port()}"\njetstream {{ store_dir: "{folder}/js" }}\n'
             f'mqtt {{ listen: "127.0.0.1:{port}", max_ack_pending: 10000 }}\n'
         )
-        argv, name = [str(Path(sys.executable).parent / "nats-server"), "-c", str(conf)], "nats-server"
+        argv = [str(Path(sys.executable).parent / "nats-server"), "-c", str(conf)]
     with process(argv, stderr=subprocess.DEVNULL):
         wait_port(port)
-        yield name, port
+        yield port
 
 
 def wait_port(port: int, timeout: float = 20.0) -> None:
@@ -100,18 +116,27 @@ def wait_port(port: int, timeout: float = 20.0) -> None:
 
 
 @dataclass
-class Witness:
-    """The counting subscriber."""
+class Counter:
+    """A child that answers each line with its totals: the witness, or the devices."""
 
     child: subprocess.Popen[str]
 
-    def totals(self) -> dict[str, float]:
+    def totals(self, line: str = "totals") -> dict[str, Any]:
         assert self.child.stdin is not None
         assert self.child.stdout is not None
-        self.child.stdin.write("totals\n")
+        self.child.stdin.write(line + "\n")
         self.child.stdin.flush()
-        answer: dict[str, float] = json.loads(self.child.stdout.readline())
+        answer: dict[str, Any] = json.loads(self.child.stdout.readline())
         return answer
+
+
+@contextlib.contextmanager
+def witness(port: int) -> Iterator[Counter]:
+    """The counting subscriber, subscribed."""
+    with process(module("benchmarks.witness", port)) as child:
+        counter = Counter(child)
+        counter.totals()
+        yield counter
 
 
 @dataclass(frozen=True)
@@ -120,36 +145,105 @@ class Figure:
 
     values_per_s: float
     expected_per_s: float
-    us_per_value: float
+    us_per_value: float | None
     core_percent: float
-    p50_ms: float
-    p99_ms: float
+    p50_ms: float | None
+    p99_ms: float | None
     rss_mb: float
+    start_s: float
+    requests_per_cycle: float | None
+    lost: str
+    """Why no cost may be printed; empty when every value that was due arrived."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is expected of a run."""
+
+    values_per_s: float
+    every: float
+    devices: int
+    settle_s: float = 3.0
 
     @property
-    def complete(self) -> bool:
-        """Whether what was due in the time arrived (one cycle may lie across each edge)."""
-        return self.values_per_s >= 0.99 * self.expected_per_s
+    def per_cycle(self) -> float:
+        return self.values_per_s * self.every
 
 
-def measure(agent: subprocess.Popen[str], witness: Witness, seconds: float, expected: float, cycle: float) -> Figure:
+def measure(
+    agent: subprocess.Popen[str], began: float, seen: Counter, devices: Counter, load: Load, seconds: float
+) -> Figure:
     """CPU time of the agent's process over `seconds`, per value that arrived at the broker's subscriber."""
-    end = time.monotonic() + 30
-    while witness.totals()["values"] < expected * min(cycle, 1.0):
+    _first_cycle(agent, seen, load)
+    time.sleep(load.settle_s)
+    _after_arrival(seen, load.every)
+    served, before = devices.totals(), seen.totals("mark")
+    cpu, start = cpu_seconds(agent.pid), time.monotonic()
+    due = _whole_cycles(seen, load, before["values"], seconds)
+    served_after, after = devices.totals(), seen.totals()
+    cpu, took = cpu_seconds(agent.pid) - cpu, time.monotonic() - start
+    values = after["values"] - before["values"]
+    requests = (served_after["requests"] - served["requests"]) * load.every / took / load.devices
+    return Figure(
+        values / took, load.values_per_s, 1e6 * cpu / values if values else None, 100 * cpu / took,
+        after["p50_ms"], after["p99_ms"], rss_mb(agent.pid), after["first"] - began, requests,
+        _lost(load, due, took, values, after, served_after),
+    )  # fmt: skip
+
+
+def _first_cycle(agent: subprocess.Popen[str], seen: Counter, load: Load) -> None:
+    """Wait until the values of one cycle have arrived."""
+    end = time.monotonic() + START_LIMIT_S
+    while seen.totals()["values"] < load.per_cycle:
         if time.monotonic() > end or agent.poll() is not None:
             raise RuntimeError("no values arrive")
         time.sleep(0.1)
-    time.sleep(2)
-    before, cpu, start = witness.totals(), cpu_seconds(agent.pid), time.monotonic()
-    time.sleep(seconds)
-    after, cpu_after, stop = witness.totals(), cpu_seconds(agent.pid), time.monotonic()
-    values, took = after["values"] - before["values"], stop - start
-    return Figure(
-        values / took,
-        expected,
-        1e6 * (cpu_after - cpu) / values if values else float("inf"),
-        100 * (cpu_after - cpu) / took,
-        after["p50_ms"],
-        after["p99_ms"],
-        rss_mb(agent.pid),
-    )
+
+
+def _after_arrival(seen: Counter, every: float) -> None:
+    """Wait until a burst of values has arrived and is over, so that an interval holds whole cycles.
+
+    Devices that are read at different moments have no such pause: then a cycle is waited for in vain, which is as good.
+    """
+    end = time.monotonic() + every
+    if every > _ALIGNED_S:
+        return
+    before, quiet, risen = seen.totals()["values"], 0, False
+    while time.monotonic() < end and not (risen and quiet >= _QUIET_POLLS):
+        time.sleep(_POLL_S)
+        now = seen.totals()["values"]
+        risen, quiet, before = risen or now > before, 0 if now > before else quiet + 1, now
+
+
+def _whole_cycles(seen: Counter, load: Load, before: float, seconds: float) -> float:
+    """Wait until the values of so many whole cycles have arrived, or should have long ago; the seconds of these cycles.
+
+    The end is marked by values, not by the clock: a cycle that was missed shows as an interval too long by one cycle.
+    """
+    if load.every > _ALIGNED_S:
+        time.sleep(seconds)
+        return seconds
+    cycles = max(1, round(seconds / load.every))
+    due = cycles * load.every
+    end = time.monotonic() + 1.5 * due + 2
+    time.sleep(max(0.0, due - 0.2))
+    while seen.totals()["values"] < before + cycles * load.per_cycle and time.monotonic() < end:
+        time.sleep(_POLL_S)
+    time.sleep(_QUIET_POLLS * _POLL_S)  # as at the start: what the agent does after the last value belongs to it
+    return due
+
+
+def _lost(load: Load, due: float, took: float, values: float, after: dict[str, Any], served: dict[str, Any]) -> str:
+    """What is missing, as far as it can be seen: holes, bad values, cycles too late, notifications that never came."""
+    if after["holes"]:
+        return f"{after['holes']} sequence numbers never came"
+    if after["bad"]:
+        return f"{after['bad']} values were bad"
+    if took > 1.01 * due + _JITTER_S:
+        return f"{values / took:.0f} of {load.values_per_s:.0f} values/s arrived"
+    if served.get("values", 0) > after["values"] + 3 * load.per_cycle:
+        return f"{served['values']} values were sent by the devices, {after['values']} arrived"
+    return ""

@@ -101,6 +101,11 @@ class Plugin:
     """What a simulator serves to stand in for this device: plain JSON, `{"protocol", "tags": {name: {...}}, ...}`."""
     endpoint_key: str
     """The YAML key that says where the device is (`url`, `endpoint`); `simulate` replaces its value."""
+    notes: Callable[[DevicePlan], Iterable[Problem]] | None = None
+    """What is worth knowing about this machine before the start and no fault of the file: a serial port that is not
+    there. May look at files; opens nothing."""
+    requests: Callable[[DevicePlan], int] | None = None
+    """How many requests read all tables of a device once; 0 when the device speaks by itself."""
 
 
 async def within(seconds: float, clock: Clock) -> None:

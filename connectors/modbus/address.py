@@ -57,9 +57,9 @@ def locate(address: int | float | str, base: int, areas: Mapping[str, Area]) -> 
     if isinstance(address, float):
         raise InvalidError(
             "address",
-            f"地址 {address} 被 YAML 读成了小数，末尾的零会丢失：请加引号，例如 '40101.10'。",
-            f"YAML reads the address {address} as a decimal number and would lose a final zero: "
-            f"put it in quotes, as in '40101.10'.",
+            f"地址 {address} 是一个小数，可能丢失了末尾的零：请写成文字，例如 '40101.10'。",
+            f"The address {address} is a decimal number, which may have lost a final zero: "
+            f"write it as text in quotes, as in '40101.10'.",
         )
     text = str(address).strip()
     if (match := _SLASH.fullmatch(text)) is not None:
@@ -72,9 +72,9 @@ def locate(address: int | float | str, base: int, areas: Mapping[str, Area]) -> 
         return _in_area(text, match, areas)
     raise InvalidError(
         "address",
-        f"地址 {text} 无法识别：请写成 holding/100、input/0、coil/5、discrete/7、40101、'0x0064'，"
+        f"地址 {text} 无法识别：请写成 holding/100、input/0、coil/5、discrete/7、40101、0x0064，"
         f"或设备模板中的区，例如 D100。",
-        f"The address {text} is not understood: write holding/100, input/0, coil/5, discrete/7, 40101, '0x0064', "
+        f"The address {text} is not understood: write holding/100, input/0, coil/5, discrete/7, 40101, 0x0064, "
         f"or an area of the device's profile such as D100.",
     )
 

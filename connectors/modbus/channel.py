@@ -1,64 +1,32 @@
-"""Requests and answers over one open line: no task, and no timer of its own, for any single request.
+"""Requests and answers over one TCP connection: no task, and no timer of its own, for any single request.
 
 The event loop calls in with bytes; the next request is sent from there, and the caller is woken once, when the last
-answer of its exchange has come. One lazy timer serves the whole line.
+answer of its exchange has come. One lazy timer serves the whole connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, cast
 
-from connectors.modbus.frame import (
-    GATEWAY_PATH_UNAVAILABLE,
-    GATEWAY_TARGET_SILENT,
-    Answer,
-    ProtocolError,
-    Request,
-    describe_exception,
-)
+from connectors.modbus.frame import Answer, ProtocolError, Request
 from connectors.modbus.framing import Framing
+from connectors.modbus.line import Reply, Timing, silent_unit
 from edge_agent.sdk import STATUS, DeviceError
 
-_GATEWAY: Final = frozenset({GATEWAY_PATH_UNAVAILABLE, GATEWAY_TARGET_SILENT})
 
-#: A bus is opened anew after this many failures in a row: its receiver may be stuck behind noise, its cable be out.
-BUS_FAILURES: Final = 2
+class Channel(asyncio.Protocol):
+    """One open connection, a `Line`. Every failure (timeout, foreign bytes) is final: what comes later could be taken
+    for the answer to another question."""
 
-Reply = Answer | DeviceError
-"""Data bytes, an exception code, or why there is no answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How one device wants to be asked."""
-
-    timeout: float = 1.0
-    window: int = 1
-    """Requests under way at once."""
-    pause: float = 0.0
-    """Seconds between an answer and the next request."""
-
-
-class Channel(asyncio.Protocol, asyncio.DatagramProtocol):
-    """One open line. Used by one task at a time.
-
-    On a connection a failure (timeout, foreign bytes) is final: what comes later could be taken for the answer to
-    another question. With `bus=True` it ends the exchange, and only the second in a row is final.
-    """
-
-    def __init__(self, framing: Framing, now: Callable[[], int], *, bus: bool = False) -> None:
+    def __init__(self, framing: Framing, now: Callable[[], int]) -> None:
         self.arrived = 0
-        """Wall clock when the last answer arrived, integer nanoseconds."""
         self._framing = framing
         self._now = now
-        self._bus = bus
         self._loop = asyncio.get_running_loop()
         self._write: Callable[[bytes], None] = _not_open
         self._abort: Callable[[], None] = _nothing
-        self._failures = 0
         self._final: DeviceError | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = 0.0
@@ -71,8 +39,7 @@ class Channel(asyncio.Protocol, asyncio.DatagramProtocol):
         self._sent = self._answered = self._end = 0
 
     async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
-        """A reply to each request, in their order. Raises the DeviceError(lost=True) that ended the line, once it has
-        ended; a failure a bus survives is returned in the place of the replies that are missing."""
+        """A reply to each request, in their order. Raises the DeviceError(lost=True) that ended the connection."""
         if self._final is not None:
             raise self._final
         self._requests, self._timing = requests, timing
@@ -93,13 +60,13 @@ class Channel(asyncio.Protocol, asyncio.DatagramProtocol):
         return cast("list[Reply]", self._replies)
 
     def close(self) -> None:
-        """Give the line up at once."""
-        self._end_line(DeviceError(STATUS["BadNoCommunication"], "the connection was closed", lost=True))
+        """Give the connection up at once."""
+        self._fail("BadNoCommunication", "the connection was closed")
 
-    # --- what the line calls -------------------------------------------------------------------------------------
+    # --- what the event loop calls -------------------------------------------------------------------------------
 
     def connection_made(self, transport: Any) -> None:
-        self._write = transport.sendto if hasattr(transport, "sendto") else transport.write
+        self._write = transport.write
         self._abort = transport.abort
 
     def data_received(self, data: bytes) -> None:
@@ -111,38 +78,25 @@ class Channel(asyncio.Protocol, asyncio.DatagramProtocol):
         if answers:
             self._take(answers)
 
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        self.data_received(data)
-
-    def error_received(self, exc: Exception) -> None:
-        self._end_line(DeviceError(STATUS["BadNoCommunication"], f"the network refused: {exc}", lost=True))
-
     def connection_lost(self, exc: Exception | None) -> None:
-        reason = f"the connection broke: {exc}" if exc else "the peer closed the connection"
-        self._end_line(DeviceError(STATUS["BadNoCommunication"], reason, lost=True))
+        self._fail("BadNoCommunication", f"the connection broke: {exc}" if exc else "the peer closed the connection")
 
     # --- one exchange --------------------------------------------------------------------------------------------
 
     def _take(self, answers: list[tuple[int, Answer]]) -> None:
         self.arrived = self._now()
         self._last_arrival = self._loop.time()
-        self._failures = 0
         for slot, answer in answers:
-            self._replies[slot] = answer
-            if isinstance(answer, int) and answer in _GATEWAY:
-                self._stop_asking(slot, answer)
+            error = silent_unit(self._requests[slot], answer)
+            self._replies[slot] = answer if error is None else error
+            if error is not None:
+                self._replies[self._sent :] = [error] * (len(self._replies) - self._sent)
+                self._end = self._sent
         self._answered += len(answers)
         if self._sent < self._end:
             self._send_after_pause()
         elif self._answered == self._end:
             self._finish()
-
-    def _stop_asking(self, slot: int, code: int) -> None:
-        """A gateway that waits in vain for a unit takes its time over each request: ask it for no more of that unit."""
-        error = DeviceError(STATUS["BadNoCommunication"], f"{describe_exception(code)} to {self._requests[slot]}")
-        self._replies[slot] = error
-        self._replies[self._sent :] = [error] * (len(self._replies) - self._sent)
-        self._end = self._sent
 
     def _send_after_pause(self) -> None:
         if self._resting is not None:
@@ -182,22 +136,9 @@ class Channel(asyncio.Protocol, asyncio.DatagramProtocol):
     # --- failures ------------------------------------------------------------------------------------------------
 
     def _fail(self, status: str, detail: str) -> None:
-        """A failure of this exchange, or, without one, bytes that came unasked."""
-        self._framing.reset()
-        if self._bus and self._done is None:
-            return
-        self._failures += 1
-        lost = not self._bus or self._failures >= BUS_FAILURES
-        error = DeviceError(STATUS[status], detail, lost=lost)
-        if lost:
-            self._end_line(error)
-            return
-        self._replies = [error if reply is None else reply for reply in self._replies]
-        self._finish()
-
-    def _end_line(self, error: DeviceError) -> None:
+        """The end of the connection, said once."""
         if self._final is None:
-            self._final = error
+            self._final = DeviceError(STATUS[status], detail, lost=True)
             self._stop_timer()
             self._finish()
             self._abort()
@@ -220,4 +161,4 @@ def _not_open(data: bytes) -> None:
 
 
 def _nothing() -> None:
-    """Stands in for a line that was never opened."""
+    """Stands in for a connection that was never opened."""

@@ -1,15 +1,21 @@
-"""Everything wrong with a Modbus device that its keys do not show one by one. Opens nothing."""
+"""What can be said of a Modbus device before it is asked: everything wrong, what is worth knowing, how many requests.
+
+Opens nothing.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from connectors.modbus.address import check_area
-from connectors.modbus.endpoint import parse_url
+from connectors.modbus.endpoint import OWN, on_pymodbus, parse_url, pipelined
 from connectors.modbus.invalid import InvalidError
 from connectors.modbus.options import ModbusDevice, ModbusTag
+from connectors.modbus.plan import Knowledge, Limits, Span
+from connectors.modbus.plan import plan as groups
 from connectors.modbus.point import kind, resolve
-from edge_agent.sdk import DevicePlan, Kind, Options, Problem
+from edge_agent.sdk import DevicePlan, Kind, Options, Problem, TagTable
 
 
 def device_options(options: Options) -> ModbusDevice:
@@ -35,10 +41,13 @@ def connection_key(options: Options) -> str:
     """Devices at the same endpoint with the same credentials share one connection."""
     device = device_options(options)
     try:
-        endpoint = str(parse_url(device.url))
+        endpoint = parse_url(device.url)
     except InvalidError:  # `check` says what is wrong with it
         return device.url
-    return "|".join([endpoint, *(str(file) for file in (device.ca, device.cert, device.key) if file is not None)])
+    client = ["pymodbus"] if endpoint.scheme in OWN and on_pymodbus(endpoint, device) else []
+    return "|".join(
+        [str(endpoint), *client, *(str(file) for file in (device.ca, device.cert, device.key) if file is not None)]
+    )
 
 
 def check(plan: DevicePlan) -> Iterator[Problem]:
@@ -60,6 +69,40 @@ def check(plan: DevicePlan) -> Iterator[Problem]:
             yield Problem(tag.name, error.key, error.zh, error.en)
 
 
+def notes(plan: DevicePlan) -> Iterator[Problem]:
+    """What this machine lacks now and may have later, and keys that have no effect."""
+    device = device_options(plan.options)
+    endpoint = parse_url(device.url)
+    if endpoint.serial and not os.path.exists(endpoint.path):
+        yield Problem(
+            None,
+            "url",
+            f"本机上没有串口 {endpoint.path}：请插好 USB 转换器或更正路径；其他设备不受影响，插好后会自动连接。",
+            f"There is no serial port {endpoint.path} here: plug the adapter in or correct the path. The other devices "
+            f"run meanwhile, and the port is opened as soon as it is there.",
+        )
+    if device.pipeline > 1 and not pipelined(endpoint, device):
+        yield Problem(
+            None,
+            "pipeline",
+            "pipeline 只对 tcp:// 和 client: own 有效；这里每次只有一个请求。",
+            "pipeline has an effect on tcp:// with client: own only; here one request is under way at a time.",
+        )
+
+
+def requests(plan: DevicePlan) -> int:
+    """Requests that read all tables of a device once, as long as it refuses none."""
+    device = device_options(plan.options)
+    limits = Limits.of(device)
+    return sum(len(groups(_spans(table, device), limits, Knowledge())) for table in plan.tables)
+
+
+def _spans(table: TagTable, device: ModbusDevice) -> Iterator[Span]:
+    for tag in table.tags:
+        point = resolve(tag_options(tag.where), device)
+        yield Span(point.object, point.address, point.end)
+
+
 def _check_line(device: ModbusDevice) -> Iterator[Problem]:
     endpoint = parse_url(device.url)
     if endpoint.serial and not 1 <= device.unit <= 247:
@@ -70,6 +113,13 @@ def _check_line(device: ModbusDevice) -> Iterator[Problem]:
             f"On a serial bus a unit is 1 to 247, not {device.unit} (0 is broadcast and never answers): "
             f"check the device's station number.",
         )
+    if device.client == "own" and endpoint.scheme not in OWN:
+        yield Problem(
+            None,
+            "client",
+            f"client: own 只用于 tcp:// 和 rtu-tcp://；{endpoint.scheme}:// 一律由 pymodbus 处理，请去掉 client。",
+            f"client: own is for tcp:// and rtu-tcp:// only; {endpoint.scheme}:// is always pymodbus': remove client.",
+        )
     if endpoint.scheme != "tls" and (device.ca or device.cert or device.key):
         yield Problem(
             None,
@@ -77,6 +127,7 @@ def _check_line(device: ModbusDevice) -> Iterator[Problem]:
             f"ca、cert、key 只用于 tls://，而 url 是 {endpoint.scheme}://：请改用 tls:// 或去掉它们。",
             f"ca, cert and key belong to tls://, but the url is {endpoint.scheme}://: use tls:// or remove them.",
         )
+        return
     if device.key is not None and device.cert is None:
         yield Problem(
             None,
@@ -84,3 +135,12 @@ def _check_line(device: ModbusDevice) -> Iterator[Problem]:
             "写了 key 而没有 cert：请补上客户端证书 cert，或去掉 key。",
             "There is a key but no cert: add the client's certificate as cert, or remove key.",
         )
+        return
+    for key, file in (("ca", device.ca), ("cert", device.cert), ("key", device.key)):
+        if file is not None and not os.access(file, os.R_OK):
+            yield Problem(
+                None,
+                key,
+                f"文件 {file} 不存在或无权读取：请更正 {key} 的路径或文件权限。",
+                f"The file {file} is missing or may not be read: correct the path of {key} or the file's permissions.",
+            )

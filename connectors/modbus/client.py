@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connectors.modbus.channel import Timing
 from connectors.modbus.check import device_options
-from connectors.modbus.endpoint import Endpoint, parse_url
+from connectors.modbus.endpoint import Endpoint, parse_url, pipelined
+from connectors.modbus.line import Timing
 from connectors.modbus.link import Link
 from connectors.modbus.options import ModbusDevice
 from connectors.modbus.reader import Reader, Unit
 from edge_agent.sdk import Batch, Clock, DevicePlan, TagTable
-
-#: Connections whose frames carry a transaction id on a reliable stream: only there requests may overlap.
-_PIPELINED = frozenset({"tcp", "tls"})
 
 
 class ModbusConnection:
@@ -57,5 +54,5 @@ class ModbusConnection:
 
 
 def _timing(options: ModbusDevice, endpoint: Endpoint) -> Timing:
-    window = options.pipeline if endpoint.scheme in _PIPELINED else 1
+    window = options.pipeline if pipelined(endpoint, options) else 1
     return Timing(options.timeout, window, max(options.pause_ms / 1000, endpoint.silence))

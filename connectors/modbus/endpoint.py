@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from connectors.modbus.invalid import InvalidError
+from connectors.modbus.options import ModbusDevice
 
 DEFAULT_PORT: Final = {"tcp": 502, "rtu-tcp": 502, "udp": 502, "tls": 802}
 SERIAL: Final = frozenset({"rtu", "ascii"})
+#: Where the agent has a codec of its own; all else is pymodbus'.
+OWN: Final = frozenset({"tcp", "rtu-tcp"})
 SCHEMES: Final = (*DEFAULT_PORT, *sorted(SERIAL))
 
 #: Bits on the line for one byte with start bit, parity and stop bit (Modbus over serial line V1.02, 2.5.1).
@@ -35,6 +39,11 @@ class Endpoint:
         return self.scheme in SERIAL
 
     @property
+    def bus(self) -> bool:
+        """Whether a failure (a lost datagram, noise) leaves the line itself as it was."""
+        return self.serial or self.scheme == "udp"
+
+    @property
     def silence(self) -> float:
         """Seconds of quiet between frames: 3.5 characters, 1.75 ms above 19200 baud (serial line V1.02, 2.5.1.1)."""
         if self.scheme != "rtu":
@@ -47,6 +56,17 @@ class Endpoint:
             return f"{self.scheme}://{host}:{self.port}"
         line = f"baudrate={self.baudrate}&bytesize={self.bytesize}&parity={self.parity}&stopbits={self.stopbits}"
         return f"{self.scheme}://{self.path}?{line}"
+
+
+def on_pymodbus(endpoint: Endpoint, options: ModbusDevice) -> bool:
+    """Whether pymodbus speaks on this line. EDGE_AGENT_STOCK=1 turns the fast paths of the agent off."""
+    return endpoint.scheme not in OWN or options.client == "pymodbus" or os.environ.get("EDGE_AGENT_STOCK") == "1"
+
+
+def pipelined(endpoint: Endpoint, options: ModbusDevice) -> bool:
+    """Whether requests may overlap: only where frames carry a transaction id on a reliable stream, and pymodbus, which
+    has one request under way at a time, does not speak."""
+    return endpoint.scheme == "tcp" and not on_pymodbus(endpoint, options)
 
 
 def parse_url(url: str) -> Endpoint:

@@ -1,4 +1,4 @@
-"""How requests and answers are packed on a line: Modbus TCP (MBAP), RTU and ASCII. State machines without I/O.
+"""How requests and answers are packed on a TCP connection: MBAP, or RTU frames. State machines without I/O.
 
 The caller gives each request a slot and gets (slot, answer) pairs out of the bytes that came. After a
 ProtocolError the caller decides whether the line can be trusted again, and calls `reset`.
@@ -6,13 +6,11 @@ ProtocolError the caller decides whether the line can be trusted again, and call
 
 from __future__ import annotations
 
-import binascii
 from typing import Final, Protocol
 
 from connectors.modbus.frame import Answer, ProtocolError, Request, answer
 
 _MAX_LENGTH: Final = 254  # unit and PDU of at most 253 bytes (Messaging on TCP/IP guide V1.0b, 3.1.3)
-_MAX_ASCII: Final = 513  # characters of an ASCII frame (serial line V1.02, 2.5.2.1)
 
 
 class Framing(Protocol):
@@ -73,18 +71,6 @@ class MbapFraming:
         self._buffer = b""
 
 
-class DatagramFraming(MbapFraming):
-    """Modbus TCP frames over UDP, one in each datagram. What comes late or from a stranger is passed over."""
-
-    def feed(self, data: bytes) -> list[tuple[int, Answer]]:
-        if len(data) < 6 or self._id(data) not in self._waiting:
-            return []
-        if len(data) != 6 + _mbap_length(data):
-            raise ProtocolError(f"a datagram of {len(data)} bytes that says it has {6 + _mbap_length(data)}")
-        slot, request = self._waiting.pop(self._id(data))
-        return [(slot, answer(request, data[6:]))]
-
-
 def _mbap_length(frame: bytes) -> int:
     """The length field of an MBAP header. Raises ProtocolError for one that no answer can have."""
     length = frame[4] << 8 | frame[5]
@@ -117,7 +103,7 @@ def crc16(data: bytes) -> int:
 
 
 class RtuFraming:
-    """RTU on a serial bus or over TCP: one request under way, found again by unit, function, size and CRC."""
+    """RTU over TCP: one request under way, found again by unit, function, size and CRC."""
 
     def __init__(self) -> None:
         self._waiting: tuple[int, Request] | None = None
@@ -159,52 +145,3 @@ def _rtu_length(request: Request, buffer: bytes) -> int:
     if function & 0x7F not in (1, 2, 3, 4):
         raise ProtocolError(f"noise instead of an answer to {request}")
     return 5 if function & 0x80 else 5 + size
-
-
-def lrc(data: bytes) -> int:
-    """The check byte of an ASCII frame: two's complement of the sum (serial line V1.02, 6.2.1)."""
-    return -sum(data) & 0xFF
-
-
-class AsciiFraming:
-    """ASCII on a serial bus: a colon, hex digits, CR LF."""
-
-    def __init__(self) -> None:
-        self._waiting: tuple[int, Request] | None = None
-        self._buffer = b""
-
-    def encode(self, slot: int, request: Request) -> bytes:
-        self._waiting = slot, request
-        self._buffer = b""
-        return b":" + (request.adu + bytes([lrc(request.adu)])).hex().upper().encode() + b"\r\n"
-
-    def feed(self, data: bytes) -> list[tuple[int, Answer]]:
-        self._buffer += data
-        while self._waiting is not None and b"\r\n" in self._buffer:
-            slot, request = self._waiting
-            line, _, self._buffer = self._buffer.partition(b"\r\n")
-            frame = _ascii_frame(line)
-            if frame[0] == request.unit:
-                found = [(slot, answer(request, frame))]
-                self.reset()
-                return found
-        if self._waiting is None:
-            self._buffer = b""
-        if len(self._buffer) > _MAX_ASCII:
-            raise ProtocolError(f"{len(self._buffer)} characters without an end of frame")
-        return []
-
-    def reset(self) -> None:
-        self._waiting = None
-        self._buffer = b""
-
-
-def _ascii_frame(line: bytes) -> bytes:
-    """Unit and PDU of one line. A colon starts a frame, also in the middle of noise (2.5.2.1)."""
-    try:
-        frame = binascii.unhexlify(line.rpartition(b":")[2])
-    except binascii.Error:
-        raise ProtocolError("an ASCII frame with something else than pairs of hex digits") from None
-    if len(frame) < 2 or sum(frame) & 0xFF:
-        raise ProtocolError("an ASCII frame with a wrong check sum")
-    return frame[:-1]

@@ -56,16 +56,31 @@ Timeout = Annotated[
 """Seconds, written `500ms`, `1s`."""
 
 
+def _as_written(value: object) -> object:
+    """A number that knows how it was written (`0x9CA5`, `40101.10`) as that text. A bare float does not know whether
+    a final zero was lost, and is left for the checks to refuse."""
+    if isinstance(value, int | float) and type(value) not in (int, float, bool):
+        return str(value)
+    return value
+
+
+AsWritten = Annotated[int | float | str, BeforeValidator(_as_written, json_schema_input_type=int | float | str)]
+"""A number in somebody's own numbering, where the digits as written matter."""
+
+
 class Area(Options):
     """A vendor's own memory area: how `D100`, `X17` or `QX3.5` becomes an object and a PDU address."""
 
     object: ObjectName
+    """The table that holds the area: coil, discrete, input or holding."""
     base: int = Field(ge=0, le=65535)
     """PDU address of the area's first point."""
     numbering: Literal["decimal", "octal", "byte.bit"] = "decimal"
-    first: int | float | str = 0
+    """How the vendor counts: in tens, in eights (`X7` is followed by `X10`), or in bytes with a bit (`QX3.5`)."""
+    first: AsWritten = 0
     """The first and the last point, as the vendor numbers them (`377` of an octal area is octal)."""
-    last: int | float | str
+    last: AsWritten
+    """The last point; see `first`."""
     count: int | None = Field(default=None, ge=1, le=65536)
     """Number of points, where the vendor's range and count disagree: the smaller holds."""
 
@@ -77,6 +92,9 @@ class ModbusDevice(Options):
         examples=["tcp://10.0.1.50:502", "rtu:///dev/ttyUSB0?baudrate=9600&parity=E"],
         description="tcp://, rtu-tcp://, udp:// or tls://host[:port]; rtu:// or ascii:///dev/...?baudrate=&parity=&..",
     )
+    client: Literal["own", "pymodbus"] | None = None
+    """Who speaks on the wire of tcp and rtu-tcp: `own`, the agent's own fast codec (the default), or `pymodbus`.
+    All other transports are pymodbus'."""
     ca: Path | None = None
     """tls: the certificate authority to trust instead of the system's."""
     cert: Path | None = None
@@ -84,11 +102,14 @@ class ModbusDevice(Options):
     key: Path | None = None
     """tls: the key of `cert`, PEM without a password."""
     unit: int = Field(default=1, ge=0, le=255)
+    """The unit number (station, slave address) of the device; units behind one gateway or on one bus share its url."""
     base: Literal[0, 1] = 0
     """Number of the first register in `holding/...` and its like; `40001` and vendor areas are not touched by it."""
     timeout: Timeout = 1.0
     """Longest wait for one answer, and for a TCP connection."""
     word_order: WordOrder = "big"
+    """How the device orders the bytes of a value: `big` ABCD, `little` DCBA, `big-swapped` BADC, `little-swapped` CDAB
+    (letters as they come on the wire; the letters may be written as well)."""
     max_registers: int = Field(default=125, ge=1, le=125)
     """Registers per request. 125 is the protocol's limit; some devices stop at 64 or less."""
     max_bits: int = Field(default=2000, ge=1, le=2000)
@@ -98,9 +119,9 @@ class ModbusDevice(Options):
     and silence plus the device's own delay, a register 2.3 ms: 32 is about where both meet with a device that takes
     50 ms. On TCP it only ever saves. In coils and discrete inputs a register counts as 16."""
     pipeline: int = Field(default=1, ge=1, le=16)
-    """Requests under way at once (tcp and tls only; elsewhere always 1)."""
+    """Requests under way at once (`tcp://` with the agent's own codec; elsewhere always 1)."""
     pause_ms: float = Field(default=0, ge=0, le=10_000)
-    """Silence between an answer and the next request, for devices that need it."""
+    """Milliseconds of silence between an answer and the next request, for devices that need it."""
     areas: dict[str, Area] = Field(default_factory=dict)
     """Vendor areas, usually from a profile."""
 
@@ -108,10 +129,12 @@ class ModbusDevice(Options):
 class ModbusTag(Options):
     """Where one value lives in a Modbus device, and its shape there."""
 
-    address: int | float | str = Field(
-        union_mode="left_to_right",
-        examples=["holding/100", "input/0x10", "coil/5", "holding/100.3", "40101", "400101", "'0x0064'", "D100"],
+    address: AsWritten = Field(
+        examples=["holding/100", "input/0x10", "coil/5", "holding/100.3", 40101, "400101", "0x0064", "D100"],
     )
+    """`holding/100`, `input/..`, `coil/..`, `discrete/..`, counted from `base`; `40101` or `400101` (Modicon: counted
+    from 1); `0x0064`, a holding register by its PDU address; `D100`, an area of the device's profile. A bit of a
+    register follows a point: `holding/100.3`, `40101.10`."""
     type: DataType | None = None
     """Default: bool for coil/, discrete/, 0xxxx, 1xxxx and for an address with a bit; uint16 otherwise."""
     bit: int | None = Field(default=None, ge=0, le=15)

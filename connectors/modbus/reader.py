@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from connectors.modbus.channel import Reply
 from connectors.modbus.check import tag_options
 from connectors.modbus.codec import Block
 from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Request, describe_exception
+from connectors.modbus.line import Reply
 from connectors.modbus.options import ModbusDevice
 from connectors.modbus.plan import Group, Knowledge, Limits, Span, accepted, plan, refused
 from connectors.modbus.point import Point, resolve

@@ -51,6 +51,11 @@ def _connect(plans: Sequence[DevicePlan], clock: Clock) -> Connection:
     return StreamingConnection(plans, clock)
 
 
+def _requests(plan: DevicePlan) -> int:
+    """One Read for each table, unless the server allows fewer nodes in one; a subscription asks for nothing."""
+    return len(plan.tables) if device_options(plan.options).mode == "read" else 0
+
+
 PLUGIN: Final = Plugin(
     name="opcua",
     device_options=OpcuaDevice,
@@ -61,4 +66,5 @@ PLUGIN: Final = Plugin(
     connect=_connect,
     describe=describe,
     endpoint_key="endpoint",
+    requests=_requests,
 )

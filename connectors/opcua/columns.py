@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from connectors.opcua.binary import FIXED, TICKS_1970, DecodeError, data_value, length, need
+from connectors.opcua.binary import FIXED, TICKS_1970, DecodeError, data_value, length, need, ticks_to_ns
 
 _WINDOW: Final = 256
 """Records looked at together: long enough to make the cost of a run small, short enough to make a miss cheap."""
@@ -112,8 +112,16 @@ def _run(body: bytes, pos: int, lead: int, layout: _Layout, most: int, out: Colu
     if layout.source is None:
         out.source += [None] * run
     else:
-        out.source += [(t - TICKS_1970) * 100 if t > 0 else None for t in columns[layout.source]]
+        out.source += _times(columns[layout.source])
     return end
+
+
+def _times(ticks: tuple[int, ...]) -> list[int | None]:
+    """Ticks as ns. The values of one PLC scan carry one time: then it is converted once, and is one object."""
+    first = ticks[0]
+    if first == ticks[-1] and ticks.count(first) == len(ticks):
+        return [ticks_to_ns(first)] * len(ticks)
+    return [(t - TICKS_1970) * 100 if t > 0 else None for t in ticks]
 
 
 def _one(body: bytes, pos: int, handles: bool, out: Columns) -> int:

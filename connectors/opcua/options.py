@@ -45,6 +45,7 @@ class Security(Options):
     """How the channel is protected and whom it may end at."""
 
     policy: Policy = "None"
+    """The security policy, one that the server offers at this endpoint; the name as after `#` in its URI."""
     mode: Mode | None = None
     """Default: `SignAndEncrypt` with a policy, `None` without."""
     certificate: Path | None = None
@@ -73,9 +74,13 @@ class User(Options):
     """Who we are to the server: a name with a password, or a certificate with its key."""
 
     name: str | None = None
+    """The user name; `password` goes with it."""
     password: SecretStr | None = None
+    """The password: `!env NAME` or `!file path`."""
     certificate: Path | None = None
+    """The user's certificate (PEM or DER), instead of a name."""
     key: Path | None = None
+    """The private key of `certificate`."""
 
 
 class OpcuaDevice(Options):
@@ -85,8 +90,11 @@ class OpcuaDevice(Options):
         pattern=r"^opc\.tcp://(\[[0-9A-Fa-f:.]+\]|[^/@\s:\[\]]+)(:\d{1,5})?(/\S*)?$",
         examples=["opc.tcp://10.0.1.32:4840"],
     )
+    """The server's address: `opc.tcp://host:port`, with a path where the server wants one."""
     security: Security = Security()
+    """How the channel is protected. Default: not at all."""
     user: User | None = None
+    """Who the agent is to the server. Default: anonymous."""
     mode: Literal["subscribe", "read"] = "subscribe"
     """`subscribe`: the server reports changes; `read`: the agent asks once every period."""
     publishing_ms: Milliseconds | None = None

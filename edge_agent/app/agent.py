@@ -3,40 +3,52 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import AsyncIterator, Iterable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from edge_agent import payload
-from edge_agent.app.births import birth
-from edge_agent.app.status import agent_door, leave_last_words
+from edge_agent.app.devices import Workshop
+from edge_agent.app.fleet import Fleet
+from edge_agent.app.reload import Reload
+from edge_agent.app.self_health import SelfHealth
+from edge_agent.app.status import agent_door, agent_status, leave_last_words
 from edge_agent.clock import Clock
-from edge_agent.config.compile import plans, staleness, values_per_second
-from edge_agent.config.models import DeviceCommon, Site
+from edge_agent.config.models import Site
 from edge_agent.config.plugins import Plugins, plugins_or_installed
-from edge_agent.health import DeviceHealth, watchdog
+from edge_agent.health import watchdog
 from edge_agent.ingest import api
-from edge_agent.model import Batch
-from edge_agent.normalise import Normaliser
-from edge_agent.normalise.state import StateMachine
 from edge_agent.outbox import Outbox
 from edge_agent.polling.device import PolledDevice
-from edge_agent.polling.loop import ConnectionLoop
 from edge_agent.publish import Publisher
-from edge_agent.sdk import DevicePlan, Pollable, Sink, within
+from edge_agent.sdk import within
 from edge_agent.topics import Topics
 
 log = logging.getLogger(__name__)
 
-#: How long a stopping agent waits for what it still holds to be acknowledged; the rest stays in the outbox.
-DRAIN_LIMIT_S = 3.0
+#: A stopping agent is gone within 5 s: so long it waits for what it holds to be acknowledged; the rest stays in the
+#: outbox. Saying goodbye to the broker takes at most one second more, and the disk has what is left.
+STOP_LIMIT_S = 4.5
+DRAIN_LIMIT_S = 2.5
+CLOSE_AT_LEAST_S = 0.5
+
+#: How often staleness and the agent's own health are looked at: seconds of its clock, and the shortest real pause.
+LOOK_S = 1.0
+LOOK_AT_LEAST_S = 0.1
+
+#: The agent's own health is written when it changes, and so often when it does not.
+OWN_ROW_S = 60.0
 
 
 class EdgeAgent:
     """All parts of one agent. `run` works until `stop` is set, then drains and closes."""
 
-    def __init__(self, site: Site, clock: Clock, plugins: Plugins | None = None) -> None:
+    def __init__(self, site: Site, clock: Clock, plugins: Plugins | None = None, source: Path | None = None) -> None:
+        """`source`: the file `site` was loaded from, which a reload reads again."""
         self.site = site
         self._clock = clock
         self._plugins = plugins_or_installed(plugins)
@@ -48,80 +60,67 @@ class EdgeAgent:
             fsync_ms=site.outbox.fsync_ms,
         )
         self._publisher = Publisher(site.mqtt, self._outbox, self._topics, site.agent.id, clock)
-        self._heads: dict[str, tuple[str, bytes]] = {}
+        workshop = Workshop(site.agent, self._topics, self._outbox, clock)
+        self.fleet = Fleet(site, workshop, self._plugins, clock, self._publisher.retain)
+        self.health = SelfHealth(site, self._outbox, self._publisher, clock)
+        self._reload = Reload(site, source, self._plugins, self.fleet, self.health)
         own = self._topics.device(site.agent.area, "_agent", site.agent.id)
-        self._agent_head = self._head(own, site.agent.id)
-        self.devices = [
-            self._device(device, plan) for device, plan in zip(site.devices, plans(site, self._plugins), strict=True)
-        ]
-        self._loops = list(self._connection_loops())
+        self._own_topic, self._own_head = f"{own}/health", payload.head(site.agent.id, self._outbox.stream)
+        self._started = time.monotonic()
 
-    def _head(self, path: str, device: str) -> tuple[str, bytes]:
-        return f"{path}/health", payload.head(device, self._outbox.stream)
-
-    def _device(self, device: DeviceCommon, plan: DevicePlan) -> PolledDevice:
-        agent, clock = self.site.agent, self._clock
-        area = device.area or agent.area
-        path = self._topics.device(area, device.line, device.id)
-        self._heads[device.id] = self._head(path, device.id)
-        own = frozenset(name for table in plan.tables for name in table.names)
-        state = StateMachine.compile(device.state, plan.tables, own)
-        normalisers = {table: Normaliser(table, state) for table in plan.tables}
-        tables = [normaliser.table for normaliser in normalisers.values()]
-        oldest = max((staleness(device, table.every) for table in tables), default=0.0)
-        document = birth(device, tables, agent=agent.id, area=area, staleness=oldest, t=clock.time_ns())
-        self._publisher.retain(f"{path}/birth", document)
-        health = DeviceHealth(
-            device.id,
-            sum(map(len, tables)),
-            values_per_second(tables),
-            clock.monotonic(),
-        )
-        return PolledDevice(plan, normalisers, health, self._sender(path, device.id), self._tell)
-
-    def _sender(self, path: str, device: str) -> Sink:
-        append, topic = self._outbox.append, f"{path}/data"
-        head = payload.head(device, self._outbox.stream)
-
-        def send(batch: Batch) -> None:
-            append(topic, head, payload.data_tail(batch), batch.t, len(batch.values))
-
-        return send
-
-    def _connection_loops(self) -> Iterable[ConnectionLoop]:
-        """Devices with one connection share one loop."""
-        shared: dict[tuple[str, str], list[PolledDevice]] = {}
-        for device, polled in zip(self.site.devices, self.devices, strict=True):
-            key = self._plugins[device.connector].connection_key(polled.plan.options)
-            shared.setdefault((device.connector, key), []).append(polled)
-        for (connector, key), members in shared.items():
-            connection = self._plugins[connector].connect([member.plan for member in members], self._clock)
-            for member in members:
-                member.health.streaming = not isinstance(connection, Pollable)
-            yield ConnectionLoop(key, connection, members, self._clock)
+    @property
+    def devices(self) -> list[PolledDevice]:
+        return self.fleet.devices
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. What could not be sent stays in the outbox for the next start."""
         log.info("agent-start agent=%s version=%s", self.site.agent.id, version("shopfloor-edge-agent"))
-        log.info("agent-reads devices=%d connections=%d", len(self.devices), len(self._loops))
+        log.info("agent-reads devices=%d connections=%d", len(self.devices), self.fleet.connections)
+        ends = time.monotonic() + STOP_LIMIT_S
         try:
-            door = api.serving(agent_door(self.site), {"status": self._answer})
-            async with door, asyncio.TaskGroup() as group:
+            async with self._answering(), asyncio.TaskGroup() as group:
                 publisher = group.create_task(self._publisher.run(), name="publisher")
-                readers = [group.create_task(loop.run(), name=f"connection {loop.key}") for loop in self._loops]
-                readers.append(group.create_task(self._tell_health(), name="health"))
-                readers.append(group.create_task(watchdog.feed(self._stalled), name="watchdog"))
+                self.fleet.start(group)
+                keepers = [
+                    group.create_task(self._tell_health(), name="health"),
+                    group.create_task(self._look(), name="look"),
+                    group.create_task(self._reload.run(), name="reload"),
+                    group.create_task(watchdog.feed(self.fleet.stalled), name="watchdog"),
+                ]
                 watchdog.notify("READY=1")
                 await stop.wait()
                 watchdog.notify("STOPPING=1")
-                await _cancel(readers)
+                ends = time.monotonic() + STOP_LIMIT_S
+                await _cancel(keepers)
+                leaving = self.fleet.cancel()
                 self._tell_all()
                 await self._publisher.drain(DRAIN_LIMIT_S)
-                await _cancel([publisher])
+                await _cancel([publisher, *leaving])
         finally:
-            await self._outbox.close(DRAIN_LIMIT_S)
+            await self._outbox.close(max(CLOSE_AT_LEAST_S, ends - time.monotonic()))
             leave_last_words(self.site, self.status())
             log.info("agent-stop agent=%s counters=%s", self.site.agent.id, self.counters())
+
+    @contextlib.asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        """The doors through which others ask: a Unix socket, and the loopback address if one is configured."""
+        operations = {"status": self._answer, "reload": self._reload.ask}
+        async with contextlib.AsyncExitStack() as doors:
+            await doors.enter_async_context(api.serving(agent_door(self.site), operations))
+            if self.site.agent.listen is not None:
+                from edge_agent.app.loopback import pages, serving
+
+                try:
+                    await doors.enter_async_context(serving(self.site.agent.listen, pages(self._answer, "agent")))
+                except OSError as error:
+                    # The data matters more than the figures about it: say so, and work.
+                    self.health.listen = f"{self.site.agent.listen}: {error.strerror}"
+                    log.error("listen-failed address=%s reason=%s", self.site.agent.listen, error)
+            yield
+
+    def hang_up(self) -> None:
+        """SIGHUP: read the configuration again."""
+        self._reload.request()
 
     async def _tell_health(self) -> None:
         while True:
@@ -130,62 +129,82 @@ class EdgeAgent:
 
     def _tell_all(self) -> None:
         for device in self.devices:
-            self._tell(device)
+            device.tell()
         for gap in self._outbox.gaps():
-            self._tell_agent({"gap": gap.to_json()})
+            self._tell_own({"gap": gap.to_json()})
 
-    def _tell(self, device: PolledDevice) -> None:
-        topic, head = self._heads[device.plan.id]
-        t = self._clock.time_ns()
-        row = device.health.row(self._clock.monotonic())
-        self._outbox.append(topic, head, payload.document_tail(t, row), t, 0)
+    async def _look(self) -> None:
+        """Staleness, and the agent's own health: told when it changes, and once a minute."""
+        told, said = float("-inf"), list[str]()
+        while True:
+            devices, now = self.devices, self._clock.monotonic()
+            for device in devices:
+                device.watch(now, self._clock.time_ns())
+            judgement = self.health.look(devices, self.fleet.stalled())
+            if judgement.reasons != said:
+                said, told = judgement.reasons, float("-inf")
+                level = logging.WARNING if judgement.health else logging.INFO
+                log.log(level, "agent-health ne107=%s reasons=%s", judgement.health.name, ",".join(said))
+            if now - told >= OWN_ROW_S:
+                told = now
+                self._tell_own({"ne107": judgement.full(), "counters": self.counters()})
+            await asyncio.sleep(max(LOOK_AT_LEAST_S, self._clock.real(LOOK_S)))
 
-    def _tell_agent(self, fields: dict[str, Any]) -> None:
-        topic, head = self._agent_head
+    def _tell_own(self, fields: dict[str, Any]) -> None:
         t = self._clock.time_ns()
-        self._outbox.append(topic, head, payload.document_tail(t, fields), t, 0)
+        self._outbox.append(self._own_topic, self._own_head, payload.document_tail(t, fields), t, 0)
 
     def counters(self) -> dict[str, int]:
-        """Values (one tag once) since the start."""
+        """Values since the start, one tag once; `published` alone counts a value as often as it was sent."""
         stats = self._outbox.stats
         return {
-            "read": sum(device.health.values_total for device in self.devices),
+            "read": self.fleet.values_gone + sum(device.health.values_total for device in self.devices),
             "enqueued": stats.enqueued,
             "published": self._publisher.published,
-            "acknowledged": self._publisher.acknowledged,
+            "acknowledged": stats.acknowledged,
             "dropped": stats.dropped,
         }
-
-    def _stalled(self) -> list[str]:
-        return [loop.key for loop in self._loops if loop.stalled()]
 
     async def _answer(self) -> dict[str, Any]:
         return self.status()
 
     def status(self) -> dict[str, Any]:
-        """What `edge-agent status` shows of this agent."""
+        """What `edge-agent status` shows of this agent, and what its metrics are made from."""
+        self.health.look(self.devices, self.fleet.stalled())
+        stats, publisher = self._outbox.stats, self._publisher
         return {
             "agent": self.site.agent.id,
+            "version": version("shopfloor-edge-agent"),
             "stream": self._outbox.stream,
-            "broker_connected": self._publisher.connected,
-            "ack_age_s": self._publisher.ack_age(),
+            "uptime_s": time.monotonic() - self._started,
+            "ne107": self.health.judgement.full(),
+            "broker_connected": publisher.connected,
+            "ack_age_s": publisher.ack_age(),
             "counters": self.counters(),
-            "devices": [
-                {
-                    "id": device.plan.id,
-                    "state": device.health.state,
-                    "reason": device.health.reason,
-                    "detail": device.health.detail,
-                    "last_good_t": device.health.last_good_t,
-                    "values": device.health.values_total,
-                    "overruns": device.health.overruns_total,
-                }
-                for device in self.devices
-            ],
+            "entries": {
+                "enqueued": stats.enqueued_entries,
+                "published": publisher.messages,
+                "acknowledged": stats.acknowledged_entries,
+                "dropped": stats.dropped_entries,
+                "resent": publisher.resent,
+                "refused": publisher.refused,
+            },
+            "outbox": {
+                "pending_values": stats.pending,
+                "pending_entries": stats.pending_entries,
+                "unconfirmed_entries": stats.unconfirmed_entries,
+                "bytes": stats.bytes,
+                "limit_bytes": self.site.outbox.max_bytes,
+                "oldest_t": stats.oldest_t,
+                "quarantined_values": stats.quarantined,
+                "quarantined_bytes": stats.quarantined_bytes,
+            },
+            "devices": [agent_status(device) for device in self.devices],
         }
 
 
-async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
+async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
+    waiting = list(tasks)
+    for task in waiting:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.gather(*waiting, return_exceptions=True)

@@ -13,9 +13,9 @@ from edge_agent.payload import VERSION, tag_document
 
 
 def birth(
-    device: DeviceCommon, tables: Sequence[TagTable], *, agent: str, area: str, staleness: float, t: int
+    device: DeviceCommon, tables: Sequence[TagTable], *, agent: str, path: str, area: str, staleness: float, t: int
 ) -> bytes:
-    """The document as it goes onto the wire; `t` is the wall clock in ns, `staleness` in seconds."""
+    """The document as it goes onto the wire; `path`: its topic, `t`: wall clock in ns."""
     tags = {tag.name: tag_document(table, i) for table in tables for i, tag in enumerate(table.tags)}
     who: dict[str, Any] = {
         "v": VERSION,
@@ -27,6 +27,7 @@ def birth(
         "area": area,
         "line": device.line,
         "cell": device.cell,
+        "path": path,
         "staleness": staleness,
     }
     return orjson.dumps({key: value for key, value in who.items() if value not in (None, "")} | {"t": t, "tags": tags})

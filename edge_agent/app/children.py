@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +16,15 @@ from edge_agent.errors import FindingsError
 log = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 10.0
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _end_with_parent() -> None:
+    """Run in the child before it becomes the program: a demo killed with -9 must leave nothing behind either."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class Child:
@@ -36,6 +47,7 @@ class Child:
                 stderr=out,
                 env={**os.environ, **env},
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
             )
         return cls(name, process, log_file)
 

@@ -24,6 +24,9 @@ from edge_agent.ingest.api import ask
 #: How long the agent's last values may take into the store after it has ended, seconds.
 SETTLE_S = 15.0
 
+#: How long the store service may take to subscribe, seconds.
+START_S = 30.0
+
 
 class Demo:
     """A running demo. All its files lie below `folder`."""
@@ -46,6 +49,7 @@ class Demo:
             await self._write_config(port, simulation)
             say("入库服务与采集代理 / the store service and the agent")
             await self._start("serve", python("edge_agent", "serve", str(self.config)))
+            await self._subscribed()
             await self._start("agent", python("edge_agent", "run", str(self.config)))
             yield self
         finally:
@@ -77,6 +81,16 @@ class Demo:
 
     async def _start(self, name: str, argv: list[str]) -> None:
         self._children.append(await Child.start(name, argv, self.folder, self.clock.to_environment()))
+
+    async def _subscribed(self) -> None:
+        """Return when the store service has its subscription: what is published before waits 30 s to be sent again."""
+        async with asyncio.timeout(START_S):
+            while True:
+                self.check()
+                status = await asyncio.to_thread(ask_serve, self._site)
+                if status is not None and status["broker_connected"]:
+                    return
+                await asyncio.sleep(0.1)
 
     def check(self) -> None:
         """Raises FindingsError when a part has ended by itself."""

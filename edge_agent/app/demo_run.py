@@ -27,26 +27,32 @@ async def present(folder: Path, speed: float, seconds: float | None, *, as_json:
     async with Demo(folder, speed).running(lambda line: console.print(line, soft_wrap=True)) as demo:
         if seconds is not None:
             loop.call_later(seconds, stop.set)
-        await _watch(demo, stop, console)
+        started = await _watch(demo, stop, console)
         console.print("正在结束：先排空采集代理 / ending: the agent sends what it holds …")
         final = await demo.settle()
+    if final is None and not started:
+        console.print("在第一批数据之前就结束了 / ended before the first figures")
+        return 1 if as_json else 0
     return _farewell(final, folder, console, as_json=as_json)
 
 
-async def _watch(demo: Demo, stop: asyncio.Event, console: Console) -> None:
-    """Show the running demo until `stop`; where there is no terminal, only watch that all parts live."""
+async def _watch(demo: Demo, stop: asyncio.Event, console: Console) -> bool:
+    """Show the running demo until `stop` (without a terminal only watch); whether all parts ever answered."""
+    started = False
     console.print(f"数据目录 / data: {demo.folder}", soft_wrap=True)
     console.print(f"查看 / look: edge-agent status {demo.config}", soft_wrap=True)
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while not stop.is_set():
             demo.check()
             snapshot = await demo.snapshot()
+            started = started or snapshot is not None
             if snapshot is not None and console.is_terminal:
                 live.update(_picture(snapshot), refresh=True)
             try:
                 await asyncio.wait_for(stop.wait(), REFRESH_S)
             except TimeoutError:
                 continue
+    return started
 
 
 def _picture(snapshot: Snapshot) -> RenderableType:

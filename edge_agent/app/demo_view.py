@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -25,6 +27,10 @@ _CONNECTION_ZH = {
     "silent": ("无消息", "red"),
 }
 
+#: Columns of terminal from which the table has room for names, and for states in both languages.
+_NAMES: Final = 100
+_BOTH: Final = 120
+
 #: The figures the policy asks for come first; the others explain them.
 HEADLINES = ("M-01-prorata", "M-04a-effective")
 OTHERS = ("M-01-strict", "M-01-any", "M-02", "M-03", "M-04a-declared", "M-04b-effective", "M-04d", "M-05")
@@ -36,34 +42,57 @@ def picture(status: Mapping[str, Any], metrics: list[dict[str, Any]], counters: 
     return Group(devices_table(status["devices"]), _rates(by_id), _footer(counters))
 
 
-def devices_table(rows: list[dict[str, Any]]) -> Table:
-    """One row a device, coloured by how well it is."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="设备 / devices", title_justify="left")
-    for heading in ("设备 device", "名称 name", "协议", "状态 machine state"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("值/s", "龄 age s"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("质量 quality", "连接 connection"):
-        table.add_column(heading, no_wrap=True)
-    for row in rows:
-        age = row["last_good_age_s"]
-        quality = row["quality"]
-        table.add_row(
-            row["id"],
-            row["name"],
-            row["connector"],
-            _word(row["state"], _STATE_ZH),
-            f"{row['values_per_s']:.0f}",
-            "-" if age is None else f"{age:.1f}",
-            Text(quality, "green" if quality == "Good" else "yellow" if quality.startswith("Uncertain") else "red"),
-            _word(row["connection"], _CONNECTION_ZH),
-        )
-    return table
+def devices_table(rows: list[dict[str, Any]]) -> RenderableType:
+    """One row a device, coloured by how well it is; every column is seen in a terminal of 80 columns."""
+    return _Devices(rows)
 
 
-def _word(word: str | None, names: Mapping[str, tuple[str, str]]) -> Text:
+@dataclass(frozen=True)
+class _Devices:
+    rows: list[dict[str, Any]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table for the width there is: what tells most comes whole, device, name and quality share the rest."""
+        names, both = options.max_width >= _NAMES, options.max_width >= _BOTH
+        state, connection = (21, 13) if both else (13, 10)
+        free = options.max_width - (state + connection + 8 + 8 + 5) - (16 if names else 14)
+        share = free * 3 // 10 if names else free // 2
+        device, quality = (min(share, self._longest(key)) for key in ("id", "quality"))
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        table.add_column("设备\ndevice", no_wrap=True, width=device)
+        if names:
+            table.add_column("名称\nname", no_wrap=True, width=min(free - device - quality, self._longest("name")))
+        for heading, width in (("协议\nprotocol", 8), ("状态\nmachine state", state)):
+            table.add_column(heading, no_wrap=True, width=width)
+        for heading, width in (("值/秒\nvalues/s", 8), ("龄 秒\nage s", 5)):
+            table.add_column(heading, justify="right", no_wrap=True, width=width)
+        table.add_column("质量\nquality", no_wrap=True, width=quality)
+        table.add_column("连接\nconnection", no_wrap=True, width=connection)
+        for row in self.rows:
+            table.add_row(*_cells(row, names=names, both=both))
+        yield table
+
+    def _longest(self, key: str) -> int:
+        return max([7, *(cell_len(row[key]) for row in self.rows)])  # at least the heading
+
+
+def _cells(row: dict[str, Any], *, names: bool, both: bool) -> list[RenderableType]:
+    age, quality = row["last_good_age_s"], row["quality"]
+    return [
+        row["id"],
+        *([row["name"]] if names else []),
+        row["connector"],
+        _word(row["state"], _STATE_ZH, both=both),
+        f"{row['values_per_s']:.0f}",
+        "-" if age is None else f"{age:.1f}",
+        Text(quality, "green" if quality == "Good" else "yellow" if quality.startswith("Uncertain") else "red"),
+        _word(row["connection"], _CONNECTION_ZH, both=both),
+    ]
+
+
+def _word(word: str | None, names: Mapping[str, tuple[str, str]], *, both: bool) -> Text:
     zh, colour = names.get(word or "", ("", ""))
-    return Text(f"{zh} {word}" if word else "-", colour)
+    return Text((f"{zh} {word}" if both else word) if word else "-", colour)
 
 
 def _rates(metrics: Mapping[str, Mapping[str, Any]]) -> RenderableType:

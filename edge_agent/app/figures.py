@@ -6,10 +6,13 @@ import logging
 from typing import Any, Final
 
 from edge_agent.config.models import DeviceCommon, Site
+from edge_agent.config.models import Register as RegisterFiles
+from edge_agent.errors import Finding, RegisterError
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.evaluate import compute
 from edge_agent.metrics.importing import load
 from edge_agent.metrics.live import DeviceFacts, Live, Sums, from_health
+from edge_agent.metrics.register import Register
 from edge_agent.stores import LiveFacts, Store
 
 log = logging.getLogger(__name__)
@@ -18,6 +21,9 @@ _DAY_NS: Final = 86_400_000_000_000
 #: The window of effective networking, and the recent one of the online ratio and of automatic acquisition.
 LONG_NS: Final = 30 * _DAY_NS
 RECENT_NS: Final = _DAY_NS
+
+#: So many health rows may be late before their absence counts as a gap.
+PATIENCE_ROWS: Final = 6
 
 #: Tags that show the controller's own meaning (grade E3): what it executes, and a program or a part count.
 _EXECUTION: Final = {"execution", "machine_state", "program_status", "channel_state", "state_current"}
@@ -28,15 +34,25 @@ class Figures:
     """The register of a site and what is configured; computes results from a store."""
 
     def __init__(self, site: Site) -> None:
-        """Raises RegisterError with everything that is wrong in the register."""
+        """A register with errors is told in full and not used: data is stored all the same."""
         self._site = site
-        register = site.register_
         self._devices = [device.id for device in site.devices]
-        self.register = None
-        if register.equipment is not None:
-            self.register, notes = load(register.equipment, register.processes, self._devices)
-            for note in notes:
-                log.info("register-note code=%s where=%s", note.code, note.where)
+        self.findings: tuple[Finding, ...] = ()
+        self.register = self._load(site.register_)
+
+    def _load(self, files: RegisterFiles) -> Register | None:
+        if files.equipment is None:
+            return None
+        try:
+            register, notes = load(files.equipment, files.processes, self._devices)
+        except RegisterError as error:
+            self.findings = error.findings
+            for finding in error.findings:
+                log.error("register-faulty code=%s where=%s: %s", finding.code, finding.where, finding.en)
+            return None
+        for note in notes:
+            log.info("register-note code=%s where=%s", note.code, note.where)
+        return register
 
     @property
     def ready(self) -> bool:
@@ -55,7 +71,7 @@ class Figures:
 
     def _end(self, store: Store, now_ns: int) -> int:
         """The end of the last interval the health rows speak of, while they come: what is not yet told is no gap."""
-        patience = int(3e9 * self._site.agent.health)
+        patience = int(PATIENCE_ROWS * 1e9 * self._site.agent.health)
         newest = max((row.last_t for row in store.health(now_ns - patience, now_ns).values()), default=now_ns)
         return min(now_ns, newest)
 
@@ -72,9 +88,9 @@ class Figures:
                 known.last_good_ns if known else None,
                 (long_start, _sums(known)),
                 (recent_start, _sums(recent.get(device.id))),
-                controller=_speaks_for_its_controller(device),
+                controller=speaks_for_its_controller(device),
                 normalised=device.state is not None,
-                business_links=_links(device),
+                business_links=links(device),
             )
         return Live(facts, now_ns, RECENT_NS // 1_000_000_000)
 
@@ -85,11 +101,13 @@ def _sums(facts: LiveFacts | None) -> Sums:
     return Sums(facts.scheduled_s, facts.covered_s, facts.good, facts.bad)
 
 
-def _speaks_for_its_controller(device: DeviceCommon) -> bool:
+def speaks_for_its_controller(device: DeviceCommon) -> bool:
+    """Whether its tags show what the controller executes, and a program or a part count (grade E3)."""
     names = set(device.tags)
     return bool((device.state is not None or names & _EXECUTION) and names & _PRODUCTION)
 
 
-def _links(device: DeviceCommon) -> frozenset[str]:
+def links(device: DeviceCommon) -> frozenset[str]:
+    """The links of the questionnaire the device and its tags are marked with."""
     links = {device.business_link, *(tag.business_link for tag in device.tags.values())}
     return frozenset(links - {""})

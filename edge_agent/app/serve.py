@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import orjson
 
-from edge_agent.app import overview
+from edge_agent.app import missing, overview
 from edge_agent.app.figures import Figures
+from edge_agent.app.production_schedule import ProductionFigures
+from edge_agent.app.production_service import ProductionService
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.errors import StoreError
 from edge_agent.health import watchdog
+from edge_agent.health.ne107 import Health, Judgement, Notice, judged
 from edge_agent.ingest import api
 from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.service import Ingest
-from edge_agent.sdk import within
+from edge_agent.report import questions
 from edge_agent.stores import open_store
 from edge_agent.topics import Topics
 
@@ -27,6 +32,13 @@ log = logging.getLogger(__name__)
 FIRST_S: Final = 5.0
 LATER_S: Final = 60.0
 YOUNG_S: Final = 600.0
+#: Real seconds between two computations, however fast a demo's clock runs.
+AT_LEAST_S: Final = 1.0
+
+#: A message that waits so long for a store that is not said to be away: the service has stopped working.
+STALL_S: Final = 60.0
+
+_DAY_S: Final = 86_400.0
 
 
 class StoreService:
@@ -43,20 +55,25 @@ class StoreService:
             self._store,
             self._topics,
             Quarantine(site.store.quarantine),
-            client_id=site.mqtt.client_id or f"{site.agent.id}-ingest",
+            client_id=f"{site.mqtt.client_id or site.agent.id}-ingest",
             clock=clock,
         )
+        self._production: ProductionService | None = None
+        if self._figures.register is not None:
+            production = ProductionFigures(site, self._figures.register)
+            self._production = ProductionService(production, self._store, self._ingest, self._topics, clock)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. What is not committed by then stays with the broker."""
-        operations = api.operations(self._store) | {"status": self._status, "metrics": self._metrics}
         try:
-            async with api.serving(api.socket_path(self._site.store.path), operations), asyncio.TaskGroup() as group:
+            async with self._answering(), asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self._ingest.run(), name="ingest"),
                     group.create_task(self._keep_computing(), name="metrics"),
-                    group.create_task(watchdog.feed(list), name="watchdog"),
+                    group.create_task(watchdog.feed(self._stalled), name="watchdog"),
                 ]
+                if self._production is not None:
+                    tasks.append(group.create_task(self._production.run(), name="production"))
                 watchdog.notify("READY=1")
                 await stop.wait()
                 watchdog.notify("STOPPING=1")
@@ -67,15 +84,42 @@ class StoreService:
             self._store.close()
             log.info("serve-stop counters=%s", self._counters())
 
+    @contextlib.asynccontextmanager
+    async def _answering(self) -> AsyncIterator[None]:
+        """The doors through which others ask: a Unix socket, and the loopback address if one is configured."""
+        own: dict[str, api.Operation] = {
+            "status": self._status,
+            "metrics": self._metrics,
+            "missing": self._missing,
+            "replay": self._ingest.replay,
+        }
+        if self._production is not None:
+            own |= {"production": self._production.production, "production_metrics": self._production.newest}
+        async with contextlib.AsyncExitStack() as doors:
+            door = api.socket_path(self._site.store.path)
+            await doors.enter_async_context(
+                api.serving(door, api.operations(self._store) | questions.operations(self._store) | own)
+            )
+            if self._site.store.listen is not None:
+                from edge_agent.app.loopback import pages, serving
+
+                try:
+                    await doors.enter_async_context(serving(self._site.store.listen, pages(self._exposed, "serve")))
+                except OSError as error:
+                    log.error("listen-failed address=%s reason=%s", self._site.store.listen, error)
+            yield
+
     async def _keep_computing(self) -> None:
         started = self._clock.monotonic()
         while self._figures.ready:
             young = self._clock.monotonic() - started < YOUNG_S
-            await within(FIRST_S if young else LATER_S, self._clock)
+            await asyncio.sleep(max(AT_LEAST_S, self._clock.real(FIRST_S if young else LATER_S)))
             try:
                 await self._compute()
             except StoreError as error:
                 log.warning("metrics-postponed reason=%s", error)
+            except Exception:  # reason: what the figures stumble over must never stop the data from being stored
+                log.exception("metrics-failed")
 
     async def _compute(self) -> list[dict[str, Any]]:
         """Compute, keep in the store, publish retained."""
@@ -90,7 +134,8 @@ class StoreService:
         """The newest results; `fresh` computes them now."""
         if fresh and self._figures.ready:
             return await self._compute()
-        return await self._ingest.call(self._store.metrics)
+        results = await self._ingest.call(self._store.metrics)
+        return [result for result in results if "period" not in result]  # those: `production_metrics`
 
     async def _status(self) -> dict[str, Any]:
         now = self._clock.time_ns()
@@ -98,10 +143,45 @@ class StoreService:
             "t": now,
             "devices": await asyncio.to_thread(overview.devices, self._store, now),
             "counters": self._counters(),
+            "ne107": self._judgement().full(),
             "broker_connected": self._ingest.connected,
             "problem": self._ingest.problem,
             "lag_s": self._ingest.lag(),
         }
+
+    async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:
+        """What is missing of the last `seconds`, and why."""
+        now = self._clock.time_ns()
+        devices, row_s = [device.id for device in self._site.devices], self._site.agent.health
+        return await asyncio.to_thread(missing.report, self._store, now - int(seconds * 1e9), now, devices, row_s)
+
+    async def _exposed(self) -> dict[str, Any]:
+        return await self._status() | {"missing": await self._missing()}
+
+    def _stalled(self) -> list[str]:
+        return ["ingest"] if self._ingest.lag() > STALL_S and not self._ingest.problem else []
+
+    def _judgement(self) -> Judgement:
+        notices = []
+        if self._stalled():
+            zh, en = "入库停住了，看门狗会重启本服务。", "Storing takes no step; the watchdog will restart the service."
+            notices.append(Notice(Health.FAILURE, "ingest_stalled", zh, en))
+        if self._ingest.problem:
+            zh = f"消息服务器或数据库不可用，正在重试：{self._ingest.problem}"
+            en = f"The broker or the store is away; it is tried again: {self._ingest.problem}"
+            notices.append(Notice(Health.MAINTENANCE_REQUIRED, "broker_or_store_away", zh, en))
+        elif not self._ingest.connected:
+            zh, en = "正在连接消息服务器。", "The connection to the broker is being made."
+            notices.append(Notice(Health.CHECK_FUNCTION, "broker_connecting", zh, en))
+        if self._figures.findings:
+            zh = "设备台账有误，指标暂不计算：请运行 edge-agent register check。"
+            en = "The equipment register is faulty and no metric is computed: run `edge-agent register check`."
+            notices.append(Notice(Health.OFF_SPEC, "register_faulty", zh, en))
+        if self._ingest.counters.quarantined:
+            zh = "有数据被隔离：请查看 edge-agent quarantine list。"
+            en = "Data was set aside: see `edge-agent quarantine list`."
+            notices.append(Notice(Health.OFF_SPEC, "quarantined", zh, en))
+        return judged(notices)
 
     def _counters(self) -> dict[str, int]:
         counters = self._ingest.counters

@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edge_agent.app import logs
 
@@ -16,6 +16,13 @@ class Service(Protocol):
     """Something that works until `stop` is set."""
 
     async def run(self, stop: asyncio.Event) -> None: ...
+
+
+@runtime_checkable
+class Reloadable(Service, Protocol):
+    """A service that reads its configuration again on SIGHUP."""
+
+    def hang_up(self) -> None: ...
 
 
 def run_service(build: Callable[[], Service], level: str) -> int:
@@ -38,6 +45,8 @@ async def _until_signal(service: Service) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    if isinstance(service, Reloadable):
+        loop.add_signal_handler(signal.SIGHUP, service.hang_up)
     await service.run(stop)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_agent.cli.columns import table
+from edge_agent.errors import Finding
 
 if TYPE_CHECKING:
     from edge_agent.config.models import DeviceCommon, Site
@@ -31,12 +33,52 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the summary or the effective configuration. Raises ConfigError with all findings."""
+    """Print the summary or the effective configuration. Raises FindingsError with all that stands in the way."""
     from edge_agent.config import dump, load
 
     site = load(args.config)
-    print(dump(effective(site)) if args.show else summary(site), end="")
+    notes = [*device_notes(site), *register_notes(site)]
+    print(dump(effective(site)) if args.show else summary(site) + listed(notes), end="")
     return 0
+
+
+def device_notes(site: Site) -> Iterator[Finding]:
+    """What the connectors have to say about this machine: no fault of the file, and no reason not to start."""
+    from edge_agent.config.compile import plan
+    from edge_agent.config.plugins import Installed
+
+    plugins = Installed()
+    for device in site.devices:
+        plugin = plugins[device.connector]
+        for note in plugin.notes(plan(device, plugin)) if plugin.notes else ():
+            where = ".".join(part for part in (device.id, note.tag, note.key) if part)
+            yield Finding("connector", where, note.zh, note.en)
+
+
+def register_notes(site: Site) -> Sequence[Finding]:
+    """What to know about the register. Raises RegisterError with everything that is wrong in it."""
+    from edge_agent.metrics.importing import load
+
+    files = site.register_
+    if files.equipment is None:
+        return ()
+    return load(files.equipment, files.processes, [device.id for device in site.devices])[1]
+
+
+def listed(notes: Sequence[Finding]) -> str:
+    """The notes under a heading, those that say the same of many places once."""
+    if not notes:
+        return ""
+    places: dict[tuple[str, str], list[str]] = {}
+    for note in notes:
+        places.setdefault((note.zh, note.en), []).append(note.where)
+    lines = [f"  {_places(where)}: {zh}\n      {en}" for (zh, en), where in places.items()]
+    return "\n".join(["", f"提示 Notes ({len(lines)}):", *lines, ""])
+
+
+def _places(where: Sequence[str]) -> str:
+    shown = ", ".join(where[:3])
+    return shown if len(where) <= 3 else f"{shown}, … ({len(where)})"
 
 
 def effective(site: Site) -> dict[str, Any]:
@@ -74,9 +116,13 @@ def summary(site: Site) -> str:
         tags, rate = tags + len(device.tags), rate + per_second
         where = str(getattr(device, plugin.endpoint_key))
         periods = ", ".join(f"{one.every:g} s" for one in compiled.tables)
-        size = (str(len(device.tags)), periods, f"{per_second:g}")
+        asked = plugin.requests(compiled) if plugin.requests else 0
+        size = (str(len(device.tags)), periods, f"{per_second:g}", str(asked) if asked else "-")
         rows.append((device.id, device.connector, where, device.profile or "-", *size))
-    head = ("设备 DEVICE", "连接器 CONNECTOR", "地址 AT", "模板 PROFILE", "变量 TAGS", "周期 EVERY", "值/秒 VALUES/S")
+    head = (
+        "设备 DEVICE", "连接器 CONNECTOR", "地址 AT", "模板 PROFILE", "变量 TAGS", "周期 EVERY", "值/秒 VALUES/S",
+        "请求/轮 REQUESTS",
+    )  # fmt: skip
     total = (
         f"配置可用：{len(rows)} 台设备，{len(connections)} 个连接，{tags} 个变量，每秒 {rate:g} 个值。\n"
         f"The configuration is fine: {len(rows)} devices on {len(connections)} connections,"

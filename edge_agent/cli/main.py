@@ -15,8 +15,8 @@ from importlib.metadata import version
 from edge_agent.errors import FindingsError
 
 COMMANDS = (
-    "demo", "check", "schema", "profiles", "run", "serve", "simulate", "status", "metrics", "register", "outbox",
-    "quarantine",
+    "demo", "check", "schema", "profiles", "run", "reload", "serve", "simulate", "status", "metrics", "register",
+    "report", "verify", "outbox", "quarantine",
 )  # fmt: skip
 
 _DESCRIPTION = (

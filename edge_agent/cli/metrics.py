@@ -7,7 +7,10 @@ import json
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from edge_agent.config.models import Store
 
 _WIDTH: Final = 120
 """Columns of the table when it does not go to a terminal."""
@@ -29,7 +32,8 @@ def _add_show(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     show = parts.add_parser(
         "show",
         help="查看正在运行的服务的指标 / the metrics of the running store service",
-        description="询问 CONFIG 的入库服务(edge-agent serve)。 Asks the running `edge-agent serve CONFIG`.",
+        description="询问 CONFIG 的入库服务(edge-agent serve);服务未运行时读取内置库的文件。"
+        " Asks the running `edge-agent serve CONFIG`; when none runs, reads the embedded store's file.",
     )
     show.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
     show.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
@@ -58,14 +62,13 @@ def _add_evaluate(parts: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run_show(args: argparse.Namespace) -> int:
-    """Print what the store service computed last; status 1 when it does not run or has no result yet."""
+    """Print what the store service computed last; status 1 when there is no result to be had."""
     from edge_agent.config import load
-    from edge_agent.ingest.api import ask
 
     site = load(args.config)
     try:
-        metrics: list[dict[str, Any]] = ask(site.store.path, "metrics")
-    except OSError:
+        metrics = _newest(site.store)
+    except ConnectionError:
         print(
             f"入库服务未运行,请先启动:edge-agent serve {args.config}\n"
             f"    the store service does not run; start it: edge-agent serve {args.config}"
@@ -78,6 +81,20 @@ def run_show(args: argparse.Namespace) -> int:
     else:
         print("还没有指标,请检查配置中的 register。\n    no metrics yet; check `register` in the configuration.")
     return 0 if metrics else 1
+
+
+def _newest(store: Store) -> list[dict[str, Any]]:
+    """From the running service, or from the embedded store when none runs. Raises ConnectionError for neither."""
+    from edge_agent.ingest.api import ask, open_or_ask, socket_path
+
+    metrics: list[dict[str, Any]]
+    try:
+        metrics = ask(socket_path(store.path), "metrics")
+    except ConnectionError:
+        if store.kind != "duckdb" or not store.path.is_file():
+            raise
+        metrics = open_or_ask(store, "metrics")
+    return metrics
 
 
 def run_evaluate(args: argparse.Namespace) -> int:

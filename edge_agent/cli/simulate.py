@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edge_agent.cli.numbers import positive
+
 _DESCRIPTION = (
     "为 CONFIG 里的每台设备在本机启动一个模拟器，并写出指向它们的配置；不给 CONFIG 时运行自带的两条产线。"
     "写出的配置使用自己的主题前缀、缓存和存储文件，演练数据不会混进正式数据。"
@@ -26,7 +28,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument(
         "config", type=Path, nargs="?", metavar="CONFIG", help="YAML 配置文件 / the configuration file"
     )
-    command.add_argument("--speed", type=_positive, default=1.0, metavar="N", help="加速倍数 / N times as fast")
+    command.add_argument("--speed", type=positive, default=1.0, metavar="N", help="加速倍数 / N times as fast")
     command.add_argument(
         "--seed", type=int, default=1, metavar="N", help="随机种子，同种子同过程 / same seed, same history"
     )
@@ -52,23 +54,13 @@ def run(args: argparse.Namespace) -> int:
     return asyncio.run(_rehearse(args))
 
 
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: 应为大于 0 的数 / must be a number above 0")
-    return number
-
-
 def _fault(text: str) -> tuple[str, dict[str, Any]]:
     """`vmc-02:frozen:30` -> the device and the fault as the simulators take it."""
     device, _, rest = text.partition(":")
     kind, _, seconds = rest.partition(":")
     if not device or not kind:
         raise argparse.ArgumentTypeError(f"{text}: 应写作 DEVICE:KIND[:SECONDS] / write DEVICE:KIND[:SECONDS]")
-    return device, {"kind": kind} | ({"for": _positive(seconds)} if seconds else {})
+    return device, {"kind": kind} | ({"for": positive(seconds)} if seconds else {})
 
 
 async def _rehearse(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`edge-agent status CONFIG`: is every device connected, what is it doing, what is missing."""
+"""`edge-agent status CONFIG`: is every device connected, what is it doing, what is missing and why."""
 
 from __future__ import annotations
 
@@ -12,52 +12,63 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
     command = commands.add_parser(
         "status",
-        help="查看设备与数据流状态 / how devices and data flow are doing",
-        description="询问正在运行的入库服务与采集代理；有设备不在线时退出码为 1。"
-        " Asks the running store service and agent of CONFIG; exit status 1 when a device is not online.",
+        help="查看设备与数据流状态、缺了什么 / how devices and data flow are doing, and what is missing",
+        description="询问正在运行的入库服务与采集代理，并列出这段时间缺了什么、从何时到何时、为什么；"
+        "有设备不在线或代理自身故障时退出码为 1。"
+        " Asks the running store service and agent of CONFIG, and lists what is missing, from when to when, and why;"
+        " exit status 1 when a device is not online or the agent itself has failed.",
     )
     command.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
+    command.add_argument(
+        "--since",
+        type=_seconds,
+        default=86_400.0,
+        metavar="TIME",
+        help="回看多久，默认 24h / how far back (24h)",
+    )
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what the store service and the agent say."""
-    from edge_agent.app.status import ask_agent, ask_serve
+    from edge_agent.app.status import ask_agent, ask_missing, ask_serve, last_words
     from edge_agent.config import load
+    from edge_agent.errors import FindingsError
 
     site = load(args.config)
     agent, store = ask_agent(site), ask_serve(site)
-    if args.json:
-        print(json.dumps({"agent": agent, "serve": store}, ensure_ascii=False, indent=1))
-    else:
-        _show(agent, store)
-    running = agent is not None or store is not None
-    states = [row["connection"] for row in store["devices"]] if store else [row["state"] for row in _rows(agent)]
-    return 0 if running and all(state == "online" for state in states) else 1
-
-
-def _rows(agent: dict[str, Any] | None) -> list[dict[str, Any]]:
-    return agent["devices"] if agent else []
-
-
-def _show(agent: dict[str, Any] | None, store: dict[str, Any] | None) -> None:
-    from rich.console import Console
-
-    from edge_agent.app.demo_view import devices_table
-
-    console = Console()
-    if store is not None:
-        console.print(devices_table(store["devices"]))
-    else:
-        console.print("入库服务未运行 / the store service does not run: edge-agent serve CONFIG")
+    try:
+        missing = ask_missing(site, args.since)
+    except FindingsError as error:
+        missing = {"problem": [str(finding) for finding in error.findings]}
+    document = {"agent": agent, "serve": store, "missing": missing}
     if agent is None:
-        console.print("采集代理未运行 / the agent does not run: edge-agent run CONFIG")
-        return
-    connected = "已连接 connected" if agent["broker_connected"] else "未连接 not connected"
-    console.print(f"代理 agent {agent['agent']}: 消息服务器 broker {connected}; {agent['counters']}", highlight=False)
-    for row in _rows(agent):
-        if row["state"] != "online":
-            console.print(
-                f"  {row['id']}: {row['state']} {row['reason']} {row['detail']}", highlight=False, markup=False
-            )
+        document["last_words"] = last_words(site)
+    if args.json:
+        print(json.dumps(document, ensure_ascii=False, indent=1))
+    else:
+        from edge_agent.app.status_view import show
+
+        show(document, site.agent.timezone)
+    return 0 if _well(agent, store) else 1
+
+
+def _seconds(text: str) -> float:
+    from pydantic import TypeAdapter, ValidationError
+
+    from edge_agent.config.models import Duration
+
+    try:
+        return float(TypeAdapter(Duration).validate_python(text))
+    except ValidationError:
+        raise argparse.ArgumentTypeError(f"应为时长 / a duration such as 30m, 24h, 7d: {text!r}") from None
+
+
+def _well(agent: dict[str, Any] | None, store: dict[str, Any] | None) -> bool:
+    if agent is None and store is None:
+        return False
+    rows = agent["devices"] if agent else []
+    states = [row["connection"] for row in store["devices"]] if store else [row["state"] for row in rows]
+    failed = any(part is not None and part["ne107"]["name"] == "FAILURE" for part in (agent, store))
+    return not failed and all(state == "online" for state in states)

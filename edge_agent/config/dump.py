@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from edge_agent.config.places import Items, Reference, Table
-from edge_agent.config.scalars import plain
+from edge_agent.config.scalars import WrittenFloat, WrittenInt, plain
 
 
 class _Dumper(yaml.SafeDumper):
@@ -23,11 +23,18 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=quoted)
 
 
+def _number(dumper: yaml.SafeDumper, number: WrittenInt | WrittenFloat) -> yaml.ScalarNode:
+    kind = "int" if isinstance(number, int) else "float"
+    return dumper.represent_scalar(f"tag:yaml.org,2002:{kind}", number.text)
+
+
 def _reference(dumper: yaml.SafeDumper, reference: Reference) -> yaml.ScalarNode:
     return dumper.represent_scalar(reference.tag, reference.argument)
 
 
 _Dumper.add_representer(str, _text)
+_Dumper.add_representer(WrittenInt, _number)
+_Dumper.add_representer(WrittenFloat, _number)
 _Dumper.add_representer(Reference, _reference)
 _Dumper.add_representer(Table, lambda dumper, table: dumper.represent_dict(table.items()))
 _Dumper.add_representer(Items, lambda dumper, items: dumper.represent_list(items))

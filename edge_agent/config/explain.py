@@ -265,7 +265,7 @@ def _should(zh: str) -> str:
 
 def _choice(ctx: Mapping[str, Any]) -> tuple[str, str, str]:
     expected = str(ctx.get("expected", ""))
-    words = re.findall(r"'([^']*)'", expected) or [expected]
+    words = re.findall(r"'([^']*)'", expected) or re.split(r", | or ", expected)
     return "unknown-value", f"应为 {'、'.join(words)} 之一", f"must be one of {', '.join(words)}"
 
 

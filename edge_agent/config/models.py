@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -76,6 +77,23 @@ def _port_in_range(url: str) -> str:
     return url
 
 
+def _loopback(address: str) -> str:
+    """`host:port` of this machine only: what it tells is for those who are on it."""
+    host, _, port = address.rpartition(":")
+    try:
+        local = host == "localhost" or ip_address(host.strip("[]")).is_loopback
+        fine = port.isdecimal() and 0 < int(port) < 65536
+    except ValueError:
+        local = fine = False
+    if not (local and fine):
+        zh, en = (
+            "应为本机回环地址和端口，如 127.0.0.1:9470",
+            "must be a loopback address and port, as in 127.0.0.1:9470",
+        )
+        raise refusal("bad-value", zh, en)
+    return address
+
+
 def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
     if bounds[0] >= bounds[1]:
         raise refusal("bad-value", "应先写小的数，再写大的数", "must have the smaller number first")
@@ -84,6 +102,9 @@ def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
 
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 """An IANA name."""
+
+Listen = Annotated[str, AfterValidator(_loopback), Field(examples=["127.0.0.1:9470"])]
+"""A loopback address and port."""
 
 Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 """Lowest and highest."""
@@ -116,6 +137,8 @@ class Agent(Model):
     """IANA name; days, shifts and months of the metrics follow it."""
     health: Duration = 5.0
     """How often the health of each device is recorded."""
+    listen: Listen | None = None
+    """Loopback address for `/metrics` (Prometheus) and `/healthz` of `edge-agent run`; none = no port is opened."""
 
 
 class Mqtt(Model):
@@ -196,6 +219,8 @@ class Store(Model):
     """How much `duckdb` keeps."""
     quarantine: Path = Path("data/quarantine")
     """Folder of messages the store can never take, with the reason."""
+    listen: Listen | None = None
+    """Loopback address for `/metrics` and `/healthz` of `edge-agent serve`; none = no port is opened."""
 
 
 class Register(Model):
@@ -310,6 +335,8 @@ class DeviceCommon(Model):
     """How often its tags are read."""
     staleness: Duration | None = None
     """Age after which a value is no longer good; default three periods, at least 3 s."""
+    clock_tolerance: Duration = 60.0
+    """How far the device's clock may be from ours before its health says so; its times never order anything."""
     report: Literal["always", "change"] = "always"
     """Every reading, or only those that differ by more than the deadband."""
     state: State | None = None

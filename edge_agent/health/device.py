@@ -9,38 +9,71 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from edge_agent.health import ne107
+from edge_agent.health.clocks import SourceClock
 from edge_agent.health.reasons import sentence
-from edge_agent.model import GOOD, Batch, is_bad, status_name
+from edge_agent.health.tags import TagStates
+from edge_agent.model import Batch, is_bad, status_name
 
 DeviceState = Literal["starting", "online", "degraded", "offline"]
 
 #: How far apart two answers may be, in periods, for the time between them to count as covered.
 REACH_PERIODS = 1.5
 
+#: More skipped turns than this share of the due ones is a finding: the device cannot keep up.
+OVERRUN_SHARE = 0.1
+
+DEFAULT_TOLERANCE_S = 60.0
+
+#: What the rows count, as sums since the start.
+_SUMMED = ("due", "done", "good", "bad", "overruns", "covered", "latency")
+
 
 class DeviceHealth:
     """Counts polls and readings of one device; `row` speaks about the time since the last row."""
 
-    def __init__(self, device: str, tags: int, rate: float, now: float, *, streaming: bool = False) -> None:
+    def __init__(
+        self,
+        device: str,
+        tags: int,
+        rate: float,
+        now: float,
+        *,
+        streaming: bool = False,
+        clock_tolerance: float = DEFAULT_TOLERANCE_S,
+    ) -> None:
+        """`tags` and `rate`: how many there are, and readings expected a second; `now`: monotonic seconds."""
         self.device = device
         self.state: DeviceState = "starting"
         self.reason = ""
         self.detail = ""
         self.last_good_t: int | None = None
         self.values_total = 0
-        self.overruns_total = 0
+        self.streaming = streaming
+        self.tags = TagStates()
+        self.clock = SourceClock(clock_tolerance)
         self._tags = tags
         self._rate = rate
-        self.streaming = streaming
-        self._not_good: dict[str, int] = {}
         self._row_start = now
         self._evidence: float | None = None
         self._transition: dict[str, str] | None = None
+        self._overrun = False
+        self._before: dict[str, float] = dict.fromkeys(_SUMMED, 0)
         self._reset()
 
     def _reset(self) -> None:
         self.due = self.done = self.good = self.bad = self.values = self.overruns = 0
         self.covered = self.latency = self.latency_max = 0.0
+
+    @property
+    def totals(self) -> dict[str, float]:
+        """What rows count, since the start: readings and turns, seconds for `covered` and `latency`."""
+        return {name: self._before[name] + getattr(self, name) for name in _SUMMED}
+
+    @property
+    def overruns_total(self) -> int:
+        """Turns skipped since the start."""
+        return int(self._before["overruns"]) + self.overruns
 
     def answered(self, batch: Batch, now: float, latency: float) -> None:
         """A normalised batch: a poll was answered, or a notification came. `now` monotonic, `latency` in seconds."""
@@ -54,27 +87,32 @@ class DeviceHealth:
         self.values += total
         self.values_total += total
         if total > bad:
-            self.alive(now, batch.table.every, batch.t)
-        if batch.status or self._not_good or self.state != "online":
-            self._judge(batch)
+            self._alive(now, batch.table.every, batch.t)
+        if batch.status or self.state != "online" or self.tags.any:
+            self.tags.note(batch)
+            self._judge()
 
-    def _judge(self, batch: Batch) -> None:
-        names, columns, status = batch.table.names, batch.columns, batch.status
-        for index in range(len(batch.values)):
-            name = names[index if columns is None else columns[index]]
-            code = status.get(index, GOOD)
-            if is_bad(code):
-                self._not_good[name] = code
-            else:
-                self._not_good.pop(name, None)
-        if not self._not_good:
-            self._become("online", "", "")
-        else:
-            reason = status_name(next(iter(self._not_good.values())))
-            self._become("degraded" if len(self._not_good) < self._tags else "offline", reason, "")
+    def lapsed(self, batch: Batch) -> bool:
+        """Values that nobody confirmed in time, now bad. True when that is news."""
+        self.tags.note(batch)
+        if self.tags.bad >= self._tags:
+            self._evidence = None
+        return self._judge()
 
-    def alive(self, now: float, period: float, t: int) -> None:
-        """Evidence that the device's values are current at `t`: a good answer, or a keep-alive of a subscription."""
+    def _judge(self) -> bool:
+        """The state by what is bad now."""
+        bad = self.tags.bad
+        if not bad:
+            return self._become("online", "", "")
+        return self._become("degraded" if bad < self._tags else "offline", self.tags.reason, "")
+
+    def proven(self, now: float, period: float, t: int) -> None:
+        """A subscription proved itself at `t`. That covers nothing while no tag of it is good."""
+        if self.state in ("online", "degraded"):
+            self._alive(now, period, t)
+
+    def _alive(self, now: float, period: float, t: int) -> None:
+        """Evidence that good values are current at `t`."""
         self.last_good_t = t
         if self._evidence is not None:
             self.covered += min(now - self._evidence, period * REACH_PERIODS)
@@ -104,11 +142,19 @@ class DeviceHealth:
         """Whether a transition waits to be told; such a row does not wait for its turn."""
         return self._transition is not None
 
+    def judgement(self) -> ne107.Judgement:
+        """The health of the device after NE 107, with every reason."""
+        findings = ["clock_offset"] * self.clock.off + ["overruns"] * self._overrun
+        if self.tags.uncertain and self.state in ("online", "degraded"):
+            findings.append(self.tags.uncertain)
+        return ne107.device(self.state, self.reason, findings)
+
     def row(self, now: float) -> dict[str, Any]:
         """The health document's fields for the time since the last row, and a fresh start."""
         period = now - self._row_start
         if self.streaming:
             self._count_unchanged(period)
+        self._overrun = self.overruns > OVERRUN_SHARE * max(1, self.due)
         row: dict[str, Any] = {
             "period_s": round(period, 3),
             "scheduled_s": round(period, 3),
@@ -124,17 +170,32 @@ class DeviceHealth:
             "state": self.state,
             "reason": self.reason,
             "last_good_t": self.last_good_t,
+            "ne107": self.judgement().brief(),
         }
-        if self._transition is not None:
-            row["transition"] = self._transition
-            self._transition = None
-        self.overruns_total += self.overruns
+        self._add_clock(row)
+        self._add_transitions(row)
+        self._before = self.totals
         self._row_start = now
         self._reset()
         return row
 
+    def _add_clock(self, row: dict[str, Any]) -> None:
+        if self.clock.offset is not None:
+            row["clock_offset_ms"] = round(1000 * self.clock.offset, 3)
+            if (drift := self.clock.drift) is not None:
+                row["clock_drift_s_per_day"] = round(drift, 3)
+
+    def _add_transitions(self, row: dict[str, Any]) -> None:
+        if self._transition is not None:
+            row["transition"] = self._transition
+            self._transition = None
+        # What is true of all tags is said by the device's own transition.
+        moves = self.tags.moves() if self.state != "offline" else []
+        if moves:
+            row["tag_transitions"] = moves
+
     def _count_unchanged(self, period: float) -> None:
         """A subscription says nothing about what did not change: while it lived those readings were good, else bad."""
-        share = 1 - len(self._not_good) / self._tags if self._tags else 0.0
+        share = 1 - self.tags.bad / self._tags if self._tags and self.state != "offline" else 0.0
         self.good = max(self.good, round(self._rate * share * min(self.covered, period)))
         self.bad = max(self.bad, round(self._rate * period) - self.good)

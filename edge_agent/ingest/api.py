@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from edge_agent.errors import EdgeAgentError, FindingsError
+from edge_agent.errors import EdgeAgentError, Finding, FindingsError
 
 if TYPE_CHECKING:  # the agent serves a socket too, and must not load what only a store needs
     from edge_agent.config.models import Store as StoreConfig
@@ -60,25 +60,30 @@ def operations(store: Store) -> dict[str, Operation]:
 @contextlib.asynccontextmanager
 async def serving(path: Path, known: Mapping[str, Operation]) -> AsyncIterator[None]:
     """Answer on `path` (mode 0600) while the block runs. A socket left behind by a killed service is replaced."""
+    loop = asyncio.get_running_loop()
+    talks: dict[asyncio.Task[None], socket.socket] = {}
+
+    def accept() -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+            connection, _ = listener.accept()
+            task = loop.create_task(_converse(connection, known), name="socket-talk")
+            talks[task] = connection
+            task.add_done_callback(done)
+
+    def done(task: asyncio.Task[None]) -> None:
+        talks.pop(task).close()
+
     with _listening(path) as listener:
-        talks: set[asyncio.Task[None]] = set()
-        accepting = asyncio.create_task(_accept(listener, known, talks), name="socket-accept")
+        # Not asyncio's own server: it cannot end a conversation that it has just accepted.
+        loop.add_reader(listener, accept)
         try:
             yield
         finally:
-            ending = [accepting, *talks]
-            for task in ending:
+            loop.remove_reader(listener)
+            for task in list(talks):
                 task.cancel()
-            await asyncio.gather(*ending, return_exceptions=True)
-
-
-async def _accept(listener: socket.socket, known: Mapping[str, Operation], talks: set[asyncio.Task[None]]) -> None:
-    """One task per connection, all of them known: asyncio's own server cannot end what it has just accepted."""
-    while True:
-        connection, _ = await asyncio.get_running_loop().sock_accept(listener)
-        task = asyncio.create_task(_converse(connection, known), name="socket-talk")
-        talks.add(task)
-        task.add_done_callback(lambda done, connection=connection: (talks.discard(done), connection.close()))
+            while talks:
+                await asyncio.wait(talks)
 
 
 async def _converse(connection: socket.socket, known: Mapping[str, Operation]) -> None:
@@ -174,7 +179,7 @@ def ask(path: Path, op: str, **arguments: Any) -> Any:
     if "ok" in answer:
         return answer["ok"]
     if "findings" in answer:
-        raise FindingsError.one(*(answer["findings"][0][key] for key in ("code", "zh", "en", "where")))
+        raise FindingsError([Finding(**finding) for finding in answer["findings"]])
     raise FindingsError.one(
         "service-refused",
         f"服务没有回答这个问题：{answer['error']}",

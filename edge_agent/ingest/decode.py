@@ -158,10 +158,18 @@ def health(found: dict[str, Any]) -> dict[str, Any]:
     last = found.get("last_good_t")
     if last is not None and (type(last) is not int or not -_INT64 <= last < _INT64):
         raise MalformedError("last_good_t is not a time")
-    for value in table(found, "transition").values():
-        if type(value) is not str:
-            raise MalformedError("transition holds something other than texts")
+    _transition(table(found, "transition"))
+    moves = found.get("tag_transitions", [])
+    if type(moves) is not list or not all(type(move) is dict for move in moves):
+        raise MalformedError("tag_transitions is not a list of objects")
+    for move in moves:
+        _transition(move)
     return found
+
+
+def _transition(found: Mapping[str, Any]) -> None:
+    if not all(type(value) is str for value in found.values()):
+        raise MalformedError("transition holds something other than texts")
 
 
 def agent_health(found: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One MQTT connection of the ingest, driven by the event loop: a fresh paho client per attempt, acknowledged by hand.
+"""One MQTT connection of the ingest: subscribed to everything, acknowledged by hand.
 
 The session at the broker is persistent, so what arrives while nobody is here waits for us, and what was not
 acknowledged comes again. Nothing here retries: `run` ends with an error, and its caller decides.
@@ -7,23 +7,15 @@ acknowledged comes again. Nothing here retries: `run` ends with an error, and it
 from __future__ import annotations
 
 import asyncio
-import logging
-import ssl
 from collections.abc import Callable, Sequence
-from typing import Any, Final
-from urllib.parse import urlsplit
-
-from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from typing import Final
 
 from edge_agent.config.models import Mqtt
-from edge_agent.errors import EdgeAgentError
+from edge_agent.errors import EdgeAgentError, FindingsError
+from edge_agent.mqtt import Connection, Inbound, Message
+from edge_agent.mqtt.trouble import LinkError, tls_context
 
-log = logging.getLogger(__name__)
-
-_CONNECT_SECONDS: Final = 5.0
+_SUBSCRIBE_SECONDS: Final = 5.0
 _EXPIRY_SECONDS: Final = 7 * 24 * 3600
 #: What an MQTT 5 broker may send unacknowledged; an MQTT 3.1.1 broker has its own limit, found by `Window`.
 RECEIVE_MAXIMUM: Final = 1000
@@ -31,34 +23,6 @@ RECEIVE_MAXIMUM: Final = 1000
 
 class SessionLostError(EdgeAgentError):
     """The broker cannot be reached, refused us, or went away."""
-
-
-class _TlsContext(ssl.SSLContext):
-    """Remembers the socket it wraps: paho forgets it, still open, when the handshake fails."""
-
-    _wrapped: ssl.SSLSocket | None = None
-
-    @classmethod
-    def of(cls, config: Mqtt) -> _TlsContext:
-        """TLS 1.2 or later, the broker's name and chain checked, with a client certificate where one is configured."""
-        context = cls(ssl.PROTOCOL_TLS_CLIENT)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if config.ca is not None:
-            context.load_verify_locations(config.ca)
-        else:
-            context.load_default_certs()
-        if config.cert is not None:
-            context.load_cert_chain(config.cert, config.key)
-        return context
-
-    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
-        self._wrapped = super().wrap_socket(*args, **kwargs)
-        return self._wrapped
-
-    def close(self) -> None:
-        """After a failed handshake."""
-        if self._wrapped is not None:
-            self._wrapped.close()
 
 
 class Session:
@@ -74,187 +38,63 @@ class Session:
         self._config = config
         self._filters = filters
         self._on_message = on_message
-        self._client = self._make(client_id)
-        self._loop = asyncio.get_running_loop()
-        self._lost: asyncio.Future[None] = self._loop.create_future()
-        self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._fd = -1
-        self.paused = False
-
-    def _make(self, client_id: str) -> paho.Client:
-        config, five = self._config, self._config.version == "5"
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            clean_session=None if five else False,
-            protocol=MQTTProtocolVersion.MQTTv5 if five else MQTTProtocolVersion.MQTTv311,
-            reconnect_on_failure=False,
-            manual_ack=True,
-        )
-        client.connect_timeout = _CONNECT_SECONDS
-        if config.username is not None:
-            client.username_pw_set(config.username, config.password.get_secret_value() if config.password else None)
-        client.on_connect = self._connected
-        client.on_subscribe = self._subscribed
-        client.on_disconnect = self._disconnected
-        client.on_message = self._received
-        return client
+        loop = asyncio.get_running_loop()
+        self._subscribed: asyncio.Future[str] = loop.create_future()
+        self._ended: asyncio.Future[str] = loop.create_future()
+        self._connection = Connection(config, client_id, inbound=Inbound(_EXPIRY_SECONDS, RECEIVE_MAXIMUM))
+        self._connection.on_message = self._received
+        self._connection.on_subscribed = self._answered
+        self._connection.on_lost = self._lost
 
     async def run(self, ready: Callable[[], None]) -> None:
-        """Connect, subscribe, call `ready`, pump until the connection is lost. Raises SessionLostError."""
+        """Connect, subscribe, call `ready`, work until the connection is lost. Raises SessionLostError."""
         try:
-            await self._connect()
-            await asyncio.wait_for(asyncio.shield(self._ready), _CONNECT_SECONDS)
-            ready()
-            await self._lost
-        except (OSError, ValueError, ssl.SSLError, TimeoutError) as error:
-            raise SessionLostError(f"{type(error).__name__}: {error}") from error
+            await self._connection.open(tls_context(self._config))
+            self._connection.subscribe(self._filters)
+            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
+                problem = await self._subscribed
+            if not problem:
+                ready()
+                problem = await self._ended
+        except TimeoutError as error:
+            raise SessionLostError("the broker does not answer the subscription") from error
+        except (LinkError, FindingsError) as error:
+            raise SessionLostError(str(error)) from error
         finally:
-            self._release()
-
-    def _open(self) -> None:
-        """Resolve, connect, shake hands: these block, so they have a thread; the packets after it have none."""
-        url, config = urlsplit(self._config.url), self._config
-        context = _TlsContext.of(config) if url.scheme == "mqtts" else None
-        if context is not None:
-            self._client.tls_set_context(context)
-        extra: dict[str, Any] = {}
-        if config.version == "5":
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = _EXPIRY_SECONDS
-            properties.ReceiveMaximum = RECEIVE_MAXIMUM
-            extra = {"clean_start": False, "properties": properties}
-        port = url.port or (8883 if url.scheme == "mqtts" else 1883)
-        try:
-            self._client.connect(url.hostname or "", port, max(1, int(config.keepalive)), **extra)
-        except BaseException:
-            if context is not None:
-                context.close()
-            raise
-
-    async def _connect(self) -> None:
-        opening = self._loop.run_in_executor(None, self._open)
-        try:
-            await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            # The thread cannot be stopped: wait for it, or its socket would be nobody's.
-            await asyncio.wait([opening])
-            raise
-        sock = self._client.socket()
-        if sock is None:
-            raise OSError("the connection ended at once")
-        self._fd = sock.fileno()
-        self._loop.add_reader(self._fd, self._read)
-        self._client.on_socket_register_write = self._want_write
-        self._client.on_socket_unregister_write = self._written
-        if self._client.want_write():
-            self._want_write()
-        self._tick()
-
-    def _release(self) -> None:
-        for future in (self._lost, self._ready):
-            if future.done() and not future.cancelled():
-                future.exception()  # retrieved: nobody else will
-            future.cancel()
-        self._detach()
-        self._client.on_disconnect = None
-        self._client.on_socket_register_write = self._client.on_socket_unregister_write = None
-        sock = self._client.socket()
-        if sock is not None:
             # Sends what is queued (acknowledgements) and DISCONNECT as far as the socket takes it, then closes.
-            self._client.disconnect()
-            sock.close()
+            self._connection.disconnect()
+            self._connection.close()
+        raise SessionLostError(problem)
 
-    def _detach(self) -> None:
-        if self._fd >= 0:
-            self._loop.remove_reader(self._fd)
-            self._loop.remove_writer(self._fd)
-            self._fd = -1
+    def _answered(self, refusals: list[int]) -> None:
+        refused = [self._filters[at] for at in refusals]
+        if not self._subscribed.done():
+            self._subscribed.set_result(f"the broker refuses the subscription to {refused}" if refused else "")
 
-    def _fail(self, reason: str) -> None:
-        self._detach()
-        for future in (self._ready, self._lost):
+    def _lost(self) -> None:
+        for future in (self._subscribed, self._ended):
             if not future.done():
-                future.set_exception(SessionLostError(reason))
+                future.set_result(str(self._connection.error))
 
-    # --- driven by the loop ------------------------------------------------------------------------------------
-
-    def _read(self) -> None:
-        sock = self._client.socket()
-        code = self._client.loop_read()
-        while code == MQTTErrorCode.MQTT_ERR_SUCCESS and isinstance(sock, ssl.SSLSocket) and sock.pending():
-            code = self._client.loop_read()
-        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._fail(paho.error_string(code))
-
-    def _write(self) -> None:
-        code = self._client.loop_write()
-        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            self._fail(paho.error_string(code))
-
-    def _want_write(self, *_: object) -> None:
-        if self._fd >= 0:
-            self._loop.add_writer(self._fd, self._write)
-
-    def _written(self, *_: object) -> None:
-        if self._fd >= 0:
-            self._loop.remove_writer(self._fd)
-
-    def _tick(self) -> None:
-        """Keep-alive, once a second. Not while paused: nobody reads the answer then."""
-        if self._fd < 0:
-            return
-        if not self.paused:
-            code = self._client.loop_misc()
-            if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                self._fail("no answer within the keep-alive time")
-                return
-        self._loop.call_later(1.0, self._tick)
-
-    # --- paho's callbacks --------------------------------------------------------------------------------------
-
-    def _connected(self, client: paho.Client, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
-        if code.is_failure:
-            self._fail(f"the broker refuses the connection: {code}")
-        else:
-            client.subscribe([(topic, 1) for topic in self._filters])
-
-    def _subscribed(self, _client: paho.Client, _data: Any, _mid: int, codes: list[Any], _properties: Any) -> None:
-        refused = [topic for topic, code in zip(self._filters, codes, strict=False) if code.is_failure]
-        if refused:
-            self._fail(f"the broker refuses the subscription to {refused}")
-        elif not self._ready.done():
-            self._ready.set_result(None)
-
-    def _disconnected(self, _client: paho.Client, _data: Any, _flags: Any, code: Any, _properties: Any) -> None:
-        self._fail(f"disconnected: {code}")
-
-    def _received(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = message._topic.decode(errors="replace")
-        self._on_message(topic, bytes(message.payload), message.mid, message.qos)
+    def _received(self, message: Message) -> None:
+        self._on_message(message.topic, message.payload, message.mid, message.qos)
 
     # --- for the owner -----------------------------------------------------------------------------------------
 
     def acknowledge(self, mid: int, qos: int) -> None:
         """Tell the broker that a message is dealt with."""
-        self._client.ack(mid, qos)
+        self._connection.acknowledge(mid, qos)
+        self._connection.flush_soon()
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Retained, QoS 1. Nothing is lost with one that does not arrive: the next replaces it."""
-        self._client.publish(topic, payload, qos=1, retain=True)
+        self._connection.publish(topic, payload, retained=True)
+        self._connection.flush_soon()
 
     def pause(self) -> None:
         """Stop reading the socket, so that the broker keeps what it has."""
-        if not self.paused and self._fd >= 0:
-            self.paused = True
-            self._loop.remove_reader(self._fd)
+        self._connection.pause()
 
     def resume(self) -> None:
         """Go on reading."""
-        if self.paused:
-            self.paused = False
-            if self._fd >= 0:
-                self._loop.add_reader(self._fd, self._read)
+        self._connection.resume()

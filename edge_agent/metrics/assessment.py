@@ -75,8 +75,9 @@ class Assessment:
 
     @property
     def provisional(self) -> bool:
-        """Whether a declared, linked machine has under 30 days of history."""
-        return any(each.provisional for each in self.evidence.values() if each.declared)
+        """Whether a declared machine has under 30 days of history, or a running plant has none of any yet."""
+        nothing_yet = bool(self.live.devices) and not any(facts.connected for facts in self.live.devices.values())
+        return nothing_yet or any(each.provisional for each in self.evidence.values() if each.declared)
 
     @property
     def networking_window(self) -> Window:

@@ -26,6 +26,7 @@ _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _NS: Final = 1_000_000_000
 _DAY: Final = timedelta(days=1)
 
+Span = tuple[int, int]
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
@@ -97,15 +98,40 @@ class Calendar(Model):
         """The named schedule, else `default`, else None: such a machine has no planned time."""
         return self.schedules.get(name) or self.schedules.get("default")
 
+    def shifts(self, name: str, start: int, end: int) -> list[tuple[str, int, int]]:
+        """(name, start, end) in ns of every shift that overlaps `start..end`, by start; planned stops inside belong."""
+        schedule = self.schedule(name)
+        if schedule is None:
+            return []
+        zone = ZoneInfo(self.timezone)
+        found = {
+            (recurring.name, *_on(day, recurring, zone)) for day, recurring in _begun(schedule, self._days(start, end))
+        }
+        return sorted((each for each in found if each[1] < end and each[2] > start), key=lambda each: each[1:])
+
+    def day(self, t: int) -> Span:
+        """The calendar day of a moment, from midnight to midnight of the zone (23 to 25 hours)."""
+        zone = ZoneInfo(self.timezone)
+        day = datetime.fromtimestamp(t // _NS, zone).date()
+        midnight = time(0)
+        return (
+            _instant(datetime.combine(day, midnight), zone),
+            _instant(datetime.combine(day + _DAY, midnight), zone),
+        )
+
+    def _days(self, start: int, end: int) -> list[date]:
+        """Every day on which something that touches `start..end` may begin."""
+        zone = ZoneInfo(self.timezone)
+        first = datetime.fromtimestamp(start // _NS, zone).date() - 2 * _DAY
+        last = datetime.fromtimestamp(end // _NS, zone).date() + _DAY
+        return [first + number * _DAY for number in range((last - first).days + 1)]
+
     def plan(self, name: str, start: int, end: int) -> Track[Plan]:
         """What is planned at every moment of `start..end` (ns UTC), as a track."""
         schedule = self.schedule(name)
         if schedule is None:
             return Track((start,), (Plan.OFF,))
-        zone = ZoneInfo(self.timezone)
-        first = datetime.fromtimestamp(start // _NS, zone).date() - 2 * _DAY
-        last = datetime.fromtimestamp(end // _NS, zone).date() + _DAY
-        days = [first + number * _DAY for number in range((last - first).days + 1)]
+        zone, days = ZoneInfo(self.timezone), self._days(start, end)
         return _overlay(
             _merged(_shifts(schedule, days, zone)),
             _merged(_stops(schedule, days, zone, "stop")),
@@ -113,9 +139,6 @@ class Calendar(Model):
             start,
             end,
         )
-
-
-Span = tuple[int, int]
 
 
 def _instant(moment: datetime, zone: ZoneInfo) -> int:
@@ -131,11 +154,16 @@ def _on(day: date, recurring: Recurring, zone: ZoneInfo) -> Span:
 
 
 def _shifts(schedule: Schedule, days: Iterable[date], zone: ZoneInfo) -> Iterator[Span]:
+    return (_on(day, shift, zone) for day, shift in _begun(schedule, days))
+
+
+def _begun(schedule: Schedule, days: Iterable[date]) -> Iterator[tuple[date, Recurring]]:
+    """Which shifts begin on which day."""
     for day in days:
         for shift in schedule.shifts:
             regular = _DAYS[day.weekday()] in shift.days and day not in schedule.holidays
             if regular or day in schedule.workdays:
-                yield _on(day, shift, zone)
+                yield day, shift
 
 
 def _stops(schedule: Schedule, days: Iterable[date], zone: ZoneInfo, kind: str) -> Iterator[Span]:

@@ -74,6 +74,10 @@ class Count:
         last = bisect_left(self.steps, end, lo=first, key=lambda step: step.start)
         return sum((_overlap(step, start, end) for step in self.steps[first:last]), Fraction(0))
 
+    def over(self, windows: Sequence[tuple[int, int]]) -> Fraction:
+        """What was counted in all these windows together."""
+        return sum((self.between(start, end) for start, end in windows), Fraction(0))
+
 
 def _overlap(step: Step, start: int, end: int) -> Fraction:
     inside = min(end, step.end) - max(start, step.start)

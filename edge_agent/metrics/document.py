@@ -89,6 +89,39 @@ The UNKNOWN time and the data coverage always stand beside the figures. With `or
 second counts as ordered: ADOT and what rests on it are null, with that reason.
 """
 
+_PRODUCTION: Final = """
+## M-11 至 M-21 如何得出 / How M-11 to M-21 come about
+
+- 窗口:班次(多数设备所用班次表)与自然日;`serve` 定时计算。运行中的窗口反复计算并发布;
+  窗口结束 2 分钟后计算最后一次并存入数据库。
+  Windows: shifts (of the schedule most machines follow) and calendar days, computed by `serve`. A window that runs is
+  computed again and again and published; two minutes after its end it is computed and kept.
+- 编号与主题 / ids and topics: `M-14/shift/ML1`, `M-14/day/site` → `{prefix}/{enterprise}/{site}/metrics/M-14/shift/ML1`
+  (retained). `complete`: 窗口已结束 / the window is over; `revision` 0, 1, …: 迟到数据更正了该窗口 / late data
+  corrected it.
+- 状态保持:状态在健康记录证明数据有效的时段内保持(订阅只发送变化);其余时间为 UNKNOWN。故障按窗口开始前 24 小时起判定,
+  跨窗口的故障属于其开始的窗口。
+  A state holds as long as the device's health rows show that its values were current (a subscription sends changes
+  only); all other time is UNKNOWN. Failures are told from 24 hours before the window on: one that goes on across its
+  start began in an earlier window.
+- 没有一秒已知状态的窗口:M-11、M-13 至 M-17 为空值,不是 0。 Without one second of known state M-11 and M-13 to M-17
+  are null, not 0.
+- `order_source: tag`:任务信号取自 `order_active`、`order`、`order_id`、`order_number`、`work_order` 之一
+  (数值或布尔,0 = 无任务)。
+  With `order_source: tag` one of these tags is the order signal (a number or a flag, 0 = none).
+- 产线与全厂:分子之和 / 分母之和(NEE 以 PBT 加权);缺值的设备列在 `left_out` 并注明原因。
+  Lines and the site: sum of numerators over sum of denominators (NEE weighted with PBT); machines without a value are
+  listed under `left_out` with their reason.
+- 设备电量:自身电能计数,否则专用电表(`meter_id` 仅一台使用),否则功率点积分(读数保持到下一读数);都没有则为空值。
+  A machine's energy: its own counter, else a meter of its own (`meter_id` used by no other), else its power tag
+  integrated (a reading holds until the next); else null.
+- 产线电量:该线电表;没有时为各设备之和。互感器变比在数据点的 `scale` 中乘一次;电表计数与功率积分相差超过 10 % 时提示。
+  A line's energy: its meters, else the sum of its machines. CT/PT ratios enter once, in the tag's `scale`; counter and
+  integrated power that differ by more than 10 % are pointed out.
+- M-18 产线:合格品数取该线唯一检测设备(假设)。 M-18 of a line: the good parts of its one inspection machine (assumed).
+- M-21:窗口最后一小时,每台设备一个数据点。 M-21: the window's last hour, one tag per device.
+"""
+
 
 def render() -> str:
     """The whole page."""
@@ -102,6 +135,7 @@ def _lines() -> Iterator[str]:
         yield from _definition(definition)
     yield from _bands()
     yield _TIME
+    yield _PRODUCTION
     yield "## 设备台账的列 / Columns of the register\n"
     yield from _columns(EQUIPMENT)
     yield "\n## 工序表的列 / Columns of the process list\n"

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Final
+from typing import Final, Protocol
 
-from edge_agent.metrics.counters import Count
 from edge_agent.metrics.definitions import BY_ID, Text
 from edge_agent.metrics.result import Grade, Result, Window, divide, number
 from edge_agent.metrics.timemodel import Timeline
@@ -17,6 +16,16 @@ KGCE_PER_KWH: Final = Fraction("0.1229")
 """Equivalent value (当量) commonly used after GB/T 2589; an assumption, configurable and printed."""
 DEMAND_NS: Final = 900_000_000_000
 _HOUR_NS: Final = 3_600_000_000_000
+
+
+class Energy(Protocol):
+    """What was metered, in kWh: counted by a meter (`counters.Count`) or a cumulative curve (`curve.Curve`)."""
+
+    def between(self, start: int, end: int) -> Fraction:
+        """kWh used in `start..end` (ns); windows add up."""
+
+    def over(self, windows: Sequence[tuple[int, int]]) -> Fraction:
+        """kWh used in all these windows together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,7 @@ def _result(
     )
 
 
-def per_good_part(scope: Scope, energy: Count | None, good: Fraction | None) -> Result:
+def per_good_part(scope: Scope, energy: Energy | None, good: Fraction | None) -> Result:
     """M-18: kWh / GQ. `energy` in kWh; None = the scope has no meter."""
     kwh = None if energy is None else energy.between(scope.start, scope.end)
     reason = _no_meter(energy)
@@ -67,11 +76,11 @@ def per_good_part(scope: Scope, energy: Count | None, good: Fraction | None) -> 
     return _result(scope, "M-18", kwh, good, reason)
 
 
-def _no_meter(energy: Count | None) -> Text | None:
+def _no_meter(energy: Energy | None) -> Text | None:
     return Text("没有电表或功率数据", "there is no meter and no power tag") if energy is None else None
 
 
-def standard_coal(scope: Scope, energy: Count | None, kgce_per_kwh: Fraction = KGCE_PER_KWH) -> Result:
+def standard_coal(scope: Scope, energy: Energy | None, kgce_per_kwh: Fraction = KGCE_PER_KWH) -> Result:
     """M-19 in tce; the coefficient is part of the result."""
     kwh = None if energy is None else energy.between(scope.start, scope.end)
     kgce = None if kwh is None else kwh * kgce_per_kwh
@@ -80,24 +89,23 @@ def standard_coal(scope: Scope, energy: Count | None, kgce_per_kwh: Fraction = K
     )
 
 
-def idle_share(scope: Scope, energy: Count | None, timeline: Timeline) -> Result:
+def idle_share(scope: Scope, energy: Energy | None, timeline: Timeline) -> Result:
     """M-20: kWh while the item was NotExecuting / kWh."""
     if energy is None:
         return _result(scope, "M-20", None, None, _no_meter(energy))
-    idle = sum(
-        (
-            energy.between(max(scope.start, piece.start), min(scope.end, piece.end))
+    idle = energy.over(
+        [
+            (max(scope.start, piece.start), min(scope.end, piece.end))
             for piece in timeline.slices
             if piece.idle and piece.start < scope.end and piece.end > scope.start
-        ),
-        Fraction(0),
+        ]
     )
     total = energy.between(scope.start, scope.end)
     reason = None if total else Text("窗口内没有用电", "no energy was used in the window")
     return _result(scope, "M-20", idle, total, reason)
 
 
-def demand(energy: Count, start: int, end: int) -> list[tuple[int, Fraction]]:
+def demand(energy: Energy, start: int, end: int) -> list[tuple[int, Fraction]]:
     """Mean power in kW of every 15-minute window that begins in `start..end` (aligned to the full quarter)."""
     first = start - start % DEMAND_NS
     return [(t, energy.between(t, t + DEMAND_NS) * Fraction(_HOUR_NS, DEMAND_NS)) for t in range(first, end, DEMAND_NS)]

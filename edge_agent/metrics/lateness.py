@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from math import ceil
 from typing import Final
@@ -25,11 +26,20 @@ def percentile(ordered: Sequence[int], share: Fraction) -> int:
 
 def lateness(delays_ns: Sequence[int], ids: Sequence[str] = (), window: Window | None = None) -> dict[str, Result]:
     """p50 and p95 in seconds by metric id; `ids` are the devices the delays come from."""
-    ordered = sorted(delays_ns)
-    ahead = sum(delay < 0 for delay in ordered)
+    return _results(Counter(delays_ns), _S, ids, window or Window())
+
+
+def from_histogram(counts_ms: Mapping[int, int], ids: Sequence[str], window: Window) -> dict[str, Result]:
+    """The same from milliseconds -> how many values came that late: for more values than one would list."""
+    return _results(counts_ms, 1000, ids, window)
+
+
+def _results(counts: Mapping[int, int], per_s: int, ids: Sequence[str], window: Window) -> dict[str, Result]:
+    total = sum(counts.values())
+    ahead = sum(count for delay, count in counts.items() if delay < 0)
     results = {}
     for metric, share in (("M-21-p50", Fraction(1, 2)), ("M-21-p95", Fraction(95, 100))):
-        value = Fraction(percentile(ordered, share), _S) if ordered else None
+        value = Fraction(_ranked(counts, ceil(share * total)), per_s) if total else None
         results[metric] = Result(
             BY_ID[metric],
             value,
@@ -37,10 +47,20 @@ def lateness(delays_ns: Sequence[int], ids: Sequence[str] = (), window: Window |
             None if value is None else Fraction(1),
             tuple(ids),
             tuple(ids),
-            window or Window(),
-            "E2" if ordered else None,
-            reason=None if ordered else _EMPTY,
+            window,
+            "E2" if total else None,
+            reason=None if total else _EMPTY,
             notes=(_SKEWED,) if ahead else (),
-            details={"values": len(ordered), "source_ahead": ahead},
+            details={"values": total, "source_ahead": ahead},
         )
     return results
+
+
+def _ranked(counts: Mapping[int, int], rank: int) -> int:
+    """The smallest value with at least `rank` of all values at or below it."""
+    seen = 0
+    for value in sorted(counts):
+        seen += counts[value]
+        if seen >= rank:
+            return value
+    raise ValueError(f"there are fewer than {rank} values")

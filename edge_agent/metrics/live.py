@@ -77,11 +77,15 @@ def from_health(
     normalised: bool | None = None,
     business_links: frozenset[str] = frozenset(),
 ) -> DeviceFacts:
-    """Facts from health rows; each window is (start ns, sums). Seconds without a row are scheduled and uncovered."""
+    """Facts from health rows; each window is (start ns, sums). Seconds without a row are scheduled and uncovered.
+
+    A device that never connected was scheduled while the agent tried, which its health rows tell, and never online.
+    """
     first = end_ns if first_ns is None else first_ns
     long_s = Fraction(max(0, end_ns - max(first, long[0])), _S)
-    # A device that never connected was due for the whole recent window, and online for none of it.
-    recent_s = Fraction(max(0, end_ns - (recent[0] if first_ns is None else max(first, recent[0]))), _S)
+    recent_s = Fraction(max(0, end_ns - max(first, recent[0])), _S)
+    if first_ns is None:
+        recent_s = min(Fraction(end_ns - recent[0], _S), _exact(recent[1].scheduled_s))
     readings = recent[1].good + recent[1].bad
     return DeviceFacts(
         last_good_age_s=None if last_good_ns is None else Fraction(max(0, end_ns - last_good_ns), _S),

@@ -14,6 +14,9 @@ from edge_agent.metrics.timemodel import Bucket, Reason, Totals, pareto
 _S: Final = 1_000_000_000
 
 _NO_TIME: Final = Text("窗口内没有计划工作时间(PBT 为 0)", "no planned busy time in the window (PBT is 0)")
+_NO_STATE: Final = Text(
+    "窗口内没有有效的设备状态(数据覆盖率为 0)", "there was no good machine state in the window (data coverage is 0)"
+)
 _NO_RUN: Final = Text("窗口内没有加工时间(APT 为 0)", "no production time in the window (APT is 0)")
 _NO_BUSY: Final = Text("窗口内没有占用时间(AUBT 为 0)", "no busy time in the window (AUBT is 0)")
 _NO_UNIT: Final = Text("窗口内没有加工和准备时间(AUPT 为 0)", "no processing time in the window (AUPT is 0)")
@@ -66,6 +69,11 @@ class Production:
         return None if self.order_source == "calendar" else self.pbt - self.seconds(Bucket.ADOT)
 
     @property
+    def unseen(self) -> bool:
+        """Not one planned second with a known state: then nothing is said of the time, rather than 0 %."""
+        return 0 < self.totals.pbt == self.totals.unknown
+
+    @property
     def coverage(self) -> Fraction | None:
         """The part of PBT in which the state was known."""
         return divide(self.totals.pbt - self.totals.unknown, self.totals.pbt)
@@ -80,6 +88,8 @@ def _result(
     machine: Production, metric: str, numerator: Fraction | None, denominator: Fraction | None, why: Sequence[Text]
 ) -> Result:
     """The quotient; `why` are the reasons that apply, the first one is told when there is no value."""
+    if machine.unseen and metric != "M-12":
+        numerator, why = None, [_NO_STATE, *why]
     value = None if numerator is None or denominator is None or why else divide(numerator, denominator)
     ids = (machine.equipment_id,)
     return Result(

@@ -19,6 +19,8 @@ from zlib import crc32
 
 log = logging.getLogger(__name__)
 
+FILE = "acks.log"
+
 _HEAD = struct.Struct("<IBHQQ")
 _REST = struct.Struct("<BHQQ")
 _SLACK = 65_536

@@ -26,6 +26,7 @@ _BUFFER = 8 << 20
 _RETRY_S = 0.25
 _number = attrgetter("number")
 _first = attrgetter("first")
+_seq = attrgetter("entry.seq")
 
 
 class Journal:
@@ -73,6 +74,11 @@ class Journal:
     def held(self) -> Iterable[Raw]:
         """Records that the disk did not take yet, in order."""
         return self._held
+
+    def held_from(self, seq: int) -> Raw | None:
+        """The first of `held` whose number is at least this."""
+        at = bisect_left(self._held, seq, key=_seq)
+        return self._held[at] if at < len(self._held) else None
 
     @property
     def writing(self) -> Segment | None:

@@ -120,10 +120,13 @@ class Lanes:
 
     def _read_held(self) -> Entry | None:
         """What the disk has not taken can be sent all the same."""
-        state = self._ledger.state(self._journal.stream)
-        for raw in self._journal.held:
+        journal, seq = self._journal, 0
+        state = self._ledger.state(journal.stream)
+        while (raw := journal.held_from(state.next_open(seq))) is not None:
             seq = raw.entry.seq
-            if seq <= self._limit(self._journal.stream, seq) and state.next_open(seq) == seq:
+            if seq > self._limit(journal.stream, seq):
+                return None
+            if state.next_open(seq) == seq:
                 state.taken.add(seq)
                 return raw.entry
         return None

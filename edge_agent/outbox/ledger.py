@@ -120,7 +120,11 @@ class Ledger:
             self._remember(ack)
 
     def state(self, stream: str) -> StreamState:
-        return self.streams.setdefault(stream, StreamState())
+        """The state of a stream, made when it is new."""
+        found = self.streams.get(stream)
+        if found is None:
+            found = self.streams[stream] = StreamState()
+        return found
 
     def enqueue(self, values: int) -> None:
         self.values["enqueued"] += values

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from edge_agent.errors import FindingsError
 from edge_agent.intervals import IntervalSet
+from edge_agent.outbox.acks import FILE as ACKS
 from edge_agent.outbox.acks import AckLog, read
 from edge_agent.outbox.journal import Journal
 from edge_agent.outbox.lanes import Lanes
@@ -29,7 +30,6 @@ from edge_agent.outbox.syncer import Syncer
 
 log = logging.getLogger(__name__)
 
-ACKS = "acks.log"
 LOCK = "lock"
 _SEGMENT = (32_768, 4 << 20)
 """Smallest and largest segment; in between a 32nd of the bound, which is what dropping the oldest costs at a time."""
@@ -331,5 +331,8 @@ def _new_stream(agent: str, worker: int, known: set[str]) -> str:
 def _by_stream(entries: Iterable[Entry]) -> dict[str, IntervalSet]:
     found: dict[str, IntervalSet] = {}
     for entry in entries:
-        found.setdefault(entry.stream, IntervalSet()).add(entry.seq)
+        numbers = found.get(entry.stream)
+        if numbers is None:
+            numbers = found[entry.stream] = IntervalSet()
+        numbers.add(entry.seq)
     return found

@@ -78,17 +78,13 @@ def _count_pending(segment: Segment, ledger: Ledger) -> None:
 
 
 def _report_missing(stream: str, first: int, last: int, segments: list[Segment], ledger: Ledger) -> None:
-    """Numbers of no segment: released ones left in order, written ones are gone, others were never written."""
+    """Numbers of no segment: released ones left in order; others were written before what is there, and are gone."""
     state = ledger.state(stream)
     before = max((s.last_t for s in segments if s.last < first), default=0)
     after = min((s.first_t for s in segments if s.first > last), default=before)
     for a, b in state.released.missing(first, last):
-        known = min(b, state.top)
-        if a <= known:
-            ledger.hold(known - a + 1, 0)
-            _lose(ledger, Gap(stream, a, known, before or after, after, 0, 0, "missing"))
-        state.acked.discard(a, b)
-        state.released.add(a, b)
+        ledger.hold(b - a + 1, 0)
+        _lose(ledger, Gap(stream, a, b, before or after, after, 0, 0, "missing"))
 
 
 def _report_lost(segment: Segment, ledger: Ledger) -> None:

@@ -11,12 +11,10 @@ from typing import Any
 import orjson
 
 from edge_agent.intervals import IntervalSet
-from edge_agent.outbox.acks import Kind, read
+from edge_agent.outbox.acks import FILE, Kind, read
 from edge_agent.outbox.record import Entry, entry_of
 from edge_agent.outbox.recovery import segment_files
 from edge_agent.outbox.segment import parts, read_trailer, torn_bytes
-
-ACKS = "acks.log"
 
 
 @dataclass(slots=True)
@@ -66,7 +64,7 @@ class _Fate:
     def __init__(self, folder: Path) -> None:
         self._acked: dict[str, IntervalSet] = {}
         self._released: dict[str, IntervalSet] = {}
-        for ack in read(folder / ACKS):
+        for ack in read(folder / FILE):
             if ack.kind == Kind.ACKED:
                 self._acked.setdefault(ack.stream, IntervalSet()).add(ack.first, ack.last)
             elif ack.kind == Kind.RELEASED:

@@ -37,8 +37,6 @@ class Syncer:
         self._busy = threading.Lock()
         self.durable = 0
         """Every entry of the current stream up to this one is on the medium."""
-        self.rounds = 0
-        """How many times something was synced."""
         self._thread = threading.Thread(target=self._run, name="outbox-sync", daemon=True)
         self._thread.start()
 
@@ -120,7 +118,6 @@ class Syncer:
             writer.named = True
         writer.synced = last
         self.durable = max(self.durable, last)
-        self.rounds += 1
 
     def _remove(self) -> None:
         if not self._retired:

@@ -23,6 +23,9 @@ _REAL = Clock()
 #: A loop without a step for this long (and three of its slowest periods) is stalled: no time-out in it is longer.
 STALL_S = 60.0
 
+#: How often a reason that stays the same is logged again.
+REPEAT_S = 600.0
+
 #: A subscription proves itself at the latest after this many seconds; time between two proofs counts as covered.
 KEEPALIVE_REACH_S = 10.0
 
@@ -43,6 +46,7 @@ class ConnectionLoop:
         self._clock = clock
         self._backoff = Backoff()
         self._turns: list[_Turn] = []
+        self._told, self._told_at = "", 0.0
         self._progress = _REAL.monotonic()
         slowest = max((table.every for device in devices for table in device.plan.tables), default=0.0)
         self._patience = STALL_S + 3 * slowest
@@ -56,24 +60,44 @@ class ConnectionLoop:
 
     async def run(self) -> None:
         """Until cancelled: connect, work, and after a failure wait a little and begin again."""
-        if isinstance(self._connection, Pollable):
-            self._turns = _turns(self._devices, self._clock.monotonic())
+        self._begin(self._clock.monotonic())
         try:
             while True:
                 fault = await self._until_lost()
                 await self._connection.close()
                 self._mark_failed(fault)
                 pause = self._backoff.wait()
-                log.warning("connection-lost key=%s reason=%r retry_in_s=%.2f", self.key, str(fault), pause)
+                self._log_lost(str(fault), pause)
                 await within(pause, _REAL)  # the network is real, whatever a demo's clock says
         finally:
             await self._connection.close()
+
+    def _log_lost(self, reason: str, pause: float) -> None:
+        """One line when the reason is new, then one in ten minutes: a dead device must not fill the disk."""
+        now = _REAL.monotonic()
+        if reason != self._told or now - self._told_at >= REPEAT_S:
+            self._told, self._told_at = reason, now
+            log.warning("connection-lost key=%s reason=%r retry_in_s=%.2f", self.key, reason, pause)
+
+    def _works(self) -> None:
+        """A device answered: the connection is worth something again."""
+        self._backoff.reset()
+        if self._told:
+            self._told = ""
+            log.info("connection-back key=%s", self.key)
+
+    def _begin(self, now: float) -> None:
+        if isinstance(self._connection, Pollable):
+            self._turns = _turns(self._devices, now)
+        for device in self._devices:
+            device.staleness.begin(now)
 
     async def _until_lost(self) -> DeviceError:
         try:
             self._beat()
             await self._connection.open()
-            log.info("connection-open key=%s devices=%d", self.key, len(self._devices))
+            if not self._told:
+                log.info("connection-open key=%s devices=%d", self.key, len(self._devices))
             if isinstance(self._connection, Pollable):
                 await self._poll(self._connection)
             elif isinstance(self._connection, Streaming):
@@ -91,7 +115,7 @@ class ConnectionLoop:
     def _mark_failed(self, fault: DeviceError) -> None:
         t, now = self._clock.time_ns(), self._clock.monotonic()
         for device in self._devices:
-            device.failed(fault.status, fault.detail, t)
+            device.failed(fault.status, fault.detail, t, now)
         for turn in self._turns:
             turn.pass_over(now)
 
@@ -101,15 +125,15 @@ class ConnectionLoop:
 
         def sink(batch: Batch) -> None:
             self._beat()
-            self._backoff.reset()
+            self._works()
             device = by_id[batch.table.device]
             device.health.due += 1
             device.answered(batch, clock.monotonic(), max(0.0, (clock.time_ns() - batch.t) / 1e9))
 
         def alive(device: str) -> None:
             self._beat()
-            self._backoff.reset()
-            by_id[device].health.alive(clock.monotonic(), KEEPALIVE_REACH_S, clock.time_ns())
+            self._works()
+            by_id[device].proven(clock.monotonic(), KEEPALIVE_REACH_S, clock.time_ns())
 
         await connection.stream(sink, alive)
 
@@ -145,14 +169,14 @@ class ConnectionLoop:
             device.breaker.failed(now, now - started)
             if error.lost and not shared:
                 raise
-            device.failed(error.status, error.detail, clock.time_ns())
+            device.failed(error.status, error.detail, clock.time_ns(), now)
             if error.lost:
                 # One unit's silence makes the connection untrusted, not the other units: a new one, at once.
                 await connection.close()
                 await connection.open()
             return
         now = clock.monotonic()
-        self._backoff.reset()
+        self._works()
         device.health.due += 1
         device.answered(batch, now, now - started)
 

@@ -12,11 +12,12 @@ import orjson
 from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import Finding
+from edge_agent.mqtt import Connection, Message
+from edge_agent.mqtt.trouble import LinkError, tls_context
 from edge_agent.outbox import Outbox
 from edge_agent.publish import confirm
-from edge_agent.publish.link import Link, Message
 from edge_agent.publish.session import Counters, Session
-from edge_agent.publish.trouble import Backoff, LinkError, Teller, tls_context
+from edge_agent.publish.trouble import Backoff, Teller
 from edge_agent.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ class Publisher:
     @property
     def confirmed(self) -> int:
         """Values that left the outbox because all that was asked for them was fulfilled."""
+        if self._session is not None:
+            self._session.book()
         return self._outbox.stats.confirmed
 
     @property
@@ -116,13 +119,15 @@ class Publisher:
     async def drain(self, limit: float) -> None:
         """Wait until every live entry is acknowledged, at most `limit` seconds. What was left behind stays durable."""
         if self._session is not None:
-            await self._session.until(self._session.live_done, limit)
+            session = self._session
+            await session.until(session.live_done, limit)
+            session.book()
 
     async def _once(self) -> float:
         """One connection from attempt to end; returns how long to wait before the next."""
-        link = Link(self._config, self._client_id, self._context, self._state("offline"))
+        link = Connection(self._config, self._client_id, will=self._state("offline"))
         try:
-            await link.open()
+            await link.open(self._context)
             await self._serve(link)
         except LinkError as error:
             self._failed(error)
@@ -131,7 +136,7 @@ class Publisher:
             link.close()
         raise AssertionError("a session ends with an error or by cancellation")
 
-    async def _serve(self, link: Link) -> None:
+    async def _serve(self, link: Connection) -> None:
         started = time.monotonic()
         self._note_streams()
         session = Session(
@@ -143,7 +148,7 @@ class Publisher:
         self._outbox.attach()
         self._session = session
         if self._config.confirm == "store":
-            link.subscribe(self._watermark_topic)
+            link.subscribe([self._watermark_topic])
         session.wake()
         try:
             await self._watch_over(session)
@@ -177,7 +182,7 @@ class Publisher:
 
     def _appended(self) -> None:
         if self._session is not None:
-            self._session.wake()
+            self._session.appended()
 
     def _on_message(self, message: Message) -> None:
         if message.topic != self._watermark_topic:
@@ -221,13 +226,13 @@ class Publisher:
             self._told_streams = streams
             self.retain(self._state_topic, self._state("online").payload)
 
-    async def _goodbye(self, session: Session, link: Link) -> None:
+    async def _goodbye(self, session: Session, link: Connection) -> None:
         """A clean end: the offline state replaces the online one, and the last will is not needed."""
         self._documents[self._state_topic] = self._state("offline").payload
         session.send_document(self._state_topic)
         if not await session.until(session.documents_done, _GOODBYE_S):
             log.info("mqtt-goodbye-unanswered")
-        if link.usable():
+        if link.error is None:
             link.disconnect()
             log.info("mqtt-disconnected url=%s", self._config.url)
 

@@ -10,16 +10,21 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from edge_agent.config.models import Mqtt
+from edge_agent.mqtt import Connection, Message
+from edge_agent.mqtt.trouble import silent
 from edge_agent.outbox import Entry, Outbox
-from edge_agent.publish.link import Link, Message
 from edge_agent.publish.pace import Pace
-from edge_agent.publish.trouble import LinkError, trouble
 
 log = logging.getLogger(__name__)
 
 UNCONFIRMED_LIMIT = 2000
 """With `confirm: store` the backlog pauses when so many messages are at the broker and not in the store."""
 _REFUSED_AGAIN_S = 30.0
+_COMPANY_S = 0.002
+"""What was just appended waits so long for more: devices answer one by one, and all of them can be one `send`."""
+_BOOK_S = 0.05
+"""Acknowledgements are entered in the outbox in groups. A kill in between has their messages sent once more."""
+_BOOK_AT = 500
 
 
 @dataclass(slots=True)
@@ -52,7 +57,7 @@ class Session:
     def __init__(
         self,
         config: Mqtt,
-        link: Link,
+        link: Connection,
         outbox: Outbox,
         documents: dict[str, bytes],
         counters: Counters,
@@ -64,7 +69,6 @@ class Session:
         self._outbox = outbox
         self._documents = documents
         self._counters = counters
-        self._on_message = on_message
         self._stores = config.confirm == "store"
         self._keepalive = config.keepalive
         self._window = min(config.window, link.receive_maximum)
@@ -74,13 +78,18 @@ class Session:
         self._backlog_under_way = 0
         self._to_send = dict.fromkeys(documents)
         self._refused: list[tuple[float, Entry]] = []
-        self._scheduled = False
+        self._pumping: asyncio.Handle | None = None
+        self._booking: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._acked: list[Entry] = []
+        """Acknowledged by the broker, and not yet entered in the outbox."""
         self.acked_at: float | None = None
         """Monotonic time of the last PUBACK."""
         self.lost = asyncio.Event()
         self._changed = asyncio.Event()
-        link.on_heard = self._heard
+        self._on_message = on_message
+        link.on_acked = self._acknowledged
+        link.on_message = self._heard
         link.on_lost = self._lose
 
     @property
@@ -103,20 +112,23 @@ class Session:
 
     def wake(self) -> None:
         """Pump soon; many calls before that are one."""
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self.pump)
+        if self._pumping is None:
+            self._pumping = self._loop.call_soon(self.pump)
+
+    def appended(self) -> None:
+        """There is a live entry."""
+        if self._pumping is None:
+            self._pumping = self._loop.call_later(_COMPANY_S, self.pump)
 
     def pump(self) -> None:
         """Fill the window."""
-        self._scheduled = False
-        if not self._link.usable():
-            return
-        before = len(self._under_way)
-        while self._link.usable() and len(self._under_way) < self._window and self._send_next():
+        self._pumping = None
+        link, under_way = self._link, self._under_way
+        before = len(under_way)
+        while link.error is None and len(under_way) < self._window and self._send_next():
             continue
-        if len(self._under_way) > before:
-            self._link.flush()
+        if len(under_way) > before:
+            link.flush()
 
     def tick(self) -> None:
         """Once a second: is the broker still there, and is there anything to try again?"""
@@ -126,7 +138,7 @@ class Session:
         for entry in again:
             self._outbox.again(entry.stream, [(entry.seq, entry.seq)])
         if self._stalled(now):
-            self._link.drop(_silent(self._link.url))
+            self._link.drop(silent(self._link.url))
         else:
             self.wake()
 
@@ -143,10 +155,21 @@ class Session:
             return False
         return True
 
+    def book(self) -> None:
+        """Enter in the outbox what the broker acknowledged."""
+        if self._booking is not None:
+            self._booking.cancel()
+            self._booking = None
+        if self._acked:
+            entries, self._acked = self._acked, []
+            self._outbox.acknowledge(entries, release=not self._stores)
+
     def end(self) -> None:
         """The connection is over."""
-        if self._timer is not None:
-            self._timer.cancel()
+        for handle in (self._timer, self._pumping):
+            if handle is not None:
+                handle.cancel()
+        self.book()
         self._link.close()
 
     def _stalled(self, now: float) -> bool:
@@ -165,7 +188,7 @@ class Session:
         if self._to_send:
             topic = next(iter(self._to_send))
             del self._to_send[topic]
-            self._send(Message(topic, self._documents[topic], retained=True), None, live=False)
+            self._send(topic, self._documents[topic], None, live=False)
             return True
         entry = self._outbox.take_live()
         if entry is not None:
@@ -177,7 +200,7 @@ class Session:
         return entry is not None
 
     def _next_backlog(self) -> Entry | None:
-        if self._stores and self._outbox.unconfirmed >= UNCONFIRMED_LIMIT:
+        if self._stores and self._outbox.unconfirmed + len(self._acked) >= UNCONFIRMED_LIMIT:
             return None
         if not self._pace.allows(self._backlog_under_way, time.monotonic()):
             self._wake_later()
@@ -196,50 +219,45 @@ class Session:
 
     def _send_entry(self, entry: Entry, *, live: bool) -> None:
         self._counters.published += entry.values
-        self._send(Message(entry.topic, entry.payload, retained=False), entry, live=live)
+        self._send(entry.topic, entry.payload, entry, live=live)
 
-    def _send(self, message: Message, entry: Entry | None, *, live: bool) -> None:
+    def _send(self, topic: str, payload: bytes, entry: Entry | None, *, live: bool) -> None:
         self._counters.messages += 1
-        mid = self._link.publish(message)
-        self._under_way[mid] = Sent(time.monotonic(), entry, message.topic, live)
+        mid = self._link.publish(topic, payload, retained=entry is None)
+        self._under_way[mid] = Sent(time.monotonic(), entry, topic, live)
 
-    def _heard(self, acked: list[tuple[int, str]], messages: list[Message]) -> None:
-        entries = [entry for mid, refusal in acked if (entry := self._settle(mid, refusal)) is not None]
-        if entries:
-            self._outbox.acknowledge(entries, release=not self._stores)
-            self._counters.acknowledged += sum(entry.values for entry in entries)
-        for message in messages:
-            self._on_message(message)
+    def _acknowledged(self, answers: list[tuple[int, str]]) -> None:
+        self.acked_at = now = time.monotonic()
+        for mid, refusal in answers:
+            sent = self._under_way.pop(mid, None)
+            if sent is not None:
+                self._settle(sent, refusal, now)
+        if len(self._acked) >= _BOOK_AT:
+            self.book()
+        elif self._acked and self._booking is None:
+            self._booking = self._loop.call_later(_BOOK_S, self.book)
         self.pump()
         self._changed.set()
+
+    def _settle(self, sent: Sent, refusal: str, now: float) -> None:
+        entry = sent.entry
+        if entry is not None and not sent.live:
+            self._backlog_under_way -= 1
+            self._pace.acknowledged(now - sent.at, now)
+        if refusal:
+            self._counters.refused += 1
+            log.warning("mqtt-refused topic=%s reason=%s", sent.topic, refusal)
+            if entry is not None:
+                self._refused.append((now, entry))
+        elif entry is not None:
+            self._counters.acknowledged += entry.values
+            self._acked.append(entry)
+
+    def _heard(self, message: Message) -> None:
+        self.book()  # first, so that a watermark does not confirm what is not yet known to be acknowledged
+        self._on_message(message)
+        self.wake()
 
     def _lose(self) -> None:
         self.lost.set()
         self._changed.set()
-
-    def _settle(self, mid: int, refusal: str) -> Entry | None:
-        """The entry of an acknowledged message; None for documents, refusals and strangers."""
-        now = time.monotonic()
-        sent = self._under_way.pop(mid, None)
-        if sent is None:
-            return None
-        self.acked_at = now
-        if sent.entry is not None and not sent.live:
-            self._backlog_under_way -= 1
-            self._pace.acknowledged(now - sent.at, now)
-        if not refusal:
-            return sent.entry
-        self._counters.refused += 1
-        log.warning("mqtt-refused topic=%s reason=%s", sent.topic, refusal)
-        if sent.entry is not None:
-            self._refused.append((now, sent.entry))
-        return None
-
-
-def _silent(url: str) -> LinkError:
-    return trouble(
-        "mqtt-silent",
-        "代理不再应答（连接看似仍在）。已断开并重新连接。",
-        "The broker stopped answering although the connection seemed alive. It is dropped and made anew.",
-        url,
-    )

@@ -14,10 +14,10 @@ from edge_agent.stores.base import (
     Store,
     WriteBatch,
 )
-from edge_agent.stores.columns import Chunk, Rows, Samples
+from edge_agent.stores.columns import Changes, Chunk, Rows, Samples
 
 __all__ = [
-    "Chunk", "Counts", "HealthSummary", "Latest", "LiveFacts", "Mark", "Refusal", "Rows", "Samples", "Store",
+    "Changes", "Chunk", "Counts", "HealthSummary", "Latest", "LiveFacts", "Mark", "Refusal", "Rows", "Samples", "Store",
     "WriteBatch", "open_store",
 ]  # fmt: skip
 

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from edge_agent.intervals import IntervalSet
 from edge_agent.stores.catalogue import Catalogue
-from edge_agent.stores.columns import Rows, Samples
+from edge_agent.stores.columns import Changes, Rows, Samples
+
+#: One tag of one device.
+Name = tuple[str, str]
+
+#: A reading made longer than this before a window says nothing about the window any more.
+LOOKBACK_NS: Final = 7 * 86_400_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +126,38 @@ class Store(Protocol):
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag in `from <= t < to`, sorted by `t`."""
 
+    def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
+        """Tags as runs of equal readings in `from <= t < to`, led by the last reading before (up to LOOKBACK_NS).
+
+        A tag without readings is missing. This is what states and counters are computed from.
+        """
+
+    def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
+        """Device -> spans inside the window in which its health rows show that its values were current."""
+
+    def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
+        """Device -> milliseconds from source (or read) time to store time -> samples of these tags."""
+
+    def watch(self, names: Sequence[Name]) -> None:
+        """Tags of which `changes` will be asked over long windows."""
+
+    def compact(self, now_ns: int, hours: int) -> int:
+        """Prepare up to so many past hours of what is watched; returns how many (0: none is left to do)."""
+
+    def take_touched(self) -> set[int]:
+        """Starts of the hours (ns) into which something was written since the last call."""
+
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
         """Device -> summary of its health rows in the window."""
+
+    def health_by(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, list[tuple[int, HealthSummary]]]:
+        """Device -> (end, summary) of every step with health rows, sorted; steps end at multiples of `step_ns`."""
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """Every device ever heard of -> facts; rows counted once per (device, t)."""
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
-        """`{"t", "device", "from", "to", "reason", "zh", "en"}` in `from < t <= to`, sorted."""
+        """`{"t", "device", "from", "to", "reason", "zh", "en"}` in `from < t <= to`, sorted; `tag` if of a tag."""
 
     def gaps(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """Gap records told in `from < t <= to`: `{"t", "agent", "stream", "from_seq", ...}`, sorted."""
@@ -156,6 +186,15 @@ def merged(marks: Sequence[Mark]) -> list[tuple[str, int, int, int]]:
         (stream, first, last, values.pop(stream, 0))
         for stream, found in intervals.items()
         for first, last in found.pairs()
+    ]
+
+
+def transitions(health: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The transitions of devices and of their tags in these health rows."""
+    return [
+        {"t": row["t"], "device": row["device"], **move}
+        for row in health
+        for move in ([row["transition"]] if row.get("transition") else []) + list(row.get("tag_transitions") or [])
     ]
 
 

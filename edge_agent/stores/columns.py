@@ -145,6 +145,61 @@ class Samples:
         ]
 
 
+@dataclass(slots=True, eq=False)
+class Changes:
+    """One tag as runs of equal readings, sorted: every sample from `first[i]` to `last[i]` was `num[i]`, `status[i]`.
+
+    `num` is NaN where the samples carry no number (bad ones, texts).
+    """
+
+    first: Longs
+    last: Longs
+    num: Floats
+    status: Codes
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @classmethod
+    def of(cls, t: Longs, num: Floats, status: Codes) -> Changes:
+        """Samples sorted by `t`, as runs."""
+        return cls(t, t, num, status).merged()
+
+    @classmethod
+    def empty(cls) -> Changes:
+        none = np.zeros(0, np.int64)
+        return cls(none, none, np.zeros(0), np.zeros(0, np.uint32))
+
+    @classmethod
+    def join(cls, parts: Sequence[Changes]) -> Changes:
+        """Runs of adjoining windows, in order of time, as one."""
+        if not parts:
+            return cls.empty()
+        return cls(
+            np.concatenate([part.first for part in parts]),
+            np.concatenate([part.last for part in parts]),
+            np.concatenate([part.num for part in parts]),
+            np.concatenate([part.status for part in parts]),
+        ).merged()
+
+    def merged(self) -> Changes:
+        """Neighbours that say the same become one."""
+        if not len(self):
+            return self
+        new = np.ones(len(self), bool)
+        a, b = self.num[1:], self.num[:-1]
+        new[1:] = ((a != b) & ~(np.isnan(a) & np.isnan(b))) | (self.status[1:] != self.status[:-1])
+        starts = np.flatnonzero(new)
+        ends = np.append(starts[1:], len(self)) - 1
+        return Changes(self.first[starts], self.last[ends], self.num[starts], self.status[starts])
+
+    @property
+    def good(self) -> npt.NDArray[np.bool_]:
+        """Runs that carry a number and are not bad."""
+        usable: npt.NDArray[np.bool_] = (self.status & np.uint32(0x80000000)) == 0
+        return usable & ~np.isnan(self.num)
+
+
 def value_of(kind: int, number: float, text: str | None) -> Any:
     """One stored sample as the Python value it came from."""
     if kind == FLOAT:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,17 +18,30 @@ import orjson
 from edge_agent.errors import StoreError
 from edge_agent.intervals import IntervalSet
 from edge_agent.stores import duckdb_read as read
+from edge_agent.stores import duckdb_runs as runs
 from edge_agent.stores import duckdb_write as write
-from edge_agent.stores.base import Counts, HealthSummary, Latest, LiveFacts, Refusal, WriteBatch, merged, new_first_good
+from edge_agent.stores.base import (
+    Counts,
+    HealthSummary,
+    Latest,
+    LiveFacts,
+    Name,
+    Refusal,
+    WriteBatch,
+    merged,
+    new_first_good,
+)
 from edge_agent.stores.catalogue import Catalogue, Series
-from edge_agent.stores.columns import Samples
+from edge_agent.stores.columns import Changes, Samples
 from edge_agent.stores.duckdb_schema import AGEING, connect, translated
 from edge_agent.stores.newest import Newest
+from edge_agent.stores.touched import HOUR_NS, Touched, hours_of
 
 log = logging.getLogger(__name__)
 
-_HOUR: Final = 3_600_000_000_000
-_DAY: Final = 24 * _HOUR
+_DAY: Final = 24 * HOUR_NS
+#: After its end an hour waits so long for its last messages before its runs are made.
+_LATE: Final = 600_000_000_000
 #: How often the newest samples are saved, so that a start need not search all of history for them.
 _SNAPSHOT: Final = 300_000_000_000
 #: Rows of `marks` after which they are merged into their intervals.
@@ -46,6 +59,10 @@ class DuckDbStore:
         self._max_bytes = max_bytes
         self._connection = connect(path)
         self._broken = False
+        self._watched: list[int] = []
+        self._open: set[int] | None = None
+        """Hours not kept as runs; None until `compact` first asks."""
+        self._touched = Touched()
         self._load()
 
     def _load(self) -> None:
@@ -56,6 +73,7 @@ class DuckDbStore:
         self._newest = Newest()
         for rows in read.newest(self._connection):
             self._newest.update(rows)
+        self._kept = {int(t) for (t,) in query("select distinct t from compacted").fetchall()}
         self._saved = self._last_stored = 0
         self._mark_rows = self._count("select count(*) from marks")
         self._stored = self._count('select coalesce(sum("values"), 0)::bigint from marks')
@@ -75,8 +93,12 @@ class DuckDbStore:
         """One transaction. StoreError or PoisonError leave the file as it was."""
         series, devices = self.catalogue.take_changes()
         first_good = new_first_good(batch.health, self._first_good)
+        hours = hours_of(batch)
+        late = sorted(hours & self._kept)
         try:
             with translated(), self._transaction():
+                if late:
+                    runs.forget(self._connection, late)
                 write.series(self._connection, series, devices)
                 write.samples(self._connection, batch.rows, batch.stored)
                 write.health(self._connection, batch.health, batch.stored)
@@ -89,6 +111,10 @@ class DuckDbStore:
             self.catalogue.put_back(series, devices)
             raise
         self._first_good |= first_good
+        self._kept.difference_update(late)
+        self._touched.add(hours)
+        if self._open is not None:
+            self._open |= hours
         self._newest.update(batch.rows)
         self._last_stored = batch.stored
         self._stored += sum(mark.values for mark in batch.marks)
@@ -174,10 +200,45 @@ class DuckDbStore:
         with self._cursor() as cursor:
             return read.samples(cursor, -1 if sid is None else sid, from_ns, to_ns)
 
+    def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
+        """Runs of equal readings per tag."""
+        sids = self._sids(names)
+        with self._cursor() as cursor:
+            found = runs.changes(cursor, list(sids), from_ns, to_ns) if sids else {}
+        return {sids[sid]: rows for sid, rows in found.items()}
+
+    def _sids(self, names: Sequence[Name]) -> dict[int, Name]:
+        found = ((self.catalogue.find(*name), name) for name in names)
+        return {sid: name for sid, name in found if sid is not None}
+
+    def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
+        """Spans in which the devices' values were current."""
+        with self._cursor() as cursor:
+            return runs.evidence(cursor, from_ns, to_ns)
+
+    def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
+        """Histogram per device."""
+        sids = self._sids(names)
+        found: dict[str, dict[int, int]] = {}
+        with self._cursor() as cursor:
+            for sid, ms, count in runs.lateness(cursor, list(sids), from_ns, to_ns) if sids else ():
+                own = found.setdefault(sids[sid][0], {})
+                own[ms] = own.get(ms, 0) + count
+        return found
+
+    def take_touched(self) -> set[int]:
+        """Hours written to since the last call."""
+        return self._touched.take()
+
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
         """Summary per device."""
         with self._cursor() as cursor:
             return read.health(cursor, from_ns, to_ns)
+
+    def health_by(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, list[tuple[int, HealthSummary]]]:
+        """Summaries per device and step."""
+        with self._cursor() as cursor:
+            return read.health_by(cursor, from_ns, to_ns, step_ns)
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """Facts per device."""
@@ -185,9 +246,10 @@ class DuckDbStore:
             return read.live_facts(cursor, from_ns, to_ns)
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
-        """State changes of devices."""
+        """State changes of devices and tags."""
         with self._cursor() as cursor:
-            return read.dicts(cursor, "from transitions where t > ? and t <= ? order by t", [from_ns, to_ns])
+            rows = read.dicts(cursor, "from transitions where t > ? and t <= ? order by t", [from_ns, to_ns])
+        return [row if row["tag"] else {key: row[key] for key in row if key != "tag"} for row in rows]
 
     def gaps(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """What full outboxes dropped."""
@@ -205,6 +267,28 @@ class DuckDbStore:
             return read.metrics(cursor, from_ns, to_ns)
 
     # --- keeping house -----------------------------------------------------------------------------------------
+
+    def watch(self, names: Sequence[Name]) -> None:
+        """These tags are kept as runs too, hour by hour."""
+        self._watched = sorted({self.catalogue.sid(*name) for name in names})
+        self._open = None
+
+    def compact(self, now_ns: int, hours: int) -> int:
+        """Keep up to so many past hours of the watched tags as runs, newest first: those are asked for most."""
+        if not self._watched:
+            return 0
+        with translated():
+            if self._open is None:
+                oldest = now_ns - int(self._days * _DAY)
+                self._open = runs.unkept(self._connection, self._watched, oldest)
+            over = [hour for hour in self._open if hour + HOUR_NS + _LATE <= now_ns]
+            chosen = sorted(over, reverse=True)[:hours]
+            for hour in chosen:
+                with self._transaction():
+                    runs.compact(self._connection, self._watched, hour)
+                self._kept.add(hour)
+                self._open.discard(hour)
+        return len(chosen)
 
     def retain(self, now_ns: int) -> int:
         """Delete by age, then by size, oldest first and in chunks; returns the samples deleted."""
@@ -231,7 +315,7 @@ class DuckDbStore:
             oldest = self._connection.execute("select min(t) from samples").fetchone()
             if oldest is None or oldest[0] is None or oldest[0] >= cutoff:
                 break
-            gone += self._delete_before(min(cutoff, int(oldest[0]) + _HOUR))
+            gone += self._delete_before(min(cutoff, int(oldest[0]) + HOUR_NS))
         if gone:
             self._checkpoint()
         return gone

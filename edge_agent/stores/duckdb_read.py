@@ -18,7 +18,7 @@ from edge_agent.stores.columns import NO_TIME, Rows, Samples
 Cursor = duckdb.DuckDBPyConnection
 
 
-def _plain(column: Any, fill: float) -> npt.NDArray[Any]:
+def plain(column: Any, fill: float) -> npt.NDArray[Any]:
     """A fetched column without its mask."""
     return np.ma.filled(column, fill) if isinstance(column, np.ma.MaskedArray) else np.asarray(column)
 
@@ -35,12 +35,12 @@ def samples(cursor: Cursor, sid: int, from_ns: int, to_ns: int) -> Samples:
         [sid, from_ns, to_ns],
     ).fetchnumpy()
     return Samples(
-        _plain(got["t"], 0),
-        _plain(got["num"], np.nan),
-        _plain(got["kind"], 0),
-        _plain(got["status"], 0),
-        _plain(got["source"], NO_TIME),
-        _plain(got["stored"], NO_TIME),
+        plain(got["t"], 0),
+        plain(got["num"], np.nan),
+        plain(got["kind"], 0),
+        plain(got["status"], 0),
+        plain(got["source"], NO_TIME),
+        plain(got["stored"], NO_TIME),
         _texts(got["txt"]),
     )
 
@@ -61,10 +61,10 @@ def newest(cursor: Cursor) -> list[Rows]:
 
 def _newest_rows(got: dict[str, Any]) -> Rows:
     texts = {i: text for i, text in enumerate(_texts(got["txt"])) if text is not None}
-    sid = _plain(got["sid"], 0)
+    sid = plain(got["sid"], 0)
     source = np.full(len(sid), NO_TIME, np.int64)
-    num, kind, status = _plain(got["num"], np.nan), _plain(got["kind"], 0), _plain(got["status"], 0)
-    return Rows(sid, _plain(got["t"], 0), num, kind, status, source, texts)
+    num, kind, status = plain(got["num"], np.nan), plain(got["kind"], 0), plain(got["status"], 0)
+    return Rows(sid, plain(got["t"], 0), num, kind, status, source, texts)
 
 
 def marks(cursor: Cursor) -> dict[str, IntervalSet]:
@@ -87,6 +87,23 @@ def health(cursor: Cursor, from_ns: int, to_ns: int) -> dict[str, HealthSummary]
     """Sums per device, and the newest row's state."""
     rows = cursor.execute(_SUMMARY, [from_ns, to_ns]).fetchall()
     return {device: HealthSummary(*rest) for device, *rest in rows}
+
+
+_BY_STEP = """
+select device, (t + $step - 1) // $step * $step step_end, coalesce(sum(scheduled_s), 0), coalesce(sum(covered_s), 0),
+    coalesce(sum(due), 0)::bigint, coalesce(sum(done), 0)::bigint, coalesce(sum(good), 0)::bigint,
+    coalesce(sum(bad), 0)::bigint, coalesce(sum("values"), 0)::bigint, coalesce(sum(overruns), 0)::bigint,
+    min(t), max(t), max(last_good_t), arg_max(state, t), arg_max(reason, t), arg_max(latency_ms, t)
+from health where t > $from and t <= $to group by device, step_end order by device, step_end"""
+
+
+def health_by(cursor: Cursor, from_ns: int, to_ns: int, step_ns: int) -> dict[str, list[tuple[int, HealthSummary]]]:
+    """Sums per device and step."""
+    found: dict[str, list[tuple[int, HealthSummary]]] = defaultdict(list)
+    values = {"from": from_ns, "to": to_ns, "step": step_ns}
+    for device, end, *rest in cursor.execute(_BY_STEP, values).fetchall():
+        found[device].append((end, HealthSummary(*rest)))
+    return dict(found)
 
 
 _FACTS = """

@@ -29,18 +29,24 @@ create table if not exists health(
     state varchar, reason varchar, last_good_t bigint, stored bigint);
 create table if not exists first_good(device varchar, t bigint);
 create table if not exists transitions(
-    t bigint, device varchar, "from" varchar, "to" varchar, reason varchar, zh varchar, en varchar);
+    t bigint, device varchar, "from" varchar, "to" varchar, reason varchar, zh varchar, en varchar, tag varchar);
+alter table transitions add column if not exists tag varchar;
 create table if not exists gaps(
     t bigint, agent varchar, stream varchar, from_seq bigint, to_seq bigint, from_t bigint, to_t bigint,
     "values" bigint, acknowledged bigint);
 create table if not exists agents(t bigint, agent varchar, document varchar);
 create table if not exists marks(stream varchar, first bigint, last bigint, "values" bigint);
 create table if not exists quarantined(t bigint, reason varchar, "values" bigint);
+create table if not exists runs(
+    t bigint, sid integer, first bigint, last bigint, num double, status uinteger);
+create table if not exists evidence(t bigint, device varchar, first bigint, last bigint);
+create table if not exists compacted(t bigint, sid integer);
 create table if not exists metrics(metric varchar, t bigint, document varchar);
 """
 
+#: `runs`, `evidence` and `compacted` (`t` is the start of an hour) can be made again from the others.
 #: What retention deletes from, and the column it goes by.
-AGEING: Final = ("samples", "health", "transitions", "gaps", "agents", "metrics")
+AGEING: Final = ("samples", "health", "transitions", "gaps", "agents", "metrics", "runs", "evidence", "compacted")
 
 
 def connect(path: Path) -> duckdb.DuckDBPyConnection:

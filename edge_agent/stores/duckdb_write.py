@@ -9,6 +9,7 @@ import duckdb
 import numpy as np
 import orjson
 
+from edge_agent.stores.base import transitions
 from edge_agent.stores.catalogue import Series
 from edge_agent.stores.columns import NO_TIME, Rows
 
@@ -20,7 +21,7 @@ _HEALTH_NUMBERS: Final = (
     "latency_ms", "latency_max_ms", "overruns",
 )  # fmt: skip
 _GAP: Final = ("stream", "from_seq", "to_seq", "from_t", "to_t", "values", "acknowledged")
-_TRANSITION: Final = ("from", "to", "reason", "zh", "en")
+_TRANSITION: Final = ("t", "device", "from", "to", "reason", "zh", "en", "tag")
 
 
 def append(connection: Connection, table: str, columns: Mapping[str, Column], where: str = "") -> None:
@@ -101,14 +102,9 @@ def health(connection: Connection, documents: Sequence[Mapping[str, Any]], store
     # The bounds let the scan skip all row groups of other times.
     known = f"(select device, t from health where t between {min(times)} and {max(times)})"  # noqa: S608 - two integers
     append(connection, "health", columns, f"anti join {known} as known using (device, t)")
-    moves = [row for row in rows if row.get("transition")]
+    moves = transitions(rows)
     if moves:
-        told = {name: [row["transition"].get(name, "") for row in moves] for name in _TRANSITION}
-        append(
-            connection,
-            "transitions",
-            {"t": [row["t"] for row in moves], "device": [row["device"] for row in moves], **told},
-        )
+        append(connection, "transitions", {name: [move.get(name, "") for move in moves] for name in _TRANSITION})
 
 
 def agents(connection: Connection, documents: Sequence[Mapping[str, Any]]) -> None:

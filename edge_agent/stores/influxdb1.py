@@ -5,7 +5,7 @@ from __future__ import annotations
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import StoreError
 from edge_agent.stores.base import HealthSummary
-from edge_agent.stores.columns import Samples
+from edge_agent.stores.columns import Longs, Samples
 from edge_agent.stores.http import Endpoint
 from edge_agent.stores.influxql import InfluxQl
 from edge_agent.stores.lines import TextStyle
@@ -39,6 +39,14 @@ class InfluxDb1Store(RemoteStore):
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag, sorted by `t`."""
         return self._reader.samples(device, tag, from_ns, to_ns)
+
+    def last_before(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
+        """Time of the newest sample of a tag."""
+        return self._reader.last_before(device, tag, from_ns, to_ns)
+
+    def evidence_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs]]:
+        """Last good time and covered time of health rows."""
+        return self._reader.evidence_rows(from_ns, to_ns)
 
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
         """Summary per device."""

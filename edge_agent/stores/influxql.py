@@ -10,7 +10,7 @@ import orjson
 
 from edge_agent.model import status_name
 from edge_agent.stores.base import HealthSummary
-from edge_agent.stores.columns import KIND_NAMES, NO_TIME, Samples
+from edge_agent.stores.columns import KIND_NAMES, NO_TIME, Longs, Samples
 from edge_agent.stores.http import Endpoint
 from edge_agent.stores.lines import STATES
 
@@ -53,6 +53,23 @@ class InfluxQl:
             np.array(stored, np.int64),
             list(txt),
         )
+
+    def last_before(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
+        """Time of the newest sample of a tag in `from <= t < to`; every sample has its store time."""
+        where = f'"device" = {quoted(device)} and "tag" = {quoted(tag)} and time >= {from_ns} and time < {to_ns}'
+        newest = f'select "stored" from "samples" where {where} order by time desc limit 1'  # noqa: S608 - quoted
+        series = self._ask(newest)
+        return int(series[0]["values"][0][0]) if series else None
+
+    def evidence_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs]]:
+        """Device -> (last good time, covered ns) of health rows with coverage, in `from < t <= to`."""
+        where = f'where "covered_s" > 0 and time > {from_ns} and time <= {to_ns} group by "device"'
+        found = {}
+        for series in self._ask(f'select "last_good_t", "covered_s" from "health" {where}'):  # noqa: S608 - two integers
+            rows = [(good, round(covered * 1e9)) for _, good, covered in series["values"] if good is not None]
+            until, covered = np.array(rows, np.int64).reshape(-1, 2).T
+            found[series["tags"]["device"]] = (until, covered)
+        return found
 
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
         """Sums and newest state per device, in `from < t <= to`."""

@@ -13,7 +13,7 @@ import orjson
 
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.stores.base import HealthSummary, Refusal, WriteBatch
-from edge_agent.stores.columns import KIND_NAMES, NO_TIME, TEXT, Samples
+from edge_agent.stores.columns import KIND_NAMES, NO_TIME, TEXT, Longs, Samples
 from edge_agent.stores.http import Endpoint
 from edge_agent.stores.influxql import reason_name, state_name
 from edge_agent.stores.lines import TextStyle
@@ -60,6 +60,37 @@ class LineStore(RemoteStore):
                 row[field] = value
         return _joined(rows)
 
+    def last_before(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
+        """Time of the newest sample of a tag in `from <= t < to`, to the millisecond."""
+        window = f"[{max(1, (to_ns - from_ns) // 1_000_000)}ms]"
+        match = f"samples_stored{{device={_quoted(device)},tag={_quoted(tag)}}}"
+        found = self._ask(f"max(tlast_over_time({match}{window}))", to_ns - 1_000_000)
+        return _nanoseconds(float(found[0]["value"][1])) if found else None
+
+    def evidence_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs]]:
+        """Device -> (last good time, covered ns) of health rows with coverage, in `from < t <= to`."""
+        covered, good = (
+            self._exported(f'{{__name__="health_{name}"}}', from_ns + 1_000_000, to_ns)
+            for name in ("covered_s", "last_good_t")
+        )
+        found = {}
+        for device, seconds in covered.items():
+            times = good.get(device, {})
+            rows = [(times[ms], round(s * 1e9)) for ms, s in sorted(seconds.items()) if s > 0 and ms in times]
+            until, lasted = np.array(rows, np.int64).reshape(-1, 2).T
+            found[device] = (until, lasted)
+        return found
+
+    def _exported(self, match: str, from_ns: int, to_ns: int) -> dict[str, dict[int, float]]:
+        """Device -> milliseconds -> value of one field."""
+        query = {"match[]": match, "start": _seconds(from_ns), "end": _seconds(to_ns)}
+        found: dict[str, dict[int, float]] = {}
+        for line in self._reader.request("GET", "/api/v1/export", query).splitlines():
+            series = orjson.loads(line)
+            points = zip(series["timestamps"], series["values"], strict=True)
+            found.setdefault(series["metric"]["device"], {}).update(points)
+        return found
+
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
         """Sums and newest state per device, in `from < t <= to`."""
         window = f"[{max(1, (to_ns - from_ns) // 1_000_000)}ms]"
@@ -85,9 +116,15 @@ class LineStore(RemoteStore):
 
     def _instant(self, expression: str, at: int) -> dict[str, float]:
         """Device -> value of an expression at a time."""
+        return {row["metric"]["device"]: float(row["value"][1]) for row in self._ask(expression, at)}
+
+    def _ask(self, expression: str, at: int) -> list[dict[str, Any]]:
+        """The result of an expression at a time: `{"metric", "value"}` each."""
         query = {"query": expression, "time": _seconds(at), "nocache": "1"}
-        answer = orjson.loads(self._reader.request("GET", "/api/v1/query", query))
-        return {row["metric"]["device"]: float(row["value"][1]) for row in answer["data"]["result"]}
+        result: list[dict[str, Any]] = orjson.loads(self._reader.request("GET", "/api/v1/query", query))["data"][
+            "result"
+        ]
+        return result
 
     def close(self) -> None:
         """Release the connections too."""

@@ -8,19 +8,33 @@ from __future__ import annotations
 import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
 import orjson
 
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import StoreError
 from edge_agent.intervals import IntervalSet
-from edge_agent.stores.base import Counts, HealthSummary, Latest, LiveFacts, Refusal, WriteBatch, new_first_good
-from edge_agent.stores.columns import Samples
+from edge_agent.stores.base import (
+    LOOKBACK_NS,
+    Counts,
+    HealthSummary,
+    Latest,
+    LiveFacts,
+    Name,
+    Refusal,
+    WriteBatch,
+    new_first_good,
+)
+from edge_agent.stores.columns import NO_TIME, Changes, Longs, Samples
+from edge_agent.stores.evidence import REACH_NS, clipped, joined
 from edge_agent.stores.lines import Encoder, TextStyle, escape_tag
 from edge_agent.stores.newest import Newest
 from edge_agent.stores.sidecar import Sidecar
+from edge_agent.stores.touched import Touched, hours_of
 
 _DAY: Final = 86_400_000_000_000
 _SNAPSHOT_SECONDS: Final = 60.0
@@ -41,6 +55,7 @@ class RemoteStore(ABC):
         self.catalogue = self._sidecar.catalogue()
         self._encoder = Encoder(self.catalogue, self.style)
         self._first_good: dict[str, int] = dict(self._sidecar.query("select device, t from first_good"))
+        self._touched = Touched()
         self._newest = Newest()
         self._newest.update(self._sidecar.newest())
         self._saved = time.monotonic()
@@ -54,8 +69,59 @@ class RemoteStore(ABC):
         """One tag in `from <= t < to`, sorted by `t`."""
 
     @abstractmethod
+    def last_before(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
+        """Time of the newest sample of a tag in `from <= t < to`."""
+
+    @abstractmethod
+    def evidence_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs]]:
+        """Device -> (last good time, covered ns) of its health rows with coverage in `from < t <= to`."""
+
+    @abstractmethod
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
         """Device -> summary of its health rows in `from < t <= to`."""
+
+    def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
+        """The server's samples day by day, cut down here: its query language knows no runs of equal readings."""
+        found = {}
+        for name in names:
+            newest = self.last_before(*name, from_ns - LOOKBACK_NS, from_ns)
+            starts = [] if newest is None else [(newest, min(from_ns, newest + 1_000_000))]
+            starts += [(start, min(to_ns, start + _DAY)) for start in range(from_ns, to_ns, _DAY)]
+            parts = [self.samples(*name, first, last) for first, last in starts]
+            runs = Changes.join([Changes.of(part.t, part.num, part.status) for part in parts])
+            if len(runs):
+                found[name] = runs
+        return found
+
+    def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
+        """From the server's health rows."""
+        found = {}
+        for device, (until, covered) in sorted(self.evidence_rows(from_ns, to_ns + REACH_NS).items()):
+            if spans := clipped(joined(until - covered, until), from_ns, to_ns):
+                found[device] = spans
+        return found
+
+    def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
+        """From the server's samples."""
+        found: dict[str, dict[int, int]] = {}
+        for device, tag in names:
+            rows = self.samples(device, tag, from_ns, to_ns)
+            late = rows.stored - np.where(rows.source == NO_TIME, rows.t, rows.source)
+            own = found.setdefault(device, {})
+            for ms, count in zip(*np.unique((late + 500_000) // 1_000_000, return_counts=True), strict=True):
+                own[int(ms)] = own.get(int(ms), 0) + int(count)
+        return {device: own for device, own in found.items() if own}
+
+    def watch(self, names: Sequence[Name]) -> None:  # noqa: B027 - nothing to do is its meaning here
+        """The server keeps what it has as it likes."""
+
+    def compact(self, now_ns: int, hours: int) -> int:
+        """Nothing: compaction is the server's."""
+        return 0
+
+    def take_touched(self) -> set[int]:
+        """Hours written to since the last call."""
+        return self._touched.take()
 
     def check(self, batch: WriteBatch) -> list[Refusal]:
         """Found here, because the server would answer 204 and drop them, or refuse their neighbours too."""
@@ -69,6 +135,7 @@ class RemoteStore(ABC):
         first_good = new_first_good(batch.health, self._first_good)
         self._sidecar.save(batch, self.catalogue, first_good)
         self._first_good |= first_good
+        self._touched.add(hours_of(batch))
         self._newest.update(batch.rows)
         if time.monotonic() - self._saved > _SNAPSHOT_SECONDS:
             self._sidecar.save_newest(self._newest.rows())
@@ -86,6 +153,21 @@ class RemoteStore(ABC):
     def latest(self, device: str | None = None) -> dict[str, dict[str, Latest]]:
         """From memory."""
         return self._newest.latest(self.catalogue, device)
+
+    def health_by(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, list[tuple[int, HealthSummary]]]:
+        """By halving: a stretch without health rows is one question, however long it is."""
+        found: dict[str, list[tuple[int, HealthSummary]]] = defaultdict(list)
+        open_spans = [(from_ns // step_ns, -(-to_ns // step_ns))]
+        while open_spans:
+            first, last = open_spans.pop()
+            summaries = self.health(max(from_ns, first * step_ns), min(to_ns, last * step_ns))
+            if summaries and last - first > 1:
+                middle = (first + last) // 2
+                open_spans += [(middle, last), (first, middle)]  # the earlier half comes first
+                continue
+            for device, summary in summaries.items():
+                found[device].append((last * step_ns, summary))
+        return dict(found)
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """The server's sums, and the first connections from the sidecar."""

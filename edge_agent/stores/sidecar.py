@@ -19,7 +19,7 @@ import orjson
 
 from edge_agent.errors import FindingsError, StoreError
 from edge_agent.intervals import IntervalSet
-from edge_agent.stores.base import WriteBatch, merged
+from edge_agent.stores.base import WriteBatch, merged, transitions
 from edge_agent.stores.catalogue import Catalogue, Series
 from edge_agent.stores.columns import NO_TIME, Rows
 
@@ -172,10 +172,8 @@ def _write_marks(db: sqlite3.Connection, marks: Mapping[str, IntervalSet]) -> No
 
 
 def _write_documents(db: sqlite3.Connection, batch: WriteBatch) -> None:
-    for row in batch.health:
-        if row.get("transition"):
-            document = orjson.dumps({"t": row["t"], "device": row["device"], **row["transition"]}).decode()
-            db.execute("insert into transitions values (?, ?, ?)", (row["t"], row["device"], document))
+    for move in transitions(batch.health):
+        db.execute("insert into transitions values (?, ?, ?)", (move["t"], move["device"], orjson.dumps(move).decode()))
     for row in batch.agents:
         db.execute("insert into agents values (?, ?, ?)", (row["t"], row["device"], orjson.dumps(row).decode()))
         if row.get("gap"):

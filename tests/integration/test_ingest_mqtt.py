@@ -19,6 +19,7 @@ from edge_agent.config.models import Mqtt
 from edge_agent.errors import PoisonError, StoreError
 from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.service import Ingest
+from edge_agent.mqtt.trouble import silent
 from edge_agent.stores import WriteBatch
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.topics import Topics
@@ -173,8 +174,8 @@ def test_a_store_outage_loses_nothing_and_broker_restarts_bring_no_doubles(tmp_p
                     assert ingest.lag() > 0
                     assert ingest.problem
                     assert speeds(store) == []
-                    with contextlib.suppress(Exception):
-                        ingest._session._fail("cut by the test")  # type: ignore[union-attr]
+                    assert ingest._session is not None
+                    ingest._session._connection.drop(silent("cut by the test"))
                     await until(lambda: ingest.connected)
                     await until(lambda: ingest.counters.duplicates_ignored > 0, what="redelivery")
                     store.away = False

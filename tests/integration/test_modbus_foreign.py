@@ -9,6 +9,7 @@ import datetime
 import ipaddress
 import math
 import os
+import ssl
 import subprocess
 import tty
 from pathlib import Path
@@ -24,6 +25,7 @@ from edge_agent.model import status_name
 from edge_agent.sdk import DeviceError
 from tests.support.aio import run, until
 from tests.support.modbus_wire import (
+    CLIENTS,
     SOURCES,
     Device,
     connection,
@@ -31,6 +33,9 @@ from tests.support.modbus_wire import (
     encode,
     load,
     make_plan,
+    mbap,
+    speak,
+    tcp_device,
 )
 from tests.support.servers import free_port, tool, wait_port
 
@@ -51,6 +56,11 @@ LIBMODBUS_VALUES = [
     HOLDING[10] << 16 | HOLDING[11],
     HOLDING[:5],
 ]
+
+
+@pytest.fixture(params=CLIENTS)
+def client(request, monkeypatch):
+    return speak(request.param, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +121,7 @@ def mbpoll(port: int, *arguments: str) -> list[str]:
     return [line.split(":")[1].split("(")[0].strip() for line in done.stdout.splitlines() if line.startswith("[")]
 
 
-def test_the_same_values_as_mbpoll(pymodbustcp):
+def test_the_same_values_as_mbpoll(pymodbustcp, client):
     port, bank = pymodbustcp
     bank.set_holding_registers(100, [0x8001 + 257 * n for n in range(50)])
     bank.set_input_registers(0, [n * n for n in range(20)])
@@ -160,7 +170,7 @@ def test_every_type_in_every_order_over_the_wire(pymodbustcp, order):
     assert dict(zip(tags, batch.values, strict=True)) == values
 
 
-def test_one_thousand_floats_pipelined(pymodbustcp):
+def test_one_thousand_floats_pipelined(pymodbustcp, client):
     port, bank = pymodbustcp
     values = [n / 4 for n in range(1000)]
     data = b"".join(encode(v, "float32") for v in values)
@@ -182,7 +192,7 @@ def test_one_thousand_floats_pipelined(pymodbustcp):
 # --- libmodbus ---------------------------------------------------------------------------------------------------
 
 
-def test_libmodbus_over_tcp(libmodbus_server, tmp_path):
+def test_libmodbus_over_tcp(libmodbus_server, tmp_path, client):
     port = free_port()
     log = tmp_path / "log"
     log.touch()
@@ -192,7 +202,7 @@ def test_libmodbus_over_tcp(libmodbus_server, tmp_path):
     assert (batch.values, batch.status) == (LIBMODBUS_VALUES, {})
 
 
-def test_what_libmodbus_does_not_have_is_found_by_bisection(libmodbus_server, tmp_path):
+def test_what_libmodbus_does_not_have_is_found_by_bisection(libmodbus_server, tmp_path, client):
     port = free_port()
     log = tmp_path / "log"
     log.touch()
@@ -334,6 +344,66 @@ def test_a_late_answer_on_a_serial_bus_is_never_taken_for_the_next_one():
             assert (await conn.read(two.tables[0])).values == [1]
             assert (await conn.read(one.tables[0])).values == [2]
             await conn.close()
+
+    run(main())
+
+
+def test_a_hundred_flaps_of_a_port_leave_nothing_behind():
+    device = Device({0: 42})
+
+    async def main():
+        async with serial_device(lambda unit, pdu: rtu(unit, device.answer(pdu))) as path:
+            plan = make_plan(f"rtu://{path}", {"h": {"address": "holding/0"}})
+            conn = connection(plan)
+            await conn.open()
+            await conn.close()
+            before = os.listdir("/proc/self/fd")
+            for n in range(100):
+                await conn.open()
+                if n % 2:
+                    assert (await conn.read(plan.tables[0])).values == [42]
+                await conn.close()
+            assert len(os.listdir("/proc/self/fd")) == len(before)
+
+    run(main())
+
+
+def test_a_cancelled_read_on_a_serial_bus_leaves_nothing_to_be_mistaken():
+    asked = []
+
+    def answer(unit: int, pdu: bytes) -> bytes:
+        asked.append(unit)
+        return b"" if len(asked) == 1 else rtu(unit, bytes([3, 2, 0, 42]))
+
+    async def main():
+        async with serial_device(answer) as path:
+            plan = make_plan(f"rtu://{path}", {"h": {"address": "holding/0"}}, timeout=0.2)
+            conn = connection(plan)
+            await conn.open()
+            task = asyncio.create_task(conn.read(plan.tables[0]))
+            await until(lambda: asked)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await conn.read(plan.tables[0])).values == [42]
+            await conn.close()
+
+    run(main())
+
+
+def test_opening_may_be_cancelled_at_any_step():
+    async def main():
+        async with serial_device(lambda unit, pdu: b"") as path:
+            conn = connection(make_plan(f"rtu://{path}", {"h": {"address": "holding/0"}}))
+            before = os.listdir("/proc/self/fd")
+            for steps in range(4):
+                task = asyncio.create_task(conn.open())
+                for _ in range(steps):
+                    await asyncio.sleep(0)  # one step of the task: no poll, and nothing to wait for
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await conn.close()
+                assert len(os.listdir("/proc/self/fd")) == len(before)
 
     run(main())
 
@@ -502,12 +572,8 @@ def test_a_lost_datagram_does_not_cost_the_association():
 
 
 def test_pymodbus_over_tls(tmp_path):
-    import ssl
-
-    cert, key = certificate(tmp_path)
+    context, cert, _ = tls_server(tmp_path)
     port = free_port()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(cert, key)
 
     async def main():
         async with pymodbus_server("Tls", address=("127.0.0.1", port), sslctx=context):
@@ -517,6 +583,83 @@ def test_pymodbus_over_tls(tmp_path):
             with pytest.raises(DeviceError, match="certificate verify failed") as caught:
                 await read_once(make_plan(url, PYMODBUS_TAGS, timeout=5))
             assert caught.value.lost
+
+    run(main())
+
+
+def tls_server(folder: Path) -> tuple[ssl.SSLContext, Path, Path]:
+    """A server's context, its certificate and its key."""
+    cert, key = certificate(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    return context, cert, key
+
+
+def test_a_tls_device_that_wants_to_know_its_clients(tmp_path):
+    (tmp_path / "plc").mkdir()
+    (tmp_path / "us").mkdir()
+    (tmp_path / "stranger").mkdir()
+    context, ca, _ = tls_server(tmp_path / "plc")
+    cert, key = certificate(tmp_path / "us")
+    other_cert, other_key = certificate(tmp_path / "stranger")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cert)
+    port = free_port()
+
+    async def main():
+        async with pymodbus_server("Tls", address=("127.0.0.1", port), sslctx=context):
+            url = f"tls://127.0.0.1:{port}"
+            plan = make_plan(url, PYMODBUS_TAGS, timeout=5, ca=ca, cert=cert, key=key)
+            assert (await read_once(plan)).values == PYMODBUS_VALUES
+            for files in ({}, {"cert": other_cert, "key": other_key}):
+                with pytest.raises(DeviceError) as caught:
+                    await read_once(make_plan(url, PYMODBUS_TAGS, timeout=5, ca=ca, **files))
+                assert caught.value.lost
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"ca": "nowhere.pem"}, "No such file"),
+        ({"cert": "cert.pem", "key": "locked.pem"}, "has a password"),
+        ({"ca": "key.pem"}, "certificate"),
+    ],
+)
+def test_tls_files_that_cannot_be_used_are_a_sentence(tmp_path, files, says):
+    _, key = certificate(tmp_path)
+    locked = serialization.load_pem_private_key(key.read_bytes(), None).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"hunter2"),
+    )
+    (tmp_path / "locked.pem").write_bytes(locked)
+
+    async def main():
+        options = {name: tmp_path / file for name, file in files.items()}
+        with pytest.raises(DeviceError, match=says) as caught:
+            await read_once(make_plan("tls://127.0.0.1:1", PYMODBUS_TAGS, **options))
+        assert caught.value.lost
+
+    run(main())
+
+
+def test_a_tls_answer_in_pieces_is_one_answer(tmp_path):
+    context, ca, _ = tls_server(tmp_path)
+    device = Device({n: 3 * n for n in range(150)})
+
+    async def pieces(writer, tid, unit, pdu):
+        answer = mbap(tid, unit, device.answer(pdu))
+        for piece in (answer[:9], answer[9:100], answer[100:]):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.005)  # lets each piece arrive alone: the poll interval of a slow gateway
+
+    async def main():
+        async with tcp_device(pieces, context) as url:
+            batch = await read_once(make_plan(url, PYMODBUS_TAGS, timeout=5, ca=ca))
+            assert (batch.values, batch.status) == (PYMODBUS_VALUES, {})
 
     run(main())
 

@@ -11,7 +11,26 @@ from connectors.modbus.framing import crc16
 from edge_agent.model import is_bad, status_name
 from edge_agent.sdk import DeviceError
 from tests.support.aio import run, until
-from tests.support.modbus_wire import Device, connection, make_plan, make_table, mbap, once, sound, tcp_device
+from tests.support.modbus_wire import (
+    CLIENTS,
+    Device,
+    connection,
+    make_plan,
+    make_table,
+    mbap,
+    once,
+    sound,
+    speak,
+    tcp_device,
+)
+
+
+@pytest.fixture(autouse=True, params=CLIENTS)
+def client(request, monkeypatch, caplog):
+    yield speak(request.param, monkeypatch)
+    noise = [record for record in caplog.get_records("call") if record.name.startswith(("pymodbus", "asyncio"))]
+    assert not noise, "what a device does wrong is an error of ours, and nobody else's line in the log"
+
 
 TAGS = {f"r{n}": {"address": f"holding/{n}"} for n in range(4)}
 TRUTH = [0x1110, 0x2221, 0x3332, 0x4443]
@@ -238,7 +257,7 @@ def test_a_missing_serial_port_is_named():
         conn = connection(make_plan("rtu:///dev/no-such-port", TAGS))
         with pytest.raises(DeviceError, match="no-such-port") as caught:
             await conn.open()
-        assert caught.value.lost
+        assert (status_name(caught.value.status), caught.value.lost) == ("BadNotFound", True)
         await conn.close()
 
     run(main())

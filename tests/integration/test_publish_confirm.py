@@ -48,10 +48,10 @@ class FakeIngest:
         if self.keep(document["seq"]):
             self.stored.setdefault(document["stream"], IntervalSet()).add(document["seq"])
 
-    def tell(self) -> None:
+    def tell(self) -> mqtt.MQTTMessageInfo:
         streams = {stream: numbers.pairs() for stream, numbers in self.stored.items()}
         document = {"v": 1, "ingest": "fake", "t": 1, "streams": streams}
-        self.client.publish(TOPICS.watermark("ipc-01"), json.dumps(document), 1, retain=True)
+        return self.client.publish(TOPICS.watermark("ipc-01"), json.dumps(document), 1, retain=True)
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def test_the_retained_watermark_frees_but_is_no_sign_of_life(broker: Server, tmp
             async with publishing(tmp_path / "box", broker.port) as (box, _):
                 put(box, 20)
                 await until(lambda: len(ingest.arrived) == 20 and box.unconfirmed == 20)
-            ingest.tell()
+            await until(ingest.tell().is_published)
             async with publishing(tmp_path / "box", broker.port) as (box, publisher):
                 await until(lambda: box.pending == 0)
                 assert publisher._watch._life_at is None

@@ -80,7 +80,7 @@ class Authority:
 
 @asynccontextmanager
 async def publishing(path: Path, url: str, **keys: Any) -> AsyncIterator[tuple[Outbox, Publisher]]:
-    box = Outbox(path, agent="ipc-01", max_bytes=5_000_000, fsync_ms=20)
+    box = Outbox(path, agent="ipc-01", max_bytes=20_000_000, fsync_ms=20)
     publisher = Publisher(Mqtt(url=url, **keys), box, TOPICS, "ipc-01", Clock())
     task = asyncio.create_task(publisher.run(), name="publisher")
     try:
@@ -192,7 +192,7 @@ def test_a_port_that_accepts_and_never_answers(tmp_path: Path) -> None:
         writers: list[asyncio.StreamWriter] = []
         server = await asyncio.start_server(lambda _, writer: writers.append(writer), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        with patch("edge_agent.publish.link.CONNECT_LIMIT_S", 0.3):
+        with patch("edge_agent.mqtt.connection.CONNECT_LIMIT_S", 0.3):
             async with publishing(tmp_path / "box", f"mqtt://127.0.0.1:{port}") as (_, publisher):
                 found = await until(lambda: publisher.problem)
                 assert found.code == "mqtt-timeout"

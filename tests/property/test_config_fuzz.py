@@ -15,7 +15,6 @@ from edge_agent.config.findings import Findings
 from edge_agent.config.places import Reference
 from edge_agent.config.source import read
 from edge_agent.errors import ConfigError
-from tests.support.plugins import PLUGINS
 
 WORDS = st.sampled_from(
     [
@@ -101,7 +100,7 @@ def check(data: bytes) -> None:
         path = Path(folder) / "site.yaml"
         path.write_bytes(data)
         with suppress(ConfigError):
-            load(path, PLUGINS)
+            load(path)
 
 
 @given(st.binary(max_size=200))

@@ -6,10 +6,14 @@ import asyncio
 import contextlib
 import ctypes
 import itertools
+import os
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from connectors.modbus import PLUGIN
 from connectors.modbus.client import ModbusConnection
@@ -18,6 +22,18 @@ from edge_agent.model import Tag, TagTable
 from edge_agent.sdk import Clock, DevicePlan
 
 SOURCES = Path(__file__).parent
+
+CLIENTS = ("own", "pymodbus")
+"""Who speaks on tcp and rtu-tcp: our codec, or pymodbus. What a device's answers come to must not depend on it."""
+
+
+def speak(client: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let one of CLIENTS speak on every line of this test; with the fast paths off there is only one."""
+    if client == "own" and os.environ.get("EDGE_AGENT_STOCK") == "1":
+        pytest.skip("EDGE_AGENT_STOCK=1 turns our own codec off")
+    monkeypatch.setenv("EDGE_AGENT_STOCK", "1" if client == "pymodbus" else "0")
+    return client
+
 
 _CODES = {
     "int16": "h", "uint16": "H", "int32": "i", "uint32": "I", "int64": "q", "uint64": "Q", "float32": "f",
@@ -118,8 +134,8 @@ async def honest(writer: asyncio.StreamWriter, tid: int, unit: int, pdu: bytes, 
 
 
 @contextlib.asynccontextmanager
-async def tcp_device(script: Script) -> AsyncIterator[str]:
-    """A Modbus TCP server on a free port that answers by script; yields its URL."""
+async def tcp_device(script: Script, context: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """A Modbus TCP (or TLS) server on a free port that answers by script; yields its URL."""
     handlers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -133,9 +149,9 @@ async def tcp_device(script: Script) -> AsyncIterator[str]:
                 tid, _, length, unit = struct.unpack(">HHHB", head)
                 await script(writer, tid, unit, await reader.readexactly(length - 1))
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     try:
-        yield f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield f"{'tls' if context else 'tcp'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
         for handler, writer in handlers.items():

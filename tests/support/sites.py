@@ -1,4 +1,4 @@
-"""Configuration files for tests: written into a folder, loaded with the stand-in connectors."""
+"""Configuration files for tests: written into a folder, loaded with the installed connectors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from edge_agent.config import load
 from edge_agent.config.models import Site
 from edge_agent.errors import ConfigError, Finding
-from tests.support.plugins import PLUGINS
 
 HEAD = "agent: {id: ipc-01, site: dongguan}\nmqtt: {url: mqtt://127.0.0.1:1883}\n"
 
@@ -25,11 +24,11 @@ def write(folder: Path, text: str, name: str = "site.yaml", head: str = HEAD) ->
 
 def site(folder: Path, text: str) -> Site:
     """The site a text describes."""
-    return load(write(folder, text), PLUGINS)
+    return load(write(folder, text))
 
 
 def refused(path: Path) -> tuple[Finding, ...]:
     """Why a file is refused."""
     with pytest.raises(ConfigError) as caught:
-        load(path, PLUGINS)
+        load(path)
     return caught.value.findings

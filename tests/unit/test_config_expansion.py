@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge_agent.config import dump, expand, load
-from tests.support.plugins import PLUGINS
 from tests.support.sites import HEAD, refused, site, write
 
 HUNDRED = """\
@@ -70,7 +69,7 @@ def test_a_template_may_hold_variables_and_the_device_overrides_it(tmp_path: Pat
 
 
 def test_braces_outside_for_are_text(tmp_path: Path) -> None:
-    text = 'devices: [{id: m, name: "{i} {{x}}", connector: modbus, url: "tcp://h", tags: {a: {address: 1}}}]'
+    text = 'devices: [{id: m, name: "{i} {{x}}", connector: modbus, url: "tcp://h", tags: {a: {address: coil/1}}}]'
     assert site(tmp_path, text).devices[0].name == "{i} {{x}}"
 
 
@@ -81,7 +80,7 @@ def test_defaults_stand_below_everything(tmp_path: Path) -> None:
         defaults: {modbus: {timeout: 500ms, every: 5s, unit: 9}, opcua: {mode: read}}
         templates: {t: {every: 2s}}
         devices:
-          - {id: m, connector: modbus, url: "tcp://h", unit: 3, template: t, tags: {a: {address: 1}}}
+          - {id: m, connector: modbus, url: "tcp://h", unit: 3, template: t, tags: {a: {address: coil/1}}}
           - {id: c, connector: opcua, endpoint: "opc.tcp://h", tags: {a: {node: i=1}}}
         """,
     ).devices
@@ -91,7 +90,7 @@ def test_defaults_stand_below_everything(tmp_path: Path) -> None:
 
 
 def test_included_files_join_and_the_including_file_wins_in_defaults(tmp_path: Path) -> None:
-    device = '{{id: {0}, connector: modbus, url: "tcp://h", template: t, tags: {{a: {{address: 1}}}}}}'
+    device = '{{id: {0}, connector: modbus, url: "tcp://h", template: t, tags: {{a: {{address: coil/1}}}}}}'
     write(tmp_path, f"devices: [{device.format('b')}]\ninclude: ../common.yaml\n", "lines/l1.yaml", head="")
     write(tmp_path, f"devices: [{device.format('c')}]\n", "lines/l2.yaml", head="")
     write(tmp_path, "templates: {t: {line: X}}\ndefaults: {modbus: {unit: 4, every: 7s}}\n", "common.yaml", head="")
@@ -109,15 +108,17 @@ def test_paths_count_from_the_file_they_are_written_in(tmp_path: Path) -> None:
           - id: c
             connector: opcua
             endpoint: opc.tcp://h
-            security: {certificate: own.pem, key: /etc/own.key}
+            security: {certificate: own.pem, key: KEY}
             tags: {a: {node: i=1}}
-        """,
+        """.replace("KEY", str(tmp_path / "own.key")),
         "sub/line.yaml",
         head="",
     )
+    for name in ("sub/own.pem", "own.key"):
+        (tmp_path / name).touch()
     loaded = site(tmp_path, "include: sub/line.yaml\noutbox: {fsync_ms: 5}\n")
     security = loaded.devices[0].security  # type: ignore[attr-defined]
-    assert (security.certificate, str(security.key)) == (tmp_path / "sub/own.pem", "/etc/own.key")
+    assert (security.certificate, security.key) == (tmp_path / "sub/own.pem", tmp_path / "own.key")
     assert loaded.outbox.path == tmp_path / "data/outbox"
     assert loaded.store.path == tmp_path / "data/store.duckdb"
 
@@ -136,7 +137,7 @@ def test_too_many_devices_in_all(tmp_path: Path) -> None:
 def test_expand_writes_everything_out_and_loads_to_the_same_site(tmp_path: Path) -> None:
     write(
         tmp_path,
-        "name: meter\ntitle: {zh: a, en: a}\nconnector: modbus\ntags: {p: {address: 1}}",
+        "name: meter\ntitle: {zh: a, en: a}\nconnector: modbus\ntags: {p: {address: coil/1}}",
         "profiles/meter.yaml",
         "",
     )
@@ -148,13 +149,13 @@ def test_expand_writes_everything_out_and_loads_to_the_same_site(tmp_path: Path)
         register: {equipment: register.csv}
         store: {token: !file token}
         defaults: {modbus: {unit: 7}}
-        templates: {t: {line: ML9}}
+        templates: {t: {line: ML9, connector: modbus}}
         devices:
-          - {for: {i: 1..2}, id: "plc-{i}", connector: modbus, url: "tcp://h{i}", template: t, tags: {a: {address: 1}}}
+          - {for: {i: 1..2}, id: "plc-{i}", url: "tcp://h{i}", template: t, tags: {a: {address: coil/1}}}
           - {id: m, profile: meter, url: "tcp://h", tags: {p: {unit: kW}}}
         """,
     )
-    data = expand(path, PLUGINS)
+    data = expand(path)
     assert "templates" not in data
     assert [device["id"] for device in data["devices"]] == ["plc-1", "plc-2", "m"]
     assert data["devices"][2]["connector"] == "modbus"
@@ -162,7 +163,7 @@ def test_expand_writes_everything_out_and_loads_to_the_same_site(tmp_path: Path)
     elsewhere = tmp_path / "other" / "copy.yaml"
     elsewhere.parent.mkdir()
     elsewhere.write_text(dump(data), encoding="utf-8")
-    first, second = load(path, PLUGINS), load(elsewhere, PLUGINS)
+    first, second = load(path), load(elsewhere)
     # A profile that does not come with the agent is named by its path, which is the same profile.
     assert [device.model_copy(update={"profile": None}) for device in second.devices] == [
         device.model_copy(update={"profile": None}) for device in first.devices

@@ -25,7 +25,6 @@ from edge_agent.config.shape import keys
 from edge_agent.config.source import read
 from edge_agent.errors import ConfigError
 from tests.support.jsonschema import faults
-from tests.support.plugins import PLUGINS
 from tests.support.sites import write
 
 ROOT = Path(__file__).parents[2]
@@ -62,9 +61,9 @@ def test_the_checked_in_reference_is_current() -> None:
 
 
 def test_the_schema_knows_every_key() -> None:
-    document = json_schema(PLUGINS)
+    document = json_schema(Installed())
     assert set(document["properties"]) == set(keys(File))
-    for name, plugin in PLUGINS.items():
+    for name, plugin in Installed().items():
         device = document["definitions"][device_model(plugin).__name__]["properties"]
         assert set(device) == {*keys(device_model(plugin)), "for", "template"}, name
         assert set(document["definitions"][tag_model(plugin).__name__]["properties"]) == set(keys(tag_model(plugin)))
@@ -107,14 +106,14 @@ def test_a_hundred_plcs_take_at_most_twelve_lines() -> None:
 )
 def test_an_editor_sees_a_slip(tmp_path: Path, text: str, fault: str) -> None:
     path = write(tmp_path, text, head="")
-    document = json_schema(PLUGINS)
+    document = json_schema(Installed())
     (found,) = faults(plain(read(path, Findings(path))), document, document)
     assert found.startswith(fault)
 
 
 def test_the_reference_has_a_row_and_a_meaning_for_every_key() -> None:
     text = markdown(Installed())
-    for model in (File, *(device_model(PLUGINS[name]) for name in PLUGINS)):
+    for model in (File, *(device_model(plugin) for plugin in Installed().values())):
         for key in keys(model):
             assert f"| `{key}` |" in text
     assert keys(File).keys() == meanings(File).keys()
@@ -125,9 +124,9 @@ def test_the_reference_has_a_row_and_a_meaning_for_every_key() -> None:
 
 
 def test_the_yaml_of_the_reference_loads(tmp_path: Path) -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", markdown(PLUGINS), re.DOTALL)
+    (block,) = re.findall(r"```yaml\n(.*?)```", markdown(Installed()), re.DOTALL)
     write(tmp_path, "devices: []\n", "lines/empty.yaml", head="")
-    assert len(load(write(tmp_path, block), PLUGINS).devices) == 100
+    assert len(load(write(tmp_path, block)).devices) == 100
 
 
 def test_check_prints_a_line_for_each_device_and_the_sum(capsys: pytest.CaptureFixture[str]) -> None:

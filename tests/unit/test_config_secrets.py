@@ -19,6 +19,7 @@ devices:
     id: "c{i}"
     connector: opcua
     endpoint: opc.tcp://h
+    security: {policy: Basic256Sha256}
     user: {name: !env OPERATOR, password: !env "PASSWORD_{i}"}
     tags: {a: {node: i=1}}
 """

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.config.dump import dump
 from edge_agent.config.findings import Findings
 from edge_agent.config.places import Place, Reference, Table
 from edge_agent.config.scalars import plain
@@ -36,7 +37,20 @@ def parsed(path: Path, text: str | bytes) -> tuple[Table | None, list[str]]:
 )  # fmt: skip
 def test_plain_scalars_follow_yaml_1_2_and_keep_leading_zeros(text: str, value: object) -> None:
     result = plain(text)
-    assert (type(result), result) == (type(value), value)
+    assert isinstance(result, type(value))
+    assert result == value
+
+
+@pytest.mark.parametrize("text", ["0x9CA5", "0X", "0o17", "40101.10", "40101.0", "1e3", ".50"])
+def test_a_number_with_several_spellings_keeps_its_own(text: str) -> None:
+    assert str(plain(text)) == text
+    assert repr(plain(text)).strip("'") == text
+
+
+def test_a_number_that_keeps_its_text_is_a_number_to_everybody_else() -> None:
+    number = plain("0x9CA5")
+    assert (number, f"{number}", f"{number:06}", f"{number:x}") == (40101, "40101", "040101", "9ca5")
+    assert dump({"a": number, "b": plain("40101.10"), "c": "0x10"}) == 'a: 0x9CA5\nb: 40101.10\nc: "0x10"\n'
 
 
 def test_every_key_and_value_knows_its_place(tmp_path: Path) -> None:

@@ -79,10 +79,89 @@ def test_a_quiet_subscription_counts_its_unchanged_readings_while_it_proves_itse
     device = health(streaming=True)
     device.answered(good(0), 0.0, 0.0)
     for second in (5.0, 10.0):
-        device.alive(second, 10.0, int(second * 1e9))
+        device.proven(second, 10.0, int(second * 1e9))
     row = device.row(10.0)
     assert row["covered_s"] == 10.0
     assert (row["good"], row["bad"]) == (20, 0)
     device.failed(TIMEOUT, "")
     row = device.row(20.0)
     assert (row["good"], row["bad"]) == (0, 20)
+
+
+def test_a_keep_alive_covers_nothing_while_no_tag_is_good() -> None:
+    device = health(streaming=True)
+    device.proven(1.0, 10.0, 1)
+    assert device.last_good_t is None
+    device.answered(Batch.failed(TABLE, 2, TIMEOUT), 2.0, 0.0)
+    for second in range(3, 10):
+        device.proven(float(second), 10.0, second)
+    row = device.row(10.0)
+    assert (row["state"], row["covered_s"], row["last_good_t"]) == ("offline", 0.0, None)
+
+
+def test_a_row_carries_the_judgement_after_ne_107_and_its_reasons() -> None:
+    device = health()
+    assert device.row(0.0)["ne107"] == {"number": 2, "name": "CHECK_FUNCTION", "reasons": ["starting"]}
+    device.answered(good(1), 1.0, 0.0)
+    assert device.row(1.0)["ne107"] == {"number": 0, "name": "NORMAL", "reasons": []}
+    device.failed(TIMEOUT, "")
+    assert device.row(2.0)["ne107"] == {"number": 1, "name": "FAILURE", "reasons": ["BadTimeout"]}
+
+
+def test_a_device_that_cannot_keep_up_is_out_of_specification() -> None:
+    device = health()
+    device.answered(good(1), 1.0, 0.0)
+    device.due, device.overruns = 10, 5
+    assert device.row(5.0)["ne107"]["reasons"] == ["overruns"]
+    assert device.overruns_total == 5
+    device.due = 10
+    assert device.row(10.0)["ne107"]["reasons"] == []
+
+
+def test_an_uncertain_tag_is_out_of_specification_and_stays_online() -> None:
+    device = health()
+    device.answered(Batch(TABLE, 1, [1.0, 9.0], {1: STATUS["UncertainEngineeringUnitsExceeded"]}), 1.0, 0.0)
+    row = device.row(1.0)
+    assert (row["state"], row["ne107"]["name"]) == ("online", "OFF_SPEC")
+    assert row["tag_transitions"][0]["tag"] == "b"
+
+
+def test_tags_that_change_are_told_in_the_row_and_those_of_a_dead_device_are_not() -> None:
+    device = health()
+    device.answered(good(1), 1.0, 0.0)
+    assert "tag_transitions" not in device.row(1.0)
+    device.answered(Batch(TABLE, 2, [1.0, None], {1: TIMEOUT}), 2.0, 0.0)
+    (move,) = device.row(2.0)["tag_transitions"]
+    assert (move["tag"], move["from"], move["to"]) == ("b", "Good", "BadTimeout")
+    device.answered(Batch.failed(TABLE, 3, TIMEOUT), 3.0, 0.0)
+    row = device.row(3.0)
+    assert row["transition"]["to"] == "offline"
+    assert "tag_transitions" not in row
+    device.answered(good(4), 4.0, 0.0)
+    (move,) = device.row(4.0)["tag_transitions"]
+    assert (move["tag"], move["from"], move["to"]) == ("b", "BadTimeout", "Good")
+
+
+def test_the_offset_of_the_devices_clock_is_in_the_row_and_beyond_tolerance_a_finding() -> None:
+    device = DeviceHealth("dev", 2, 2.0, 0.0, clock_tolerance=10.0)
+    for second in (1, 2, 3):
+        batch = Batch(TABLE, second * 10**9, [1.0, 2.0], source=[(second + 30) * 10**9, None])
+        device.answered(batch, float(second), 0.0)
+        device.clock.polled(batch, float(second))
+    row = device.row(3.0)
+    assert row["clock_offset_ms"] == 30_000.0
+    assert row["ne107"] == {"number": 3, "name": "OFF_SPEC", "reasons": ["clock_offset"]}
+    assert row["good"] == 6, "a wrong clock makes no value bad"
+
+
+def test_totals_are_the_sum_of_all_rows() -> None:
+    device = health()
+    rows = []
+    for second in range(1, 8):
+        device.due += 1
+        device.answered(good(second), float(second), 0.25)
+        if second % 3 == 0:
+            rows.append(device.row(float(second)))
+    totals = device.totals
+    assert (totals["due"], totals["done"], totals["good"], totals["latency"]) == (7, 7, 14, 1.75)
+    assert sum(row["good"] for row in rows) == 12

@@ -189,11 +189,11 @@ def test_health_rows_become_facts_and_missing_rows_are_uncovered() -> None:
     assert facts.history_s == 100
 
 
-def test_coverage_never_exceeds_one_and_a_device_never_seen_is_due() -> None:
+def test_coverage_never_exceeds_one_and_a_device_never_seen_is_due_while_the_agent_tries() -> None:
     sums = Sums(scheduled_s=60.0, covered_s=60.0, good=1, bad=0)
     assert from_health(50 * NS, 0, 0, (0, sums), (0, sums)).coverage == 1
-    never = from_health(50 * NS, None, None, (0, Sums(0, 0, 0, 0)), (20 * NS, Sums(0, 0, 0, 0)))
-    assert (never.connected, never.scheduled_s, never.online_s, never.coverage) == (False, 30, 0, None)
+    never = from_health(50 * NS, None, None, (0, Sums(0, 0, 0, 0)), (20 * NS, Sums(12.5, 0, 0, 0)))
+    assert (never.connected, never.scheduled_s, never.online_s, never.coverage) == (False, 12.5, 0, None)
 
 
 def test_live_facts_are_exact_decimals() -> None:

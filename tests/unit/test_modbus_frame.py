@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connectors.modbus.frame import ProtocolError, Request, answer
-from connectors.modbus.framing import AsciiFraming, DatagramFraming, MbapFraming, RtuFraming, crc16, lrc
+from connectors.modbus.framing import MbapFraming, RtuFraming, crc16
 
 H = bytes.fromhex
 
@@ -37,14 +37,6 @@ def test_the_known_rtu_frame():
     assert crc16(H("11 03 006B 0003 7687")) == 0
     reply = H("11 03 06 022B 0000 0064")
     assert framing.feed(reply + crc16(reply).to_bytes(2, "little")) == [(0, H("022B00000064"))]
-
-
-def test_the_known_ascii_frame():
-    framing = AsciiFraming()
-    assert framing.encode(0, Request(17, "holding", 0x6B, 3)) == b":1103006B00037E\r\n"
-    assert lrc(H("1103006B0003")) == 0x7E
-    assert framing.feed(b":110306022B00000064") == []
-    assert framing.feed(b"55\r\n") == [(0, H("022B00000064"))]
 
 
 def test_an_exception_is_its_code():
@@ -122,20 +114,6 @@ def test_transaction_ids_wrap_round_and_skip_zero():
     assert len(ids) == 0xFFFF
 
 
-def test_late_and_foreign_datagrams_are_passed_over():
-    framing = DatagramFraming()
-    request = Request(1, "holding", 0, 1)
-    framing.encode(0, request)
-    framing.reset()
-    framing.encode(0, request)
-    assert framing.feed(H("0001 0000 0005 01 03 02 0BAD")) == []
-    assert framing.feed(b"?") == []
-    assert framing.feed(H("0002 0000 0005 01 03 02 0001")) == [(0, H("0001"))]
-    framing.encode(0, request)
-    with pytest.raises(ProtocolError):
-        framing.feed(H("0003 0000 0005 01 03 02 0001 FF"))
-
-
 def _rtu(text: str) -> bytes:
     return H(text) + crc16(H(text)).to_bytes(2, "little")
 
@@ -165,29 +143,3 @@ def test_a_late_rtu_answer_of_another_unit_is_passed_over():
     assert framing.feed(_rtu("02 03 02 0BAD")) == []
     framing.encode(0, Request(2, "holding", 0, 1))
     assert framing.feed(_rtu("02 83 02")) == [(0, 2)]
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b":0103020001F8\r\n",
-        b":010302000\r\n",
-        b":01 03 02\r\n",
-        b":\r\n",
-        b"noise\r\n",
-        b":0103040001F7\r\n",
-        b"x" * 600,
-    ],
-)
-def test_ascii_frames_that_are_refused(line):
-    framing = AsciiFraming()
-    framing.encode(0, Request(1, "holding", 0, 1))
-    with pytest.raises(ProtocolError):
-        framing.feed(line)
-
-
-def test_an_ascii_frame_begins_at_its_colon():
-    framing = AsciiFraming()
-    framing.encode(3, Request(1, "holding", 0, 1))
-    assert framing.feed(b":020302") == []
-    assert framing.feed(b"0BAD41\r\n\xff\xff:0103020001F9\r\n") == [(3, H("0001"))]

@@ -10,9 +10,14 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from connectors.modbus import PLUGIN
 from connectors.modbus.options import ModbusDevice, ModbusTag
+from edge_agent.cli.check import effective
+from edge_agent.config import dump, expand, load
+from edge_agent.config.compile import plans
+from edge_agent.errors import ConfigError
 from edge_agent.model import Tag, TagTable
 from edge_agent.sdk import DevicePlan, Options
-from tests.support.modbus_wire import make_plan
+from tests.support.modbus_wire import make_plan, make_table
+from tests.support.sites import write
 
 
 def problems(url="tcp://h", tags=None, **options):
@@ -50,6 +55,8 @@ def test_urls_that_are_refused(url):
     [
         ({"url": "rtu:///dev/x", "unit": 0}, "unit"),
         ({"url": "rtu:///dev/x", "unit": 248}, "unit"),
+        ({"url": "rtu:///dev/x", "client": "own"}, "client"),
+        ({"url": "udp://h", "client": "own"}, "client"),
         ({"ca": "x.pem"}, "ca"),
         ({"cert": "x.pem"}, "cert"),
         ({"url": "tls://h", "key": "x.pem"}, "key"),
@@ -58,6 +65,12 @@ def test_urls_that_are_refused(url):
 )
 def test_devices_that_are_refused(options, key):
     assert problems(**{"url": "tcp://h", **options}) == [(None, key)]
+
+
+def test_tls_files_that_are_not_there_are_refused(tmp_path):
+    (tmp_path / "ca.pem").touch()
+    files = {name: tmp_path / f"{name}.pem" for name in ("ca", "cert", "key")}
+    assert problems("tls://h", **files) == [(None, "cert"), (None, "key")]
 
 
 @pytest.mark.parametrize(
@@ -80,6 +93,55 @@ def test_devices_that_are_refused(options, key):
 )
 def test_tags_that_are_refused(tag, key):
     assert problems(tags={"t": tag}) == [("t", key)]
+
+
+def one_tag(folder, address):
+    """A file with one device and one tag at an address as written."""
+    return write(
+        folder, f"devices: [{{id: d, connector: modbus, url: tcp://h, tags: {{t: {{address: {address}}}}}}}]\n"
+    )
+
+
+def again(folder, name, data):
+    """Data written out as YAML."""
+    (folder / name).write_text(dump(data), encoding="utf-8")
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("0x9CA5", (40101, None)),
+        ("'0x9CA5'", (40101, None)),
+        ("40101", (100, None)),
+        ("400101", (100, None)),
+        ("40101.1", (100, 1)),
+        ("40101.10", (100, 10)),
+        ("40101.0", (100, 0)),
+        ("'40101.10'", (100, 10)),
+        ("0x64.7", (100, 7)),
+    ],
+)
+def test_an_address_in_yaml_means_what_is_written(tmp_path, written, expected):
+    """YAML makes the integer 40101 of 0x9CA5 and the float 40101.1 of 40101.10; the address is what was written."""
+    file = one_tag(tmp_path, written)
+    shown = again(tmp_path, "shown.yaml", effective(load(file)))
+    expanded = again(tmp_path, "expanded.yaml", expand(file))
+    for path in (file, shown, expanded):
+        (plan,) = plans(load(path))
+        described = PLUGIN.describe(plan)["tags"]["t"]
+        assert (described["address"], described["bit"]) == expected
+
+
+@pytest.mark.parametrize("written", ["0o116245", "4.01e4", "40101.16", "40101.", "0x1FFFF"])
+def test_an_address_in_yaml_that_means_nothing_is_refused(tmp_path, written):
+    with pytest.raises(ConfigError, match="address"):
+        load(one_tag(tmp_path, written))
+
+
+def test_a_number_that_may_have_lost_a_zero_is_refused():
+    assert problems(tags={"t": {"address": 40101.1}}) == [("t", "address")]
+    assert problems(tags={"t": {"address": 40101.0}}) == [("t", "address")]
 
 
 def test_a_bit_area_asks_for_its_type():
@@ -147,6 +209,42 @@ def test_devices_at_one_endpoint_share_a_connection():
     assert key("rtu:///dev/x") == key("rtu:///dev/x?baudrate=19200&parity=E", unit=9)
     assert key("tls://h", ca="a.pem") != key("tls://h", ca="b.pem")
     assert key("not a url")
+
+
+def test_two_clients_at_one_endpoint_do_not_share_a_connection(monkeypatch):
+    def key(**options):
+        return PLUGIN.connection_key(ModbusDevice(url="tcp://h", **options))
+
+    monkeypatch.delenv("EDGE_AGENT_STOCK", raising=False)
+    assert key() == key(client="own") != key(client="pymodbus")
+    monkeypatch.setenv("EDGE_AGENT_STOCK", "1")
+    assert key() == key(client="own") == key(client="pymodbus")
+
+
+def notes(url, **options):
+    assert PLUGIN.notes is not None
+    return [note.key for note in PLUGIN.notes(make_plan(url, {"t": {"address": "holding/0"}}, **options))]
+
+
+def test_what_this_machine_lacks_is_a_note(monkeypatch):
+    monkeypatch.delenv("EDGE_AGENT_STOCK", raising=False)
+    assert notes("rtu:///dev/no-such-port") == ["url"]
+    assert notes("rtu:///dev/null") == []
+    assert notes("tcp://h", pipeline=8) == []
+    assert notes("tcp://h", pipeline=8, client="pymodbus") == ["pipeline"]
+    assert notes("rtu-tcp://h", pipeline=8) == ["pipeline"]
+
+
+def test_the_requests_of_one_round_are_known_beforehand():
+    assert PLUGIN.requests is not None
+    floats = {f"f{n}": {"address": f"holding/{2 * n}", "type": "float32"} for n in range(1000)}
+    assert PLUGIN.requests(make_plan("tcp://h", floats)) == 17
+    sparse = {f"w{n}": {"address": f"holding/{2 * n}"} for n in range(1000)}
+    assert PLUGIN.requests(make_plan("tcp://h", sparse)) == 16
+    assert PLUGIN.requests(make_plan("tcp://h", sparse, max_gap=0)) == 1000
+    tables = tuple(make_table({"a": {"address": "coil/0"}}, every=every) for every in (1.0, 2.0))
+    two = DevicePlan("d", ModbusDevice(url="tcp://h"), tables)
+    assert PLUGIN.requests(two) == 2
 
 
 def test_the_description_for_a_simulator():

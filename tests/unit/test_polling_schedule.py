@@ -16,10 +16,9 @@ from edge_agent.polling.schedule import Schedule
 )
 def test_turns_stay_on_the_grid_and_every_turn_is_served_or_counted(period: float, delays: list[float]) -> None:
     schedule = Schedule(100.0, period)
-    now, served, skipped = 100.0, 0, 0
-    for delay in delays:
+    now, skipped = 100.0, 0
+    for served, delay in enumerate(delays, 1):
         now = max(now, schedule.due) + delay
-        served += 1
         skipped += schedule.advance(now)
         turns = (schedule.due - 100.0) / period
         assert abs(turns - round(turns)) < 1e-6

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import FindingsError
+from edge_agent.mqtt.trouble import explain, refused, tls_context
 from edge_agent.publish import confirm
 from edge_agent.publish.pace import Pace
-from edge_agent.publish.trouble import LONGEST_S, Backoff, Teller, explain, refused, tls_context
+from edge_agent.publish.trouble import LONGEST_S, Backoff, Teller
 
 
 def test_the_backlog_gets_more_room_while_the_broker_is_quick() -> None:

@@ -1,0 +1,183 @@
+"""`./run bench-peers [SHAPE ...] [--runs N] [--seconds S] [--publish]`: us and others, in turn, on the same shapes.
+
+Every participant has the same simulators, broker and witness, and takes its turn within each run. The cost is CPU
+per value that *arrived*; how many of the due ones did is printed beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from benchmarks import results, rig, shapes, thingsboard
+from benchmarks.results import Run
+from benchmarks.shapes import Shape
+
+OURS = "edge-agent"
+STOCK = "edge-agent on stock pymodbus / asyncua"
+NAIVE = "naive (pymodbus, pydantic, json)"
+THINGSBOARD = f"ThingsBoard IoT Gateway {thingsboard.VERSION}"
+
+SHAPES = (
+    Shape("Modbus 1 x 1000 @ 1 s", 1, 1000, 1.0),
+    Shape("Modbus 1 x 1000 @ 100 ms", 1, 1000, 0.1),
+    Shape("Modbus 10 x 100 @ 100 ms", 10, 100, 0.1),
+    Shape("OPC UA 1000 changing @ 100 ms, subscription", 1, 1000, 0.1, protocol="opcua"),
+    Shape("OPC UA read 1000 @ 100 ms", 1, 1000, 0.1, protocol="opcua", mode="read"),
+    Shape("Modbus 1 tag @ 60 s", 1, 1, 60.0, group="idle"),
+)
+IDLE_S = 30.0
+_SETTLE_S = 5.0
+_FIRST_LIMIT_S = 60.0
+
+Start = Callable[[Shape, list[str], int, Path], tuple[list[str], dict[str, str]]]
+"""(shape, endpoints, broker port, folder) -> command line and additional environment."""
+
+
+@dataclass(frozen=True)
+class Participant:
+    """Somebody who takes part in the comparison."""
+
+    name: str
+    start: Start
+    protocols: tuple[str, ...] = ("modbus", "opcua")
+    idle: bool = True
+
+
+def _ours(shape: Shape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+    config = folder / "bench.yaml"
+    config.write_text(yaml.safe_dump(shapes.site(shape, endpoints, port, folder), sort_keys=False))
+    return rig.module("edge_agent", "run", config, "--log", "ERROR"), {}
+
+
+def _stock(shape: Shape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+    return _ours(shape, endpoints, port, folder)[0], {"EDGE_AGENT_STOCK": "1", "EDGE_AGENT_STOCK_CODECS": "1"}
+
+
+def _naive(shape: Shape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+    return rig.module("benchmarks.naive", port, shape.tags, shape.every, *endpoints), {}
+
+
+def _thingsboard(shape: Shape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+    thingsboard.configure(shape, endpoints, port, folder / "config")
+    return thingsboard.command(), thingsboard.environment(folder / "config")
+
+
+PARTICIPANTS = (
+    Participant(OURS, _ours),
+    Participant(STOCK, _stock, idle=False),
+    Participant(NAIVE, _naive, protocols=("modbus",), idle=False),
+    Participant(THINGSBOARD, _thingsboard),
+)
+
+
+def run_once(who: Participant, shape: Shape, seconds: float) -> Run:
+    """One participant's turn: fresh processes."""
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        folder = Path(name)
+        port = stack.enter_context(rig.broker(folder))
+        devices = stack.enter_context(shapes.devices(shape))
+        witness = stack.enter_context(rig.witness(port))
+        argv, more = who.start(shape, devices.endpoints, port, folder)
+        log = stack.enter_context((folder / "out.log").open("w"))
+        paths = {"PYTHONPATH": str(Path.cwd())} if who.name != THINGSBOARD else {}
+        child = stack.enter_context(
+            rig.process(argv, stdout=log, stderr=log, cwd=folder, env={**os.environ, **more, **paths})
+        )
+        return _measure(child, witness, shape, seconds, folder / "out.log")
+
+
+def _measure(child: subprocess.Popen[str], witness: rig.Counter, shape: Shape, seconds: float, log: Path) -> Run:
+    end = time.monotonic() + _FIRST_LIMIT_S
+    while not witness.totals()["values"]:
+        if time.monotonic() > end or child.poll() is not None:
+            raise RuntimeError(f"no values arrive: {log.read_text()[-500:]}")
+        time.sleep(0.1)
+    time.sleep(_SETTLE_S)
+    before, cpu, start = witness.totals("mark"), rig.cpu_seconds(child.pid), time.monotonic()
+    time.sleep(max(seconds, IDLE_S) if shape.group == "idle" else seconds)
+    after, cpu, took = witness.totals(), rig.cpu_seconds(child.pid) - cpu, time.monotonic() - start
+    values = after["values"] - before["values"]
+    return {
+        "values_per_s": values / took, "expected_per_s": shape.load.values_per_s, "core_percent": 100 * cpu / took,
+        "us_per_value": 1e6 * cpu / values if values else None, "p50_ms": after["p50_ms"], "p99_ms": after["p99_ms"],
+        "rss_mb": rig.rss_mb(child.pid), "lost": "",
+    }  # fmt: skip
+
+
+def rows(shape: str, found: dict[str, list[Run]]) -> list[str]:
+    """Markdown rows of one shape; ratios against our own cost (of an idle agent: CPU) in the same runs."""
+    lines = []
+    key = "core_percent" if " tag @" in shape else "us_per_value"
+    ours = results.median(found.get(OURS, []), key)
+    for name, runs in found.items():
+        cost = results.median(runs, key)
+        ratio = f"{cost / ours:.1f} x" if cost and ours else "-"
+        rate, due = results.median(runs, "values_per_s") or 0.0, runs[0]["expected_per_s"]
+        age = results.median(runs, "p99_ms")
+        cells = [
+            shape, name, f"{rate:.0f} of {due:.0f}" if due >= 1 else "-", results.spread(runs, "us_per_value", 2),
+            ratio, results.spread(runs, "core_percent"), f"{age:.0f}" if age is not None else "-",
+            f"{max(run['rss_mb'] for run in runs):.0f}",
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+HEAD = (
+    "| Shape | Who | values/s | CPU µs/value | ratio | % of a core | age p99 ms | RSS MB |",
+    "|---|---|---|---|---|---|---|---|",
+)
+
+
+def _compare(shape: Shape, who: list[Participant], runs: int, seconds: float) -> dict[str, list[Run]]:
+    found: dict[str, list[Run]] = {}
+    for _ in range(runs):
+        for participant in who:
+            if shape.protocol not in participant.protocols or (shape.group == "idle" and not participant.idle):
+                continue
+            try:
+                found.setdefault(participant.name, []).append(run_once(participant, shape, seconds))
+            except RuntimeError as error:
+                print(f"| {shape.name} | {participant.name} | failed: {error} |", flush=True)
+    return {name: measured for name, measured in found.items() if measured}
+
+
+def main() -> None:
+    """Run the comparison, print Markdown, keep the figures for `benchmarks.publish`."""
+    parser = argparse.ArgumentParser(prog="./run bench-peers", description=__doc__)
+    parser.add_argument("shape", nargs="*", help="part of a shape's name; default all")
+    parser.add_argument("--who", action="append", default=[], help="part of a participant's name; default all")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--publish", action="store_true", help="write the figures kept into docs/")
+    args = parser.parse_args()
+    who = [p for p in PARTICIPANTS if not args.who or any(part in p.name for part in args.who)]
+    if any(p.name == THINGSBOARD for p in who):
+        thingsboard.install()
+    print(f"{results.machine()}; {results.versions()}; {rig.broker_name()}; median (min-max)")
+    print("\n".join(HEAD))
+    for shape in SHAPES:
+        if args.shape and not any(part in shape.name for part in args.shape):
+            continue
+        found = _compare(shape, who, args.runs, args.seconds)
+        print("\n".join(rows(shape.name, found)), flush=True)
+        results.save("peers", {shape.name: found}, runs=args.runs, seconds=args.seconds)
+    if args.publish:
+        from benchmarks import publish
+
+        publish.main()
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main()

@@ -1,0 +1,154 @@
+"""What is missing, from when to when, and why: outages of devices and gaps in the data, out of the store.
+
+An outage is a time in which a device gave no good value. Three kinds of evidence tell of it: a transition to
+`offline`; the restart of an agent, before which its health rows end; and health rows that do not come any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from edge_agent.health.reasons import sentence
+from edge_agent.stores.base import HealthSummary, Store
+
+_SECOND: Final = 1_000_000_000
+_DAY: Final = 86_400 * _SECOND
+#: How far back the state at the window's start is looked for.
+BEFORE_NS: Final = 7 * _DAY
+#: Rows that may be missing before a device counts as silent, and the shortest time for that.
+SILENT_ROWS: Final = 3
+SILENT_AT_LEAST_NS: Final = 30 * _SECOND
+#: Between the last row of an agent that stops and the first of its next life lies at least this; less is no outage.
+SHORTEST_NS: Final = _SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """One device without good values, `from_t` to `to_t` (ns; None = still)."""
+
+    device: str
+    from_t: int
+    to_t: int | None
+    seconds: float
+    reason: str
+    """A status name; `agent_stopped`; `no_report`."""
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """`start` to `end`, and how long a device may say nothing; ns."""
+
+    start: int
+    end: int
+    silent: int
+
+
+def report(
+    store: Store, from_ns: int, to_ns: int, devices: Iterable[str] | None = None, row_s: float = 5.0
+) -> dict[str, Any]:
+    """The whole answer for a window: outages, gaps, tags that went bad, and the covered share of each device.
+
+    `devices`: only these; `row_s`: how often health rows come.
+    """
+    silent = max(SILENT_AT_LEAST_NS, int(SILENT_ROWS * row_s * _SECOND))
+    span = _Window(from_ns, to_ns, silent)
+    transitions = store.transitions(from_ns, to_ns)
+    before = store.health(from_ns - BEFORE_NS, from_ns)
+    within = store.health(from_ns, to_ns)
+    known = sorted({*before, *within} if devices is None else {*before, *within} & set(devices))
+    moves = [row for row in transitions if not row.get("tag")]
+    ends = _ends_before_restarts(store, from_ns, moves)
+    outages = [
+        outage
+        for device in known
+        for outage in _outages(device, moves, ends, before.get(device), within.get(device), span)
+    ]
+    return {
+        "from": from_ns,
+        "to": to_ns,
+        "outages": [asdict(outage) for outage in outages],
+        "gaps": store.gaps(from_ns, to_ns),
+        "tags": [row for row in transitions if row.get("tag") and row["device"] in known],
+        "covered": {device: _share(within.get(device), before.get(device), span) for device in known},
+    }
+
+
+def _share(row: HealthSummary | None, before: HealthSummary | None, span: _Window) -> dict[str, float]:
+    """Seconds with good values, and seconds of the window in which the device was known. What the newest rows do not
+    speak of yet is not asked for, as long as they come."""
+    if row is None:
+        return {"covered_s": 0.0, "window_s": (span.end - span.start) / _SECOND}
+    start = span.start if before is not None else max(span.start, row.first_t)
+    end = span.end if span.end - row.last_t > span.silent else row.last_t
+    window = max(0.0, (end - start) / _SECOND)
+    return {"covered_s": min(row.covered_s, window), "window_s": window}
+
+
+def _ends_before_restarts(
+    store: Store, from_ns: int, moves: Sequence[Mapping[str, Any]]
+) -> dict[int, dict[str, HealthSummary]]:
+    """For each moment at which devices started anew: the last that was heard of each before it."""
+    starts = {row["t"] for row in moves if row["from"] == "starting"}
+    ends: dict[int, dict[str, HealthSummary]] = {}
+    newest: dict[str, HealthSummary] = {}
+    at = from_ns - BEFORE_NS
+    for t in sorted(starts):
+        newest = newest | store.health(at, t - 1)
+        ends[t], at = newest, t - 1
+    return ends
+
+
+def _outages(
+    device: str,
+    moves: Sequence[Mapping[str, Any]],
+    ends: Mapping[int, Mapping[str, HealthSummary]],
+    before: HealthSummary | None,
+    within: HealthSummary | None,
+    span: _Window,
+) -> list[Outage]:
+    """The outages of one device in the window, in order."""
+    start, end = span.start, span.end
+    found: list[Outage] = []
+    since, reason = (start, before.reason) if before is not None and before.state == "offline" else (None, "")
+    for row in moves:
+        if row["device"] != device:
+            continue
+        t = row["t"]
+        last = ends[t].get(device) if row["from"] == "starting" else None
+        if last is not None and since is None and t - last.last_t > SHORTEST_NS:
+            since, reason = max(start, last.last_t), "agent_stopped"
+        if row["to"] == "offline":
+            if since is not None and reason != row["reason"]:
+                found.append(_outage(device, since, t, t, reason))
+                since = None
+            since, reason = (t if since is None else since), row["reason"]
+        elif since is not None:
+            found.append(_outage(device, since, t, t, reason))
+            since = None
+    heard = max((row.last_t for row in (before, within) if row is not None), default=start)
+    if since is not None:
+        found.append(_outage(device, since, None, end, reason))
+    elif end - heard > span.silent:
+        found.append(_outage(device, max(start, heard), None, end, "no_report"))
+    return found
+
+
+_OWN_REASONS: Final = {
+    "agent_stopped": (
+        "采集代理没有运行（停机、断电或被终止），这段时间没有采集。",
+        "The agent did not run (stopped, without power, or killed); nothing was read.",
+    ),
+    "no_report": (
+        "没有收到健康记录：采集代理没有运行，或它的数据还在本机排队。",
+        "No health rows have come: the agent does not run, or its data still waits where it is.",
+    ),
+}
+
+
+def _outage(device: str, since: int, until: int | None, end: int, reason: str) -> Outage:
+    zh, en = _OWN_REASONS.get(reason) or sentence(reason)
+    return Outage(device, since, until, (end - since) / _SECOND, reason, zh, en)

@@ -1,0 +1,207 @@
+"""`edge-agent report ...`: gathers the facts, builds the document, writes what was asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edge_agent.app.report_gather import Ask, gather, newest, source
+from edge_agent.app.report_stored import snapshot, trend
+from edge_agent.app.report_window import day_end, month, window
+from edge_agent.clock import Clock
+from edge_agent.config import load
+from edge_agent.config.models import Site
+from edge_agent.errors import FindingsError
+from edge_agent.metrics import importing
+from edge_agent.metrics.calendar import Calendar, load_calendar
+from edge_agent.metrics.register import Register
+from edge_agent.report import html, pack, tables
+from edge_agent.report.archive import zipped
+from edge_agent.report.blocks import Json
+from edge_agent.report.document import Kind, Setting, build
+from edge_agent.report.figures import Options, plant_of
+from edge_agent.report.issue import Issue, read_index, record, settle
+from edge_agent.report.production import Plant
+from edge_agent.report.speech import Language
+
+_S: Final = 1_000_000_000
+_EVIDENCE: Final = "evidence"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A site with its register: what a report is about."""
+
+    site: Site
+    register: Register
+    calendar: Calendar | None
+    options: Options
+    sources: Mapping[str, str]
+    now_ns: int
+
+
+def subject(config: Path) -> Subject:
+    """Load everything a report needs. Raises FindingsError with all that is wrong."""
+    site = load(config)
+    files = site.register_
+    if files.equipment is None:
+        raise FindingsError.one(
+            "report-without-register",
+            "配置中没有设备台账(register.equipment):报告以台账为准,请先填写(edge-agent register template)。",
+            "The configuration names no equipment register (register.equipment), on which every report rests: make one "
+            "with `edge-agent register template`.",
+            str(config),
+        )
+    register, _ = importing.load(files.equipment, files.processes, [device.id for device in site.devices])
+    calendar = load_calendar(files.calendar) if files.calendar else None
+    read = [path for path in (config, files.equipment, files.processes, files.calendar) if path is not None]
+    sources = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in read}
+    return Subject(site, register, calendar, Options(files.robot_is_nc), sources, Clock.from_environment().time_ns())
+
+
+def health_check(about: Subject, folder: Path, wanted: str | None, languages: Sequence[Language]) -> Issue:
+    """数字体检: the twelve parts."""
+    with source(about.site) as question:
+        start, end = _window(about, question, wanted)
+        plant = _plant(about, question, start, end)
+    return _issue(about, plant, folder, "health-check", _period(start, end), languages)
+
+
+def monthly(about: Subject, folder: Path, wanted: str, languages: Sequence[Language]) -> Issue:
+    """The same of one month of the plant's calendar, with the trend. A month not over yet is provisional."""
+    start, after = month(wanted, about.site)
+    with source(about.site) as question:
+        last = newest(question, about.now_ns)
+        now = max(about.now_ns, last or 0)
+        closed = now >= after
+        end = after if closed else max(start, min(after, last or start))
+        plant = _plant(about, question, start, end)
+        extra = [trend(question, about.site, wanted)]
+    return _issue(about, plant, folder, "monthly", wanted, languages, extra=extra, closed=closed)
+
+
+def evidence(
+    about: Subject, folder: Path, project: str, wanted: str | None, dates: Sequence[str], language: Language
+) -> tuple[Path, str]:
+    """The pack of a project as a folder; its path, and the hash of its manifest."""
+    known = sorted({row.project_id for row in about.register.equipment if row.project_id})
+    if project not in known:
+        raise FindingsError.one(
+            "unknown-project",
+            f"台账中没有项目“{project}”;已有:{', '.join(known) or '无'}。",
+            f"The register has no project “{project}”; it has: {', '.join(known) or 'none'}.",
+            "--project",
+        )
+    with source(about.site) as question:
+        start, end = _window(about, question, wanted)
+        plant = _plant(about, question, start, end)
+        shots = [snapshot(question, about.site, day_end(text, about.site), text) for text in dates]
+    report = build(plant, _setting(about, "health-check", _period(start, end)))
+    claim = pack.Claim(
+        project,
+        about.site.agent.enterprise,
+        about.site.agent.site,
+        about.options,
+        about.now_ns,
+        _previous(folder, project),
+        shots,
+        {"report.html": html.render(report, language).encode(), "report.json": _json(report)},
+    )
+    return _write_pack(folder, project, _period(start, end), pack.build(plant, claim), plant)
+
+
+def _previous(folder: Path, project: str) -> dict[str, str] | None:
+    """The last pack of the same project in this folder."""
+    rows = [row for row in read_index(folder) if row["kind"] == _EVIDENCE and row["project"] == project]
+    return {"pack": rows[-1]["stem"], "manifest_sha256": rows[-1]["content_sha256"]} if rows else None
+
+
+def _write_pack(folder: Path, project: str, period: str, files: pack.Files, plant: Plant) -> tuple[Path, str]:
+    digest = hashlib.sha256(files[pack.MANIFEST]).hexdigest()
+    earlier = sum(row["kind"] == _EVIDENCE and row["project"] == project for row in read_index(folder))
+    safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in project)
+    stem = f"evidence-{safe}-{earlier + 1:03}"
+    document = {
+        "kind": _EVIDENCE,
+        "project": project,
+        "period": period,
+        "revision": earlier + 1,
+        "content_sha256": digest,
+        "issued": json.loads(files[pack.MANIFEST])["issued"],
+        "register_version": plant.assessment.register.version,
+    }
+    written = {f"{stem}/{name}": content for name, content in files.items()}
+    record(folder, Issue(document, stem, True), written)
+    return folder / stem, digest
+
+
+def take_snapshot(about: Subject, folder: Path, at: str) -> Path:
+    """The stored results as of a date, as a file that `compare` takes."""
+    with source(about.site) as question:
+        found = snapshot(question, about.site, day_end(at, about.site), at)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"snapshot-{at.replace(':', '')}.json"
+    path.write_bytes(_json(found))
+    return path
+
+
+def _window(about: Subject, question: Ask, wanted: str | None) -> tuple[int, int]:
+    last = newest(question, about.now_ns)
+    known = question("live_facts", from_ns=0, to_ns=last or about.now_ns)
+    first = min((row["first_ns"] for row in known.values() if row["first_ns"] is not None), default=None)
+    return window(wanted, about.site, last, first, about.now_ns)
+
+
+def _plant(about: Subject, question: Ask, start: int, end: int) -> Plant:
+    facts = gather(about.site, question, about.register, about.calendar, start, end)
+    return plant_of(facts, about.register, about.options)
+
+
+def _period(start: int, end: int) -> str:
+    from edge_agent.metrics.result import iso
+
+    first, last = ((iso(t) or "")[:16].replace("-", "").replace(":", "") for t in (start, end))
+    return f"{first}-{last}"
+
+
+def _setting(about: Subject, kind: Kind, period: str, **more: Any) -> Setting:
+    agent = about.site.agent
+    return Setting(
+        kind, period, agent.enterprise, agent.site, agent.id, about.options, about.sources, timezone=agent.timezone,
+        issued_ns=about.now_ns, **more,
+    )  # fmt: skip
+
+
+def _issue(
+    about: Subject,
+    plant: Plant,
+    folder: Path,
+    kind: Kind,
+    period: str,
+    languages: Sequence[Language],
+    *,
+    extra: Sequence[Json] = (),
+    closed: bool = True,
+) -> Issue:
+    document = build(plant, _setting(about, kind, period, extra=extra, closed=closed))
+    issue = settle(folder, document)
+    record(folder, issue, dict(_files(issue, languages)))
+    return issue
+
+
+def _files(issue: Issue, languages: Sequence[Language]) -> Iterator[tuple[str, bytes]]:
+    """The renderings; the JSON of an issue that exists already stays as it is."""
+    if issue.new:
+        yield f"{issue.stem}.json", _json(issue.document)
+    for language in languages:
+        yield f"{issue.stem}.{language}.html", html.render(issue.document, language).encode()
+        yield f"{issue.stem}.{language}.xlsx", tables.workbook(issue.document, language)
+        yield f"{issue.stem}.{language}.csv.zip", zipped(dict(tables.csv_files(issue.document, language)))
+
+
+def _json(document: Any) -> bytes:
+    return json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"

@@ -1,0 +1,196 @@
+"""From a site and its store to the facts of a window: asks the running service, or the store itself."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any, Final, cast
+
+import numpy as np
+import orjson
+
+from edge_agent.app.production_signals import MODE, STATE, Links
+from edge_agent.app.report_inventory import devices as inventory
+from edge_agent.config.models import Site
+from edge_agent.ingest.api import ask, operations, running, socket_path
+from edge_agent.metrics.calendar import Calendar
+from edge_agent.metrics.register import Register
+from edge_agent.report import questions
+from edge_agent.report.facts import (
+    BEFORE_NS,
+    MINUTE_NS,
+    Connection,
+    Counter,
+    Device,
+    Facts,
+    Gap,
+    Minutes,
+    Planned,
+    Quality,
+    Role,
+    State,
+    Tag,
+)
+from edge_agent.report.states import states
+from edge_agent.stores import open_store
+
+Ask = Callable[..., Any]
+Known = dict[str, list[list[int]]]
+
+_DAY: Final = 86_400_000_000_000
+
+
+@contextlib.contextmanager
+def source(site: Site) -> Iterator[Ask]:
+    """How to ask the store: through the running service, or opened here while no service runs."""
+    door = socket_path(site.store.path)
+    if running(door):
+        yield lambda op, **arguments: ask(door, op, **arguments)
+        return
+    store = open_store(site.store)
+    known = operations(store) | questions.operations(store)
+    try:
+        # Through JSON as well, so that both ways give the same types.
+        yield lambda op, **arguments: orjson.loads(orjson.dumps(known[op](**arguments)))
+    finally:
+        store.close()
+
+
+def newest(question: Ask, now_ns: int) -> int | None:
+    """The full minute the newest health row lies behind; None for a store without any."""
+    # A plant whose clock was sped up is ahead of this one.
+    rows = question("health", from_ns=now_ns - 400 * _DAY, to_ns=now_ns + 40 * _DAY)
+    last = max((row["last_t"] for row in rows.values()), default=None)
+    return None if last is None else last // MINUTE_NS * MINUTE_NS
+
+
+def gather(site: Site, question: Ask, register: Register, calendar: Calendar | None, start: int, end: int) -> Facts:
+    """The facts of `start..end`, both full minutes."""
+    about, links = inventory(site), Links(site, register)
+    facts = Facts(start, end, about)
+    live = question("live_facts", from_ns=start, to_ns=end)
+    known = question("report_known", from_ns=start - BEFORE_NS, to_ns=end + questions.AFTER_NS)
+    last_day = {"from_ns": max(start, end - _DAY), "to_ns": end}
+    samples = [device.sample for device in links.devices.values()]
+    states_of = _states(question, links, calendar, known, start, end)
+    quality = {device: question("report_quality", device=device, **last_day) for device in about}
+    return Facts(
+        start,
+        end,
+        about,
+        tags=_tags(about, question("report_series")),
+        first_good={device: row["first_ns"] for device, row in live.items() if row["first_ns"] is not None},
+        minutes=_minutes(question, about, facts.history_start, end),
+        states=states_of,
+        counters=_counters(question, links, known, states_of, start, end),
+        lateness={
+            device: dict(counts) for device, counts in question("report_lateness", names=samples, **last_day).items()
+        },
+        quality={device: _quality(answer) for device, answer in quality.items()},
+        connections=[
+            Connection(row["t"], row["device"], row["from"], row["to"], row["reason"])
+            for row in question("transitions", from_ns=start, to_ns=end)
+            if not row.get("tag")
+        ],
+        gaps=[
+            Gap(row["t"], row["agent"], row["stream"], row["from_t"], row["to_t"], row["values"])
+            for row in question("gaps", from_ns=start, to_ns=end)
+        ],
+        plan=_plan(calendar, register, start - BEFORE_NS, end),
+    )
+
+
+def exact(number: float) -> Fraction:
+    """The decimal digits of a number, as they are written into a file."""
+    return Fraction(repr(number))
+
+
+def _minutes(question: Ask, about: dict[str, Device], start: int, end: int) -> dict[str, Minutes]:
+    """A day at a time: the answers are lists, what is kept are columns."""
+    parts: dict[str, list[Minutes]] = {}
+    for day in range(start, end, _DAY):
+        answer = question("report_minutes", from_ns=day, to_ns=min(day + _DAY, end))
+        for device, rows in answer.items():
+            parts.setdefault(device, []).append(Minutes(rows))
+    return {
+        device: Minutes(np.concatenate([part.rows for part in found]))
+        for device, found in parts.items()
+        if device in about
+    }
+
+
+def _states(
+    question: Ask, links: Links, calendar: Calendar | None, known: Known, start: int, end: int
+) -> dict[str, tuple[State, ...]]:
+    ordered = _ordered_by_tag(links, calendar)
+    found = {}
+    for device in links.devices.values():
+        if not device.has_state:
+            continue
+        tags = [STATE, MODE, *([device.order] if device.order and device.id in ordered else [])]
+        rows = question("report_changes", device=device.id, tags=tags, from_ns=start - BEFORE_NS, to_ns=end)
+        orders = rows.get(device.order or "")
+        spans = known.get(device.id, [])
+        found[device.id] = states(rows[STATE], rows[MODE], orders, spans, start - BEFORE_NS, end)
+    return found
+
+
+def _ordered_by_tag(links: Links, calendar: Calendar | None) -> set[str]:
+    """Devices of machines whose schedule says that a tag tells of orders."""
+    found = set()
+    for machine in links.machines:
+        schedule = calendar.schedule(machine.schedule_id) if calendar else None
+        device = links.of(machine)
+        if device is not None and schedule is not None and schedule.order_source == "tag":
+            found.add(device.id)
+    return found
+
+
+def _counters(
+    question: Ask, links: Links, known: Known, states_of: dict[str, tuple[State, ...]], start: int, end: int
+) -> tuple[Counter, ...]:
+    found = []
+    for device in links.devices.values():
+        changes = [row.t for row in states_of.get(device.id, ()) if start < row.t < end]
+        for role, signal in device.roles.items():
+            window: dict[str, Any] = {"device": device.id, "tag": signal.name[1], "from_ns": start, "to_ns": end}
+            window["at"] = changes if role in ("energy", "integrated_power") else []
+            if role == "integrated_power":
+                rows = question("report_energy", known=known.get(device.id, []), **window)
+            else:
+                rows = question("report_steps", **window)
+            if rows:  # a counter without a reading in the window says nothing, rather than 0
+                readings = tuple((row[0], exact(row[1])) for row in rows)
+                rule = signal.rule
+                found.append(Counter(device.id, cast("Role", role), signal.name[1], rule.ratio, rule.modulus, readings))
+    return tuple(found)
+
+
+def _tags(known: dict[str, Device], series: dict[str, Any]) -> tuple[Tag, ...]:
+    return tuple(_tag(device, tag, meta) for device in known for tag, meta in sorted(series.get(device, {}).items()))
+
+
+def _tag(device: str, tag: str, meta: dict[str, Any]) -> Tag:
+    low, high = (f"{limit:g}" for limit in meta["range"]) if meta.get("range") else ("", "")
+    words = (str(meta.get(key, "")) for key in ("business_link", "description"))
+    return Tag(device, tag, str(meta.get("type", "")), str(meta.get("unit", "")), low, high, *words)
+
+
+def _quality(answer: dict[str, Any]) -> Quality:
+    return Quality(
+        answer["readings"], answer["not_good"], answer["out_of_range"], tuple(answer["unchanged"]), answer["skew_ms"]
+    )
+
+
+def _plan(calendar: Calendar | None, register: Register, start: int, end: int) -> tuple[Planned, ...]:
+    """What is planned for every schedule the register names, and for machines that name none."""
+    if calendar is None:
+        return ()
+    schedules = sorted({"", *(machine.schedule_id for machine in register.equipment)})
+    return tuple(
+        Planned(schedule, t, plan.value)
+        for schedule in schedules
+        for track in (calendar.plan(schedule, start, end),)
+        for t, plan in zip(track.times, track.values, strict=True)
+    )

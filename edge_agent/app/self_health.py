@@ -1,0 +1,91 @@
+"""The agent looks at itself about once a second: the facts its own health is judged by."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from edge_agent.clock import Clock
+from edge_agent.config.models import Site
+from edge_agent.health import agent as own
+from edge_agent.health.clocks import OwnClock
+from edge_agent.health.ne107 import Judgement, judged
+from edge_agent.outbox import Outbox
+from edge_agent.polling.device import PolledDevice
+from edge_agent.publish import Publisher
+
+#: Dropped values count as being dropped now for so long, seconds.
+DROPPING_S = 60.0
+
+
+@dataclass(slots=True)
+class _Disk:
+    """How long the disk has made nothing durable although something waited for it."""
+
+    waiting_for: int = 0
+    since: float = 0.0
+
+    def look(self, durable: int, last: int, now: float) -> float:
+        if durable >= self.waiting_for:
+            self.waiting_for, self.since = last, now
+        return now - self.since if durable < self.waiting_for else 0.0
+
+
+@dataclass(slots=True)
+class _Drops:
+    """Values dropped within the last minute, from the counter."""
+
+    seen: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def look(self, dropped: int, now: float) -> int:
+        self.seen.append((now, dropped))
+        while now - self.seen[0][0] > DROPPING_S:
+            self.seen.popleft()
+        return dropped - self.seen[0][1]
+
+
+class SelfHealth:
+    """Watches the parts of one agent; `judgement` is that of the last look."""
+
+    def __init__(self, site: Site, outbox: Outbox, publisher: Publisher, clock: Clock) -> None:
+        self._limit = site.outbox.max_bytes
+        self._outbox = outbox
+        self._publisher = publisher
+        self._clock = clock
+        self._own = OwnClock(clock.time_ns(), clock.monotonic())
+        self._disk = _Disk()
+        self._drops = _Drops()
+        self.refused = ""
+        self.restart: tuple[str, ...] = ()
+        self.listen = ""
+        self.judgement = Judgement()
+
+    def look(self, devices: list[PolledDevice], stalled: list[str]) -> Judgement:
+        """Judge anew."""
+        self.judgement = judged(own.notices(self._facts(devices, stalled)))
+        return self.judgement
+
+    def _facts(self, devices: list[PolledDevice], stalled: list[str]) -> own.Facts:
+        now = time.monotonic()
+        stats, wall = self._outbox.stats, self._clock.monotonic()
+        self._own.look(self._clock.time_ns(), wall)
+        return own.Facts(
+            connected=self._publisher.connected,
+            broker=self._publisher.problem,
+            ingest_silent=self._publisher.ingest_silent,
+            outbox_bytes=stats.bytes,
+            outbox_limit=self._limit,
+            dropping=self._drops.look(stats.dropped, now),
+            dropped=stats.dropped,
+            damaged=stats.quarantined_bytes,
+            unsynced_s=self._disk.look(stats.durable_seq, self._outbox.last_seq, now),
+            stalled=stalled,
+            devices=len(devices),
+            offline=sum(device.health.state == "offline" for device in devices),
+            clock=self._own.findings(wall),
+            jump_s=self._own.jump,
+            refused=self.refused,
+            restart=self.restart,
+            listen=self.listen,
+        )

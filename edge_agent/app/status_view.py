@@ -1,0 +1,130 @@
+"""What `edge-agent status` prints for people: devices, findings with their sentences, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from rich.console import Console
+
+from edge_agent.app.demo_view import devices_table
+from edge_agent.health.ne107 import NAMES, Health
+
+#: Lines of one list; the rest is counted, and `--json` has all of it.
+MOST_LINES: Final = 20
+
+Document = Mapping[str, Any]
+
+
+def show(document: Document, timezone: str) -> None:
+    """Print the three documents `agent`, `serve` and `missing`; times in the site's zone."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    store, agent = document["serve"], document["agent"]
+    if store is not None:
+        console.print(devices_table(store["devices"]))
+        _notices(console, "入库服务 store service", store["ne107"])
+    else:
+        console.print("入库服务未运行 / the store service does not run: edge-agent serve CONFIG")
+    if agent is not None:
+        _agent(console, agent, timezone)
+    else:
+        console.print("采集代理未运行 / the agent does not run: edge-agent run CONFIG")
+        _last_words(console, document.get("last_words"))
+    _missing(console, document["missing"], timezone)
+
+
+def _notices(console: Console, who: str, judgement: Document) -> None:
+    zh, en = NAMES[Health(judgement["number"])]
+    console.print(f"{who}: {zh} {en}")
+    for notice in judgement["notices"]:
+        _sentence(console, notice["reason"], notice["zh"], notice["en"])
+
+
+def _sentence(console: Console, reason: str, zh: str, en: str) -> None:
+    console.print(f"  [{reason}] {zh}\n      {en}")
+
+
+def _agent(console: Console, agent: Document, timezone: str) -> None:
+    _notices(console, f"采集代理 agent {agent['agent']}", agent["ne107"])
+    counters = "  ".join(f"{name} {count:,}" for name, count in agent["counters"].items())
+    console.print(f"  自启动以来的值 values since its start: {counters}")
+    _waiting(console, agent["outbox"], timezone)
+    for row in agent["devices"]:
+        if row["ne107"]["number"]:
+            zh, en = NAMES[Health(row["ne107"]["number"])]
+            detail = f" ({row['detail']})" if row["detail"] else ""
+            console.print(f"  {row['id']}: {zh} {en}{detail}")
+            for notice in row["ne107"]["notices"]:
+                _sentence(console, notice["reason"], notice["zh"], notice["en"])
+            _tags(console, row)
+
+
+def _tags(console: Console, row: Document) -> None:
+    if row["state"] == "degraded":
+        named = ", ".join(f"{tag['tag']} {tag['status']}" for tag in row["tags"][:5])
+        more = row["tags_not_good"] - min(5, len(row["tags"]))
+        console.print(f"      变量 tags: {named}" + (f" … +{more}" if more > 0 else ""))
+
+
+def _waiting(console: Console, outbox: Document, timezone: str) -> None:
+    if outbox["pending_values"]:
+        oldest = "" if outbox["oldest_t"] is None else f", {_time(outbox['oldest_t'], timezone)} 起 from then on"
+        console.print(f"  待送达（未丢失）waiting, not lost: {outbox['pending_values']:,} 个值 values{oldest}")
+
+
+def _last_words(console: Console, words: Document | None) -> None:
+    if words is not None and words.get("outbox"):
+        pending = words["outbox"]["pending_values"]
+        console.print(f"  停止时待送达（未丢失）waiting when it ended, not lost: {pending:,} 个值 values")
+
+
+def _missing(console: Console, missing: Document, timezone: str) -> None:
+    """From when to when, and why."""
+    if "problem" in missing:
+        console.print("无法查询缺了什么 / what is missing cannot be told:")
+        for line in missing["problem"]:
+            console.print(f"  {line}")
+        return
+    span = f"{_time(missing['from'], timezone)} – {_time(missing['to'], timezone)}"
+    console.print(f"\n缺了什么 / what is missing, {span}")
+    _list(console, "  没有中断 / no outage", [_outage(row, timezone) for row in missing["outages"]])
+    _list(console, "  没有丢失的数据 / no data lost", [_gap(row, timezone) for row in missing["gaps"]])
+    if missing["tags"]:
+        _list(console, "", [_tag(row, timezone) for row in missing["tags"]])
+    low = {name: row for name, row in missing["covered"].items() if row["covered_s"] < 0.99 * row["window_s"]}
+    for name, row in low.items():
+        share = 100 * row["covered_s"] / row["window_s"]
+        console.print(f"  覆盖 covered {name}: {share:.1f} % ({row['covered_s']:.0f} s / {row['window_s']:.0f} s)")
+
+
+def _list(console: Console, nothing: str, lines: Sequence[str]) -> None:
+    for line in lines[-MOST_LINES:] or [nothing]:
+        console.print(line)
+    if len(lines) > MOST_LINES:
+        console.print(f"  … 另有 {len(lines) - MOST_LINES} 条，见 --json / more of them in --json")
+
+
+def _outage(row: Document, timezone: str) -> str:
+    until = "至今 until now" if row["to_t"] is None else _time(row["to_t"], timezone)
+    head = f"  中断 outage {row['device']}: {_time(row['from_t'], timezone)} – {until}, {row['seconds']:,.0f} s"
+    return f"{head} [{row['reason']}]\n      {row['zh']}\n      {row['en']}"
+
+
+def _gap(row: Document, timezone: str) -> str:
+    span = f"{_time(row['from_t'], timezone)} – {_time(row['to_t'], timezone)}"
+    return (
+        f"  丢失 lost {row['agent']}: {span}, {row['values']:,} 个值 values"
+        f" ({row['stream']} {row['from_seq']}–{row['to_seq']})"
+    )
+
+
+def _tag(row: Document, timezone: str) -> str:
+    why = f" {row['zh']}" if row["reason"] else ""
+    at = _time(row["t"], timezone)
+    return f"  变量 tag {row['device']}/{row['tag']}: {at} {row['from']} → {row['to']}{why}"
+
+
+def _time(t: int, timezone: str) -> str:
+    return datetime.fromtimestamp(t / 1e9, ZoneInfo(timezone)).strftime("%m-%d %H:%M:%S")

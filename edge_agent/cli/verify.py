@@ -1,0 +1,59 @@
+"""`edge-agent verify PACK`: every hash of an evidence pack, and every figure computed again from the pack alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    command = commands.add_parser(
+        "verify",
+        help="核验证据包:哈希与每个数值 / verify an evidence pack: hashes and every figure",
+        description="只凭证据包重新计算每个数值;有差异或哈希不符时退出码为 1。"
+        " Computes every figure again from the pack alone; exit status 1 when one differs or a hash is wrong.",
+    )
+    command.add_argument("pack", type=Path, metavar="PACK", help="文件夹或 zip / folder or zip")
+    command.add_argument(
+        "--previous", type=Path, metavar="PACK", help="上一个证据包,核对链 / the pack before, for the chain"
+    )
+    command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
+    command.set_defaults(func=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print every check, the differing ones marked."""
+    from edge_agent.report.verify import read_pack, summary, verify
+
+    previous = read_pack(args.previous) if args.previous else None
+    checks = verify(read_pack(args.pack), previous)
+    result = summary(checks)
+    if args.json:
+        print(json.dumps({**result, "checks": [asdict(check) for check in checks]}, ensure_ascii=False, indent=1))
+    else:
+        for check in checks:
+            _tell(check)
+        _conclude(result)
+    return 0 if result["equal"] else 1
+
+
+def _tell(check: Any) -> None:
+    if check.equal:
+        print(f"= {check.kind} {check.name} {_short(check.found)}")
+    else:
+        print(f"≠ {check.kind} {check.name}: 所称 claimed {_short(check.claimed)}, 实得 found {_short(check.found)}")
+
+
+def _short(value: Any) -> str:
+    text = "—" if value is None else str(value)
+    return text if len(text) <= 70 else f"{text[:67]}…"
+
+
+def _conclude(result: dict[str, Any]) -> None:
+    for kind, count in result["counts"].items():
+        print(f"{kind}: {count['checked']} 项 checked, {count['different']} 项不符 different")
+    print("全部一致 / all equal" if result["equal"] else "有差异:不要据此结论 / something differs: do not rely on it")

@@ -1,0 +1,128 @@
+"""Which tags of a device are not good, and which of them changed since somebody was last told.
+
+Nothing happens for a tag that stays as it is: a whole read is compared with the one before by its statuses alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from edge_agent.health.reasons import sentence
+from edge_agent.model import GOOD, Batch, TagTable, is_bad, is_good, status_name
+
+#: Changes of tags that one health row may carry; the rest waits for the next row.
+MOST_MOVES: Final = 50
+
+
+class TagStates:
+    """Statuses of all tags of one device, by table and position."""
+
+    def __init__(self) -> None:
+        self._codes: dict[TagTable, dict[int, int]] = {}
+        self._told: dict[TagTable, dict[int, int]] = {}
+        self._hushed: set[TagTable] = set()
+        self._moved = False
+        self.bad = 0
+        """How many tags are bad now."""
+        self.reason = ""
+        """The status name of the first bad tag."""
+        self.uncertain = ""
+        """The status name of the first uncertain tag."""
+
+    @property
+    def any(self) -> bool:
+        """Whether any tag is not good."""
+        return bool(self.bad or self.uncertain)
+
+    def note(self, batch: Batch) -> None:
+        """A normalised batch was read, or lapsed."""
+        table, status = batch.table, batch.status
+        codes = self._codes.get(table)
+        if batch.columns is None:
+            if codes == status or (codes is None and not status):
+                self._hushed.discard(table)
+                return
+            self._codes[table] = dict(status)
+        elif not self._note_part(self._codes.setdefault(table, {}), batch.columns, status):
+            return
+        self._hushed.discard(table)
+        self._sum_up()
+
+    @staticmethod
+    def _note_part(codes: dict[int, int], columns: Sequence[int], status: Mapping[int, int]) -> bool:
+        """Whether anything changed."""
+        changed = False
+        for index, position in enumerate(columns):
+            code = status.get(index, GOOD)
+            if codes.get(position, GOOD) != code:
+                changed = True
+                if is_good(code):
+                    codes.pop(position, None)
+                else:
+                    codes[position] = code
+        return changed
+
+    def all_failed(self, batch: Batch) -> None:
+        """The device as a whole failed: this is said at device level, and not once more for each tag."""
+        self._codes[batch.table] = dict(batch.status)
+        self._hushed.add(batch.table)
+        self._sum_up()
+
+    def _sum_up(self) -> None:
+        self._moved = True
+        self.bad, self.reason, self.uncertain = 0, "", ""
+        for codes in self._codes.values():
+            for code in codes.values():
+                if is_bad(code):
+                    self.bad += 1
+                    self.reason = self.reason or status_name(code)
+                elif not is_good(code):
+                    self.uncertain = self.uncertain or status_name(code)
+
+    def moves(self) -> list[dict[str, str]]:
+        """The changes since the last call, at most `MOST_MOVES`; a tag that is back where it was has not moved."""
+        if not self._moved:
+            return []
+        self._moved = False
+        found: list[dict[str, str]] = []
+        for table, position, before, now in self._differences():
+            if len(found) == MOST_MOVES:
+                self._moved = True
+                break
+            told = self._told.setdefault(table, {})
+            if is_good(now):
+                told.pop(position, None)
+            else:
+                told[position] = now
+            found.append(_move(table.names[position], before, now))
+        return found
+
+    def _differences(self) -> Iterator[tuple[TagTable, int, int, int]]:
+        for table, codes in list(self._codes.items()):
+            if table in self._hushed:
+                continue
+            told = self._told.get(table, {})
+            for position in sorted({*codes, *told}):
+                before, now = told.get(position, GOOD), codes.get(position, GOOD)
+                if _word(before) != _word(now):
+                    yield table, position, before, now
+
+    def not_good(self) -> list[dict[str, Any]]:
+        """Every tag that is not good now, with its status."""
+        return [
+            {"tag": table.names[position], "status": status_name(code)}
+            for table, codes in self._codes.items()
+            for position, code in codes.items()
+            if not is_good(code)
+        ]
+
+
+def _move(tag: str, before: int, now: int) -> dict[str, str]:
+    reason = "" if is_good(now) else status_name(now)
+    zh, en = sentence(reason) if reason else ("变量恢复正常。", "The tag is good again.")
+    return {"tag": tag, "from": _word(before), "to": _word(now), "reason": reason, "zh": zh, "en": en}
+
+
+def _word(code: int) -> str:
+    return "Good" if is_good(code) else status_name(code)

@@ -1,0 +1,294 @@
+"""The pictures of a report, drawn from a chart block's data: gauge, tiles, stacked time, Pareto, load, trend.
+
+Colours are told apart by people who do not see red and green alike (Okabe and Ito), and every picture says in words
+and numbers what it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from math import ceil
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from edge_agent.report.parts_production import LOSSES
+from edge_agent.report.speech import Language, local, percent, say
+from edge_agent.report.svg import Markup, element, join, label, line, picture, rect
+
+Chart = Mapping[str, Any]
+WIDTH: Final = 720.0
+
+INK, QUIET, PAPER = "#1c2733", "#5b6975", "#eef2f5"
+_BANDS: Final = ("#dbe9f1", "#bcd8e6", "#93c0d6", "#5f9fbd", "#2f7a9d")
+_GRADES: Final = {"E0": "#d9dee3", "E1": "#f0e3a4", "E2": "#9ccbe3", "E3": "#2f8f6f"}
+_GRADE_INK: Final = {"E0": INK, "E1": INK, "E2": INK, "E3": "#ffffff"}
+COLOURS: Final = {
+    "APT": "#009e73", "ASUT": "#56b4e9", "ADET": "#d55e00", "unknown": "url(#hatch)", "ADOT": "#e6c229",
+    "planned_down": "#c3ccd4", "overtime": "#0072b2",
+}  # fmt: skip
+_QUARTER_S: Final = 900
+_LINES: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#5b6975")
+_NAMES: Final = {
+    "APT": {"zh": "加工 APT", "en": "production APT"},
+    "ASUT": {"zh": "准备 ASUT", "en": "set-up ASUT"},
+    "ADET": {"zh": "延误 ADET", "en": "delay ADET"},
+    "unknown": LOSSES["unknown"],
+    "ADOT": {"zh": "无任务 ADOT", "en": "down ADOT"},
+    "planned_down": {"zh": "计划停机", "en": "planned down"},
+    "overtime": {"zh": "计划外加工", "en": "overtime"},
+}
+
+
+def draw(block: Chart, language: Language, zone: str = "UTC") -> Markup:
+    """The picture of a chart block; an empty one when there is nothing to draw."""
+    return _DRAWN[block["chart"]](block, language, zone)
+
+
+def _gauge(block: Chart, language: Language, zone: str) -> Markup:
+    """A rate on its scale, with the questionnaire's bands or the policy's target."""
+    left, width, top, height = 20.0, WIDTH - 40, 70.0, 22.0
+    bands: Sequence[float] = block["bands"] or (1.0,)
+    pieces = []
+    for i, upper in enumerate(bands):
+        lower = bands[i - 1] if i else 0.0
+        colour = _BANDS[i] if len(bands) > 1 else _BANDS[1]
+        pieces.append(rect(left + lower * width, top, (upper - lower) * width, height, colour))
+        pieces.append(_tick(left + upper * width, top + height, f"{100 * upper:g}"))
+    pieces.append(_tick(left, top + height, "0"))
+    if (target := block["target"]) is not None:
+        x = left + target["value"] * width
+        pieces.append(line(x, top - 6, x, top + height + 4, stroke="#d55e00", stroke_width=2.0, stroke_dasharray="4 2"))
+        pieces.append(label(x + 5, top - 8, f"> {100 * target['value']:g} %", fill="#b34700", font_size=11))
+    if block["other"] and block["other"]["value"] is not None:
+        pieces.append(_marker(left + block["other"]["value"] * width, top, "#ffffff"))
+    if block["value"] is not None:
+        pieces.append(_marker(left + min(1.0, block["value"]) * width, top, INK))
+    return picture(WIDTH, 118, say(block["title"], language), *_gauge_words(block, language), *pieces)
+
+
+def _tick(x: float, y: float, words: str) -> Markup:
+    return label(x, y + 14, words, font_size=10, fill=QUIET, text_anchor="middle")
+
+
+def _marker(x: float, top: float, fill: str) -> Markup:
+    points = f"{x:.1f},{top + 15:.1f} {x - 7:.1f},{top - 5:.1f} {x + 7:.1f},{top - 5:.1f}"
+    return element("polygon", points=points, fill=fill, stroke=INK, stroke_width=1.5)
+
+
+def _gauge_words(block: Chart, language: Language) -> list[Markup]:
+    value = block["value"]
+    figure = say(block["reason"], language) if value is None else f"{percent(value):.2f} %"
+    fraction = "" if value is None else f"{_short(block['numerator'])} / {_short(block['denominator'])}"
+    remarks = [fraction, block["grade"] or ""]
+    if block["points"] is not None:
+        remarks.append(say({"zh": f"{block['points']} 分", "en": f"{block['points']} points"}, language))
+    if block["provisional"]:
+        remarks.append(say({"zh": "暂定", "en": "provisional"}, language))
+    if block["other"] and block["other"]["value"] is not None:
+        remarks.append(
+            f"▽ {say(block['other']['name'], _short_language(language))} {percent(block['other']['value']):.2f} %"
+        )
+    return [
+        label(20, 18, say(block["title"], language), font_size=13, font_weight="bold", fill=INK),
+        label(20, 42, figure, font_size=20 if value is not None else 13, font_weight="bold", fill=INK),
+        label(
+            130, 42, " · ".join(word for word in remarks if word) if value is not None else "", font_size=12, fill=QUIET
+        ),
+    ]
+
+
+def _short_language(language: Language) -> Language:
+    """Where there is no room for both: Chinese."""
+    return "zh" if language == "both" else language
+
+
+def _short(value: Any) -> str:
+    return "—" if value is None else str(value) if isinstance(value, int) else f"{value:.4f}".rstrip("0").rstrip(".")
+
+
+def _grid(block: Chart, language: Language, zone: str) -> Markup:
+    """A tile per machine, by line, in the colour of its evidence."""
+    tile, gap, across, y = 84.0, 6.0, 8, 34.0
+    pieces = _legend([(grade, colour, grade) for grade, colour in _GRADES.items()])
+    pieces.append(label(250, 14, say({"zh": "粗框 = 有效联网", "en": "thick frame = effectively networked"}, language),
+                        font_size=11, fill=QUIET))  # fmt: skip
+    lines: dict[str, list[Any]] = {}
+    for each in block["tiles"]:
+        lines.setdefault(each["line"], []).append(each)
+    for name, tiles in lines.items():
+        pieces.append(label(0, y + 12, name or "—", font_size=12, font_weight="bold", fill=INK))
+        y += 18
+        for i, each in enumerate(tiles):
+            pieces.append(_tile((i % across) * (tile + gap), y + (i // across) * (42 + gap), tile, each, language))
+        y += ceil(len(tiles) / across) * (42 + gap) + 6
+    return picture(WIDTH, y, say(block["title"], language), *pieces)
+
+
+def _tile(x: float, y: float, width: float, each: Chart, language: Language) -> Markup:
+    grade, name = each["grade"], say(each["name"], _short_language(language))
+    frame = {"stroke": INK, "stroke_width": 2.5} if each["effective"] else {"stroke": "#b7c1ca", "stroke_width": 1.0}
+    ink = _GRADE_INK[grade]
+    return join(
+        rect(x + 1, y, width - 2, 40, _GRADES[grade], element("title", f"{each['id']} {name}"), rx=3, **frame),
+        label(x + 6, y + 15, f"{each['id']}", font_size=11, font_weight="bold", fill=ink),
+        label(x + width - 8, y + 15, grade, font_size=10, fill=ink, text_anchor="end"),
+        label(x + 6, y + 31, _cut(name, width - 14, 10), font_size=10, fill=ink),
+    )
+
+
+def _cut(words: str, room: float, size: float) -> str:
+    """As much of a text as fits; Chinese characters are as wide as they are high."""
+    used = 0.0
+    for i, letter in enumerate(words):
+        used += size if ord(letter) > 0x2E7F else 0.56 * size
+        if used > room:
+            return words[: max(1, i - 1)] + "…"
+    return words
+
+
+def _legend(entries: Sequence[tuple[str, str, str]], y: float = 4.0) -> list[Markup]:
+    pieces, x = [], 0.0
+    for _, colour, words in entries:
+        pieces.append(rect(x, y, 12, 12, colour, stroke="#b7c1ca", stroke_width=0.5))
+        pieces.append(label(x + 16, y + 10, words, font_size=11, fill=INK))
+        x += 30 + sum(11.0 if ord(letter) > 0x2E7F else 6.4 for letter in words)
+    return pieces
+
+
+def _hatch() -> Markup:
+    stripe = element("path", d="M0,6 L6,0", stroke="#7c8a96", stroke_width=1.5)
+    ground = rect(0, 0, 6, 6, "#f2f4f6")
+    return element(
+        "defs", element("pattern", ground, stripe, id="hatch", width=6, height=6, patternUnits="userSpaceOnUse")
+    )
+
+
+def _buckets(block: Chart, language: Language, zone: str) -> Markup:
+    """One bar per machine, as long as its planned time; what is not known is hatched."""
+    bars = block["bars"]
+    if not bars:
+        return Markup("")
+    present = [key for key in block["order"] if any(bar["seconds"][key] for bar in bars)]
+    pieces = [_hatch(), *_legend([(key, COLOURS[key], say(_NAMES[key], language)) for key in present])]
+    longest = max(sum(bar["seconds"].values()) for bar in bars) or 1
+    y, left, room = 30.0, 190.0, WIDTH - 190.0 - 60
+    for bar in bars:
+        name = f"{bar['id']} {say(bar['name'], _short_language(language))}"
+        pieces.append(label(0, y + 12, _cut(name, left - 8, 11), font_size=11, fill=INK))
+        x = left
+        for key in present:
+            width = room * bar["seconds"][key] / longest
+            words = f"{say(_NAMES[key], language)} {bar['seconds'][key] / 3600:.2f} h"
+            pieces.append(rect(x, y, width, 15, COLOURS[key], element("title", words)))
+            x += width
+        share = bar["seconds"]["APT"] / (
+            sum(bar["seconds"][k] for k in ("APT", "ASUT", "ADET", "unknown", "ADOT")) or 1
+        )
+        pieces.append(label(x + 6, y + 12, f"{100 * share:.0f} %", font_size=11, fill=QUIET))
+        y += 20
+    note = {"zh": f"条长 = 计划时间(最长 {longest / 3600:.2f} h);数字 = APT / PBT",
+            "en": f"length = planned time (longest {longest / 3600:.2f} h); figure = APT / PBT"}  # fmt: skip
+    pieces.append(label(left, y + 14, say(note, language), font_size=10, fill=QUIET))
+    return picture(WIDTH, y + 22, say(block["title"], language), *pieces)
+
+
+def _pareto(block: Chart, language: Language, zone: str) -> Markup:
+    """Losses from the largest on, with the running share."""
+    losses, y, left = block["losses"], 8.0, 230.0
+    whole = sum(loss["seconds"] for loss in losses) or 1
+    room = WIDTH - left - 190
+    pieces, running = [_hatch()], 0.0
+    for loss in losses:
+        running += loss["seconds"]
+        width = room * loss["seconds"] / (losses[0]["seconds"] or 1)
+        colour = "url(#hatch)" if loss["name"] == LOSSES["unknown"] else "#d55e00"
+        words = (
+            f"{loss['seconds'] / 3600:.2f} h · {100 * (loss['share'] or 0):.1f} % PBT · Σ {100 * running / whole:.0f} %"
+        )
+        pieces.append(
+            label(0, y + 13, _cut(say(loss["name"], _short_language(language)), left - 10, 11), font_size=11, fill=INK)
+        )
+        pieces.append(rect(left, y, width, 17, colour, stroke="#b7c1ca", stroke_width=0.5))
+        pieces.append(label(left + width + 6, y + 13, words, font_size=11, fill=QUIET))
+        y += 23
+    return picture(WIDTH, y, say(block["title"], language), *pieces)
+
+
+def _load(block: Chart, language: Language, zone: str) -> Markup:
+    """Power over time, one step line per line, the peak marked."""
+    series = [each for each in block["series"] if each["points"]]
+    if not series:
+        return Markup("")
+    rows = [[(_stamp(t), kw) for t, kw in each["points"]] for each in series]
+    pieces = _legend(
+        [(each["name"], _LINES[i % 5], _peaked(each, block["peaks"], zone)) for i, each in enumerate(series)]
+    )
+    return picture(WIDTH, 224, say(block["title"], language), *pieces, *_plot(rows, "kW", zone, steps=True))
+
+
+def _peaked(each: Chart, peaks: Sequence[Chart], zone: str) -> str:
+    peak = next((peak for peak in peaks if peak["name"] == each["name"]), None)
+    if peak is None:
+        return str(each["name"])
+    return f"{each['name']} (max {peak['kw']:g} kW, {local(peak['t'], zone)[5:16]})"
+
+
+def _stamp(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _plot(rows: Sequence[Sequence[tuple[float, float]]], unit: str, zone: str, *, steps: bool = False) -> list[Markup]:
+    """Lines on axes: time across, values from zero up."""
+    left, top, width, height = 46.0, 34.0, WIDTH - 60, 150.0
+    times = [t for row in rows for t, _ in row]
+    low, high = min(times), max(times) + (_QUARTER_S if steps else 0)
+    highest = max((v for row in rows for _, v in row), default=0) or 1.0
+    pieces = []
+    for i in range(5):
+        y = top + height * i / 4
+        pieces.append(line(left, y, left + width, y, stroke="#dfe5ea"))
+        pieces.append(
+            label(left - 5, y + 4, f"{highest * (4 - i) / 4:.3g}", font_size=10, fill=QUIET, text_anchor="end")
+        )
+    pieces.append(label(0, 28, unit, font_size=10, fill=QUIET))
+    for i, row in enumerate(rows):
+        points = [(left + width * (t - low) / ((high - low) or 1), top + height * (1 - v / highest)) for t, v in row]
+        pieces.append(_curve(points, _LINES[i % 5], left + width, steps=steps))
+    for t, anchor, x in ((low, "start", left), (high, "end", left + width)):
+        pieces.append(label(x, top + height + 16, _when(t, zone), font_size=10, fill=QUIET, text_anchor=anchor))
+    return pieces
+
+
+def _when(t: float, zone: str) -> str:
+    return datetime.fromtimestamp(t, ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M")
+
+
+def _curve(points: Sequence[tuple[float, float]], colour: str, end: float, *, steps: bool) -> Markup:
+    if steps:
+        points = [*points, (end, points[-1][1])]  # the last quarter lasts as long as the others
+    path = [f"M{points[0][0]:.1f},{points[0][1]:.1f}"]
+    for x, y in points[1:]:
+        path.append(f"H{x:.1f}V{y:.1f}" if steps else f"L{x:.1f},{y:.1f}")
+    dots = [element("circle", cx=x, cy=y, r=2.5, fill=colour) for x, y in points] if len(points) < 40 else []
+    return join(element("path", d="".join(path), fill="none", stroke=colour, stroke_width=1.8), *dots)
+
+
+def _trend(block: Chart, language: Language, zone: str) -> Markup:
+    """Rates by month, in percent."""
+    series = [each for each in block["series"] if any(value is not None for _, value in each["points"])]
+    if not series:
+        return Markup("")
+    rows = [
+        [(_stamp(f"{month}-01T00:00:00+00:00"), 100 * value) for month, value in each["points"] if value is not None]
+        for each in series
+    ]
+    names = [
+        (each["id"], _LINES[i % 5], f"{each['id']} {say(each['name'], language)}") for i, each in enumerate(series)
+    ]
+    return picture(WIDTH, 224, say(block["title"], language), *_legend(names), *_plot(rows, "%", zone))
+
+
+_DRAWN: Final[Mapping[str, Callable[[Chart, Language, str], Markup]]] = {
+    "gauge": _gauge, "grid": _grid, "buckets": _buckets, "pareto": _pareto, "load": _load, "trend": _trend,
+}  # fmt: skip

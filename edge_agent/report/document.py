@@ -1,0 +1,91 @@
+"""The report as one plain document: the parts, every figure, and what they rest on. All renderings come from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from edge_agent.metrics.result import iso, number
+from edge_agent.report import figures as computing
+from edge_agent.report.blocks import Json, text
+from edge_agent.report.facts import Facts
+from edge_agent.report.figures import Options
+from edge_agent.report.parts_end import definitions, signature
+from edge_agent.report.parts_network import inventory, quality
+from edge_agent.report.parts_plan import plan, scenes
+from edge_agent.report.parts_production import energy_part, production
+from edge_agent.report.parts_rates import evidence, gaps, headlines, scope
+from edge_agent.report.production import Plant
+
+SCHEMA: Final = "edge-agent/report/1"
+Kind = Literal["health-check", "monthly"]
+
+_TITLES: Final = {
+    "health-check": text("数字体检报告", "digital health check"),
+    "monthly": text("智能化改造月报", "monthly report of the intelligent upgrade"),
+}
+#: What differs between two issues of the same content.
+_VOLATILE: Final = ("issued", "revision", "changes", "content_sha256", "software")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a report says of itself besides the figures."""
+
+    kind: Kind
+    period: str
+    """`2026-11` of a monthly report, else the window as text."""
+    enterprise: str = ""
+    site: str = ""
+    agent: str = ""
+    options: Options = field(default_factory=Options)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """File name -> sha256 of what was read."""
+    extra: Sequence[Json] = ()
+    """Blocks of a further part: the trend of a monthly report."""
+    timezone: str = "UTC"
+    """In which times are shown."""
+    issued_ns: int | None = None
+    closed: bool = True
+    """The period is over: another result is another revision."""
+
+
+def build(plant: Plant, setting: Setting) -> Json:
+    """The whole document."""
+    found = computing.figures(plant, setting.options)
+    who = {"enterprise": setting.enterprise, "site": setting.site, "agent": setting.agent}
+    parts = [
+        scope(plant, who), headlines(plant, found), gaps(plant), evidence(plant), inventory(plant),
+        quality(plant, found), production(plant, found), energy_part(plant, found), scenes(plant, found),
+        plan(plant, found), definitions(found), signature(plant, setting.sources),
+    ]  # fmt: skip
+    parts += list(setting.extra)
+    document = {
+        "schema": SCHEMA,
+        "kind": setting.kind,
+        "title": _TITLES[setting.kind],
+        "period": setting.period,
+        "closed": setting.closed,
+        **who,
+        "timezone": setting.timezone,
+        "window": _window(plant.facts),
+        "register_version": plant.assessment.register.version,
+        "options": {"robot_is_nc": setting.options.robot_is_nc, "kgce_per_kwh": number(setting.options.kgce_per_kwh)},
+        "figures": computing.to_json(found),
+        "parts": parts,
+    }
+    return {**document, "content_sha256": content_hash(document), "issued": iso(setting.issued_ns), "revision": 1}
+
+
+def _window(facts: Facts) -> Json:
+    return {"from": iso(facts.start), "to": iso(facts.end), "from_ns": facts.start, "to_ns": facts.end}
+
+
+def content_hash(document: Mapping[str, Any]) -> str:
+    """sha256 of what the report states: equal facts give an equal hash, whenever it was issued."""
+    stated = {key: value for key, value in document.items() if key not in _VOLATILE}
+    canonical = json.dumps(stated, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,97 @@
+"""Parts 11 and 12: every definition with both of its counts, and the page to sign, with the hashes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from edge_agent.metrics.definitions import DEFINITIONS, Definition
+from edge_agent.metrics.result import Result
+from edge_agent.report import blocks
+from edge_agent.report.blocks import Column, Json, paragraph, table
+from edge_agent.report.production import Plant
+
+Figures = Mapping[str, Result]
+
+_BASIS: Final = {
+    "F": blocks.text("F 公开文本", "F public text"),
+    "M": blocks.text("M 通行说法(假设)", "M common usage (assumption)"),
+    "P": blocks.text("P 本产品", "P this product"),
+    "ISO": blocks.text("ISO 22400-2", "ISO 22400-2"),
+}
+
+
+def definitions(figures: Figures) -> Json:
+    """Part 11."""
+    columns = (
+        Column("编号", "id"), Column("指标", "metric"), Column("公式", "formula"), Column("单位", "unit"),
+        Column("依据", "basis"), Column("来源", "source"), Column("假设", "assumptions"),
+        Column("分子", "numerator", "number"), Column("分母", "denominator", "number"),
+    )  # fmt: skip
+    found = [
+        table("definitions", "定义与两个计数", "definitions with both counts", columns,
+              (_definition(each, figures.get(each.id)) for each in DEFINITIONS)),
+        _lists(figures),
+        paragraph(
+            "标 M 的口径未找到官方公开文本,按通行说法计算,属假设,不是官方措辞。"
+            "有两种分母的联网率并列给出:M-04a 以生产设备总数为分母(工信部 2024 问卷),M-04b 以数字化设备数为分母。",
+            "For definitions marked M no official public text was found: they follow common usage and are assumptions, "
+            "never the official wording. The networking rate is given with both denominators: M-04a over all "
+            "production equipment (questionnaire of 2024), M-04b over digital equipment.",
+            "assumption",
+        ),
+    ]  # fmt: skip
+    return blocks.part(11, "指标定义", "definitions", found)
+
+
+def _definition(each: Definition, result: Result | None) -> list[Any]:
+    assumptions = blocks.text(
+        " ".join(text.zh for text in each.assumptions) or blocks.DASH,
+        " ".join(text.en for text in each.assumptions) or blocks.DASH,
+    )
+    counts = [result.numerator, result.denominator] if result else [None, None]
+    return [each.id, each.name, each.formula, each.unit, _BASIS[each.basis], each.source, assumptions, *counts]
+
+
+def _lists(figures: Figures) -> Json:
+    columns = (
+        Column("编号", "id"), Column("窗口", "window"), Column("分子名单", "numerator list"),
+        Column("分母名单", "denominator list"),
+    )  # fmt: skip
+    rows = [
+        [key, _window(result), blocks.words(result.numerator_ids), blocks.words(result.denominator_ids)]
+        for key, result in figures.items()
+        if "@" not in key
+    ]
+    return table("lists", "分子、分母名单", "numerator and denominator lists", columns, rows)
+
+
+def _window(result: Result) -> str:
+    window = result.window.to_json()
+    return f"{window['from']} … {window['to']}" if window["from"] else str(window["to"])
+
+
+def signature(plant: Plant, sources: Mapping[str, str]) -> Json:
+    """Part 12: who signs, and which files this rests on."""
+    signs = (
+        Column("角色", "role"), Column("姓名", "name"), Column("签字", "signature"), Column("日期", "date"),
+    )  # fmt: skip
+    roles = (
+        blocks.text("企业负责人", "for the enterprise"),
+        blocks.text("关键工序审核人", "reviewer of the key processes"),
+        blocks.text("评估人", "assessor"),
+    )
+    hashes = (Column("文件", "file"), Column("sha256", "sha256"))
+    rows: list[list[Any]] = [[name, digest] for name, digest in sources.items()]
+    rows.append([blocks.text("台账版本(内容)", "register version (content)"), plant.assessment.register.version])
+    found = [
+        table("signatures", "签字", "signatures", signs, [[role, "", "", ""] for role in roles]),
+        table("sources", "所依据的文件", "files this rests on", hashes, rows),
+        paragraph(
+            "本报告各文件的 sha256 见同一文件夹的 SHA256SUMS;各期报告的内容哈希见 index.json。",
+            "The sha256 of this report's own files is in SHA256SUMS beside them, the content hash of every issue in "
+            "index.json.",
+            "note",
+        ),
+    ]
+    return blocks.part(12, "签字页与文件哈希", "signatures and hashes", found)

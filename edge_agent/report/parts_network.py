@@ -1,0 +1,168 @@
+"""Parts 5 and 6: what is connected how, and how good the data are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any, Final
+
+from edge_agent.metrics.lateness import from_histogram
+from edge_agent.metrics.result import Result, Window, iso
+from edge_agent.report import blocks
+from edge_agent.report.blocks import Column, Json, paragraph, table
+from edge_agent.report.facts import Device, Facts
+from edge_agent.report.production import Plant
+
+_SKEW_MS: Final = 2000
+#: Upper edges of the lateness histogram, milliseconds.
+_EDGES: Final = (100, 500, 1000, 5000, 60_000, 3_600_000)
+
+
+def inventory(plant: Plant) -> Json:
+    """Part 5: network and protocols."""
+    facts = plant.facts
+    found = [_summary(facts), _devices(plant), _findings(facts), _connections(facts)]
+    found.append(
+        paragraph(
+            "清单取自配置与上线报文;网关不读取固件版本,需现场核对。口令等机密不在其中。",
+            "Taken from the configuration and the birth documents. The gateway does not read firmware versions: check "
+            "them on site. No secrets are in it.",
+            "note",
+        )
+    )
+    return blocks.part(5, "网络与协议清单", "network and protocol inventory", found)
+
+
+def _summary(facts: Facts) -> Json:
+    columns = (
+        Column("协议", "protocol"), Column("通道安全", "channel security"), Column("身份", "access"),
+        Column("设备数", "devices", "count"), Column("数据点", "tags", "count"),
+    )  # fmt: skip
+    kinds: Counter[tuple[str, str, str]] = Counter()
+    tags: Counter[tuple[str, str, str]] = Counter()
+    for device in facts.devices.values():
+        kind = (device.connector, device.security, device.access)
+        kinds[kind] += 1
+        tags[kind] += device.tags
+    rows = [[*kind, number, tags[kind]] for kind, number in sorted(kinds.items())]
+    return table("protocols", "按协议汇总", "by protocol", columns, rows)
+
+
+def _devices(plant: Plant) -> Json:
+    columns = (
+        Column("采集设备", "device"), Column("名称", "name"), Column("产线", "line"), Column("协议", "protocol"),
+        Column("地址", "endpoint"), Column("站号", "unit"), Column("安全策略", "security"), Column("身份", "access"),
+        Column("档案", "profile"), Column("周期 s", "period s"), Column("数据点", "tags", "count"),
+        Column("台账设备", "equipment"), Column("首次有效", "first good", "time"),
+    )  # fmt: skip
+    owners: dict[str, list[str]] = {}
+    for row in plant.assessment.register.equipment:
+        for device in row.devices:
+            owners.setdefault(device, []).append(row.equipment_id)
+    rows = [
+        [each.id, each.name, each.line, each.connector, each.endpoint, each.unit, each.security, each.access,
+         each.profile, each.every_s, each.tags, blocks.words(owners.get(each.id, [])),
+         iso(plant.facts.first_good.get(each.id))]
+        for each in plant.facts.devices.values()
+    ]  # fmt: skip
+    return table("devices", "采集设备", "configured devices", columns, rows)
+
+
+def _findings(facts: Facts) -> Json:
+    columns = (Column("采集设备", "device"), Column("发现", "finding"))
+    rows = [[device.id, finding] for device in facts.devices.values() for finding in _about(device)]
+    return table("network_findings", "网络安全提示", "network findings", columns, rows)
+
+
+def _about(device: Device) -> Iterator[Json]:
+    if device.connector == "opcua" and device.security == "None":
+        yield blocks.text("OPC UA 未加密(策略 None)", "OPC UA without encryption (policy None)")
+    if device.access == "anonymous":
+        yield blocks.text("OPC UA 匿名访问", "OPC UA endpoint entered anonymously")
+    if device.connector == "modbus" and device.security == "None" and not device.endpoint.startswith("rtu:"):
+        yield blocks.text(
+            "Modbus 没有身份认证与加密,应隔离在设备网段", "Modbus has no authentication: keep it in the machine network"
+        )
+
+
+def _connections(facts: Facts) -> Json:
+    columns = (
+        Column("时间", "time", "time"), Column("采集设备", "device"), Column("由", "from"), Column("到", "to"),
+        Column("原因", "reason"),
+    )  # fmt: skip
+    rows = [[iso(row.t), row.device, row.before, row.after, row.reason] for row in facts.connections[-100:]]
+    return table("connections", "连接变化(最近 100 次)", "changes of connection (the latest 100)", columns, rows)
+
+
+def quality(plant: Plant, figures: Mapping[str, Result]) -> Json:
+    """Part 6: coverage, lateness, range, clocks, gaps."""
+    found = [_quality_table(plant.facts), _lateness(plant.facts, figures), _gaps(plant.facts)]
+    found.append(
+        paragraph(
+            "「不变」指窗口最后一天始终为同一数值的浮点量,仅供排查:设定值本可不变。"
+            "超量程、时延、时钟偏差也按窗口最后一天统计;覆盖率按整个窗口。",
+            "“Unchanged” names floats with one single value during the window's last day, a hint only: a set point may "
+            "stand still. Range, lateness and clocks speak of that last day too; coverage of the whole window.",
+            "note",
+        )
+    )
+    return blocks.part(6, "数据质量", "data quality", found)
+
+
+def _quality_table(facts: Facts) -> Json:
+    columns = (
+        Column("采集设备", "device"), Column("覆盖率", "coverage", "percent"),
+        Column("有效读数", "good readings", "count"),
+        Column("无效读数", "bad readings", "count"), Column("超周期", "overruns", "count"),
+        Column("超量程", "out of range", "count"), Column("不变", "unchanged"),
+        Column("时延 p95 s", "lateness p95 s", "number"),
+        Column("时钟偏差 s", "clock skew s", "number"), Column("提示", "hint"),
+    )  # fmt: skip
+    return table(
+        "quality", "逐台数据质量", "data quality by device", columns, [_row(facts, key) for key in facts.devices]
+    )
+
+
+def _row(facts: Facts, device: str) -> list[Any]:
+    minutes, seen = facts.minutes_of(device).inside(facts.start, facts.end), facts.quality.get(device)
+    seconds = Fraction(facts.end - facts.start, 1_000_000_000)
+    covered = Fraction(minutes.total("covered_ms"), 1000)
+    late = from_histogram(facts.lateness.get(device, {}), (), Window())["M-21-p95"].value
+    skew = seen.skew_ms if seen else None
+    hint = blocks.text("时钟不一致", "clocks differ") if skew is not None and abs(skew) > _SKEW_MS else None
+    return [
+        device,
+        min(Fraction(1), covered / seconds) if seconds else None,
+        minutes.total("good"),
+        minutes.total("bad"),
+        minutes.total("overruns"),
+        seen.out_of_range if seen else None,
+        blocks.words(seen.unchanged) if seen else None,
+        late,
+        None if skew is None else Fraction(skew, 1000),
+        hint if len(minutes) else blocks.text("窗口内没有健康记录", "no health rows in the window"),
+    ]
+
+
+def _lateness(facts: Facts, figures: Mapping[str, Result]) -> Json:
+    counts = Counter[int]()
+    for histogram in facts.lateness.values():
+        for delay, number in histogram.items():
+            counts[next((i for i, edge in enumerate(_EDGES) if delay <= edge), len(_EDGES))] += number
+    names = [f"≤ {edge / 1000:g} s" for edge in _EDGES] + [f"> {_EDGES[-1] / 1000:g} s"]
+    p50, p95 = (figures[key].value for key in ("M-21-p50", "M-21-p95"))
+    shown = " / ".join("—" if value is None else f"{float(value):.3f} s" for value in (p50, p95))
+    columns = (Column("时延", "lateness"), Column("消息数", "messages", "count"))
+    rows = [[name, counts[i]] for i, name in enumerate(names)]
+    return table("lateness", f"入库时延(p50 / p95:{shown})", f"lateness (p50 / p95: {shown})", columns, rows)
+
+
+def _gaps(facts: Facts) -> Json:
+    columns = (
+        Column("采集代理", "agent"), Column("数据流", "stream"), Column("自", "from", "time"),
+        Column("至", "to", "time"),
+        Column("丢弃的数值", "values dropped", "count"),
+    )  # fmt: skip
+    rows = [[gap.agent, gap.stream, iso(gap.from_t), iso(gap.to_t), gap.values] for gap in facts.gaps]
+    return table("dropped", "缓存溢出丢弃(代理自报)", "dropped by a full outbox (the agents' own word)", columns, rows)

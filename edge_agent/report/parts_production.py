@@ -1,0 +1,265 @@
+"""Parts 7 and 8: where the time went, and where the energy went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any, Final
+
+from edge_agent.metrics import energy
+from edge_agent.metrics.result import Result, divide, iso, number
+from edge_agent.metrics.timemodel import Bucket, Reason, Totals, pareto
+from edge_agent.report import blocks
+from edge_agent.report.blocks import Column, Json, paragraph, said, table, value_or_reason
+from edge_agent.report.parts_rates import title
+from edge_agent.report.production import Machine, Plant, groups, summed
+
+_S: Final = 1_000_000_000
+Figures = Mapping[str, Result]
+
+#: Loss -> its name for people.
+LOSSES: Final = {
+    "setup": blocks.text("准备与调整", "set-up"),
+    "unknown": blocks.text("状态未知", "state unknown"),
+    "failure": blocks.text("故障", "failure"),
+    "short_stop": blocks.text("短停(< 30 s)", "short stop (< 30 s)"),
+    "standing": blocks.text("停顿(待料、进给保持)", "standing (starved, feed hold)"),
+    "corrective_maintenance": blocks.text("修复性维护", "corrective maintenance"),
+    "maintenance": blocks.text("计划外维护", "unplanned maintenance"),
+    "no_order": blocks.text("无任务", "no order"),
+}
+#: The parts of a machine's bar, in the order they are drawn.
+BUCKETS: Final = ("APT", "ASUT", "ADET", "unknown", "ADOT", "planned_down", "overtime")
+_LOAD_POINTS: Final = 2000
+
+
+def production(plant: Plant, figures: Figures) -> Json:
+    """Part 7: time model, OEE, losses by line."""
+    found: list[Json] = [said(note, "assumption") for note in plant.assumptions]
+    with_states = [each for each in plant.machines if each.production is not None]
+    found += list(_order_notes(with_states))
+    if not with_states:
+        found.append(paragraph("没有任何设备的状态数据。", "There are no machine states.", "warning"))
+    bars = [{"id": each.id, "name": title(each.equipment), "line": each.equipment.line, "seconds": _parts(each)}
+            for each in with_states]  # fmt: skip
+    found.append(blocks.chart("buckets", "时间去向", "where the time went", bars=bars, order=list(BUCKETS)))
+    found.append(_lines(plant, figures))
+    found += list(_paretos(plant))
+    found.append(_machines(plant, figures))
+    found.append(_times(plant))
+    return blocks.part(7, "时间模型与设备综合效率(OEE)", "time model and OEE", found)
+
+
+def _order_notes(machines: list[Machine]) -> Iterator[Json]:
+    if any(each.production and each.production.order_source == "calendar" for each in machines):
+        yield paragraph(
+            "任务来源 order_source: calendar(无任务信号):计划时间都视为有任务,ADOT 及依赖它的指标为空。",
+            "order_source: calendar (there is no order signal): all planned time counts as ordered, so ADOT and what "
+            "rests on it is empty.",
+            "assumption",
+        )
+    yield paragraph(
+        "状态未知的时间计入 ADET 并单独列出。产线、车间、厂区 = 分子之和 / 分母之和,只含两者齐全的设备;"
+        "效率超过 100 % 时请核对标准节拍,以及状态未知期间的产量。",
+        "Time of unknown state is in ADET and shown apart. A line, workshop or site is the sum of numerators over "
+        "the sum of denominators, of the machines that have both. Effectiveness above 100 %: check the nominal cycle, "
+        "and parts made while the state was unknown.",
+        "note",
+    )
+
+
+def _parts(machine: Machine) -> dict[str, int | float | None]:
+    time = machine.production.totals if machine.production else Totals({}, 0)
+    unknown = time.reason(Reason.UNKNOWN)
+    in_adet = time.parts.get((Bucket.ADET, Reason.UNKNOWN), 0)
+    in_adot = time.parts.get((Bucket.ADOT, Reason.UNKNOWN), 0)
+    ns = {
+        "APT": time.bucket(Bucket.APT),
+        "ASUT": time.bucket(Bucket.ASUT),
+        "ADET": time.bucket(Bucket.ADET) - in_adet,
+        "unknown": unknown,
+        "ADOT": time.bucket(Bucket.ADOT) - in_adot,
+        "planned_down": time.bucket(Bucket.PLANNED),
+        "overtime": time.bucket(Bucket.OVERTIME),
+    }
+    return {key: number(Fraction(length, _S)) for key, length in ns.items()}
+
+
+def _lines(plant: Plant, figures: Figures) -> Json:
+    columns = (
+        Column("层级", "level"), Column("名称", "name"), Column("PBT h", "PBT h", "hours"),
+        Column("APT h", "APT h", "hours"),
+        Column("未知 h", "unknown h", "hours"), Column("时间利用率", "availability", "percent"),
+        Column("效率", "effectiveness", "percent"), Column("质量率", "quality ratio", "percent"),
+        Column("OEE", "OEE", "percent"), Column("未计入的设备", "machines left out"),
+    )  # fmt: skip
+    rows = []
+    for (level, name), machines in groups(plant.machines).items():
+        suffix = "" if level == "site" else f"@{level}:{name}"
+        time = summed(machines)
+        rates = [value_or_reason(figures.get(f"{metric}{suffix}")) for metric in ("M-11", "M-13", "M-12", "M-14")]
+        details = figures[f"M-14{suffix}"].details
+        left_out = sorted({*details["left_out"], *details["without_states"]})
+        rows.append([_LEVELS[level], name, *_hours(time), *rates, blocks.words(left_out)])
+    return table("oee_lines", "按产线、车间、厂区", "by line, workshop and site", columns, rows)
+
+
+_LEVELS: Final = {
+    "line": blocks.text("产线", "line"),
+    "workshop": blocks.text("车间", "workshop"),
+    "site": blocks.text("厂区", "site"),
+}
+
+
+def _hours(time: Totals) -> list[Fraction]:
+    """PBT, APT and unknown, in hours."""
+    return [Fraction(ns, 3600 * _S) for ns in (time.pbt, time.bucket(Bucket.APT), time.unknown)]
+
+
+def _paretos(plant: Plant) -> Iterator[Json]:
+    for (level, name), machines in groups(plant.machines).items():
+        if level != "line":
+            continue
+        time = summed(machines)
+        losses = [
+            {"name": LOSSES[loss], "seconds": number(Fraction(ns, _S)), "share": number(divide(ns, time.pbt))}
+            for loss, ns in pareto(time)
+        ]
+        if losses:
+            yield blocks.chart("pareto", f"产线 {name} 损失排列", f"line {name}: losses", losses=losses)
+
+
+def _machines(plant: Plant, figures: Figures) -> Json:
+    columns = (
+        Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"),
+        Column("时间利用率", "availability", "percent"), Column("效率", "effectiveness", "percent"),
+        Column("质量率", "quality ratio", "percent"), Column("OEE", "OEE", "percent"), Column("NEE", "NEE", "percent"),
+        Column("产量", "produced", "count"), Column("合格", "good", "count"), Column("故障", "failures", "count"),
+        Column("MTBF s", "MTBF s", "number"), Column("MTTR s", "MTTR s", "number"),
+        Column("数据覆盖", "known share of PBT", "percent"),
+    )  # fmt: skip
+    return table("oee", "逐台设备", "by machine", columns, (_machine(each, figures) for each in plant.machines))
+
+
+def _machine(machine: Machine, figures: Figures) -> list[Any]:
+    head = [machine.id, title(machine.equipment), machine.equipment.line]
+    made = machine.production
+    if made is None:
+        return [*head, blocks.text("无状态数据", "no machine state"), *[None] * 10]
+    rates = [value_or_reason(figures[f"{key}@{machine.id}"]) for key in ("M-11", "M-13", "M-12", "M-14", "M-15")]
+    times = [figures[f"{key}@{machine.id}"].value for key in ("M-17-mtbf", "M-17-mttr")]
+    return [*head, *rates, made.pq, made.gq, made.totals.failures, *times, made.coverage]
+
+
+def _times(plant: Plant) -> Json:
+    columns = (
+        Column("设备编号", "equipment"), Column("PBT s", "PBT s", "number"),
+        *(Column(f"{name} s", f"{name} s", "number") for name in BUCKETS),
+    )  # fmt: skip
+    rows = [
+        [each.id, Fraction(each.production.totals.pbt, _S), *_parts(each).values()]
+        for each in plant.machines
+        if each.production is not None
+    ]
+    return table("time", "逐台时间(秒)", "time by machine (seconds)", columns, rows)
+
+
+def energy_part(plant: Plant, figures: Figures) -> Json:
+    """Part 8: kWh per part, idle share, peak, tce."""
+    found: list[Json] = [_load(plant), _energy_lines(plant, figures), _energy_machines(plant, figures), _check(plant)]
+    coefficient = figures["M-19"].details["kgce_per_kwh"]
+    found.append(
+        paragraph(
+            f"折标系数 {coefficient} kgce/kWh(当量值,通行说法,可配置),属假设。15 分钟负荷为该窗口的平均功率。",
+            f"Coefficient {coefficient} kgce/kWh (equivalent value as commonly used, configurable): an assumption. "
+            "15-minute load is the mean power of the window.",
+            "assumption",
+        )
+    )
+    return blocks.part(8, "能耗", "energy", found)
+
+
+def _load(plant: Plant) -> Json:
+    series = []
+    peaks = []
+    for name, used in _loads(plant):
+        profile = energy.demand(used, plant.facts.start, plant.facts.end)
+        top = energy.peak(profile)
+        if top and len(profile) <= _LOAD_POINTS:
+            series.append({"name": name, "points": [[iso(t), round(float(kw), 3)] for t, kw in profile]})
+        elif top:
+            series.append({"name": name, "points": _daily_peaks(profile)})
+        if top:
+            peaks.append({"name": name, "t": iso(top[0]), "kw": round(float(top[1]), 3)})
+    return blocks.chart("load", "15 分钟负荷曲线(kW)", "15-minute load (kW)", series=series, peaks=peaks)
+
+
+def _daily_peaks(profile: list[tuple[int, Fraction]]) -> list[list[Any]]:
+    """A long window is drawn as the highest quarter of every day."""
+    best: dict[int, tuple[int, Fraction]] = {}
+    for t, kw in profile:
+        day = t // 86_400_000_000_000
+        if day not in best or kw > best[day][1]:
+            best[day] = (t, kw)
+    return [[iso(t), round(float(kw), 3)] for t, kw in best.values()]
+
+
+def _loads(plant: Plant) -> Iterator[tuple[str, energy.Energy]]:
+    for line in plant.lines:
+        used, _ = plant.line_energy(line)
+        if used is not None:
+            yield line, used
+
+
+def _energy_lines(plant: Plant, figures: Figures) -> Json:
+    columns = (
+        Column("范围", "scope"), Column("用电 kWh", "kWh", "number"), Column("合格品", "good parts", "count"),
+        Column("单位产品能耗 kWh", "kWh per good part", "number"), Column("综合能耗 tce", "tce", "number"),
+        Column("计量来源", "measured by"),
+    )  # fmt: skip
+    rows = []
+    for key, result in figures.items():
+        if not key.startswith("M-19"):
+            continue
+        per_part = figures[key.replace("M-19", "M-18", 1)]
+        name: Any = result.numerator_ids[0] if "@" in key else blocks.text("厂区", "site")
+        kwh = result.details["kwh"]
+        shown = result.reason if kwh is None else kwh
+        sources = blocks.words(result.details["measured_by"])
+        rows.append([name, shown, per_part.denominator, value_or_reason(per_part), result.value, sources])
+    return table("energy_lines", "产线与厂区能耗", "energy by line and site", columns, rows)
+
+
+def _energy_machines(plant: Plant, figures: Figures) -> Json:
+    columns = (
+        Column("设备编号", "equipment"), Column("名称", "name"), Column("用电 kWh", "kWh", "number"),
+        Column("单位产品能耗 kWh", "kWh per good part", "number"), Column("待机能耗占比", "idle share", "percent"),
+        Column("来源", "source"),
+    )  # fmt: skip
+    rows = [
+        [each.id, title(each.equipment), each.energy.between(plant.facts.start, plant.facts.end),
+         value_or_reason(figures.get(f"M-18@{each.id}")), value_or_reason(figures.get(f"M-20@{each.id}")),
+         each.energy_source]
+        for each in plant.machines
+        if each.energy is not None
+    ]  # fmt: skip
+    return table("energy", "有电表或功率数据的设备", "machines with a meter or a power tag", columns, rows)
+
+
+def _check(plant: Plant) -> Json:
+    columns = (
+        Column("电表", "meter"), Column("计数 kWh", "counted kWh", "number"),
+        Column("功率积分 kWh", "integrated kWh", "number"),
+        Column("偏差", "difference", "percent"),
+    )  # fmt: skip
+    rows = []
+    for meter in (meter for line in plant.lines for meter in plant.meters(line)):
+        used, power = plant.metered(meter.gateway_device), plant.integrated(meter.gateway_device)
+        if used is None or power is None:
+            continue
+        counted, integral = (each.between(plant.facts.start, plant.facts.end) for each in (used, power))
+        rows.append([meter.equipment_id, counted, integral, energy.disagreement(counted, integral)])
+    return table(
+        "energy_check", "电表与功率积分核对(超过几个百分点:查 CT/PT 变比与接线)",
+        "meters against integrated power (above a few percent: check CT/PT ratio and wiring)", columns, rows,
+    )  # fmt: skip

@@ -1,0 +1,273 @@
+"""Parts 1 to 4: the enterprise and the scope, the headline rates, the gaps, and the evidence machine by machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any, Final
+
+from edge_agent.metrics import bands
+from edge_agent.metrics.evaluate import live_not_declared, not_effective
+from edge_agent.metrics.rates import nc_shares
+from edge_agent.metrics.result import Result, iso, number
+from edge_agent.report import blocks
+from edge_agent.report.blocks import Column, Json, paragraph, said, table, value_or_reason
+from edge_agent.report.production import Plant, groups
+
+#: The three headline rates, and with which second value each is drawn.
+HEADLINES: Final = {"M-01-prorata": "M-02", "M-03": None, "M-04a-effective": "M-04a-declared"}
+_BANDED: Final = ("M-03", "M-04a-declared", "M-04a-effective")
+
+Figures = Mapping[str, Result]
+
+
+def scope(plant: Plant, site: Mapping[str, str]) -> Json:
+    """Part 1: who, what, which version, which window."""
+    register, facts = plant.assessment.register, plant.facts
+    rows = [
+        (blocks.text("企业", "enterprise"), site["enterprise"]),
+        (blocks.text("厂区", "site"), site["site"]),
+        (blocks.text("采集代理", "agent"), site["agent"]),
+        (blocks.text("统计窗口", "window"), f"{iso(facts.start)} … {iso(facts.end)}"),
+        (blocks.text("窗口长度(小时)", "length of the window (hours)"), facts.hours),
+        (blocks.text("设备台账版本 sha256", "register version sha256"), register.version),
+        (blocks.text("台账行数", "rows of the register"), len(register.equipment)),
+        (blocks.text("纳入统计且在用", "in scope and in use"), len(plant.assessment.machines)),
+        (blocks.text("关键工序", "key processes"), len(plant.assessment.key_processes)),
+        (blocks.text("已配置采集设备", "configured devices"), len(facts.devices)),
+    ]
+    columns = (Column("项目", "item"), Column("内容", "content"))
+    found = [table("scope", "企业与范围", "enterprise and scope", columns, rows)]
+    if not register.equipment:
+        found.append(paragraph("台账为空。", "The register is empty.", "warning"))
+    if not facts.minutes:
+        found.append(paragraph("窗口内没有任何采集数据。", "There are no collected data in the window.", "warning"))
+    return blocks.part(1, "企业与范围", "enterprise and scope", found)
+
+
+def headlines(plant: Plant, figures: Figures) -> Json:
+    """Part 2: the three rates with their band, points, and what the next band takes."""
+    found: list[Json] = [_gauge(figures[key], figures[other] if other else None) for key, other in HEADLINES.items()]
+    found.append(_rates_table(figures))
+    found += [said(note, "assumption") for note in _notes(figures)]
+    found.append(_rollup(plant))
+    found.append(
+        paragraph(
+            f"评分:{bands.NAME} 问卷的右闭分档 [0,10] (10,20] (20,40] (40,60] (60,100] % → 0 / 1.5 / 3 / 4.5 / 6 分,"
+            "按精确分数判断;仅适用于生产设备数字化率与设备联网率。",
+            f"Scoring: right-closed bands of the {bands.NAME} questionnaire give 0 / 1.5 / 3 / 4.5 / 6 points, judged "
+            "by the exact fraction; for the digital and the networking rate only.",
+            "note",
+        )
+    )
+    return blocks.part(2, "三项主要指标", "the three headline rates", found)
+
+
+def _gauge(result: Result, other: Result | None) -> Json:
+    name, target = result.definition.name, result.definition.target
+    return blocks.chart(
+        "gauge",
+        f"{result.definition.id} {name.zh}",
+        f"{result.definition.id} {name.en}",
+        value=number(result.value),
+        reason=result.reason and blocks.both(result.reason),
+        numerator=number(result.numerator),
+        denominator=number(result.denominator),
+        other=other and {"value": number(other.value), "name": blocks.both(other.definition.name)},
+        target=target and {"value": number(target.above), "text": blocks.both(target.text)},
+        bands=[number(upper) for upper, _ in bands.BANDS] if result.definition.id in _BANDED else None,
+        grade=result.grade,
+        provisional=result.provisional,
+        points=points(result),
+    )
+
+
+def points(result: Result) -> int | float | None:
+    """Points of the questionnaire, for the rates it scores."""
+    scored = result.definition.id in _BANDED and result.value is not None
+    return number(bands.points(result.value)) if scored and result.value is not None else None
+
+
+def _rates_table(figures: Figures) -> Json:
+    columns = (
+        Column("编号", "id"), Column("指标", "metric"), Column("值", "value", "percent"),
+        Column("分子", "numerator", "number"), Column("分母", "denominator", "count"), Column("证据", "grade"),
+        Column("分档 %", "band %"), Column("得分", "points", "number"),
+        Column("到下一档还差(台)", "machines to the next band"),
+        Column("目标", "target"),
+    )  # fmt: skip
+    keys = [key for key in figures if "@" not in key and figures[key].definition.unit == "1" and key < "M-11"]
+    rows = [_rate_row(key, figures[key]) for key in keys]
+    return table("rates", "比率一览", "all rates", columns, rows)
+
+
+def _rate_row(key: str, result: Result) -> list[Any]:
+    banded = key in _BANDED and result.value is not None
+    return [
+        key,
+        result.definition.name,
+        value_or_reason(result),
+        result.numerator,
+        result.denominator,
+        result.grade,
+        bands.band(result.value) if banded and result.value is not None else None,
+        points(result),
+        next_band(result) if banded else None,
+        _target(result),
+    ]
+
+
+def next_band(result: Result) -> int | None:
+    """How many more machines the next band takes; None in the highest."""
+    if result.numerator is None or result.denominator is None:
+        return None
+    return bands.machines_to_next_band(int(result.numerator), int(result.denominator))
+
+
+def _target(result: Result) -> Json | None:
+    target = result.definition.target
+    met = target.met(result.value) if target else None
+    if target is None or met is None:
+        return None
+    share = f"> {float(100 * target.above):g} %"
+    return blocks.text(f"{share} {'达到' if met else '未达到'}", f"{share} {'met' if met else 'not met'}")
+
+
+def _notes(figures: Figures) -> list[Any]:
+    found = [note for key in HEADLINES for note in (*figures[key].definition.assumptions, *figures[key].notes)]
+    return list(dict.fromkeys(found))
+
+
+def _rollup(plant: Plant) -> Json:
+    columns = (
+        Column("层级", "level"), Column("名称", "name"), Column("生产设备", "machines", "count"),
+        Column("数字化", "digital", "count"), Column("申报联网", "declared networked", "count"),
+        Column("有效联网", "effectively networked", "count"), Column("生产设备数字化率", "digital rate", "percent"),
+        Column("设备联网率", "networking rate", "percent"),
+    )  # fmt: skip
+    level_names = {
+        "line": blocks.text("产线", "line"),
+        "workshop": blocks.text("车间", "workshop"),
+        "site": blocks.text("厂区", "site"),
+    }
+    rows = []
+    for (level, name), machines in sorted(groups(plant.machines).items()):
+        counts = [
+            len(machines),
+            sum(each.equipment.digital for each in machines),
+            sum(each.equipment.networked_declared for each in machines),
+            sum(each.evidence.effective for each in machines),
+        ]
+        whole = counts[0]
+        rates = [Fraction(part, whole) if whole else None for part in (counts[1], counts[3])]
+        rows.append([level_names[level], name, *counts, *rates])
+    return table("rollup", "按产线、车间、厂区汇总", "by line, workshop and site", columns, rows)
+
+
+def gaps(plant: Plant) -> Json:
+    """Part 3: what keeps the rates from being higher."""
+    found = list(_gap_tables(plant))
+    if not any(block["rows"] for block in found):
+        found.append(paragraph("没有缺口。", "There are no gaps.", "good"))
+    return blocks.part(3, "缺口清单", "gap list", found)
+
+
+def _gap_tables(plant: Plant) -> Iterator[Json]:
+    assessment = plant.assessment
+    machines = {each.id: each for each in plant.machines}
+    columns = (Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"), Column("说明", "why"))
+
+    def rows(ids: list[str], why: Any) -> list[list[Any]]:
+        return [[key, title(machines[key].equipment), machines[key].equipment.line, why(key)] for key in ids]
+
+    evidence = assessment.evidence
+    missing = rows(not_effective(assessment), lambda key: evidence[key].why_not)
+    yield table("gap_declared", "已申报联网、未被数据证明", "declared networked, not evidenced", columns, missing)
+    offline = [
+        key for key, each in machines.items() if each.equipment.digital and not each.equipment.networked_declared
+    ]
+    why = blocks.text("具备数字接口,未申报联网", "has a digital interface, not declared networked")
+    yield table("gap_digital", "数字化但未联网", "digital, not networked", columns, rows(offline, lambda _: why))
+    extra = blocks.text("有数据但台账未申报:只列出,不计入", "delivers data, not declared: listed, not counted")
+    undeclared = rows(live_not_declared(assessment), lambda _: extra)
+    yield table("gap_undeclared", "在线但未申报", "live, not declared", columns, undeclared)
+    yield _key_processes(plant)
+
+
+def _key_processes(plant: Plant) -> Json:
+    columns = (
+        Column("工序", "process"), Column("名称", "name"), Column("数控设备", "NC machines", "count"),
+        Column("设备", "machines", "count"), Column("份额", "share", "percent"), Column("说明", "why"),
+    )  # fmt: skip
+    names = {process.process_id: process for process in plant.assessment.register.processes}
+    none = blocks.text("没有在用设备,按 0 计(人工)", "no machine in use: counts as 0 (manual)")
+    rows = [
+        [key, names[key].name_zh or names[key].name_en, part, whole, Fraction(part, whole) if whole else Fraction(0),
+         None if whole else none]
+        for key, (part, whole) in nc_shares(plant.assessment).items()
+        if part < whole or not whole
+    ]  # fmt: skip
+    return table("gap_key_processes", "数控化未达 100 % 的关键工序", "key processes below 100 % NC", columns, rows)
+
+
+def title(machine: Any) -> Json:
+    """A machine's name in both languages, as far as the register has them."""
+    zh, en = machine.name_zh or machine.name_en, machine.name_en or machine.name_zh
+    return blocks.text(zh or machine.equipment_id, en or machine.equipment_id)
+
+
+def evidence(plant: Plant) -> Json:
+    """Part 4: what each machine's networking rests on."""
+    columns = (
+        Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"), Column("采集设备", "device"),
+        Column("申报", "declared"), Column("有效", "effective"), Column("证据等级", "grade"),
+        Column("末次有效数据", "last good value", "time"), Column("接入天数", "days of history", "number"),
+        Column("覆盖率", "coverage", "percent"), Column("未计入原因", "why not"),
+    )  # fmt: skip
+    tiles = [
+        {"id": each.id, "name": title(each.equipment), "line": each.equipment.line, "grade": each.evidence.grade,
+         "effective": each.evidence.effective, "declared": each.evidence.declared}
+        for each in plant.machines
+    ]  # fmt: skip
+    grades = paragraph(
+        "E0 仅申报;E1 建立过连接;E2 窗口内有有效数据;E3 控制器级语义(执行状态、模式、程序或计数)。",
+        "E0 declared only; E1 a connection was established; E2 good data; E3 controller-level semantics.",
+        "note",
+    )
+    found = [
+        blocks.chart("grid", "设备证据等级", "evidence by machine", tiles=tiles),
+        grades,
+        table("evidence", "逐台证据", "evidence by machine", columns, _evidence_rows(plant)),
+    ]
+    return blocks.part(4, "逐台设备证据等级", "evidence grade of every machine", found)
+
+
+def _evidence_rows(plant: Plant) -> Iterator[list[Any]]:
+    live = plant.assessment.live
+    for each in plant.machines:
+        fact, proof = live.devices.get(proof_device(plant, each.equipment)), each.evidence
+        age = fact.last_good_age_s if fact else None
+        history = proof.history_s
+        yield [
+            each.id,
+            title(each.equipment),
+            each.equipment.line,
+            proof.device,
+            yes(proof.declared),
+            yes(proof.effective),
+            proof.grade,
+            None if age is None else iso(plant.facts.end - int(age * 1_000_000_000)),
+            None if history is None else Fraction(round(float(history) / 864), 100),
+            fact.coverage if fact else None,
+            proof.why_not,
+        ]
+
+
+def proof_device(plant: Plant, equipment: Any) -> str:
+    """The device whose facts are this machine's own; empty without one."""
+    return plant.device(equipment) or ""
+
+
+def yes(flag: bool) -> Json:
+    """是 or 否."""
+    return blocks.text("是", "yes") if flag else blocks.text("否", "no")

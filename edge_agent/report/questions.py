@@ -1,0 +1,149 @@
+"""What a report asks of a store, in plain JSON: `serve` answers these on its socket, a command that opened the store
+itself answers them from there. Long series leave thinned: changes of states, steps of counters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import orjson
+
+from edge_agent.metrics.curve import integrated
+from edge_agent.model import STATUS, status_name
+from edge_agent.report import thinning
+from edge_agent.report.facts import MINUTE_NS
+from edge_agent.stores import Changes, Store
+from edge_agent.stores.base import Name
+from edge_agent.stores.columns import NO_TIME
+from edge_agent.stores.evidence import SEAM_NS, bridged
+
+_OUT_OF_RANGE: Final = STATUS["UncertainEngineeringUnitsExceeded"]
+_ENOUGH: Final = 600
+"""A float that has one value in this many readings is named as unchanged."""
+_MS: Final = 1_000_000
+#: Of energy in kWh or Wh: finer than any meter.
+_DIGITS: Final = 9
+#: The health rows that speak of a window's end, and a counter's next reading, come after it.
+AFTER_NS: Final = 3_600_000_000_000
+
+Answer = Callable[..., Any]
+
+
+def operations(store: Store) -> dict[str, Answer]:
+    """The questions of this module, by name."""
+    return {
+        "report_series": lambda: _series(store),
+        "report_minutes": lambda from_ns, to_ns: _minutes(store, from_ns, to_ns),
+        "report_known": lambda from_ns, to_ns: _known(store, from_ns, to_ns),
+        "report_changes": lambda device, tags, from_ns, to_ns: _changes(store, device, tags, from_ns, to_ns),
+        "report_steps": lambda device, tag, at, from_ns, to_ns: _steps(store, (device, tag), at, from_ns, to_ns),
+        "report_energy": lambda device, tag, at, known, from_ns, to_ns: _energy(
+            store, (device, tag), at, known, from_ns, to_ns
+        ),
+        "report_lateness": lambda names, from_ns, to_ns: _lateness(store, names, from_ns, to_ns),
+        "report_quality": lambda device, from_ns, to_ns: _quality(store, device, from_ns, to_ns),
+        "report_stored": lambda from_ns, to_ns: store.metrics(from_ns, to_ns),
+    }
+
+
+def _series(store: Store) -> dict[str, dict[str, Any]]:
+    """Device -> tag -> its entry in the birth document."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in list(store.catalogue.series):
+        found.setdefault(entry.device, {})[entry.tag] = orjson.loads(entry.meta) if entry.meta else {}
+    return found
+
+
+def _minutes(store: Store, from_ns: int, to_ns: int) -> dict[str, list[list[Any]]]:
+    """Device -> rows as `Minutes` has them."""
+    return {
+        device: [
+            [end, round(1000 * row.scheduled_s), round(1000 * row.covered_s), row.due, row.done, row.good, row.bad,
+             row.values, row.overruns, -1 if row.last_good_t is None else row.last_good_t]
+            for end, row in rows
+        ]
+        for device, rows in store.health_by(from_ns, to_ns, MINUTE_NS).items()
+    }  # fmt: skip
+
+
+def _known(store: Store, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
+    """Device -> spans in which its values were current: between two of them a value went stale."""
+    births = store.catalogue.devices
+    staleness = {device: int(1e9 * orjson.loads(text).get("staleness", 0.0)) for device, text in births.items()}
+    return {
+        device: bridged(spans, max(SEAM_NS, staleness.get(device, 0)))
+        for device, spans in store.evidence(from_ns, to_ns).items()
+    }
+
+
+def _changes(store: Store, device: str, tags: list[str], from_ns: int, to_ns: int) -> dict[str, list[list[Any]]]:
+    """Tag -> [t, number or None, status name] at every change; None where the reading was bad."""
+    found = store.changes([(device, tag) for tag in tags], from_ns, to_ns)
+    return {tag: _rows(found.get((device, tag), Changes.empty())) for tag in tags}
+
+
+def _rows(runs: Changes) -> list[list[Any]]:
+    usable = runs.good
+    number = thinning.numbers(np.where(usable, runs.num, np.nan))
+    status = ["" if fine else status_name(int(code)) for fine, code in zip(usable, runs.status, strict=True)]
+    return [list(row) for row in zip(runs.first.tolist(), number, status, strict=True)]
+
+
+def _steps(store: Store, name: Name, at: list[int], from_ns: int, to_ns: int) -> list[list[Any]]:
+    """[t, reading] of a counter, thinned; with the last reading before the window and the first after it."""
+    runs = store.changes([name], from_ns, to_ns + AFTER_NS).get(name, Changes.empty())
+    t, value = thinning.readings(runs)
+    if not np.any((t >= from_ns) & (t <= to_ns)):
+        return []
+    told = thinning.steps(t, value, np.array(at, np.int64))
+    kept = np.flatnonzero(told & (t <= thinning.after(t, to_ns)))
+    return [list(row) for row in zip(t[kept].tolist(), thinning.numbers(value[kept]), strict=True)]
+
+
+def _energy(
+    store: Store, name: Name, at: list[int], known: list[list[int]], from_ns: int, to_ns: int
+) -> list[list[Any]]:
+    """[t, energy since `from_ns`] in unit-hours of a power tag, at every minute in which it rose, and at `at`."""
+    runs = store.changes([name], from_ns, to_ns).get(name, Changes.empty())
+    curve = integrated(runs.first, np.where(runs.good, runs.num, np.nan), [(a, b) for a, b in known])
+    if not curve.seen(from_ns, to_ns):
+        return []
+    moments = np.array(at, np.int64)
+    t = np.unique(np.concatenate([np.arange(from_ns, to_ns, MINUTE_NS), moments, [to_ns]]))
+    energy = np.interp(t, curve.t, curve.kwh)
+    energy = np.round(energy - energy[0], _DIGITS)
+    kept = np.flatnonzero(thinning.steps(t, energy, moments)).tolist()
+    return [[int(t[i]), round(float(energy[i]), _DIGITS)] for i in sorted({*kept, len(t) - 1})]
+
+
+def _lateness(store: Store, names: list[list[str]], from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
+    """Device -> (milliseconds, samples)."""
+    found = store.lateness([(device, tag) for device, tag in names], from_ns, to_ns)
+    return {device: sorted(counts.items()) for device, counts in found.items()}
+
+
+def _quality(store: Store, device: str, from_ns: int, to_ns: int) -> dict[str, Any]:
+    """Counts over all tags of a device, and how far its clock is from ours."""
+    totals = [0, 0, 0]
+    unchanged: list[str] = []
+    skew: list[int] = []
+    for tag, sid in sorted(store.catalogue.of_device(device).items()):
+        samples = store.samples(device, tag, from_ns, to_ns)
+        status = samples.status.astype(np.int64)
+        totals[0] += len(samples)
+        totals[1] += int(np.count_nonzero(status & 0xC0000000))
+        totals[2] += int(np.count_nonzero((status & 0xFFFF0000) == _OUT_OF_RANGE))
+        measured = orjson.loads(store.catalogue.series[sid].meta or "{}").get("type") == "float"
+        usable = samples.num[((status & 0x80000000) == 0) & ~np.isnan(samples.num)]
+        if measured and len(usable) >= _ENOUGH and float(np.ptp(usable)) == 0.0:
+            unchanged.append(tag)
+        stamped = samples.source != NO_TIME
+        skew += ((samples.t[stamped] - samples.source[stamped]) // _MS).tolist()[:1000]
+    return {
+        "readings": totals[0],
+        "not_good": totals[1],
+        "out_of_range": totals[2],
+        "unchanged": unchanged,
+        "skew_ms": int(np.median(skew)) if skew else None,
+    }

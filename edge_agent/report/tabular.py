@@ -1,0 +1,233 @@
+"""Facts as CSV tables and back again, digit by digit: what an evidence pack holds and a stranger reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, Final, cast, get_args
+
+from edge_agent.metrics.timemodel import Item, Mode, Plan
+from edge_agent.report.facts import (
+    Connection,
+    Counter,
+    Device,
+    Facts,
+    Gap,
+    Minutes,
+    Planned,
+    Quality,
+    Role,
+    State,
+    Tag,
+)
+
+Row = Mapping[str, str]
+Cells = Iterable[Sequence[object]]
+
+#: File -> its columns, in order. The README of a pack explains them.
+TABLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "devices": ("device", "name", "line", "area", "connector", "endpoint", "unit", "security", "access", "profile",
+                "every_s", "tags", "controller", "normalised", "business_links"),
+    "tags": ("device", "tag", "type", "unit", "low", "high", "business_link", "description"),
+    "first_good": ("device", "t_ns"),
+    "health_minutes": ("device", "end_ns", "scheduled_s", "covered_s", "due", "done", "good", "bad", "values",
+                       "overruns", "last_good_ns"),
+    "states": ("device", "t_ns", "item_state", "operation_mode", "order", "why"),
+    "counters": ("device", "role", "tag", "ratio", "modulus", "t_ns", "reading"),
+    "plan": ("schedule", "t_ns", "plan"),
+    "lateness": ("device", "late_ms", "messages"),
+    "quality": ("device", "readings", "not_good", "out_of_range", "unchanged", "skew_ms"),
+    "connections": ("t_ns", "device", "from", "to", "reason"),
+    "gaps": ("t_ns", "agent", "stream", "from_ns", "to_ns", "values"),
+}  # fmt: skip
+
+
+_ORDERS: Final = {None: "", True: "Y", False: "N"}
+
+
+def write(columns: Sequence[str], rows: Cells) -> bytes:
+    """CSV, UTF-8 with BOM; None is an empty cell."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows([["" if cell is None else cell for cell in row] for row in rows])
+    return text.getvalue().encode("utf-8-sig")
+
+
+def read(content: bytes) -> list[dict[str, str]]:
+    """The rows of a CSV file. Raises ValueError for one that is none."""
+    rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
+    if any(None in row or None in row.values() for row in rows):
+        raise ValueError("a row has more or fewer cells than the header")
+    return rows
+
+
+def digits(number: Fraction) -> str:
+    """A fraction of decimal digits as these digits; any other as `a/b`."""
+    if number.denominator == 1:
+        return str(number.numerator)
+    shift = 0
+    scaled = number
+    while scaled.denominator != 1 and shift < 40:
+        scaled *= 10
+        shift += 1
+    if scaled.denominator != 1:
+        return str(number)
+    return format(Decimal(scaled.numerator).scaleb(-shift), "f")
+
+
+def tables(facts: Facts) -> Iterator[tuple[str, bytes]]:
+    """(name, CSV) of every table."""
+    for name, columns in TABLES.items():
+        yield name, write(columns, _ROWS[name](facts))
+
+
+def _devices(facts: Facts) -> Cells:
+    for each in facts.devices.values():
+        flags = ["Y" if flag else "N" for flag in (each.controller, each.normalised)]
+        yield [each.id, each.name, each.line, each.area, each.connector, each.endpoint, each.unit, each.security,
+               each.access, each.profile, each.every_s, each.tags, *flags, ";".join(each.business_links)]  # fmt: skip
+
+
+def _minutes(facts: Facts) -> Cells:
+    for device, minutes in facts.minutes.items():
+        for end, scheduled, covered, *counts, last_good in minutes.rows.tolist():
+            told = None if last_good < 0 else last_good
+            yield [device, end, _seconds(scheduled), _seconds(covered), *counts, told]
+
+
+def _seconds(ms: int) -> str:
+    return digits(Fraction(ms, 1000))
+
+
+def _counters(facts: Facts) -> Cells:
+    for each in facts.counters:
+        for t, reading in each.readings:
+            yield [each.device, each.role, each.tag, digits(each.ratio), each.modulus, t, digits(reading)]
+
+
+_ROWS: Final[Mapping[str, Callable[[Facts], Cells]]] = {
+    "devices": _devices,
+    "tags": lambda facts: (
+        [tag.device, tag.tag, tag.type, tag.unit, tag.low, tag.high, tag.business_link, tag.description]
+        for tag in facts.tags
+    ),
+    "first_good": lambda facts: facts.first_good.items(),
+    "health_minutes": _minutes,
+    "states": lambda facts: (
+        [device, row.t, row.item, row.mode, _ORDERS[row.order], row.why]
+        for device, rows in facts.states.items()
+        for row in rows
+    ),
+    "counters": _counters,
+    "plan": lambda facts: ([row.schedule, row.t, row.plan] for row in facts.plan),
+    "lateness": lambda facts: (
+        [device, late, number] for device, counts in facts.lateness.items() for late, number in counts.items()
+    ),
+    "quality": lambda facts: (
+        [device, row.readings, row.not_good, row.out_of_range, ";".join(row.unchanged), row.skew_ms]
+        for device, row in facts.quality.items()
+    ),
+    "connections": lambda facts: ([row.t, row.device, row.before, row.after, row.reason] for row in facts.connections),
+    "gaps": lambda facts: ([row.t, row.agent, row.stream, row.from_t, row.to_t, row.values] for row in facts.gaps),
+}
+
+
+def facts(start: int, end: int, files: Mapping[str, bytes]) -> Facts:
+    """The facts again. Raises ValueError or KeyError for tables that are not as `tables` writes them."""
+    found = {name: read(files[name]) for name in TABLES}
+    return Facts(
+        start,
+        end,
+        {row["device"]: _device(row) for row in found["devices"]},
+        tags=[Tag(*row.values()) for row in found["tags"]],
+        first_good={row["device"]: int(row["t_ns"]) for row in found["first_good"]},
+        minutes=_read_minutes(found["health_minutes"]),
+        states=_by_device(found["states"], _state),
+        counters=_read_counters(found["counters"]),
+        lateness=_read_lateness(found["lateness"]),
+        quality={row["device"]: _quality(row) for row in found["quality"]},
+        connections=[
+            Connection(int(r["t_ns"]), r["device"], r["from"], r["to"], r["reason"]) for r in found["connections"]
+        ],
+        gaps=[_gap(row) for row in found["gaps"]],
+        plan=[Planned(row["schedule"], int(row["t_ns"]), Plan(row["plan"]).value) for row in found["plan"]],
+    )
+
+
+def _device(row: Row) -> Device:
+    texts = {name: row[name] for name in TABLES["devices"][1:11]}
+    return Device(
+        row["device"],
+        **texts,
+        tags=int(row["tags"]),
+        controller=row["controller"] == "Y",
+        normalised=row["normalised"] == "Y",
+        business_links=tuple(link for link in row["business_links"].split(";") if link),
+    )
+
+
+def _by_device(rows: Iterable[Row], one: Callable[[Row], Any]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for row in rows:
+        found.setdefault(row["device"], []).append(one(row))
+    return found
+
+
+def _read_minutes(rows: Iterable[Row]) -> dict[str, Minutes]:
+    found: dict[str, list[list[int]]] = {}
+    for row in rows:
+        seconds = [Fraction(row[name]) * 1000 for name in ("scheduled_s", "covered_s")]
+        if any(ms.denominator != 1 for ms in seconds):
+            raise ValueError("seconds have at most three decimals")
+        counts = [int(row[name]) for name in ("due", "done", "good", "bad", "values", "overruns")]
+        last_good = int(row["last_good_ns"]) if row["last_good_ns"] else -1
+        found.setdefault(row["device"], []).append([int(row["end_ns"]), *map(int, seconds), *counts, last_good])
+    return {device: Minutes(minutes) for device, minutes in found.items()}
+
+
+def _state(row: Row) -> State:
+    order = {word: known for known, word in _ORDERS.items()}
+    return State(
+        int(row["t_ns"]),
+        Item(int(row["item_state"])),
+        Mode(int(row["operation_mode"])),
+        order[row["order"]],
+        row["why"],
+    )
+
+
+def _read_counters(rows: Iterable[Row]) -> list[Counter]:
+    found: dict[tuple[str, str, str, str, str], list[tuple[int, Fraction]]] = {}
+    for row in rows:
+        key = (row["device"], row["role"], row["tag"], row["ratio"], row["modulus"])
+        found.setdefault(key, []).append((int(row["t_ns"]), Fraction(row["reading"])))
+    for _, role, *_ in found:
+        if role not in get_args(Role):
+            raise ValueError(f"no such role: {role}")
+    return [
+        Counter(device, cast("Role", role), tag, Fraction(ratio), int(modulus) if modulus else None, tuple(readings))
+        for (device, role, tag, ratio, modulus), readings in found.items()
+    ]
+
+
+def _read_lateness(rows: Iterable[Row]) -> dict[str, dict[int, int]]:
+    found: dict[str, dict[int, int]] = {}
+    for row in rows:
+        found.setdefault(row["device"], {})[int(row["late_ms"])] = int(row["messages"])
+    return found
+
+
+def _quality(row: Row) -> Quality:
+    unchanged = tuple(tag for tag in row["unchanged"].split(";") if tag)
+    skew = int(row["skew_ms"]) if row["skew_ms"] else None
+    return Quality(int(row["readings"]), int(row["not_good"]), int(row["out_of_range"]), unchanged, skew)
+
+
+def _gap(row: Row) -> Gap:
+    return Gap(
+        int(row["t_ns"]), row["agent"], row["stream"], int(row["from_ns"]), int(row["to_ns"]), int(row["values"])
+    )

@@ -1,0 +1,192 @@
+"""Long series as runs of equal readings, by SQL; past hours are kept as runs, so a month is read in seconds.
+
+The runs of an hour are made once, after it is over, by the store's thread, and marked in `compacted`. Whoever writes
+samples or health rows into such an hour removes its mark in the same transaction: a marked hour always agrees with
+the samples. What is not marked is read from the samples themselves; both ways give the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+
+from edge_agent.stores.base import LOOKBACK_NS
+from edge_agent.stores.columns import Changes
+from edge_agent.stores.duckdb_read import Cursor, plain
+from edge_agent.stores.evidence import REACH_NS, SEAM_NS, Span, clipped, joined
+from edge_agent.stores.touched import HOUR_NS
+
+#: In `compacted` beside the series' ids: the health rows of an hour.
+HEALTH: Final = -1
+
+_RUNS: Final = """
+select sid, min(t) first, max(t) last, any_value(num) num, any_value(status) status from (
+    select sid, t, num, status, sum(fresh) over (partition by sid order by t rows unbounded preceding) run from (
+        select sid, t, num, status,
+            (num is distinct from lag(num) over w or status is distinct from lag(status) over w)::int fresh
+        from samples where t >= $from and t < $to and sid in (select unnest($sids))
+        window w as (partition by sid order by t)))
+group by sid, run"""
+
+_KEPT: Final = """
+select sid, first, last, num, status from runs
+where t >= $from and t < $to and t in (select unnest($hours)) and sid in (select unnest($sids))"""
+
+_LAST: Final = """
+select sid, max(t) last, arg_max({num: num, status: status}, t) s from samples
+where t >= $from and t < $to and sid in (select unnest($sids)) group by sid"""
+
+_LAST_KEPT: Final = """
+select sid, max(last) last, arg_max({num: num, status: status}, last) s from runs
+where t >= $from and t < $to and t in (select unnest($hours)) and sid in (select unnest($sids)) group by sid"""
+
+_EVIDENCE: Final = """
+select device, min(since) first, max(until) last from (
+    select *, sum(fresh) over (partition by device order by t rows unbounded preceding) run from (
+        select device, t, last_good_t - (covered_s * 1e9)::bigint since, last_good_t until,
+            (since > lag(last_good_t) over w + $seam) is distinct from false fresh
+        from health where t > $from and t <= $to and covered_s > 0 and last_good_t is not null
+        window w as (partition by device order by t)))
+group by device, run"""
+
+_EVIDENCE_KEPT: Final = """
+select device, first, last from evidence where t >= $from and t < $to and t in (select unnest($hours))"""
+
+
+def _rows(cursor: Cursor, query: str, **values: Any) -> dict[str, Any]:
+    return cursor.execute(query, values).fetchnumpy()
+
+
+def compacted(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> list[int]:
+    """Hours wholly inside the window of which all these series (HEALTH: the health rows) are kept as runs."""
+    query = """select t from compacted where t >= $from and t + $hour <= $to and sid in (select unnest($sids))
+        group by t having count(*) = $count order by t"""
+    values = {"from": from_ns, "to": to_ns, "hour": HOUR_NS, "sids": list(sids), "count": len(set(sids))}
+    return [int(t) for (t,) in cursor.execute(query, values).fetchall()]
+
+
+def _rest(hours: Sequence[int], from_ns: int, to_ns: int) -> list[Span]:
+    """The window without these hours."""
+    spans: list[Span] = []
+    start = from_ns
+    for hour in hours:
+        if start < hour:
+            spans.append((start, hour))
+        start = hour + HOUR_NS
+    return [*spans, (start, to_ns)] if start < to_ns else spans
+
+
+def changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, Changes]:
+    """Series -> runs in `from <= t < to`, led by the last reading before."""
+    hours = compacted(cursor, sids, from_ns, to_ns)
+    pieces = [_lead(cursor, sids, from_ns)]
+    if hours:
+        bounds = {"from": from_ns, "to": to_ns}
+        pieces.append(_rows(cursor, _KEPT, **bounds, hours=hours, sids=list(sids)))
+    for first, last in _rest(hours, from_ns, to_ns):
+        pieces.append(_rows(cursor, _RUNS, **{"from": first, "to": last, "sids": list(sids)}))
+    return _by_series(pieces)
+
+
+def _lead(cursor: Cursor, sids: Sequence[int], from_ns: int) -> dict[str, Any]:
+    """The last reading of each series before `from_ns`, from the nearest stretch that has one."""
+    start = from_ns - LOOKBACK_NS
+    hours = compacted(cursor, sids, start, from_ns)
+    stretches: list[tuple[Span, str, dict[str, Any]]] = [(span, _LAST, {}) for span in _rest(hours, start, from_ns)]
+    if hours:
+        stretches.append(((hours[0], hours[-1] + HOUR_NS), _LAST_KEPT, {"hours": hours}))
+    missing, found = set(sids), []
+    # Latest end first; kept and not kept hours may interleave, so all stretches of a series still missing are asked.
+    for (first, last), query, more in sorted(stretches, key=lambda stretch: -stretch[0][1]):
+        if not missing:
+            break
+        got = _rows(cursor, query, **{"from": first, "to": last, "sids": sorted(missing), **more})
+        found.append(got)
+        if query is _LAST and last == from_ns:
+            missing -= set(plain(got["sid"], 0).tolist())
+    return _latest(found)
+
+
+def _latest(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of several candidates per series the latest, as runs of one reading."""
+    best: dict[int, tuple[int, float, int]] = {}
+    for got in found:
+        for sid, t, s in zip(plain(got["sid"], 0).tolist(), plain(got["last"], 0).tolist(), got["s"], strict=True):
+            if sid not in best or t > best[sid][0]:
+                best[sid] = (t, np.nan if s["num"] is None else s["num"], s["status"])
+    times = np.array([row[0] for row in best.values()], np.int64)
+    return {
+        "sid": np.array(list(best), np.int32),
+        "first": times,
+        "last": times,
+        "num": np.array([row[1] for row in best.values()], np.float64),
+        "status": np.array([row[2] for row in best.values()], np.uint32),
+    }
+
+
+def _by_series(pieces: Sequence[Mapping[str, Any]]) -> dict[int, Changes]:
+    sid = np.concatenate([plain(piece["sid"], 0) for piece in pieces])
+    first = np.concatenate([plain(piece["first"], 0) for piece in pieces])
+    order = np.lexsort((first, sid))
+    sid, first = sid[order], first[order]
+    last = np.concatenate([plain(piece["last"], 0) for piece in pieces])[order]
+    num = np.concatenate([plain(piece["num"], np.nan) for piece in pieces])[order]
+    status = np.concatenate([plain(piece["status"], 0) for piece in pieces]).astype(np.uint32)[order]
+    edges = np.flatnonzero(np.diff(sid)) + 1
+    bounds = [0, *edges.tolist(), len(sid)] if len(sid) else [0]
+    return {int(sid[a]): Changes(first[a:b], last[a:b], num[a:b], status[a:b]).merged() for a, b in pairwise(bounds)}
+
+
+def evidence(cursor: Cursor, from_ns: int, to_ns: int) -> dict[str, list[Span]]:
+    """Device -> spans inside the window; the rows that speak of its end come after it."""
+    reach = to_ns + REACH_NS
+    hours = compacted(cursor, [HEALTH], from_ns, reach)
+    pieces = []
+    if hours:
+        pieces.append(_rows(cursor, _EVIDENCE_KEPT, **{"from": from_ns, "to": reach, "hours": hours}))
+    for first, last in _rest(hours, from_ns, reach):
+        pieces.append(_rows(cursor, _EVIDENCE, **{"from": first - 1, "to": last - 1, "seam": SEAM_NS}))
+    device = np.concatenate([piece["device"] for piece in pieces])
+    since = np.concatenate([plain(piece["first"], 0) for piece in pieces])
+    until = np.concatenate([plain(piece["last"], 0) for piece in pieces])
+    found = {}
+    for name in sorted(set(device.tolist())):
+        own = device == name
+        if spans := clipped(joined(since[own], until[own]), from_ns, to_ns):
+            found[name] = spans
+    return found
+
+
+def lateness(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> list[tuple[int, int, int]]:
+    """(series, milliseconds, samples)."""
+    query = """select sid, floor((stored - coalesce(source, t)) / 1e6 + 0.5)::bigint ms, count(*) from samples
+        where t >= ? and t < ? and sid in (select unnest(?)) group by sid, ms order by sid, ms"""
+    return cursor.execute(query, [from_ns, to_ns, list(sids)]).fetchall()
+
+
+def unkept(cursor: Cursor, sids: Sequence[int], oldest_ns: int) -> set[int]:
+    """All hours from the first sample (or `oldest_ns`) to the last that are not kept as runs of all these series."""
+    row = cursor.execute("select min(t), max(t) from samples").fetchone()
+    if row is None or row[0] is None:
+        return set()
+    first, last = max(int(row[0]), oldest_ns) // HOUR_NS * HOUR_NS, int(row[1])
+    return set(range(first, last + 1, HOUR_NS)).difference(compacted(cursor, [*sids, HEALTH], first, last + HOUR_NS))
+
+
+def compact(connection: Cursor, sids: Sequence[int], hour: int) -> None:
+    """Keep one hour as runs, in the transaction that is open."""
+    bounds = {"from": hour, "to": hour + HOUR_NS, "hour": hour, "sids": list(sids)}
+    for table in ("runs", "evidence", "compacted"):
+        connection.execute(f"delete from {table} where t = ?", [hour])  # noqa: S608 - tables of ours
+    connection.execute(f"insert into runs select $hour, * from ({_RUNS})", bounds)  # noqa: S608 - a query of ours
+    rows = {"from": hour - 1, "to": hour + HOUR_NS - 1, "hour": hour, "seam": SEAM_NS}
+    connection.execute(f"insert into evidence select $hour, * from ({_EVIDENCE})", rows)  # noqa: S608 - the same
+    connection.execute("insert into compacted select ?, unnest(?)", [hour, sorted({*sids, HEALTH})])
+
+
+def forget(connection: Cursor, hours: Sequence[int]) -> None:
+    """Something is written into these hours: their runs no longer hold."""
+    connection.execute("delete from compacted where t in (select unnest(?))", [list(hours)])

@@ -1,0 +1,80 @@
+"""`./run faults [ID ...] [--times N] [--jobs N]`: the fault matrix as one Markdown table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from faults.matrix import ROWS, run_apart, run_here
+from faults.result import Result, Row
+
+_HEAD = "| Row | 故障 Fault | 次数 Times | 数值 Figures | 目标 Target | 结论 Verdict |\n|---|---|---|---|---|---|"
+
+
+def main() -> int:
+    """Exit status 0 when every row that could be run kept its promise."""
+    parser = argparse.ArgumentParser(prog="./run faults", description=__doc__)
+    parser.add_argument("row", nargs="*", help=f"rows to run, whole or by prefix; default all: {' '.join(ROWS)}")
+    parser.add_argument("--times", type=int, help="repetitions instead of each row's own number")
+    parser.add_argument("--share", type=float, default=1.0, help="share of each row's own number of repetitions")
+    parser.add_argument("--jobs", type=int, default=2, help="rows at the same time")
+    parser.add_argument("--inside", metavar="ROW", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.inside:
+        return _inside(args.inside, args.times)
+    rows = [row for row in ROWS.values() if not args.row or any(_fits(row.id, word) for word in args.row)]
+    print(_HEAD, flush=True)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        lines = pool.map(lambda row: _line(row, args.times or max(1, round(row.times * args.share))), rows)
+        verdicts = [_print(*line) for line in lines]
+    return 0 if all(verdicts) else 1
+
+
+def _fits(row: str, word: str) -> bool:
+    return row == word or row.startswith(word + "-")
+
+
+def _print(line: str, fine: bool) -> bool:
+    print(line, flush=True)
+    return fine
+
+
+def _line(row: Row, times: int) -> tuple[str, bool]:
+    if row.root and os.geteuid() != 0:
+        return f"| {row.id} | {row.fault} | - | needs root | {row.target} | 未运行 not run |", True
+    begin = time.monotonic()
+    try:
+        result = run_apart(row.id, times)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return (
+            f"| {row.id} | {row.fault} | {times} | {str(error).splitlines()[-1][:160]} | {row.target} | 出错 error |",
+            False,
+        )
+    return _row(row, result, time.monotonic() - begin), not result.broken
+
+
+def _row(row: Row, result: Result, seconds: float) -> str:
+    figures = ", ".join(f"{name} {value}" for name, value in result.figures.items())
+    if result.broken:
+        verdict = "未达到 broken: " + "; ".join(result.broken)
+    elif result.late:
+        verdict = "超时 late: " + "; ".join(result.late)
+    else:
+        verdict = "达到 kept"
+    return f"| {row.id} | {row.fault} | {result.times} | {figures} ({seconds:.0f} s) | {row.target} | {verdict} |"
+
+
+def _inside(row: str, times: int) -> int:
+    if os.geteuid() == 0:
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+    print(run_here(row, times).to_json())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""The compact part of the fault matrix (`./run faults` has all of it): each promise, broken by nothing.
+
+A row starts the real programs, harms them, and compares what the outbox accepted with what the store has. Time limits
+are measured by the full matrix; here only promises that do not depend on the machine's speed are checked. The rows
+mostly wait, so three of them run at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from faults.matrix import ROWS, run_apart
+from faults.result import Result
+
+COMPACT = {
+    "F1": 2,
+    "F2-service": 20,
+    "F2-agent": 20,
+    "F10": 1,
+    "F3": 10,
+    "F7": 60,
+    "F21": 2,
+    "F20": 1,
+    "F22": 1,
+    "F9": 1,
+    "F16": 3,
+    "F5": 2,
+    "F15": 5,
+    "F6": 5,
+    "F4": 10,
+    "F5-long": 1,
+}
+
+
+def runnable(row: str) -> bool:
+    """Whether this user may do the harm the row needs."""
+    return not ROWS[row].root or os.geteuid() == 0
+
+
+@pytest.fixture(scope="module")
+def outcomes(request: pytest.FixtureRequest) -> dict[str, Future[Result]]:
+    """What each selected row found; all of them have ended."""
+    selected = [item.callspec.params["row"] for item in request.session.items if item.path == request.path]
+    with ThreadPoolExecutor(3) as pool:
+        return {row: pool.submit(run_apart, row, COMPACT[row]) for row in selected if runnable(row)}
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=[pytest.mark.root] if ROWS[row].root else []) for row in COMPACT]
+)
+def test_promise_is_kept(row: str, outcomes: dict[str, Future[Result]]) -> None:
+    if not runnable(row):
+        pytest.skip(f"{row} needs root: a disk or a network of its own")
+    result = outcomes[row].result()
+    assert not result.broken, result.figures

@@ -1,0 +1,155 @@
+"""The questions that figures ask, put to every kind of store: runs of readings, evidence, lateness; one answer."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from edge_agent.config.models import Store as StoreConfig
+from edge_agent.ingest import decode
+from edge_agent.stores import Changes, Rows, Store, WriteBatch, open_store
+from tests.support import servers
+
+SECOND = 1_000_000_000
+HOUR = 3600 * SECOND
+#: A full hour, so that the embedded store may keep the hours before it as runs.
+T0 = (time.time_ns() // HOUR - 4) * HOUR
+STATE, PARTS = ("m1", "machine_state"), ("m1", "parts_total")
+BAD = 0x800A0000
+
+
+@pytest.fixture(scope="module", params=["duckdb", "influxdb1", "line"])
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Store]]:
+    """One store of each kind with the same story in it, written twice (a replay)."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with contextlib.ExitStack() as stack:
+        config: dict[str, Any] = {"kind": request.param, "path": folder / "store", "bucket": "edge"}
+        port = 0
+        if request.param != "duckdb":
+            start = servers.influxdb1 if request.param == "influxdb1" else servers.victoria_metrics
+            port = stack.enter_context(start(folder)).port
+            config["url"] = f"http://127.0.0.1:{port}"
+        store = stack.enter_context(closing(open_store(StoreConfig.model_validate(config))))
+        for batch in story(store):
+            store.write(batch)
+        if request.param == "line":
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/internal/force_flush").read()
+        yield request.param, store
+
+
+def document(t: int, state: int | None, parts: float) -> dict[str, Any]:
+    values = {"parts_total": parts} if state is None else {"machine_state": state, "parts_total": parts}
+    quality = {"machine_state": "BadTimeout"} if state is None else {}
+    return {"v": 1, "device": "m1", "t": t, "values": values, "quality": quality}
+
+
+def row(t: int, covered: float, good: int | None) -> dict[str, Any]:
+    return {"device": "m1", "t": t, "period_s": 5.0, "scheduled_s": 5.0, "covered_s": covered, "due": 5, "done": 5,
+            "good": 5, "bad": 0, "values": 5, "latency_ms": 1.0, "latency_max_ms": 1.0, "overruns": 0,
+            "state": "online", "reason": "", "last_good_t": good}  # fmt: skip
+
+
+#: Seconds after T0, state, parts: a run, a bad spell, the same state again, and a stretch after an hour of silence.
+READINGS = (
+    [(s, 3, 10) for s in range(0, 20)]
+    + [(s, None, 10) for s in range(20, 25)]
+    + [(s, 3, 11) for s in range(25, 30)]
+    + [(s, 2, 11) for s in range(30, 40)]
+    + [(s, 3, 12.5) for s in range(4000, 4010)]
+)
+HEALTH = [
+    *(row(T0 + s * SECOND, 5.0, T0 + (s - 1) * SECOND) for s in range(5, 25, 5)),
+    row(T0 + 25 * SECOND, 0.0, T0 + 19 * SECOND),
+    row(T0 + 30 * SECOND, 4.0, T0 + 29 * SECOND),
+    row(T0 + 35 * SECOND, 5.0, T0 + 34 * SECOND),
+    row(T0 + 4005 * SECOND, 5.0, T0 + 4005 * SECOND),
+]
+
+
+def story(store: Store) -> list[WriteBatch]:
+    documents = [orjson.loads(orjson.dumps(document(T0 + s * SECOND, state, parts))) for s, state, parts in READINGS]
+    half = [documents[:30], documents[30:]]
+    return [
+        WriteBatch(Rows.of([decode.data(item, store.catalogue) for item in part]), T0 + 4020 * SECOND, health=HEALTH)
+        for part in half
+    ]
+
+
+def told(runs: Changes) -> list[tuple[float, float, float | None, int]]:
+    """Runs as (first, last, value, status) in seconds after T0."""
+    columns = zip(runs.first.tolist(), runs.last.tolist(), runs.num.tolist(), runs.status.tolist(), strict=True)
+    return [
+        ((first - T0) / SECOND, (last - T0) / SECOND, None if np.isnan(num) else num, status)
+        for first, last, num, status in columns
+    ]
+
+
+def test_runs_of_equal_readings(opened: tuple[str, Store]) -> None:
+    _, store = opened
+    found = store.changes([STATE, PARTS, ("m1", "nothing"), ("m9", "machine_state")], T0, T0 + 2 * HOUR)
+    assert told(found[STATE]) == [
+        (0, 19, 3, 0), (20, 24, None, BAD), (25, 29, 3, 0), (30, 39, 2, 0), (4000, 4009, 3, 0),
+    ]  # fmt: skip
+    assert told(found[PARTS]) == [(0, 24, 10, 0), (25, 39, 11, 0), (4000, 4009, 12.5, 0)]
+    assert set(found) == {STATE, PARTS}
+    assert found[STATE].good.tolist() == [True, False, True, True, True]
+
+
+def test_the_last_reading_before_the_window_leads_it(opened: tuple[str, Store]) -> None:
+    _, store = opened
+    found = store.changes([STATE, PARTS], T0 + 27 * SECOND, T0 + 35 * SECOND)
+    assert told(found[STATE]) == [(26, 29, 3, 0), (30, 34, 2, 0)]
+    assert told(store.changes([STATE], T0 + HOUR, T0 + HOUR + SECOND)[STATE]) == [(39, 39, 2, 0)]
+    assert told(store.changes([STATE], T0 + 22 * SECOND, T0 + 24 * SECOND)[STATE]) == [(21, 23, None, BAD)]
+    assert store.changes([STATE], T0 - 9 * HOUR, T0) == {}
+
+
+def test_evidence_is_where_the_health_rows_say_so(opened: tuple[str, Store]) -> None:
+    _, store = opened
+    spans = [((a - T0) / SECOND, (b - T0) / SECOND) for a, b in store.evidence(T0, T0 + 2 * HOUR)["m1"]]
+    assert spans == [(0, 19), (25, 34), (4000, 4005)]
+    inside = store.evidence(T0 + 10 * SECOND, T0 + 27 * SECOND)["m1"]
+    assert [((a - T0) / SECOND, (b - T0) / SECOND) for a, b in inside] == [(10, 19), (25, 27)]
+    assert store.evidence(T0 + 100 * SECOND, T0 + 200 * SECOND) == {}
+
+
+def test_lateness_counts_by_millisecond(opened: tuple[str, Store]) -> None:
+    _, store = opened
+    found = store.lateness([PARTS], T0 + 4000 * SECOND, T0 + 4010 * SECOND)
+    assert found == {"m1": {1000 * (4020 - s): 1 for s in range(4000, 4010)}}
+    assert store.lateness([PARTS], T0 + 100 * SECOND, T0 + 200 * SECOND) == {}
+
+
+def test_hours_written_to_are_told_once(opened: tuple[str, Store]) -> None:
+    _, store = opened
+    assert store.take_touched() == {T0, T0 + HOUR}
+    assert store.take_touched() == set()
+
+
+def test_kept_hours_answer_as_the_samples_do(opened: tuple[str, Store]) -> None:
+    kind, store = opened
+    windows = [(T0, T0 + 2 * HOUR), (T0 + 27 * SECOND, T0 + HOUR + 405 * SECOND), (T0 + HOUR, T0 + 3 * HOUR)]
+    before = [answers(store, *window) for window in windows]
+    store.watch([STATE, PARTS])
+    assert store.compact(T0 + 3 * HOUR, 10) == (2 if kind == "duckdb" else 0)
+    assert store.compact(T0 + 3 * HOUR, 10) == 0
+    assert [answers(store, *window) for window in windows] == before
+    late = orjson.loads(orjson.dumps(document(T0 + 50 * SECOND, 1, 11)))
+    store.write(WriteBatch(Rows.of([decode.data(late, store.catalogue)]), T0 + 5000 * SECOND))
+    if kind == "duckdb":
+        assert told(store.changes([STATE], T0, T0 + HOUR)[STATE])[-1] == (50, 50, 1, 0)
+        assert store.compact(T0 + 3 * HOUR, 10) == 1
+        assert told(store.changes([STATE], T0, T0 + HOUR)[STATE])[-1] == (50, 50, 1, 0)
+
+
+def answers(store: Store, start: int, end: int) -> tuple[Any, ...]:
+    found = store.changes([STATE, PARTS], start, end)
+    return {name: told(runs) for name, runs in found.items()}, store.evidence(start, end)

@@ -1,0 +1,157 @@
+"""What is missing, from when to when, and why: out of a real store, for the ways in which a night goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_agent.app.missing import report
+from edge_agent.stores.base import WriteBatch
+from edge_agent.stores.columns import Rows
+from edge_agent.stores.duckdb import DuckDbStore
+
+T0 = 1_763_900_000_000_000_000
+S = 1_000_000_000
+HOUR = 3600
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[DuckDbStore]:
+    made = DuckDbStore(tmp_path / "store.duckdb")
+    yield made
+    made.close()
+
+
+class Night:
+    """Writes health rows as an agent would, a row a minute."""
+
+    def __init__(self, store: DuckDbStore, device: str = "m1") -> None:
+        self.store, self.device, self.rows = store, device, []  # type: ignore[var-annotated]
+        self.state, self.reason = "starting", ""
+
+    def runs(self, start: int, end: int) -> Night:
+        """Rows for `start < t <= end` (s), in the state it is in."""
+        for t in range(start + 60, end + 1, 60):
+            covered = 0.0 if self.state == "offline" else 60.0
+            self.rows.append(self._row(t, covered_s=covered, scheduled_s=60.0, good=60))
+        return self
+
+    def becomes(self, t: int, state: str, reason: str = "", fresh: bool = False) -> Night:
+        before = "starting" if fresh else self.state
+        self.state, self.reason = state, reason
+        told = {"from": before, "to": state, "reason": reason, "zh": "因", "en": "why"}
+        self.rows.append(self._row(t, covered_s=0.0, scheduled_s=0.0, transition=told))
+        return self
+
+    def _row(self, t: int, **fields: Any) -> dict[str, Any]:
+        common = {"device": self.device, "t": T0 + t * S, "state": self.state, "reason": self.reason}
+        return common | {"last_good_t": T0 + t * S, **fields}
+
+    def asked(self, start: int, end: int, **more: Any) -> dict[str, Any]:
+        self.store.write(WriteBatch(Rows.empty(), T0, health=self.rows, **more))
+        self.rows = []
+        return report(self.store, T0 + start * S, T0 + end * S)
+
+
+def brief(found: dict[str, Any]) -> list[tuple[str, int, int | None, str]]:
+    return [
+        (
+            row["device"],
+            (row["from_t"] - T0) // S,
+            None if row["to_t"] is None else (row["to_t"] - T0) // S,
+            row["reason"],
+        )
+        for row in found["outages"]
+    ]
+
+
+def test_an_undisturbed_night_misses_nothing(store: DuckDbStore) -> None:
+    found = Night(store).becomes(0, "online").runs(0, 2 * HOUR).asked(60, 2 * HOUR)
+    assert (found["outages"], found["gaps"], found["tags"]) == ([], [], [])
+    assert found["covered"]["m1"]["covered_s"] == found["covered"]["m1"]["window_s"] > 7000
+
+
+def test_the_power_was_lost_and_came_back(store: DuckDbStore) -> None:
+    """Power fails for an hour: nothing was told at its beginning, the rows just end."""
+    night = Night(store).becomes(0, "online").runs(0, HOUR)
+    found = night.becomes(2 * HOUR, "online", fresh=True).runs(2 * HOUR, 3 * HOUR).asked(60, 3 * HOUR)
+    (outage,) = found["outages"]
+    assert brief(found) == [("m1", HOUR, 2 * HOUR, "agent_stopped")]
+    assert outage["seconds"] == HOUR
+    assert "断电" in outage["zh"]
+    assert "did not run" in outage["en"]
+    share = found["covered"]["m1"]
+    assert share["window_s"] - share["covered_s"] == pytest.approx(HOUR, abs=60)
+
+
+def test_a_machine_was_switched_off_and_on(store: DuckDbStore) -> None:
+    night = Night(store).becomes(0, "online").runs(0, 600).becomes(601, "offline", "BadTimeout").runs(600, 1200)
+    found = night.becomes(1201, "online").runs(1200, 1800).asked(60, 1800)
+    assert brief(found) == [("m1", 601, 1201, "BadTimeout")]
+
+
+def test_a_reason_that_changes_makes_two_outages_in_a_row(store: DuckDbStore) -> None:
+    night = Night(store).becomes(0, "online").runs(0, 600)
+    night.becomes(601, "offline", "BadTimeout").becomes(900, "offline", "BadNoCommunication")
+    found = night.becomes(1200, "degraded", "BadSensorFailure").runs(1200, 1260).asked(60, 1260)
+    assert brief(found) == [("m1", 601, 900, "BadTimeout"), ("m1", 900, 1200, "BadNoCommunication")]
+
+
+def test_an_outage_that_began_before_the_window_and_one_that_lasts(store: DuckDbStore) -> None:
+    night = Night(store).becomes(0, "online").runs(0, 60).becomes(61, "offline", "BadTimeout").runs(60, 1200)
+    night.becomes(1201, "online").runs(1200, 1800).becomes(1801, "offline", "BadNoCommunication")
+    found = night.runs(1800, 2400).asked(600, 2400)
+    assert brief(found) == [("m1", 600, 1201, "BadTimeout"), ("m1", 1801, None, "BadNoCommunication")]
+    assert found["outages"][1]["seconds"] == 599
+
+
+def test_an_agent_that_is_still_away_is_told_by_its_silence(store: DuckDbStore) -> None:
+    found = Night(store).becomes(0, "online").runs(0, HOUR).asked(60, 3 * HOUR)
+    assert brief(found) == [("m1", HOUR, None, "no_report")]
+    assert "排队" in found["outages"][0]["zh"]
+    share = found["covered"]["m1"]
+    assert share["covered_s"] / share["window_s"] == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_silence_that_began_before_the_window_fills_it(store: DuckDbStore) -> None:
+    found = Night(store).becomes(0, "online").runs(0, 600).asked(HOUR, 2 * HOUR)
+    assert brief(found) == [("m1", HOUR, None, "no_report")]
+    assert found["covered"]["m1"] == {"covered_s": 0.0, "window_s": HOUR}
+
+
+def test_a_quick_restart_is_no_outage_and_a_device_that_starts_offline_is_one(store: DuckDbStore) -> None:
+    night = Night(store).becomes(0, "online").runs(0, 600).becomes(601, "online", fresh=True).runs(600, 1200)
+    night.becomes(1320, "offline", "BadNoCommunication", fresh=True).runs(1320, 1800)
+    found = night.becomes(1801, "online").asked(60, 1801)
+    assert brief(found) == [("m1", 1200, 1320, "agent_stopped"), ("m1", 1320, 1801, "BadNoCommunication")]
+
+
+def test_devices_are_told_apart_and_tags_are_not_outages(store: DuckDbStore) -> None:
+    other = Night(store, "m2").becomes(0, "online").runs(0, 1200)
+    moved = {"tag": "temp", "from": "Good", "to": "BadSensorFailure", "reason": "BadSensorFailure", "zh": "", "en": ""}
+    other.rows[-1]["tag_transitions"] = [moved]
+    other.asked(0, 1)
+    night = Night(store).becomes(0, "online").runs(0, 600).becomes(601, "offline", "BadTimeout").runs(600, 1200)
+    found = night.asked(60, 1200)
+    assert brief(found) == [("m1", 601, None, "BadTimeout")]
+    assert found["tags"] == [{"t": T0 + 1200 * S, "device": "m2", **moved}]
+
+
+def test_what_the_outbox_dropped_is_told_with_its_span(store: DuckDbStore) -> None:
+    gap = {"stream": "a/0/1", "from_seq": 5, "to_seq": 9, "from_t": T0, "to_t": T0 + S, "values": 50, "acknowledged": 0}
+    agent = {"device": "ipc-01", "t": T0 + 100 * S, "gap": gap}
+    found = Night(store).becomes(0, "online").runs(0, 120).asked(60, 120, agents=[agent])
+    (told,) = found["gaps"]
+    assert gap.items() <= told.items()
+    assert told["agent"] == "ipc-01"
+
+
+def test_only_the_devices_asked_for_are_told(store: DuckDbStore) -> None:
+    Night(store, "gone").becomes(0, "online").runs(0, 60).asked(0, 1)
+    Night(store).becomes(0, "online").runs(0, HOUR).asked(0, 1)
+    found = report(store, T0 + 60 * S, T0 + HOUR * S, ["m1", "never"])
+    assert list(found["covered"]) == ["m1"]
+    assert found["outages"] == []

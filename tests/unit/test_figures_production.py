@@ -1,0 +1,285 @@
+"""Figures of a window from a store: what a small story says, and what bad input does to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from edge_agent.app.figures import Figures
+from edge_agent.app.production import production
+from edge_agent.app.production_schedule import Period, ProductionFigures
+from edge_agent.config.models import DeviceCommon, Site, TagCommon
+from edge_agent.ingest import decode
+from edge_agent.metrics.calendar import Calendar
+from edge_agent.metrics.register import Equipment, Register
+from edge_agent.stores import Rows, WriteBatch
+from edge_agent.stores.duckdb import DuckDbStore
+
+S = 1_000_000_000
+MINUTE, HOUR, DAY = 60 * S, 3600 * S, 86_400 * S
+#: 2026-10-12 08:00 in Shanghai, a Monday.
+T0 = 1_791_763_200 * S
+RULES = {"item": [{"gives": "Executing"}], "mode": [{"gives": "Processing"}]}
+
+
+class UInt16(TagCommon):
+    """A tag whose connector says how wide its register is."""
+
+    type: str = "uint16"
+
+
+TAGS = {
+    "parts_total": UInt16(),
+    "parts_scrap": TagCommon(),
+    "power": TagCommon(unit="kW"),
+    "order_active": TagCommon(),
+}
+
+
+def site(folder: Path, **register: Any) -> Site:
+    devices = [
+        {"id": "m1", "line": "L1", "connector": "modbus", "state": RULES, "tags": dict(TAGS)},
+        {"id": "m2", "line": "L1", "connector": "modbus", "state": RULES, "tags": dict(TAGS)},
+        {"id": "meter", "line": "L1", "connector": "modbus", "tags": {"import": TagCommon(unit="Wh")}},
+    ]
+    return Site.model_validate(
+        {
+            "agent": {"id": "a"},
+            "mqtt": {"url": "mqtt://127.0.0.1:1"},
+            "store": {"path": folder / "s.duckdb"},
+            "register": register,
+            "devices": [DeviceCommon.model_validate(device) for device in devices],
+        }
+    )
+
+
+REGISTER = Register(
+    (
+        Equipment("EQ-1", line="L1", gateway_device="m1", nominal_cycle_s=Decimal(50), meter_id="meter"),
+        Equipment("EQ-2", line="L1", gateway_device="m2", category="inspection", meter_id="meter"),
+        Equipment("EQ-3", line="L1"),
+        Equipment("EQ-9", line="L1", category="meter", in_scope=False, gateway_device="meter"),
+    )
+)
+CALENDAR = Calendar.model_validate(
+    {"schedules": {"default": {"shifts": [{"name": "day", "start": "8:00", "end": "10:00"}]}}}
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[DuckDbStore]:
+    with closing(DuckDbStore(tmp_path / "s.duckdb")) as opened:
+        yield opened
+
+
+def write(
+    store: DuckDbStore, device: str, readings: Sequence[tuple[int, dict[str, Any]]], known: Sequence[tuple[int, int]]
+) -> None:
+    """Readings at minutes after T0, and health rows (one a minute) for the spans `known`, in minutes too."""
+    documents = [
+        orjson.loads(orjson.dumps({"v": 1, "device": device, "t": T0 + int(minute * MINUTE), "values": values}))
+        for minute, values in readings
+    ]
+    health = [
+        {"device": device, "t": T0 + end * MINUTE, "period_s": 60.0, "scheduled_s": 60.0, "covered_s": 60.0, "due": 60,
+         "done": 60, "good": 60, "bad": 0, "values": 60, "overruns": 0, "state": "online", "reason": "",
+         "last_good_t": T0 + end * MINUTE}
+        for first, last in known
+        for end in range(first + 1, last + 1)
+    ]  # fmt: skip
+    rows = Rows.of([decode.data(document, store.catalogue) for document in documents])
+    store.write(WriteBatch(rows, T0 + DAY, health=health))
+
+
+def state(item: int, mode: int = 3) -> dict[str, int]:
+    return {"machine_state": item, "operation_mode": mode}
+
+
+def figures(store: DuckDbStore, tmp_path: Path, start: int = 0, end: int = 120) -> dict[str, Any]:
+    return production(store, site(tmp_path), REGISTER, CALENDAR, T0 + start * MINUTE, T0 + end * MINUTE)
+
+
+SHIFT = [
+    (0, state(2, 2) | {"parts_total": 65530, "parts_scrap": 7, "power": 1.0}),
+    (10, state(3) | {"power": 6.0}),
+    (60, state(1) | {"power": 1.0}),
+    (70, state(3) | {"power": 6.0, "parts_total": 14, "parts_scrap": 9}),
+    (110, state(2) | {"power": 1.0, "parts_total": 54}),
+]
+
+
+def test_a_shift_by_hand(store: DuckDbStore, tmp_path: Path) -> None:
+    """A subscription sent each change once; the health rows say that it held in between."""
+    write(store, "m1", SHIFT, [(0, 120)])
+    machine = figures(store, tmp_path)["machines"]["EQ-1"]
+    seconds, results = machine["seconds"], machine["results"]
+    assert (seconds["ASUT"], seconds["APT"], seconds["ADET"], seconds["PBT"]) == (600, 5400, 1200, 7200)
+    assert machine["failures"] == 1
+    assert [(loss["loss"], loss["seconds"]) for loss in machine["losses"]] == [
+        ("failure", 600), ("setup", 600), ("standing", 600),
+    ]  # fmt: skip
+    assert machine["parts"]["produced"] == 60  # over the top of its 16 bits
+    assert [event["kind"] for event in machine["parts"]["events"]["produced"]] == ["rollover"]
+    assert machine["parts"]["good"] == 58
+    assert results["M-11"]["value_exact"] == "3/4"
+    assert results["M-14"]["value"] == pytest.approx(50 * 58 / 7200)
+    assert results["M-14"]["details"]["identity_holds"]
+    assert results["M-17-mttr"]["value"] == 600
+    # 10 min, 10 min and 10 min at 1 kW, 90 min at 6 kW; it stood still in the first and the last of them.
+    assert machine["energy"]["kwh"] == pytest.approx(9.5)
+    assert results["M-20"]["value"] == pytest.approx((1 / 6 + 1 / 6) / 9.5)
+    assert results["M-18"]["value"] == pytest.approx(9.5 / 58)
+    assert results["M-11"]["grade"] == "E3"
+
+
+def test_with_the_calendar_as_order_source_what_rests_on_orders_is_null(store: DuckDbStore, tmp_path: Path) -> None:
+    write(store, "m1", SHIFT, [(0, 120)])
+    machine = figures(store, tmp_path)["machines"]["EQ-1"]
+    assert machine["order_source"] == "calendar"
+    assert machine["seconds"]["ADOT"] == 0
+    for metric in ("M-16-allocation", "M-16-utilisation"):
+        assert machine["results"][metric]["value"] is None
+        assert "order_source" in machine["results"][metric]["reason"]["en"]
+
+
+def test_an_order_tag_makes_standing_without_an_order_adot(store: DuckDbStore, tmp_path: Path) -> None:
+    tagged = Calendar.model_validate(
+        {"schedules": {"default": {**CALENDAR.schedules["default"].model_dump(), "order_source": "tag"}}}
+    )
+    write(store, "m1", [*SHIFT, (105, {"order_active": 0}), (0, {"order_active": 1})], [(0, 120)])
+    found = production(store, site(tmp_path), REGISTER, tagged, T0, T0 + 2 * HOUR)["machines"]["EQ-1"]
+    assert found["order_source"] == "tag"
+    assert found["seconds"]["ADOT"] == 600
+    assert found["results"]["M-16-allocation"]["value_exact"] == "11/12"
+
+
+def test_no_data_is_null_with_a_reason_and_the_rest_stands(store: DuckDbStore, tmp_path: Path) -> None:
+    write(store, "m1", SHIFT, [(0, 120)])
+    found = figures(store, tmp_path)
+    dark = found["machines"]["EQ-2"]
+    assert dark["unknown_share"] == 1
+    for metric in ("M-11", "M-14", "M-16-technical", "M-17-mtbf"):
+        assert dark["results"][metric]["value"] is None
+    assert "data coverage is 0" in dark["results"]["M-11"]["reason"]["en"]
+    assert dark["results"]["M-12"]["reason"]["en"].startswith("there is no count of produced parts")
+    assert dark["results"]["M-18"]["reason"]["en"].startswith("there is no meter")
+    line = found["lines"]["L1"]["results"]["M-11"]
+    assert line["value_exact"] == "3/4"
+    assert line["details"]["members"] == {"EQ-1": 0.75, "EQ-2": None}
+    assert "data coverage" in line["details"]["left_out"]["EQ-2"]["en"]
+    assert found["without"]["EQ-3"]["en"] == "no device speaks for this machine alone"
+
+
+def test_an_empty_store_gives_nulls(store: DuckDbStore, tmp_path: Path) -> None:
+    found = figures(store, tmp_path)
+    results = found["site"]["results"]
+    assert results["M-11"]["value"] is None
+    assert results["M-21-p95"]["reason"]["en"] == "no data with a source time in the window"
+    assert found["lines"]["L1"]["energy"]["kwh"] is None
+
+
+def test_a_gap_of_three_days_is_unknown_and_not_a_failure(store: DuckDbStore, tmp_path: Path) -> None:
+    three = 3 * 24 * 60
+    write(store, "m1", [(0, state(3) | {"parts_total": 10}), (three + 60, state(3) | {"parts_total": 20})],
+          [(0, 60), (three + 60, three + 120)])  # fmt: skip
+    inside = figures(store, tmp_path, 24 * 60, 26 * 60)["machines"]["EQ-1"]
+    assert inside["results"]["M-11"]["value"] is None
+    assert inside["parts"]["produced"] is None
+    whole = figures(store, tmp_path, 0, three + 120)["machines"]["EQ-1"]
+    assert (whole["seconds"]["APT"], whole["seconds"]["unknown"]) == (2 * 3600, 6 * 3600)
+    assert (whole["seconds"]["ADET"], whole["failures"]) == (6 * 3600, 0)
+    assert whole["parts"]["produced"] == 10
+
+
+def test_numbers_outside_the_map_are_no_state(store: DuckDbStore, tmp_path: Path) -> None:
+    write(store, "m1", [(0, state(3)), (60, state(9, 7)), (90, state(3))], [(0, 120)])
+    machine = figures(store, tmp_path)["machines"]["EQ-1"]
+    assert (machine["seconds"]["APT"], machine["seconds"]["unknown"]) == (5400, 1800)
+
+
+def test_a_counter_that_runs_backwards_counts_nothing_there(store: DuckDbStore, tmp_path: Path) -> None:
+    write(store, "m1", [(0, state(3) | {"parts_scrap": 0, "parts_total": 100}), (30, {"parts_total": 104}),
+                        (60, {"parts_total": 99}), (90, {"parts_total": 101})], [(0, 120)])  # fmt: skip
+    parts = figures(store, tmp_path)["machines"]["EQ-1"]["parts"]
+    assert parts["produced"] == 6
+    assert [(event["kind"], event["before"], event["after"]) for event in parts["events"]["produced"]] == [
+        ("break", 104, 99)
+    ]
+
+
+def test_a_failure_that_goes_on_across_the_edge_began_in_the_window_before(store: DuckDbStore, tmp_path: Path) -> None:
+    write(store, "m1", [(0, state(3)), (50, state(1)), (70, state(3))], [(0, 120)])
+    halves = [figures(store, tmp_path, 0, 60), figures(store, tmp_path, 60, 120)]
+    assert [half["machines"]["EQ-1"]["failures"] for half in halves] == [1, 0]
+    assert [half["machines"]["EQ-1"]["reasons"]["failure"] for half in halves] == [600, 600]
+
+
+def test_a_line_takes_its_energy_from_its_meter_and_its_parts_from_its_last_station(
+    store: DuckDbStore, tmp_path: Path
+) -> None:
+    write(store, "m2", [(0, state(3) | {"parts_total": 0, "parts_scrap": 0}),
+                        (119, {"parts_total": 40, "parts_scrap": 1})], [(0, 120)])  # fmt: skip
+    write(store, "meter", [(minute, {"import": 1000.0 * minute}) for minute in range(121)], [(0, 120)])
+    line = figures(store, tmp_path)["lines"]["L1"]
+    assert line["energy"]["kwh"] == pytest.approx(120)
+    assert line["energy"]["peak"] == {"t": T0, "kw": pytest.approx(60)}
+    assert len(line["energy"]["demand"]) == 8
+    assert line["results"]["M-18"]["value"] == pytest.approx(120 / 39)
+    assert line["results"]["M-19"]["value"] == pytest.approx(120 * 0.1229 / 1000)
+
+
+def test_late_data_corrects_its_window_as_a_revision(store: DuckDbStore, tmp_path: Path) -> None:
+    calendar = tmp_path / "calendar.yaml"
+    calendar.write_text("schedules: {default: {shifts: [{name: day, start: '8:00', end: '10:00'}]}}")
+    plan = ProductionFigures(site(tmp_path, calendar=calendar), REGISTER)
+    write(store, "m1", SHIFT[:2], [(0, 60)])
+    now = T0 + 3 * HOUR
+    shift = Period(T0, T0 + 2 * HOUR, "shift", "day")
+
+    def round_(now: int) -> dict[Period, list[dict[str, Any]]]:
+        done = {}
+        for period in plan.due(now, store.take_touched()):
+            documents = plan.compute(store, period, now)
+            if documents and documents[0]["complete"]:
+                documents = plan.keep(store, period, documents)
+            done[period] = documents
+        return done
+
+    first = {document["id"]: document for document in round_(now)[shift]}
+    assert first["M-11/shift/L1"]["value"] == pytest.approx(50 / 120)
+    assert first["M-11/shift/L1"]["revision"] == 0
+    assert first["M-11/shift/L1"]["details"]["losses"]
+    assert shift not in round_(now + MINUTE)
+    write(store, "m1", SHIFT[2:], [(60, 120)])
+    again = {document["id"]: document for document in round_(now + 2 * MINUTE)[shift]}
+    assert again["M-11/shift/L1"]["value"] == pytest.approx(0.75)
+    assert again["M-11/shift/L1"]["revision"] == 1
+    kept = [row for row in store.metrics(shift.end, shift.end + 1) if row["id"] == "M-11/shift/L1"]
+    assert sorted(row["revision"] for row in kept) == [0, 1]
+    assert "M-11/day/L1" in plan.running
+
+
+def test_windows_before_the_first_data_are_not_invented(store: DuckDbStore, tmp_path: Path) -> None:
+    plan = ProductionFigures(site(tmp_path), REGISTER)
+    write(store, "m1", SHIFT, [(0, 120)])
+    now = T0 + 3 * HOUR
+    days = {period: plan.compute(store, period, now) for period in plan.due(now, [])}
+    assert [bool(documents) for _, documents in sorted(days.items())] == [False, False, True]
+
+
+def test_a_device_that_never_connected_is_scheduled_while_the_agent_tries(store: DuckDbStore, tmp_path: Path) -> None:
+    health = [
+        {"device": "m1", "t": T0 + i * MINUTE, "period_s": 60.0, "scheduled_s": 60.0, "covered_s": 0.0, "due": 60,
+         "done": 0, "good": 0, "bad": 60, "values": 0, "overruns": 0, "state": "offline", "reason": "BadTimeout",
+         "last_good_t": None}
+        for i in range(1, 11)
+    ]  # fmt: skip
+    store.write(WriteBatch(Rows.empty(), T0, health=health))
+    facts = Figures(site(tmp_path)).live(store, T0 + 10 * MINUTE).devices["m1"]
+    assert (facts.online_s, facts.scheduled_s, facts.expected) == (0, 600, 600)

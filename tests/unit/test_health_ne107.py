@@ -1,0 +1,84 @@
+"""NE 107: one judgement out of state, reason and findings, with numbers of OPC 10000-100 and two languages."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from edge_agent.errors import Finding
+from edge_agent.health import agent, ne107
+from edge_agent.health.ne107 import FINE, Health, Notice, judged
+
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+
+
+def test_the_numbers_are_those_of_the_companion_specification() -> None:
+    names = ("NORMAL", "FAILURE", "CHECK_FUNCTION", "OFF_SPEC", "MAINTENANCE_REQUIRED")
+    assert [Health[name].value for name in names] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "findings", "health", "reasons"),
+    [
+        ("online", "", [], Health.NORMAL, []),
+        ("starting", "", [], Health.CHECK_FUNCTION, ["starting"]),
+        ("offline", "BadTimeout", [], Health.FAILURE, ["BadTimeout"]),
+        ("offline", "0x80ABCDEF", ["clock_offset"], Health.FAILURE, ["0x80ABCDEF", "clock_offset"]),
+        ("offline", "BadOutOfService", [], Health.CHECK_FUNCTION, ["BadOutOfService"]),
+        ("degraded", "BadNodeIdUnknown", [], Health.MAINTENANCE_REQUIRED, ["BadNodeIdUnknown"]),
+        ("degraded", "BadSensorFailure", ["overruns"], Health.OFF_SPEC, ["overruns", "BadSensorFailure"]),
+        ("degraded", "BadWaitingForInitialData", [], Health.CHECK_FUNCTION, ["BadWaitingForInitialData"]),
+        ("degraded", "BadTimeout", [], Health.OFF_SPEC, ["BadTimeout"]),
+        ("online", "", ["clock_offset"], Health.OFF_SPEC, ["clock_offset"]),
+    ],
+)
+def test_a_device_is_judged(state: str, reason: str, findings: list[str], health: Health, reasons: list[str]) -> None:
+    judgement = ne107.device(state, reason, findings)
+    assert judgement.brief() == {"number": int(health), "name": health.name, "reasons": reasons}
+    for notice in judgement.notices:
+        assert CHINESE.search(notice.zh)
+        assert re.search("[a-z]", notice.en)
+        assert not CHINESE.search(notice.en)
+
+
+def test_the_worst_decides_and_among_equals_the_first() -> None:
+    notices = [Notice(health, reason, "。", ".") for reason, health in zip("abcdef", [4, 3, 1, 2, 1, 0], strict=True)]
+    notices = [replace(notice, health=Health(notice.health)) for notice in notices]
+    judgement = judged(notices)
+    assert [notice.reason for notice in judgement.notices] == ["c", "e", "d", "b", "a", "f"]
+    assert judged([]).worst is FINE
+
+
+AWAY = Finding("mqtt-refused", "mqtt://h", "没有代理。", "No broker.")
+
+
+@pytest.mark.parametrize(
+    ("facts", "health", "reason"),
+    [
+        (agent.Facts(), Health.NORMAL, ""),
+        (agent.Facts(connected=False), Health.CHECK_FUNCTION, "broker_connecting"),
+        (agent.Facts(connected=False, broker=AWAY), Health.MAINTENANCE_REQUIRED, "broker_away"),
+        (agent.Facts(ingest_silent=True), Health.MAINTENANCE_REQUIRED, "ingest_silent"),
+        (agent.Facts(outbox_bytes=81, outbox_limit=100), Health.MAINTENANCE_REQUIRED, "outbox_nearly_full"),
+        (agent.Facts(outbox_bytes=79, outbox_limit=100), Health.NORMAL, ""),
+        (agent.Facts(dropping=5, dropped=9), Health.FAILURE, "outbox_dropping"),
+        (agent.Facts(dropped=9), Health.OFF_SPEC, "outbox_dropped"),
+        (agent.Facts(damaged=512), Health.OFF_SPEC, "outbox_damaged"),
+        (agent.Facts(unsynced_s=6.0), Health.FAILURE, "disk"),
+        (agent.Facts(stalled=["tcp://plc"]), Health.FAILURE, "loop_stalled"),
+        (agent.Facts(devices=2, offline=2), Health.OFF_SPEC, "all_devices_offline"),
+        (agent.Facts(devices=2, offline=1), Health.NORMAL, ""),
+        (agent.Facts(clock=["clock_unset"]), Health.OFF_SPEC, "clock_unset"),
+        (agent.Facts(clock=["clock_jump"], jump_s=-7200.0), Health.OFF_SPEC, "clock_jump"),
+        (agent.Facts(refused="x.yaml:3:1"), Health.MAINTENANCE_REQUIRED, "reload_refused"),
+        (agent.Facts(restart=["mqtt"]), Health.MAINTENANCE_REQUIRED, "restart_needed"),
+        (agent.Facts(listen="127.0.0.1:1"), Health.MAINTENANCE_REQUIRED, "listen_failed"),
+    ],
+)
+def test_the_agent_is_judged(facts: agent.Facts, health: Health, reason: str) -> None:
+    worst = judged(agent.notices(facts)).worst
+    assert (worst.health, worst.reason) == (health, reason)
+    assert CHINESE.search(worst.zh)
+    assert re.search("[a-z]", worst.en)

@@ -1,0 +1,161 @@
+"""The figures of a report: the golden factory and the golden shift exactly, and whatever can be missing is null."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+
+from edge_agent.metrics.result import percent
+from edge_agent.report.document import Setting, build
+from edge_agent.report.facts import Facts, State
+from edge_agent.report.figures import Options, figures
+from tests.support import report_plant as golden
+from tests.support.report_plant import END, START
+
+SETTING = Setting("health-check", "test", "测试厂", "dongguan", "ipc-01", issued_ns=END)
+
+
+def table(document: dict, name: str) -> list[list]:
+    return next(b["rows"] for p in document["parts"] for b in p["blocks"] if b.get("name") == name)
+
+
+def test_golden_factory_through_facts() -> None:
+    found = figures(golden.plant(), Options())
+    expected = json.loads((golden.GOLDEN / "expected.json").read_text(encoding="utf-8"))
+    assert percent(found["M-03"].value) == expected["digital_rate_pct"]
+    assert percent(found["M-04a-effective"].value) == expected["networking_rate_miit_effective_pct"]
+    assert percent(found["M-04b-effective"].value) == expected["networking_rate_of_digital_effective_pct"]
+    assert percent(found["M-01-prorata"].value) == expected["cnc_rate_prorata_pct"]
+
+
+def test_golden_shift_through_facts() -> None:
+    found, expected = figures(golden.plant(), Options()), golden.golden_shift()["expected"]
+    pairs = {
+        "M-11": "availability", "M-12": "quality_ratio", "M-13": "effectiveness", "M-14": "oee", "M-15": "nee",
+        "M-16-allocation": "allocation_efficiency", "M-16-utilisation": "utilization_efficiency",
+        "M-16-technical": "technical_efficiency", "M-16-setup": "setup_ratio",
+    }  # fmt: skip
+    for metric, name in pairs.items():
+        value = found[f"{metric}@EQ-001"].value
+        assert value is not None
+        assert round(float(value), 6) == pytest.approx(expected[name], abs=1e-6), metric
+    assert found["M-17-mtbf@EQ-001"].value == 375 * 60
+    assert found["M-17-mttr@EQ-001"].value == 15 * 60
+    assert found["M-18@EQ-001"].value == Fraction(25, 2) / 321
+
+
+def test_a_line_is_the_sum_of_its_machines() -> None:
+    found = figures(golden.plant(), Options())
+    assert found["M-14@line:ML1"].value == found["M-14@EQ-001"].value == found["M-14"].value
+    left_out = found["M-14@line:ML1"].details["without_states"]
+    assert "EQ-002" in left_out
+    assert "EQ-001" not in left_out
+
+
+def test_lateness_is_ranked_over_all_messages() -> None:
+    found = figures(golden.plant(), Options())
+    assert (found["M-21-p50"].value, found["M-21-p95"].value) == (Fraction("0.12"), Fraction("0.9"))
+
+
+def test_the_twelve_parts_stand_on_the_golden_factory() -> None:
+    document = build(golden.plant(), SETTING)
+    assert [part["number"] for part in document["parts"]] == list(range(1, 13))
+    missing = {row[0]: row[3] for row in table(document, "gap_declared")}
+    assert sorted(missing) == ["EQ-005", "EQ-012"]
+    assert "62.00 %" in missing["EQ-005"]["en"]
+    assert [row[0] for row in table(document, "gap_key_processes")] == ["P10", "P30", "P60", "P65"]
+
+
+def test_the_plan_counts_on_to_the_next_band() -> None:
+    rows = table(build(golden.plant(), SETTING), "plan")
+    # 11 of 19 are networked; the twelfth machine reaches the band above 60 %.
+    assert rows[0][6] == pytest.approx(12 / 19)
+    assert rows[0][10]["zh"] == "联网率"
+    assert rows[-1][6] == pytest.approx(1.0)
+
+
+def test_a_month_without_data_is_null_with_reasons() -> None:
+    plant = golden.plant(minutes={}, first_good={}, states={}, counters=(), lateness={})
+    found = figures(plant, Options())
+    for key in ("M-11", "M-14", "M-18", "M-19", "M-21-p95", "M-05"):
+        assert found[key].value is None, key
+        assert found[key].reason, key
+    assert found["M-03"].value == Fraction(16, 19)
+    assert found["M-04a-effective"].value == 0  # counted from the register: none is shown by data
+    document = build(plant, SETTING)
+    assert [part["number"] for part in document["parts"]] == list(range(1, 13))
+
+
+def test_all_machines_scrapped() -> None:
+    rows = [replace(row, status="scrapped") for row in golden.register().equipment]
+    plant = golden.plant(golden.only(golden.register(), *rows))
+    found = figures(plant, Options())
+    for key in ("M-03", "M-04a-effective", "M-02"):
+        assert found[key].value is None, key
+        assert found[key].reason is not None, key
+    assert found["M-01-prorata"].value == 0  # key processes without a machine count as manual
+    assert build(plant, SETTING)["figures"]
+
+
+def test_an_empty_register() -> None:
+    plant = golden.plant(golden.only(replace(golden.register(), processes=())))
+    document = build(plant, SETTING)
+    values = {figure["key"]: figure["value"] for figure in document["figures"]}
+    assert values["M-01-prorata"] is None
+    assert values["M-03"] is None
+
+
+def test_a_key_process_without_machines_counts_as_zero_and_is_listed() -> None:
+    row = next(row for row in table(build(golden.plant(), SETTING), "gap_key_processes") if row[0] == "P65")
+    assert row[2:5] == [0, 0, 0]
+    assert "人工" in row[5]["zh"]
+
+
+def test_a_gap_of_three_days_is_unknown_time_and_the_rest_stands() -> None:
+    start = END - 4 * golden.DAY
+    states = (State(start, 3, 3), State(start + golden.DAY, 0, 0, None, "no-coverage"))
+    plant = golden.plant(start=start, states={"lathe01": states}, counters=(), plan=())
+    found = figures(plant, Options())
+    assert found["M-11@EQ-001"].value == Fraction(1, 4)
+    assert found["M-11@EQ-001"].details["data_coverage"] == 0.25
+    assert found["M-12@EQ-001"].value is None
+    time = table(build(plant, SETTING), "oee_lines")
+    assert next(row for row in time if row[1] == "ML1")[4] == 72
+
+
+def test_a_device_shared_by_two_machines_speaks_for_neither() -> None:
+    plant = golden.plant(golden.with_row(golden.register(), "EQ-002", gateway_device="lathe01"))
+    found = figures(plant, Options())
+    assert "M-11@EQ-001" not in found
+    assert found["M-11@line:ML1"].value is None
+
+
+def test_an_empty_window_gives_nulls() -> None:
+    plant = golden.plant(start=END, plan=())
+    assert figures(plant, Options())["M-11@EQ-001"].value is None
+    assert plant.facts.hours == 0
+
+
+def test_energy_of_a_line_from_its_meter_and_its_last_station() -> None:
+    known = golden.with_row(golden.register(), "EQ-021", line="ML1", status="in_use")
+    meter = next(row for row in known.equipment if row.category == "meter")
+    counters = [*golden.shift_counters(), replace(golden.shift_counters()[2], device=meter.gateway_device)]
+    found = figures(golden.plant(known, counters=counters), Options())
+    assert found["M-19@line:ML1"].value == Fraction(25, 2) * Fraction("0.1229") / 1000
+    assert found["M-18@line:ML1"].value is None  # the inspection machine counts no good parts
+    assert found["M-18@line:ML1"].reason is not None
+
+
+def test_equal_facts_give_an_equal_content_hash() -> None:
+    first = build(golden.plant(), SETTING)
+    again = build(golden.plant(), replace(SETTING, issued_ns=END + 1))
+    other = build(golden.plant(golden.with_row(golden.register(), "EQ-001", nominal_cycle_s=Decimal(61))), SETTING)
+    assert first["content_sha256"] == again["content_sha256"] != other["content_sha256"]
+
+
+def test_a_window_needs_no_whole_history() -> None:
+    assert Facts(START, END).history_start == END - 30 * golden.DAY

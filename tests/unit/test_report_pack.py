@@ -1,0 +1,204 @@
+"""The evidence pack: replayed by us and by a stranger who read its README only, and nothing can be altered unseen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_agent.cli.main import main
+from edge_agent.errors import FindingsError
+from edge_agent.report import pack, tabular
+from edge_agent.report.archive import zipped
+from edge_agent.report.facts import Minutes
+from edge_agent.report.figures import Options
+from edge_agent.report.verify import read_pack, summary, verify
+from tests.support import report_plant as golden
+
+STRANGER = Path(__file__).parents[1] / "stranger" / "recompute.py"
+CLAIM = pack.Claim("ZNH-2017-01", "测试厂", "dongguan", Options(), golden.END)
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    return pack.build(golden.plant(), CLAIM)
+
+
+@pytest.fixture
+def folder(files: dict[str, bytes], tmp_path: Path) -> Path:
+    return write(tmp_path / "pack", files)
+
+
+def write(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
+
+
+def resealed(files: dict[str, bytes], **changed: bytes) -> dict[str, bytes]:
+    """The pack with other contents and a manifest that fits them: what a careful forger would hand in."""
+    files = {**files, **{name.replace("__", "/"): content for name, content in changed.items()}}
+    manifest = json.loads(files["manifest.json"])
+    for entry in manifest["files"]:
+        entry["sha256"] = hashlib.sha256(files[entry["path"]]).hexdigest()
+    return {**files, "manifest.json": json.dumps(manifest).encode()}
+
+
+def test_every_figure_is_equal_when_replayed(files: dict[str, bytes]) -> None:
+    result = summary(verify(files))
+    assert result["equal"]
+    assert result["counts"]["figure"]["checked"] > 40
+    assert result["counts"]["file"]["checked"] == len(files) - 1
+
+
+def test_a_stranger_computes_the_same_from_the_readme(folder: Path) -> None:
+    command = [sys.executable, "-I", "-W", "ignore", str(STRANGER), str(folder)]
+    told = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    claimed = {figure["key"]: figure["value_exact"] for figure in json.loads((folder / "figures.json").read_bytes())}
+    assert told.keys() >= {"M-01-prorata", "M-03", "M-04a-effective", "M-11@EQ-001", "M-14@EQ-001"}
+    assert {key: claimed[key] for key in told} == told
+    assert "edge_agent" not in STRANGER.read_text(encoding="utf-8")
+
+
+def test_an_altered_file_is_named(files: dict[str, bytes]) -> None:
+    broken = {**files, "facts/states.csv": files["facts/states.csv"].replace(b",2,", b",3,")}
+    different = [check.name for check in verify(broken) if not check.equal]
+    assert "facts/states.csv" in different
+    assert "M-11@EQ-001" in different
+
+
+def test_forged_figures_are_found_although_the_hashes_fit(files: dict[str, bytes]) -> None:
+    figures = json.loads(files["figures.json"])
+    oee = next(figure for figure in figures if figure["key"] == "M-14@EQ-001")
+    oee["value_exact"] = "19/20"
+    checks = verify(resealed(files, **{"figures.json": json.dumps(figures).encode()}))
+    assert [(check.kind, check.name, check.claimed) for check in checks if not check.equal] == [
+        ("figure", "M-14@EQ-001", "19/20")
+    ]
+
+
+def test_a_figure_left_out_or_added_is_found(files: dict[str, bytes]) -> None:
+    figures = [figure for figure in json.loads(files["figures.json"]) if figure["key"] != "M-03"]
+    figures.append({**figures[0], "key": "M-99"})
+    checks = verify(resealed(files, **{"figures.json": json.dumps(figures).encode()}))
+    assert {check.name for check in checks if not check.equal} == {"M-03", "M-99"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("facts/states.csv", b"device,t_ns\nlathe01,now\n"),
+        ("facts/counters.csv", b"\xff\xfe\x00"),
+        ("facts/health_minutes.csv", b"device,end_ns\nlathe01\n"),
+        ("register.csv", b"equipment_id\n\n"),
+        ("options.json", b"{}"),
+        ("figures.json", b"[1]"),
+    ],
+)
+def test_facts_that_cannot_be_read_are_an_answer_and_no_traceback(
+    files: dict[str, bytes], name: str, content: bytes
+) -> None:
+    checks = verify(resealed(files, **{name: content}))
+    assert [check.kind for check in checks if not check.equal] == ["facts"]
+
+
+def test_a_missing_file_is_named(files: dict[str, bytes], folder: Path) -> None:
+    (folder / "topology.svg").unlink()
+    assert [check.name for check in verify(read_pack(folder)) if not check.equal] == ["topology.svg"]
+
+
+def test_the_chain_leads_to_the_pack_before(files: dict[str, bytes]) -> None:
+    digest = hashlib.sha256(files["manifest.json"]).hexdigest()
+    claim = replace(CLAIM, previous={"pack": "evidence-ZNH-2017-01-001", "manifest_sha256": digest})
+    after = pack.build(golden.plant(), claim)
+    assert summary(verify(after, files))["equal"]
+    other = {**files, "manifest.json": files["manifest.json"] + b"\n"}
+    assert [check.kind for check in verify(after, other) if not check.equal] == ["chain"]
+    assert [check.kind for check in verify(files, after) if not check.equal] == ["chain"]
+
+
+def test_folder_and_zip_are_the_same_pack(files: dict[str, bytes], folder: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "pack.zip"
+    archive.write_bytes(zipped(files))
+    assert read_pack(folder) == read_pack(archive) == files
+    assert zipped(files) == zipped(dict(files))
+
+
+@pytest.mark.parametrize("path", ["../outside.txt", "/etc/hostname", "a/../../b", "C:\\x", "..\\x"])
+def test_a_manifest_that_points_out_of_its_folder_is_refused(
+    files: dict[str, bytes], tmp_path: Path, path: str
+) -> None:
+    manifest = json.loads(files["manifest.json"])
+    manifest["files"][0]["path"] = path
+    folder = write(tmp_path / "pack", {"manifest.json": json.dumps(manifest).encode()})
+    with pytest.raises(FindingsError, match="no evidence pack"):
+        read_pack(folder)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b'{"schema": "other"}', b"{"])
+def test_what_is_no_pack_is_said_plainly(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(FindingsError, match="no evidence pack"):
+        read_pack(tmp_path)
+
+
+def test_the_command_says_equal_or_not(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", str(folder)]) == 0
+    told = capsys.readouterr().out
+    assert "= figure M-04a-effective 11/19" in told
+    assert "all equal" in told
+    (folder / "README.md").write_text("other", encoding="utf-8")
+    assert main(["verify", str(folder), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["counts"]["file"]["different"] == 1
+    assert main(["verify", str(folder / "nothing")]) == 2
+
+
+def test_the_project_has_its_rows_and_total(files: dict[str, bytes]) -> None:
+    rows = tabular.read(files["project.csv"])
+    assert {row["项目编号"] for row in rows} == {"ZNH-2017-01"}
+    total = tabular.read(files["project_totals.csv"])[0]
+    known = [row for row in golden.register().equipment if row.project_id == "ZNH-2017-01"]
+    assert int(total["machines"]) == len(rows) == len(known)
+    assert Fraction(total["purchase_total_cny"]) == sum(Fraction(row.purchase_cny or 0) for row in known)
+
+
+def test_facts_come_back_from_their_tables_as_they_were() -> None:
+    facts = golden.facts()
+    again = tabular.facts(facts.start, facts.end, dict(tabular.tables(facts)))
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(each) for key, each in value.items()}
+        if isinstance(value, Minutes):
+            return value.rows.tolist()
+        return tuple(value) if isinstance(value, list | tuple) else value
+
+    for name in ("devices", "first_good", "minutes", "states", "counters", "lateness", "quality", "plan"):
+        assert plain(getattr(again, name)) == plain(getattr(facts, name)), name
+
+
+@given(st.fractions())
+def test_every_number_survives_its_digits(number: Fraction) -> None:
+    assert Fraction(tabular.digits(number)) == number
+
+
+@given(st.lists(st.tuples(st.text(), st.text()), max_size=5))
+def test_any_text_survives_a_table(rows: list[tuple[str, str]]) -> None:
+    kept = [(a, b) for a, b in rows if "\x00" not in a + b]
+    try:
+        content = tabular.write(("a", "b"), kept)
+    except UnicodeEncodeError:  # half a surrogate is no text that a file could hold
+        return
+    assert [(row["a"], row["b"]) for row in tabular.read(content)] == kept
