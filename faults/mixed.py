@@ -79,6 +79,7 @@ def soak(times: int, folder: Path) -> Result:
         settled = rows[len(rows) // 3 :]  # caches fill in the first third
         slope = statistics.linear_regression([t for t, _, _ in settled], [rss for _, rss, _ in settled]).slope
         result.figures[f"{name} RSS kB/h"] = round(slope * 3600)
+        result.figures[f"{name} RSS MB, first to last"] = f"{settled[0][1] // 1024} to {settled[-1][1] // 1024}"
         spread = max(fds for *_, fds in settled) - min(fds for *_, fds in settled)
         result.figures[f"{name} descriptors, spread"] = spread
         result.must(spread <= 12, f"{name}: descriptors vary by {spread}")
