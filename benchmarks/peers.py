@@ -60,7 +60,7 @@ def _ours(shape: Shape, endpoints: list[str], port: int, folder: Path) -> tuple[
 
 
 def _stock(shape: Shape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
-    return _ours(shape, endpoints, port, folder)[0], {"EDGE_AGENT_STOCK": "1", "EDGE_AGENT_STOCK_CODECS": "1"}
+    return _ours(shape, endpoints, port, folder)[0], {"EDGE_AGENT_STOCK": "1"}
 
 
 def _naive(shape: Shape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:

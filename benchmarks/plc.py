@@ -17,7 +17,9 @@ import sys
 _BLOCK = b"".join(struct.pack(">f", 1.0 + byte / 256.0) for byte in os.urandom(4096))
 _HEADER = struct.Struct(">HHHBBHH")
 
-totals = {"requests": 0}
+_MOST_REGISTERS = 125
+
+totals: dict[str, int | str] = {"requests": 0, "malformed": ""}
 
 
 class Plc(asyncio.Protocol):
@@ -37,7 +39,12 @@ class Plc(asyncio.Protocol):
         buffer = self._buffer + data
         replies = []
         while len(buffer) >= 12:
-            tid, _, _, unit, function, _, count = _HEADER.unpack_from(buffer)
+            tid, protocol, _, unit, function, _, count = _HEADER.unpack_from(buffer)
+            if protocol or function not in (3, 4) or not 1 <= count <= _MOST_REGISTERS:
+                # Told, and no figure comes of it: either the agent is broken or somebody else talks to this port.
+                totals["malformed"] = buffer[:32].hex()
+                self._transport.abort()
+                return
             buffer = buffer[12:]
             self._turn = (self._turn + 1) % 1000
             start = 4 * self._turn
@@ -46,7 +53,7 @@ class Plc(asyncio.Protocol):
                 struct.pack(">HHHBBB", tid, 0, 3 + size, unit, function, size) + _BLOCK[start : start + size]
             )
         self._buffer = buffer
-        totals["requests"] += len(replies)
+        totals["requests"] = int(totals["requests"]) + len(replies)
         if replies and self._delay:
             asyncio.get_running_loop().call_later(self._delay, self._transport.write, b"".join(replies))
         elif replies:

@@ -43,7 +43,9 @@ def blocks() -> dict[str, str]:
 def _about(kept: Mapping[str, Any]) -> str:
     if not kept:
         return ""
-    return f"{kept['machine']}; {kept['versions']}; {kept['runs']} runs of {kept['seconds']:g} s each."
+    counts = sorted({len(runs) for runs in kept["rows"].values()})
+    runs = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return f"{kept['machine']}; {kept['versions']}; {runs} run(s) of a shape, the last of {kept['seconds']:g} s."
 
 
 def _shapes(group: str, rows: Mapping[str, Any]) -> str:

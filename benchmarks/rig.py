@@ -154,6 +154,8 @@ class Figure:
     requests_per_cycle: float | None
     lost: str
     """Why no cost may be printed; empty when every value that was due arrived."""
+    bad_at_start: int
+    """Values that were bad before the interval began: devices given up on during start-up."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -186,11 +188,12 @@ def measure(
     served_after, after = devices.totals(), seen.totals()
     cpu, took = cpu_seconds(agent.pid) - cpu, time.monotonic() - start
     values = after["values"] - before["values"]
-    requests = (served_after["requests"] - served["requests"]) * load.every / took / load.devices
+    cycles = load.devices * values / load.per_cycle
+    requests = (served_after["requests"] - served["requests"]) / cycles if cycles >= 1 else None
     return Figure(
         values / took, load.values_per_s, 1e6 * cpu / values if values else None, 100 * cpu / took,
         after["p50_ms"], after["p99_ms"], rss_mb(agent.pid), after["first"] - began, requests,
-        _lost(load, due, took, values, after, served_after),
+        _lost(load, due, took, before, after, served_after), before["bad"],
     )  # fmt: skip
 
 
@@ -236,13 +239,18 @@ def _whole_cycles(seen: Counter, load: Load, before: float, seconds: float) -> f
     return due
 
 
-def _lost(load: Load, due: float, took: float, values: float, after: dict[str, Any], served: dict[str, Any]) -> str:
+def _lost(
+    load: Load, due: float, took: float, before: dict[str, Any], after: dict[str, Any], served: dict[str, Any]
+) -> str:
     """What is missing, as far as it can be seen: holes, bad values, cycles too late, notifications that never came."""
     if after["holes"]:
         return f"{after['holes']} sequence numbers never came"
-    if after["bad"]:
-        return f"{after['bad']} values were bad"
+    if served.get("malformed"):
+        return f"a device was sent what is no request: {served['malformed']}"
+    if after["bad"] > before["bad"]:
+        return f"{after['bad'] - before['bad']} values were bad"
     if took > 1.01 * due + _JITTER_S:
+        values = after["values"] - before["values"]
         return f"{values / took:.0f} of {load.values_per_s:.0f} values/s arrived"
     if served.get("values", 0) > after["values"] + 3 * load.per_cycle:
         return f"{served['values']} values were sent by the devices, {after['values']} arrived"

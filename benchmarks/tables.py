@@ -24,11 +24,12 @@ def row(name: str, bounds: Mapping[str, float], runs: list[Run]) -> str:
         kept = value is not None and value <= bounds[key] and not results.lost(runs)
         return f"{text} / **{bounds[key]:g}** {'✓' if kept else '✗'}"
 
+    early = max(run.get("bad_at_start", 0) for run in runs)
     requests = results.median(runs, "requests_per_cycle")
     ages = " / ".join(results.spread(runs, key, 1).partition(" ")[0] for key in ("p50_ms", "p99_ms"))
     cells = [
         name,
-        f"{results.median(runs, 'values_per_s'):.0f}",
+        f"{results.median(runs, 'values_per_s'):.0f}" + (f" ({early:.0f} bad at start)" if early else ""),
         cell("us_per_value", results.cost(runs)),
         cell("core_percent", results.spread(runs, "core_percent", 2)),
         cell("requests_per_cycle", f"{requests:.1f}" if requests else "-"),

@@ -80,6 +80,8 @@ def soak(times: int, folder: Path) -> Result:
         slope = statistics.linear_regression([t for t, _, _ in settled], [rss for _, rss, _ in settled]).slope
         result.figures[f"{name} RSS kB/h"] = round(slope * 3600)
         result.figures[f"{name} RSS MB, first to last"] = f"{settled[0][1] // 1024} to {settled[-1][1] // 1024}"
+        if slope * 3600 > 100:
+            result.late.append(f"{name} RSS grows by {slope * 3600:.0f} kB/h")
         spread = max(fds for *_, fds in settled) - min(fds for *_, fds in settled)
         result.figures[f"{name} descriptors, spread"] = spread
         result.must(spread <= 12, f"{name}: descriptors vary by {spread}")

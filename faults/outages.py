@@ -36,7 +36,7 @@ def _broker_away(times: int, folder: Path, kind: str) -> Result:
             backlog = _preload(site, 20_000)
             begin, agent = time.monotonic(), site.agent_up()
             with subscriber(broker.port) as heard:
-                wait_for(lambda: heard.latest and heard.age() < _LIVE_S, 30, "live data beside the backlog")
+                wait_for(lambda: _age(site) < _LIVE_S, 30, "live data beside the backlog")
                 fresh = [time.monotonic() - begin]
                 wait_for(lambda: _stored(site, backlog) >= 20_000, 120, "the backlog in the store", 0.2)
                 result.figures["backlog, messages/s"] = round(20_000 / (time.monotonic() - begin))
@@ -46,12 +46,12 @@ def _broker_away(times: int, folder: Path, kind: str) -> Result:
                     time.sleep(6)  # how long the broker is away, not a wait for anything
                     away[1]()
                     back = time.monotonic()
-                    wait_for(lambda: heard.age() < _LIVE_S, 60, "live data after the outage")
+                    wait_for(lambda: _age(site) < _LIVE_S, 60, "live data after the outage")
                     fresh.append(time.monotonic() - back)
             site.finish(agent, service, 120)
             verdict = audit(site.witness, site.database)
     result.figures |= verdict.figures() | {"repeated": heard.repeated}
-    result.within("live within 2 s again after s, worst", max(fresh), 10)
+    result.within("fresh values in the store after s, worst", max(fresh), _LIVE_S)
     _nothing_wrong(result, verdict)
     return result
 
@@ -68,6 +68,13 @@ def _preload(site: Site, count: int) -> str:
         site.witness.add(box.stream, seq, head + b"%d" % seq + tail)
     box.close_now()
     return box.stream
+
+
+def _age(site: Site) -> float:
+    """Seconds since the newest stored value of a living device was read."""
+    latest = site.ask("latest") or {}
+    times = [newest["t"] for device, tags in latest.items() if device != "old-01" for newest in tags.values()]
+    return time.time() - max(times, default=0) / 1e9
 
 
 def _stored(site: Site, stream: str) -> int:

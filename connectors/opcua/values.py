@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from connectors.opcua.binary import UNSUPPORTED
 from edge_agent.sdk import STATUS, Kind, TagTable, Value
+
+log = logging.getLogger(__name__)
 
 _BAD: Final = 0x80000000
 _SEVERITY: Final = 0xC0000000
@@ -47,10 +50,12 @@ _CONVERT: Final[dict[type, Callable[[Any], Value]]] = {
 class Shape:
     """What kinds of values the tags of a table want."""
 
-    __slots__ = ("types",)
+    __slots__ = ("_table", "_told", "types")
 
     def __init__(self, table: TagTable) -> None:
         self.types = [_TYPES[tag.kind] for tag in table.tags]
+        self._table = table
+        self._told: set[int] = set()
 
     def settle(self, values: list[Any], status: dict[int, int], columns: Sequence[int] | None = None) -> None:
         """Make `values` and `status` those of a batch, in place: a bad position has no value, a good one no status.
@@ -61,7 +66,16 @@ class Shape:
         if status:
             _apply(values, status)
         if list(map(type, values)) != types:
-            _fit(values, status, types)
+            for position, found in _fit(values, status, types):
+                self._tell(position if columns is None else columns[position], found)
+
+    def _tell(self, tag: int, found: type) -> None:
+        """Once a tag: which `type` its entry in the configuration lacks."""
+        if tag not in self._told:
+            self._told.add(tag)
+            name, device = self._table.names[tag], self._table.device
+            kind = next(kind for kind, python in _TYPES.items() if python is found)
+            log.warning("opcua-type-mismatch device=%s tag=%s hint='write type: %s'", device, name, kind)
 
 
 def _apply(values: list[Any], status: dict[int, int]) -> None:
@@ -72,7 +86,9 @@ def _apply(values: list[Any], status: dict[int, int]) -> None:
             del status[position]
 
 
-def _fit(values: list[Any], status: dict[int, int], types: Sequence[type]) -> None:
+def _fit(values: list[Any], status: dict[int, int], types: Sequence[type]) -> list[tuple[int, type]]:
+    """Convert what can be; returns (position, type found) of what cannot."""
+    refused = []
     for position, (value, wanted) in enumerate(zip(values, types, strict=True)):
         if type(value) is wanted or status.get(position, 0) & _BAD:
             continue
@@ -85,3 +101,5 @@ def _fit(values: list[Any], status: dict[int, int], types: Sequence[type]) -> No
             values[position] = _CONVERT[wanted](value) if isinstance(value, bool | int | float) else None
             if values[position] is None:
                 status[position] = STATUS["BadTypeMismatch"]
+                refused.append((position, type(value)))
+    return refused

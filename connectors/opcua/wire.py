@@ -19,7 +19,7 @@ from asyncua.common.utils import Buffer
 
 log = logging.getLogger(__name__)
 
-STOCK_ONLY: Final = "EDGE_AGENT_STOCK_CODECS"
+STOCK_ONLY: Final = "EDGE_AGENT_STOCK"
 """Environment variable: when set (not empty), the protocol libraries' own codecs are used throughout."""
 
 _MAX_CHUNK: Final = 4 << 20

@@ -15,6 +15,8 @@ from edge_agent.stores.base import HealthSummary, Latest, Store
 
 #: The window from which values per second and the connection's state are taken.
 RECENT_NS = 15_000_000_000
+#: The window in which readings are counted: a status must stay quick on years of data.
+COUNTED_NS = 86_400_000_000_000
 
 #: Missing from a birth document (another agent's): a value older than this is not shown as good.
 DEFAULT_STALENESS_S = 10.0
@@ -31,12 +33,12 @@ VERSIONED = ("shopfloor-edge-agent", "asyncua", "pymodbus", "paho-mqtt", "duckdb
 def devices(store: Store, now_ns: int) -> list[dict[str, Any]]:
     """One row per device the store has heard of: identity, machine state, readings, age of the last good value."""
     recent = store.health(now_ns - RECENT_NS, now_ns)
-    ever = store.health(0, now_ns)
+    counted = store.health(now_ns - COUNTED_NS, now_ns)
     latest = store.latest()
     rows = []
     for device, text in sorted(dict(store.catalogue.devices).items()):
         birth = orjson.loads(text) | {"tags": len(store.catalogue.of_device(device))}
-        total, last = ever.get(device), recent.get(device)
+        total, last = counted.get(device), recent.get(device)
         rows.append(_device(device, birth, latest.get(device, {}), total, last, now_ns))
     return rows
 

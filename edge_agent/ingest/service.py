@@ -35,7 +35,8 @@ _WATERMARK_SECONDS: Final = 0.25
 _LIFE_SECONDS: Final = 10.0
 _RETAIN_SECONDS: Final = 600.0
 _BACKOFF_FIRST: Final = 0.1
-_BACKOFF_LIMIT: Final = 5.0
+#: Broker and store are tried at least so often: within 2 s of their return fresh values are to be in the store.
+_BACKOFF_LIMIT: Final = 1.5
 #: Reading stops here while the store is away, whatever the broker's own window is.
 _HELD_MESSAGES: Final = 20_000
 _HELD_BYTES: Final = 64_000_000

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 log = logging.getLogger(__name__)
 
 SHORTEST_S = 0.2
+AWAY_S = 1.5
+"""A broker that is away is tried at least so often: within 2 s of its return fresh values are to be in the store."""
 LONGEST_S = 10.0
+"""After a refusal (password, certificate) it takes a human: no hurry."""
 _REPEAT_S = 60.0
 
 
@@ -27,7 +30,7 @@ class Backoff:
         """Seconds until the next attempt."""
         if slow:
             return LONGEST_S
-        ceiling = min(LONGEST_S, SHORTEST_S * 2.0 ** min(self._attempt, 16))
+        ceiling = min(AWAY_S, SHORTEST_S * 2.0 ** min(self._attempt, 16))
         self._attempt += 1
         return random.uniform(SHORTEST_S / 2, ceiling)  # noqa: S311 (spreads attempts, keeps no secret)
 
