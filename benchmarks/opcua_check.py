@@ -1,7 +1,7 @@
 """`python -m benchmarks.opcua_check`: whether the canned OPC UA server says what asyncua's server says.
 
 Both are asked by asyncua's stock client for the same read and the same subscription. The raw responses must be equal
-byte for byte once values, times, handles and numbers are blanked, and the decoded values must be there and move.
+in shape, once values, times, handles and numbers are blanked, and the decoded values must be there and move.
 """
 
 from __future__ import annotations

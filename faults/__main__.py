@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from faults.matrix import ROWS, run_apart, run_here
+from faults.matrix import ROWS, isolated, obstacle, run_apart, run_here
 from faults.result import Result, Row
 
 _HEAD = "| Row | 故障 Fault | 次数 Times | 数值 Figures | 目标 Target | 结论 Verdict |\n|---|---|---|---|---|---|"
@@ -44,8 +43,8 @@ def _print(line: str, fine: bool) -> bool:
 
 
 def _line(row: Row, times: int) -> tuple[str, bool]:
-    if row.root and os.geteuid() != 0:
-        return f"| {row.id} | {row.fault} | - | needs root | {row.target} | 未运行 not run |", True
+    if why := obstacle(row):
+        return f"| {row.id} | {row.fault} | - | {why} | {row.target} | 未运行 not run |", True
     begin = time.monotonic()
     try:
         result = run_apart(row.id, times)
@@ -70,7 +69,7 @@ def _row(row: Row, result: Result, seconds: float) -> str:
 
 
 def _inside(row: str, times: int) -> int:
-    if os.geteuid() == 0:
+    if isolated():
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     print(run_here(row, times).to_json())
     return 0

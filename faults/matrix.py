@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from faults import devices, disks, kills, lines, mixed, outages
 from faults.result import Result, Row
 from faults.rig import ROOT
+
+_EXT4 = ("mkfs.ext4", "mount", "umount")
+_FILTER = ("iptables",)
+_SHIM = ("gcc",)
 
 _ALL = (
     Row(
@@ -21,18 +27,30 @@ _ALL = (
     Row("F2-agent", "kill -9 of the agent", "lost 0; repeated <= window; < 5 s", kills.agent_killed, 100),
     Row("F2-service", "kill -9 of the store service", "lost 0; doubled 0", kills.service_killed, 100),
     Row("F2-any", "kill -9 of agent, service or broker", "lost 0; doubled 0", kills.both_killed, 60),
-    Row("F3", "power cut under the agent", "lost 0; every start by itself", kills.power_cut, 100, root=True),
-    Row("F4", "power cut amid fsync", "lost 0; a prefix each time", kills.cut_amid_syncs, 100, root=True),
+    Row(
+        "F3", "power cut under the agent", "lost 0; every start by itself", kills.power_cut, 100, root=True, needs=_EXT4
+    ),
+    Row("F4", "power cut amid fsync", "lost 0; a prefix each time", kills.cut_amid_syncs, 100, root=True, needs=_EXT4),
     Row("F5", "disk full, broker away", "lost 0; the agent stays", disks.full_disk, 5, root=True),
     Row("F5-long", "disk full beyond memory", "lost = counted", disks.full_disk_beyond_memory, 5, root=True),
-    Row("F6", "EIO of fdatasync, then power cut", "promised and lost 0", kills.failing_syncs, 40, root=True),
+    Row(
+        "F6",
+        "EIO of fdatasync, then power cut",
+        "promised and lost 0",
+        kills.failing_syncs,
+        40,
+        root=True,
+        needs=(*_EXT4, *_SHIM),
+    ),
     Row("F7", "outbox files damaged", "undamaged lost 0; altered 0", disks.corrupted, 60),
     Row("F8", "outbox at its bound", "lost = counted; disk <= bound", disks.at_its_bound, 2),
-    Row("F9", "wall clock +1 h, -2 h, 1970", "missed polls 0; lost 0", outages.clock_jumps, 3),
-    Row("F10", "black hole: PLC, OPC UA, broker", "noticed; back <= 2 s", lines.black_holes, 3, root=True),
-    Row("F10-store", "black hole: store", "lost 0", lines.store_black_hole, 2, root=True),
-    Row("F11", "resets: PLC, OPC UA, broker", "lost 0; back", lines.resets, 5, root=True),
-    Row("F12", "1, 5, 20 % of packets lost", "lost 0", lines.packet_loss, 10, root=True),
+    Row("F9", "wall clock +1 h, -2 h, 1970", "missed polls 0; lost 0", outages.clock_jumps, 3, needs=_SHIM),
+    Row(
+        "F10", "black hole: PLC, OPC UA, broker", "noticed; back <= 2 s", lines.black_holes, 3, root=True, needs=_FILTER
+    ),
+    Row("F10-store", "black hole: store", "lost 0", lines.store_black_hole, 2, root=True, needs=_FILTER),
+    Row("F11", "resets: PLC, OPC UA, broker", "lost 0; back", lines.resets, 5, root=True, needs=_FILTER),
+    Row("F12", "1, 5, 20 % of packets lost", "lost 0", lines.packet_loss, 10, root=True, needs=_FILTER),
     Row("F13", "1 Mbit/s to the broker", "RSS growth < 20 MB; lost 0", lines.slow_broker, 20),
     Row("F14", "latency 200 ms and 2 s", "false disconnects 0", lines.latency, 20),
     Row("F15", "flapping device", "one change each; growth 0", devices.flapping, 100),
@@ -49,6 +67,25 @@ _ALL = (
 ROWS = {row.id: row for row in _ALL}
 
 
+_PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+
+
+@cache
+def isolated() -> bool:
+    """Whether each row can have a network and mounts of its own (root of a container often may not)."""
+    if os.geteuid() != 0 or shutil.which("ip", path=_PATH) is None:
+        return False
+    return subprocess.run(["unshare", "--net", "--mount", "true"], check=False, capture_output=True).returncode == 0
+
+
+def obstacle(row: Row) -> str:
+    """Why this row cannot be run here; empty when it can."""
+    if row.root and not isolated():
+        return "needs root that may mount and make network namespaces"
+    missing = [name for name in row.needs if shutil.which(name, path=_PATH) is None]
+    return f"not installed: {', '.join(missing)}" if missing else ""
+
+
 def run_here(row: str, times: int) -> Result:
     """Run a row in this process."""
     with tempfile.TemporaryDirectory(prefix=f"faults-{row}-") as folder:
@@ -58,9 +95,10 @@ def run_here(row: str, times: int) -> Result:
 def run_apart(row: str, times: int) -> Result:
     """Run a row in a process of its own. Raises RuntimeError with its last words when it does not end in a result."""
     argv = [sys.executable, "-m", "faults", "--inside", row, "--times", str(times)]
-    if os.geteuid() == 0:
+    environment = {**os.environ, "PATH": _PATH}
+    if isolated():
         argv = ["unshare", "--net", "--mount", "--propagation", "private", "--", *argv]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, env=environment)
     lines = done.stdout.splitlines()
     if done.returncode or not lines:
         raise RuntimeError(f"{row}: {done.stderr[-3000:]}")

@@ -48,4 +48,6 @@ class Row:
     run: Callable[[int, Path], Result]
     times: int
     root: bool = False
-    """Needs root: a disk of its own, packet filters."""
+    """Needs root that may mount and make namespaces: a disk of its own, packet filters."""
+    needs: tuple[str, ...] = ()
+    """Programs it cannot do without."""

@@ -7,13 +7,13 @@ mostly wait, so three of them run at a time.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from faults.matrix import ROWS, run_apart
+from faults.matrix import ROWS, obstacle, run_apart
 from faults.result import Result
+from tests.support.servers import tool
 
 COMPACT = {
     "F1": 2,
@@ -35,17 +35,12 @@ COMPACT = {
 }
 
 
-def runnable(row: str) -> bool:
-    """Whether this user may do the harm the row needs."""
-    return not ROWS[row].root or os.geteuid() == 0
-
-
 @pytest.fixture(scope="module")
 def outcomes(request: pytest.FixtureRequest) -> dict[str, Future[Result]]:
     """What each selected row found; all of them have ended."""
     selected = [item.callspec.params["row"] for item in request.session.items if item.path == request.path]
     with ThreadPoolExecutor(3) as pool:
-        return {row: pool.submit(run_apart, row, COMPACT[row]) for row in selected if runnable(row)}
+        return {row: pool.submit(run_apart, row, COMPACT[row]) for row in selected if not obstacle(ROWS[row])}
 
 
 @pytest.mark.timeout(900)
@@ -53,7 +48,9 @@ def outcomes(request: pytest.FixtureRequest) -> dict[str, Future[Result]]:
     "row", [pytest.param(row, marks=[pytest.mark.root] if ROWS[row].root else []) for row in COMPACT]
 )
 def test_promise_is_kept(row: str, outcomes: dict[str, Future[Result]]) -> None:
-    if not runnable(row):
-        pytest.skip(f"{row} needs root: a disk or a network of its own")
+    for program in ROWS[row].needs:
+        tool(program)  # missing it is a failure in CI and a counted skip elsewhere
+    if why := obstacle(ROWS[row]):
+        pytest.skip(f"{row}: {why}")
     result = outcomes[row].result()
     assert not result.broken, result.figures
