@@ -90,6 +90,25 @@ def _devices(top: Table, plugins: Plugins, found: Findings) -> tuple[DeviceCommo
     return tuple(device for one in raw if (device := builder.device(one)) is not None)
 
 
+def _without_faulty_tags(model: type[DeviceCommon], data: Table) -> DeviceCommon | None:
+    """The device without the tags that are faulty in themselves, so that one fault does not hide the others' faults.
+
+    None when a key of the device itself is faulty: what the checks would find then might be its consequence.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        places = [one["loc"] for one in error.errors(include_url=False, include_input=False)]
+    if not all(len(place) > 1 and place[0] == "tags" for place in places):
+        return None
+    faulty = {place[1] for place in places}
+    sound = {name: tag for name, tag in data["tags"].items() if name not in faulty}
+    try:
+        return model.model_validate({**data, "tags": sound}) if sound else None
+    except ValidationError:  # told already
+        return None
+
+
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """A device with what it refers to."""
@@ -122,11 +141,14 @@ class _Builder:
             return None
         model = device_model(parts.plugin)
         written = anchored(self._merged(parts), model, defaults=True)
-        device = validated(model, resolved(written, self._found), written, self._found, whole=parts.whole)
-        if device is None or not parts.whole:
+        data = resolved(written, self._found)
+        device = validated(model, data, written, self._found, whole=parts.whole)
+        if not parts.whole:
             return None
-        checks.check_device(device, written, self._found)
-        checks.check_plan(plan(device, parts.plugin), parts.plugin, written, self._found)
+        sound = device or _without_faulty_tags(model, data)
+        if sound is not None:
+            checks.check_device(sound, written, self._found)
+            checks.check_plan(plan(sound, parts.plugin), parts.plugin, written, self._found)
         return device  # type: ignore[no-any-return]  # an instance of `model`
 
     def portable(self, raw: RawDevice) -> Table:
