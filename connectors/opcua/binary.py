@@ -241,6 +241,12 @@ def _scalar(body: bytes, pos: int, number: int, depth: int) -> tuple[Any, int]:
     raise DecodeError(f"built-in type {number}")
 
 
+def flat_array(values: list[Any]) -> list[Any] | Unsupported:
+    """An array as our model knows it: of scalars only. Variants in it may be empty, structures or arrays themselves."""
+    whole = UNSUPPORTED not in values and None not in values and list not in map(type, values)
+    return values if whole else UNSUPPORTED
+
+
 def _array(body: bytes, pos: int, number: int, depth: int) -> tuple[Any, int]:
     count, pos = length(body, pos)
     code = FIXED.get(number)
@@ -254,7 +260,7 @@ def _array(body: bytes, pos: int, number: int, depth: int) -> tuple[Any, int]:
     for _ in range(count):
         value, pos = _scalar(body, pos, number, depth + 1)
         values.append(value)
-    return (UNSUPPORTED if UNSUPPORTED in values or None in values else values), pos
+    return flat_array(values), pos
 
 
 def data_value(body: bytes, pos: int, depth: int = 0) -> tuple[Any, int, int | None, int]:

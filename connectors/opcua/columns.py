@@ -41,6 +41,8 @@ class _Layout:
     value: int
     status: int | None
     source: int | None
+    both: bool
+    """Whether the server's time is there too, to stand in for a source time of 0."""
 
 
 @lru_cache(maxsize=512)
@@ -63,7 +65,7 @@ def _layout(handle: bool, mask: int, number: int) -> _Layout | None:
         # The server's time is wanted only where there is no source time.
         form, source = (form + "8x", source) if source is not None else (form + "q", columns)
     form += "2x" if mask & 0x20 else ""
-    return _Layout(struct.Struct(form), at, status, source)
+    return _Layout(struct.Struct(form), at, status, source, mask & 0x0C == 0x0C)
 
 
 def _leading(column: bytes, value: int) -> int:
@@ -112,7 +114,12 @@ def _run(body: bytes, pos: int, lead: int, layout: _Layout, most: int, out: Colu
     if layout.source is None:
         out.source += [None] * run
     else:
-        out.source += _times(columns[layout.source])
+        ticks = columns[layout.source]
+        times = _times(ticks)
+        # Equal times are one object, so that the usual scan costs two comparisons here.
+        if layout.both and (times[0] is None or (times[0] is not times[-1] and min(ticks) <= 0)):
+            times = [data_value(body, at + lead)[2] for at in range(pos, end, size)]
+        out.source += times
     return end
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from asyncua import ua
 
-from connectors.opcua.binary import UNSUPPORTED, ticks_to_ns, time_text
+from connectors.opcua.binary import UNSUPPORTED, flat_array, ticks_to_ns, time_text
 from connectors.opcua.columns import Columns
 from connectors.opcua.messages import Published
 
@@ -75,8 +75,7 @@ def value_of(variant: ua.Variant | None) -> Any:
         return None
     if not variant.is_array:
         return _scalar(variant.Value, variant.VariantType)
-    values = [_scalar(value, variant.VariantType) for value in _flat(variant.Value or ())]
-    return UNSUPPORTED if UNSUPPORTED in values or None in values else values
+    return flat_array([_scalar(value, variant.VariantType) for value in _flat(variant.Value or ())])
 
 
 def _flat(values: Iterable[Any]) -> Iterable[Any]:

@@ -164,7 +164,7 @@ def health(found: dict[str, Any]) -> dict[str, Any]:
         raise MalformedError("tag_transitions is not a list of objects")
     for move in moves:
         _transition(move)
-    return found
+    return _storable(found)
 
 
 def _transition(found: Mapping[str, Any]) -> None:
@@ -183,7 +183,7 @@ def agent_health(found: dict[str, Any]) -> dict[str, Any]:
             number(gap, key)
         if gap.get("acknowledged") is not None:
             number(gap, "acknowledged")
-    return found
+    return _storable(found)
 
 
 def birth(found: dict[str, Any]) -> dict[str, Any]:
@@ -193,4 +193,13 @@ def birth(found: dict[str, Any]) -> dict[str, Any]:
         if not name or type(entry) is not dict:
             raise MalformedError("tags is not an object of objects")
     found.setdefault("tags", {})
+    return _storable(found)
+
+
+def _storable(found: dict[str, Any]) -> dict[str, Any]:
+    """The document, which is kept as JSON: orjson reads deeper nests than it writes. Raises MalformedError."""
+    try:
+        orjson.dumps(found)
+    except orjson.JSONEncodeError as error:
+        raise MalformedError("nested too deep") from error
     return found

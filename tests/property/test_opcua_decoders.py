@@ -196,3 +196,21 @@ def test_opcua_structures_are_marked_and_their_neighbours_read() -> None:
     values = [1.5, ua.EUInformation(), uuid.UUID(int=5)]
     out = read_response(responses([ua.DataValue(ua.Variant(v)) for v in values]))
     assert out.values == [1.5, UNSUPPORTED, str(uuid.UUID(int=5))]
+
+
+def test_opcua_an_array_of_arrays_is_marked_by_both_decoders() -> None:
+    # A list in a list has no place in a data document: the ingest would refuse it with all its neighbours.
+    inner = ua.Variant([1, 2], ua.VariantType.Int32, is_array=True)
+    body = responses([ua.DataValue(ua.Variant([inner, inner], ua.VariantType.Variant, is_array=True))])
+    ours = read_response(body)
+    assert ours.values == [UNSUPPORTED]
+    same(ours, stock.columns(struct_from_binary(ua.ReadResponse, Buffer(body)).Results))
+
+
+@pytest.mark.parametrize("times", [[0, 0], [0, 10**17], [10**17, 0, 10**17], [10**17, -1]])
+def test_opcua_a_source_time_of_zero_is_none_in_runs_as_alone(times: list[int]) -> None:
+    server = 134_000_000_000_000_000
+    records = b"".join(b"\x0d\x0b" + struct.pack("<dqq", 1.0, ticks, server) for ticks in times)
+    out = read_response(HEADER[634] + EMPTY_HEADER + struct.pack("<i", len(times)) + records + b"\xff\xff\xff\xff")
+    expected = [((ticks if ticks > 0 else server) - 116_444_736_000_000_000) * 100 for ticks in times]
+    assert out.source == expected

@@ -124,3 +124,13 @@ def test_malformed_births_are_refused(tags: Any) -> None:
     topic = "edge/e/s/area/line/m1/birth"
     assert messages.read(topic, b'{"v":1,"device":"m1"}', Catalogue()).birth
     assert messages.read(topic, orjson.dumps({"v": 1, "device": "m1", "tags": tags}), Catalogue()).refused
+
+
+@pytest.mark.parametrize(
+    "topic", ["edge/e/s/area/line/m1/birth", "edge/e/s/area/line/m1/health", "edge/e/s/a/_agent/m1/health"]
+)
+def test_what_could_be_read_but_not_written_again_is_refused(topic: str) -> None:
+    # orjson reads 1024 levels and writes 254: a retained birth of 300 would end the service at every start.
+    nest = b'{"type":"int","x":' + b"[" * 300 + b"]" * 300 + b"}"
+    message = messages.read(topic, orjson.dumps(HEALTH)[:-1] + b',"tags":{"a":' + nest + b"}}", Catalogue())
+    assert message.refused == "nested too deep"

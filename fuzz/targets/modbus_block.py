@@ -1,0 +1,126 @@
+"""The block decoder of Modbus: any layout of tags over any registers, against one tag at a time, byte by byte."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import Any, Final, get_args
+
+from connectors.modbus.codec import Block
+from connectors.modbus.options import ByteOrder, DataType
+from connectors.modbus.point import WORDS, Point
+from edge_agent.model import STATUS, Value
+from fuzz.target import Feed, Target, demand
+
+_TYPES: Final = (*WORDS, "string", "bool")
+_ORDERS: Final[tuple[ByteOrder, ...]] = get_args(ByteOrder)
+_ENCODINGS: Final = ("ascii", "utf-8", "gbk", "utf-16-be", "latin-1", "shift_jis")
+_START: Final = 1000
+
+
+def block(data: bytes) -> None:
+    """Every value is what its own registers say; what they cannot say is bad and has no value."""
+    feed = Feed(data)
+    points = [_point(feed) for _ in range(1 + feed.number(8))]
+    size = max(point.end for point in points) - _START
+    registers = feed.rest()[: 2 * size].ljust(2 * size, b"\0")
+    values: list[Value] = ["untouched"] * len(points)
+    status: dict[int, int] = {}
+    Block(_START, size, list(enumerate(points))).decode(registers, values, status)
+    for n, point in enumerate(points):
+        expected = _reference(point, registers)
+        demand(_same(values[n], expected), point, ":", values[n], ", the registers say", expected)
+        bad = STATUS["BadDecodingError"] if expected is None else None
+        demand(status.get(n) == bad, point, ": status", status.get(n))
+
+
+def _point(feed: Feed) -> Point:
+    """A point as `point.resolve` makes them: a single register and a text only know a swap within the word."""
+    type_: DataType = _TYPES[feed.number(len(_TYPES))]
+    order, address = _ORDERS[feed.number(4)], _START + feed.number(16)
+    if WORDS.get(type_, 1) == 1:
+        order = "BADC" if order in ("BADC", "DCBA") else "ABCD"
+    if type_ == "string":
+        length = 1 + feed.number(20)
+        encoding = _ENCODINGS[feed.number(len(_ENCODINGS))]
+        return Point("holding", address, (length + 1) // 2, type_, order, length=length, encoding=encoding)
+    if type_ == "bool":
+        bit = feed.number(17)
+        if bit == 16:
+            return Point("holding", address, 1, type_, order)
+        count = 1 + feed.number(40)
+        return Point("holding", address, (bit + count + 15) // 16, type_, order, bit=bit, count=count)
+    count = 1 + feed.number(4)
+    return Point("holding", address, WORDS[type_] * count, type_, order, count=count)
+
+
+def _reference(point: Point, registers: bytes) -> Any:
+    """The value of one point, None when its bytes have none."""
+    first = 2 * (point.address - _START)
+    data = registers[first : first + 2 * point.size]
+    if point.type == "string":
+        return _text(point, _big_endian(data, point.order))
+    if point.type == "bool":
+        words = [int.from_bytes(_big_endian(data[n : n + 2], point.order), "big") for n in range(0, len(data), 2)]
+        if point.bit is None:
+            return words[0] != 0
+        bits = [bool(words[n // 16] & 1 << n % 16) for n in range(point.bit, point.bit + point.count)]
+        return bits if point.count > 1 else bits[0]
+    width = 2 * WORDS[point.type]
+    numbers = [_number(point, _big_endian(data[n : n + width], point.order)) for n in range(0, len(data), width)]
+    if None in numbers:
+        return None
+    return numbers if point.count > 1 else numbers[0]
+
+
+def _big_endian(data: bytes, order: ByteOrder) -> bytes:
+    """What the order means, in bytes: ABCD as it is, DCBA reversed, BADC bytes swapped, CDAB words reversed."""
+    pairs = [data[n : n + 2] for n in range(0, len(data), 2)]
+    if order in ("BADC", "DCBA"):
+        pairs = [pair[::-1] for pair in pairs]
+    if order in ("CDAB", "DCBA"):
+        pairs = pairs[::-1]
+    return b"".join(pairs)
+
+
+def _number(point: Point, data: bytes) -> int | float | None:
+    kind, bits = point.type.rstrip("0123456789"), 8 * len(data)
+    if kind == "float":
+        return float(struct.unpack(">f" if bits == 32 else ">d", data)[0])
+    if kind == "bcd":
+        return int(data.hex()) if data.hex().isdigit() else None
+    return int.from_bytes(data, "big", signed=kind == "int")
+
+
+def _text(point: Point, data: bytes) -> str | None:
+    """The text up to its first NUL, without NULs in front and spaces around."""
+    data = data[: point.length]
+    wide = point.encoding.startswith("utf-16")
+    if not wide:
+        while data[:1] == b"\0":
+            data = data[1:]
+        data = data.split(b"\0")[0]
+    try:
+        found = data.decode(point.encoding)
+    except UnicodeDecodeError:
+        return None
+    while found[:1] == "\0":
+        found = found[1:]
+    return found.split("\0")[0].strip(" ")
+
+
+def _same(ours: object, theirs: object) -> bool:
+    """Equal in type and value; NaN equals itself."""
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return len(ours) == len(theirs) and all(map(_same, ours, theirs))
+    return type(ours) is type(theirs) and (ours == theirs or (ours != ours and theirs != theirs))
+
+
+def _seeds() -> Iterable[bytes]:
+    for order in range(4):
+        yield bytes((3, 5, order, 0, 0, 0, order, 4, 1, 9, order, 2, 0, 11, order, 8, 3)) + bytes(range(64))
+    yield bytes((1, 10, 0, 0, 9, 1, 10, 1, 5, 9, 2)) + "主轴".encode() * 4 + b"\0\xff"
+    yield bytes((0, 6, 0, 0, 0, 0x12, 0xA4))
+
+
+TARGETS = (Target("modbus-block", block, _seeds, 180_000, longest=160),)
