@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import random
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 
 class WrongError(AssertionError):
@@ -76,3 +81,11 @@ def mutants(seeds: Iterable[bytes], count: int, longest: int, seed: int) -> Iter
             at = rng.randrange(len(data) + 1)
             data[at : at + rng.randrange(3)] = rng.randbytes(rng.randrange(3))
         yield bytes(data)
+
+
+@cache
+def scratch() -> Path:
+    """This process's folder for files. libFuzzer ends without Python's leave: then it goes with the caller's TMPDIR."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

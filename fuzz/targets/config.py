@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -11,15 +10,15 @@ from typing import Final
 from edge_agent.config import load
 from edge_agent.config.compile import plans
 from edge_agent.errors import ConfigError
-from fuzz.target import Target, demand
+from fuzz.target import Target, demand, scratch
 
 _REPOSITORY: Final = Path(__file__).parents[2]
 
 
 @cache
 def _folder() -> Path:
-    """Empty but for one file to include, so that nothing depends on what else the machine has."""
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-config-"))
+    """With one file to include, so that nothing depends on what else the machine has."""
+    folder = scratch()
     (folder / "more.yaml").write_text("devices:\n  - {id: m9, connector: modbus, url: tcp://h}\n")
     return folder
 

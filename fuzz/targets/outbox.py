@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from array import array
 from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
 from typing import Final
 
 from edge_agent.outbox import acks
 from edge_agent.outbox.record import MAGIC, Entry, Index, entry_of, pack_trailer
 from edge_agent.outbox.segment import Raw, Recovered, parts, recover, torn_bytes
-from fuzz.target import Feed, Target, demand
+from fuzz.target import Feed, Target, demand, scratch
 
 _STREAM: Final = "agent/0/9f86d081"
-
-
-@cache
-def _folder() -> Path:
-    """In memory where there is such a place: a file per run is written."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
-    return Path(tempfile.mkdtemp(prefix="fuzz-outbox-", dir=memory if os.access(memory, os.W_OK) else None))
 
 
 def segment(data: bytes) -> None:
@@ -31,7 +20,7 @@ def segment(data: bytes) -> None:
     entries = [_entry(feed, n) for n in range(feed.number(6))]
     sound, offsets = _file(entries, sealed=bool(feed.number(2)))
     raw, hit = _damaged(sound, feed)
-    path = _folder() / "0000000001.seg"
+    path = scratch() / "0000000001.seg"
     path.write_bytes(raw)
     found = recover(path)
     read = _read(found)

@@ -130,7 +130,7 @@ def test_malformed_births_are_refused(tags: Any) -> None:
     "topic", ["edge/e/s/area/line/m1/birth", "edge/e/s/area/line/m1/health", "edge/e/s/a/_agent/m1/health"]
 )
 def test_what_could_be_read_but_not_written_again_is_refused(topic: str) -> None:
-    # orjson reads 1024 levels and writes 254: a retained birth of 300 would end the service at every start.
+    # orjson reads 1024 levels and writes 254: so a retained birth of 300 raised in the callback of the connection.
     nest = b'{"type":"int","x":' + b"[" * 300 + b"]" * 300 + b"}"
     message = messages.read(topic, orjson.dumps(HEALTH)[:-1] + b',"tags":{"a":' + nest + b"}}", Catalogue())
     assert message.refused == "nested too deep"
