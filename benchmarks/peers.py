@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks import results, rig, shapes, thingsboard
+from benchmarks import collectd, results, rig, shapes, thingsboard
 from benchmarks.results import Run
 from benchmarks.shapes import Shape
 
@@ -26,6 +26,7 @@ OURS = "edge-agent"
 STOCK = "edge-agent on stock pymodbus / asyncua"
 NAIVE = "naive (pymodbus, pydantic, json)"
 THINGSBOARD = f"ThingsBoard IoT Gateway {thingsboard.VERSION}"
+COLLECTD = f"collectd {collectd.version()} (C)"
 
 SHAPES = (
     Shape("Modbus 1 x 1000 @ 1 s", 1, 1000, 1.0),
@@ -72,11 +73,16 @@ def _thingsboard(shape: Shape, endpoints: list[str], port: int, folder: Path) ->
     return thingsboard.command(), thingsboard.environment(folder / "config")
 
 
+def _collectd(shape: Shape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+    return collectd.configure(shape, endpoints, port, folder), {}
+
+
 PARTICIPANTS = (
     Participant(OURS, _ours),
     Participant(STOCK, _stock, idle=False),
     Participant(NAIVE, _naive, protocols=("modbus",), idle=False),
     Participant(THINGSBOARD, _thingsboard),
+    *([Participant(COLLECTD, _collectd, protocols=("modbus",))] if collectd.program() else []),
 )
 
 

@@ -3,8 +3,8 @@
 `python -m benchmarks.witness PORT`: on each line read from stdin it prints one JSON line with the totals so far;
 the line `mark` begins a new interval for the ages. What arrived twice counts once; `holes` are sequence numbers that
 never came; ages are the arrival's wall clock minus the read's. It understands our documents, those of ThingsBoard
-gateways, and those of `benchmarks.naive`. To a ThingsBoard gateway it also answers for the server it expects: without
-the session's limits it sends nothing.
+gateways, of collectd, and of `benchmarks.naive`. To a ThingsBoard gateway it also answers for the server it expects:
+without the session's limits it sends nothing.
 """
 
 from __future__ import annotations
@@ -53,6 +53,10 @@ class Counts:
         """One value."""
         self._count(1, (now - document["t"]) / 1e6)
 
+    def collectd(self, now: int, payload: bytes) -> None:
+        """`seconds:value`, a zero byte behind it."""
+        self._count(1, now / 1e6 - 1e3 * float(payload.partition(b":")[0]))
+
     def _count(self, values: int, age_ms: float) -> None:
         if self.first is None:
             self.first = time.monotonic()
@@ -81,10 +85,14 @@ def main(port: int) -> None:
         if message.topic.startswith(_LIMITS_REQUEST):
             client.publish(message.topic.replace("request", "response"), orjson.dumps(_LIMITS), qos=1)
             return
+        if message.topic.startswith("collectd/"):
+            counts.collectd(time.time_ns(), message.payload)
+            return
         takes[message.topic.partition("/")[0]](time.time_ns(), orjson.loads(message.payload))
 
     topics = [
-        "edge/+/+/+/+/+/data", "edge/+/+/+/+/+/health", "naive/#", "v1/gateway/telemetry", _LIMITS_REQUEST + "+",
+        "edge/+/+/+/+/+/data", "edge/+/+/+/+/+/health", "naive/#", "collectd/#", "v1/gateway/telemetry",
+        _LIMITS_REQUEST + "+",
     ]  # fmt: skip
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
     client.on_message = on_message
