@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import charts, peers, results, shapes, tables
+from benchmarks import charts, peer_rows, results, shapes, tables
 
 DOCS = Path("docs")
 PAGE = DOCS / "benchmarks.md"
@@ -73,8 +73,13 @@ def _ingest() -> str:
 
 def _peers() -> str:
     rows = results.load("peers").get("rows", {})
-    lines = [line for shape in peers.SHAPES if shape.name in rows for line in peers.rows(shape.name, rows[shape.name])]
-    return "\n".join([*peers.HEAD, *lines]) if lines else ""
+    lines = [
+        line
+        for shape in peer_rows.SHAPES
+        if shape.name in rows
+        for line in peer_rows.rows(shape.name, rows[shape.name])
+    ]
+    return "\n".join([*peer_rows.HEAD, *lines]) if lines else ""
 
 
 def _charts() -> None:
@@ -92,7 +97,7 @@ def _charts() -> None:
     compared = results.load("peers").get("rows", {})
     groups = {
         shape.name: _bars(compared[shape.name])
-        for shape in peers.SHAPES
+        for shape in peer_rows.SHAPES
         if shape.name in compared and shape.group != "idle"
     }
     if groups:
@@ -102,14 +107,14 @@ def _charts() -> None:
 
 
 def _bars(found: Mapping[str, Any]) -> dict[str, charts.Bar]:
-    ours = results.median(found.get(peers.OURS, []), "us_per_value")
+    ours = results.median(found.get(peer_rows.OURS, []), "us_per_value")
     bars = {}
     for name, runs in found.items():
         cost = results.median(runs, "us_per_value")
         if cost is None:
             continue
         share = (results.median(runs, "values_per_s") or 0.0) / runs[0]["expected_per_s"]
-        words = f"{cost:.1f} µs" + (f", {cost / ours:.1f} x" if ours and name != peers.OURS else "")
+        words = f"{cost:.1f} µs" + (f", {cost / ours:.1f} x" if ours and name != peer_rows.OURS else "")
         bars[name] = (cost, words + (f", {100 * share:.0f} % arrived" if share < 0.97 else ""))
     return bars
 
