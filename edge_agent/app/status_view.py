@@ -114,9 +114,11 @@ def _outage(row: Document, timezone: str) -> str:
 
 def _gap(row: Document, timezone: str) -> str:
     span = f"{_time(row['from_t'], timezone)} – {_time(row['to_t'], timezone)}"
+    values = "数量不明 unknown number of" if row["values"] is None else f"{row['values']:,}"
     return (
-        f"  丢失 lost {row['agent']}: {span}, {row['values']:,} 个值 values"
-        f" ({row['stream']} {row['from_seq']}–{row['to_seq']})"
+        f"  丢失 lost {row['agent']}: {span}, {row['entries']:,} 条消息 messages, {values} 个值 values"
+        f" ({row['stream']} {row['from_seq']}–{row['to_seq']}) [{row['reason'] or '?'}]\n"
+        f"      {row['zh']}\n      {row['en']}"
     )
 
 

@@ -33,7 +33,8 @@ def keep_an_outage(path: Path) -> None:
     started = {"from": "starting", "to": "online", "reason": "", "zh": "设备正常应答。", "en": "It answers."}
     rows[61]["transition"] = started
     gap = {"stream": "ipc-01/0/a", "from_seq": 1, "to_seq": 9, "from_t": now - 9000 * S, "to_t": now - 8000 * S}
-    agent = {"device": "ipc-01", "t": now - 3000 * S, "gap": gap | {"values": 1234, "acknowledged": 0}}
+    gap |= {"values": 1234, "acknowledged": 0, "reason": "full"}
+    agent = {"device": "ipc-01", "t": now - 3000 * S, "gap": gap}
     store = open_store(load(path).store)
     store.write(WriteBatch(Rows.empty(), now, health=rows, agents=[agent]))
     store.close()
@@ -50,7 +51,9 @@ def test_one_command_tells_what_is_missing_from_when_to_when_and_why(
     assert re.search(r"\d\d:\d\d:\d\d – \d\d-\d\d \d\d:\d\d:\d\d, 3,600 s \[agent_stopped\]", line)
     assert "断电" in text
     assert "The agent did not run" in text
-    assert "1,234 个值 values" in text
+    assert "9 条消息 messages, 1,234 个值 values" in text
+    assert "[full]" in text
+    assert "raise outbox.max_bytes" in text
     assert re.search(r"covered d: 67\.\d %", text)
     assert main(["status", str(path), "--since", "30m", "--json"]) == 1
     document = json.loads(capsys.readouterr().out)["missing"]
