@@ -15,11 +15,13 @@ import pytest
 
 from edge_agent.cli.main import main
 from edge_agent.config import load
+from edge_agent.outbox.survey import export
 from edge_agent.stores import open_store
 from edge_agent.stores.base import WriteBatch
 from edge_agent.stores.columns import Rows
 from tests.support.agents import Plc, configuration, online, running
 from tests.support.aio import run, until
+from tests.support.modbus_wire import Device, honest, tcp_device
 from tests.support.servers import free_port
 
 S = 1_000_000_000
@@ -136,6 +138,33 @@ def test_a_port_that_is_taken_is_a_finding_and_the_data_comes_first(tmp_path: Pa
                     assert "listen_failed" in agent.status()["ne107"]["notices"][-1]["reason"]
         finally:
             server.close()
+
+    run(scenario())
+
+
+def test_a_breaker_that_opens_and_closes_is_told_in_the_health_rows(tmp_path: Path) -> None:
+    dead, device = {2}, Device({0: 7})
+
+    async def answer(writer: asyncio.StreamWriter, tid: int, unit: int, pdu: bytes) -> None:
+        if unit not in dead:
+            await honest(writer, tid, unit, pdu, device)
+
+    def moves(folder: Path) -> list[tuple[str, str, str]]:
+        rows = [json.loads(line)["payload"] for line in export(folder)]
+        told = [(row["device"], move) for row in rows for move in row.get("tag_transitions", ())]
+        return [(name, move["from"], move["to"]) for name, move in told if move["tag"] == "(breaker)"]
+
+    async def scenario() -> None:
+        async with tcp_device(answer) as url:
+            keys = f"url: '{url}', every: 100ms, tags: {{a: {{address: holding/0}}}}"
+            path = configuration(tmp_path, free_port(), {"well": f"unit: 1, {keys}", "gone": f"unit: 2, {keys}"})
+            async with running(path) as agent:
+                folder = agent.site.outbox.path
+                await until(lambda: ("gone", "closed", "open") in moves(folder), 30)
+                assert agent.status()["devices"][1]["set_aside"]
+                dead.clear()
+                await until(lambda: ("gone", "open", "closed") in moves(folder), 30)
+                assert moves(folder) == [("gone", "closed", "open"), ("gone", "open", "closed")], "each once"
 
     run(scenario())
 
