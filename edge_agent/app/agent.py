@@ -130,16 +130,20 @@ class EdgeAgent:
     def _tell_all(self) -> None:
         for device in self.devices:
             device.tell()
+        self._tell_gaps()
+
+    def _tell_gaps(self) -> None:
         for gap in self._outbox.gaps():
             self._tell_own({"gap": gap.to_json()})
 
     async def _look(self) -> None:
-        """Staleness, and the agent's own health: told when it changes, and once a minute."""
+        """Staleness, gaps, and the agent's own health: told when it changes, and once a minute."""
         told, said = float("-inf"), list[str]()
         while True:
             devices, now = self.devices, self._clock.monotonic()
             for device in devices:
                 device.watch(now, self._clock.time_ns())
+            self._tell_gaps()  # soon: a kill before that would take the knowledge of the hole with it
             judgement = self.health.look(devices, self.fleet.stalled())
             if judgement.reasons != said:
                 said, told = judgement.reasons, float("-inf")

@@ -27,7 +27,9 @@ _CONNECTION_ZH = {
     "silent": ("无消息", "red"),
 }
 
-#: Columns of terminal from which the table has room for names, and for states in both languages.
+#: Columns of terminal from which the table has room for all that is said of a device, for names, and for states in both
+#: languages.
+_ALL: Final = 80
 _NAMES: Final = 100
 _BOTH: Final = 120
 
@@ -53,6 +55,9 @@ class _Devices:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table for the width there is: what tells most comes whole, device, name and quality share the rest."""
+        if options.max_width < _ALL:
+            yield self._narrow(options.max_width)
+            return
         names, both = options.max_width >= _NAMES, options.max_width >= _BOTH
         state, connection = (21, 13) if both else (13, 10)
         free = options.max_width - (state + connection + 8 + 8 + 5) - (16 if names else 14)
@@ -71,6 +76,18 @@ class _Devices:
         for row in self.rows:
             table.add_row(*_cells(row, names=names, both=both))
         yield table
+
+    def _narrow(self, width: int) -> Table:
+        """Which device, how good, and whether it is there; names are folded, since a cut name names nobody."""
+        quality = min(self._longest("quality"), max(7, width // 3))
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        table.add_column("设备\ndevice", overflow="fold", width=min(self._longest("id"), max(7, width - quality - 14)))
+        table.add_column("质量\nquality", overflow="fold", width=quality)
+        table.add_column("连接\nconnection", no_wrap=True, width=10)
+        for row in self.rows:
+            *_, quality_cell, connection = _cells(row, names=False, both=False)
+            table.add_row(row["id"], quality_cell, connection)
+        return table
 
     def _longest(self, key: str) -> int:
         return max([7, *(cell_len(row[key]) for row in self.rows)])  # at least the heading

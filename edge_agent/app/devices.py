@@ -12,6 +12,7 @@ from edge_agent.config.compile import plan as compiled
 from edge_agent.config.compile import staleness, values_per_second
 from edge_agent.config.models import Agent, DeviceCommon
 from edge_agent.health import DeviceHealth
+from edge_agent.health.tags import breaker_move
 from edge_agent.model import STATUS, Batch, TagTable
 from edge_agent.normalise import Normaliser
 from edge_agent.normalise.state import StateMachine
@@ -98,7 +99,10 @@ class Workshop:
         head = payload.head(device, self._outbox.stream)
 
         def tell(polled: PolledDevice) -> None:
-            t = clock.time_ns()
-            append(topic, head, payload.document_tail(t, polled.health.row(clock.monotonic())), t, 0)
+            t, row = clock.time_ns(), polled.health.row(clock.monotonic())
+            if polled.breaker.moved():
+                move = breaker_move(polled.breaker.is_open, polled.health.reason)
+                row["tag_transitions"] = [*row.get("tag_transitions", ()), move]
+            append(topic, head, payload.document_tail(t, row), t, 0)
 
         return tell

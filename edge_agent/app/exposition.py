@@ -146,7 +146,12 @@ def _missing(text: _Text, missing: Document | None) -> None:
                 reason=reason,
             )
     values = sum(gap["values"] or 0 for gap in missing["gaps"])
-    text.gauge("edge_agent_store_gap_values", "Values told as lost in the last 24 h.", values)
+    text.gauge("edge_agent_store_gap_values", "Values told as lost in the last 24 h, as far as counted.", values)
+    entries: dict[str, int] = {}
+    for gap in missing["gaps"]:
+        entries[gap["reason"]] = entries.get(gap["reason"], 0) + gap["entries"]
+    for reason, count in entries.items():
+        text.gauge("edge_agent_store_gap_entries", "Messages told as lost in the last 24 h.", count, reason=reason)
 
 
 def _by_reason(outages: Iterable[Document]) -> dict[str, dict[str, float]]:

@@ -71,10 +71,24 @@ def report(
         "from": from_ns,
         "to": to_ns,
         "outages": [asdict(outage) for outage in outages],
-        "gaps": store.gaps(from_ns, to_ns),
+        "gaps": [_gap(row) for row in sorted(store.gaps(from_ns, to_ns), key=_begin)],
         "tags": [row for row in transitions if row.get("tag") and row["device"] in known],
         "covered": {device: _share(within.get(device), before.get(device), span) for device in known},
     }
+
+
+def _begin(gap: Mapping[str, Any]) -> int:
+    return int(gap["from_t"])
+
+
+def _gap(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A gap record with its number of messages and its sentence. Where nobody can know any more how many values they
+    held, `values` is None: a file that is gone did not hold 0."""
+    reason = row.get("reason") or ""
+    zh, en = _GAP_REASONS.get(reason, _GAP_UNKNOWN)
+    values = None if reason == "missing" else row["values"]
+    entries = row["to_seq"] - row["from_seq"] + 1
+    return {**row, "values": values, "entries": entries, "reason": reason, "zh": zh, "en": en}
 
 
 def _share(row: HealthSummary | None, before: HealthSummary | None, span: _Window) -> dict[str, float]:
@@ -147,6 +161,29 @@ _OWN_REASONS: Final = {
         "No health rows have come: the agent does not run, or its data still waits where it is.",
     ),
 }
+
+_GAP_REASONS: Final = {
+    "full": (
+        "发件箱写满，最旧的数据被丢弃：消息服务器或入库服务离开太久，请加大 outbox.max_bytes。",
+        "The outbox was full and its oldest data was dropped: broker or store service were away too long; raise"
+        " outbox.max_bytes.",
+    ),
+    "disk": (
+        "磁盘写不进，内存也放不下：请检查磁盘空间和状态。",
+        "The disk took nothing and memory was full: check the disk's space and its health.",
+    ),
+    "damaged": (
+        "发件箱中的数据已损坏，已隔离，未送出：请检查磁盘（edge-agent outbox verify）。",
+        "Bytes of the outbox were damaged; they were set aside and not sent: check the disk (`edge-agent outbox"
+        " verify`).",
+    ),
+    "missing": (
+        "发件箱的文件不见了或被截断，其中有多少个值已无从得知：请查明谁删除了它，并检查磁盘。",
+        "A file of the outbox is gone or cut short, and how many values it held cannot be known: find out who removed"
+        " it, and check the disk.",
+    ),
+}
+_GAP_UNKNOWN: Final = ("原因没有记录。", "The reason was not recorded.")
 
 
 def _outage(device: str, since: int, until: int | None, end: int, reason: str) -> Outage:

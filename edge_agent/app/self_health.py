@@ -73,6 +73,7 @@ class SelfHealth:
         return own.Facts(
             connected=self._publisher.connected,
             broker=self._publisher.problem,
+            refusal=self._publisher.refusal,
             ingest_silent=self._publisher.ingest_silent,
             outbox_bytes=stats.bytes,
             outbox_limit=self._limit,

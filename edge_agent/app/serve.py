@@ -50,11 +50,12 @@ class StoreService:
         self._topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
         self._figures = Figures(site)
         self._store = open_store(site.store)
+        self._quarantine = Quarantine(site.store.quarantine)
         self._ingest = Ingest(
             site.mqtt,
             self._store,
             self._topics,
-            Quarantine(site.store.quarantine),
+            self._quarantine,
             client_id=f"{site.mqtt.client_id or site.agent.id}-ingest",
             clock=clock,
         )
@@ -177,7 +178,7 @@ class StoreService:
             zh = "设备台账有误，指标暂不计算：请运行 edge-agent register check。"
             en = "The equipment register is faulty and no metric is computed: run `edge-agent register check`."
             notices.append(Notice(Health.OFF_SPEC, "register_faulty", zh, en))
-        if self._ingest.counters.quarantined:
+        if self._quarantine.filled:
             zh = "有数据被隔离：请查看 edge-agent quarantine list。"
             en = "Data was set aside: see `edge-agent quarantine list`."
             notices.append(Notice(Health.OFF_SPEC, "quarantined", zh, en))

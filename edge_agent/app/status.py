@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 #: Tags that are not good, named in a status document one by one; their number is always told.
 NAMED_TAGS = 20
 
+#: How long a running part may take to say how it is.
+STATUS_SECONDS = 10.0
+
 
 def agent_door(site: Site) -> Path:
     """The socket the agent answers on."""
@@ -130,7 +133,7 @@ def missing_from_file(site: Site, seconds: float) -> dict[str, Any]:
 
 def _ask(door: Path) -> dict[str, Any] | None:
     try:
-        answer: dict[str, Any] = ask(door, "status")
+        answer: dict[str, Any] = ask(door, "status", limit=STATUS_SECONDS)
     except ConnectionError:
         return None
     return answer

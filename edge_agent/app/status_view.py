@@ -22,17 +22,27 @@ def show(document: Document, timezone: str) -> None:
     """Print the three documents `agent`, `serve` and `missing`; times in the site's zone."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     store, agent = document["serve"], document["agent"]
-    if store is not None:
+    if store is not None and "ne107" not in store:
+        _problem(console, "入库服务没有应答 / the store service does not answer:", store)
+    elif store is not None:
         console.print(devices_table(store["devices"]))
         _notices(console, "入库服务 store service", store["ne107"])
     else:
         console.print("入库服务未运行 / the store service does not run: edge-agent serve CONFIG")
-    if agent is not None:
+    if agent is not None and "ne107" not in agent:
+        _problem(console, "采集代理没有应答 / the agent does not answer:", agent)
+    elif agent is not None:
         _agent(console, agent, timezone)
     else:
         console.print("采集代理未运行 / the agent does not run: edge-agent run CONFIG")
         _last_words(console, document.get("last_words"))
     _missing(console, document["missing"], timezone)
+
+
+def _problem(console: Console, heading: str, part: Document) -> None:
+    console.print(heading)
+    for line in part["problem"]:
+        console.print(f"  {line}")
 
 
 def _notices(console: Console, who: str, judgement: Document) -> None:
@@ -83,9 +93,7 @@ def _last_words(console: Console, words: Document | None) -> None:
 def _missing(console: Console, missing: Document, timezone: str) -> None:
     """From when to when, and why."""
     if "problem" in missing:
-        console.print("无法查询缺了什么 / what is missing cannot be told:")
-        for line in missing["problem"]:
-            console.print(f"  {line}")
+        _problem(console, "无法查询缺了什么 / what is missing cannot be told:", missing)
         return
     span = f"{_time(missing['from'], timezone)} – {_time(missing['to'], timezone)}"
     console.print(f"\n缺了什么 / what is missing, {span}")
@@ -114,9 +122,11 @@ def _outage(row: Document, timezone: str) -> str:
 
 def _gap(row: Document, timezone: str) -> str:
     span = f"{_time(row['from_t'], timezone)} – {_time(row['to_t'], timezone)}"
+    values = "数量不明 unknown number of" if row["values"] is None else f"{row['values']:,}"
     return (
-        f"  丢失 lost {row['agent']}: {span}, {row['values']:,} 个值 values"
-        f" ({row['stream']} {row['from_seq']}–{row['to_seq']})"
+        f"  丢失 lost {row['agent']}: {span}, {row['entries']:,} 条消息 messages, {values} 个值 values"
+        f" ({row['stream']} {row['from_seq']}–{row['to_seq']}) [{row['reason'] or '?'}]\n"
+        f"      {row['zh']}\n      {row['en']}"
     )
 
 

@@ -6,6 +6,7 @@ Exit status: 0 fine, 1 the thing asked about is not well, 2 wrong use or configu
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -38,6 +39,10 @@ def parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal or pipe whose encoding lacks our letters gets question marks, not a traceback.
+            stream.reconfigure(errors="replace")
     words = list(sys.argv[1:] if argv is None else argv)
     known = words[:1] if words and words[0] in COMMANDS else COMMANDS
     args = parser(known).parse_args(words)
@@ -50,6 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError) as error:
+        if error.filename is None:
+            raise
+        print(
+            f"{error.filename}: 无法使用（{error.strerror}）。\n    cannot be used ({error.strerror}).", file=sys.stderr
+        )
+        return 2
     except KeyboardInterrupt:
         return 130
     return status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,11 @@ def run(args: argparse.Namespace) -> int:
     """Print what the store service and the agent say."""
     from edge_agent.app.status import ask_agent, ask_missing, ask_serve, last_words
     from edge_agent.config import load
-    from edge_agent.errors import FindingsError
 
     site = load(args.config)
-    agent, store = ask_agent(site), ask_serve(site)
-    try:
-        missing = ask_missing(site, args.since)
-    except FindingsError as error:
-        missing = {"problem": [str(finding) for finding in error.findings]}
+    agent, store = _asked(lambda: ask_agent(site)), _asked(lambda: ask_serve(site))
+    # A service that does not answer one question will not answer the next.
+    missing = store if _silent(store) else _asked(lambda: ask_missing(site, args.since))
     document = {"agent": agent, "serve": store, "missing": missing}
     if agent is None:
         document["last_words"] = last_words(site)
@@ -51,7 +49,21 @@ def run(args: argparse.Namespace) -> int:
         from edge_agent.app.status_view import show
 
         show(document, site.agent.timezone)
-    return 0 if _well(agent, store) else 1
+    return 0 if _well(agent, store, {device.id for device in site.devices}) else 1
+
+
+def _asked(question: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
+    """The answer; None when nobody is there; `{"problem": [...]}` from one that does not, or cannot, answer."""
+    from edge_agent.errors import FindingsError
+
+    try:
+        return question()
+    except FindingsError as error:
+        return {"problem": [str(finding) for finding in error.findings]}
+
+
+def _silent(part: dict[str, Any] | None) -> bool:
+    return part is not None and "problem" in part and "ne107" not in part
 
 
 def _seconds(text: str) -> float:
@@ -65,10 +77,12 @@ def _seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(f"应为时长 / a duration such as 30m, 24h, 7d: {text!r}") from None
 
 
-def _well(agent: dict[str, Any] | None, store: dict[str, Any] | None) -> bool:
-    if agent is None and store is None:
+def _well(agent: dict[str, Any] | None, store: dict[str, Any] | None, devices: set[str]) -> bool:
+    """Whether all of `devices`, those of the configuration, are online; the store may know others, and former ones."""
+    if (agent is None and store is None) or _silent(agent) or _silent(store):
         return False
     rows = agent["devices"] if agent else []
-    states = [row["connection"] for row in store["devices"]] if store else [row["state"] for row in rows]
+    known = [(row["id"], row["connection"]) for row in store["devices"]] if store else []
+    states = [state for name, state in known if name in devices] if store else [row["state"] for row in rows]
     failed = any(part is not None and part["ne107"]["name"] == "FAILURE" for part in (agent, store))
     return not failed and all(state == "online" for state in states)

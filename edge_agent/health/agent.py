@@ -26,6 +26,8 @@ class Facts:
     connected: bool = True
     broker: Finding | None = None
     """Why there is no connection to the broker."""
+    refusal: str = ""
+    """Topic and reason of what the broker does not take."""
     ingest_silent: bool = False
     outbox_bytes: int = 0
     outbox_limit: int = 1
@@ -75,6 +77,14 @@ def _delivery(facts: Facts) -> Iterator[Notice]:
             "broker_connecting",
             "正在连接消息服务器。",
             "The connection to the broker is being made.",
+        )
+    if facts.refusal:
+        yield Notice(
+            Health.MAINTENANCE_REQUIRED,
+            "broker_refuses",
+            f"消息服务器不接收某些消息，它们在本机保留并会重试：{facts.refusal}。请检查其权限与消息大小限制。",
+            f"The broker does not take some messages; they are kept here and tried again: {facts.refusal}. Check its"
+            " permissions and its limit of size.",
         )
     if facts.ingest_silent:
         yield Notice(

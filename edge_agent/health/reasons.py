@@ -80,6 +80,15 @@ _REASONS: Final[Mapping[str, tuple[str, str]]] = {
         "正在建立连接，尚无数值。",
         "The connection is being made; there are no values yet.",
     ),
+    "set_aside": (
+        "单元多次没有应答，熔断打开：只偶尔试探，不再占用总线，其他单元不受影响。",
+        "The unit failed repeatedly and its breaker is open: it is only probed now and then, and the others on its line"
+        " are not held up.",
+    ),
+    "asked_again": (
+        "单元恢复应答，熔断关闭，按周期采集。",
+        "The unit answers again and its breaker is closed: it is read every period.",
+    ),
     "clock_offset": (
         "设备时钟与本机相差过大；数值照常保留，排序只用读取时间：请校准设备时钟。",
         "The device's clock is far from ours; values are kept and ordered by the time they were read: set its clock.",

@@ -14,6 +14,9 @@ from edge_agent.model import GOOD, Batch, TagTable, is_bad, is_good, status_name
 #: Changes of tags that one health row may carry; the rest waits for the next row.
 MOST_MOVES: Final = 50
 
+#: The name under which the changes of the breaker are told.
+BREAKER: Final = "(breaker)"
+
 
 class TagStates:
     """Statuses of all tags of one device, by table and position."""
@@ -122,6 +125,13 @@ def _move(tag: str, before: int, now: int) -> dict[str, str]:
     reason = "" if is_good(now) else status_name(now)
     zh, en = sentence(reason) if reason else ("变量恢复正常。", "The tag is good again.")
     return {"tag": tag, "from": _word(before), "to": _word(now), "reason": reason, "zh": zh, "en": en}
+
+
+def breaker_move(is_open: bool, reason: str) -> dict[str, str]:
+    """The change of a device's circuit breaker, told among those of its tags under a name that no tag has."""
+    zh, en = sentence("set_aside" if is_open else "asked_again")
+    words = ("open", "closed") if is_open else ("closed", "open")
+    return {"tag": BREAKER, "from": words[1], "to": words[0], "reason": reason if is_open else "", "zh": zh, "en": en}
 
 
 def _word(code: int) -> str:

@@ -163,18 +163,10 @@ def running(path: Path) -> bool:
     return True
 
 
-def ask(path: Path, op: str, **arguments: Any) -> Any:
-    """One question to the running service. Raises ConnectionError when none runs, FindingsError when it refuses."""
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(_ANSWER_SECONDS)
-        try:
-            with _reachable(path) as name:
-                sock.connect(name)
-        except OSError as error:
-            raise ConnectionError(f"no service answers at {path}") from error
-        sock.sendall(orjson.dumps({"op": op, **arguments}) + b"\n")
-        with sock.makefile("rb") as answers:
-            line = answers.readline()
+def ask(path: Path, op: str, *, limit: float = _ANSWER_SECONDS, **arguments: Any) -> Any:
+    """One question to the running service. Raises ConnectionError when none runs, FindingsError when it refuses or
+    does not answer in time."""
+    line = _exchange(path, orjson.dumps({"op": op, **arguments}) + b"\n", limit)
     answer: dict[str, Any] = orjson.loads(line) if line else {"error": "the service ended"}
     if "ok" in answer:
         return answer["ok"]
@@ -186,6 +178,27 @@ def ask(path: Path, op: str, **arguments: Any) -> Any:
         f"The service did not answer this: {answer['error']}",
         str(path),
     )
+
+
+def _exchange(path: Path, question: bytes, limit: float) -> bytes:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(limit)
+        try:
+            with _reachable(path) as name:
+                sock.connect(name)
+            sock.sendall(question)
+            with sock.makefile("rb") as answers:
+                return answers.readline()
+        except TimeoutError as error:
+            raise FindingsError.one(
+                "service-silent",
+                f"服务在运行，但 {limit:.0f} 秒内没有应答：可能停住或过载，请查看其日志，必要时重启。",
+                f"The service runs but has not answered for {limit:.0f} s: it may hang or be overloaded; see"
+                " its log, and restart it if need be.",
+                str(path),
+            ) from error
+        except OSError as error:
+            raise ConnectionError(f"no service answers at {path}") from error
 
 
 def open_or_ask(config: StoreConfig, op: str, **arguments: Any) -> Any:

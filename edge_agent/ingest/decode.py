@@ -183,6 +183,8 @@ def agent_health(found: dict[str, Any]) -> dict[str, Any]:
             number(gap, key)
         if gap.get("acknowledged") is not None:
             number(gap, "acknowledged")
+        if gap.get("reason") is not None:
+            text(gap, "reason")
     return _storable(found)
 
 

@@ -98,6 +98,11 @@ class Quarantine:
                 with contextlib.suppress(ValueError, KeyError, TypeError):
                     yield Entry.from_json(line)
 
+    @property
+    def filled(self) -> bool:
+        """Whether there are entries; reads none of them."""
+        return bool(self._files())
+
     def drop(self, ids: Collection[str]) -> int:
         """Forget entries; returns how many there were."""
         dropped = 0

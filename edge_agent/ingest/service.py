@@ -24,6 +24,7 @@ from edge_agent.ingest.session import Session, SessionLostError
 from edge_agent.ingest.watermark import Watermarks
 from edge_agent.ingest.window import Window
 from edge_agent.intervals import IntervalSet
+from edge_agent.mqtt.restless import SHORT_S, Restless, restless
 from edge_agent.stores import Store
 from edge_agent.topics import Topics
 
@@ -82,6 +83,8 @@ class Ingest:
         self._watermarks = Watermarks()
         self._window = Window()
         self._session: Session | None = None
+        self._restless = Restless()
+        self._connected_at = 0.0
         self._connection = 0
         self._pending: list[Message] = []
         self._settling: Sequence[Message] = ()
@@ -134,9 +137,15 @@ class Ingest:
             try:
                 await self._session.run(self._ready)
             except SessionLostError as error:
-                self.problem = str(error)
                 if self.connected:
                     pause = _BACKOFF_FIRST
+                    self._restless.ended(time.monotonic() - self._connected_at)
+                else:
+                    self._restless.refused()
+                self.problem = str(error)
+                if self._restless.now:
+                    self.problem = restless(self._client_id, self._config.url, str(error)).en
+                pause = self._restless.wait(pause)
                 log.warning("broker-away url=%s retry_s=%.1f reason=%s", self._config.url, pause, error)
             finally:
                 self.connected = False
@@ -146,7 +155,9 @@ class Ingest:
 
     def _ready(self) -> None:
         self.connected = True
-        self.problem = ""
+        self._connected_at = time.monotonic()
+        if not self._restless.now:
+            self.problem = ""
         log.info("broker-connected url=%s client=%s", self._config.url, self._client_id)
 
     def _received(self, topic: str, payload: bytes, mid: int, qos: int) -> None:
@@ -275,6 +286,9 @@ class Ingest:
             if not self.connected or self._session is None:
                 continue
             now = time.monotonic()
+            if self._restless.now and now - self._connected_at > SHORT_S:
+                self._restless.ended(now - self._connected_at)
+                self.problem = ""
             everyone = now >= everyone_at
             if everyone:
                 everyone_at = now + _LIFE_SECONDS * 0.9

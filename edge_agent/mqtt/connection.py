@@ -75,6 +75,8 @@ class Connection:
         self.paused = False
         self.receive_maximum = 65_535
         """How many unacknowledged messages the broker accepts (MQTT 5 CONNACK)."""
+        self.maximum_packet: int | None = None
+        """The largest packet the broker accepts, bytes, where it says so (MQTT 5 CONNACK)."""
         self.heard_at = 0.0
         """Monotonic time when the broker last sent anything (PUBACK, PINGRESP, ...)."""
         self.error: LinkError | None = None
@@ -322,6 +324,7 @@ class Connection:
             self._connack.set_exception(ConnectionError(str(reason)))
             return
         self.receive_maximum = getattr(properties, "ReceiveMaximum", self.receive_maximum)
+        self.maximum_packet = getattr(properties, "MaximumPacketSize", None)
         self._connack.set_result(None)
 
     def _on_disconnect(self, _: mqtt.Client, __: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import orjson
+
 from edge_agent.intervals import IntervalSet
 from edge_agent.outbox.acks import Ack, AckLog, Kind
 
@@ -40,6 +42,16 @@ class Gap:
             "stream": self.stream, "from_seq": self.from_seq, "to_seq": self.to_seq, "from_t": self.from_t,
             "to_t": self.to_t, "values": self.values, "acknowledged": self.acknowledged, "reason": self.reason,
         }  # fmt: skip
+
+    @classmethod
+    def told_by(cls, payload: bytes) -> Gap | None:
+        """The gap of a health document (`to_json`); None for every other document."""
+        if b'"gap":{' not in payload:
+            return None
+        try:
+            return cls(**orjson.loads(payload)["gap"])
+        except (ValueError, TypeError, KeyError):
+            return None
 
     def joined(self, later: Gap) -> Gap | None:
         """Both as one, when `later` continues this one."""
@@ -178,6 +190,10 @@ class Ledger:
         self.hold(-gap.entries, -gap.values)
         self._done(gap.stream, gap.from_seq, gap.to_seq)
         self._acks.append([Ack(Kind.RELEASED, gap.stream, gap.from_seq, gap.to_seq)])
+        self.tell(gap)
+
+    def tell(self, gap: Gap) -> None:
+        """This hole is among those of the next `gaps`. It may have been told before, by an entry that was lost too."""
         joined = self._gaps[-1].joined(gap) if self._gaps else None
         if joined is None:
             self._gaps.append(gap)

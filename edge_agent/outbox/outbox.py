@@ -260,6 +260,9 @@ class Outbox:
 
     def _lose_range(self, segment: Segment, first: int, last: int, reason: Reason) -> None:
         acked = self._ledger.state(segment.stream).acked.within(first, last)
+        for seq in range(first, last + 1):
+            if segment.values_of(seq, seq) == 0 and not any(a <= seq <= b for a, b in acked):
+                self._tell_again(segment.read(seq))
         gap = Gap(
             segment.stream, first, last, segment.time_of(first), segment.time_of(last),
             segment.values_of(first, last), sum(segment.values_of(a, b) for a, b in acked), reason,
@@ -273,7 +276,15 @@ class Outbox:
         state, seq, t = self._ledger.state(entry.stream), entry.seq, entry.t
         if seq not in state.released:
             acknowledged = entry.values if seq in state.acked else 0
+            if seq not in state.acked:
+                self._tell_again(entry)
             self._ledger.lose(Gap(entry.stream, seq, seq, t, t, entry.values, acknowledged, reason))
+
+    def _tell_again(self, entry: Entry | None) -> None:
+        """In an outage longer than the outbox is deep, what tells of a hole is dropped in its turn; the hole stays."""
+        gap = Gap.told_by(entry.payload) if entry is not None and entry.values == 0 else None
+        if gap is not None:
+            self._ledger.tell(gap)
 
     def _damaged(self, segment: Segment, seq: int) -> None:
         """The bytes of `seq` are not what was written: find all such of its segment, keep them aside, report."""

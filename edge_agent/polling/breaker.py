@@ -12,15 +12,22 @@ class Breaker:
     A probe that costs `cost` seconds is followed by a pause of 19 times that, so the healthy units keep 95 %.
     """
 
-    __slots__ = ("_failures", "_retry_at")
+    __slots__ = ("_failures", "_retry_at", "_told")
 
     def __init__(self) -> None:
         self._failures = 0
         self._retry_at = 0.0
+        self._told = False
 
     @property
     def is_open(self) -> bool:
         return self._failures >= 2
+
+    def moved(self) -> bool:
+        """Whether it is open where it was closed when this was last asked, or the other way round."""
+        moved = self.is_open != self._told
+        self._told = self.is_open
+        return moved
 
     def allows(self, now: float) -> bool:
         """Whether the unit may be asked now."""

@@ -166,7 +166,8 @@ class ConnectionLoop:
         except DeviceError as error:
             now = clock.monotonic()
             device.health.missed(1, len(turn.table))
-            device.breaker.failed(now, now - started)
+            if shared:  # a device alone on its line holds nobody up, and is asked as ever
+                device.breaker.failed(now, now - started)
             if error.lost and not shared:
                 raise
             device.failed(error.status, error.detail, clock.time_ns(), now)

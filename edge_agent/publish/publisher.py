@@ -13,9 +13,11 @@ from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import Finding
 from edge_agent.mqtt import Connection, Message
+from edge_agent.mqtt.restless import Restless, restless
 from edge_agent.mqtt.trouble import LinkError, tls_context
 from edge_agent.outbox import Outbox
 from edge_agent.publish import confirm
+from edge_agent.publish.holds import Holds
 from edge_agent.publish.session import Counters, Session
 from edge_agent.publish.trouble import Backoff, Teller
 from edge_agent.topics import Topics
@@ -46,9 +48,12 @@ class Publisher:
         self._watch = confirm.Watch(time.monotonic())
         self._backoff = Backoff()
         self._teller = Teller()
+        self._restless = Restless()
+        self._holds = Holds()
         self._acked_at: float | None = None
+        self._connected_at = 0.0
         self.problem: Finding | None = None
-        """Why there is no connection now; None while there is one."""
+        """Why there is no connection now, or none that holds; None while there is one."""
         if config.confirm == "broker":
             outbox.confirm_acknowledged()
 
@@ -83,6 +88,12 @@ class Publisher:
     def refused(self) -> int:
         """Messages the broker would not take."""
         return self._counters.refused
+
+    @property
+    def refusal(self) -> str:
+        """Topic and reason while the broker does not take messages to it; empty otherwise."""
+        waiting = self._session is not None and self._session.waiting
+        return self._holds.reason if waiting or self._holds.until else ""
 
     @property
     def messages(self) -> int:
@@ -127,24 +138,29 @@ class Publisher:
         """One connection from attempt to end; returns how long to wait before the next."""
         link = Connection(self._config, self._client_id, will=self._state("offline"))
         try:
-            await link.open(self._context)
+            try:
+                await link.open(self._context)
+            except LinkError:
+                self._restless.refused()
+                raise
             await self._serve(link)
         except LinkError as error:
             self._failed(error)
-            return self._backoff.next(slow=error.slow)
+            return self._restless.wait(self._backoff.next(slow=error.slow))
         finally:
             link.close()
         raise AssertionError("a session ends with an error or by cancellation")
 
     async def _serve(self, link: Connection) -> None:
-        started = time.monotonic()
+        started = self._connected_at = time.monotonic()
         self._note_streams()
         session = Session(
-            self._config, link, self._outbox, self._documents, self._counters, self._on_message
+            self._config, link, self._outbox, self._documents, self._counters, self._on_message, self._holds,
+            singly=self._restless.now,
         )  # fmt: skip
         log.info("mqtt-connected url=%s version=%s", self._config.url, self._config.version)
-        self._teller.mended()
-        self.problem = None
+        if not self._restless.now:
+            self._settled()
         self._outbox.attach()
         self._session = session
         if self._config.confirm == "store":
@@ -156,14 +172,22 @@ class Publisher:
             await self._goodbye(session, link)
             raise
         finally:
-            if session.acked_at is not None or time.monotonic() - started > _SETTLED_S:
+            lasted = time.monotonic() - started
+            if session.acked_at is not None or lasted > _SETTLED_S:
                 self._backoff.reset()
             self.ack_age()
+            sole = session.sole if session.singly else None
             self._session = None
             session.end()
             self._outbox.detach()
         if link.error is not None:
+            self._restless.ended(lasted)
+            self._holds.hung_up(sole, time.monotonic())
             raise link.error
+
+    def _settled(self) -> None:
+        self._teller.mended()
+        self.problem = None
 
     async def _watch_over(self, session: Session) -> None:
         while not session.lost.is_set():
@@ -174,6 +198,9 @@ class Publisher:
                 self._tick(session)
 
     def _tick(self, session: Session) -> None:
+        if self.problem is not None and time.monotonic() - self._connected_at > _SETTLED_S:
+            self._settled()
+            session.widen()
         self._outbox.tick()
         self._note_streams()
         if self._config.confirm == "store":
@@ -237,8 +264,9 @@ class Publisher:
             log.info("mqtt-disconnected url=%s", self._config.url)
 
     def _failed(self, error: LinkError) -> None:
-        self.problem = error.finding
-        self._teller.tell(error.finding.en, time.monotonic())
+        finding = restless(self._client_id, self._config.url, error.finding.en) if self._restless.now else error.finding
+        self.problem = finding
+        self._teller.tell(finding.en, time.monotonic())
 
 
 def _version() -> str:

@@ -10,21 +10,26 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from edge_agent.config.models import Mqtt
+from edge_agent.intervals import IntervalSet
 from edge_agent.mqtt import Connection, Message
 from edge_agent.mqtt.trouble import silent
 from edge_agent.outbox import Entry, Outbox
+from edge_agent.publish.holds import REFUSED_S, Holds
 from edge_agent.publish.pace import Pace
 
 log = logging.getLogger(__name__)
 
 UNCONFIRMED_LIMIT = 2000
 """With `confirm: store` the backlog pauses when so many messages are at the broker and not in the store."""
-_REFUSED_AGAIN_S = 30.0
 _COMPANY_S = 0.002
 """What was just appended waits so long for more: devices answer one by one, and all of them can be one `send`."""
 _BOOK_S = 0.05
 """Acknowledgements are entered in the outbox in groups. A kill in between has their messages sent once more."""
 _BOOK_AT = 500
+_SKIP_AT_MOST = 200
+"""Messages passed over in one go, because their topic has to wait; the loop has others to serve."""
+_HEAD_BYTES = 16
+"""Of a PUBLISH beside topic and payload, at the most."""
 
 
 @dataclass(slots=True)
@@ -38,7 +43,7 @@ class Counters:
     messages: int = 0
     """Messages sent, not values."""
     refused: int = 0
-    """Messages the broker would not take (MQTT 5 reason codes); they are tried again."""
+    """Messages the broker would not take (MQTT 5 reason codes, its limit of size); they are tried again."""
 
 
 class Sent(NamedTuple):
@@ -62,7 +67,11 @@ class Session:
         documents: dict[str, bytes],
         counters: Counters,
         on_message: Callable[[Message], None],
+        holds: Holds,
+        *,
+        singly: bool = False,
     ) -> None:
+        """`singly`: one message at a time, to find the one at which the broker hangs up."""
         self._loop = asyncio.get_running_loop()
         now = time.monotonic()
         self._link = link
@@ -71,13 +80,19 @@ class Session:
         self._counters = counters
         self._stores = config.confirm == "store"
         self._keepalive = config.keepalive
-        self._window = min(config.window, link.receive_maximum)
-        reserve = min(max(1, self._window // 4), self._window - 1)
-        self._pace = Pace(self._window - reserve, config.drain, now)
+        self.singly = singly
+        self._full_window = min(config.window, link.receive_maximum)
+        self._window = 1 if singly else self._full_window
+        self._largest = link.maximum_packet
+        self._holds = holds
+        self._drain = config.drain
+        self._pace = self._new_pace(now)
         self._under_way: dict[int, Sent] = {}
         self._backlog_under_way = 0
         self._to_send = dict.fromkeys(documents)
-        self._refused: list[tuple[float, Entry]] = []
+        self._waiting: dict[str, IntervalSet] = {}
+        """Entries that were handed out and wait for their topic."""
+        self._skipped = 0
         self._pumping: asyncio.Handle | None = None
         self._booking: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -96,6 +111,26 @@ class Session:
     def under_way(self) -> int:
         """Messages sent and not acknowledged."""
         return len(self._under_way)
+
+    def _new_pace(self, now: float) -> Pace:
+        reserve = min(max(1, self._window // 4), self._window - 1)
+        return Pace(self._window - reserve, self._drain, now)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are entries that the broker does not take now."""
+        return bool(self._waiting)
+
+    def widen(self) -> None:
+        """The connection holds: no longer singly."""
+        if self.singly:
+            self.singly, self._window = False, self._full_window
+            self._pace = self._new_pace(time.monotonic())
+
+    @property
+    def sole(self) -> str | None:
+        """The topic of the only message under way; None with none or several."""
+        return next(iter(self._under_way.values())).topic if len(self._under_way) == 1 else None
 
     def live_done(self) -> bool:
         """Whether all live entries are acknowledged."""
@@ -124,19 +159,22 @@ class Session:
         """Fill the window."""
         self._pumping = None
         link, under_way = self._link, self._under_way
-        before = len(under_way)
+        before, self._skipped = len(under_way), 0
         while link.error is None and len(under_way) < self._window and self._send_next():
-            continue
+            if self._skipped >= _SKIP_AT_MOST:
+                self.wake()
+                break
         if len(under_way) > before:
             link.flush()
 
     def tick(self) -> None:
         """Once a second: is the broker still there, and is there anything to try again?"""
         now = time.monotonic()
-        again = [entry for at, entry in self._refused if now - at >= _REFUSED_AGAIN_S]
-        self._refused = [item for item in self._refused if now - item[0] < _REFUSED_AGAIN_S]
-        for entry in again:
-            self._outbox.again(entry.stream, [(entry.seq, entry.seq)])
+        if self._holds.expired(now):
+            waiting, self._waiting = self._waiting, {}
+            for stream, numbers in waiting.items():
+                self._outbox.again(stream, numbers.pairs())
+            self._to_send |= dict.fromkeys(self._documents)
         if self._stalled(now):
             self._link.drop(silent(self._link.url))
         else:
@@ -188,7 +226,8 @@ class Session:
         if self._to_send:
             topic = next(iter(self._to_send))
             del self._to_send[topic]
-            self._send(topic, self._documents[topic], None, live=False)
+            if not self._is_held(topic, self._documents[topic]):
+                self._send(topic, self._documents[topic], None, live=False)
             return True
         entry = self._outbox.take_live()
         if entry is not None:
@@ -217,7 +256,25 @@ class Session:
         if wait is not None and (self._timer is None or self._timer.when() <= self._loop.time()):
             self._timer = self._loop.call_later(wait, self.wake)
 
+    def _is_held(self, topic: str, payload: bytes) -> bool:
+        """Whether the broker does not take this now."""
+        if self._largest is not None and len(payload) + len(topic) + _HEAD_BYTES > self._largest:
+            self._counters.refused += 1
+            reason = f"{len(payload)} bytes are more than the broker takes ({self._largest})"
+            self._holds.note(topic, reason)
+            return True
+        return topic in self._holds.until
+
+    def _keep_waiting(self, entry: Entry) -> None:
+        self._waiting.setdefault(entry.stream, IntervalSet()).add(entry.seq)
+        self._skipped += 1
+
     def _send_entry(self, entry: Entry, *, live: bool) -> None:
+        if (self._holds.until or self._largest is not None) and self._is_held(entry.topic, entry.payload):
+            self._keep_waiting(entry)
+            if not live:
+                self._backlog_under_way -= 1
+            return
         self._counters.published += entry.values
         self._send(entry.topic, entry.payload, entry, live=live)
 
@@ -246,9 +303,9 @@ class Session:
             self._pace.acknowledged(now - sent.at, now)
         if refusal:
             self._counters.refused += 1
-            log.warning("mqtt-refused topic=%s reason=%s", sent.topic, refusal)
+            self._holds.hold(sent.topic, REFUSED_S, refusal, now)
             if entry is not None:
-                self._refused.append((now, entry))
+                self._keep_waiting(entry)
         elif entry is not None:
             self._counters.acknowledged += entry.values
             self._acked.append(entry)

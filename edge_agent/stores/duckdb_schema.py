@@ -34,6 +34,7 @@ alter table transitions add column if not exists tag varchar;
 create table if not exists gaps(
     t bigint, agent varchar, stream varchar, from_seq bigint, to_seq bigint, from_t bigint, to_t bigint,
     "values" bigint, acknowledged bigint);
+alter table gaps add column if not exists reason varchar;
 create table if not exists agents(t bigint, agent varchar, document varchar);
 create table if not exists marks(stream varchar, first bigint, last bigint, "values" bigint);
 create table if not exists quarantined(t bigint, reason varchar, "values" bigint);

@@ -20,7 +20,7 @@ _HEALTH_NUMBERS: Final = (
     "period_s", "scheduled_s", "covered_s", "due", "done", "good", "bad", "values",
     "latency_ms", "latency_max_ms", "overruns",
 )  # fmt: skip
-_GAP: Final = ("stream", "from_seq", "to_seq", "from_t", "to_t", "values", "acknowledged")
+_GAP: Final = ("stream", "from_seq", "to_seq", "from_t", "to_t", "values", "acknowledged", "reason")
 _TRANSITION: Final = ("t", "device", "from", "to", "reason", "zh", "en", "tag")
 
 

@@ -15,11 +15,13 @@ import pytest
 
 from edge_agent.cli.main import main
 from edge_agent.config import load
+from edge_agent.outbox.survey import export
 from edge_agent.stores import open_store
 from edge_agent.stores.base import WriteBatch
 from edge_agent.stores.columns import Rows
 from tests.support.agents import Plc, configuration, online, running
 from tests.support.aio import run, until
+from tests.support.modbus_wire import Device, honest, tcp_device
 from tests.support.servers import free_port
 
 S = 1_000_000_000
@@ -33,7 +35,8 @@ def keep_an_outage(path: Path) -> None:
     started = {"from": "starting", "to": "online", "reason": "", "zh": "设备正常应答。", "en": "It answers."}
     rows[61]["transition"] = started
     gap = {"stream": "ipc-01/0/a", "from_seq": 1, "to_seq": 9, "from_t": now - 9000 * S, "to_t": now - 8000 * S}
-    agent = {"device": "ipc-01", "t": now - 3000 * S, "gap": gap | {"values": 1234, "acknowledged": 0}}
+    gap |= {"values": 1234, "acknowledged": 0, "reason": "full"}
+    agent = {"device": "ipc-01", "t": now - 3000 * S, "gap": gap}
     store = open_store(load(path).store)
     store.write(WriteBatch(Rows.empty(), now, health=rows, agents=[agent]))
     store.close()
@@ -50,7 +53,9 @@ def test_one_command_tells_what_is_missing_from_when_to_when_and_why(
     assert re.search(r"\d\d:\d\d:\d\d – \d\d-\d\d \d\d:\d\d:\d\d, 3,600 s \[agent_stopped\]", line)
     assert "断电" in text
     assert "The agent did not run" in text
-    assert "1,234 个值 values" in text
+    assert "9 条消息 messages, 1,234 个值 values" in text
+    assert "[full]" in text
+    assert "raise outbox.max_bytes" in text
     assert re.search(r"covered d: 67\.\d %", text)
     assert main(["status", str(path), "--since", "30m", "--json"]) == 1
     document = json.loads(capsys.readouterr().out)["missing"]
@@ -133,6 +138,33 @@ def test_a_port_that_is_taken_is_a_finding_and_the_data_comes_first(tmp_path: Pa
                     assert "listen_failed" in agent.status()["ne107"]["notices"][-1]["reason"]
         finally:
             server.close()
+
+    run(scenario())
+
+
+def test_a_breaker_that_opens_and_closes_is_told_in_the_health_rows(tmp_path: Path) -> None:
+    dead, device = {2}, Device({0: 7})
+
+    async def answer(writer: asyncio.StreamWriter, tid: int, unit: int, pdu: bytes) -> None:
+        if unit not in dead:
+            await honest(writer, tid, unit, pdu, device)
+
+    def moves(folder: Path) -> list[tuple[str, str, str]]:
+        rows = [json.loads(line)["payload"] for line in export(folder)]
+        told = [(row["device"], move) for row in rows for move in row.get("tag_transitions", ())]
+        return [(name, move["from"], move["to"]) for name, move in told if move["tag"] == "(breaker)"]
+
+    async def scenario() -> None:
+        async with tcp_device(answer) as url:
+            keys = f"url: '{url}', every: 100ms, tags: {{a: {{address: holding/0}}}}"
+            path = configuration(tmp_path, free_port(), {"well": f"unit: 1, {keys}", "gone": f"unit: 2, {keys}"})
+            async with running(path) as agent:
+                folder = agent.site.outbox.path
+                await until(lambda: ("gone", "closed", "open") in moves(folder), 30)
+                assert agent.status()["devices"][1]["set_aside"]
+                dead.clear()
+                await until(lambda: ("gone", "open", "closed") in moves(folder), 30)
+                assert moves(folder) == [("gone", "closed", "open"), ("gone", "open", "closed")], "each once"
 
     run(scenario())
 

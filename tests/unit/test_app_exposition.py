@@ -92,13 +92,20 @@ def test_the_stores_metrics_say_what_is_missing_and_why() -> None:
         {"device": "vmc-01", "seconds": 5.5, "reason": "BadTimeout"},
         {"device": "vmc-01", "seconds": 3600.0, "reason": "agent_stopped"},
     ]
+    gaps = [
+        {"values": 40, "entries": 4, "reason": "full"},
+        {"values": 2, "entries": 1, "reason": "full"},
+        {"values": None, "entries": 63, "reason": "missing"},
+    ]
     document = {
         "ne107": judged([]).full(), "counters": {"stored": 5}, "broker_connected": False, "lag_s": 0.5,
         "devices": [{"id": "vmc-01", "last_good_age_s": None}],
-        "missing": {"outages": outages, "gaps": [{"values": 40}, {"values": 2}]},
+        "missing": {"outages": outages, "gaps": gaps},
     }  # fmt: skip
     found = parsed(serve_metrics(document))
     assert found["edge_agent_store_ne107_status"] == 0
     assert found['edge_agent_store_missing_seconds{device="vmc-01",reason="BadTimeout"}'] == 15.5
     assert found['edge_agent_store_missing_seconds{device="vmc-01",reason="agent_stopped"}'] == 3600
     assert found["edge_agent_store_gap_values"] == 42
+    assert found['edge_agent_store_gap_entries{reason="full"}'] == 5
+    assert found['edge_agent_store_gap_entries{reason="missing"}'] == 63

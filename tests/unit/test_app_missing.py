@@ -145,8 +145,21 @@ def test_what_the_outbox_dropped_is_told_with_its_span(store: DuckDbStore) -> No
     agent = {"device": "ipc-01", "t": T0 + 100 * S, "gap": gap}
     found = Night(store).becomes(0, "online").runs(0, 120).asked(60, 120, agents=[agent])
     (told,) = found["gaps"]
-    assert gap.items() <= told.items()
+    assert (gap | {"reason": ""}).items() <= told.items(), "of an agent before the reason was kept"
     assert told["agent"] == "ipc-01"
+
+
+@pytest.mark.parametrize(("reason", "values"), [("full", 50), ("disk", 50), ("damaged", 50), ("missing", None)])
+def test_what_was_lost_comes_with_its_reason_and_never_with_a_guessed_number(
+    store: DuckDbStore, reason: str, values: int | None
+) -> None:
+    gap = {"stream": "a/0/1", "from_seq": 5, "to_seq": 9, "from_t": T0, "to_t": T0 + S, "acknowledged": 0}
+    told = gap | {"values": 0 if values is None else values, "reason": reason}
+    found = Night(store).asked(60, 120, agents=[{"device": "ipc-01", "t": T0 + 100 * S, "gap": told}])
+    (row,) = found["gaps"]
+    assert (row["entries"], row["values"], row["reason"]) == (5, values, reason)
+    assert row["zh"] != "原因没有记录。"
+    assert row["en"].endswith(".")
 
 
 def test_only_the_devices_asked_for_are_told(store: DuckDbStore) -> None:

@@ -31,6 +31,7 @@ from edge_agent.model import Batch
 from edge_agent.mqtt import Connection, connection
 from edge_agent.outbox import Outbox
 from edge_agent.polling.device import PolledDevice
+from edge_agent.publish.holds import Holds
 from edge_agent.publish.session import Counters, Session
 from edge_agent.topics import Topics
 from tests.support.aio import run, until
@@ -252,7 +253,7 @@ async def sending(made: Bench) -> AsyncIterator[Sending]:
         made.outbox.attach()
         while made.outbox.take_backlog() is not None:
             continue
-        session = Session(config, link, made.outbox, {}, counters, lambda message: None)
+        session = Session(config, link, made.outbox, {}, counters, lambda message: None, Holds())
         made.outbox.on_append = session.appended
         try:
             yield Sending(session, link, counters, theirs)

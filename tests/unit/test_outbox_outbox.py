@@ -13,6 +13,7 @@ import pytest
 
 from edge_agent.errors import FindingsError
 from edge_agent.outbox import Entry, Outbox
+from edge_agent.outbox.ledger import Gap
 
 
 @contextmanager
@@ -265,3 +266,28 @@ def test_everything_is_durable_soon_without_anybody_asking(tmp_path: Path) -> No
     with opened(tmp_path, fsync_ms=10_000) as outbox:
         put(outbox, 3)
     assert outbox.durable_seq == 3, "closing makes everything durable without waiting for the timer"
+
+
+def tell_gaps(outbox: Outbox) -> None:
+    """As the agent does: each hole becomes an entry without values."""
+    for gap in outbox.gaps():
+        outbox.append("edge/agent/health", b'{"seq":', b',"gap":' + json.dumps(gap.to_json()).encode() + b"}", 1, 0)
+
+
+def test_an_outage_longer_than_the_outbox_is_deep_leaves_no_hole_untold(tmp_path: Path) -> None:
+    """The entries that tell of the first holes are dropped too, also in a later life: what they told is told again."""
+    dropped = 0
+    for _ in range(2):
+        with opened(tmp_path, 1_000_000) as outbox:
+            for _ in range(150):
+                put(outbox, 10, size=4000)
+                tell_gaps(outbox)
+            tell_gaps(outbox)
+            dropped += outbox.stats.dropped
+            entries = backlog(outbox)
+            told = [gap for entry in entries if (gap := Gap.told_by(entry.payload)) is not None]
+    assert sum(gap.values for gap in told) == dropped > 6 * len(entries)
+    numbers = [(gap.stream, n) for gap in told for n in range(gap.from_seq, gap.to_seq + 1)]
+    assert len(numbers) == len(set(numbers)), "and none twice"
+    last = [n for stream, n in numbers if stream == outbox.stream]
+    assert sorted(last) == list(range(1, max(last) + 1))

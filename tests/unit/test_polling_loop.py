@@ -113,6 +113,21 @@ def test_a_lone_device_is_back_after_its_connection_returns() -> None:
     assert got[-1].values == [1.0]
 
 
+def test_a_device_alone_on_its_line_is_never_set_aside() -> None:
+    got: list[Batch] = []
+    asked = 0
+
+    def answer(table: TagTable) -> Batch:
+        nonlocal asked
+        asked += 1
+        raise DeviceError(TIMEOUT, "silent")
+
+    one = device("d", got, every=0.1)
+    run(looping(Scripted(answer), [one], lambda: asked >= 10))
+    assert not one.breaker.is_open
+    assert not one.breaker.moved()
+
+
 def test_an_error_in_a_connector_is_a_bad_device_and_not_the_end_of_the_task() -> None:
     got: list[Batch] = []
     calls = 0

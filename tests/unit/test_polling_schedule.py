@@ -52,9 +52,11 @@ def test_one_failure_does_not_set_a_unit_aside_and_an_answer_brings_it_back() ->
     assert breaker.allows(0.0)
     breaker.failed(1.0, 1.0)
     assert not breaker.allows(2.0)
+    assert (breaker.moved(), breaker.moved()) == (True, False), "told once"
     assert breaker.allows(20.5)
     breaker.answered()
     assert breaker.allows(20.5)
+    assert (breaker.moved(), breaker.moved()) == (True, False)
 
 
 def test_back_off_grows_is_bounded_on_both_sides_and_starts_again_after_success() -> None:

@@ -114,6 +114,7 @@ def test_a_device_without_rows_in_the_window_is_still_listed(store: DuckDbStore)
 
 def test_gaps_and_metrics(store: DuckDbStore) -> None:
     gap = {"stream": "a/0/1", "from_seq": 1, "to_seq": 5, "from_t": T0, "to_t": T0 + 9, "values": 50, "acknowledged": 2}
+    gap["reason"] = "full"
     store.write(
         WriteBatch(Rows.empty(), T0, agents=[{"device": "ipc-01", "t": T0, "gap": gap}, {"device": "x", "t": T0}])
     )

@@ -1,0 +1,54 @@
+"""Topics whose messages the broker does not take: they wait, so that they stop nobody else's."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+log = logging.getLogger(__name__)
+
+REFUSED_S: Final = 30.0
+"""A message that was answered with a refusal is tried again after this time."""
+HANGS_UP_S: Final = 600.0
+"""One that made the broker hang up: trying it costs everybody the connection."""
+
+
+class Holds:
+    """What is known beyond one connection. Times are seconds of the monotonic clock."""
+
+    def __init__(self) -> None:
+        self.until: dict[str, float] = {}
+        """Topic -> when its messages are tried again."""
+        self.reason = ""
+        """Topic and reason of the newest message that was not taken."""
+        self._suspect = ""
+        self._told: set[str] = set()
+
+    def hold(self, topic: str, seconds: float, reason: str, now: float) -> None:
+        """Nothing is sent to this topic for so long."""
+        self.until[topic] = now + seconds
+        self.note(topic, reason)
+
+    def note(self, topic: str, reason: str) -> None:
+        """A message to this topic is not taken, which says nothing about the next. Logged once a hold."""
+        self.reason = f"{topic}: {reason}"
+        if topic not in self._told:
+            self._told.add(topic)
+            log.warning("mqtt-refused topic=%s reason=%s", topic, reason)
+
+    def expired(self, now: float) -> bool:
+        """Forget what has waited long enough; whether there was any."""
+        due = [topic for topic, until in self.until.items() if now >= until]
+        for topic in due:
+            del self.until[topic]
+            self._told.discard(topic)
+        return bool(due)
+
+    def hung_up(self, topic: str | None, now: float) -> None:
+        """The broker hung up while only a message to `topic` was under way (None: none, or several).
+
+        Once is chance. Twice in a row at the same topic, and it is held.
+        """
+        if topic is not None and topic == self._suspect:
+            self.hold(topic, HANGS_UP_S, "the broker hangs up at it (size? permissions?)", now)
+        self._suspect = topic or ""

@@ -1,0 +1,119 @@
+"""`edge-agent status` and its kin under awkward circumstances: plain sentences, and nothing hidden."""
+
+from __future__ import annotations
+
+import io
+import re
+import socket
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from edge_agent.app import status
+from edge_agent.app.demo_view import devices_table
+from edge_agent.cli.main import main
+from edge_agent.config import load
+from edge_agent.ingest.quarantine import Entry, Quarantine
+from edge_agent.outbox import Outbox
+from tests.support.agents import configuration
+from tests.support.servers import free_port
+
+
+def row(name: str) -> dict[str, Any]:
+    return {
+        "id": name, "name": name, "connector": "modbus", "state": "Executing", "values_per_s": 4.0,
+        "last_good_age_s": 0.5, "quality": "BadSensorFailure 1/12", "connection": "degraded",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [32, 40, 60, 79, 80, 99, 200])
+def test_the_device_its_quality_and_its_connection_are_seen_in_every_terminal(width: int) -> None:
+    text = io.StringIO()
+    Console(file=text, width=width).print(devices_table([row("vmc-01")]))
+    lines = text.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines)
+    told = "".join("".join(lines).split())
+    assert "vmc-01" in told
+    assert "BadS" in told
+    assert "degraded" in told
+
+
+def site_file(tmp_path: Path) -> Path:
+    return configuration(tmp_path, free_port(), {"d": "url: 'tcp://127.0.0.1:1', tags: {a: {address: holding/0}}"})
+
+
+def test_a_part_that_hangs_is_told_apart_from_one_that_does_not_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = site_file(tmp_path)
+    monkeypatch.setattr(status, "STATUS_SECONDS", 0.2)
+    door = status.agent_door(load(path))
+    door.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:  # accepts, and never answers: an agent that is stopped
+        listener.bind(str(door))
+        listener.listen()
+        assert main(["status", str(path)]) == 1
+    text = capsys.readouterr().out
+    assert "the agent does not answer" in text
+    assert "the agent does not run" not in text
+    assert "the store service does not run" in text
+
+
+def test_a_part_that_is_killed_amid_the_answer_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = site_file(tmp_path)
+    door = status.agent_door(load(path))
+    door.parent.mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(door))
+        listener.listen()
+
+        def cut() -> None:
+            listener.accept()[0].close()
+
+        cutter = threading.Thread(target=cut)
+        cutter.start()
+        assert main(["status", str(path)]) == 1
+        cutter.join()
+    assert re.search("the service ended|the agent does not run", capsys.readouterr().out)
+
+
+def test_a_device_that_is_not_of_the_configuration_does_not_make_it_unwell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = site_file(tmp_path)
+    health = {"number": 0, "name": "NORMAL", "notices": []}
+    devices = [row("d") | {"connection": "online"}, row("gone") | {"connection": "offline"}]
+    document = {"devices": devices, "ne107": health, "problem": ""}
+    monkeypatch.setattr(status, "ask_serve", lambda site: document)
+    monkeypatch.setattr(status, "ask_agent", lambda site: None)
+    assert main(["status", str(path), "--json"]) == 0
+    devices[0]["connection"] = "offline"
+    assert main(["status", str(path), "--json"]) == 1
+
+
+def test_a_terminal_without_chinese_letters_gets_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr("sys.stdout", out)
+    assert main(["status", str(site_file(tmp_path))]) == 1
+    out.flush()
+    assert b"the agent does not run" in out.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_file_that_cannot_be_written_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = site_file(tmp_path)
+    Outbox(load(path).outbox.path, agent="a", max_bytes=1_000_000, fsync_ms=5).close_now()
+    assert main(["outbox", "export", str(path), "--output", str(tmp_path / "no" / "file")]) == 2
+    assert "cannot be used (No such file or directory)" in capsys.readouterr().err
+
+
+def test_a_quarantine_is_filled_until_the_last_entry_has_left(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path / "q")
+    assert not quarantine.filled
+    entry = Entry.new(1, "t", b"x", "not JSON", 0)
+    quarantine.append([entry])
+    assert Quarantine(tmp_path / "q").filled, "also after a restart"
+    quarantine.drop([entry.id])
+    assert not quarantine.filled
