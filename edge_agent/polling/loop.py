@@ -64,8 +64,8 @@ class ConnectionLoop:
         try:
             while True:
                 fault = await self._until_lost()
+                self._mark_failed(fault)  # first: leaving a dead line in order may take seconds
                 await self._connection.close()
-                self._mark_failed(fault)
                 pause = self._backoff.wait()
                 self._log_lost(str(fault), pause)
                 await within(pause, _REAL)  # the network is real, whatever a demo's clock says
