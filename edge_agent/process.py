@@ -1,0 +1,61 @@
+"""What this process holds of the machine, and how its heap gives back what it no longer uses."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import functools
+import os
+import threading
+from typing import Any, Final
+
+_M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
+#: A heap per thread would keep free memory for itself while another thread asks the system for more.
+_ARENAS: Final = 2
+#: Blocks of this size or more (one of the database has 256 KiB) go back to the system when they are freed. Unless it is
+#: set, glibc raises the limit with each large block that is freed, and keeps such blocks from then on.
+_OWN_PAGES: Final = 128 * 1024
+
+
+def held() -> dict[str, Any]:
+    """Resident bytes, open descriptors, threads, and tasks of the running event loop; None where it cannot be told."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            resident: int | None = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        descriptors: int | None = len(os.listdir("/proc/self/fd")) - 1  # without the one that lists them
+    except OSError:
+        resident = descriptors = None
+    return {
+        "resident_bytes": resident,
+        "descriptors": descriptors,
+        "threads": _threads(),
+        "tasks": len(asyncio.all_tasks()),
+    }
+
+
+def _threads() -> int:
+    """All threads, those of libraries too, where the kernel tells."""
+    try:
+        return len(os.listdir("/proc/self/task"))
+    except OSError:
+        return threading.active_count()
+
+
+@functools.cache
+def _glibc() -> ctypes.CDLL | None:
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "malloc_trim") and hasattr(libc, "mallopt") else None
+
+
+def settle_heap() -> None:
+    """Set the heap up for years of work with a database; before any thread starts. Nothing without glibc."""
+    if (libc := _glibc()) is not None:
+        libc.mallopt(_M_ARENA_MAX, _ARENAS)
+        libc.mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES)
+
+
+def give_back() -> None:
+    """Return free pages to the system, in some milliseconds. Nothing without glibc."""
+    if (libc := _glibc()) is not None:
+        libc.malloc_trim(0)
