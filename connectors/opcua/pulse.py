@@ -12,9 +12,10 @@ from collections.abc import Callable
 from typing import Final
 
 from asyncua import ua
+from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.uaerrors import UaStatusCodeError
 
-from connectors.opcua.limits import value_of_node
+from connectors.opcua.limits import node_id, value_of_node
 from connectors.opcua.session import Session
 from edge_agent.sdk import STATUS, DeviceError
 
@@ -24,7 +25,7 @@ _LEAST_PATIENCE_S: Final = 0.5
 _STATE: Final = ua.ReadParameters(
     MaxAge=0,
     TimestampsToReturn=ua.TimestampsToReturn.Neither,
-    NodesToRead=[value_of_node(ua.NodeId(ua.ObjectIds.Server_ServerStatus_State))],
+    NodesToRead=[value_of_node(node_id(ObjectIds.Server_ServerStatus_State))],
 )
 
 

@@ -164,16 +164,18 @@ class ConnectionLoop:
         try:
             batch = await self._read(connection, turn.table)
         except DeviceError as error:
-            now = clock.monotonic()
             device.health.missed(1, len(turn.table))
-            device.breaker.failed(now, now - started)
             if error.lost and not shared:
                 raise
-            device.failed(error.status, error.detail, clock.time_ns(), now)
-            if error.lost:
-                # One unit's silence makes the connection untrusted, not the other units: a new one, at once.
-                await connection.close()
-                await connection.open()
+            device.failed(error.status, error.detail, clock.time_ns(), clock.monotonic())
+            try:
+                if error.lost:
+                    # One unit's silence makes the connection untrusted, not the other units: a new one, at once.
+                    await connection.close()
+                    await connection.open()
+            finally:
+                now = clock.monotonic()
+                device.breaker.failed(now, now - started)  # the others waited for the new connection as well
             return
         now = clock.monotonic()
         self._works()
