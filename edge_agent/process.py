@@ -6,7 +6,6 @@ import asyncio
 import ctypes
 import functools
 import os
-import threading
 from typing import Any, Final
 
 _M_MMAP_THRESHOLD: Final = -3
@@ -17,29 +16,38 @@ _ARENAS: Final = 2
 #: set, glibc raises the limit with each large block that is freed, and keeps such blocks from then on.
 _OWN_PAGES: Final = 128 * 1024
 
+_settled: int | None = None
+"""Resident bytes after the last `give_back`."""
+
 
 def held() -> dict[str, Any]:
-    """Resident bytes, open descriptors, threads, and tasks of the running event loop; None where it cannot be told."""
-    try:
-        with open("/proc/self/statm", "rb") as file:
-            resident: int | None = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        descriptors: int | None = len(os.listdir("/proc/self/fd")) - 1  # without the one that lists them
-    except OSError:
-        resident = descriptors = None
+    """Resident bytes now and after the last `give_back`, descriptors, threads, tasks of the running event loop.
+
+    None where it cannot be told.
+    """
+    descriptors = _entries("fd")
     return {
-        "resident_bytes": resident,
-        "descriptors": descriptors,
-        "threads": _threads(),
+        "resident_bytes": _resident(),
+        "settled_bytes": _settled,
+        "descriptors": None if descriptors is None else descriptors - 1,  # without the one that lists them
+        "threads": _entries("task"),
         "tasks": len(asyncio.all_tasks()),
     }
 
 
-def _threads() -> int:
-    """All threads, those of libraries too, where the kernel tells."""
+def _resident() -> int | None:
     try:
-        return len(os.listdir("/proc/self/task"))
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        return threading.active_count()
+        return None
+
+
+def _entries(folder: str) -> int | None:
+    try:
+        return len(os.listdir(f"/proc/self/{folder}"))
+    except OSError:
+        return None
 
 
 @functools.cache
@@ -56,6 +64,11 @@ def settle_heap() -> None:
 
 
 def give_back() -> None:
-    """Return free pages to the system, in some milliseconds. Nothing without glibc."""
+    """Return free pages to the system (nothing without glibc), and note what is left: if that grows, something leaks.
+
+    Some milliseconds.
+    """
+    global _settled
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
+    _settled = _resident()

@@ -65,8 +65,10 @@ def _health(text: _Text, prefix: str, judgement: Document) -> None:
 
 
 def _process(text: _Text, process: Document) -> None:
-    """What it holds of the machine; the first three under the names every Prometheus client uses."""
+    """What it holds of the machine, under the names every Prometheus client uses where there is one."""
     text.gauge("process_resident_memory_bytes", "Resident memory.", process["resident_bytes"])
+    settled = "Resident memory after caches were last given back: if this grows, something leaks."
+    text.gauge("edge_agent_settled_memory_bytes", settled, process["settled_bytes"])
     text.gauge("process_open_fds", "Open file descriptors.", process["descriptors"])
     text.gauge("process_threads", "Threads, those of libraries included.", process["threads"])
     text.gauge("edge_agent_tasks", "Tasks of the event loop.", process["tasks"])

@@ -10,7 +10,7 @@ from edge_agent.health import DeviceHealth
 from edge_agent.health.agent import Facts, notices
 from edge_agent.health.ne107 import judged
 
-PROCESS = {"resident_bytes": 45_056_000, "descriptors": 21, "threads": 4, "tasks": 12}
+PROCESS = {"resident_bytes": 45_056_000, "settled_bytes": 40_960_000, "descriptors": 21, "threads": 4, "tasks": 12}
 SAMPLE = re.compile(r'([a-z_0-9]+)(?:\{((?:[a-z_0-9]+="(?:[^"\\\n]|\\.)*",?)*)\})? (-?[0-9.e+-]+|NaN)')
 
 
@@ -74,6 +74,7 @@ def test_the_agents_metrics_are_its_status() -> None:
     assert found["edge_agent_last_puback_age_seconds"] == 0.25
     assert found["edge_agent_outbox_bytes"] == 4096
     assert found["process_resident_memory_bytes"] == 45_056_000
+    assert found["edge_agent_settled_memory_bytes"] == 40_960_000
     assert (found["process_open_fds"], found["process_threads"], found["edge_agent_tasks"]) == (21, 4, 12)
     assert found['edge_agent_device_readings_total{device="vmc-01",quality="good"}'] == 6
     assert found['edge_agent_device_up{device="vmc-01"}'] == 0
@@ -84,7 +85,7 @@ def test_the_agents_metrics_are_its_status() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    process = PROCESS | {"resident_bytes": None, "descriptors": None}
+    process = PROCESS | {"resident_bytes": None, "settled_bytes": None, "descriptors": None}
     text = agent_metrics(status() | {"ack_age_s": None, "process": process})
     assert "process_resident" not in text
     assert "open_fds" not in text

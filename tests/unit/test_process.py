@@ -52,6 +52,7 @@ def test_large_blocks_go_back_to_the_system() -> None:
         del block, blocks
         process.give_back()
         assert asyncio.run(held()) - before < 10_000_000
+        assert 0 < process._settled - before < 10_000_000
     """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
