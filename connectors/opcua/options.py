@@ -104,7 +104,7 @@ class OpcuaDevice(Options):
     queue: int | None = Field(default=None, ge=1, le=100_000)
     """Values the server keeps per tag between two publishings. Default: twice what sampling yields, at least 10."""
     timeout: Seconds = 4.0
-    """How long the server may take for an answer, and a keep-alive be late."""
+    """How long the server may take for an answer, and a keep-alive be late. A dead line is noticed within 1.5 of it."""
     allow_insecure: bool = False
     """Agree to a password without channel security, and to any server certificate."""
 

@@ -10,7 +10,7 @@ from typing import Final
 from asyncua import ua
 from asyncua.ua.ua_binary import nodeid_to_binary
 
-from connectors.opcua import stock, subscriptions
+from connectors.opcua import pulse, stock, subscriptions
 from connectors.opcua.faults import SinkError, device_errors, explain
 from connectors.opcua.feed import Feed
 from connectors.opcua.messages import Published, ServiceFault, publish_request, publish_response
@@ -60,6 +60,7 @@ class StreamingConnection:
             feeds = [await self._subscribe(delivery, *pair, stock_path=wire is None) for pair in self._tables]
             async with asyncio.TaskGroup() as group:
                 group.create_task(delivery.watch(), name="opcua-watch")
+                group.create_task(pulse.watch(self._session, delivery.heard), name="opcua-pulse")
                 group.create_task(self._seek(delivery, feeds), name="opcua-seek")
                 if wire is None:
                     group.create_task(delivery.stock_failure(), name="opcua-stock-failure")
@@ -107,6 +108,10 @@ class _Delivery:
 
     def __len__(self) -> int:
         return len(self._feeds)
+
+    def heard(self) -> float:
+        """When the last message of any subscription came, by the event loop's time."""
+        return max(feed.heard for feed in self._feeds.values())
 
     async def take(self, message: Published, t: int) -> None:
         """Deliver one message that arrived at `t`. Raises DeviceError when one before it cannot be had any more."""

@@ -24,6 +24,7 @@ from edge_agent.health import watchdog
 from edge_agent.ingest import api
 from edge_agent.outbox import Outbox
 from edge_agent.polling.device import PolledDevice
+from edge_agent.process import held
 from edge_agent.publish import Publisher
 from edge_agent.sdk import within
 from edge_agent.topics import Topics
@@ -203,6 +204,7 @@ class EdgeAgent:
                 "quarantined_values": stats.quarantined,
                 "quarantined_bytes": stats.quarantined_bytes,
             },
+            "process": held(),
             "devices": [agent_status(device) for device in self.devices],
         }
 

@@ -50,6 +50,7 @@ def agent_metrics(status: Document) -> str:
     text.gauge("edge_agent_broker_connected", "1 while the broker is connected.", status["broker_connected"])
     text.gauge("edge_agent_last_puback_age_seconds", "Since the last acknowledgement.", status["ack_age_s"])
     _outbox(text, status["outbox"])
+    _process(text, status["process"])
     for device in status["devices"]:
         _device(text, device)
     return str(text)
@@ -61,6 +62,16 @@ def _health(text: _Text, prefix: str, judgement: Document) -> None:
     for notice in judgement["notices"]:
         reason, health = notice["reason"], notice["health"]
         text.gauge(f"{prefix}_finding", "1 for each reason behind it.", 1, reason=reason, health=health)
+
+
+def _process(text: _Text, process: Document) -> None:
+    """What it holds of the machine, under the names every Prometheus client uses where there is one."""
+    text.gauge("process_resident_memory_bytes", "Resident memory.", process["resident_bytes"])
+    settled = "Resident memory after caches were last given back: if this grows, something leaks."
+    text.gauge("edge_agent_settled_memory_bytes", settled, process["settled_bytes"])
+    text.gauge("process_open_fds", "Open file descriptors.", process["descriptors"])
+    text.gauge("process_threads", "Threads, those of libraries included.", process["threads"])
+    text.gauge("edge_agent_tasks", "Tasks of the event loop.", process["tasks"])
 
 
 def _outbox(text: _Text, outbox: Document) -> None:
@@ -125,6 +136,7 @@ def serve_metrics(status: Document) -> str:
         text.counter("edge_agent_store_values_total", "Values by what became of them.", values, stage=stage)
     text.gauge("edge_agent_store_broker_connected", "1 while the broker is connected.", status["broker_connected"])
     text.gauge("edge_agent_store_lag_seconds", "Age of the oldest message not yet stored.", status["lag_s"])
+    _process(text, status["process"])
     for device in status["devices"]:
         name = device["id"]
         text.gauge("edge_agent_store_last_good_age_seconds", "As stored.", device["last_good_age_s"], device=name)

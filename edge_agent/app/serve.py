@@ -22,6 +22,7 @@ from edge_agent.health.ne107 import Health, Judgement, Notice, judged
 from edge_agent.ingest import api
 from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.service import Ingest
+from edge_agent.process import held
 from edge_agent.report import questions
 from edge_agent.stores import open_store
 from edge_agent.topics import Topics
@@ -148,6 +149,7 @@ class StoreService:
             "broker_connected": self._ingest.connected,
             "problem": self._ingest.problem,
             "lag_s": self._ingest.lag(),
+            "process": held(),
         }
 
     async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:

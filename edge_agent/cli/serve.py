@@ -28,5 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.app.service import run_service
     from edge_agent.clock import Clock
     from edge_agent.config import load
+    from edge_agent.process import settle_heap
 
+    settle_heap()
     return run_service(lambda: StoreService(load(args.config), Clock.from_environment()), args.log)

@@ -64,8 +64,8 @@ class ConnectionLoop:
         try:
             while True:
                 fault = await self._until_lost()
+                self._mark_failed(fault)  # first: leaving a dead line in order may take seconds
                 await self._connection.close()
-                self._mark_failed(fault)
                 pause = self._backoff.wait()
                 self._log_lost(str(fault), pause)
                 await within(pause, _REAL)  # the network is real, whatever a demo's clock says
@@ -164,17 +164,19 @@ class ConnectionLoop:
         try:
             batch = await self._read(connection, turn.table)
         except DeviceError as error:
-            now = clock.monotonic()
             device.health.missed(1, len(turn.table))
-            if shared:  # a device alone on its line holds nobody up, and is asked as ever
-                device.breaker.failed(now, now - started)
             if error.lost and not shared:
                 raise
-            device.failed(error.status, error.detail, clock.time_ns(), now)
-            if error.lost:
-                # One unit's silence makes the connection untrusted, not the other units: a new one, at once.
-                await connection.close()
-                await connection.open()
+            device.failed(error.status, error.detail, clock.time_ns(), clock.monotonic())
+            try:
+                if error.lost:
+                    # One unit's silence makes the connection untrusted, not the other units: a new one, at once.
+                    await connection.close()
+                    await connection.open()
+            finally:
+                now = clock.monotonic()
+                if shared:  # the others waited, for the new connection as well; one alone on its line is asked as ever
+                    device.breaker.failed(now, now - started)
             return
         now = clock.monotonic()
         self._works()

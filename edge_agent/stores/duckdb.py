@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ import orjson
 
 from edge_agent.errors import StoreError
 from edge_agent.intervals import IntervalSet
+from edge_agent.process import give_back
 from edge_agent.stores import duckdb_read as read
 from edge_agent.stores import duckdb_runs as runs
 from edge_agent.stores import duckdb_write as write
@@ -46,6 +48,8 @@ _LATE: Final = 600_000_000_000
 _SNAPSHOT: Final = 300_000_000_000
 #: Rows of `marks` after which they are merged into their intervals.
 _MARK_ROWS: Final = 5_000
+#: Samples after which the file is opened afresh: until then the engine keeps all blocks it wrote, and their index.
+_REFRESH_ROWS: Final = 500_000
 #: Chunks one call of `retain` deletes at the most; the rest waits for the next call.
 _RETAIN_ROUNDS: Final = 24
 
@@ -58,6 +62,9 @@ class DuckDbStore:
         self._days = days
         self._max_bytes = max_bytes
         self._connection = connect(path)
+        self._gate = threading.Lock()
+        self._readers = 0
+        self._since_opened = 0
         self._broken = False
         self._watched: list[int] = []
         self._open: set[int] | None = None
@@ -119,6 +126,9 @@ class DuckDbStore:
         self._last_stored = batch.stored
         self._stored += sum(mark.values for mark in batch.marks)
         self._quarantined += sum(batch.quarantined.values())
+        self._since_opened += len(batch.rows)
+        if self._since_opened >= _REFRESH_ROWS:
+            self._refresh()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -138,13 +148,31 @@ class DuckDbStore:
             raise
 
     def _reopen(self) -> None:
+        with self._gate:
+            self._open_again()
+
+    def _open_again(self) -> None:
         with contextlib.suppress(duckdb.Error):
             self._connection.close()
         try:
             self._connection = connect(self._path)
         except Exception as error:
+            self._broken = True
             raise StoreError(f"cannot reopen the store: {error}") from error
         self._broken = False
+        self._since_opened = 0
+
+    def _refresh(self) -> None:
+        """Give back what the engine gathered since the file was opened. Not while somebody reads; never raises."""
+        with self._gate:
+            if self._readers or self._broken:
+                return
+            try:
+                self._open_again()
+            except StoreError as error:  # what was written is safe: the next transaction tries again, and tells
+                log.warning("store-refresh-failed reason=%s", error)
+                return
+        give_back()
 
     def _write_marks(self, batch: WriteBatch) -> None:
         rows = merged(batch.marks)
@@ -178,8 +206,16 @@ class DuckDbStore:
 
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with translated(), contextlib.closing(self._connection.cursor()) as cursor:
-            yield cursor
+        with translated():
+            with self._gate:
+                cursor = self._connection.cursor()
+                self._readers += 1
+            try:
+                yield cursor
+            finally:
+                cursor.close()
+                with self._gate:
+                    self._readers -= 1
 
     def marks(self) -> dict[str, IntervalSet]:
         """Stream -> intervals, read from the file."""
@@ -307,6 +343,7 @@ class DuckDbStore:
                     break
         if gone:
             log.info("retention deleted=%d bytes=%d", gone, self.size())
+        self._refresh()
         return gone
 
     def _retain_age(self, cutoff: int) -> int:

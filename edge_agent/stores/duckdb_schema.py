@@ -50,11 +50,15 @@ create table if not exists metrics(metric varchar, t bigint, document varchar);
 AGEING: Final = ("samples", "health", "transitions", "gaps", "agents", "metrics", "runs", "evidence", "compacted")
 
 
+#: For reading long windows; what does not fit goes through files beside the database. A PC of 2 GB is to stand it.
+MEMORY_LIMIT: Final = "512MB"
+
+
 def connect(path: Path) -> duckdb.DuckDBPyConnection:
     """Open or create the file and its tables. Raises FindingsError for one that is locked, damaged or out of reach."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        connection = duckdb.connect(str(path), config={"threads": 2, "memory_limit": "1GB"})
+        connection = duckdb.connect(str(path), config={"threads": 2, "memory_limit": MEMORY_LIMIT})
         path.chmod(0o600)
         connection.execute(TABLES)
         if connection.execute("select count(*) from schema_version").fetchone() == (0,):

@@ -15,6 +15,9 @@ from urllib.parse import urlencode, urlsplit
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import PoisonError, StoreError
 
+#: Seconds for the answer to a question: a long window takes its time, however soon a write is to fail.
+READ_S: Final = 60.0
+
 #: The request itself can never be taken. Everything else may pass: a token can be renewed, a bucket be made.
 _POISON: Final = frozenset({400, 413, 415, 422})
 
@@ -22,11 +25,12 @@ _POISON: Final = frozenset({400, 413, 415, 422})
 class Endpoint:
     """A server's base URL with its credentials. Requests are serialised; a connection that failed is made anew."""
 
-    def __init__(self, config: StoreConfig, *, timeout: float = 10.0) -> None:
+    def __init__(self, config: StoreConfig, *, timeout: float | None = None) -> None:
+        """`timeout`: seconds for an answer; None = as configured for writing."""
         url = urlsplit(config.url or "")
         self._https = url.scheme == "https"
         self._host, self._port, self._base = url.hostname or "", url.port, url.path.rstrip("/")
-        self._timeout = timeout
+        self._timeout = config.timeout if timeout is None else timeout
         self._headers = _credentials(config)
         self._connection: http.client.HTTPConnection | None = None
         self._lock = threading.Lock()

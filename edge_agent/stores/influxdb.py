@@ -7,7 +7,7 @@ Synchronous, through its write service: the batching writer drops points silentl
 from __future__ import annotations
 
 import gzip
-from typing import Any, Final
+from typing import Any
 
 import urllib3
 from influxdb_client.client.influxdb_client import InfluxDBClient
@@ -18,12 +18,10 @@ from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import StoreError
 from edge_agent.stores.base import HealthSummary
 from edge_agent.stores.columns import Longs, Samples
-from edge_agent.stores.http import Endpoint, refusal
+from edge_agent.stores.http import READ_S, Endpoint, refusal
 from edge_agent.stores.influxql import InfluxQl
 from edge_agent.stores.lines import TextStyle
 from edge_agent.stores.remote import RemoteStore
-
-_TIMEOUT_MS: Final = 10_000
 
 
 class InfluxDbStore(RemoteStore):
@@ -40,11 +38,11 @@ class InfluxDbStore(RemoteStore):
             config.url,
             **_credentials(config),
             org=self._org,
-            timeout=_TIMEOUT_MS,
+            timeout=int(config.timeout * 1000),
             retries=urllib3.Retry(0, redirect=False, raise_on_status=False),
         )
         self._writer = WriteService(self._client.api_client)  # type: ignore[no-untyped-call]
-        self._reader = InfluxQl(Endpoint(config), self._bucket)
+        self._reader = InfluxQl(Endpoint(config, timeout=READ_S), self._bucket)
 
     def _send(self, lines: bytes) -> None:
         try:

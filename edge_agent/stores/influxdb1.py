@@ -6,7 +6,7 @@ from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import StoreError
 from edge_agent.stores.base import HealthSummary
 from edge_agent.stores.columns import Longs, Samples
-from edge_agent.stores.http import Endpoint
+from edge_agent.stores.http import READ_S, Endpoint
 from edge_agent.stores.influxql import InfluxQl
 from edge_agent.stores.lines import TextStyle
 from edge_agent.stores.remote import RemoteStore
@@ -23,7 +23,7 @@ class InfluxDb1Store(RemoteStore):
         super().__init__(config)
         self._database = config.bucket or "edge"
         self._endpoint = Endpoint(config)
-        self._reader = InfluxQl(Endpoint(config), self._database)
+        self._reader = InfluxQl(Endpoint(config, timeout=READ_S), self._database)
 
     def _send(self, lines: bytes) -> None:
         query = {"db": self._database, "precision": "ns"}

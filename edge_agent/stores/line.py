@@ -14,7 +14,7 @@ import orjson
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.stores.base import HealthSummary, Refusal, WriteBatch
 from edge_agent.stores.columns import KIND_NAMES, NO_TIME, TEXT, Longs, Samples
-from edge_agent.stores.http import Endpoint
+from edge_agent.stores.http import READ_S, Endpoint
 from edge_agent.stores.influxql import reason_name, state_name
 from edge_agent.stores.lines import TextStyle
 from edge_agent.stores.remote import RemoteStore
@@ -37,7 +37,7 @@ class LineStore(RemoteStore):
         self._query = {"precision": "ns", "bucket": config.bucket or "", "org": config.org or ""}
         self._query = {key: value for key, value in self._query.items() if value}
         self._endpoint = Endpoint(config)
-        self._reader = Endpoint(config, timeout=60.0)
+        self._reader = Endpoint(config, timeout=READ_S)
 
     def check(self, batch: WriteBatch) -> list[Refusal]:
         """What is older than the retention would be dropped without a word as well."""

@@ -103,6 +103,24 @@ def test_opcua_a_frozen_server_is_noticed(tmp_path: Path) -> None:
     run(case())
 
 
+def test_opcua_a_dead_line_is_noticed_although_keep_alives_are_rare(tmp_path: Path) -> None:
+    port = free_port()
+    hourly = plan(endpoint(port), counter(), timeout=0.5, publishing_ms=3_600_000)
+
+    async def case() -> None:
+        with program(tmp_path, port) as server:
+            async with streaming(hourly) as stream:
+                assert stream.task is not None
+                await asyncio.wait([stream.task], timeout=2)  # several probes are answered meanwhile
+                assert not stream.task.done()
+                server.pause()
+                error = await stream.error()
+                assert (error.lost, error.status) == (True, STATUS["BadTimeout"])
+                server.resume()
+
+    run(case())
+
+
 def test_opcua_namespaces_in_another_order_after_a_restart(tmp_path: Path) -> None:
     port = free_port()
     tags = [

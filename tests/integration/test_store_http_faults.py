@@ -29,6 +29,9 @@ class Server:
     def __init__(self) -> None:
         self.status = 204
         self.drop = False
+        self.hold = threading.Event()
+        """Cleared, answers wait for it, at most 5 s."""
+        self.hold.set()
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         outer = self
 
@@ -44,6 +47,7 @@ class Server:
                     self.connection.close()
                     self.close_connection = True
                     return
+                outer.hold.wait(5)
                 answer = b"" if outer.status == 204 else b'{"error":"partial write"}'
                 self.send_response(outer.status)
                 self.send_header("Content-Length", str(len(answer)))
@@ -127,6 +131,16 @@ def test_a_connection_that_breaks_or_is_refused_can_be_repeated(kind: str, serve
         server.drop = False
         store.write(batch(store))
     with closing(opened(kind, free_port(), tmp_path / "other")) as store, pytest.raises(StoreError):
+        store.write(batch(store))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_store_that_does_not_answer_in_its_time_is_tried_again(kind: str, server: Server, tmp_path: Path) -> None:
+    with closing(opened(kind, server.port, tmp_path, timeout=0.3)) as store:
+        server.hold.clear()
+        with pytest.raises(StoreError):
+            store.write(batch(store))
+        server.hold.set()
         store.write(batch(store))
 
 

@@ -10,6 +10,7 @@ from edge_agent.health import DeviceHealth
 from edge_agent.health.agent import Facts, notices
 from edge_agent.health.ne107 import judged
 
+PROCESS = {"resident_bytes": 45_056_000, "settled_bytes": 40_960_000, "descriptors": 21, "threads": 4, "tasks": 12}
 SAMPLE = re.compile(r'([a-z_0-9]+)(?:\{((?:[a-z_0-9]+="(?:[^"\\\n]|\\.)*",?)*)\})? (-?[0-9.e+-]+|NaN)')
 
 
@@ -59,6 +60,7 @@ def status() -> dict[str, Any]:
             "pending_values": 2, "pending_entries": 1, "unconfirmed_entries": 0, "bytes": 4096, "limit_bytes": 10**9,
             "oldest_t": None, "quarantined_values": 0, "quarantined_bytes": 0,
         },
+        "process": PROCESS,
         "devices": [device("vmc-01"), device('odd "name" \\ here')],
     }  # fmt: skip
 
@@ -71,6 +73,9 @@ def test_the_agents_metrics_are_its_status() -> None:
     assert found['edge_agent_entries_total{stage="acknowledged"}'] == 1
     assert found["edge_agent_last_puback_age_seconds"] == 0.25
     assert found["edge_agent_outbox_bytes"] == 4096
+    assert found["process_resident_memory_bytes"] == 45_056_000
+    assert found["edge_agent_settled_memory_bytes"] == 40_960_000
+    assert (found["process_open_fds"], found["process_threads"], found["edge_agent_tasks"]) == (21, 4, 12)
     assert found['edge_agent_device_readings_total{device="vmc-01",quality="good"}'] == 6
     assert found['edge_agent_device_up{device="vmc-01"}'] == 0
     assert found['edge_agent_device_finding{device="vmc-01",reason="BadTimeout"}'] == 1
@@ -80,7 +85,10 @@ def test_the_agents_metrics_are_its_status() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    text = agent_metrics(status() | {"ack_age_s": None})
+    process = PROCESS | {"resident_bytes": None, "settled_bytes": None, "descriptors": None}
+    text = agent_metrics(status() | {"ack_age_s": None, "process": process})
+    assert "process_resident" not in text
+    assert "open_fds" not in text
     assert "puback" not in text
     assert "oldest_timestamp" not in text
     assert "drift" not in text
@@ -99,7 +107,7 @@ def test_the_stores_metrics_say_what_is_missing_and_why() -> None:
     ]
     document = {
         "ne107": judged([]).full(), "counters": {"stored": 5}, "broker_connected": False, "lag_s": 0.5,
-        "devices": [{"id": "vmc-01", "last_good_age_s": None}],
+        "process": PROCESS, "devices": [{"id": "vmc-01", "last_good_age_s": None}],
         "missing": {"outages": outages, "gaps": gaps},
     }  # fmt: skip
     found = parsed(serve_metrics(document))
@@ -109,3 +117,4 @@ def test_the_stores_metrics_say_what_is_missing_and_why() -> None:
     assert found["edge_agent_store_gap_values"] == 42
     assert found['edge_agent_store_gap_entries{reason="full"}'] == 5
     assert found['edge_agent_store_gap_entries{reason="missing"}'] == 63
+    assert found["edge_agent_tasks"] == 12

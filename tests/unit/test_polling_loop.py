@@ -97,6 +97,26 @@ def test_a_silent_unit_is_bad_once_and_set_aside_while_the_others_go_on() -> Non
     assert all(one.health.state == "online" for one in devices[1:])
 
 
+def test_probes_cost_what_the_new_connection_costs_too() -> None:
+    """Else a unit whose silence costs a reconnection each time would take far more than its share of the bus."""
+    got: list[Batch] = []
+
+    class SlowToOpen(Scripted):
+        async def open(self) -> None:
+            await super().open()
+            await asyncio.sleep(0.03)  # 0.6 s of the fast clock; the pause between probes is then 11.4 s
+
+    def answer(table: TagTable) -> Batch:
+        if table.device == "dead":
+            raise DeviceError(TIMEOUT, "silent", lost=True)
+        return good(table)
+
+    connection = SlowToOpen(answer)
+    devices = [device("dead", got), *(device(f"d{i}", got) for i in range(4))]
+    run(looping(connection, devices, lambda: len(got) >= 161))
+    assert connection.opened <= 10, "40 s of the fast clock: the first connection, two failures, four probes"
+
+
 def test_a_lone_device_is_back_after_its_connection_returns() -> None:
     got: list[Batch] = []
     connection = Scripted(good)

@@ -1,0 +1,55 @@
+"""Whether a silent server still answers at all: it is asked for its state, but only after a silence.
+
+The keep-alives of a subscription say so too, and with the agent's defaults sooner than this. But a server may insist on
+rare ones, and a slow publishing interval makes them rare: then a dead line would go unnoticed for as long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from asyncua import ua
+from asyncua.ua.object_ids import ObjectIds
+from asyncua.ua.uaerrors import UaStatusCodeError
+
+from connectors.opcua.limits import node_id, value_of_node
+from connectors.opcua.session import Session
+from edge_agent.sdk import STATUS, DeviceError
+
+log = logging.getLogger(__name__)
+
+_LEAST_PATIENCE_S: Final = 0.5
+_STATE: Final = ua.ReadParameters(
+    MaxAge=0,
+    TimestampsToReturn=ua.TimestampsToReturn.Neither,
+    NodesToRead=[value_of_node(node_id(ObjectIds.Server_ServerStatus_State))],
+)
+
+
+async def watch(session: Session, heard: Callable[[], float]) -> None:
+    """Never returns; DeviceError(lost=True) at the latest one and a half time-outs after the server fell silent.
+
+    `heard` gives the event loop's time of the last message. An answer may take the whole time-out, as any other.
+    """
+    loop, timeout = asyncio.get_running_loop(), session.options.timeout
+    patience = max(_LEAST_PATIENCE_S, timeout / 2)
+    answered = loop.time()
+    while True:
+        left = max(answered, heard()) + patience - loop.time()
+        if left > 0:
+            await asyncio.sleep(left)
+            continue
+        asked = loop.time()
+        try:
+            async with asyncio.timeout(timeout):
+                await session.service.read(_STATE)
+        except UaStatusCodeError as error:
+            log.debug("opcua-pulse endpoint=%s answer=%s", session.options.endpoint, error)  # a refusal is an answer
+        except TimeoutError:
+            if heard() <= asked:
+                detail = f"{session.options.endpoint}: the server is silent and does not answer"
+                raise DeviceError(STATUS["BadTimeout"], detail, lost=True) from None
+        answered = loop.time()

@@ -1,0 +1,74 @@
+"""What this process holds of the machine, and how its heap gives back what it no longer uses."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import functools
+import os
+from typing import Any, Final
+
+_M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
+#: A heap per thread would keep free memory for itself while another thread asks the system for more.
+_ARENAS: Final = 2
+#: Blocks of this size or more (one of the database has 256 KiB) go back to the system when they are freed. Unless it is
+#: set, glibc raises the limit with each large block that is freed, and keeps such blocks from then on.
+_OWN_PAGES: Final = 128 * 1024
+
+_settled: int | None = None
+"""Resident bytes after the last `give_back`."""
+
+
+def held() -> dict[str, Any]:
+    """Resident bytes now and after the last `give_back`, descriptors, threads, tasks of the running event loop.
+
+    None where it cannot be told.
+    """
+    descriptors = _entries("fd")
+    return {
+        "resident_bytes": _resident(),
+        "settled_bytes": _settled,
+        "descriptors": None if descriptors is None else descriptors - 1,  # without the one that lists them
+        "threads": _entries("task"),
+        "tasks": len(asyncio.all_tasks()),
+    }
+
+
+def _resident() -> int | None:
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None
+
+
+def _entries(folder: str) -> int | None:
+    try:
+        return len(os.listdir(f"/proc/self/{folder}"))
+    except OSError:
+        return None
+
+
+@functools.cache
+def _glibc() -> ctypes.CDLL | None:
+    libc = ctypes.CDLL(None)
+    return libc if hasattr(libc, "malloc_trim") and hasattr(libc, "mallopt") else None
+
+
+def settle_heap() -> None:
+    """Set the heap up for years of work with a database; before any thread starts. Nothing without glibc."""
+    if (libc := _glibc()) is not None:
+        libc.mallopt(_M_ARENA_MAX, _ARENAS)
+        libc.mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES)
+
+
+def give_back() -> None:
+    """Return free pages to the system (nothing without glibc), and note what is left: if that grows, something leaks.
+
+    Some milliseconds.
+    """
+    global _settled
+    if (libc := _glibc()) is not None:
+        libc.malloc_trim(0)
+    _settled = _resident()

@@ -1,0 +1,141 @@
+"""F24: everything at once for long, and nothing may grow."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from edge_agent.app.status import ask_agent, ask_serve
+from edge_agent.config import load
+from edge_agent.config.models import Site as Configuration
+from faults.audit import Verdict, audit
+from faults.brokers import Broker
+from faults.proxy import Proxy, proxy
+from faults.result import Result
+from faults.rig import Child, Site, plc_device, plcs
+from faults.steady import Sample, floors, settled, trend
+
+#: The demo reads 320 values a second from 20 devices: this is ten times as much.
+_DEVICES: Final = 8
+_TAGS: Final = 8
+_EVERY: Final = "20ms"
+_FAULT_S: Final = 2.0
+_WARM_S: Final = 300.0
+#: Longer than the store service lets its database gather before it opens it afresh, at this rate.
+_WINDOW_S: Final = 180.0
+_LIMIT_KB: Final = 100.0
+#: Each process must end with no more of these than so many above the least it ever had after the warm-up.
+_SPREAD: Final = {"descriptors": 12, "threads": 4, "tasks": 12}
+
+
+@dataclass
+class _Samples:
+    """What one process held, over time."""
+
+    child: Child
+    rss: list[Sample] = field(default_factory=list)
+    floor: list[Sample] = field(default_factory=list)
+    """Resident kB after the process last gave back its caches, where it does: they hide a small growth."""
+    counts: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
+
+    def take(self, now: float, status: dict[str, object] | None) -> None:
+        self.rss.append((now, self.child.rss_kb()))
+        process = (status or {}).get("process")
+        if isinstance(process, dict):
+            for name in _SPREAD:
+                self.counts[name].append((now, process[name]))
+            if process["settled_bytes"] is not None:
+                self.floor.append((now, process["settled_bytes"] / 1024))
+
+
+def soak(times: int, folder: Path) -> Result:
+    """F24: 3200 values a second (ten times the demo) for `times` seconds, a fault every two seconds."""
+    result = Result(times)
+    with plcs(folder, _DEVICES) as (_, ports), Broker(folder / "broker") as broker, proxy(ports[0]) as plug:
+        listed = [plc_device(n, port, _EVERY, _TAGS) for n, port in enumerate([plug.port, *ports[1:]])]
+        with Site(folder, broker.port, listed, folder / "outbox") as site:
+            service, agent = site.service_up(), site.agent_up()
+            samples = {"agent": _Samples(agent), "service": _Samples(service)}
+            begin = time.monotonic()
+            faults = _torment(times, load(site.config()), broker, plug, samples)
+            took = time.monotonic() - begin
+            site.finish(agent, service, 150)
+            verdict = audit(site.witness, site.database)
+            read = sum(len(note.document["values"]) for note in site.witness.notes if note.is_data)
+    result.figures |= {"faults": faults, "values a second": round(read / took), **verdict.figures()}
+    for name, sampled in samples.items():
+        _judge(result, name, sampled)
+    _nothing_lost(result, verdict)
+    return result
+
+
+def _torment(times: int, config: Configuration, broker: Broker, plug: Proxy, samples: dict[str, _Samples]) -> int:
+    """Returns how many faults there were."""
+    chance, down, faults, begin = random.Random(24), False, 0, time.monotonic()
+    while (now := time.monotonic() - begin) < times:
+        samples["agent"].take(now, ask_agent(config))
+        samples["service"].take(now, ask_serve(config))
+        time.sleep(_FAULT_S)  # the interval of the faults, not a wait for anything
+        faults += 1
+        fault = chance.choice(["device", "broker", "freeze-broker", "freeze-service"])
+        if fault == "device":
+            (plug.up if down else plug.down)()
+            down = not down
+        elif fault == "broker":
+            broker.stop()
+            broker.start()
+        else:
+            _pause(broker if fault == "freeze-broker" else samples["service"].child)
+    if down:
+        plug.up()
+    return faults
+
+
+def _pause(what: Broker | Child) -> None:
+    what.freeze()
+    time.sleep(1)  # how long it is frozen, not a wait for anything
+    what.go_on()
+
+
+def _judge(result: Result, name: str, sampled: _Samples) -> None:
+    """Slopes of memory, and what the counts end with."""
+    _keep(name, sampled)
+    rss = settled(sampled.rss, _WARM_S)
+    memory = trend(floors(settled(sampled.floor or sampled.rss, _WARM_S), _WINDOW_S))
+    result.figures[f"{name} RSS kB/h"] = str(memory)
+    result.figures[f"{name} RSS MB, lowest to highest"] = (
+        f"{min(rss, key=_value)[1] / 1024:.1f} to {max(rss, key=_value)[1] / 1024:.1f}"
+    )
+    result.must(not memory.exceeds(_LIMIT_KB), f"{name} RSS grows by {memory} kB/h")
+    if memory.unresolved(_LIMIT_KB):
+        result.late.append(f"{name}: a run of this length cannot tell {_LIMIT_KB:g} kB/h from {memory} kB/h")
+    for what, spread in _SPREAD.items():
+        counts = settled(sampled.counts[what], _WARM_S)
+        least = min(value for _, value in counts)
+        slope = trend(floors(counts, _WINDOW_S))
+        result.figures[f"{name} {what}, least and last"] = f"{least:.0f} and {counts[-1][1]:.0f}"
+        result.must(counts[-1][1] - least <= spread, f"{name}: {what} grew from {least:.0f} to {counts[-1][1]:.0f}")
+        result.must(not slope.exceeds(0), f"{name}: {what} grow by {slope} an hour")
+
+
+def _value(sample: Sample) -> float:
+    return sample[1]
+
+
+def _keep(name: str, sampled: _Samples) -> None:
+    """The samples themselves, for who wants to look closer: EDGE_AGENT_SOAK names a folder."""
+    if folder := os.environ.get("EDGE_AGENT_SOAK"):
+        for what, samples in (("rss", sampled.rss), ("settled", sampled.floor)):
+            lines = [f"{t:.1f},{kb:.0f}" for t, kb in samples]
+            text = "\n".join(["seconds,kB", *lines]) + "\n"
+            (Path(folder) / f"{name}-{what}.csv").write_text(text, encoding="utf-8")
+
+
+def _nothing_lost(result: Result, verdict: Verdict) -> None:
+    for name in ("lost", "doubled", "altered", "foreign", "holes", "backwards"):
+        result.must(getattr(verdict, name) == 0, f"{name}: {getattr(verdict, name)}")
