@@ -6,14 +6,14 @@ import sys
 
 import atheris
 
-from fuzz import targets
+from fuzz import catalogue
 
 
 def main(name: str, *options: str) -> None:
     """Never returns: atheris exits with libFuzzer's status."""
     # Everything the decoders are made of is instrumented; the libraries below them, and the oracles, are not.
     with atheris.instrument_imports(include=["connectors", "edge_agent"]):
-        target = targets.find(name)
+        target = catalogue.find(name)
     atheris.Setup([sys.argv[0], *options, f"-max_len={target.longest}"], target.run)
     atheris.Fuzz()
 

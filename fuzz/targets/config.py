@@ -59,5 +59,14 @@ _WORDS: Final = (
 )
 
 TARGETS = (
-    Target("config", config, _seeds, 30_000, words=tuple(word.encode() for word in _WORDS.split()), longest=1500),
+    Target(
+        "config",
+        config,
+        _seeds,
+        30_000,
+        words=tuple(word.encode() for word in _WORDS.split()),
+        longest=1500,
+        full=100_000,
+        plugins=("connectors.modbus", "connectors.opcua"),
+    ),
 )

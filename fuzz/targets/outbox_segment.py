@@ -1,17 +1,14 @@
-"""The files of the outbox after damage: what is read back is what was written, and only what was hit is missing."""
+"""A segment of the outbox after damage: what is read back is what was written, and only what was hit is missing."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from typing import Final
 
-from edge_agent.outbox import acks
 from edge_agent.outbox.record import MAGIC, Entry, Index, entry_of, pack_trailer
 from edge_agent.outbox.segment import Raw, Recovered, parts, recover, torn_bytes
 from fuzz.target import Feed, Target, demand, scratch
-
-_STREAM: Final = "agent/0/9f86d081"
+from fuzz.targets._outbox import STREAM, damaged
 
 
 def segment(data: bytes) -> None:
@@ -19,7 +16,7 @@ def segment(data: bytes) -> None:
     feed = Feed(data)
     entries = [_entry(feed, n) for n in range(feed.number(6))]
     sound, offsets = _file(entries, sealed=bool(feed.number(2)))
-    raw, hit = _damaged(sound, feed)
+    raw, hit = damaged(sound, feed)
     path = scratch() / "0000000001.seg"
     path.write_bytes(raw)
     found = recover(path)
@@ -36,7 +33,7 @@ def segment(data: bytes) -> None:
 
 def _entry(feed: Feed, n: int) -> Entry:
     payload = feed.take(feed.number(40)).decode("utf-8", "replace").encode()
-    return Entry(_STREAM, 10 + n, "edge/e/s/a/l/m1/data"[: feed.number(20)], payload, feed.number(65536), 1)
+    return Entry(STREAM, 10 + n, "edge/e/s/a/l/m1/data"[: feed.number(20)], payload, feed.number(65536), 1)
 
 
 def _record(entry: Entry) -> bytes:
@@ -51,29 +48,16 @@ def _file(entries: list[Entry], *, sealed: bool) -> tuple[bytes, list[int]]:
         raw += _record(entry)
     if sealed and entries:
         times = entries[0].t, entries[-1].t
-        index = Index(_STREAM, 10, *times, len(raw), array("I", offsets), array("I", [1] * len(offsets)))
+        index = Index(STREAM, 10, *times, len(raw), array("I", offsets), array("I", [1] * len(offsets)))
         raw += pack_trailer(index)
     return raw, offsets
-
-
-def _damaged(sound: bytes, feed: Feed) -> tuple[bytes, set[int]]:
-    """Bytes overwritten, zeroed or cut off at the end, as media and power cuts do it; and which of them changed."""
-    raw = bytearray(sound)
-    while feed and raw:
-        at, kind = feed.number(1024) % len(raw), feed.number(8)
-        if kind == 7:
-            del raw[at:]
-        else:
-            new = bytes(8 << kind) if kind >= 4 else feed.take(1 + kind)
-            raw[at : at + len(new)] = new[: len(raw) - at]
-    return bytes(raw), {n for n, (a, b) in enumerate(zip(raw, sound, strict=False)) if a != b}
 
 
 def _read(found: Recovered) -> dict[int, Entry]:
     here = found.segment
     if here is None:
         return {}
-    demand(here.stream == _STREAM, "stream", here.stream)
+    demand(here.stream == STREAM, "stream", here.stream)
     try:
         entries = [here.read(seq) for seq in range(here.first, here.last + 1)]
         demand(here.values_of(here.first, here.last) <= len(entries), "values that nobody wrote")
@@ -96,25 +80,6 @@ def _coverage(raw: bytes) -> None:
         entry_of(head, raw[head.offset : head.offset + head.size])
 
 
-def ack_log(data: bytes) -> None:
-    """Only records that were written come out of a damaged log, in their order; an undamaged one comes out whole."""
-    feed = Feed(data)
-    written = [
-        acks.Ack(1 + feed.number(3), _STREAM[: feed.number(17)], n, n + feed.number(256)) for n in range(feed.number(9))
-    ]
-    sound = b"".join(map(acks.pack, written))
-    raw, hit = _damaged(sound, feed)
-    got = list(acks.parse(raw))
-    left = iter(written)
-    demand(all(ack in left for ack in got), got, "from", written)
-    at = 0
-    for ack in written:
-        end = at + len(acks.pack(ack))
-        if end <= len(raw) and hit.isdisjoint(range(at, end)):
-            demand(ack in got, ack, "is whole and was not found")
-        at = end
-
-
 def _segment_seeds() -> Iterable[bytes]:
     three = b"".join(bytes((9,)) + b'{"v":1,"x' + bytes((19, 1, n)) for n in range(3))
     for sealed in (0, 1):
@@ -125,12 +90,4 @@ def _segment_seeds() -> Iterable[bytes]:
     yield bytes((0, 0))
 
 
-def _ack_seeds() -> Iterable[bytes]:
-    for damage in (b"", bytes((0, 9, 0, 1)), bytes((0, 40, 4)), bytes((0, 50, 7))):
-        yield bytes((4,)) + bytes((0, 16, 3, 1, 16, 9, 2, 5, 0, 0, 9, 9)) + damage
-
-
-TARGETS = (
-    Target("outbox-segment", segment, _segment_seeds, 140_000, longest=320),
-    Target("outbox-acks", ack_log, _ack_seeds, 350_000, longest=160),
-)
+TARGETS = (Target("outbox-segment", segment, _segment_seeds, 140_000, longest=320),)

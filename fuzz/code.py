@@ -1,0 +1,58 @@
+"""Which code a count of runs speaks for: a hash over our modules that a target reaches."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+_ROOT: Final = Path(__file__).parents[1]
+_OURS: Final = ("connectors", "edge_agent", "fuzz")
+
+
+def version(module: str, *more: str) -> str:
+    """Twelve hex digits over the sources of these modules and of all of ours that they import, at whatever depth.
+
+    What is imported by name only (a plug-in) is to be given in `more`.
+    """
+    found: set[Path] = set()
+    waiting = [path for name in (module, *more) for path in _files(name)]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += (file for name in _imports(path) for file in _files(name))
+    total = hashlib.sha256()
+    for path in sorted(found):
+        total.update(f"{path.relative_to(_ROOT)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()[:12]
+
+
+def _files(name: str) -> Iterator[Path]:
+    """The file of a module of ours and those of its packages; none for a name within a module."""
+    parts = name.split(".")
+    if parts[0] not in _OURS:
+        return
+    for n in range(1, len(parts) + 1):
+        place = _ROOT.joinpath(*parts[:n])
+        for path in (place / "__init__.py", place.with_suffix(".py")):
+            if path.is_file():
+                yield path
+
+
+@cache
+def _imports(path: Path) -> tuple[str, ...]:
+    return tuple(_named(ast.walk(ast.parse(path.read_bytes()))))
+
+
+def _named(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    """Imports within functions too: those happen as well."""
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
