@@ -9,7 +9,7 @@ from fuzz.target import Feed
 STREAM: Final = "agent/0/9f86d081"
 
 
-def damaged(sound: bytes, feed: Feed) -> tuple[bytes, set[int]]:
+def damaged(sound: bytes, feed: Feed) -> tuple[bytes, frozenset[int]]:
     """Bytes overwritten, zeroed or cut off at the end, as media and power cuts do it; and which of them changed."""
     raw = bytearray(sound)
     while feed and raw:
@@ -19,4 +19,9 @@ def damaged(sound: bytes, feed: Feed) -> tuple[bytes, set[int]]:
         else:
             new = bytes(8 << kind) if kind >= 4 else feed.take(1 + kind)
             raw[at : at + len(new)] = new[: len(raw) - at]
-    return bytes(raw), {n for n, (a, b) in enumerate(zip(raw, sound, strict=False)) if a != b}
+    if raw == sound:
+        return sound, frozenset()
+    # Most bytes are equal: their exclusive or as one number finds the others faster than a walk.
+    size = len(raw)
+    unequal = int.from_bytes(raw, "big") ^ int.from_bytes(sound[:size], "big")
+    return bytes(raw), frozenset(n for n, byte in enumerate(unequal.to_bytes(size, "big")) if byte)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections.abc import Iterable
+from functools import cache
+from itertools import accumulate
+from pathlib import Path
 
 from edge_agent.outbox.record import MAGIC, Entry, Index, entry_of, pack_trailer
 from edge_agent.outbox.segment import Raw, Recovered, parts, recover, torn_bytes
@@ -15,20 +19,33 @@ def segment(data: bytes) -> None:
     """Entries written, bytes damaged, file recovered: no entry altered, and none missing that was not hit."""
     feed = Feed(data)
     entries = [_entry(feed, n) for n in range(feed.number(6))]
-    sound, offsets = _file(entries, sealed=bool(feed.number(2)))
+    records = [Raw.of(entry).prefix + entry.payload for entry in entries]
+    sound, offsets = _file(entries, records, sealed=bool(feed.number(2)))
     raw, hit = damaged(sound, feed)
-    path = scratch() / "0000000001.seg"
-    path.write_bytes(raw)
-    found = recover(path)
+    found = recover(_on_disk(raw))
     read = _read(found)
     by_seq = {entry.seq: entry for entry in entries}
     demand(all(by_seq.get(seq) == entry for seq, entry in read.items()), "altered:", read)
-    for entry, start in zip(entries, offsets, strict=True):
-        end = start + len(_record(entry))
+    for entry, record, start in zip(entries, records, offsets, strict=True):
+        end = start + len(record)
         if end <= len(raw) and hit.isdisjoint(range(start, end)):
             demand(entry.seq in read, "entry", entry.seq, "at", start, "..", end, "is whole and was not found")
     if raw:
         _coverage(raw)
+
+
+@cache
+def _file_kept() -> tuple[Path, int]:
+    """One file, kept open for writing: making it anew would take longer than reading it."""
+    path = scratch() / "0000000001.seg"
+    return path, os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+
+
+def _on_disk(raw: bytes) -> Path:
+    path, fd = _file_kept()
+    os.ftruncate(fd, len(raw))
+    os.pwrite(fd, raw, 0)
+    return path
 
 
 def _entry(feed: Feed, n: int) -> Entry:
@@ -36,16 +53,10 @@ def _entry(feed: Feed, n: int) -> Entry:
     return Entry(STREAM, 10 + n, "edge/e/s/a/l/m1/data"[: feed.number(20)], payload, feed.number(65536), 1)
 
 
-def _record(entry: Entry) -> bytes:
-    return Raw.of(entry).prefix + entry.payload
-
-
-def _file(entries: list[Entry], *, sealed: bool) -> tuple[bytes, list[int]]:
+def _file(entries: list[Entry], records: list[bytes], *, sealed: bool) -> tuple[bytes, list[int]]:
     """A segment's bytes and where its records begin."""
-    raw, offsets = MAGIC, []
-    for entry in entries:
-        offsets.append(len(raw))
-        raw += _record(entry)
+    ends = list(accumulate(map(len, records), initial=len(MAGIC)))
+    offsets, raw = ends[:-1], b"".join((MAGIC, *records))
     if sealed and entries:
         times = entries[0].t, entries[-1].t
         index = Index(STREAM, 10, *times, len(raw), array("I", offsets), array("I", [1] * len(offsets)))
