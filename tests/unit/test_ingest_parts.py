@@ -72,6 +72,17 @@ def test_malformed_agent_states_are_passed_over(state: dict[str, Any]) -> None:
     assert marks.due(0.0, everyone=True) == []
 
 
+@pytest.mark.parametrize("name", ["", "+", "a#", "a b", "a\0", "a" * 65], ids=ascii)
+def test_a_name_that_no_topic_can_have_is_told_nothing(name: str) -> None:
+    """It would be the watermark's topic, and publishing to it would end the service."""
+    marks = Watermarks()
+    marks.heard({"agent": name, "streams": [f"{name}/0/1"]})
+    marks.committed({f"{name}/0/1", "a/0/1"}, 0.0)
+    assert marks.due(0.0, everyone=True) == ["a"]
+    marks.heard({"agent": "a/b", "streams": []})
+    assert marks.due(0.0, everyone=True) == ["a"]
+
+
 def entry(payload: bytes = b"{}", **fields: Any) -> Entry:
     return Entry.new(5, "edge/e/s/a/l/m1/data", payload, "reason", 1, **fields)
 
