@@ -11,7 +11,9 @@ from fuzz.target import Target
 MODULES: Final = {
     "modbus-mbap": "modbus_mbap", "modbus-rtu": "modbus_rtu", "modbus-block": "modbus_block",
     "opcua-read": "opcua_read", "opcua-publish": "opcua_publish",
-    "outbox-segment": "outbox_segment", "outbox-acks": "outbox_acks", "ingest": "ingest", "config": "config",
+    "outbox-segment": "outbox_segment", "outbox-acks": "outbox_acks",
+    "mqtt-packets": "mqtt_packets", "ingest": "ingest", "watermark": "watermark", "loopback": "loopback",
+    "config": "config", "register": "register", "pack-zip": "pack_zip", "pack-replay": "pack_replay",
 }  # fmt: skip
 
 

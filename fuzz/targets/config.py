@@ -10,7 +10,7 @@ from typing import Final
 from edge_agent.config import load
 from edge_agent.config.compile import plans
 from edge_agent.errors import ConfigError
-from fuzz.target import Target, demand, scratch
+from fuzz.target import Target, demand, rewritten, scratch
 
 _REPOSITORY: Final = Path(__file__).parents[2]
 
@@ -25,8 +25,8 @@ def _folder() -> Path:
 
 def config(data: bytes) -> None:
     """Every finding has a code and both sentences; a site that loads compiles to a plan for each device."""
-    path = _folder() / "site.yaml"
-    path.write_bytes(data)
+    _folder()
+    path = rewritten("site.yaml", data)
     try:
         site = load(path)
     except ConfigError as error:

@@ -38,7 +38,7 @@ def block(data: bytes) -> None:
         demand(status.get(n) == bad, point, ": status", status.get(n))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _layout(data: bytes) -> tuple[list[Point], int, Block]:
     """The points, how many registers they take, and their decoder: most mutations only change the registers."""
     points = [_point(data[at : at + _WIDTH]) for at in range(0, max(len(data), 1), _WIDTH)]
@@ -46,7 +46,7 @@ def _layout(data: bytes) -> tuple[list[Point], int, Block]:
     return points, size, Block(_START, size, list(enumerate(points)))
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=16384)
 def _point(data: bytes) -> Point:
     """A point as `point.resolve` makes them: a single register and a text only know a swap within the word."""
     feed = Feed(data)

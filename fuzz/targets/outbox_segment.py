@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Iterable
-from functools import cache
 from itertools import accumulate
-from pathlib import Path
 
 from edge_agent.outbox.record import MAGIC, Entry, Index, entry_of, pack_trailer
 from edge_agent.outbox.segment import Raw, Recovered, parts, recover, torn_bytes
-from fuzz.target import Feed, Target, demand, scratch
+from fuzz.target import Feed, Target, demand, rewritten
 from fuzz.targets._outbox import STREAM, damaged
 
 
@@ -22,7 +19,7 @@ def segment(data: bytes) -> None:
     records = [Raw.of(entry).prefix + entry.payload for entry in entries]
     sound, offsets = _file(entries, records, sealed=bool(feed.number(2)))
     raw, hit = damaged(sound, feed)
-    found = recover(_on_disk(raw))
+    found = recover(rewritten("0000000001.seg", raw))
     read = _read(found)
     by_seq = {entry.seq: entry for entry in entries}
     demand(all(by_seq.get(seq) == entry for seq, entry in read.items()), "altered:", read)
@@ -32,20 +29,6 @@ def segment(data: bytes) -> None:
             demand(entry.seq in read, "entry", entry.seq, "at", start, "..", end, "is whole and was not found")
     if raw:
         _coverage(raw)
-
-
-@cache
-def _file_kept() -> tuple[Path, int]:
-    """One file, kept open for writing: making it anew would take longer than reading it."""
-    path = scratch() / "0000000001.seg"
-    return path, os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
-
-
-def _on_disk(raw: bytes) -> Path:
-    path, fd = _file_kept()
-    os.ftruncate(fd, len(raw))
-    os.pwrite(fd, raw, 0)
-    return path
 
 
 def _entry(feed: Feed, n: int) -> Entry:
