@@ -14,6 +14,7 @@ MODULES: Final = {
     "outbox-segment": "outbox_segment", "outbox-acks": "outbox_acks",
     "mqtt-packets": "mqtt_packets", "ingest": "ingest", "watermark": "watermark", "loopback": "loopback",
     "config": "config", "register": "register", "pack-zip": "pack_zip", "pack-replay": "pack_replay",
+    "store-answers": "store_answers",
 }  # fmt: skip
 
 
