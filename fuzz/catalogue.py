@@ -10,6 +10,7 @@ from fuzz.target import Target
 #: Target -> the module that has it in its `TARGETS`.
 MODULES: Final = {
     "modbus-mbap": "modbus_mbap", "modbus-rtu": "modbus_rtu", "modbus-block": "modbus_block",
+    "modbus-stock": "modbus_stock",
     "opcua-read": "opcua_read", "opcua-publish": "opcua_publish",
     "outbox-segment": "outbox_segment", "outbox-acks": "outbox_acks",
     "mqtt-packets": "mqtt_packets", "ingest": "ingest", "watermark": "watermark", "loopback": "loopback",

@@ -12,8 +12,8 @@ from edge_agent.intervals import IntervalSet
 
 #: A stream that brought nothing for so long is told only while its agent still names it.
 _RECENT_SECONDS: Final = 600.0
-#: What an agent can be called (`config.models.Level`). Others cannot be told: no topic could have their name.
-_AGENT: Final = re.compile(r"[^/+#\s\x00-\x1f]{1,64}")
+#: What an agent can be called (`config.models.Level`).
+_AGENT: Final = re.compile(r"[^/+#\s]{1,64}")
 
 
 class Watermarks:
@@ -27,7 +27,7 @@ class Watermarks:
     def heard(self, state: Mapping[str, Any]) -> None:
         """An agent's retained state: it names the streams its outbox still holds. Anything malformed is passed over."""
         agent, streams = state.get("agent"), state.get("streams")
-        if isinstance(agent, str) and _AGENT.fullmatch(agent) and isinstance(streams, list):
+        if isinstance(agent, str) and _can_be_told(agent) and isinstance(streams, list):
             self._named[agent] = tuple(stream for stream in streams if isinstance(stream, str))
             self._changed.add(agent)
 
@@ -35,7 +35,7 @@ class Watermarks:
         """These streams have more in the store than before. One that names no agent is nobody's to be told of."""
         for stream in streams:
             agent = agent_of(stream)
-            if _AGENT.fullmatch(agent):
+            if _can_be_told(agent):
                 self._recent[stream] = now
                 self._changed.add(agent)
 
@@ -59,3 +59,8 @@ class Watermarks:
 def agent_of(stream: str) -> str:
     """`ipc-01/0/9f3c` -> `ipc-01`."""
     return stream.partition("/")[0]
+
+
+def _can_be_told(agent: str) -> bool:
+    """Whether a topic can have this name; a broker ends the connection of who publishes to one it cannot have."""
+    return agent.isprintable() and _AGENT.fullmatch(agent) is not None

@@ -14,6 +14,7 @@ from fuzz.target import Target, demand
 
 _BODY: Final = b"up 1\n"
 _END: Final = b"\r\n\r\n"
+_SHORT: Final = 48
 
 
 async def _page() -> Reply:
@@ -46,12 +47,13 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 def request(data: bytes) -> None:
-    """The first byte says in how many pieces the rest comes."""
+    """The first byte says in how many pieces the rest comes, and how long a head may be."""
     piece, sent = 1 + (data[0] if data else 0), data[1:]
+    limit = _SHORT if piece % 2 else loopback.MOST_BYTES
     writer = _Writer()
-    _loop().run_until_complete(_exchange(sent, piece, writer))
+    _loop().run_until_complete(_exchange(sent, piece, limit, writer))
     demand(writer.closed, "left open")
-    expected = _reference(sent)
+    expected = _reference(sent, limit)
     if expected is None:
         demand(not writer.said, "said", writer.said, "to half a request")
         return
@@ -66,8 +68,8 @@ def request(data: bytes) -> None:
     demand(not found or int(length.partition(b" ")[2]) == len(found), length, "of", found)
 
 
-async def _exchange(sent: bytes, piece: int, writer: _Writer) -> None:
-    reader = asyncio.StreamReader(limit=loopback.MOST_BYTES)
+async def _exchange(sent: bytes, piece: int, limit: int, writer: _Writer) -> None:
+    reader = asyncio.StreamReader(limit=limit)
     task = asyncio.ensure_future(loopback._exchange(reader, writer, _PAGES))  # type: ignore[arg-type]
     for at in range(0, min(len(sent), 4 * piece), piece):
         reader.feed_data(sent[at : at + piece])
@@ -77,8 +79,10 @@ async def _exchange(sent: bytes, piece: int, writer: _Writer) -> None:
     await task
 
 
-def _reference(sent: bytes) -> tuple[int, bytes | None] | None:
+def _reference(sent: bytes, limit: int) -> tuple[int, bytes | None] | None:
     """Status and body (None: any); None for no reply at all."""
+    if sent.find(_END) > limit or (_END not in sent and len(sent) + 1 - len(_END) > limit):
+        return 431, None
     if _END not in sent:
         return None
     parts = sent[: sent.index(b"\r\n")].decode("latin-1").split(" ")

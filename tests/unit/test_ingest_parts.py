@@ -72,7 +72,7 @@ def test_malformed_agent_states_are_passed_over(state: dict[str, Any]) -> None:
     assert marks.due(0.0, everyone=True) == []
 
 
-@pytest.mark.parametrize("name", ["", "+", "a#", "a b", "a\0", "a" * 65], ids=ascii)
+@pytest.mark.parametrize("name", ["", "+", "a#", "a b", "a\0", "a\x81", "\uffff", "a" * 65], ids=ascii)
 def test_a_name_that_no_topic_can_have_is_told_nothing(name: str) -> None:
     """It would be the watermark's topic, and publishing to it would end the service."""
     marks = Watermarks()
@@ -162,6 +162,8 @@ def test_the_socket_answers_and_is_private(tmp_path: Path) -> None:
                 await ask("slow", wrong=1)
             with pytest.raises(FindingsError, match="中"):
                 await ask("refuse")
+            with pytest.raises(FindingsError, match="ValueError"):
+                await ask("metrics", from_ns="now")
             with pytest.raises(FindingsError, match="serve"):
                 async with api.serving(path, {}):
                     pass
