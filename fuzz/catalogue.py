@@ -10,12 +10,11 @@ from fuzz.target import Target
 #: Target -> the module that has it in its `TARGETS`.
 MODULES: Final = {
     "modbus-mbap": "modbus_mbap", "modbus-rtu": "modbus_rtu", "modbus-block": "modbus_block",
-    "modbus-stock": "modbus_stock",
-    "opcua-read": "opcua_read", "opcua-publish": "opcua_publish",
+    "modbus-stock": "modbus_stock", "opcua-read": "opcua_read", "opcua-publish": "opcua_publish",
     "outbox-segment": "outbox_segment", "outbox-acks": "outbox_acks",
-    "mqtt-packets": "mqtt_packets", "ingest": "ingest", "watermark": "watermark", "loopback": "loopback",
+    "mqtt-packets": "mqtt_packets", "mqtt-connection": "mqtt_connection", "watermark": "watermark",
+    "ingest": "ingest", "store-answers": "store_answers", "loopback": "loopback",
     "config": "config", "register": "register", "pack-zip": "pack_zip", "pack-replay": "pack_replay",
-    "store-answers": "store_answers",
 }  # fmt: skip
 
 
