@@ -15,21 +15,23 @@ _OURS: Final = ("connectors", "edge_agent", "fuzz.targets")
 
 
 def version(module: str, *more: str) -> str:
-    """Twelve hex digits over the sources of these modules and of all of ours that they import, at whatever depth.
+    """Twelve hex digits over the sources that these modules reach. A plug-in (reached by name) goes into `more`."""
+    total = hashlib.sha256()
+    for path in reached(module, *more):
+        total.update(f"{path.relative_to(_ROOT)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()[:12]
 
-    What is imported by name only (a plug-in) is to be given in `more`.
-    """
+
+def reached(*modules: str) -> list[Path]:
+    """The files of these modules and of all of ours that they import, at whatever depth."""
     found: set[Path] = set()
-    waiting = [path for name in (module, *more) for path in _files(name)]
+    waiting = [path for name in modules for path in _files(name)]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found.add(path)
             waiting += (file for name in _imports(path) for file in _files(name))
-    total = hashlib.sha256()
-    for path in sorted(found):
-        total.update(f"{path.relative_to(_ROOT)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    return total.hexdigest()[:12]
+    return sorted(found)
 
 
 def _files(name: str) -> Iterator[Path]:
