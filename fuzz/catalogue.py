@@ -11,7 +11,7 @@ from fuzz.target import Target
 MODULES: Final = {
     "modbus-mbap": "modbus_mbap", "modbus-rtu": "modbus_rtu", "modbus-block": "modbus_block",
     "modbus-stock": "modbus_stock", "opcua-read": "opcua_read", "opcua-publish": "opcua_publish",
-    "outbox-segment": "outbox_segment", "outbox-acks": "outbox_acks",
+    "opcua-chunks": "opcua_chunks", "outbox-segment": "outbox_segment", "outbox-acks": "outbox_acks",
     "mqtt-packets": "mqtt_packets", "mqtt-connection": "mqtt_connection", "watermark": "watermark",
     "ingest": "ingest", "store-answers": "store_answers", "loopback": "loopback",
     "config": "config", "register": "register", "pack-zip": "pack_zip", "pack-replay": "pack_replay",
