@@ -61,7 +61,7 @@ def _arguments() -> argparse.Namespace:
 def _target(target: Target, args: argparse.Namespace) -> tuple[Total, int]:
     """All runs of a target's present code once this call's are done, and how many there were to be."""
     folder = args.folder / target.name
-    code = version(f"fuzz.targets.{catalogue.MODULES[target.name]}", *target.plugins)
+    code = version(f"fuzz.targets.{catalogue.MODULES[target.name]}")
     before = counts.total(folder, code)
     goal = target.full if args.full else args.runs or before.runs + target.runs
     if args.table or before.runs >= goal or before.findings:

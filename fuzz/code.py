@@ -14,18 +14,18 @@ _OURS: Final = ("connectors", "edge_agent", "fuzz.targets")
 """The frame around the targets (`fuzz.target`) is left out: it decides nothing about what a decoder does."""
 
 
-def version(module: str, *more: str) -> str:
-    """Twelve hex digits over the sources that these modules reach. A plug-in (reached by name) goes into `more`."""
+def version(module: str) -> str:
+    """Twelve hex digits over the sources that this module reaches."""
     total = hashlib.sha256()
-    for path in reached(module, *more):
+    for path in reached(module):
         total.update(f"{path.relative_to(_ROOT)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()[:12]
 
 
-def reached(*modules: str) -> list[Path]:
-    """The files of these modules and of all of ours that they import, at whatever depth."""
+def reached(module: str) -> list[Path]:
+    """The files of this module and of all of ours that it imports, at whatever depth."""
     found: set[Path] = set()
-    waiting = [path for name in modules for path in _files(name)]
+    waiting = list(_files(module))
     while waiting:
         path = waiting.pop()
         if path not in found:

@@ -14,6 +14,8 @@ def main(name: str, *options: str) -> None:
     # Everything the decoders are made of is instrumented; the libraries below them, and the oracles, are not.
     with atheris.instrument_imports(include=["connectors", "edge_agent"]):
         target = catalogue.find(name)
+        for seed in target.seeds():
+            target.run(seed)  # what is imported at first use is instrumented too
     atheris.Setup([sys.argv[0], *options, f"-max_len={target.longest}"], target.run)
     atheris.Fuzz()
 

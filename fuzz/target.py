@@ -41,8 +41,6 @@ class Target:
     """Bytes of an input."""
     full: int = 10_000_000
     """The runs after which the target counts as done (`--full`)."""
-    plugins: tuple[str, ...] = ()
-    """Modules of ours that its code reaches by name only (`fuzz.code`)."""
 
 
 class Feed:
