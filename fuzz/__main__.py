@@ -80,4 +80,7 @@ def row(target: Target, done: Total) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)  # what was run until now is noted

@@ -19,8 +19,8 @@ _LONGEST_RUN_S: Final = 10
 _MOST_MB: Final = 1024
 _MOST_GROWTH_MB: Final = 128
 """From a quarter of the runs to the last: libFuzzer's own corpus takes some of it."""
-_INTERRUPTED: Final = 72
-"""libFuzzer's exit status after Ctrl-C."""
+_INTERRUPTED: Final = frozenset({72, 130, -2})
+"""The exit status after Ctrl-C: libFuzzer's, atheris', and none."""
 _LINE: Final = re.compile(r"^#(\d+)\s.*cov: (\d+).*rss: (\d+)Mb", re.MULTILINE)
 _DONE: Final = re.compile(r"^stat::number_of_executed_units:\s+(\d+)", re.MULTILINE)
 _REASON: Final = re.compile(r"^[\w.]*(?:Error|Exception|Warning): [^\n]*|ERROR: libFuzzer: [^\n]*", re.MULTILINE)
@@ -67,7 +67,7 @@ def account(said: str, status: int, code: str, seconds: float) -> Outcome:
     early = [rss for at, _, rss in pulses if at <= max(executed // 4, 1)] or [0]
     late = max((rss for _, _, rss in pulses), default=0)
     finding = ""
-    if status not in (0, _INTERRUPTED):
+    if status != 0 and status not in _INTERRUPTED:
         # The last line of a traceback comes before libFuzzer's own account of it.
         finding = next(iter(_REASON.findall(said)), f"exit status {status}").replace("|", "¦")
     elif late - early[-1] > _MOST_GROWTH_MB:

@@ -52,7 +52,8 @@ def _state(payload: bytes) -> None:
         return
     marks = Watermarks()
     marks.heard(state)
-    marks.committed([name for name in (state.get("streams") or ()) if type(name) is str][:8], 1.0)
+    named = state.get("streams")
+    marks.committed([name for name in named if type(name) is str][:8] if type(named) is list else (), 1.0)
     known = {"a/0/1": IntervalSet([(1, 5), (7, 2**63 - 1)])}
     for agent in marks.due(1.0, everyone=True):
         told = marks.document(agent, "ingest", 5, known)
