@@ -47,7 +47,9 @@ def _arguments() -> argparse.Namespace:
         "--runs", type=int, help="goal for each target, runs of earlier calls of the same code counted. "
         "Default: about a minute's runs of each, whatever was done before",
     )  # fmt: skip
-    parser.add_argument("--full", action="store_true", help="the full goal of each target: 10^7 runs, or 10^5")
+    parser.add_argument(
+        "--full", action="store_true", help="the full goal of each: 10^7 runs, or 10^5 where whole files are read"
+    )
     parser.add_argument("--seconds", type=int, default=0, help="at most so long in each target, in this call")
     parser.add_argument("--jobs", type=int, default=2, help="targets at the same time")
     parser.add_argument("--table", action="store_true", help="run nothing: only what was run of the present code")

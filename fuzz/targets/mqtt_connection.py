@@ -110,4 +110,4 @@ def _seeds() -> Iterable[bytes]:
     yield bytes((0, 0)) + b"\x30\x06\x00\x02\xff\xfehi" + b"\x20\x02\x00\x00" + b"\xf0\x00" + b"\x00\x00"
 
 
-TARGETS = (Target("mqtt-connection", link, _seeds, 50_000, longest=160, full=1_000_000),)
+TARGETS = (Target("mqtt-connection", link, _seeds, 20_000, longest=160, full=100_000),)

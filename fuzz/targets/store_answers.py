@@ -110,8 +110,5 @@ def _seeds() -> Iterable[bytes]:
 _WORDS = "results series values tags device error partial metric timestamps __name__ kind text data result value null"
 
 TARGETS = (
-    Target(
-        "store-answers", answer, _seeds, 200_000, words=tuple(w.encode() for w in _WORDS.split()), longest=400,
-        full=1_000_000,
-    ),
-)  # fmt: skip
+    Target("store-answers", answer, _seeds, 1_000_000, words=tuple(w.encode() for w in _WORDS.split()), longest=400),
+)
