@@ -138,6 +138,15 @@ def test_replay_stores_what_it_can_and_keeps_the_rest(tmp_path: Path) -> None:
     assert [left.payload for left in quarantine.entries()] == [b"not json"]
 
 
+def test_an_entry_behind_a_torn_line_is_not_lost_with_it(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path / "q")
+    quarantine.append([entry(b"1"), entry(b"2")])
+    (path,) = (tmp_path / "q").glob("*.jsonl")
+    path.write_bytes(path.read_bytes()[:-9])  # a power cut amid the second
+    quarantine.append([entry(b"3")])
+    assert [left.payload for left in quarantine.entries()] == [b"1", b"3"]
+
+
 def test_the_socket_answers_and_is_private(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 20)
     folder.mkdir()
