@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,8 @@ class Topics:
         return f"{self.root}/agents/{agent}/watermark"
 
     def metric(self, metric: str) -> str:
-        """Retained result of one metric."""
-        return f"{self.root}/metrics/{metric}"
+        """Retained result of one metric. A line's name is part of its id: `1#线` stands there as `1%23线`."""
+        return f"{self.root}/metrics/{''.join(map(_speakable, metric))}"
 
     def all(self, kind: str) -> str:
         """The filter for `data`, `birth` or `health` of every device of the site."""
@@ -40,3 +41,8 @@ class Topics:
     def all_agents(self) -> str:
         """The filter for the state of every agent of the site."""
         return f"{self.root}/agents/+"
+
+
+def _speakable(character: str) -> str:
+    """The character, or `%23` and the like for one that no topic can have."""
+    return quote(character, safe="") if character in "+#" or not character.isprintable() else character

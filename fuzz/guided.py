@@ -6,14 +6,16 @@ import sys
 
 import atheris
 
-from fuzz import targets
+from fuzz import catalogue
 
 
 def main(name: str, *options: str) -> None:
     """Never returns: atheris exits with libFuzzer's status."""
     # Everything the decoders are made of is instrumented; the libraries below them, and the oracles, are not.
     with atheris.instrument_imports(include=["connectors", "edge_agent"]):
-        target = targets.find(name)
+        target = catalogue.find(name)
+        for seed in target.seeds():
+            target.run(seed)  # what is imported at first use is instrumented too
     atheris.Setup([sys.argv[0], *options, f"-max_len={target.longest}"], target.run)
     atheris.Fuzz()
 

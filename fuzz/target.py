@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import random
 import shutil
 import tempfile
@@ -38,6 +39,8 @@ class Target:
     """Tokens of the format, for libFuzzer's dictionary."""
     longest: int = 512
     """Bytes of an input."""
+    full: int = 10_000_000
+    """The runs after which the target counts as done (`--full`)."""
 
 
 class Feed:
@@ -89,3 +92,17 @@ def scratch() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+@cache
+def _kept(name: str) -> tuple[Path, int]:
+    path = scratch() / name
+    return path, os.open(path, os.O_CREAT | os.O_WRONLY, 0o600)
+
+
+def rewritten(name: str, content: bytes) -> Path:
+    """A file of this name and content in `scratch`, kept open: making it anew would take longer than reading it."""
+    path, fd = _kept(name)
+    os.ftruncate(fd, len(content))
+    os.pwrite(fd, content, 0)
+    return path

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from edge_agent.errors import EdgeAgentError, Finding, FindingsError
+from edge_agent.errors import Finding, FindingsError
 
 if TYPE_CHECKING:  # the agent serves a socket too, and must not load what only a store needs
     from edge_agent.config.models import Store as StoreConfig
@@ -109,7 +109,7 @@ async def _answer(line: bytes, known: Mapping[str, Operation]) -> bytes:
         return orjson.dumps({"ok": await asyncio.to_thread(operation, **request)})
     except FindingsError as error:
         return orjson.dumps({"findings": [asdict(finding) for finding in error.findings]})
-    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError, EdgeAgentError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever the store makes of a strange question, the asker is told
         log.warning("question-refused reason=%s: %s", type(error).__name__, error)
         return orjson.dumps({"error": f"{type(error).__name__}: {error}"})
 

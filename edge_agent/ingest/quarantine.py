@@ -80,8 +80,8 @@ class Quarantine:
         try:
             with self._locked():
                 path = self._current()
-                with open(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab") as out:
-                    out.write(b"".join(entry.to_json() for entry in entries))
+                with open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "ab") as out:
+                    out.write(b"".join([_line_end(out.fileno()), *(entry.to_json() for entry in entries)]))
                     out.flush()
                     os.fsync(out.fileno())
         except OSError as error:
@@ -153,3 +153,9 @@ class Quarantine:
             yield
         finally:
             os.close(descriptor)
+
+
+def _line_end(descriptor: int) -> bytes:
+    """What ends a line that a power cut left torn, so that the next entry is not lost with it."""
+    size = os.fstat(descriptor).st_size
+    return b"\n" if size and os.pread(descriptor, 1, size - 1) != b"\n" else b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from edge_agent.intervals import IntervalSet
 
 #: A stream that brought nothing for so long is told only while its agent still names it.
 _RECENT_SECONDS: Final = 600.0
+#: What an agent can be called (`config.models.Level`).
+_AGENT: Final = re.compile(r"[^/+#\s]{1,64}")
 
 
 class Watermarks:
@@ -24,15 +27,17 @@ class Watermarks:
     def heard(self, state: Mapping[str, Any]) -> None:
         """An agent's retained state: it names the streams its outbox still holds. Anything malformed is passed over."""
         agent, streams = state.get("agent"), state.get("streams")
-        if isinstance(agent, str) and isinstance(streams, list):
+        if isinstance(agent, str) and _can_be_told(agent) and isinstance(streams, list):
             self._named[agent] = tuple(stream for stream in streams if isinstance(stream, str))
             self._changed.add(agent)
 
     def committed(self, streams: Collection[str], now: float) -> None:
-        """These streams have more in the store than before."""
+        """These streams have more in the store than before. One that names no agent is nobody's to be told of."""
         for stream in streams:
-            self._recent[stream] = now
-            self._changed.add(agent_of(stream))
+            agent = agent_of(stream)
+            if _can_be_told(agent):
+                self._recent[stream] = now
+                self._changed.add(agent)
 
     def due(self, now: float, *, everyone: bool) -> list[str]:
         """The agents to be told now: those with news, or all of them as a sign of life."""
@@ -54,3 +59,8 @@ class Watermarks:
 def agent_of(stream: str) -> str:
     """`ipc-01/0/9f3c` -> `ipc-01`."""
     return stream.partition("/")[0]
+
+
+def _can_be_told(agent: str) -> bool:
+    """Whether a topic can have this name; a broker ends the connection of who publishes to one it cannot have."""
+    return agent.isprintable() and _AGENT.fullmatch(agent) is not None

@@ -18,6 +18,9 @@ from edge_agent.metrics.sheet import Sheet
 
 _HEADER_WITHIN: Final = 10
 """A title or a note may stand above the header, in the first rows."""
+_DIGITS: Final = 18
+_DECIMALS: Final = 18
+"""What an amount may have before and behind its point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +202,18 @@ def _read_flag(text: str, column: Column) -> bool:
     )
 
 
+def _written_out(number: Decimal) -> bool:
+    """Whether an amount can be: `1E+999999999` is a number too, and as digits would fill the memory."""
+    exponent = number.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -_DECIMALS and number.adjusted() < _DIGITS
+
+
 def _read_decimal(text: str, column: Column) -> Decimal:
     try:
         number = Decimal(re.sub(r"[,\s¥$元]", "", text))
     except InvalidOperation:
         number = Decimal("NaN")
-    if number.is_finite() and number >= 0:
+    if number.is_finite() and number >= 0 and _written_out(number):
         return number
     raise CellError(
         f"“{text}”不是有效的非负数;“{column.zh}”按空处理,请改正。",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -18,10 +19,18 @@ from typing import TYPE_CHECKING, Final, cast
 from edge_agent.errors import Finding, RegisterError
 
 if TYPE_CHECKING:
+    from openpyxl.workbook import Workbook
     from openpyxl.worksheet.worksheet import Worksheet
 
 _BOMS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _OLE: Final = b"\xd0\xcf\x11\xe0"
+_LARGEST: Final = 200_000_000
+"""Bytes of a workbook unpacked; ten thousand machines take some 20 MB."""
+_MOST_MERGED: Final = 1_000_000
+"""Cells: openpyxl makes an object of each."""
+_MERGED: Final = re.compile(
+    rb"""<(?:\w+:)?mergeCell\s[^>]*ref\s*=\s*["']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})["']"""
+)
 
 #: What the two sheets of one workbook may be called; a file with one sheet may call it as it likes.
 SHEET_NAMES: Final = {"equipment": ("设备台账", "equipment", "设备"), "processes": ("工序", "processes", "process")}
@@ -88,11 +97,11 @@ def _read_csv(name: str, data: bytes) -> Sheet:
             f"not a valid CSV ({error}); check the quotes, or export it again.",
             name,
         ) from error
-    return _sheet(name, rows, ())
+    return _sheet(name, enumerate(rows, 1), ())
 
 
-def _sheet(name: str, rows: Iterable[Iterable[str]], notes: tuple[Finding, ...]) -> Sheet:
-    numbered = [(number, tuple(cell.strip() for cell in row)) for number, row in enumerate(rows, 1)]
+def _sheet(name: str, rows: Iterable[tuple[int, Iterable[str]]], notes: tuple[Finding, ...]) -> Sheet:
+    numbered = [(number, tuple(cell.strip() for cell in row)) for number, row in rows]
     full = [(number, row) for number, row in numbered if any(row)]
     if not full:
         raise RegisterError.one("register-empty", "文件是空的。", "the file is empty.", name)
@@ -100,26 +109,61 @@ def _sheet(name: str, rows: Iterable[Iterable[str]], notes: tuple[Finding, ...])
 
 
 def _read_xlsx(path: Path, data: bytes, which: str) -> Sheet:
+    book = _open(path.name, data)
+    try:
+        sheet = _choose(cast("list[Worksheet]", book.worksheets), which, path.name)
+        return _sheet(path.name, _filled(sheet), tuple(_merged(path.name, sheet)))
+    finally:
+        book.close()
+
+
+def _open(name: str, data: bytes) -> Workbook:
+    """The workbook. Raises RegisterError for one that is damaged, or far larger than any register."""
     import openpyxl  # heavy, and only a register in XLSX needs it
 
     try:
+        _check_size(data)
         with warnings.catch_warnings():
             # What other office programs leave out (styles, extensions) is no concern of the register's reader.
             warnings.filterwarnings("ignore", module="openpyxl")
-            book = openpyxl.load_workbook(io.BytesIO(data), data_only=True)
-    except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+            return openpyxl.load_workbook(io.BytesIO(data), data_only=True)
+    except Exception as error:
+        # As broad as that: zipfile, the XML parser and openpyxl stumble over damaged files in many ways.
         raise RegisterError.one(
             "register-xlsx",
             "XLSX 文件损坏或无法识别,请用 Excel 打开后重新保存。",
             "the XLSX file is damaged or not recognised; open it in the spreadsheet program and save it again.",
-            path.name,
+            name,
         ) from error
-    try:
-        sheet = _choose(cast("list[Worksheet]", book.worksheets), which, path.name)
-        rows = [[_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]
-        return _sheet(path.name, rows, tuple(_merged(path.name, sheet)))
-    finally:
-        book.close()
+
+
+def _check_size(data: bytes) -> None:
+    """Raises ValueError for a few bytes that would unpack into what fills the memory."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(info.file_size for info in archive.infolist()) > _LARGEST:
+            raise ValueError("unpacked, it is too large")
+        sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
+        merged = sum(_area(match) for name in sheets for match in _MERGED.finditer(archive.read(name)))
+        if merged > _MOST_MERGED:
+            raise ValueError("too many merged cells")
+
+
+def _area(match: re.Match[bytes]) -> int:
+    from openpyxl.utils import column_index_from_string
+
+    left, top, right, bottom = match.groups()
+    columns = column_index_from_string(right.decode()) - column_index_from_string(left.decode()) + 1
+    return columns * (int(bottom) - int(top) + 1)
+
+
+def _filled(sheet: Worksheet) -> Iterable[tuple[int, list[str]]]:
+    """The rows that have cells. Not `iter_rows`, which would walk to wherever somebody once formatted an empty cell."""
+    rows: dict[int, dict[int, str]] = {}
+    for (number, column), cell in sheet._cells.items():
+        if text := _text(cell.value):
+            rows.setdefault(number, {})[column] = text
+    for number, cells in sorted(rows.items()):
+        yield number, [cells.get(column, "") for column in range(1, max(cells) + 1)]
 
 
 def _choose(sheets: Sequence[Worksheet], which: str, name: str) -> Worksheet:
@@ -140,12 +184,14 @@ def _choose(sheets: Sequence[Worksheet], which: str, name: str) -> Worksheet:
 
 
 def has_sheet(path: Path, which: str) -> bool:
-    """Whether a workbook holds that sheet by name (a template holds both). A file that is no workbook holds none."""
-    if not zipfile.is_zipfile(path):
-        return False
-    import openpyxl
+    """Whether a workbook holds that sheet by name (a template holds both). A file that is no workbook holds none.
 
-    book = openpyxl.load_workbook(path, read_only=True)
+    Raises RegisterError for a damaged one.
+    """
+    data = path.read_bytes()
+    if not data.startswith(b"PK"):
+        return False
+    book = _open(path.name, data)
     try:
         return any(title.strip().lower().startswith(SHEET_NAMES[which]) for title in book.sheetnames)
     finally:

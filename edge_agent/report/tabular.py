@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -45,6 +46,8 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
+_NUMBER: Final = re.compile(r"-?\d+(?:\.\d+|/0*[1-9]\d*)?", re.ASCII)
+_LONGEST: Final = 400
 _ORDERS: Final = {None: "", True: "Y", False: "N"}
 
 
@@ -77,6 +80,13 @@ def digits(number: Fraction) -> str:
     if scaled.denominator != 1:
         return str(number)
     return format(Decimal(scaled.numerator).scaleb(-shift), "f")
+
+
+def number(text: str) -> Fraction:
+    """What `digits` wrote. Raises ValueError for anything else: `1e999999999` would be a billion digits."""
+    if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
+        raise ValueError(f"no number: {text[:40]}")
+    return Fraction(text)
 
 
 def tables(facts: Facts) -> Iterator[tuple[str, bytes]]:
@@ -180,7 +190,7 @@ def _by_device(rows: Iterable[Row], one: Callable[[Row], Any]) -> dict[str, list
 def _read_minutes(rows: Iterable[Row]) -> dict[str, Minutes]:
     found: dict[str, list[list[int]]] = {}
     for row in rows:
-        seconds = [Fraction(row[name]) * 1000 for name in ("scheduled_s", "covered_s")]
+        seconds = [number(row[name]) * 1000 for name in ("scheduled_s", "covered_s")]
         if any(ms.denominator != 1 for ms in seconds):
             raise ValueError("seconds have at most three decimals")
         counts = [int(row[name]) for name in ("due", "done", "good", "bad", "values", "overruns")]
@@ -204,12 +214,12 @@ def _read_counters(rows: Iterable[Row]) -> list[Counter]:
     found: dict[tuple[str, str, str, str, str], list[tuple[int, Fraction]]] = {}
     for row in rows:
         key = (row["device"], row["role"], row["tag"], row["ratio"], row["modulus"])
-        found.setdefault(key, []).append((int(row["t_ns"]), Fraction(row["reading"])))
+        found.setdefault(key, []).append((int(row["t_ns"]), number(row["reading"])))
     for _, role, *_ in found:
         if role not in get_args(Role):
             raise ValueError(f"no such role: {role}")
     return [
-        Counter(device, cast("Role", role), tag, Fraction(ratio), int(modulus) if modulus else None, tuple(readings))
+        Counter(device, cast("Role", role), tag, number(ratio), int(modulus) if modulus else None, tuple(readings))
         for (device, role, tag, ratio, modulus), readings in found.items()
     ]
 

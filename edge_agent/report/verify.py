@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
-from zipfile import BadZipFile, ZipFile
+from zipfile import ZipFile
 
 from edge_agent.errors import FindingsError
 from edge_agent.metrics.importing import load
@@ -22,6 +20,10 @@ from edge_agent.report.figures import Options
 from edge_agent.report.pack import MANIFEST, SCHEMA
 
 _LARGEST: Final = 4_000_000_000
+"""Bytes of a zip unpacked: a year of a hundred machines."""
+_SMALL: Final = 50_000_000
+_RATIO: Final = 100
+"""Beyond so many bytes, no table of facts is packed to less than a hundredth: it was made to fill the memory."""
 #: What must be equal in a figure; the rest of it is words.
 _COMPARED: Final = (
     "value_exact", "numerator", "denominator", "numerator_ids", "denominator_ids", "grade", "provisional", "window",
@@ -45,7 +47,8 @@ def read_pack(path: Path) -> dict[str, bytes]:
     """The files of a pack, a folder or a zip, by name. Raises FindingsError for what is no pack."""
     try:
         return _read_zip(path) if path.is_file() else _read_folder(path)
-    except (OSError, BadZipFile, ValueError) as error:
+    except Exception as error:
+        # As broad as that, because zipfile stumbles over malformed archives in many ways.
         raise FindingsError.one(
             "no-pack",
             f"不是证据包或无法读取({error}):请指定含 manifest.json 的文件夹或 zip。",
@@ -67,7 +70,7 @@ def _read_folder(path: Path) -> dict[str, bytes]:
 def _read_zip(path: Path) -> dict[str, bytes]:
     with ZipFile(path) as archive:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
-        if MANIFEST not in sizes or sum(sizes.values()) > _LARGEST:
+        if MANIFEST not in sizes or sum(sizes.values()) > min(_LARGEST, _SMALL + _RATIO * path.stat().st_size):
             raise ValueError("no manifest.json in it, or too large")
         manifest = archive.read(MANIFEST)
         return {MANIFEST: manifest, **{name: archive.read(name) for name in _listed(manifest) if name in sizes}}
@@ -75,28 +78,41 @@ def _read_zip(path: Path) -> dict[str, bytes]:
 
 def _listed(manifest: bytes) -> list[str]:
     """The names of a manifest's files. Raises ValueError for one that is not ours, or points out of its folder."""
-    document = json.loads(manifest)
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        raise ValueError(f"manifest.json is not {SCHEMA}")
-    names = [str(entry["path"]) for entry in document["files"]]
+    names = list(dict.fromkeys(entry["path"] for entry in _entries(json.loads(manifest))))
     for name in names:
         if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or ":" in name:
             raise ValueError(f"a file outside the pack: {name}")
     return names
 
 
+def _entries(document: Any) -> list[dict[str, str]]:
+    """The files of a manifest. Raises ValueError for a document of another shape."""
+    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        raise ValueError(f"manifest.json is not {SCHEMA}")
+    files = document.get("files")
+    if not isinstance(files, list) or not all(isinstance(entry, dict) for entry in files):
+        raise ValueError("manifest.json lists no files")
+    if not all(isinstance(entry.get(key), str) for entry in files for key in ("path", "sha256")):
+        raise ValueError("manifest.json has a file without path or sha256")
+    if not isinstance(document.get("previous"), dict | None):
+        raise ValueError("manifest.json does not say which pack was before")
+    return files
+
+
 def verify(files: Mapping[str, bytes], previous: Mapping[str, bytes] | None = None) -> list[Check]:
-    """Hashes, chain, figures. `previous` is the pack before this one, to check that the chain leads to it."""
+    """Hashes, chain, figures, of files as `read_pack` gives them.
+
+    `previous` is the pack before this one, to check that the chain leads to it.
+    """
     manifest = json.loads(files[MANIFEST])
-    checks = [_file(entry, files) for entry in manifest["files"]]
+    checks = [_file(entry, files) for entry in _entries(manifest)]
     if previous is not None:
         claimed = (manifest.get("previous") or {}).get("manifest_sha256")
         found = hashlib.sha256(previous[MANIFEST]).hexdigest()
         checks.append(Check("chain", "previous", claimed == found, claimed, found))
     try:
         return [*checks, *_figures(files)]
-    except (KeyError, ValueError, TypeError, UnicodeDecodeError, csv.Error, FindingsError) as error:
-        # Whatever was done to the files: they cannot be replayed, and that is the answer.
+    except Exception as error:  # noqa: BLE001 - whatever was done to the files: not replayed is the answer
         return [*checks, Check("facts", "replay", False, None, f"{type(error).__name__}: {error}")]
 
 
@@ -128,13 +144,15 @@ def replay(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
     options = json.loads(files["options.json"])
     names = {name.removeprefix("facts/").removesuffix(".csv"): name for name in files if name.startswith("facts/")}
     facts = tabular.facts(options["start_ns"], options["end_ns"], {key: files[name] for key, name in names.items()})
-    chosen = Options(bool(options["robot_is_nc"]), Fraction(str(options["kgce_per_kwh"])))
+    chosen = Options(bool(options["robot_is_nc"]), tabular.number(str(options["kgce_per_kwh"])))
     plant = computing.plant_of(facts, _register(files), chosen)
     return computing.to_json(computing.figures(plant, chosen))
 
 
 def _register(files: Mapping[str, bytes]) -> Register:
-    """Through the same reader as any register, which reads from files."""
+    """Through the same reader as any register, which reads from files; as CSV only, which is what a pack has."""
+    if any(files[name].startswith(b"PK") for name in ("register.csv", "processes.csv")):
+        raise ValueError("a workbook in the place of a CSV file")
     with tempfile.TemporaryDirectory(prefix="edge-agent-verify-") as folder:
         equipment, processes = Path(folder) / "register.csv", Path(folder) / "processes.csv"
         equipment.write_bytes(files["register.csv"])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import gzip
 import http.client
 import ssl
 import threading
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, ParamSpec, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 from edge_agent.config.models import Store as StoreConfig
@@ -17,6 +18,9 @@ from edge_agent.errors import PoisonError, StoreError
 
 #: Seconds for the answer to a question: a long window takes its time, however soon a write is to fail.
 READ_S: Final = 60.0
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 #: The request itself can never be taken. Everything else may pass: a token can be renewed, a bucket be made.
 _POISON: Final = frozenset({400, 413, 415, 422})
@@ -71,6 +75,19 @@ class Endpoint:
             with contextlib.suppress(OSError):
                 self._connection.close()
             self._connection = None
+
+
+def understood(read: Callable[P, T]) -> Callable[P, T]:
+    """For what reads a server's answer: one of another shape than documented is a StoreError, not a surprise."""
+
+    @functools.wraps(read)
+    def careful(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return read(*args, **kwargs)
+        except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
+            raise StoreError(f"the server's answer was not understood: {type(error).__name__}: {error}") from error
+
+    return careful
 
 
 def refusal(status: int, answer: bytes) -> StoreError | PoisonError:

@@ -8,10 +8,11 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from edge_agent.errors import StoreError
 from edge_agent.model import status_name
 from edge_agent.stores.base import HealthSummary
 from edge_agent.stores.columns import KIND_NAMES, NO_TIME, Longs, Samples
-from edge_agent.stores.http import Endpoint
+from edge_agent.stores.http import Endpoint, understood
 from edge_agent.stores.lines import STATES
 
 _SUMS: Final = ("scheduled_s", "covered_s", "due", "done", "good", "bad", "values", "overruns")
@@ -32,12 +33,23 @@ class InfluxQl:
         self._database = database
 
     def _ask(self, statement: str) -> list[dict[str, Any]]:
-        """The series of a statement's result: `{"tags", "columns", "values"}` each."""
+        """The series of a statement's result: `{"tags", "columns", "values"}` each.
+
+        A statement that failed, or whose result was cut at a limit of the server's, comes with HTTP 200 all the same:
+        taken for "there is nothing" it would be a hole in a figure that nobody knows of. Raises StoreError.
+        """
         query = {"db": self._database, "epoch": "ns", "q": statement}
         result = orjson.loads(self._endpoint.request("GET", "/query", query))["results"][0]
         series: list[dict[str, Any]] = result.get("series", [])
+        if error := result.get("error"):
+            if str(error).startswith("database not found"):
+                return []  # it is made by the first write
+            raise StoreError(f"the query was refused: {error}")
+        if result.get("partial") or any(part.get("partial") for part in series):
+            raise StoreError("the server gave a part of the result only: raise its max-row-limit")
         return series
 
+    @understood
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag in `from <= t < to`."""
         where = f'"device" = {quoted(device)} and "tag" = {quoted(tag)} and time >= {from_ns} and time < {to_ns}'
@@ -54,6 +66,7 @@ class InfluxQl:
             list(txt),
         )
 
+    @understood
     def last_before(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
         """Time of the newest sample of a tag in `from <= t < to`; every sample has its store time."""
         where = f'"device" = {quoted(device)} and "tag" = {quoted(tag)} and time >= {from_ns} and time < {to_ns}'
@@ -61,6 +74,7 @@ class InfluxQl:
         series = self._ask(newest)
         return int(series[0]["values"][0][0]) if series else None
 
+    @understood
     def evidence_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs]]:
         """Device -> (last good time, covered ns) of health rows with coverage, in `from < t <= to`."""
         where = f'where "covered_s" > 0 and time > {from_ns} and time <= {to_ns} group by "device"'
@@ -71,6 +85,7 @@ class InfluxQl:
             found[series["tags"]["device"]] = (until, covered)
         return found
 
+    @understood
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
         """Sums and newest state per device, in `from < t <= to`."""
         where = f'from "health" where time > {from_ns} and time <= {to_ns} group by "device"'

@@ -12,9 +12,10 @@ import numpy as np
 import orjson
 
 from edge_agent.config.models import Store as StoreConfig
+from edge_agent.errors import StoreError
 from edge_agent.stores.base import HealthSummary, Refusal, WriteBatch
 from edge_agent.stores.columns import KIND_NAMES, NO_TIME, TEXT, Longs, Samples
-from edge_agent.stores.http import READ_S, Endpoint
+from edge_agent.stores.http import READ_S, Endpoint, understood
 from edge_agent.stores.influxql import reason_name, state_name
 from edge_agent.stores.lines import TextStyle
 from edge_agent.stores.remote import RemoteStore
@@ -47,6 +48,7 @@ class LineStore(RemoteStore):
     def _send(self, lines: bytes) -> None:
         self._endpoint.request("POST", "/api/v2/write", self._query, lines)
 
+    @understood
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag, its fields joined by time; times to the millisecond."""
         match = f'{{__name__=~"samples_.+",device={_quoted(device)},tag={_quoted(tag)}}}'
@@ -60,6 +62,7 @@ class LineStore(RemoteStore):
                 row[field] = value
         return _joined(rows)
 
+    @understood
     def last_before(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
         """Time of the newest sample of a tag in `from <= t < to`, to the millisecond."""
         window = f"[{max(1, (to_ns - from_ns) // 1_000_000)}ms]"
@@ -67,6 +70,7 @@ class LineStore(RemoteStore):
         found = self._ask(f"max(tlast_over_time({match}{window}))", to_ns - 1_000_000)
         return _nanoseconds(float(found[0]["value"][1])) if found else None
 
+    @understood
     def evidence_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs]]:
         """Device -> (last good time, covered ns) of health rows with coverage, in `from < t <= to`."""
         covered, good = (
@@ -91,6 +95,7 @@ class LineStore(RemoteStore):
             found.setdefault(series["metric"]["device"], {}).update(points)
         return found
 
+    @understood
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
         """Sums and newest state per device, in `from < t <= to`."""
         window = f"[{max(1, (to_ns - from_ns) // 1_000_000)}ms]"
@@ -121,9 +126,10 @@ class LineStore(RemoteStore):
     def _ask(self, expression: str, at: int) -> list[dict[str, Any]]:
         """The result of an expression at a time: `{"metric", "value"}` each."""
         query = {"query": expression, "time": _seconds(at), "nocache": "1"}
-        result: list[dict[str, Any]] = orjson.loads(self._reader.request("GET", "/api/v1/query", query))["data"][
-            "result"
-        ]
+        answer = orjson.loads(self._reader.request("GET", "/api/v1/query", query))
+        if answer.get("isPartial"):
+            raise StoreError("a part of the cluster did not answer")
+        result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 
     def close(self) -> None:

@@ -7,11 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from connectors import modbus, opcua
 from edge_agent.config import load
 from edge_agent.config.compile import plans
 from edge_agent.errors import ConfigError
-from fuzz.target import Target, demand, scratch
+from fuzz.target import Target, demand, rewritten, scratch
 
+_PLUGINS: Final = {"modbus": modbus.PLUGIN, "opcua": opcua.PLUGIN}
+"""Asking what is installed would take longer than all the rest."""
 _REPOSITORY: Final = Path(__file__).parents[2]
 
 
@@ -25,15 +28,15 @@ def _folder() -> Path:
 
 def config(data: bytes) -> None:
     """Every finding has a code and both sentences; a site that loads compiles to a plan for each device."""
-    path = _folder() / "site.yaml"
-    path.write_bytes(data)
+    _folder()
+    path = rewritten("site.yaml", data)
     try:
-        site = load(path)
+        site = load(path, _PLUGINS)
     except ConfigError as error:
         demand(bool(error.findings), "refused without a finding")
         demand(all(f.code and f.zh and f.en for f in error.findings), "half a finding:", error.findings)
         return
-    found = plans(site)
+    found = plans(site, _PLUGINS)
     demand(len(found) == len(site.devices), "devices without a plan")
 
 
@@ -59,5 +62,13 @@ _WORDS: Final = (
 )
 
 TARGETS = (
-    Target("config", config, _seeds, 30_000, words=tuple(word.encode() for word in _WORDS.split()), longest=1500),
+    Target(
+        "config",
+        config,
+        _seeds,
+        30_000,
+        words=tuple(word.encode() for word in _WORDS.split()),
+        longest=1500,
+        full=100_000,
+    ),
 )

@@ -225,6 +225,24 @@ def test_poison_never_blocks_its_neighbours(tmp_path: Path) -> None:
     run(main())
 
 
+def test_a_stream_or_an_agent_that_no_topic_can_name_ends_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        with (
+            servers.mosquitto(tmp_path / "b") as server,
+            opened(tmp_path / "s.duckdb") as store,
+            agent(server.port) as a,
+        ):
+            async with ingesting(server.port, store, tmp_path) as ingest:
+                a.state(agent="+", streams=[])
+                await asyncio.to_thread(a.send, "data", data(1, stream="#/0/1"), data(2, stream="a\u3000/0/1"))
+                await until(lambda: ingest.counters.stored == 2)  # a space beyond ASCII is not printable: refused
+                await asyncio.to_thread(a.send, "data", data(3))
+                await until(lambda: a.marked() == [[3, 3]], what=f"{a.marks[-1:]}")
+                assert ingest.counters.malformed == 1
+
+    run(main())
+
+
 def test_health_birth_and_gaps_are_stored(tmp_path: Path) -> None:
     async def main() -> None:
         with servers.mosquitto(tmp_path / "b") as server, opened(tmp_path / "s.duckdb") as store:

@@ -24,7 +24,7 @@ T0 = 1_763_900_000_000_000_000
 
 
 class Server:
-    """Answers every write with `status` and keeps what it was sent."""
+    """Answers every write with `status` and keeps what it was sent, and every question with `answer`."""
 
     def __init__(self) -> None:
         self.status = 204
@@ -32,6 +32,7 @@ class Server:
         self.hold = threading.Event()
         """Cleared, answers wait for it, at most 5 s."""
         self.hold.set()
+        self.answer = b"{}"
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
         outer = self
 
@@ -53,6 +54,12 @@ class Server:
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
+
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(outer.answer)))
+                self.end_headers()
+                self.wfile.write(outer.answer)
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -154,3 +161,32 @@ def test_newest_samples_and_marks_survive_a_restart(kind: str, server: Server, t
         assert store.counts().stored == 1
         assert store.catalogue.find("m1", "x y") == 0
         assert (tmp_path / "s.sqlite").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b'{"results":[{"series":[{"values":[[1]]}]}],"data":{"result":[{"metric":{},"value":[]}]}}',
+        b'{"results":[{"error":"timeout reached"}],"data":{"result":[{}]}}',
+        b'{"results":[{"series":[{"partial":true,"values":[]}]}],"isPartial":true,"data":{"result":[]}}',
+    ],
+)
+def test_an_answer_that_is_none_is_not_taken_for_nothing(
+    kind: str, answer: bytes, server: Server, tmp_path: Path
+) -> None:
+    """InfluxDB says with HTTP 200 that a query failed, or that it gave a part of the rows."""
+    server.answer = answer
+    with closing(opened(kind, server.port, tmp_path)) as store, pytest.raises(StoreError):
+        store.health(0, T0)
+
+
+@pytest.mark.parametrize("kind", ["influxdb", "influxdb1"])
+def test_a_database_that_no_write_has_made_yet_holds_nothing(kind: str, server: Server, tmp_path: Path) -> None:
+    server.answer = b'{"results":[{"statement_id":0,"error":"database not found: edge"}]}'
+    with closing(opened(kind, server.port, tmp_path)) as store:
+        assert store.health(0, T0) == {}
+        assert len(store.samples("m1", "a", 0, T0).t) == 0

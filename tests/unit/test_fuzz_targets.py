@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from fuzz import targets
+from fuzz import catalogue
 from fuzz.target import Feed, WrongError, demand, mutants
 
 
-@pytest.mark.parametrize("name", targets.MODULES)
+@pytest.mark.parametrize("name", catalogue.MODULES)
 def test_every_target_stands_its_seeds_and_noise(name: str) -> None:
-    target = targets.find(name)
+    target = catalogue.find(name)
     seeds = list(target.seeds())
     assert seeds
     for data in [*seeds, *mutants(seeds, 200, target.longest, seed=1)]:

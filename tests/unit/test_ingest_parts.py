@@ -72,6 +72,17 @@ def test_malformed_agent_states_are_passed_over(state: dict[str, Any]) -> None:
     assert marks.due(0.0, everyone=True) == []
 
 
+@pytest.mark.parametrize("name", ["", "+", "a#", "a b", "a\0", "a\x81", "\uffff", "a" * 65], ids=ascii)
+def test_a_name_that_no_topic_can_have_is_told_nothing(name: str) -> None:
+    """It would be the watermark's topic, and publishing to it would end the service."""
+    marks = Watermarks()
+    marks.heard({"agent": name, "streams": [f"{name}/0/1"]})
+    marks.committed({f"{name}/0/1", "a/0/1"}, 0.0)
+    assert marks.due(0.0, everyone=True) == ["a"]
+    marks.heard({"agent": "a/b", "streams": []})
+    assert marks.due(0.0, everyone=True) == ["a"]
+
+
 def entry(payload: bytes = b"{}", **fields: Any) -> Entry:
     return Entry.new(5, "edge/e/s/a/l/m1/data", payload, "reason", 1, **fields)
 
@@ -127,6 +138,15 @@ def test_replay_stores_what_it_can_and_keeps_the_rest(tmp_path: Path) -> None:
     assert [left.payload for left in quarantine.entries()] == [b"not json"]
 
 
+def test_an_entry_behind_a_torn_line_is_not_lost_with_it(tmp_path: Path) -> None:
+    quarantine = Quarantine(tmp_path / "q")
+    quarantine.append([entry(b"1"), entry(b"2")])
+    (path,) = (tmp_path / "q").glob("*.jsonl")
+    path.write_bytes(path.read_bytes()[:-9])  # a power cut amid the second
+    quarantine.append([entry(b"3")])
+    assert [left.payload for left in quarantine.entries()] == [b"1", b"3"]
+
+
 def test_the_socket_answers_and_is_private(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 20)
     folder.mkdir()
@@ -151,6 +171,8 @@ def test_the_socket_answers_and_is_private(tmp_path: Path) -> None:
                 await ask("slow", wrong=1)
             with pytest.raises(FindingsError, match="中"):
                 await ask("refuse")
+            with pytest.raises(FindingsError, match="ValueError"):
+                await ask("metrics", from_ns="now")
             with pytest.raises(FindingsError, match="serve"):
                 async with api.serving(path, {}):
                     pass

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import openpyxl
 import pytest
@@ -19,7 +20,7 @@ from edge_agent.metrics.exporting import encode, template, to_csv, to_xlsx
 from edge_agent.metrics.importing import inspect, load
 from edge_agent.metrics.parse import CellError, read_cell
 from edge_agent.metrics.register import Equipment, Process, Register
-from edge_agent.metrics.sheet import decode
+from edge_agent.metrics.sheet import decode, has_sheet
 
 ROOT = Path(__file__).parents[2]
 FACTORY = ROOT / "tests" / "cases" / "golden_factory"
@@ -163,6 +164,73 @@ def test_xlsx_cells_keep_their_types(tmp_path: Path) -> None:
     assert (machine.commissioned, machine.purchase_cny, machine.rated_power_kw) == (
         date(2016, 5, 1), Decimal(168000), Decimal("7.5")
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["1E+999999999", "1e-99999999", "1" * 40, "NaN", "Infinity", "-1"])
+def test_an_amount_that_cannot_be_written_out_is_none(text: str) -> None:
+    with pytest.raises(CellError, match="not a number"):
+        read_cell(text, BY_NAME["purchase_cny"])
+
+
+def test_a_cell_formatted_far_away_costs_nothing(tmp_path: Path) -> None:
+    """`iter_rows` would have walked 17 thousand million cells."""
+    book = openpyxl.Workbook()
+    sheet = book.worksheets[0]
+    sheet.append(["equipment_id", "in_scope", "status", "control_class", "digital", "interface", "networked_declared",
+                  "is_robot"])  # fmt: skip
+    sheet.append(["EQ-1", "Y", "in_use", "cnc", "N", "none", "N", "N"])
+    sheet["XFD1048576"].number_format = "0.00"
+    sheet.cell(1_000_000, 1, " ")
+    path = tmp_path / "far.xlsx"
+    book.save(path)
+    register = load(path)[0]
+    assert [machine.equipment_id for machine in register.equipment] == ["EQ-1"]
+
+
+def workbook(**parts: str) -> bytes:
+    """The template with other contents in some of its parts."""
+    buffer = io.BytesIO()
+    with ZipFile(io.BytesIO(template())) as old, ZipFile(buffer, "w", ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            text = old.read(name).decode()
+            key = name.rpartition("/")[2].partition(".")[0]
+            new.writestr(name, parts[key] + text if key in parts else text)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"PK\x03\x04 and no more",
+        workbook(sheet1="<not xml"),
+        workbook(workbook="<!DOCTYPE x [<!ENTITY e 'e'>]><x>&e;&f;</x>"),
+        workbook(styles="\0"),
+        workbook(sheet1="<!-- <mergeCell ref='A1:XFD1048576'/> -->"),
+    ],
+    ids=["cut", "sheet", "entities", "styles", "merged"],
+)
+def test_a_damaged_workbook_is_a_sentence(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "damaged.xlsx"
+    path.write_bytes(data)
+    with pytest.raises(RegisterError, match="save it again"):
+        load(path)
+
+
+def test_a_workbook_that_unpacks_without_end_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.xlsx"
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", bytes(201_000_000))
+    with pytest.raises(RegisterError, match="save it again"):
+        load(path)
+
+
+def test_a_csv_file_with_an_archive_behind_it_is_no_workbook(tmp_path: Path) -> None:
+    """It was opened as one, and openpyxl's KeyError came out."""
+    path = tmp_path / "both.csv"
+    path.write_bytes(to_csv(REGISTER.equipment, EQUIPMENT))
+    with ZipFile(path, "a") as archive:
+        archive.writestr("x", "y")
+    assert has_sheet(path, "processes") is False
 
 
 def test_the_template_has_drop_downs_and_is_accepted_when_filled_in(tmp_path: Path) -> None:

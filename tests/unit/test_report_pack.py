@@ -103,7 +103,10 @@ def test_a_figure_left_out_or_added_is_found(files: dict[str, bytes]) -> None:
         ("facts/health_minutes.csv", b"device,end_ns\nlathe01\n"),
         ("register.csv", b"equipment_id\n\n"),
         ("options.json", b"{}"),
+        ("options.json", b"[" * 100_000),
         ("figures.json", b"[1]"),
+        ("figures.json", b'[{"key": []}]'),
+        ("register.csv", b"PK\x03\x04"),
     ],
 )
 def test_facts_that_cannot_be_read_are_an_answer_and_no_traceback(
@@ -111,6 +114,25 @@ def test_facts_that_cannot_be_read_are_an_answer_and_no_traceback(
 ) -> None:
     checks = verify(resealed(files, **{name: content}))
     assert [check.kind for check in checks if not check.equal] == ["facts"]
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "put"),
+    [
+        ("options.json", b'"0.', b'"1e999999999'),
+        ("options.json", b'"start_ns": ', b'"start_ns": 99999999999999'),
+        ("facts/counters.csv", b",1000\r\n", b",1e999999999\r\n"),
+        ("facts/counters.csv", b",1,,", b",1/0,,"),
+        ("facts/health_minutes.csv", b",10,10,90,", b",10,10,99999999999999999999,"),
+    ],
+)
+def test_a_number_beyond_all_measure_is_an_answer_too(
+    files: dict[str, bytes], name: str, found: bytes, put: bytes
+) -> None:
+    """It filled the memory, or came out as a traceback."""
+    assert found in files[name]
+    checks = verify(resealed(files, **{name: files[name].replace(found, put, 1)}))
+    assert not summary(checks)["equal"]
 
 
 def test_a_missing_file_is_named(files: dict[str, bytes], folder: Path) -> None:
@@ -144,6 +166,44 @@ def test_a_manifest_that_points_out_of_its_folder_is_refused(
     folder = write(tmp_path / "pack", {"manifest.json": json.dumps(manifest).encode()})
     with pytest.raises(FindingsError, match="no evidence pack"):
         read_pack(folder)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"files": None},
+        {"files": ["a"]},
+        {"files": [{"path": "a"}]},
+        {"files": [{"path": 1, "sha256": ""}]},
+        {"previous": "x"},
+    ],
+    ids=str,
+)
+def test_a_manifest_of_another_shape_is_no_pack(
+    files: dict[str, bytes], tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    manifest = json.loads(files["manifest.json"]) | changed
+    folder = write(tmp_path / "pack", {"manifest.json": json.dumps(manifest).encode()})
+    with pytest.raises(FindingsError, match="no evidence pack"):
+        read_pack(folder)
+
+
+def test_a_small_zip_that_unpacks_into_much_is_no_pack(files: dict[str, bytes], tmp_path: Path) -> None:
+    archive = tmp_path / "pack.zip"
+    archive.write_bytes(zipped({**files, "facts/more.csv": bytes(150_000_000)}))
+    with pytest.raises(FindingsError, match="no evidence pack"):
+        read_pack(archive)
+
+
+@pytest.mark.parametrize("at", [6, 8], ids=["encrypted", "method"])
+def test_a_zip_that_python_cannot_unpack_is_no_pack(files: dict[str, bytes], tmp_path: Path, at: int) -> None:
+    raw = bytearray(zipped(files))
+    for offset in (raw.index(b"PK\x03\x04") + at, raw.index(b"PK\x01\x02") + at + 2):
+        raw[offset] |= 0x61
+    archive = tmp_path / "pack.zip"
+    archive.write_bytes(raw)
+    with pytest.raises(FindingsError, match="no evidence pack"):
+        read_pack(archive)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"[]", b'{"schema": "other"}', b"{"])

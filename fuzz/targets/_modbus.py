@@ -1,0 +1,36 @@
+"""What the Modbus framing targets share: requests, and what the specification makes of an answer."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final
+
+from connectors.modbus.frame import Answer, ProtocolError, Request
+from connectors.modbus.framing import Framing
+
+REQUESTS: Final = (
+    Request(1, "holding", 100, 4), Request(1, "coil", 0, 11), Request(2, "input", 7, 125),
+    Request(3, "discrete", 9, 1), Request(255, "holding", 0, 1),
+)  # fmt: skip
+
+Answers = list[tuple[int, Answer]]
+
+
+def fed(framing: Framing, stream: bytes, cuts: list[int]) -> tuple[Answers, bool]:
+    """The answers taken from a stream cut into pieces, and whether it was refused in the end."""
+    answers: Answers = []
+    for start, end in pairwise([0, *cuts, len(stream)]):
+        try:
+            answers += framing.feed(stream[start:end])
+        except ProtocolError:
+            return answers, True
+    return answers, False
+
+
+def said(request: Request, adu: bytes) -> Answer | None:
+    """What the specification (V1.1b3, 6.1-6.4 and 7) makes of an answer; None when it answers something else."""
+    if adu[:2] == bytes((request.unit, request.function)) and adu[2:3] == bytes((request.size,)):
+        return adu[3:] if len(adu) == 3 + request.size else None
+    if adu[:2] == bytes((request.unit, request.function | 0x80)) and len(adu) == 3:
+        return adu[2]
+    return None
