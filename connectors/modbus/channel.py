@@ -84,24 +84,34 @@ class Channel(asyncio.Protocol):
     # --- one exchange --------------------------------------------------------------------------------------------
 
     def _take(self, answers: list[tuple[int, Answer]]) -> None:
-        self.arrived = self._now()
-        self._last_arrival = self._loop.time()
         for slot, answer in answers:
-            error = silent_unit(self._requests[slot], answer)
-            self._replies[slot] = answer if error is None else error
-            if error is not None:
-                self._replies[self._sent :] = [error] * (len(self._replies) - self._sent)
-                self._end = self._sent
+            self._replies[slot] = answer
+            if type(answer) is int:
+                self._heed_gateway(slot, answer)
         self._answered += len(answers)
+        if self._timing.pause:
+            self._last_arrival = self._loop.time()
         if self._sent < self._end:
             self._send_after_pause()
         elif self._answered == self._end:
+            self.arrived = self._now()
             self._finish()
 
+    def _heed_gateway(self, slot: int, answer: int) -> None:
+        """A refusal; when it says that the unit is silent, nothing more is asked of it in this exchange."""
+        error = silent_unit(self._requests[slot], answer)
+        if error is not None:
+            self._replies[slot] = error
+            self._replies[self._sent :] = [error] * (len(self._replies) - self._sent)
+            self._end = self._sent
+
     def _send_after_pause(self) -> None:
+        if not self._timing.pause:
+            self._send()
+            return
         if self._resting is not None:
             return
-        rest = self._last_arrival + self._timing.pause - self._loop.time() if self._timing.pause else 0.0
+        rest = self._last_arrival + self._timing.pause - self._loop.time()
         if rest > 0:
             self._resting = self._loop.call_later(rest, self._send)
         else:
@@ -109,10 +119,10 @@ class Channel(asyncio.Protocol):
 
     def _send(self) -> None:
         self._resting = None
-        frames = []
-        while self._sent < self._end and self._sent - self._answered < self._timing.window:
-            frames.append(self._framing.encode(self._sent, self._requests[self._sent]))
-            self._sent += 1
+        first, last = self._sent, min(self._end, self._answered + self._timing.window)
+        encode, requests = self._framing.encode, self._requests
+        frames = [encode(slot, requests[slot]) for slot in range(first, last)]
+        self._sent = last
         self._expect_answer()
         self._write(frames[0] if len(frames) == 1 else b"".join(frames))
 
