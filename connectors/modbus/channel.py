@@ -13,7 +13,7 @@ from typing import Any, cast
 from connectors.modbus.frame import Answer, ProtocolError, Request
 from connectors.modbus.framing import Framing
 from connectors.modbus.line import Reply, Timing, silent_unit
-from edge_agent.sdk import STATUS, DeviceError
+from edge_agent.sdk import STATUS, Deadline, DeviceError
 
 
 class Channel(asyncio.Protocol):
@@ -28,8 +28,7 @@ class Channel(asyncio.Protocol):
         self._write: Callable[[bytes], None] = _not_open
         self._abort: Callable[[], None] = _nothing
         self._final: DeviceError | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._deadline = 0.0
+        self._deadline = Deadline(self._overdue)
         self._resting: asyncio.TimerHandle | None = None
         self._last_arrival = 0.0
         self._done: asyncio.Future[None] | None = None
@@ -123,25 +122,12 @@ class Channel(asyncio.Protocol):
         encode, requests = self._framing.encode, self._requests
         frames = [encode(slot, requests[slot]) for slot in range(first, last)]
         self._sent = last
-        self._expect_answer()
+        self._deadline.set(self._timing.timeout)
         self._write(frames[0] if len(frames) == 1 else b"".join(frames))
 
-    def _expect_answer(self) -> None:
-        """Move the deadline. The timer is left alone while it is due earlier: it looks again when it fires."""
-        self._deadline = self._loop.time() + self._timing.timeout
-        if self._timer is None or self._timer.when() > self._deadline:
-            self._stop_timer()
-            self._timer = self._loop.call_at(self._deadline, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        if self._done is None:
-            return
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._look)
-        else:
-            missing = next(r for r, reply in zip(self._requests, self._replies, strict=True) if reply is None)
-            self._fail("BadTimeout", f"no answer within {self._timing.timeout:g} s to {missing}")
+    def _overdue(self) -> None:
+        missing = next(r for r, reply in zip(self._requests, self._replies, strict=True) if reply is None)
+        self._fail("BadTimeout", f"no answer within {self._timing.timeout:g} s to {missing}")
 
     # --- failures ------------------------------------------------------------------------------------------------
 
@@ -149,21 +135,17 @@ class Channel(asyncio.Protocol):
         """The end of the connection, said once."""
         if self._final is None:
             self._final = DeviceError(STATUS[status], detail, lost=True)
-            self._stop_timer()
+            self._deadline.stop()
             self._finish()
             self._abort()
 
     def _finish(self) -> None:
+        self._deadline.clear()
         if self._resting is not None:
             self._resting.cancel()
             self._resting = None
         if self._done is not None and not self._done.done():
             self._done.set_result(None)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 def _not_open(data: bytes) -> None:

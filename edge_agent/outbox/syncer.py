@@ -138,7 +138,7 @@ class Syncer:
 
 
 def _signal() -> threading.Lock:
-    """A lock that is given by one thread and taken by another: an event without the dozen calls of `threading.Event`."""
+    """A lock given by one thread and taken by another: an event without the dozen calls of `threading.Event`."""
     lock = threading.Lock()
     lock.acquire()
     return lock

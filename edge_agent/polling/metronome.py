@@ -1,4 +1,4 @@
-"""What all connections of an agent share: one alarm for their turns, and the knowledge that a round of reads is over."""
+"""What all connections of an agent share: one alarm for their turns, and the knowledge that a round is over."""
 
 from __future__ import annotations
 
