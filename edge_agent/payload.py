@@ -8,6 +8,7 @@ the outbox gives, and a tail made from a batch. Nothing here costs an object per
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -45,20 +46,31 @@ def data_tail(batch: Batch) -> bytes:
     if quality:
         parts += (b',"quality":', orjson.dumps(quality))
     if batch.source is not None:
-        source = _source_ms(names, batch.source)
+        source = _source(batch, names, batch.source)
         if source:
-            parts += (b',"source":', orjson.dumps(source))
+            parts += (b',"source":', source)
     parts.append(b"}")
     return b"".join(parts)
 
 
-def _source_ms(names: Sequence[str], source: Sequence[int | None]) -> dict[str, int]:
-    """The device's own times in ms, of the tags that have one."""
+def _source(batch: Batch, names: Sequence[str], source: Sequence[int | None]) -> bytes:
+    """The device's own times in ms, of the tags that have one; nothing when none has."""
     first = source[0] if source else None
     # The values of one scan share their time, mostly even as one object: counting it is cheap, dividing is not.
     if first is not None and source.count(first) == len(names):
-        return dict.fromkeys(names, first // 1_000_000)
-    return {name: t // 1_000_000 for name, t in zip(names, source, strict=True) if t is not None}
+        shared = first // 1_000_000
+        if batch.columns is None:
+            return (b"%d" % shared).join(_around(batch.table))
+        return orjson.dumps(dict.fromkeys(names, shared))
+    own = {name: t // 1_000_000 for name, t in zip(names, source, strict=True) if t is not None}
+    return orjson.dumps(own) if own else b""
+
+
+@lru_cache(maxsize=1024)
+def _around(table: TagTable) -> list[bytes]:
+    """What stands before, between and behind the numbers of an object with a table's names, all equal."""
+    keys = [orjson.dumps(name) for name in table.names]
+    return [b"{%b:" % keys[0], *(b",%b:" % key for key in keys[1:]), b"}"]
 
 
 def document_tail(t: int, fields: Mapping[str, Any]) -> bytes:

@@ -19,7 +19,7 @@ from edge_agent.errors import DeviceError
 from edge_agent.model import GOOD, STATUS, Batch, Kind, Tag, TagTable, Value, status_name
 
 __all__ = [
-    "GOOD", "STATUS", "Batch", "Clock", "Connection", "DeviceError", "DevicePlan", "Kind", "Options",
+    "GOOD", "STATUS", "Batch", "Clock", "Connection", "Deadline", "DeviceError", "DevicePlan", "Kind", "Options",
     "Plugin", "Pollable", "Problem", "Sink", "Streaming", "Tag", "TagTable", "Value", "status_name",
 ]  # fmt: skip
 
@@ -111,3 +111,49 @@ class Plugin:
 async def within(seconds: float, clock: Clock) -> None:
     """Sleep `seconds` of the given clock."""
     await asyncio.sleep(clock.real(seconds))
+
+
+class Deadline:
+    """A time-out that moves with every request. It has one timer, which is left alone while it is due too early and
+    looks again when it fires: a request that is answered in time costs the event loop nothing."""
+
+    __slots__ = ("_at", "_due", "_expired", "_loop", "_timer")
+
+    def __init__(self, expired: Callable[[], None]) -> None:
+        """`expired` is called by the event loop when the deadline is over. Made while that loop runs."""
+        self._expired = expired
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._at: float | None = None
+
+    def set(self, seconds: float) -> None:
+        """From now on it is over after so many real seconds, whatever was set before."""
+        self._at = at = self._loop.time() + seconds
+        if self._timer is None or self._due > at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._due = at
+            self._timer = self._loop.call_at(at, self._look)
+
+    def clear(self) -> None:
+        """Nothing is waited for; the timer may go on."""
+        self._at = None
+
+    def stop(self) -> None:
+        """Nothing will be waited for any more."""
+        self._at = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._at is None:
+            return
+        if self._loop.time() < self._at:
+            self._due = self._at
+            self._timer = self._loop.call_at(self._at, self._look)
+        else:
+            self._at = None
+            self._expired()

@@ -13,7 +13,7 @@ from typing import Any, cast
 from connectors.modbus.frame import Answer, ProtocolError, Request
 from connectors.modbus.framing import Framing
 from connectors.modbus.line import Reply, Timing, silent_unit
-from edge_agent.sdk import STATUS, DeviceError
+from edge_agent.sdk import STATUS, Deadline, DeviceError
 
 
 class Channel(asyncio.Protocol):
@@ -28,8 +28,7 @@ class Channel(asyncio.Protocol):
         self._write: Callable[[bytes], None] = _not_open
         self._abort: Callable[[], None] = _nothing
         self._final: DeviceError | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._deadline = 0.0
+        self._deadline = Deadline(self._overdue)
         self._resting: asyncio.TimerHandle | None = None
         self._last_arrival = 0.0
         self._done: asyncio.Future[None] | None = None
@@ -84,24 +83,34 @@ class Channel(asyncio.Protocol):
     # --- one exchange --------------------------------------------------------------------------------------------
 
     def _take(self, answers: list[tuple[int, Answer]]) -> None:
-        self.arrived = self._now()
-        self._last_arrival = self._loop.time()
         for slot, answer in answers:
-            error = silent_unit(self._requests[slot], answer)
-            self._replies[slot] = answer if error is None else error
-            if error is not None:
-                self._replies[self._sent :] = [error] * (len(self._replies) - self._sent)
-                self._end = self._sent
+            self._replies[slot] = answer
+            if type(answer) is int:
+                self._heed_gateway(slot, answer)
         self._answered += len(answers)
+        if self._timing.pause:
+            self._last_arrival = self._loop.time()
         if self._sent < self._end:
             self._send_after_pause()
         elif self._answered == self._end:
+            self.arrived = self._now()
             self._finish()
 
+    def _heed_gateway(self, slot: int, answer: int) -> None:
+        """A refusal; when it says that the unit is silent, nothing more is asked of it in this exchange."""
+        error = silent_unit(self._requests[slot], answer)
+        if error is not None:
+            self._replies[slot] = error
+            self._replies[self._sent :] = [error] * (len(self._replies) - self._sent)
+            self._end = self._sent
+
     def _send_after_pause(self) -> None:
+        if not self._timing.pause:
+            self._send()
+            return
         if self._resting is not None:
             return
-        rest = self._last_arrival + self._timing.pause - self._loop.time() if self._timing.pause else 0.0
+        rest = self._last_arrival + self._timing.pause - self._loop.time()
         if rest > 0:
             self._resting = self._loop.call_later(rest, self._send)
         else:
@@ -109,29 +118,16 @@ class Channel(asyncio.Protocol):
 
     def _send(self) -> None:
         self._resting = None
-        frames = []
-        while self._sent < self._end and self._sent - self._answered < self._timing.window:
-            frames.append(self._framing.encode(self._sent, self._requests[self._sent]))
-            self._sent += 1
-        self._expect_answer()
+        first, last = self._sent, min(self._end, self._answered + self._timing.window)
+        encode, requests = self._framing.encode, self._requests
+        frames = [encode(slot, requests[slot]) for slot in range(first, last)]
+        self._sent = last
+        self._deadline.set(self._timing.timeout)
         self._write(frames[0] if len(frames) == 1 else b"".join(frames))
 
-    def _expect_answer(self) -> None:
-        """Move the deadline. The timer is left alone while it is due earlier: it looks again when it fires."""
-        self._deadline = self._loop.time() + self._timing.timeout
-        if self._timer is None or self._timer.when() > self._deadline:
-            self._stop_timer()
-            self._timer = self._loop.call_at(self._deadline, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        if self._done is None:
-            return
-        if self._loop.time() < self._deadline:
-            self._timer = self._loop.call_at(self._deadline, self._look)
-        else:
-            missing = next(r for r, reply in zip(self._requests, self._replies, strict=True) if reply is None)
-            self._fail("BadTimeout", f"no answer within {self._timing.timeout:g} s to {missing}")
+    def _overdue(self) -> None:
+        missing = next(r for r, reply in zip(self._requests, self._replies, strict=True) if reply is None)
+        self._fail("BadTimeout", f"no answer within {self._timing.timeout:g} s to {missing}")
 
     # --- failures ------------------------------------------------------------------------------------------------
 
@@ -139,21 +135,17 @@ class Channel(asyncio.Protocol):
         """The end of the connection, said once."""
         if self._final is None:
             self._final = DeviceError(STATUS[status], detail, lost=True)
-            self._stop_timer()
+            self._deadline.stop()
             self._finish()
             self._abort()
 
     def _finish(self) -> None:
+        self._deadline.clear()
         if self._resting is not None:
             self._resting.cancel()
             self._resting = None
         if self._done is not None and not self._done.done():
             self._done.set_result(None)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
 
 def _not_open(data: bytes) -> None:

@@ -86,11 +86,11 @@ class Block:
         bits = bool(points) and is_bits(points[0][1].object)
         if bits:
             unpack: Callable[[bytes], Raw] = _bits_of
-            slots = [_cut(point.address - start, point.count) for _, point in ordered]
+            slots, given = [_cut(point.address - start, point.count) for _, point in ordered], -(-size // 8) * 8
         else:
-            unpack, slots = _registers(start, size, ordered)
+            unpack, slots, given = _registers(start, size, ordered)
         self._unpack = unpack
-        self._pick = _picker(slots)
+        self._pick = _picker(slots, given)
         self._places = tuple(place for place, _ in ordered)
         first = self._places[0] if ordered else 0
         consecutive = self._places == tuple(range(first, first + len(ordered)))
@@ -100,7 +100,9 @@ class Block:
         )
 
     def decode(self, data: bytes, values: list[Value], status: dict[int, int]) -> None:
-        raw = self._pick(self._unpack(data))
+        raw = self._unpack(data)
+        if self._pick is not None:
+            raw = self._pick(raw)
         if self._slice is not None:
             values[self._slice] = raw
         else:
@@ -122,10 +124,10 @@ def _cut(first: int, count: int) -> int | slice:
     return first if count == 1 else slice(first, first + count)
 
 
-def _picker(slots: list[int | slice]) -> Callable[[Raw], Raw]:
-    """From all that was unpacked to one raw value for each point, in order."""
+def _picker(slots: list[int | slice], given: int) -> Callable[[Raw], Raw] | None:
+    """From the `given` items unpacked to one raw value for each point, in order; None when they are just that."""
     if slots == list(range(len(slots))):
-        return itemgetter(slice(0, len(slots)))
+        return None if len(slots) == given else itemgetter(slice(0, len(slots)))
     if len(slots) == 1:
         return partial(_single, slots[0])
     return itemgetter(*slots)
@@ -137,15 +139,16 @@ def _single(slot: int | slice, raw: Raw) -> Raw:
 
 def _registers(
     start: int, size: int, ordered: Sequence[tuple[int, Point]]
-) -> tuple[Callable[[bytes], Raw], list[int | slice]]:
-    """The unpacker of a block of registers, and where in what it gives each point is (a slice for several)."""
+) -> tuple[Callable[[bytes], Raw], list[int | slice], int]:
+    """The unpacker of a block of registers, where in what it gives each point is (a slice for several), and how many
+    items it gives."""
     fields = [_field(start, point) for _, point in ordered]
     layers: list[_Layer] = []
     found = {key: _place(layers, key) for key in fields}
     offsets = [0, *accumulate(layer.slots for layer in layers)]
     slots = [_cut(offsets[found[key][0]] + found[key][1], key.repeat) for key in fields]
     unpackers = [layer.compiled(2 * size) for layer in layers]
-    return (unpackers[0] if len(unpackers) == 1 else partial(_unpack_all, unpackers)), slots
+    return (unpackers[0] if len(unpackers) == 1 else partial(_unpack_all, unpackers)), slots, offsets[-1]
 
 
 def _unpack_all(unpackers: Sequence[Unpack], data: bytes) -> list[Any]:

@@ -38,7 +38,7 @@ class ProtocolError(Exception):
 class Request:
     """One read, encoded once: `adu` is unit and PDU, `size` the data bytes its answer must have."""
 
-    __slots__ = ("address", "adu", "count", "function", "mbap", "size", "table", "unit")
+    __slots__ = ("address", "adu", "count", "function", "mbap", "promise", "size", "table", "unit")
 
     def __init__(self, unit: int, table: ObjectName, address: int, count: int) -> None:
         self.unit = unit
@@ -50,6 +50,8 @@ class Request:
         self.adu = struct.pack(">BBHH", unit, self.function, address, count)
         self.mbap = struct.pack(">HH", 0, len(self.adu)) + self.adu
         """All of a Modbus TCP frame behind the transaction id."""
+        self.promise = struct.pack(">HHBBB", 0, 3 + self.size, unit, self.function, self.size)
+        """What stands between transaction id and data in the answer that is hoped for: every check of it at once."""
 
     def __repr__(self) -> str:
         return f"unit {self.unit} {self.table}/{self.address} x {self.count}"

@@ -30,41 +30,47 @@ class MbapFraming:
     """Modbus TCP: each frame has a transaction id, so several requests may be under way."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, tuple[int, Request]] = {}
+        self._waiting: dict[bytes, tuple[int, Request]] = {}
+        """By the two bytes of the transaction id."""
         self._buffer = b""
         self._last = 0
 
     def encode(self, slot: int, request: Request) -> bytes:
         # 0 is never used: devices that do not fill in the id answer with 0, and that must not fit anything.
         self._last = self._last % 0xFFFF + 1
-        self._waiting[self._last] = slot, request
-        return self._last.to_bytes(2, "big") + request.mbap
+        number = self._last.to_bytes(2, "big")
+        self._waiting[number] = slot, request
+        return number + request.mbap
 
     def feed(self, data: bytes) -> list[tuple[int, Answer]]:
         buffer = self._buffer + data if self._buffer else data
-        answers = []
-        while len(buffer) >= 6:
-            end = 6 + _mbap_length(buffer)
-            slot, request = self._under_way(buffer)
-            if len(buffer) < end:
-                break
-            answers.append((slot, answer(request, buffer[6:end])))
-            del self._waiting[self._id(buffer)]
-            buffer = buffer[end:]
-        if buffer and not self._waiting:
-            raise ProtocolError(f"{len(buffer)} bytes that nobody asked for")
-        self._buffer = buffer
+        answers: list[tuple[int, Answer]] = []
+        waiting, at, size = self._waiting, 0, len(buffer)
+        while size - at >= 6:
+            number, asked = buffer[at : at + 2], waiting.get(buffer[at : at + 2])
+            if asked is not None and buffer[at + 2 : at + 9] == asked[1].promise:
+                end = at + 9 + asked[1].size
+                if size < end:
+                    break
+                answers.append((asked[0], buffer[at + 9 : end]))
+            else:  # a refusal, a frame that is not here yet, or no answer at all
+                end = at + 6 + _mbap_length(buffer[at : at + 6])
+                slot, request = self._under_way(number)
+                if size < end:
+                    break
+                answers.append((slot, answer(request, buffer[at + 6 : end])))
+            del waiting[number]
+            at = end
+        if at < size and not waiting:
+            raise ProtocolError(f"{size - at} bytes that nobody asked for")
+        self._buffer = buffer[at:]
         return answers
 
-    def _under_way(self, frame: bytes) -> tuple[int, Request]:
+    def _under_way(self, number: bytes) -> tuple[int, Request]:
         try:
-            return self._waiting[self._id(frame)]
+            return self._waiting[number]
         except KeyError:
-            raise ProtocolError(f"transaction id {self._id(frame)} was not asked for") from None
-
-    @staticmethod
-    def _id(frame: bytes) -> int:
-        return frame[0] << 8 | frame[1]
+            raise ProtocolError(f"transaction id {int.from_bytes(number, 'big')} was not asked for") from None
 
     def reset(self) -> None:
         self._waiting.clear()

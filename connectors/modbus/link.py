@@ -29,6 +29,7 @@ class Link:
         self._options = options
         self._timeout = timeout
         self._now = now
+        self._nameless = endpoint.scheme in _NAMELESS
         self._line: Line | None = None
         self._quiet: dict[int, float] = {}
         """Unit -> loop time before which it is not asked again (see `_settle`)."""
@@ -84,7 +85,7 @@ class Link:
         if self._line is None:
             raise self._unreachable("BadNotConnected", "the connection is not open")
         unit = requests[0].unit
-        if self._endpoint.scheme in _NAMELESS:
+        if self._nameless:
             await self._settle(unit)
         try:
             replies = await self._line.exchange(requests, timing)

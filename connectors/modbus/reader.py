@@ -67,7 +67,10 @@ class Reader:
 
     def __init__(self, table: TagTable, unit: Unit) -> None:
         self._table = table
+        self._width = len(table)
         self._unit = unit
+        self._news: dict[int, list[str]] = defaultdict(list)
+        """Exception code -> tags that it made bad for the first time."""
         self._by_span: dict[Span, list[tuple[int, Point]]] = defaultdict(list)
         for place, tag in enumerate(table.tags):
             point = resolve(tag_options(tag.where), unit.options)
@@ -106,12 +109,11 @@ class Reader:
         return _Ask(group, self._unit.options.unit, points)
 
     def _begin(self) -> None:
-        self._values: list[Value] = [None] * len(self._table)
+        self._values: list[Value] = [None] * self._width
         self._status = dict(self._unread)
         self._standing: list[_Ask] = []
         """What was asked and not refused: the next plan, as long as a search is going on."""
-        self._news: dict[int, list[str]] = defaultdict(list)
-        """Exception code -> tags that it made bad for the first time."""
+        self._news.clear()
         self._error: DeviceError | None = None
         self._answered = False
         self._budget = SEARCH_BUDGET
@@ -177,7 +179,9 @@ class Reader:
             for place in ask.places:
                 self._status.pop(place, None)
         ask.block.decode(data, self._values, self._status)
-        if accepted(ask.group, self._unit.known):
+        # Without a refusal there is nothing that an answer could teach, and mostly there was none.
+        group, known = ask.group, self._unit.known
+        if (known.barriers or group.split is not None) and accepted(group, known):
             self._learnt = True
 
     def _refused(self, ask: _Ask, code: int) -> None:

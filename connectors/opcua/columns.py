@@ -1,7 +1,7 @@
 """Lists of DataValues walked from the response bytes straight into columns.
 
 A server answers a table with long runs of records of one layout (same fields present, same scalar type), and
-such a run is one `struct.iter_unpack`. Records of any other layout are decoded one at a time.
+such a run is one `struct` of all its records. Records of any other layout are decoded one at a time.
 """
 
 from __future__ import annotations
@@ -35,9 +35,13 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """The struct of one record and where its columns are; None = the record has no such field."""
+    """The form of one record and where its columns are; None = the record has no such field."""
 
-    record: struct.Struct
+    form: str
+    size: int
+    """Bytes of a record."""
+    width: int
+    """Columns that unpacking gives."""
     value: int
     status: int | None
     source: int | None
@@ -52,7 +56,7 @@ def _layout(handle: bool, mask: int, number: int) -> _Layout | None:
     if code is None or not mask & 0x01 or mask > 0x3F:
         return None
     at = int(handle)
-    form = "<I2x" if handle else "<2x"
+    form = "I2x" if handle else "2x"
     form += code
     columns = at + 1
     status = source = None
@@ -63,9 +67,18 @@ def _layout(handle: bool, mask: int, number: int) -> _Layout | None:
     form += "2x" if mask & 0x10 else ""
     if mask & 0x08:
         # The server's time is wanted only where there is no source time.
-        form, source = (form + "8x", source) if source is not None else (form + "q", columns)
+        if source is not None:
+            form += "8x"
+        else:
+            form, source, columns = form + "q", columns, columns + 1
     form += "2x" if mask & 0x20 else ""
-    return _Layout(struct.Struct(form), at, status, source, mask & 0x0C == 0x0C)
+    return _Layout(form, struct.calcsize("<" + form), columns, at, status, source, mask & 0x0C == 0x0C)
+
+
+@lru_cache(maxsize=32)
+def _records(form: str, count: int) -> struct.Struct:
+    """A run of records as one struct: no tuple for each. A table's runs are of the same few lengths every time."""
+    return struct.Struct("<" + form * count)
 
 
 def _leading(column: bytes, value: int) -> int:
@@ -92,7 +105,7 @@ def walk(body: bytes, pos: int, handles: bool) -> tuple[Columns, int]:
 
 def _run(body: bytes, pos: int, lead: int, layout: _Layout, most: int, out: Columns) -> int:
     """Decode the records from `pos` that share the layout of the first one, at most `most`."""
-    size = layout.record.size
+    size = layout.size
     run = min(most, (len(body) - pos) // size)
     if run == 0:
         raise DecodeError(f"a record of {size} bytes expected at {pos} of {len(body)}")
@@ -104,17 +117,17 @@ def _run(body: bytes, pos: int, lead: int, layout: _Layout, most: int, out: Colu
         _leading(body[pos + lead + 1 : end : size], body[pos + lead + 1]),
     )
     end = pos + run * size
-    columns = list(zip(*layout.record.iter_unpack(body[pos:end]), strict=True))
+    fields, width = _records(layout.form, run).unpack_from(body, pos), layout.width
     start = len(out.values)
     if lead:
-        out.handles += columns[0]
-    out.values += columns[layout.value]
-    if layout.status is not None and any(columns[layout.status]):
-        out.status.update((start + i, code) for i, code in enumerate(columns[layout.status]) if code)
+        out.handles += fields[::width]
+    out.values += fields[layout.value :: width]
+    if layout.status is not None and any(fields[layout.status :: width]):
+        out.status.update((start + i, code) for i, code in enumerate(fields[layout.status :: width]) if code)
     if layout.source is None:
         out.source += [None] * run
     else:
-        ticks = columns[layout.source]
+        ticks = fields[layout.source :: width]
         times = _times(ticks)
         # Equal times are one object, so that the usual scan costs two comparisons here.
         if layout.both and (times[0] is None or (times[0] is not times[-1] and min(ticks) <= 0)):
@@ -128,6 +141,8 @@ def _times(ticks: tuple[int, ...]) -> list[int | None]:
     first = ticks[0]
     if first == ticks[-1] and ticks.count(first) == len(ticks):
         return [ticks_to_ns(first)] * len(ticks)
+    if min(ticks) > 0:
+        return [(t - TICKS_1970) * 100 for t in ticks]
     return [(t - TICKS_1970) * 100 if t > 0 else None for t in ticks]
 
 

@@ -14,7 +14,7 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 from connectors.opcua import stock
 from connectors.opcua.binary import DecodeError
 from connectors.opcua.columns import Columns
-from connectors.opcua.faults import device_errors
+from connectors.opcua.faults import device_errors, explain
 from connectors.opcua.limits import TOO_MUCH, chunks, value_of_node
 from connectors.opcua.messages import Request, ServiceFault, read_request, read_response
 from connectors.opcua.resolve import Resolved, report
@@ -60,8 +60,11 @@ class PolledConnection:
         reader = self._readers.get(table)
         if reader is None:
             raise DeviceError(STATUS["BadNotConnected"], f"{self._session.options.endpoint}: not connected", lost=True)
-        with device_errors(self._session.options.endpoint):
+        try:
             return await reader.read()
+        except Exception as error:
+            # reason: asyncua lets through whatever its decoders stumble over
+            raise explain(error, self._session.options.endpoint) from error
 
 
 class TableReader:
@@ -109,10 +112,9 @@ class TableReader:
         return _RawAsker(self._session, self._session.wire, groups, self._clock)
 
     def _batch(self, parts: Sequence[Columns], t: int) -> Batch:
-        values: list[Any] = []
-        source: list[int | None] = []
-        status: dict[int, int] = {}
-        for part in parts:
+        first = parts[0] if parts else Columns()
+        values, source, status = first.values, first.source, first.status
+        for part in parts[1:]:
             start = len(values)
             values += part.values
             source += part.source
@@ -154,12 +156,10 @@ class _RawAsker:
         parts: list[Columns] = []
         t = self._clock.time_ns()
         for group in chunks(self._requests, _TOGETHER):
-            async with asyncio.timeout(self._timeout):
-                # gather also fetches the errors of all futures when one has failed.
-                bodies = await asyncio.gather(*(self._wire.send(request.at(t)) for _, request in group))
+            bodies = await self._wire.ask([request.at(t) for _, request in group], self._timeout)
             t = self._clock.time_ns()
             for (count, _), body in zip(group, bodies, strict=True):
-                parts.append(_checked(read_response(bytes(body)), count))
+                parts.append(_checked(read_response(body), count))
         return parts, t
 
 

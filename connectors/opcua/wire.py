@@ -11,11 +11,14 @@ import functools
 import logging
 import os
 import struct
+from collections.abc import Sequence
 from typing import Any, Final
 
 from asyncua.client.client import Client
 from asyncua.client.ua_client import UASocketProtocol
-from asyncua.common.utils import Buffer
+
+from connectors.opcua import chunk
+from edge_agent.sdk import Deadline
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,10 @@ _MAX_CHUNKS: Final = 4096
 _HEADER = struct.Struct("<4xI")
 
 
+class _Body(asyncio.Future[Any]):
+    """The body of a response that is ours to decode: bytes, or asyncua's buffer of them."""
+
+
 class BoundedProtocol(UASocketProtocol):
     """asyncua's protocol with the frames cut here, so that a hostile length field cannot make it buffer or loop."""
 
@@ -37,23 +44,38 @@ class BoundedProtocol(UASocketProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand on whole chunks; drop the connection when one announces an impossible size."""
-        self._partial += data
-        end = 0
-        while len(self._partial) - end >= _HEADER.size:
-            (size,) = _HEADER.unpack_from(self._partial, end)
+        kept = self._partial
+        if kept:
+            kept += data
+        buffer = kept or data
+        start = 0
+        while len(buffer) - start >= _HEADER.size:
+            (size,) = _HEADER.unpack_from(buffer, start)
             if not _HEADER.size <= size <= _MAX_CHUNK:
                 log.warning("opcua-bad-chunk size=%s", size)
-                self._partial.clear()
+                kept.clear()
                 if self.transport is not None:
                     self.transport.abort()
                 return
-            if len(self._partial) - end < size:
+            if len(buffer) - start < size:
                 break
-            end += size
-        if end:
-            whole = bytes(self._partial[:end])
-            del self._partial[:end]
+            self._chunk(bytes(buffer[start : start + size]))
+            start += size
+            if self.transport is None or self.transport.is_closing():
+                break
+        kept[:] = buffer[start:]
+
+    def _chunk(self, whole: bytes) -> None:
+        """Hand on one chunk: to who awaits a body to decode it himself, else to asyncua."""
+        request = chunk.request_of(self._connection, whole)
+        awaited = None if request is None else self._callbackmap.get(request)
+        if request is None or type(awaited) is not _Body:
             self._process_received_data(whole)
+            return
+        del self._callbackmap[request]
+        body = chunk.take(self._connection, whole)
+        if not awaited.done():  # else the one who asked has given up
+            awaited.set_result(body)
 
 
 def bound(client: Client) -> None:
@@ -96,6 +118,7 @@ def open_wire(client: Client) -> Wire | None:
         and isinstance(getattr(protocol, "_request_id", None), int)
         and callable(getattr(protocol, "revolve_security_token", None))
         and callable(getattr(connection, "message_to_binary", None))
+        and chunk.fits(connection)
         and hasattr(protocol, "transport")
     )
     if protocol is None or not fits:
@@ -112,21 +135,45 @@ def _warn_once() -> None:
 class Wire:
     """Sends encoded requests over an open secure channel and gives back the bodies of the responses."""
 
-    __slots__ = ("_protocol",)
+    __slots__ = ("_asked", "_deadline", "_loop", "_protocol")
 
     def __init__(self, protocol: UASocketProtocol) -> None:
         self._protocol = protocol
+        self._loop = asyncio.get_running_loop()
+        self._asked: list[_Body] = []
+        self._deadline = Deadline(self._expired)
 
-    def send(self, body: bytes) -> asyncio.Future[Buffer]:
+    def send(self, body: bytes) -> _Body:
         """Send now; the future ends with the response, or with an error when the connection is lost."""
         protocol = self._protocol
         if protocol.transport is None:
             raise ConnectionError("the connection is closed")
         protocol.revolve_security_token()
-        number = protocol._request_id + 1
-        message = protocol._connection.message_to_binary(body, request_id=number)
-        future: asyncio.Future[Buffer] = asyncio.get_running_loop().create_future()
+        number, connection = protocol._request_id + 1, protocol._connection
+        message = chunk.pack(connection, body, number)
+        if message is None:
+            message = connection.message_to_binary(body, request_id=number)
+        future = _Body(loop=self._loop)
         protocol._request_id = number
         protocol._callbackmap[number] = future
         protocol.transport.write(message)
         return future
+
+    async def ask(self, bodies: Sequence[bytes], timeout: float) -> list[bytes]:
+        """The responses to requests that are sent at once, in their order. Raises TimeoutError when one of them is not
+        here after `timeout` seconds, and what `send` does. Used by one task at a time."""
+        asked = self._asked = [self.send(body) for body in bodies]
+        self._deadline.set(timeout)
+        try:
+            return [bytes(await future) for future in asked]
+        finally:
+            self._deadline.clear()
+            for future in asked:
+                # One that failed besides the first one: its error is taken note of, or asyncio would log it.
+                if not future.cancel() and not future.cancelled():
+                    future.exception()
+
+    def _expired(self) -> None:
+        for future in self._asked:
+            if not future.done():
+                future.set_exception(TimeoutError())

@@ -24,6 +24,7 @@ from edge_agent.health import watchdog
 from edge_agent.ingest import api
 from edge_agent.outbox import Outbox
 from edge_agent.polling.device import PolledDevice
+from edge_agent.polling.metronome import Metronome
 from edge_agent.process import held
 from edge_agent.publish import Publisher
 from edge_agent.sdk import within
@@ -62,7 +63,8 @@ class EdgeAgent:
         )
         self._publisher = Publisher(site.mqtt, self._outbox, self._topics, site.agent.id, clock)
         workshop = Workshop(site.agent, self._topics, self._outbox, clock)
-        self.fleet = Fleet(site, workshop, self._plugins, clock, self._publisher.retain)
+        metronome = Metronome(self._publisher.hurry)
+        self.fleet = Fleet(site, workshop, self._plugins, clock, self._publisher.retain, metronome)
         self.health = SelfHealth(site, self._outbox, self._publisher, clock)
         self._reload = Reload(site, source, self._plugins, self.fleet, self.health)
         own = self._topics.device(site.agent.area, "_agent", site.agent.id)

@@ -112,8 +112,7 @@ class Connection:
                 self._break(mqtt.error_string(info.rc))
             return int(info.mid)
         mid = self._next_id()
-        self._pipe.send(packets.publish(topic, len(payload), mid, retained=retained, five=self._five))
-        self._pipe.send(payload)
+        self._pipe.write(packets.publish(topic, len(payload), mid, retained=retained, five=self._five), payload)
         self._unacknowledged.add(mid)
         return mid
 
@@ -168,7 +167,7 @@ class Connection:
     def disconnect(self) -> None:
         """Say goodbye, so that the broker does not publish the last will."""
         if self._pipe is not None and self._fd >= 0:
-            self._pipe.send(packets.DISCONNECT)
+            self._pipe.write(packets.DISCONNECT)
             self.flush()
 
     def drop(self, error: LinkError) -> None:
@@ -238,8 +237,12 @@ class Connection:
             return
         self.heard_at = time.monotonic()
         if data:
-            self._inbox += data
-            self._digest()
+            mids = () if self._inbox or self._stock else packets.acknowledged(data)
+            if mids:
+                self._note_all(mids)
+            else:
+                self._inbox += data
+                self._digest()
         else:
             self._pipe.ended = True
             self._paho(self._client.loop_read)
@@ -263,6 +266,14 @@ class Connection:
         if acked:
             self.on_acked(acked)
         self.flush()
+
+    def _note_all(self, mids: Sequence[int]) -> None:
+        """Nothing but acknowledgements came, and no part of anything else: paho need not know."""
+        under_way = self._unacknowledged
+        acked = [(mid, "") for mid in dict.fromkeys(mids) if mid in under_way]
+        under_way.difference_update(mids)
+        if acked:
+            self.on_acked(acked)
 
     def _note_puback(self, acked: list[tuple[int, str]], start: int, end: int) -> None:
         try:

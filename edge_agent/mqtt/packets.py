@@ -7,7 +7,8 @@ Sections in brackets are those of MQTT 3.1.1 and 5.0, which agree on them.
 
 from __future__ import annotations
 
-from struct import Struct
+from functools import lru_cache
+from struct import Struct, unpack
 from typing import Final
 
 PUBACK: Final = 0x40
@@ -15,6 +16,7 @@ DISCONNECT: Final = b"\xe0\x00"
 """A clean end (MQTT 5: reason 0, by leaving it out), after which the last will is not published [3.14]."""
 
 _PUBLISH_QOS1: Final = 0x32
+_PUBACK_SHORT: Final = 0x4002
 _LONGEST: Final = 268_435_455
 _SHORT: Final = Struct(">H")
 
@@ -23,12 +25,18 @@ Buffer = bytes | bytearray
 
 def publish(topic: str, payload: int, mid: int, *, retained: bool, five: bool) -> bytes:
     """All of a PUBLISH but its `payload` bytes, which follow it [3.3]. ValueError for what MQTT cannot carry."""
+    name = _topic(topic)
+    length = _length(len(name) + (3 if five else 2) + payload)
+    return b"%c%b%b%b%b" % (_PUBLISH_QOS1 | retained, length, name, _SHORT.pack(mid), b"\0" if five else b"")
+
+
+@lru_cache(maxsize=4096)
+def _topic(topic: str) -> bytes:
+    """A topic as it is sent; the same few are sent again and again."""
     name = topic.encode()
     if not name or len(name) > 0xFFFF or b"+" in name or b"#" in name:
         raise ValueError(f"no topic to publish to: {topic!r}")
-    variable = b"%b%b%b%b" % (_SHORT.pack(len(name)), name, _SHORT.pack(mid), b"\0" if five else b"")
-    length = _length(len(variable) + payload)
-    return b"%c%b%b" % (_PUBLISH_QOS1 | retained, length, variable)
+    return _SHORT.pack(len(name)) + name
 
 
 def _length(number: int) -> bytes:
@@ -57,6 +65,15 @@ def span(data: Buffer, at: int) -> tuple[int, int]:
             return (start + 1, end) if end <= len(data) else (0, 0)
         shift += 7
     return (at, len(data)) if len(data) >= at + 5 else (0, 0)
+
+
+def acknowledged(data: Buffer) -> tuple[int, ...]:
+    """The message ids, when `data` is nothing but PUBACKs that say yes in the shortest way, as it nearly always is."""
+    count, rest = divmod(len(data), 4)
+    if rest or not count or data[0] != PUBACK:
+        return ()
+    words = unpack(f">{2 * count}H", data)
+    return words[1::2] if words[::2].count(_PUBACK_SHORT) == count else ()
 
 
 def puback(data: Buffer, start: int, end: int, *, five: bool) -> tuple[int, int]:

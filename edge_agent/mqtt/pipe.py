@@ -32,6 +32,10 @@ class Pipe:
         self._out.append(buffer)
         return len(buffer)
 
+    def write(self, *parts: bytes) -> None:
+        """What is not paho's: the parts of a packet."""
+        self._out += parts
+
     def close(self) -> None:
         self._on_close()
         self._sock.close()

@@ -6,7 +6,7 @@ finite if any of them is not).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import isfinite
 from operator import itemgetter
 from typing import Any
@@ -32,7 +32,7 @@ class Normaliser:
         self._by_position = {step.position: step for step in self._steps}
         floats = [position for position, tag in enumerate(table.tags) if tag.kind == "float"]
         self._floats = floats
-        self._pick: Any = itemgetter(*floats) if len(floats) > 1 else None
+        self._pick = _picker(floats, self._width)
         self._change = ChangeFilter.for_table(self.table)
 
     def apply(self, batch: Batch) -> None:
@@ -53,7 +53,7 @@ class Normaliser:
 
     def _whole(self, values: list[Value], status: dict[int, int]) -> None:
         if self._floats:
-            picked: Any = self._pick(values) if self._pick is not None else (values[self._floats[0]],)
+            picked: Any = values if self._pick is None else self._pick(values)
             if not isfinite(sum(picked)):
                 for position, value in zip(self._floats, picked, strict=True):
                     if not isfinite(value):
@@ -86,6 +86,14 @@ class Normaliser:
             if not is_good(code):
                 batch.status[len(batch.values)] = code
             batch.values.append(number)
+
+
+def _picker(positions: list[int], width: int) -> Callable[[list[Value]], Sequence[Value]] | None:
+    """From a column of `width` values to those at `positions`; None when that is all of them, or there are none."""
+    if len(positions) in (0, width):
+        return None
+    first = positions[0]
+    return itemgetter(*positions) if len(positions) > 1 else itemgetter(slice(first, first + 1))
 
 
 class _Steps:

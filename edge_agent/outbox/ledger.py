@@ -141,7 +141,8 @@ class Ledger:
     def enqueue(self, values: int) -> None:
         self.values["enqueued"] += values
         self.entries["enqueued"] += 1
-        self.hold(1, values)
+        self.pending_entries += 1
+        self.pending_values += values
 
     def hold(self, entries: int, values: int) -> None:
         """These are pending too."""

@@ -1,8 +1,9 @@
 """The one thread of an outbox: it waits for the disk, so that nobody else has to.
 
 Group commit: the first record after a pause starts a timer of `delay` seconds; when it is over, one fdatasync makes
-everything written so far durable. The thread touches nothing but file descriptors; what it learned is read by the
-outbox (`durable`, `failed`).
+everything written so far durable. As long as more was written meanwhile the timer goes on without being started, so
+that a busy outbox wakes its thread once for each sync and not twice. The thread touches nothing but file descriptors;
+what it learned is read by the outbox (`durable`, `failed`).
 """
 
 from __future__ import annotations
@@ -30,9 +31,11 @@ class Syncer:
         self._writer: Writer | None = None
         self._closing: deque[Writer] = deque()
         self._retired: deque[Path] = deque()
-        self._armed = False
-        self._wake = threading.Event()
-        self._stop = threading.Event()
+        self._dirty = False
+        """Something was written since the last sync began."""
+        self._idle = True
+        """The timer does not run: it must be started."""
+        self._wake, self._stop = _signal(), _signal()
         self._failure: OSError | None = None
         self._busy = threading.Lock()
         self.durable = 0
@@ -42,9 +45,10 @@ class Syncer:
 
     def written(self) -> None:
         """Something was written to the current segment."""
-        if not self._armed:
-            self._armed = True
-            self._wake.set()
+        if not self._dirty:
+            self._dirty = True
+            if self._idle:
+                _give(self._wake)
 
     def switch(self, writer: Writer | None) -> None:
         """Another segment is current now; the one before is synced and then closed."""
@@ -79,18 +83,22 @@ class Syncer:
 
     def close(self, limit: float) -> bool:
         """Sync a last time and end the thread; False when the disk did not answer within `limit` seconds."""
-        self._stop.set()
-        self._wake.set()
+        _give(self._stop)
+        _give(self._wake)
         self._thread.join(limit)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            self._wake.wait()
-            self._wake.clear()
-            self._stop.wait(self._delay)
-            self._armed = False
-            self.sync()
+        while True:
+            self._idle = True  # before `_dirty` is looked at, as `written` sets that before it looks at this
+            if not self._dirty:
+                self._wake.acquire()
+            self._idle = False
+            if self._stop.acquire(timeout=self._delay):
+                break
+            if self._dirty:
+                self._dirty = False
+                self.sync()
         self.sync()
 
     def _round(self) -> None:
@@ -127,3 +135,16 @@ class Syncer:
         while self._retired:
             with contextlib.suppress(OSError):  # a file that stays is found again, and freed, at the next opening
                 self._retired.popleft().unlink(missing_ok=True)
+
+
+def _signal() -> threading.Lock:
+    """A lock given by one thread and taken by another: an event without the dozen calls of `threading.Event`."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
+def _give(signal: threading.Lock) -> None:
+    """Let the one who waits for the signal go on; only the thread of the event loop gives, so the look is safe."""
+    if signal.locked():
+        signal.release()

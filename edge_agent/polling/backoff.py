@@ -20,6 +20,11 @@ class Backoff:
         self._next = min(self.limit, self._next * 2 or self.first)
         return self._next * (0.5 + 0.5 * self._random.random())
 
+    @property
+    def waited(self) -> bool:
+        """Whether there was a pause since the last success."""
+        return self._next > 0.0
+
     def reset(self) -> None:
         """After a success."""
         self._next = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from edge_agent.errors import DeviceError
 from edge_agent.model import STATUS, Batch, TagTable
 from edge_agent.polling.backoff import Backoff
 from edge_agent.polling.device import PolledDevice
+from edge_agent.polling.metronome import Metronome
 from edge_agent.polling.schedule import Schedule
 from edge_agent.sdk import Connection, Pollable, Streaming, within
 
@@ -39,24 +41,28 @@ class ConnectionLoop:
         connection: Connection,
         devices: Sequence[PolledDevice],
         clock: Clock,
+        metronome: Metronome | None = None,
     ) -> None:
+        """`metronome`: the one of all loops of the agent; None = one of its own."""
         self.key = key
         self._connection = connection
         self._devices = devices
         self._clock = clock
+        self._metronome = metronome or Metronome()
+        self._shared = len(devices) > 1
         self._backoff = Backoff()
         self._turns: list[_Turn] = []
         self._told, self._told_at = "", 0.0
-        self._progress = _REAL.monotonic()
+        self._progress = time.monotonic()
         slowest = max((table.every for device in devices for table in device.plan.tables), default=0.0)
         self._patience = STALL_S + 3 * slowest
 
     def stalled(self) -> bool:
         """True when the loop has not taken a step for far longer than its slowest period asks for."""
-        return _REAL.monotonic() - self._progress > self._patience
+        return time.monotonic() - self._progress > self._patience
 
     def _beat(self) -> None:
-        self._progress = _REAL.monotonic()
+        self._progress = time.monotonic()
 
     async def run(self) -> None:
         """Until cancelled: connect, work, and after a failure wait a little and begin again."""
@@ -74,7 +80,7 @@ class ConnectionLoop:
 
     def _log_lost(self, reason: str, pause: float) -> None:
         """One line when the reason is new, then one in ten minutes: a dead device must not fill the disk."""
-        now = _REAL.monotonic()
+        now = time.monotonic()
         if reason != self._told or now - self._told_at >= REPEAT_S:
             self._told, self._told_at = reason, now
             log.warning("connection-lost key=%s reason=%r retry_in_s=%.2f", self.key, reason, pause)
@@ -88,9 +94,17 @@ class ConnectionLoop:
 
     def _begin(self, now: float) -> None:
         if isinstance(self._connection, Pollable):
-            self._turns = _turns(self._devices, now)
+            self._turns = self._first_turns(now)
         for device in self._devices:
             device.staleness.begin(now)
+
+    def _first_turns(self, now: float) -> list[_Turn]:
+        tables = [(device, table) for device in self._devices for table in device.plan.tables]
+        turns = []
+        for order, (device, table) in enumerate(tables):
+            schedule = Schedule(self._metronome.on_grid(now, table.every), table.every)
+            turns.append(_Turn(now, order, device, table, schedule))
+        return turns
 
     async def _until_lost(self) -> DeviceError:
         try:
@@ -139,7 +153,7 @@ class ConnectionLoop:
 
     async def _poll(self, connection: Pollable) -> None:
         """Serve the turns in the order they are due, never two at once. Returns only by exception."""
-        clock, turns = self._clock, self._turns
+        clock, turns, metronome = self._clock, self._turns, self._metronome
         for turn in turns:
             turn.pass_over(clock.monotonic())
         heapq.heapify(turns)
@@ -147,50 +161,50 @@ class ConnectionLoop:
             turn = turns[0]
             wait = turn.due - clock.monotonic()
             if wait > 0:
-                await within(wait, clock)
+                await metronome.sleep(clock.real(wait))
             self._beat()
+            metronome.begin()
             try:
                 await self._serve(connection, turn)
             finally:
+                metronome.end()
                 turn.over(clock.monotonic())
             heapq.heapreplace(turns, turn)
 
     async def _serve(self, connection: Pollable, turn: _Turn) -> None:
-        device, clock, shared = turn.device, self._clock, len(self._devices) > 1
+        device, clock = turn.device, self._clock
         started = clock.monotonic()
-        if shared and not device.breaker.allows(started):
+        if self._shared and not device.breaker.allows(started):
             device.health.missed(1, len(turn.table))
             return
         try:
-            batch = await self._read(connection, turn.table)
-        except DeviceError as error:
-            device.health.missed(1, len(turn.table))
-            if error.lost and not shared:
-                raise
-            device.failed(error.status, error.detail, clock.time_ns(), clock.monotonic())
-            try:
-                if error.lost:
-                    # One unit's silence makes the connection untrusted, not the other units: a new one, at once.
-                    await connection.close()
-                    await connection.open()
-            finally:
-                now = clock.monotonic()
-                if shared:  # the others waited, for the new connection as well; one alone on its line is asked as ever
-                    device.breaker.failed(now, now - started)
+            batch = await connection.read(turn.table)
+        except Exception as error:  # noqa: BLE001 - whatever a connector stumbles over, its device has not answered
+            fault = error if isinstance(error, DeviceError) else self._internal(error)
+            await self._unanswered(connection, turn, fault, started)
             return
         now = clock.monotonic()
-        self._works()
+        if self._told or self._backoff.waited:
+            self._works()
         device.health.due += 1
         device.answered(batch, now, now - started)
 
-    async def _read(self, connection: Pollable, table: TagTable) -> Batch:
+    async def _unanswered(self, connection: Pollable, turn: _Turn, error: DeviceError, started: float) -> None:
+        """A read failed. Raises its error when the connection is lost and no other device is on it."""
+        device, clock = turn.device, self._clock
+        device.health.missed(1, len(turn.table))
+        if error.lost and not self._shared:
+            raise error
+        device.failed(error.status, error.detail, clock.time_ns(), clock.monotonic())
         try:
-            return await connection.read(table)
-        except DeviceError:
-            raise
-        except Exception as error:
-            # reason: whatever a connector stumbles over, its device has not answered
-            raise self._internal(error) from error
+            if error.lost:
+                # One unit's silence makes the connection untrusted, not the other units: a new one, at once.
+                await connection.close()
+                await connection.open()
+        finally:
+            now = clock.monotonic()
+            if self._shared:  # the others waited, for the new connection as well; one alone is asked as ever
+                device.breaker.failed(now, now - started)
 
 
 @dataclass(order=True, slots=True)
@@ -217,10 +231,3 @@ class _Turn:
             missed = self.schedule.advance(now) + 1
             self.due = self.schedule.due
             self.device.health.missed(missed, missed * len(self.table))
-
-
-def _turns(devices: Sequence[PolledDevice], now: float) -> list[_Turn]:
-    tables = [(device, table) for device in devices for table in device.plan.tables]
-    return [
-        _Turn(now, order, device, table, Schedule(now, table.every)) for order, (device, table) in enumerate(tables)
-    ]

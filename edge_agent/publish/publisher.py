@@ -207,6 +207,11 @@ class Publisher:
             self._send_overdue()
         session.tick()
 
+    def hurry(self) -> None:
+        """Whatever was appended need not wait for company: no read is under way that could bring any."""
+        if self._session is not None:
+            self._session.hurry()
+
     def _appended(self) -> None:
         if self._session is not None:
             self._session.appended()

@@ -21,8 +21,9 @@ log = logging.getLogger(__name__)
 
 UNCONFIRMED_LIMIT = 2000
 """With `confirm: store` the backlog pauses when so many messages are at the broker and not in the store."""
-_COMPANY_S = 0.002
-"""What was just appended waits so long for more: devices answer one by one, and all of them can be one `send`."""
+_COMPANY_S = 0.004
+"""What was just appended waits so long for more, unless it is known that nothing comes (`hurry`): devices answer one
+by one, and all of them can be one `send`."""
 _BOOK_S = 0.05
 """Acknowledgements are entered in the outbox in groups. A kill in between has their messages sent once more."""
 _BOOK_AT = 500
@@ -94,7 +95,10 @@ class Session:
         """Entries that were handed out and wait for their topic."""
         self._skipped = 0
         self._pumping: asyncio.Handle | None = None
+        self._company: asyncio.TimerHandle | None = None
+        """`_pumping`, while it waits for company."""
         self._booking: asyncio.TimerHandle | None = None
+        self._booked_at = now
         self._timer: asyncio.TimerHandle | None = None
         self._acked: list[Entry] = []
         """Acknowledged by the broker, and not yet entered in the outbox."""
@@ -153,19 +157,32 @@ class Session:
     def appended(self) -> None:
         """There is a live entry."""
         if self._pumping is None:
-            self._pumping = self._loop.call_later(_COMPANY_S, self.pump)
+            self._pumping = self._company = self._loop.call_later(_COMPANY_S, self.pump)
+
+    def hurry(self) -> None:
+        """What waits for company waits in vain."""
+        if self._company is not None:
+            self._company.cancel()
+            self._company = None
+            self._pumping = self._loop.call_soon(self.pump)
 
     def pump(self) -> None:
         """Fill the window."""
-        self._pumping = None
-        link, under_way = self._link, self._under_way
-        before, self._skipped = len(under_way), 0
-        while link.error is None and len(under_way) < self._window and self._send_next():
-            if self._skipped >= _SKIP_AT_MOST:
-                self.wake()
-                break
-        if len(under_way) > before:
-            link.flush()
+        self._pumping = self._company = None
+        before, self._skipped = len(self._under_way), 0
+        while self._to_send and self._has_room():
+            self._send_document()
+        while self._has_room() and (entry := self._outbox.take_live()) is not None:
+            self._send_entry(entry, live=True)
+        while self._has_room() and (entry := self._next_backlog()) is not None:
+            self._send_entry(entry, live=False)
+        if len(self._under_way) > before:
+            self._link.flush()
+        if self._skipped >= _SKIP_AT_MOST:
+            self.wake()
+
+    def _has_room(self) -> bool:
+        return len(self._under_way) < self._window and self._link.error is None and self._skipped < _SKIP_AT_MOST
 
     def tick(self) -> None:
         """Once a second: is the broker still there, and is there anything to try again?"""
@@ -198,6 +215,7 @@ class Session:
         if self._booking is not None:
             self._booking.cancel()
             self._booking = None
+        self._booked_at = self._loop.time()
         if self._acked:
             entries, self._acked = self._acked, []
             self._outbox.acknowledge(entries, release=not self._stores)
@@ -222,21 +240,11 @@ class Session:
         oldest = next(iter(self._under_way.values())).at
         return now - max(oldest, self.acked_at or 0.0) > min(max(10.0, self._keepalive), 2 * self._keepalive)
 
-    def _send_next(self) -> bool:
-        if self._to_send:
-            topic = next(iter(self._to_send))
-            del self._to_send[topic]
-            if not self._is_held(topic, self._documents[topic]):
-                self._send(topic, self._documents[topic], None, live=False)
-            return True
-        entry = self._outbox.take_live()
-        if entry is not None:
-            self._send_entry(entry, live=True)
-            return True
-        entry = self._next_backlog()
-        if entry is not None:
-            self._send_entry(entry, live=False)
-        return entry is not None
+    def _send_document(self) -> None:
+        topic = next(iter(self._to_send))
+        del self._to_send[topic]
+        if not self._is_held(topic, self._documents[topic]):
+            self._send(topic, self._documents[topic], None, live=False)
 
     def _next_backlog(self) -> Entry | None:
         if self._stores and self._outbox.unconfirmed + len(self._acked) >= UNCONFIRMED_LIMIT:
@@ -289,12 +297,16 @@ class Session:
             sent = self._under_way.pop(mid, None)
             if sent is not None:
                 self._settle(sent, refusal, now)
-        if len(self._acked) >= _BOOK_AT:
+        if len(self._acked) >= _BOOK_AT or self._all_acknowledged():
             self.book()
         elif self._acked and self._booking is None:
             self._booking = self._loop.call_later(_BOOK_S, self.book)
         self.pump()
         self._changed.set()
+
+    def _all_acknowledged(self) -> bool:
+        """Nothing is under way, so that waiting would only wake the agent once more; not more often than otherwise."""
+        return not self._under_way and self._loop.time() - self._booked_at >= _BOOK_S
 
     def _settle(self, sent: Sent, refusal: str, now: float) -> None:
         entry = sent.entry

@@ -1,0 +1,74 @@
+"""What all connections of an agent share: one alarm for their turns, and the knowledge that a round is over."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable
+
+
+def _nothing() -> None:
+    """Nobody waits for the end of a round."""
+
+
+class Metronome:
+    """Wakes whoever's turn has come, and counts the reads under way. Belongs to one event loop.
+
+    A timer of the event loop costs a handle, and for each comparison in its heap a call; a thousand connections
+    with turns at the same moments need one timer, and tuples.
+    """
+
+    def __init__(self, on_rest: Callable[[], None] = _nothing) -> None:
+        """`on_rest` is called whenever the last read under way is over and its values are handed on."""
+        self._on_rest = on_rest
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._number = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        self._reads = 0
+        self._origin: float | None = None
+
+    def on_grid(self, now: float, period: float) -> float:
+        """Where a schedule begins whose first turn is due at once: at or before `now`, so that its next turns fall
+        together with those of all others of this period. Devices that are read together are one wake-up, one message
+        to the broker and one entry in its log, and not as many as there are."""
+        if self._origin is None:
+            self._origin = now
+        return now - (now - self._origin) % period
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait so many real seconds."""
+        loop = asyncio.get_running_loop()
+        wakened: asyncio.Future[None] = loop.create_future()
+        due = loop.time() + seconds
+        self._number += 1  # no two entries are equal, so that futures are never compared
+        heapq.heappush(self._sleepers, (due, self._number, wakened))
+        if self._timer is None or due < self._due:
+            self._set(loop, due)
+        await wakened
+
+    def begin(self) -> None:
+        """A read begins."""
+        self._reads += 1
+
+    def end(self) -> None:
+        """A read is over."""
+        self._reads -= 1
+        if not self._reads:
+            self._on_rest()
+
+    def _set(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._due = due
+        self._timer = loop.call_at(due, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        now, sleepers = loop.time(), self._sleepers
+        while sleepers and sleepers[0][0] <= now:
+            wakened = heapq.heappop(sleepers)[2]
+            if not wakened.done():  # as that of a task cancelled in its sleep is
+                wakened.set_result(None)
+        if sleepers:
+            self._set(loop, sleepers[0][0])
