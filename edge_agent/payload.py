@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from edge_agent.model import Batch, TagTable, is_bad, status_name
+from edge_agent.model import Batch, Tag, is_bad, status_name
 
 VERSION = 1
 
@@ -66,10 +66,9 @@ def document_tail(t: int, fields: Mapping[str, Any]) -> bytes:
     return stamp(t) + b"," + orjson.dumps(fields)[1:]
 
 
-def tag_document(table: TagTable, position: int) -> dict[str, Any]:
+def tag_document(tag: Tag, every: float) -> dict[str, Any]:
     """One tag in a birth document; keys without meaning for it are left out."""
-    tag = table.tags[position]
-    document: dict[str, Any] = {"type": tag.kind, "every": table.every}
+    document: dict[str, Any] = {"type": tag.kind, "every": every}
     if tag.unit:
         document["unit"] = tag.unit
     if tag.description:

@@ -50,10 +50,10 @@ class Change:
 
 
 class Fleet:
-    """Members by id, lines by connection key. `announce` retains a document at a topic (empty: takes it away)."""
+    """Members by id, lines by connection key. `announce(topic, *pieces)` retains a document (none: takes it away)."""
 
     def __init__(
-        self, site: Site, workshop: Workshop, plugins: Plugins, clock: Clock, announce: Callable[[str, bytes], None]
+        self, site: Site, workshop: Workshop, plugins: Plugins, clock: Clock, announce: Callable[..., None]
     ) -> None:
         self._workshop = workshop
         self._plugins = plugins
@@ -67,7 +67,7 @@ class Fleet:
         }  # fmt: skip
         self._lines = {key: self._connect(key, members) for key, members in self._sharing(self._members).items()}
         for member in self._members.values():
-            announce(f"{member.path}/birth", member.birth)
+            announce(f"{member.path}/birth", *member.birth)
 
     @property
     def devices(self) -> list[PolledDevice]:
@@ -145,9 +145,9 @@ class Fleet:
                 old.polled.tell()
             self.values_gone += old.polled.health.values_total
             if new is None or new.path != old.path:
-                self._announce(f"{old.path}/birth", b"")
+                self._announce(f"{old.path}/birth")
         for name in change.added + change.changed:
-            self._announce(f"{after[name].path}/birth", after[name].birth)
+            self._announce(f"{after[name].path}/birth", *after[name].birth)
 
     def _sharing(self, members: Mapping[str, Member]) -> dict[Key, list[Member]]:
         """Devices with one connection share one loop."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,7 +59,7 @@ class Session:
         config: Mqtt,
         link: Connection,
         outbox: Outbox,
-        documents: dict[str, bytes],
+        documents: Mapping[str, tuple[bytes, ...]],
         counters: Counters,
         on_message: Callable[[Message], None],
     ) -> None:
@@ -188,7 +188,7 @@ class Session:
         if self._to_send:
             topic = next(iter(self._to_send))
             del self._to_send[topic]
-            self._send(topic, self._documents[topic], None, live=False)
+            self._send(topic, b"".join(self._documents[topic]), None, live=False)
             return True
         entry = self._outbox.take_live()
         if entry is not None:
