@@ -152,7 +152,8 @@ class Reader:
             self._report()
         if self._error is not None and not self._answered:
             raise self._error
-        return Batch(self._table, t, self._values, self._status)
+        values, self._values = self._values, []  # a thousand readers would hold the last values until the next read
+        return Batch(self._table, t, values, self._status)
 
     def _accepted(self, ask: Ask, data: bytes) -> None:
         self._answered = True

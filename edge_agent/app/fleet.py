@@ -15,6 +15,7 @@ from edge_agent.config.plugins import Plugins
 from edge_agent.model import STATUS
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
+from edge_agent.polling.turnstile import Turnstile
 from edge_agent.sdk import Pollable
 
 log = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Fleet:
         self._plugins = plugins
         self._clock = clock
         self._announce = announce
+        self._turnstile = Turnstile()
         self._group: asyncio.TaskGroup | None = None
         self.values_gone = 0
         """Values read by devices that a reload has removed or replaced."""
@@ -163,7 +165,7 @@ class Fleet:
         connection = self._plugins[key[0]].connect([device.plan for device in devices], self._clock)
         for device in devices:
             device.health.streaming = not isinstance(connection, Pollable)
-        return _Line(members, ConnectionLoop(key[1], connection, devices, self._clock))
+        return _Line(members, ConnectionLoop(key[1], connection, devices, self._clock, self._turnstile))
 
     def _run(self, line: _Line) -> None:
         if self._group is None:

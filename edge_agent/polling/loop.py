@@ -13,6 +13,7 @@ from edge_agent.model import STATUS, Batch, TagTable
 from edge_agent.polling.backoff import Backoff
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.schedule import Schedule
+from edge_agent.polling.turnstile import Turnstile
 from edge_agent.sdk import Connection, Pollable, Streaming, within
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,10 @@ STALL_S = 60.0
 
 #: How often a reason that stays the same is logged again.
 REPEAT_S = 600.0
+
+#: Schedules start at multiples of this. Connections begin in turn, so a large site is read in bursts spread over its
+#: period, none of which takes long; devices of one burst share a wake-up, a write and a sync.
+SLOT_S = 0.05
 
 #: A subscription proves itself at the latest after this many seconds; time between two proofs counts as covered.
 KEEPALIVE_REACH_S = 10.0
@@ -39,11 +44,14 @@ class ConnectionLoop:
         connection: Connection,
         devices: Sequence[PolledDevice],
         clock: Clock,
+        turnstile: Turnstile | None = None,
     ) -> None:
+        """`turnstile`: the one of all connections of the process, which begin in turn."""
         self.key = key
         self._connection = connection
         self._devices = devices
         self._clock = clock
+        self._turnstile = turnstile or Turnstile()
         self._backoff = Backoff()
         self._turns: list[_Turn] = []
         self._told, self._told_at = "", 0.0
@@ -60,7 +68,8 @@ class ConnectionLoop:
 
     async def run(self) -> None:
         """Until cancelled: connect, work, and after a failure wait a little and begin again."""
-        self._begin(self._clock.monotonic())
+        for device in self._devices:
+            device.staleness.begin(self._clock.monotonic())
         try:
             while True:
                 fault = await self._until_lost()
@@ -86,15 +95,12 @@ class ConnectionLoop:
             self._told = ""
             log.info("connection-back key=%s", self.key)
 
-    def _begin(self, now: float) -> None:
-        if isinstance(self._connection, Pollable):
-            self._turns = _turns(self._devices, now)
-        for device in self._devices:
-            device.staleness.begin(now)
-
     async def _until_lost(self) -> DeviceError:
         try:
+            await self._turnstile.turn()
             self._beat()
+            if isinstance(self._connection, Pollable) and not self._turns:
+                self._turns = _turns(self._devices, self._clock.monotonic())
             await self._connection.open()
             if not self._told:
                 log.info("connection-open key=%s devices=%d", self.key, len(self._devices))
@@ -218,6 +224,8 @@ class _Turn:
 
 def _turns(devices: Sequence[PolledDevice], now: float) -> list[_Turn]:
     tables = [(device, table) for device in devices for table in device.plan.tables]
+    schedules = [Schedule(now - now % min(SLOT_S, table.every), table.every) for _, table in tables]
     return [
-        _Turn(now, order, device, table, Schedule(now, table.every)) for order, (device, table) in enumerate(tables)
+        _Turn(schedule.due, order, device, table, schedule)
+        for order, ((device, table), schedule) in enumerate(zip(tables, schedules, strict=True))
     ]
