@@ -6,14 +6,17 @@ nothing is allocated per reading between the socket and the broker.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 Kind = Literal["bool", "int", "float", "text", "array"]
 """The shape of a value: JSON boolean, integer, number, string, or a list of one of these."""
 
 Value = bool | int | float | str | list[bool] | list[int] | list[float] | list[str] | None
+
+T = TypeVar("T")
 
 GOOD: Final = 0x00000000
 
@@ -131,12 +134,32 @@ class TagTable:
     """Period in seconds (of a subscription: its publishing interval)."""
     tags: tuple[Tag, ...]
     names: tuple[str, ...] = field(init=False)
+    _made: dict[tuple[Any, ...], Any] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(tag.name for tag in self.tags))
+        object.__setattr__(self, "_made", {})
 
     def __len__(self) -> int:
         return len(self.tags)
+
+    def same_for(self, device: str) -> TagTable:
+        """The table of another device with equal tags. Tags, names, and what is made of them `once`, are shared."""
+        table = copy(self)
+        object.__setattr__(table, "device", device)
+        return table
+
+    def once(self, make: Callable[..., T], *arguments: Hashable) -> T:
+        """`make(self.tags, *arguments)`, made one time for all tables that share these tags.
+
+        So a thousand equal devices hold one plan and one decoder. `make` must be pure, and nobody may change what it
+        gave: what a device teaches while it runs belongs to that device.
+        """
+        key = (make, *arguments)
+        if key not in self._made:
+            self._made[key] = make(self.tags, *arguments)
+        made: T = self._made[key]
+        return made
 
 
 class Batch:

@@ -8,12 +8,11 @@ the outbox gives, and a tail made from a batch. Nothing here costs an object per
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from edge_agent.model import Batch, TagTable, is_bad, status_name
+from edge_agent.model import Batch, Tag, is_bad, status_name
 
 VERSION = 1
 
@@ -60,16 +59,15 @@ def _source(batch: Batch, names: Sequence[str], source: Sequence[int | None]) ->
     if first is not None and source.count(first) == len(names):
         shared = first // 1_000_000
         if batch.columns is None:
-            return (b"%d" % shared).join(_around(batch.table))
+            return (b"%d" % shared).join(batch.table.once(_around))
         return orjson.dumps(dict.fromkeys(names, shared))
     own = {name: t // 1_000_000 for name, t in zip(names, source, strict=True) if t is not None}
     return orjson.dumps(own) if own else b""
 
 
-@lru_cache(maxsize=1024)
-def _around(table: TagTable) -> list[bytes]:
-    """What stands before, between and behind the numbers of an object with a table's names, all equal."""
-    keys = [orjson.dumps(name) for name in table.names]
+def _around(tags: Sequence[Tag]) -> list[bytes]:
+    """What stands before, between and behind the numbers of an object with the names of these tags, all equal."""
+    keys = [orjson.dumps(tag.name) for tag in tags]
     return [b"{%b:" % keys[0], *(b",%b:" % key for key in keys[1:]), b"}"]
 
 
@@ -78,10 +76,9 @@ def document_tail(t: int, fields: Mapping[str, Any]) -> bytes:
     return stamp(t) + b"," + orjson.dumps(fields)[1:]
 
 
-def tag_document(table: TagTable, position: int) -> dict[str, Any]:
+def tag_document(tag: Tag, every: float) -> dict[str, Any]:
     """One tag in a birth document; keys without meaning for it are left out."""
-    tag = table.tags[position]
-    document: dict[str, Any] = {"type": tag.kind, "every": table.every}
+    document: dict[str, Any] = {"type": tag.kind, "every": every}
     if tag.unit:
         document["unit"] = tag.unit
     if tag.description:

@@ -11,25 +11,10 @@ from collections.abc import Iterator
 from connectors.modbus.address import check_area
 from connectors.modbus.endpoint import OWN, on_pymodbus, parse_url, pipelined
 from connectors.modbus.invalid import InvalidError
-from connectors.modbus.options import ModbusDevice, ModbusTag
-from connectors.modbus.plan import Knowledge, Limits, Span
-from connectors.modbus.plan import plan as groups
-from connectors.modbus.point import kind, resolve
-from edge_agent.sdk import DevicePlan, Kind, Options, Problem, TagTable
-
-
-def device_options(options: Options) -> ModbusDevice:
-    """A plan's options as ours (they may carry common keys besides)."""
-    if not isinstance(options, ModbusDevice):
-        raise TypeError(f"{type(options).__name__} are not the options of a Modbus device")
-    return options
-
-
-def tag_options(where: object) -> ModbusTag:
-    """A tag's options as ours."""
-    if not isinstance(where, ModbusTag):
-        raise TypeError(f"{type(where).__name__} are not the options of a Modbus tag")
-    return where
+from connectors.modbus.layout import layout_of
+from connectors.modbus.options import ModbusDevice, device_options, tag_options
+from connectors.modbus.point import kind
+from edge_agent.sdk import DevicePlan, Kind, Options, Problem
 
 
 def kind_of(options: Options) -> Kind:
@@ -62,11 +47,8 @@ def check(plan: DevicePlan) -> Iterator[Problem]:
             check_area(name, area)
         except InvalidError as error:
             yield Problem(None, error.key, error.zh, error.en)
-    for tag in (tag for table in plan.tables for tag in table.tags):
-        try:
-            resolve(tag_options(tag.where), device)
-        except InvalidError as error:
-            yield Problem(tag.name, error.key, error.zh, error.en)
+    for table in plan.tables:
+        yield from layout_of(table, device).problems
 
 
 def notes(plan: DevicePlan) -> Iterator[Problem]:
@@ -93,14 +75,7 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
 def requests(plan: DevicePlan) -> int:
     """Requests that read all tables of a device once, as long as it refuses none."""
     device = device_options(plan.options)
-    limits = Limits.of(device)
-    return sum(len(groups(_spans(table, device), limits, Knowledge())) for table in plan.tables)
-
-
-def _spans(table: TagTable, device: ModbusDevice) -> Iterator[Span]:
-    for tag in table.tags:
-        point = resolve(tag_options(tag.where), device)
-        yield Span(point.object, point.address, point.end)
+    return sum(len(layout_of(table, device).groups) for table in plan.tables)
 
 
 def _check_line(device: ModbusDevice) -> Iterator[Problem]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connectors.modbus.check import device_options
 from connectors.modbus.endpoint import Endpoint, parse_url, pipelined
 from connectors.modbus.line import Timing
 from connectors.modbus.link import Link
-from connectors.modbus.options import ModbusDevice
+from connectors.modbus.options import ModbusDevice, device_options
 from connectors.modbus.reader import Reader, Unit
 from edge_agent.sdk import Batch, Clock, DevicePlan, TagTable
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from connectors.modbus.check import device_options, tag_options
 from connectors.modbus.endpoint import parse_url
+from connectors.modbus.options import device_options, tag_options
 from connectors.modbus.point import resolve
 from edge_agent.sdk import DevicePlan, Tag
 

@@ -149,3 +149,17 @@ class ModbusTag(Options):
     """Bytes of a string; two in each register."""
     encoding: str = "ascii"
     """Of a string: ascii, utf-8, gbk, utf-16-be, ..."""
+
+
+def device_options(options: Options) -> ModbusDevice:
+    """A plan's options as ours (they may carry common keys besides)."""
+    if not isinstance(options, ModbusDevice):
+        raise TypeError(f"{type(options).__name__} are not the options of a Modbus device")
+    return options
+
+
+def tag_options(where: object) -> ModbusTag:
+    """A tag's options as ours."""
+    if not isinstance(where, ModbusTag):
+        raise TypeError(f"{type(where).__name__} are not the options of a Modbus tag")
+    return where

@@ -11,13 +11,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from connectors.modbus.check import tag_options
-from connectors.modbus.codec import Block
 from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Request, describe_exception
+from connectors.modbus.layout import Ask, layout_of
 from connectors.modbus.line import Reply
 from connectors.modbus.options import ModbusDevice
 from connectors.modbus.plan import Group, Knowledge, Limits, Span, accepted, plan, refused
-from connectors.modbus.point import Point, resolve
 from edge_agent.sdk import STATUS, Batch, DeviceError, TagTable, Value
 
 log = logging.getLogger(__name__)
@@ -49,19 +47,6 @@ class Unit:
         self.known.missing.clear()
 
 
-class _Ask:
-    """A group, its request and its decoder."""
-
-    __slots__ = ("block", "group", "places", "request")
-
-    def __init__(self, group: Group, unit: int, points: Sequence[tuple[int, Point]]) -> None:
-        self.group = group
-        start, size = group.start, group.end - group.start
-        self.request = Request(unit, group.table, start, size)
-        self.block = Block(start, size, points)
-        self.places = tuple(place for place, _ in points)
-
-
 class Reader:
     """Reads one table, again and again."""
 
@@ -71,11 +56,9 @@ class Reader:
         self._unit = unit
         self._news: dict[int, list[str]] = defaultdict(list)
         """Exception code -> tags that it made bad for the first time."""
-        self._by_span: dict[Span, list[tuple[int, Point]]] = defaultdict(list)
-        for place, tag in enumerate(table.tags):
-            point = resolve(tag_options(tag.where), unit.options)
-            self._by_span[Span(point.object, point.address, point.end)].append((place, point))
-        self._asks: list[_Ask] = []
+        self._layout = layout_of(table, unit.options)
+        self._by_span = self._layout.points
+        self._asks: list[Ask] = []
         self._requests: list[Request] = []
         self._halves: list[Group] = []
         """Halves of refused requests that are still to be asked for, in this read or the next."""
@@ -91,9 +74,14 @@ class Reader:
         """Make the plan anew from what is known of the device by now."""
         self._halves = []
         self._learnt = False
-        self._follow([self._ask(group) for group in plan(self._by_span, self._unit.limits, self._unit.known)])
+        known = self._unit.known
+        if known.barriers or known.missing:
+            self._follow([self._layout.ask(group) for group in plan(self._by_span, self._unit.limits, known)])
+        else:  # as with every other device that is read alike
+            self._asks, self._requests = self._layout.asks, self._layout.requests
+            self._missing, self._unread = [], {}
 
-    def _follow(self, asks: list[_Ask]) -> None:
+    def _follow(self, asks: list[Ask]) -> None:
         """Read by these requests from now on."""
         missing = self._unit.known.missing
         self._asks = asks
@@ -104,14 +92,10 @@ class Reader:
             status = STATUS["BadConfigurationError" if span in missing else "BadWaitingForInitialData"]
             self._unread.update((place, status) for place, _ in self._by_span[span])
 
-    def _ask(self, group: Group) -> _Ask:
-        points = [item for span in group.spans for item in self._by_span[span]]
-        return _Ask(group, self._unit.options.unit, points)
-
     def _begin(self) -> None:
         self._values: list[Value] = [None] * self._width
         self._status = dict(self._unread)
-        self._standing: list[_Ask] = []
+        self._standing: list[Ask] = []
         """What was asked and not refused: the next plan, as long as a search is going on."""
         self._news.clear()
         self._error: DeviceError | None = None
@@ -128,17 +112,17 @@ class Reader:
         self._wave = self._asks
         if self._missing and (not self._asks or self._reads % REASK == 0):
             again = self._missing[self._reads // REASK % len(self._missing)]
-            self._wave = [*self._wave, self._ask(Group((again,)))]
+            self._wave = [*self._wave, self._layout.ask(Group((again,)))]
         if self._halves:
             self._wave = [*self._wave, *self._search()]
         return self._requests if self._wave is self._asks else [ask.request for ask in self._wave]
 
-    def _search(self) -> list[_Ask]:
+    def _search(self) -> list[Ask]:
         """As many of the waiting halves as one read has time for."""
         now = self._halves[: self._budget]
         del self._halves[: len(now)]
         self._budget -= len(now)
-        return [self._ask(group) for group in now]
+        return [self._layout.ask(group) for group in now]
 
     def next(self, replies: Sequence[Reply]) -> list[Request]:
         """Take the replies to a wave; the requests of the next one, or none when the read is complete."""
@@ -170,9 +154,10 @@ class Reader:
             self._report()
         if self._error is not None and not self._answered:
             raise self._error
-        return Batch(self._table, t, self._values, self._status)
+        values, self._values = self._values, []  # a thousand readers would hold the last values until the next read
+        return Batch(self._table, t, values, self._status)
 
-    def _accepted(self, ask: _Ask, data: bytes) -> None:
+    def _accepted(self, ask: Ask, data: bytes) -> None:
         self._answered = True
         self._standing.append(ask)
         if self._status:
@@ -184,7 +169,7 @@ class Reader:
         if (known.barriers or group.split is not None) and accepted(group, known):
             self._learnt = True
 
-    def _refused(self, ask: _Ask, code: int) -> None:
+    def _refused(self, ask: Ask, code: int) -> None:
         self._answered = True
         if code not in _DIVISIBLE or (len(ask.group.spans) == 1 and ask.group.spans[0] in self._missing):
             self._standing.append(ask)
@@ -207,7 +192,7 @@ class Reader:
                 "modbus-refused device=%s unit=%s reason=%s count=%s tags=%s", device, unit, reason, len(names), tags
             )
 
-    def _bad(self, ask: _Ask, code: int) -> None:
+    def _bad(self, ask: Ask, code: int) -> None:
         """The tags of a refused request. Busy and acknowledge (5, 6) are bad as well: no value came with them, so
         there is none to call the last usable one."""
         configured = code in _DIVISIBLE or code == ILLEGAL_FUNCTION

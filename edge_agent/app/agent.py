@@ -42,6 +42,9 @@ CLOSE_AT_LEAST_S = 0.5
 LOOK_S = 1.0
 LOOK_AT_LEAST_S = 0.1
 
+#: Health rows written, and devices looked at, in one go: a thousand at once would hold up the values of that moment.
+DEVICES_AT_ONCE = 20
+
 #: The agent's own health is written when it changes, and so often when it does not.
 OWN_ROW_S = 60.0
 
@@ -96,7 +99,7 @@ class EdgeAgent:
                 ends = time.monotonic() + STOP_LIMIT_S
                 await _cancel(keepers)
                 leaving = self.fleet.cancel()
-                self._tell_all()
+                self._tell(self.devices)
                 await self._publisher.drain(DRAIN_LIMIT_S)
                 await _cancel([publisher, *leaving])
         finally:
@@ -126,12 +129,19 @@ class EdgeAgent:
         self._reload.request()
 
     async def _tell_health(self) -> None:
+        """Each device once in `agent.health` seconds, some at a time."""
         while True:
-            await within(self.site.agent.health, self._clock)
-            self._tell_all()
+            goes = self._goes()
+            for number in range(goes):
+                await within(self.site.agent.health / goes, self._clock)
+                self._tell(self.devices[number::goes])
 
-    def _tell_all(self) -> None:
-        for device in self.devices:
+    def _goes(self) -> int:
+        """In how many goes all devices are served. Who is served is looked up each time: a reload may come between."""
+        return max(1, -(-len(self.devices) // DEVICES_AT_ONCE))
+
+    def _tell(self, devices: Iterable[PolledDevice]) -> None:
+        for device in devices:
             device.tell()
         self._tell_gaps()
 
@@ -143,11 +153,13 @@ class EdgeAgent:
         """Staleness, gaps, and the agent's own health: told when it changes, and once a minute."""
         told, said = float("-inf"), list[str]()
         while True:
-            devices, now = self.devices, self._clock.monotonic()
-            for device in devices:
-                device.watch(now, self._clock.time_ns())
+            for number in range(goes := self._goes()):
+                for device in self.devices[number::goes]:
+                    device.watch(self._clock.monotonic(), self._clock.time_ns())
+                await asyncio.sleep(0)
             self._tell_gaps()  # soon: a kill before that would take the knowledge of the hole with it
-            judgement = self.health.look(devices, self.fleet.stalled())
+            now = self._clock.monotonic()
+            judgement = self.health.look(self.devices, self.fleet.stalled())
             if judgement.reasons != said:
                 said, told = judgement.reasons, float("-inf")
                 level = logging.WARNING if judgement.health else logging.INFO

@@ -1,4 +1,8 @@
-"""The retained birth document of each device: who it is, and what its tags mean."""
+"""The retained birth document of each device: who it is, and what its tags mean.
+
+The agent keeps these documents for every new connection to the broker. They are kept in pieces, of which those about
+the tags are shared by all devices with equal tags.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,14 @@ from typing import Any
 import orjson
 
 from edge_agent.config.models import DeviceCommon
-from edge_agent.model import TagTable
+from edge_agent.model import Tag, TagTable
 from edge_agent.payload import VERSION, tag_document
 
 
 def birth(
     device: DeviceCommon, tables: Sequence[TagTable], *, agent: str, path: str, area: str, staleness: float, t: int
-) -> bytes:
-    """The document as it goes onto the wire; `path`: its topic, `t`: wall clock in ns."""
-    tags = {tag.name: tag_document(table, i) for table in tables for i, tag in enumerate(table.tags)}
+) -> tuple[bytes, ...]:
+    """The pieces of the document as it goes onto the wire; `path`: its topic, `t`: wall clock in ns."""
     who: dict[str, Any] = {
         "v": VERSION,
         "device": device.id,
@@ -30,4 +33,13 @@ def birth(
         "path": path,
         "staleness": staleness,
     }
-    return orjson.dumps({key: value for key, value in who.items() if value not in (None, "")} | {"t": t, "tags": tags})
+    known = {key: value for key, value in who.items() if value not in (None, "")}
+    pieces = [orjson.dumps(known | {"t": t})[:-1] + b',"tags":{']
+    for number, table in enumerate(tables):
+        pieces += [b","] * (number > 0) + [table.once(_tags, table.every)]
+    return (*pieces, b"}}")
+
+
+def _tags(tags: Sequence[Tag], every: float) -> bytes:
+    """The entries of these tags. (The slice is also a copy of the right size: orjson's own result keeps its buffer.)"""
+    return orjson.dumps({tag.name: tag_document(tag, every) for tag in tags})[1:-1]

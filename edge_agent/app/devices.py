@@ -32,7 +32,8 @@ class Member:
     polled: PolledDevice
     path: str
     """Its topic; `/data`, `/birth` and `/health` hang below it."""
-    birth: bytes
+    birth: tuple[bytes, ...]
+    """The pieces of its birth document."""
     send: Sink
 
     @property
@@ -65,7 +66,7 @@ class Workshop:
         plan = compiled(device, plugin)
         area = device.area or self._agent.area
         path = self._topics.device(area, device.line, device.id)
-        own = frozenset(name for table in plan.tables for name in table.names)
+        own = frozenset(name for table in plan.tables for name in table.names) if device.state else frozenset()
         state = StateMachine.compile(device.state, plan.tables, own)
         normalisers = {table: Normaliser(table, state) for table in plan.tables}
         tables = [normaliser.table for normaliser in normalisers.values()]
@@ -80,7 +81,7 @@ class Workshop:
         polled = PolledDevice(plan, normalisers, health, send, tell, device.staleness)
         return Member(device, polled, path, self._birth(device, tables, area, path), send)
 
-    def _birth(self, device: DeviceCommon, tables: list[TagTable], area: str, path: str) -> bytes:
+    def _birth(self, device: DeviceCommon, tables: list[TagTable], area: str, path: str) -> tuple[bytes, ...]:
         oldest = max((staleness(device, table.every) for table in tables), default=0.0)
         t = self._clock.time_ns()
         return birth(device, tables, agent=self._agent.id, path=path, area=area, staleness=oldest, t=t)

@@ -16,6 +16,7 @@ from edge_agent.model import STATUS
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
 from edge_agent.polling.metronome import Metronome
+from edge_agent.polling.turnstile import Turnstile
 from edge_agent.sdk import Pollable
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Change:
 
 
 class Fleet:
-    """Members by id, lines by connection key. `announce` retains a document at a topic (empty: takes it away)."""
+    """Members by id, lines by connection key. `announce(topic, *pieces)` retains a document (none: takes it away)."""
 
     def __init__(
         self,
@@ -59,14 +60,14 @@ class Fleet:
         workshop: Workshop,
         plugins: Plugins,
         clock: Clock,
-        announce: Callable[[str, bytes], None],
+        announce: Callable[..., None],
         metronome: Metronome,
     ) -> None:
         self._workshop = workshop
         self._plugins = plugins
         self._clock = clock
         self._announce = announce
-        self._metronome = metronome
+        self._metronome, self._turnstile = metronome, Turnstile()
         self._group: asyncio.TaskGroup | None = None
         self.values_gone = 0
         """Values read by devices that a reload has removed or replaced."""
@@ -75,7 +76,7 @@ class Fleet:
         }  # fmt: skip
         self._lines = {key: self._connect(key, members) for key, members in self._sharing(self._members).items()}
         for member in self._members.values():
-            announce(f"{member.path}/birth", member.birth)
+            announce(f"{member.path}/birth", *member.birth)
 
     @property
     def devices(self) -> list[PolledDevice]:
@@ -153,9 +154,9 @@ class Fleet:
                 old.polled.tell()
             self.values_gone += old.polled.health.values_total
             if new is None or new.path != old.path:
-                self._announce(f"{old.path}/birth", b"")
+                self._announce(f"{old.path}/birth")
         for name in change.added + change.changed:
-            self._announce(f"{after[name].path}/birth", after[name].birth)
+            self._announce(f"{after[name].path}/birth", *after[name].birth)
 
     def _sharing(self, members: Mapping[str, Member]) -> dict[Key, list[Member]]:
         """Devices with one connection share one loop."""
@@ -171,7 +172,8 @@ class Fleet:
         connection = self._plugins[key[0]].connect([device.plan for device in devices], self._clock)
         for device in devices:
             device.health.streaming = not isinstance(connection, Pollable)
-        return _Line(members, ConnectionLoop(key[1], connection, devices, self._clock, self._metronome))
+        loop = ConnectionLoop(key[1], connection, devices, self._clock, self._metronome, self._turnstile)
+        return _Line(members, loop)
 
     def _run(self, line: _Line) -> None:
         if self._group is None:

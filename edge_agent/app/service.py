@@ -11,6 +11,10 @@ from typing import Protocol, runtime_checkable
 
 from edge_agent.app import logs
 
+#: Objects that may come into being beyond those that go before the collector looks for cycles among the young ones
+#: (Python's own limit is 700, which a read of some hundred devices at once passes several times).
+YOUNG_OBJECTS = 10_000
+
 
 class Service(Protocol):
     """Something that works until `stop` is set."""
@@ -28,10 +32,13 @@ class Reloadable(Service, Protocol):
 def run_service(build: Callable[[], Service], level: str) -> int:
     """Build the service, run it until SIGTERM or SIGINT, return the exit status."""
     logs.configure(level)
+    # What is built lives as long as the process: keep the collector from walking it again and again.
+    gc.disable()
     service = build()
-    # What was built lives as long as the process: keep the collector from walking it again and again.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
+    gc.enable()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_until_signal(service))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import cast
 
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
 from edge_agent.config.plugins import Plugins, plugins_or_installed
+from edge_agent.config.tagset import TagSet
 from edge_agent.model import Kind, Report, Tag, TagTable
 from edge_agent.sdk import DevicePlan, Options, Plugin
 
@@ -21,11 +23,13 @@ def plans(site: Site, plugins: Plugins | None = None) -> list[DevicePlan]:
 
 
 def plan(device: DeviceCommon, plugin: Plugin) -> DevicePlan:
-    """One device: a table per period, shortest first, tags in the order of the file."""
-    by_period: dict[float, list[Tag]] = {}
-    for name, options in device.tags.items():
-        by_period.setdefault(options.every or device.every, []).append(_tag(name, options, device, plugin))
-    tables = tuple(TagTable(device.id, every, tuple(tags)) for every, tags in sorted(by_period.items()))
+    """One device: a table per period, shortest first, tags in the order of the file.
+
+    Devices of one tag set that agree in what tags take from their device share the tables' contents.
+    """
+    tags = device.tags if isinstance(device.tags, TagSet) else TagSet(device.tags)
+    shared = tags.once(_tables, device.every, device.report == "change", plugin)
+    tables = tuple(table.same_for(device.id) for table in shared)
     # device_model() gives every device its connector's options as a base, which the type of Site cannot say.
     return DevicePlan(device.id, cast("Options", device), tables)
 
@@ -40,7 +44,15 @@ def values_per_second(tables: Iterable[TagTable]) -> float:
     return sum(len(table) / table.every for table in tables)
 
 
-def _tag(name: str, options: TagCommon, device: DeviceCommon, plugin: Plugin) -> Tag:
+def _tables(tags: Mapping[str, TagCommon], every: float, on_change: bool, plugin: Plugin) -> tuple[TagTable, ...]:
+    """The tables, of no device yet. `every` and `on_change`: the device's own period and way to report."""
+    by_period: dict[float, list[Tag]] = {}
+    for name, options in tags.items():
+        by_period.setdefault(options.every or every, []).append(_tag(name, options, on_change, plugin))
+    return tuple(TagTable("", period, tuple(tags)) for period, tags in sorted(by_period.items()))
+
+
+def _tag(name: str, options: TagCommon, on_change: bool, plugin: Plugin) -> Tag:
     low, high = options.range or (None, None)
     return Tag(
         name,
@@ -54,7 +66,7 @@ def _tag(name: str, options: TagCommon, device: DeviceCommon, plugin: Plugin) ->
         high=high,
         labels=options.map,
         sentinels=options.sentinels,
-        report=_report(options, device),
+        report=_report(on_change if options.report is None else options.report == "change", options),
         business_link=options.business_link,
     )
 
@@ -65,11 +77,13 @@ def _kind(options: TagCommon, plugin: Plugin) -> Kind:
     return "float" if kind == "int" and scaled else kind
 
 
-def _report(options: TagCommon, device: DeviceCommon) -> Report:
-    percent = options.deadband if isinstance(options.deadband, str) else None
-    return Report(
-        on_change=(options.report or device.report) == "change",
-        deadband=options.deadband if isinstance(options.deadband, float | int) else 0.0,
-        deadband_percent=float(percent.rstrip("% ")) if percent else 0.0,
-        max_silence=options.max_silence,
-    )
+def _report(on_change: bool, options: TagCommon) -> Report:
+    if isinstance(options.deadband, str):
+        return _rule(on_change, 0.0, float(options.deadband.rstrip("% ")), options.max_silence)
+    return _rule(on_change, options.deadband, 0.0, options.max_silence)
+
+
+@lru_cache(maxsize=256)
+def _rule(on_change: bool, deadband: float, percent: float, max_silence: float) -> Report:
+    """One object for the few rules of a site."""
+    return Report(on_change, deadband, percent, max_silence)

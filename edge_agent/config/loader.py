@@ -17,9 +17,10 @@ from edge_agent.config.files import SHARED, read_site
 from edge_agent.config.findings import Findings, advice
 from edge_agent.config.models import DeviceCommon, File, Site
 from edge_agent.config.places import Items, Place, Table, merged
-from edge_agent.config.plugins import Plugins, device_model, plugins_or_installed
+from edge_agent.config.plugins import Plugins, device_model, plugins_or_installed, tag_model
 from edge_agent.config.secrets import portable, resolved
 from edge_agent.config.shape import anchored, keys, models
+from edge_agent.config.tagset import TagSets
 from edge_agent.errors import ConfigError
 from edge_agent.sdk import Plugin
 
@@ -127,6 +128,7 @@ class _Builder:
         self._plugins = plugins
         self._found = found
         self._profiles = profiles.Profiles(found)
+        self._tags = TagSets()
 
     def check_defaults(self) -> None:
         """Defaults belong to connectors that exist."""
@@ -141,7 +143,7 @@ class _Builder:
             return None
         model = device_model(parts.plugin)
         written = anchored(self._merged(parts), model, defaults=True)
-        data = resolved(written, self._found)
+        data = self._data(written, parts.plugin)
         device = validated(model, data, written, self._found, whole=parts.whole)
         if not parts.whole:
             return None
@@ -150,6 +152,18 @@ class _Builder:
             checks.check_device(sound, written, self._found)
             checks.check_plan(plan(sound, parts.plugin), parts.plugin, written, self._found)
         return device  # type: ignore[no-any-return]  # an instance of `model`
+
+    def _data(self, written: Table, plugin: Plugin) -> Table:
+        """What the models validate: secrets filled in, and the tags as the one object that other devices share."""
+        tags = written.get("tags")
+        known = self._tags.find(tag_model(plugin), tags) if isinstance(tags, Table) else None
+        if known is None:
+            return resolved(written, self._found)  # type: ignore[no-any-return]  # a Table gives a Table
+        rest = written.copy()
+        rest.drop("tags")
+        data: Table = resolved(rest, self._found)
+        data["tags"] = known
+        return data
 
     def portable(self, raw: RawDevice) -> Table:
         """The device with its connector named and its paths absolute, so that it may move to another file."""
@@ -218,7 +232,7 @@ class _Builder:
     def _merged(self, parts: _Parts) -> Table:
         table = parts.table
         if parts.profile is not None and table["connector"] == parts.profile["connector"]:
-            below = profiles.device_keys(parts.profile, parts.plugin)
+            below = self._profiles.device_keys(parts.profile, parts.plugin)
             table = combine(profiles.without_stamp(below, table), table)
         defaults = self._defaults.get(parts.plugin.name)
         return combine(defaults, table) if isinstance(defaults, Table) else table

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from pydantic import create_model
+from pydantic import WrapValidator, create_model
 
 from edge_agent.config.models import DeviceCommon, TagCommon
+from edge_agent.config.tagset import kept
 from edge_agent.errors import ConfigError
 from edge_agent.sdk import Plugin
 
@@ -66,5 +67,5 @@ def device_model(plugin: Plugin) -> type[DeviceCommon]:
     """A device's keys with this connector. Cached, so that devices of two loads compare equal when nothing changed."""
     name = f"{plugin.name.capitalize()}Device"
     bases: Any = (DeviceCommon, plugin.device_options)
-    tags: Any = (dict[str, tag_model(plugin)], {})  # type: ignore[misc]  # a type made at run time
+    tags: Any = (Annotated[dict[str, tag_model(plugin)], WrapValidator(kept)], {})  # type: ignore[misc]  # a type made at run time
     return cast("type[DeviceCommon]", create_model(name, __base__=bases, __module__=__name__, tags=tags))

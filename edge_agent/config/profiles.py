@@ -34,6 +34,7 @@ class Profiles:
     def __init__(self, found: Findings) -> None:
         self._found = found
         self._read: dict[Path, Table | None] = {}
+        self._keys: dict[tuple[int, str], Table] = {}
 
     def find(self, name: object, at: Place) -> Table | None:
         """The profile a device names at `at`: a name, or a path that ends in .yaml. None with a finding."""
@@ -63,6 +64,13 @@ class Profiles:
         """The same reference for a configuration in another folder: a bundled profile by name, any other by path."""
         path = self._path(name, at)
         return name if path is None or path.parent == bundled() else str(path.absolute())
+
+    def device_keys(self, profile: Table, plugin: Plugin) -> Table:
+        """`device_keys` of a profile that `find` gave: the same object for all its devices."""
+        key = id(profile), plugin.name
+        if key not in self._keys:
+            self._keys[key] = device_keys(profile, plugin)
+        return self._keys[key]
 
     def read(self, path: Path) -> Table | None:
         """One profile file, judged; None with findings."""

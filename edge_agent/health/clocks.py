@@ -6,7 +6,6 @@ that has just changed: the source time of a value that has stood still for a day
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from statistics import linear_regression, median
 from typing import Final
@@ -36,7 +35,7 @@ class SourceClock:
         self._slack = 0.0
         self._looked = float("-inf")
         self._before: dict[TagTable, Sequence[int | None]] = {}
-        self._points: deque[tuple[float, float]] = deque(maxlen=POINTS)
+        self._points: list[tuple[float, float]] = []
 
     def polled(self, batch: Batch, now: float) -> None:
         """A whole table was read: what has another source time than in the read before changed in between."""
@@ -66,6 +65,7 @@ class SourceClock:
         self._slack = 2 * batch.table.every
         if not self._points or now - self._points[-1][0] >= POINT_S:
             self._points.append((now, offset))
+            del self._points[:-POINTS]
 
     @property
     def off(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from edge_agent.model import GOOD, Batch, Report, Tag, TagTable, Value
 
 
@@ -9,8 +11,8 @@ class ChangeFilter:
     """The last values sent of one table. Health counts readings before this filter, so coverage does not suffer."""
 
     def __init__(self, table: TagTable) -> None:
-        self._rules = [tag.report for tag in table.tags]
-        self._limits = [_limit(tag) for tag in table.tags]
+        self._rules = table.once(_rules)
+        self._limits = table.once(_limits)
         width = len(table)
         self._sent: list[Value] = [None] * width
         self._code = [-1] * width
@@ -19,7 +21,7 @@ class ChangeFilter:
     @classmethod
     def for_table(cls, table: TagTable) -> ChangeFilter | None:
         """A filter, or None when every tag of the table is always reported."""
-        return cls(table) if any(tag.report.on_change for tag in table.tags) else None
+        return cls(table) if any(rule.on_change for rule in table.once(_rules)) else None
 
     def apply(self, batch: Batch) -> Batch | None:
         """The batch without what need not be said; None when nothing is left."""
@@ -58,6 +60,14 @@ class ChangeFilter:
         if not isinstance(value, int | float) or not isinstance(before, int | float) or isinstance(value, bool):
             return True
         return abs(value - before) > max(absolute, percent * abs(before))
+
+
+def _rules(tags: Sequence[Tag]) -> list[Report]:
+    return [tag.report for tag in tags]
+
+
+def _limits(tags: Sequence[Tag]) -> list[tuple[float, float]]:
+    return [_limit(tag) for tag in tags]
 
 
 def _limit(tag: Tag) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Normalisation compiled once per device and applied to whole columns.
+"""Normalisation compiled once for all devices with equal tags, and applied to whole columns.
 
 Only the positions that need a step are visited; a table of plain numbers costs one `sum` (which is not
 finite if any of them is not).
@@ -13,7 +13,7 @@ from typing import Any
 
 from edge_agent.model import STATUS, Batch, Tag, TagTable, Value, is_good
 from edge_agent.normalise.change import ChangeFilter
-from edge_agent.normalise.state import StateMachine
+from edge_agent.normalise.state import StateMachine, with_derived
 
 _SENSOR_FAILURE = STATUS["BadSensorFailure"]
 _EXCEEDED = STATUS["UncertainEngineeringUnitsExceeded"]
@@ -26,13 +26,11 @@ class Normaliser:
         derived = state.derived_for(table) if state is not None else ()
         self._state = state if derived else None
         self._watched = state
-        self.table = TagTable(table.device, table.every, table.tags + derived) if derived else table
+        self.table = with_derived(table, derived) if derived else table
         self._width = len(table)
-        self._steps = [_Steps(position, tag) for position, tag in enumerate(table.tags) if _Steps.needed(tag)]
-        self._by_position = {step.position: step for step in self._steps}
-        floats = [position for position, tag in enumerate(table.tags) if tag.kind == "float"]
-        self._floats = floats
-        self._pick = _picker(floats, self._width)
+        program = table.once(_Program)
+        self._steps, self._by_position = program.steps, program.by_position
+        self._floats, self._pick = program.floats, program.pick
         self._change = ChangeFilter.for_table(self.table)
 
     def apply(self, batch: Batch) -> None:
@@ -86,6 +84,18 @@ class Normaliser:
             if not is_good(code):
                 batch.status[len(batch.values)] = code
             batch.values.append(number)
+
+
+class _Program:
+    """What the steps are. The same for all devices with these tags."""
+
+    __slots__ = ("by_position", "floats", "pick", "steps")
+
+    def __init__(self, tags: Sequence[Tag]) -> None:
+        self.steps = [_Steps(position, tag) for position, tag in enumerate(tags) if _Steps.needed(tag)]
+        self.by_position = {step.position: step for step in self.steps}
+        self.floats = [position for position, tag in enumerate(tags) if tag.kind == "float"]
+        self.pick = _picker(self.floats, len(tags))
 
 
 def _picker(positions: list[int], width: int) -> Callable[[list[Value]], Sequence[Value]] | None:

@@ -6,7 +6,7 @@ specification 2.00.01, ExecutionDataType). The number travels; the birth documen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +24,10 @@ VOCABULARY: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "item": ("machine_state", ITEM_STATE),
     "mode": ("operation_mode", OPERATION_MODE),
     "execution": ("execution", EXECUTION),
+}
+
+_DERIVED: Final[Mapping[str, Tag]] = {
+    name: Tag(name, "int", None, labels=dict(enumerate(words))) for name, words in VOCABULARY.values()
 }
 
 _WAITING = STATUS["BadWaitingForInitialData"]
@@ -72,8 +76,7 @@ class StateMachine:
         """Remember what the rules look at. `batch.table` is still the table as read."""
         watched = self._positions.get(batch.table)
         if watched is None:
-            names = enumerate(batch.table.names)
-            watched = self._positions[batch.table] = {i: name for i, name in names if name in self._sources}
+            watched = self._positions[batch.table] = batch.table.once(_watched, self._sources)
         values, status, columns = batch.values, batch.status, batch.columns
         if columns is None:
             for index, name in watched.items():
@@ -96,12 +99,26 @@ class StateMachine:
         for key, (name, words) in VOCABULARY.items():
             source = getattr(state, key)
             if source is not None and name not in own:
-                parts.append(_Part(Tag(name, "int", None, labels=dict(enumerate(words))), _rules(source, words)))
+                parts.append(_Part(_DERIVED[name], _rules(source, words)))
         if not parts:
             return None
         sources = frozenset(rule.tag for part in parts for rule in part.rules if rule.tag is not None)
         home = next((table for table in tables if sources & set(table.names)), tables[0])
         return cls(tuple(parts), home, _sources=sources)
+
+
+def with_derived(table: TagTable, derived: Sequence[Tag]) -> TagTable:
+    """The table with tags of the vocabulary behind its own."""
+    return table.once(_extended, table.every, *(tag.name for tag in derived)).same_for(table.device)
+
+
+def _extended(tags: tuple[Tag, ...], every: float, *derived: str) -> TagTable:
+    return TagTable("", every, tags + tuple(_DERIVED[name] for name in derived))
+
+
+def _watched(tags: Sequence[Tag], sources: frozenset[str]) -> dict[int, str]:
+    """Position -> name of the tags that rules look at."""
+    return {position: tag.name for position, tag in enumerate(tags) if tag.name in sources}
 
 
 def _rules(source: StateMap | list[StateRule], words: tuple[str, ...]) -> tuple[_Rule, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(slots=True)
@@ -13,12 +13,11 @@ class Backoff:
     first: float = 0.1
     limit: float = 1.6
     _next: float = 0.0
-    _random: random.Random = field(default_factory=random.Random)
 
     def wait(self) -> float:
         """The next pause: between half of the current step and all of it; the step doubles up to the limit."""
         self._next = min(self.limit, self._next * 2 or self.first)
-        return self._next * (0.5 + 0.5 * self._random.random())
+        return self._next * (0.5 + 0.5 * random.random())  # noqa: S311 - jitter
 
     @property
     def waited(self) -> bool:

@@ -15,6 +15,7 @@ from edge_agent.polling.backoff import Backoff
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.metronome import Metronome
 from edge_agent.polling.schedule import Schedule
+from edge_agent.polling.turnstile import Turnstile
 from edge_agent.sdk import Connection, Pollable, Streaming, within
 
 log = logging.getLogger(__name__)
@@ -42,13 +43,15 @@ class ConnectionLoop:
         devices: Sequence[PolledDevice],
         clock: Clock,
         metronome: Metronome | None = None,
+        turnstile: Turnstile | None = None,
     ) -> None:
-        """`metronome`: the one of all loops of the agent; None = one of its own."""
+        """`metronome`, `turnstile`: those of all connections of the process; None = one of its own."""
         self.key = key
         self._connection = connection
         self._devices = devices
         self._clock = clock
         self._metronome = metronome or Metronome()
+        self._turnstile = turnstile or Turnstile()
         self._shared = len(devices) > 1
         self._backoff = Backoff()
         self._turns: list[_Turn] = []
@@ -66,7 +69,8 @@ class ConnectionLoop:
 
     async def run(self) -> None:
         """Until cancelled: connect, work, and after a failure wait a little and begin again."""
-        self._begin(self._clock.monotonic())
+        for device in self._devices:
+            device.staleness.begin(self._clock.monotonic())
         try:
             while True:
                 fault = await self._until_lost()
@@ -92,23 +96,20 @@ class ConnectionLoop:
             self._told = ""
             log.info("connection-back key=%s", self.key)
 
-    def _begin(self, now: float) -> None:
-        if isinstance(self._connection, Pollable):
-            self._turns = self._first_turns(now)
-        for device in self._devices:
-            device.staleness.begin(now)
-
     def _first_turns(self, now: float) -> list[_Turn]:
         tables = [(device, table) for device in self._devices for table in device.plan.tables]
         turns = []
         for order, (device, table) in enumerate(tables):
-            schedule = Schedule(self._metronome.on_grid(now, table.every), table.every)
+            schedule = Schedule(self._metronome.on_grid(now, table.every, len(table)), table.every)
             turns.append(_Turn(now, order, device, table, schedule))
         return turns
 
     async def _until_lost(self) -> DeviceError:
         try:
+            await self._turnstile.turn()
             self._beat()
+            if isinstance(self._connection, Pollable) and not self._turns:
+                self._turns = self._first_turns(self._clock.monotonic())
             await self._connection.open()
             if not self._told:
                 log.info("connection-open key=%s devices=%d", self.key, len(self._devices))

@@ -25,9 +25,9 @@ class Staleness:
         self._limits = {table: _limit(table, limit) for table in tables}
         self._started: float | None = None
         self._unheard: dict[TagTable, set[int]] = {}
+        """Of a subscription, the tags that have not reported yet; see `_awaited`."""
         self.confirmed: dict[TagTable, float] = {}
         """When each polled table was last answered; set by the caller. What is absent is not awaited."""
-        self.forget()
 
     def begin(self, now: float) -> None:
         """The device is asked from now on: until its first answer, time counts from here."""
@@ -37,7 +37,7 @@ class Staleness:
         """The device failed, which was said: there is nothing to wait for until it answers again."""
         self.confirmed.clear()
         self._started = None
-        self._unheard = {table: set(range(len(table))) for table in self._limits}
+        self._unheard.clear()
 
     def overdue(self, now: float) -> Iterator[tuple[TagTable, None]]:
         """Tables whose values, or whose first values, are older than their limit; each is told once."""
@@ -54,7 +54,7 @@ class Staleness:
 
     def heard(self, table: TagTable, columns: Sequence[int] | None, now: float) -> bool:
         """Tags of a subscription reported; True when one of the table's has not done so before this."""
-        unheard = self._unheard.get(table)
+        unheard = self._awaited(table)
         if not unheard:
             return False
         self.listening(now)
@@ -65,11 +65,18 @@ class Staleness:
         """Tags of a living subscription that never reported within their limit; each is told once."""
         if self._started is None:
             return
-        for table, positions in self._unheard.items():
+        for table in self._limits:
+            positions = self._awaited(table)
             if positions and now - self._started > self._limits[table]:
                 told = sorted(positions)
                 positions.clear()
                 yield table, told
+
+    def _awaited(self, table: TagTable) -> set[int]:
+        """All tags to begin with. Made when it is asked for: a polled device needs no such set."""
+        if table not in self._unheard:
+            self._unheard[table] = set(range(len(table)))
+        return self._unheard[table]
 
 
 def _limit(table: TagTable, limit: float | None) -> float:

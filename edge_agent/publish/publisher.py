@@ -41,7 +41,7 @@ class Publisher:
         self._context = tls_context(config)
         self._state_topic = topics.agent(agent)
         self._watermark_topic = topics.watermark(agent)
-        self._documents: dict[str, bytes] = {}
+        self._documents: dict[str, tuple[bytes, ...]] = {}
         self._told_streams: tuple[str, ...] = ()
         self._counters = Counters()
         self._session: Session | None = None
@@ -111,9 +111,12 @@ class Publisher:
             self._acked_at = self._session.acked_at
         return None if self._acked_at is None else time.monotonic() - self._acked_at
 
-    def retain(self, topic: str, payload: bytes) -> None:
-        """Keep this retained document at the broker: sent now, and again at every connection."""
-        self._documents[topic] = payload
+    def retain(self, topic: str, *pieces: bytes) -> None:
+        """Keep this retained document at the broker: sent now, and again at every connection.
+
+        Without pieces it is taken away. Pieces that several documents share are held once.
+        """
+        self._documents[topic] = pieces
         if self._session is not None:
             self._session.send_document(topic)
 
@@ -260,7 +263,7 @@ class Publisher:
 
     async def _goodbye(self, session: Session, link: Connection) -> None:
         """A clean end: the offline state replaces the online one, and the last will is not needed."""
-        self._documents[self._state_topic] = self._state("offline").payload
+        self._documents[self._state_topic] = (self._state("offline").payload,)
         session.send_document(self._state_topic)
         if not await session.until(session.documents_done, _GOODBYE_S):
             log.info("mqtt-goodbye-unanswered")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -65,7 +65,7 @@ class Session:
         config: Mqtt,
         link: Connection,
         outbox: Outbox,
-        documents: dict[str, bytes],
+        documents: Mapping[str, tuple[bytes, ...]],
         counters: Counters,
         on_message: Callable[[Message], None],
         holds: Holds,
@@ -243,8 +243,9 @@ class Session:
     def _send_document(self) -> None:
         topic = next(iter(self._to_send))
         del self._to_send[topic]
-        if not self._is_held(topic, self._documents[topic]):
-            self._send(topic, self._documents[topic], None, live=False)
+        document = b"".join(self._documents[topic])
+        if not self._is_held(topic, document):
+            self._send(topic, document, None, live=False)
 
     def _next_backlog(self) -> Entry | None:
         if self._stores and self._outbox.unconfirmed + len(self._acked) >= UNCONFIRMED_LIMIT:

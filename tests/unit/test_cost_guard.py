@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -22,9 +23,12 @@ from unittest.mock import patch
 import orjson
 import pytest
 
+from connectors.modbus.options import device_options
 from connectors.modbus.plan import Knowledge, Limits, Span, plan
+from connectors.modbus.reader import Reader, Unit
 from edge_agent.app.devices import Workshop
 from edge_agent.clock import Clock
+from edge_agent.config import load
 from edge_agent.config.models import Mqtt
 from edge_agent.config.plugins import plugins_or_installed
 from edge_agent.model import Batch
@@ -35,7 +39,7 @@ from edge_agent.publish.holds import Holds
 from edge_agent.publish.session import Counters, Session
 from edge_agent.topics import Topics
 from tests.support.aio import run, until
-from tests.support.sites import site
+from tests.support.sites import site, write
 
 CYCLE_NS = 100_000_000
 
@@ -204,6 +208,44 @@ def test_nothing_stays_behind(tmp_path: Path) -> None:
         before = sys.getallocatedblocks()
         deliver(100)
         assert sys.getallocatedblocks() - before < 0.01 * 100 * 10 * 20
+
+
+def held_by(folder: Path, devices: int, tags: int) -> int:
+    """Bytes that so many equal devices hold when they have been read once: configuration, plans, health, births."""
+    names = ", ".join(f"v{n}: {{address: holding/{2 * n}, type: float32}}" for n in range(tags))
+    text = f"devices:\n  - {{for: {{i: 1..{devices}}}, id: 'plc-{{i}}', connector: modbus, url: 'tcp://h{{i}}',"
+    path = write(folder / f"{devices}x{tags}", f"{text} tags: {{{names}}}}}\n")
+    outbox = Outbox(path.parent / "outbox", agent="ipc-01", max_bytes=1 << 28, fsync_ms=10_000)
+    topics, plugins = Topics("edge", "demo", "dongguan"), plugins_or_installed(None)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        found = load(path)
+        workshop = Workshop(found.agent, topics, outbox, Clock())
+        kept = [workshop.make(device, plugins[device.connector]) for device in found.devices]
+        readers = []
+        for member in kept:
+            (table,) = member.polled.plan.tables
+            readers.append(Reader(table, Unit(table.device, device_options(member.polled.plan.options))))
+            member.polled.answered(Batch(table, CYCLE_NS, [1.0] * tags), 1.0, 0.001)
+        while (entry := outbox.take_live() or outbox.take_backlog()) is not None:
+            outbox.acknowledge([entry], release=True)
+        outbox.sync()
+        kept[0].polled.tell()  # what was kept for the case that the sync fails goes now
+        gc.collect()
+        assert len(kept) == len(readers) == devices
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+        outbox.close_now()
+
+
+def test_memory_of_equal_devices_does_not_depend_on_their_tags(tmp_path: Path) -> None:
+    """Tags, plans, decoders and what a birth says of tags are held once; a device adds its own state."""
+    held_by(tmp_path / "first", 2, 2)  # caches and what is imported late
+    few, many, wide = (held_by(tmp_path, *shape) for shape in ((20, 100), (220, 100), (220, 200)))
+    assert (many - few) / 200 <= 12_000, "bytes a device"
+    assert (wide - many) / (220 * 100) <= 20, "bytes for one more tag of every device"
 
 
 def test_calls_do_not_depend_on_the_number_of_values(tmp_path: Path) -> None:

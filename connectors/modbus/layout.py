@@ -1,0 +1,92 @@
+"""What reading a table takes as long as the device refuses nothing, made once for all devices that are read alike.
+
+Devices of one type have the same tags, and mostly the same unit number and limits. They share the points, the plan, the
+encoded requests and the compiled decoders. What a device teaches by its refusals is its own (`reader`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from connectors.modbus.codec import Block
+from connectors.modbus.frame import Request
+from connectors.modbus.invalid import InvalidError
+from connectors.modbus.options import ModbusDevice, tag_options
+from connectors.modbus.plan import Group, Knowledge, Limits, Span, plan
+from connectors.modbus.point import Point, resolve
+from edge_agent.sdk import Problem, Tag, TagTable
+
+
+class Alike:
+    """A device's options, equal to others' where they lead to the same requests and the same meaning of answers."""
+
+    __slots__ = ("_key", "options")
+
+    def __init__(self, options: ModbusDevice) -> None:
+        self.options = options
+        limits = options.max_registers, options.max_bits, options.max_gap
+        self._key = options.unit, options.base, options.word_order, *limits, *options.areas.items()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Alike) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+
+class Ask:
+    """A group, its request and its decoder."""
+
+    __slots__ = ("block", "group", "places", "request")
+
+    def __init__(self, group: Group, unit: int, points: Sequence[tuple[int, Point]]) -> None:
+        self.group = group
+        start, size = group.start, group.end - group.start
+        self.request = Request(unit, group.table, start, size)
+        self.block = Block(start, size, points)
+        self.places = tuple(place for place, _ in points)
+
+
+class Layout:
+    """The points of a table by their spans, and the requests that read all of them."""
+
+    def __init__(self, tags: Sequence[Tag], alike: Alike) -> None:
+        self._unit = alike.options.unit
+        self._limits = Limits.of(alike.options)
+        self.points: dict[Span, tuple[tuple[int, Point], ...]] = {}
+        """Span -> the columns it fills and what they hold."""
+        self.problems: list[Problem] = []
+        """Of tags that cannot be read, which have no points."""
+        for place, tag in enumerate(tags):
+            try:
+                point = resolve(tag_options(tag.where), alike.options)
+            except InvalidError as error:
+                self.problems.append(Problem(tag.name, error.key, error.zh, error.en))
+            else:
+                span = Span(point.object, point.address, point.end)
+                self.points[span] = (*self.points.get(span, ()), (place, point))
+
+    @cached_property
+    def groups(self) -> list[Group]:
+        """The fewest requests."""
+        return plan(self.points, self._limits, Knowledge())
+
+    @cached_property
+    def asks(self) -> list[Ask]:
+        """The same, ready to be sent."""
+        return [self.ask(group) for group in self.groups]
+
+    @cached_property
+    def requests(self) -> list[Request]:
+        """What is sent."""
+        return [ask.request for ask in self.asks]
+
+    def ask(self, group: Group) -> Ask:
+        """How to read a group of spans."""
+        return Ask(group, self._unit, [item for span in group.spans for item in self.points[span]])
+
+
+def layout_of(table: TagTable, device: ModbusDevice) -> Layout:
+    """The layout of a table; devices that are read alike have the same one."""
+    return table.once(Layout, Alike(device))
