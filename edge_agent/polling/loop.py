@@ -97,6 +97,7 @@ class ConnectionLoop:
             log.info("connection-back key=%s", self.key)
 
     def _first_turns(self, now: float) -> list[_Turn]:
+        """All due at once; the second ones half a period to one and a half later, and from then on all on the grid."""
         tables = [(device, table) for device in self._devices for table in device.plan.tables]
         turns = []
         for order, (device, table) in enumerate(tables):

@@ -38,17 +38,19 @@ class Metronome:
         """Period in seconds -> values of the tables that have their place."""
 
     def on_grid(self, now: float, period: float, values: int) -> float:
-        """Where the schedule of a table begins whose first turn is due at once: at or before `now`.
+        """Where the schedule of a table of so many `values` begins: the moment nearest to `now` that is its own.
 
-        Tables of one period are read together until they make a burst, and from there on in the next slot. Read
-        together they are one wake-up, one message to the broker and one entry in its log, and not as many as there
-        are; in slots a large site does not wait for itself.
+        Tables of one period are read at the same moments until they make a burst, further ones a slot later, and so
+        on. Read together they are one wake-up, one sending and one entry in the acknowledgement log; read a
+        millisecond apart they are as many as there are, which costs up to twice as much. In one burst of any size,
+        the last ones would wait for all others.
         """
         if self._origin is None:
             self._origin = now
         slot = self._planned[period] // BURST_VALUES
         self._planned[period] += values
-        return now - (now - self._origin - slot * SLOT_S) % period
+        moment = self._origin + slot * SLOT_S
+        return moment + round((now - moment) / period) * period
 
     async def sleep(self, seconds: float) -> None:
         """Wait so many real seconds."""

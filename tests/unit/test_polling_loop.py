@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import pytest
+
 from edge_agent.clock import Clock
 from edge_agent.errors import DeviceError
 from edge_agent.health import DeviceHealth
@@ -12,6 +14,7 @@ from edge_agent.model import STATUS, Batch, Tag, TagTable, status_name
 from edge_agent.normalise import Normaliser
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
+from edge_agent.polling.metronome import Metronome
 from edge_agent.sdk import DevicePlan, Options
 from tests.support.aio import run, until
 
@@ -178,3 +181,25 @@ def test_turns_missed_while_a_read_takes_too_long_are_counted_as_overruns() -> N
     assert one.health.overruns >= 10
     assert one.health.due >= one.health.overruns + 5
     assert one.health.bad == one.health.overruns
+
+
+def test_connections_that_begin_at_different_moments_have_their_turns_together() -> None:
+    got: list[Batch] = []
+
+    async def scenario() -> None:
+        metronome, every = Metronome(), 1.0
+        loops, tasks = [], []
+        for number in range(4):
+            one = device(f"d{number}", got, every)
+            loops.append(ConnectionLoop(one.plan.id, Scripted(good), [one], FAST, metronome))
+            tasks.append(asyncio.create_task(loops[-1].run()))
+            await asyncio.sleep(FAST.real(0.37))  # so far apart do they begin
+        await until(lambda: len(got) >= 20)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        due = [loop._turns[0].due / every for loop in loops]
+        assert [(moment - due[0]) % 1.0 for moment in due] == pytest.approx([0.0] * 4, abs=1e-6)
+
+    run(scenario())
+    assert {batch.table.device for batch in got} == {f"d{number}" for number in range(4)}
