@@ -80,6 +80,10 @@ _REASONS: Final[Mapping[str, tuple[str, str]]] = {
         "正在建立连接，尚无数值。",
         "The connection is being made; there are no values yet.",
     ),
+    "worker_down": (
+        "读取该设备的工作进程意外退出，正在重启。",
+        "The worker that reads this device ended unexpectedly; it is being started again.",
+    ),
     "clock_offset": (
         "设备时钟与本机相差过大；数值照常保留，排序只用读取时间：请校准设备时钟。",
         "The device's clock is far from ours; values are kept and ordered by the time they were read: set its clock.",
