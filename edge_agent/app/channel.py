@@ -24,6 +24,10 @@ class GoneError(ConnectionError):
     """The other process has ended, or is ending."""
 
 
+class RefusedError(Exception):
+    """The other process could not do what it was asked; its log says why."""
+
+
 class Asker:
     """The agent's end. Several questions may be under way."""
 
@@ -33,7 +37,7 @@ class Asker:
         self._open: dict[int, asyncio.Future[Any]] = {}
 
     async def ask(self, operation: str, *arguments: Any) -> Any:
-        """The answer. Raises GoneError when there will be none, and what the operation raised there."""
+        """The answer. Raises GoneError when there will be none, RefusedError when the operation failed there."""
         number = next(self._numbers)
         future = self._open[number] = asyncio.get_running_loop().create_future()
         try:
@@ -92,7 +96,7 @@ async def _reply(
     except Exception as error:
         # reason: whatever it is, who asked must not wait for ever
         log.exception("question-failed operation=%s", name)
-        failure = RuntimeError(f"{type(error).__name__}: {error}")
+        failure = RefusedError(f"{type(error).__name__}: {error}")
     writer.write(framed((number, found, failure)))
 
 

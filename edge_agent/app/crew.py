@@ -94,7 +94,8 @@ class Crew:
             hand = by_number[self._homes[device.id]]
             row = hand.row(device.id)
             known = row is not None and (over or hand.state == "up")
-            rows.append(row if row is not None and known else absent(device.id, row, down=hand.state == "down"))
+            told = row if row is not None and known else absent(device.id, row, down=hand.state == "down")
+            rows.append({**told, "worker": hand.number})
         return rows
 
     def workers(self) -> list[dict[str, Any]]:

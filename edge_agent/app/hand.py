@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from edge_agent.app.channel import Asker, GoneError, framed
+from edge_agent.app.channel import Asker, GoneError, RefusedError, framed
 from edge_agent.app.whole import Beat, Document, added, ended
 from edge_agent.app.worker import Part
 from edge_agent.config.models import DeviceCommon, Site
@@ -26,6 +26,8 @@ from edge_agent.polling.loop import STALL_S
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
+#: Who has not answered for so long is told as down, long before it is ended for it.
+_SILENT_S = 10.0
 #: A worker that worked for so long is started again at once when it ends.
 _SETTLED_S = 10.0
 _SLOWEST_S = 5.0
@@ -43,7 +45,7 @@ class Hand:
         self.site = site
         self.restarts = 0
         self.pid: int | None = None
-        self.state: State = "starting"
+        self._state: State = "starting"
         self._plugins = plugins
         self._level = level
         self._asker: Asker | None = None
@@ -53,6 +55,12 @@ class Hand:
         self._past: Document | None = None
         self._rows: dict[str, Document] = {}
         self._answered_at = time.monotonic()
+
+    @property
+    def state(self) -> State:
+        """`starting` until its first beat, `down` when it has ended or does not answer."""
+        silent = self._state == "up" and time.monotonic() - self._answered_at > _SILENT_S
+        return "down" if silent else self._state
 
     @property
     def limit(self) -> int:
@@ -92,10 +100,13 @@ class Hand:
         """Start it, follow it, start it again, until `stop`."""
         while True:
             began = time.monotonic()
-            status = await self._live()
+            try:
+                status: int | str | None = await self._live()
+            except OSError as error:  # the machine has no process or no descriptor to give
+                status = str(error)
             if self._stopping:
                 return
-            self.state = "down"
+            self._state = "down"
             self.restarts += 1
             lived = time.monotonic() - began
             if lived > _SETTLED_S:
@@ -111,7 +122,7 @@ class Hand:
         try:
             async with asyncio.timeout(_STATUS_S):
                 return self._told(await self._ask("status"))
-        except (GoneError, TimeoutError):
+        except (GoneError, RefusedError, TimeoutError):
             return None
 
     def row(self, device: str) -> Document | None:
@@ -125,24 +136,33 @@ class Hand:
         """
         self.site = self.site.model_copy(update={"devices": devices})
         others = packed(self.site.model_copy(update={"devices": elsewhere}), self._plugins)
-        with contextlib.suppress(GoneError):
-            reopened: list[str] = await self._ask("apply", packed(self.site, self._plugins), others)
-            return reopened
-        return []
+        reopened: list[str] = []
+        try:
+            reopened = await self._ask("apply", packed(self.site, self._plugins), others)
+        except RefusedError as error:
+            log.error("part-refused worker=%d reason=%s", self.number, error)
+            self._hang_up()
+        except GoneError:
+            log.info("part-waits worker=%d", self.number)
+        return reopened
 
     async def resize(self, max_bytes: int) -> None:
         """Give its outbox another bound."""
         self.site = self.site.model_copy(
             update={"outbox": self.site.outbox.model_copy(update={"max_bytes": max_bytes})}
         )
-        with contextlib.suppress(GoneError):
+        with contextlib.suppress(GoneError, RefusedError):
             await self._ask("resize", max_bytes)
 
     async def stop(self) -> None:
         """Have it end in order; returns when it has said its last words, or is gone."""
         self._stopping = True
-        with contextlib.suppress(GoneError):
+        with contextlib.suppress(GoneError, RefusedError):
             self._told(await self._ask("stop"))
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Let go of its process, which then ends; unless we stop, a new one takes its part."""
         if self._asker is not None:
             self._asker.close()
 
@@ -199,7 +219,7 @@ class Hand:
             try:
                 async with asyncio.timeout(STALL_S):
                     beat: Beat = await asker.ask("beat")
-            except GoneError:
+            except (GoneError, RefusedError):
                 return
             except TimeoutError:
                 log.error("worker-hangs worker=%d", self.number)
@@ -208,7 +228,7 @@ class Hand:
                 over = ended(self._beat.figures)
                 self._past = over if self._past is None else added([self._past, over])
             first = False
-            self._beat, self.state, self._answered_at = beat, "up", time.monotonic()
+            self._beat, self._state, self._answered_at = beat, "up", time.monotonic()
             await asyncio.sleep(BEAT_S)
 
 

@@ -128,4 +128,4 @@ class Leftovers:
 def client_of(site: Site, worker: int) -> Mqtt:
     """The broker's keys for a worker: a client id of its own, since a broker ends the older of two equal ones."""
     client = site.mqtt.client_id or site.agent.id
-    return site.mqtt.model_copy(update={"client_id": f"{client}-{worker}"})
+    return site.mqtt.model_copy(update={"client_id": f"{client}-w{worker}"})

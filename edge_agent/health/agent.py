@@ -53,7 +53,7 @@ class Facts:
     workers_starting: Sequence[int] = ()
     """Workers that have not reported yet since the agent's start."""
     workers_down: Sequence[int] = ()
-    """Workers that ended by themselves and are being started again."""
+    """Workers that ended by themselves or do not answer; they are started again."""
 
 
 def notices(facts: Facts) -> Iterator[Notice]:
@@ -156,9 +156,9 @@ def _workers(facts: Facts) -> Iterator[Notice]:
         yield Notice(
             Health.FAILURE,
             "worker_down",
-            f"工作进程 {names} 意外退出，正在重启，其设备暂时没有采集：请查看日志。",
-            f"Workers {names} ended unexpectedly and are being started again; their devices are not read meanwhile:"
-            " look at the log.",
+            f"工作进程 {names} 已退出或没有应答，会自动重启，其设备暂时没有采集：请查看日志。",
+            f"Workers {names} have ended or do not answer; they are started again by themselves, and their devices are"
+            " not read meanwhile: look at the log.",
         )
     if facts.workers_starting:
         names = ", ".join(map(str, facts.workers_starting))

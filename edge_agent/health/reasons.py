@@ -81,8 +81,8 @@ _REASONS: Final[Mapping[str, tuple[str, str]]] = {
         "The connection is being made; there are no values yet.",
     ),
     "worker_down": (
-        "读取该设备的工作进程意外退出，正在重启。",
-        "The worker that reads this device ended unexpectedly; it is being started again.",
+        "读取该设备的工作进程已退出或没有应答，会自动重启。",
+        "The worker that reads this device has ended or does not answer; it is started again by itself.",
     ),
     "clock_offset": (
         "设备时钟与本机相差过大；数值照常保留，排序只用读取时间：请校准设备时钟。",

@@ -187,7 +187,7 @@ def test_a_killed_agent_leaves_no_worker_and_any_number_of_workers_delivers_what
     """1 -> 3 -> (kill -9) -> 2 -> 1 without a broker; then it comes, and all of it arrives."""
     with plant(tmp_path, devices=4, every="100ms") as (site, broker):
         broker.stop()
-        read = 0
+        read, orphans = 0, [0]
         for workers in (1, 3, 2):
             site.changes = {"agent": {"workers": workers}}
             agent = agent_of(site)
@@ -197,13 +197,14 @@ def test_a_killed_agent_leaves_no_worker_and_any_number_of_workers_delivers_what
             if workers == 3:
                 read += document["counters"]["read"]
                 agent.kill()
-                wait_for(lambda pids=pids: not any(map(alive, pids)), 10, "the workers of a killed agent to end")
+                orphans = pids  # they still hold their outboxes when the next agent starts
             else:
                 agent.stop()
                 words = last_words(load(site.folder / "site.yaml"))
                 assert words is not None
                 read += words["counters"]["enqueued"]
                 assert words["outbox"]["pending_values"] >= read, "what others left is told as well"
+        assert not any(map(alive, orphans))
         assert len([folder for folder in outboxes(site.outbox) if verify(folder).pending_entries]) == 4
         with restarted(broker, tmp_path):
             service = site.service_up()
@@ -272,6 +273,17 @@ def test_a_reload_reaches_all_workers_and_touches_only_what_changed(tmp_path: Pa
                 await until(lambda: online(*second), 30)
                 assert [row["pid"] for row in (await told())["workers"]] == pids
                 assert [len(plc.connections) for plc in plcs] == [1, 1, 1, 2, 1]
+                where = {row["id"]: row["worker"] for row in (await told())["devices"]}
+                other = next(name for name in ("d2", "d3", "d4") if where[name] != where["d0"])
+                second[other] = f"unit: 2, {second['d0']}"
+                configuration(tmp_path, port, second, ", workers: 2")
+                applied = await asyncio.to_thread(command, "reload", path)
+                assert f"更改 changed: {other}" in applied.stdout, "it shares a connection now, and follows it"
+                assert f"moved to another worker: {other}" in applied.stdout
+                await until(lambda: online(*second), 30)
+                assert {row["worker"] for row in (await told())["devices"] if row["id"] in ("d0", other)} == {
+                    where["d0"]
+                }
                 os.kill(pids[0], signal.SIGKILL)
                 path.write_text("agent: [", encoding="utf-8")  # being edited while a worker has to start again
                 await until(lambda: "worker-ended" in log.read_text())
