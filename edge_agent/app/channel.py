@@ -79,6 +79,8 @@ async def answer(sock: socket.socket, operations: Mapping[str, Operation]) -> No
             tasks.add(task)
             task.add_done_callback(tasks.discard)
     finally:
+        for task in tasks:  # nobody is left to be answered
+            task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         writer.close()
 

@@ -139,8 +139,12 @@ class Supervisor:
     def _facts(self) -> Facts:
         facts = together(self.health.facts([], self.crew.stalled()), self.crew.facts())
         return replace(
-            facts, workers_starting=self.crew.numbers("starting"), workers_down=self.crew.numbers("down")
-        )  # fmt: skip
+            facts,
+            outbox_bytes=facts.outbox_bytes + self._former.bytes,
+            outbox_limit=self.site.outbox.max_bytes,
+            workers_starting=self.crew.numbers("starting"),
+            workers_down=self.crew.numbers("down"),
+        )
 
     def _figures(self) -> dict[str, Any]:
         own = figures(self._outbox, self._publisher)

@@ -85,14 +85,13 @@ def added(documents: Sequence[Document]) -> dict[str, Any]:
 def together(own: Facts, workers: Iterable[Facts]) -> Facts:
     """The facts of the agent: `own` those of the supervising process, which alone knows of clock and configuration."""
     parts = [own, *workers]
-    fullest = max(parts, key=lambda one: one.outbox_bytes / max(1, one.outbox_limit))
     return replace(
         own,
         connected=all(one.connected for one in parts),
         broker=next((one.broker for one in parts if one.broker is not None), None),
         ingest_silent=any(one.ingest_silent for one in parts),
-        outbox_bytes=fullest.outbox_bytes,
-        outbox_limit=fullest.outbox_limit,
+        outbox_bytes=sum(one.outbox_bytes for one in parts),
+        outbox_limit=sum(one.outbox_limit for one in parts),
         dropping=sum(one.dropping for one in parts),
         dropped=sum(one.dropped for one in parts),
         damaged=sum(one.damaged for one in parts),

@@ -140,7 +140,7 @@ class Agent(Model):
     listen: Listen | None = None
     """Loopback address for `/metrics` (Prometheus) and `/healthz` of `edge-agent run`; none = no port is opened."""
     workers: int = Field(default=1, ge=1, le=16)
-    """Processes that share the devices, for machines with more cores; with 1 there is one process for everything."""
+    """Processes that share the devices, for machines with more cores (docs/operations.md); 1 = one process for all."""
 
 
 class Mqtt(Model):

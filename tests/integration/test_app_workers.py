@@ -7,9 +7,10 @@ import contextlib
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,9 +21,12 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from edge_agent.app import hand as module_of_hand
+from edge_agent.app.hand import Hand
 from edge_agent.app.status import ask_agent, last_words
 from edge_agent.cli.main import main
 from edge_agent.config import load
+from edge_agent.config.plugins import Installed
 from edge_agent.intervals import IntervalSet
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.folders import outboxes
@@ -35,8 +39,8 @@ from tests.support.servers import Server, free_port
 TAGS = 5
 
 
-def agent_of(site: Site) -> Child:
-    return site.start(module("edge_agent", "run", site.config()), "agent.log")
+def agent_of(site: Site, **env: str) -> Child:
+    return site.start(module("edge_agent", "run", site.config()), "agent.log", env)
 
 
 def status(site: Site) -> dict[str, Any]:
@@ -110,10 +114,18 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Site, Serv
     """Six devices, broker, store service, and an agent of three workers that reads all of them."""
     folder = tmp_path_factory.mktemp("three")
     port = free_port()
-    with plant(folder, devices=6, agent={"workers": 3, "listen": f"127.0.0.1:{port}"}) as (site, broker):
+    with contextlib.ExitStack() as stack:
+        plan = {"workers": 3, "listen": f"127.0.0.1:{port}"}
+        site, broker = stack.enter_context(plant(folder, devices=6, agent=plan))
         service = site.service_up()
-        agent = agent_of(site)
+        manager = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        manager.bind(str(folder / "notify"))
+        agent = agent_of(site, NOTIFY_SOCKET=str(folder / "notify"), WATCHDOG_USEC="60000000")
         wait_for(all_online(site), 30, "all devices online")
+        heard = [manager.recvmsg(100, 100) for _ in range(2)]
+        assert [message for message, *_ in heard] == [b"READY=1", b"WATCHDOG=1"]
+        assert {struct.unpack("3i", more[0][2])[0] for _, more, *_ in heard} == {agent.pid}, "it alone speaks"
         yield site, broker, agent, service
 
 
@@ -297,12 +309,31 @@ def test_a_reload_reaches_all_workers_and_touches_only_what_changed(tmp_path: Pa
     run(scenario())
 
 
-def test_a_hanging_connection_is_told_by_its_worker_to_the_service_manager(tmp_path: Path) -> None:
-    """The watchdog's question (`stalled`) is about every worker: one that is stopped is named after its patience."""
-    from edge_agent.app import hand as module_
+def test_a_worker_that_stands_still_is_told_ended_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with Plc().on() as plc:
+            keys = f"url: '{plc.url}', every: 200ms, tags: {{a: {{address: holding/0}}}}"
+            hand = Hand(1, load(configuration(tmp_path, free_port(), {"d": keys})), Installed(), "INFO")
+            keeping = asyncio.create_task(hand.keep())
+            try:
+                await until(lambda: hand.state == "up" and plc.polls, 30)
+                assert hand.stalled() == []
+                first = hand.pid
+                assert first is not None
+                os.kill(first, signal.SIGSTOP)
+                with monkeypatch.context() as patience:
+                    patience.setattr(module_of_hand, "STALL_S", 0.3)
+                    patience.setattr(module_of_hand, "_SILENT_S", 0.1)
+                    await until(lambda: hand.state == "down")
+                    await until(lambda: hand.stalled() == ["worker 1"], what="the watchdog to be told")
+                    await until(lambda: hand.restarts == 1)
+                await until(lambda: hand.state == "up", 30)
+                assert hand.pid != first
+                assert not alive(first)
+                await hand.stop()
+                await asyncio.wait_for(keeping, 10)
+            finally:
+                keeping.cancel()
+                await asyncio.gather(keeping, return_exceptions=True)
 
-    site = load(configuration(tmp_path, 1, {"d": "url: 'tcp://127.0.0.1:1', tags: {a: {address: holding/0}}"}))
-    one = module_.Hand(1, site, {}, "INFO")
-    assert one.stalled() == []
-    one._answered_at = time.monotonic() - module_.STALL_S - 1
-    assert one.stalled() == ["worker 1"]
+    run(scenario())
