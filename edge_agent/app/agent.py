@@ -18,6 +18,7 @@ from edge_agent.app.leftovers import Leftovers
 from edge_agent.app.own_rows import OwnRows
 from edge_agent.app.reload import Reload
 from edge_agent.app.self_health import SelfHealth
+from edge_agent.app.shares import divided
 from edge_agent.app.status import agent_status, leave_last_words
 from edge_agent.app.whole import Beat, added, figures
 from edge_agent.clock import Clock
@@ -25,6 +26,7 @@ from edge_agent.config.models import Site
 from edge_agent.config.plugins import Plugins, plugins_or_installed
 from edge_agent.health import watchdog
 from edge_agent.outbox import Outbox
+from edge_agent.outbox.folders import bytes_in
 from edge_agent.polling.device import PolledDevice
 from edge_agent.publish import Publisher
 from edge_agent.sdk import within
@@ -67,7 +69,7 @@ class EdgeAgent:
             site.outbox.path,
             agent=site.agent.id,
             worker=worker,
-            max_bytes=self._former.room(),
+            max_bytes=self._room(),
             fsync_ms=site.outbox.fsync_ms,
         )
         self._publisher = Publisher(site.mqtt, self._outbox, topics, site.agent.id, clock, speaks=not worker)
@@ -78,6 +80,11 @@ class EdgeAgent:
         self._own = OwnRows(site.agent, topics, self._outbox, clock)
         self._reload = Reload(site, source, self._plugins, self.fleet, self.health)
         self._started = time.monotonic()
+
+    def _room(self) -> int:
+        """Bytes that the outbox may hold at first."""
+        most, closed = self.site.outbox.max_bytes, self._former.closed
+        return divided(most, {0: bytes_in(self.site.outbox.path)}, {0: 1.0}, closed)[0] if closed else most
 
     @property
     def devices(self) -> list[PolledDevice]:
@@ -142,15 +149,20 @@ class EdgeAgent:
             for device in devices:
                 device.watch(now, self._clock.time_ns())
             if not self._worker:
-                self._take_room()
+                self._share()
                 self._own.health(self.health.look(devices, self.fleet.stalled()), self.counters())
             await asyncio.sleep(max(LOOK_AT_LEAST_S, self._clock.real(LOOK_S)))
 
-    def _take_room(self) -> None:
-        """What outboxes of former workers do not need any more is ours."""
-        free = self.site.outbox.max_bytes - self._former.bytes
-        if free > self._outbox.limit:
-            self._outbox.resize(free)
+    def _share(self) -> None:
+        """The bound is shared with the outboxes of former workers while there are any."""
+        held, closed, most = self._former.held(), self._former.closed, self.site.outbox.max_bytes
+        if not held and not closed:
+            if self._outbox.limit < most:
+                self._outbox.resize(most)
+            return
+        limits = divided(most, {0: self._outbox.stats.bytes, **held}, {0: 1.0}, closed)
+        self._outbox.resize(limits[0])
+        self._former.resize(limits)
 
     def counters(self) -> dict[str, int]:
         """Values since the start, one tag once; `published` alone counts a value as often as it was sent."""

@@ -26,16 +26,17 @@ Devices = tuple[DeviceCommon, ...]
 class Crew:
     """Workers 1 to `site.agent.workers`, each with its devices, its outbox and its share of the outbox's bound."""
 
-    def __init__(self, site: Site, plugins: Plugins, held: Mapping[int, int], former: int, level: str) -> None:
-        """`held`: bytes in the outbox of the agent (0) and of each worker; `former`: in those of former workers."""
+    def __init__(self, site: Site, plugins: Plugins, held: Mapping[int, int], closed: int, level: str) -> None:
+        """`held`: bytes in the outbox of the agent (0) and of each worker; `closed`: in those of former workers."""
         self._site = site
         self._plugins = plugins
         self._homes = homes(site.devices, plugins, site.agent.workers)
         parts = _parts(site.devices, self._homes)
-        self.own_limit, limits = self._divided(held, former)
+        limits = self._divided(held, closed)
+        self.own_limit = limits[0]
         self.hands = [
             Hand(worker, _part(site, worker, parts.get(worker, ()), limits[worker]), plugins, level)
-            for worker in limits
+            for worker in range(1, site.agent.workers + 1)
         ]
 
     async def run(self) -> None:
@@ -116,16 +117,20 @@ class Crew:
             for hand in self.hands
         ]
 
-    async def share(self, own_held: int, former: int) -> None:
-        """Divide the outbox's bound anew, by what everyone holds now. A worker that is away keeps what it had."""
+    async def share(self, others: Mapping[int, int], closed: int) -> Mapping[int, int]:
+        """Divide the outbox's bound anew, by what everyone holds now; `others`: the agent (0) and former workers.
+
+        Returns what those may hold; nothing, and all is left as it was, while a worker is away.
+        """
         held = {hand.number: hand.held for hand in self.hands}
-        if any(bytes_ is None for bytes_ in held.values()):
-            return
         known = {number: bytes_ for number, bytes_ in held.items() if bytes_ is not None}
-        self.own_limit, limits = self._divided({0: own_held, **known}, former)
+        if len(known) < len(held):
+            return {}
+        limits = self._divided({**others, **known}, closed)
         for down in (True, False):  # those that give first
             changing = [hand for hand in self.hands if (limits[hand.number] < hand.limit) is down]
             await asyncio.gather(*(hand.resize(limits[hand.number]) for hand in changing))
+        return {one: limits[one] for one in others}
 
     async def apply(self, site: Site) -> Change:
         """Become what `site` says; only workers whose devices changed are asked, and of them only those are touched.
@@ -162,12 +167,11 @@ class Crew:
                     asked.append(hand.apply(parts[hand.number], elsewhere))
         return [key for keys in await asyncio.gather(*asked) for key in keys]
 
-    def _divided(self, held: Mapping[int, int], former: int) -> tuple[int, dict[int, int]]:
+    def _divided(self, held: Mapping[int, int], closed: int) -> dict[int, int]:
         rates = dict.fromkeys(range(1, self._site.agent.workers + 1), 0.0)
         for device in self._site.devices:
             rates[self._homes[device.id]] += rate(device)
-        limits = divided(self._site.outbox.max_bytes, held, weights(rates), former)
-        return limits.pop(0), limits
+        return divided(self._site.outbox.max_bytes, held, weights(rates), closed)
 
 
 def _parts(devices: Iterable[DeviceCommon], where: Mapping[str, int]) -> dict[int, Devices]:

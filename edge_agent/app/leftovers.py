@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from edge_agent.app.whole import Document, ended, figures
@@ -52,14 +52,19 @@ class Leftovers:
         self._gaps: list[Gap] = []
 
     @property
-    def bytes(self) -> int:
-        """What they take of the outbox's bound."""
-        return sum(self._waiting.values()) + sum(one.outbox.stats.bytes for one in self._open.values())
+    def closed(self) -> int:
+        """Bytes of those that could not be opened yet."""
+        return sum(self._waiting.values())
 
-    def room(self) -> int:
-        """Bytes of the bound that are left for the outbox of the configuration; at least what that holds already."""
-        outbox = self._site.outbox
-        return max(outbox.max_bytes - self.bytes, bytes_in(outbox.path)) if self._waiting else outbox.max_bytes
+    def held(self) -> dict[int, int]:
+        """Bytes of each that is being emptied."""
+        return {worker: one.outbox.stats.bytes for worker, one in self._open.items()}
+
+    def resize(self, limits: Mapping[int, int]) -> None:
+        """They give way like any other outbox when the whole bound is used up: the oldest is dropped, and told."""
+        for worker, one in self._open.items():
+            if worker in limits:
+                one.outbox.resize(limits[worker])
 
     def figures(self) -> list[Document]:
         """The counters of each, also of those that were let go."""

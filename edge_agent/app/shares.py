@@ -31,11 +31,13 @@ def weights(rates: Mapping[int, float]) -> dict[int, float]:
     return {0: _OWN_PART, **parts}
 
 
-def divided(total: int, held: Mapping[int, int], parts: Mapping[int, float], former: int = 0) -> dict[int, int]:
-    """The bytes each process of `parts` may hold. `former`: what outboxes of former workers take of the total."""
-    room = max(0, total - former - LEAST * len(parts))
-    above = {one: max(0, held.get(one, 0) - LEAST) for one in parts}
-    full = sum(above.values())
+def divided(total: int, held: Mapping[int, int], parts: Mapping[int, float], closed: int = 0) -> dict[int, int]:
+    """The bytes each outbox may hold: those of `parts`, and those that are only `held`, which get no more than that.
+
+    `closed`: what is taken by outboxes that nobody can change now.
+    """
+    everyone = {**dict.fromkeys(held, 0.0), **parts}
+    room, full = max(0, total - closed - LEAST * len(everyone)), sum(held.values())
     free = max(room - full, int(room * _FREE))
     kept = min(1.0, (room - free) / full) if full else 1.0
-    return {one: LEAST + int(above[one] * kept) + int(free * part) for one, part in parts.items()}
+    return {one: LEAST + int(held.get(one, 0) * kept) + int(free * part) for one, part in everyone.items()}

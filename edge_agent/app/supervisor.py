@@ -62,7 +62,7 @@ class Supervisor:
         workers = range(1, site.agent.workers + 1)
         self._former = Leftovers(site, topics, clock, present=workers)
         held = {worker: bytes_in(folder_of(site.outbox.path, worker)) for worker in (0, *workers)}
-        self.crew = Crew(site, known, held, self._former.bytes, level)
+        self.crew = Crew(site, known, held, self._former.closed, level)
         self._outbox = Outbox(
             site.outbox.path, agent=site.agent.id, max_bytes=self.crew.own_limit, fsync_ms=site.outbox.fsync_ms
         )
@@ -130,8 +130,10 @@ class Supervisor:
     async def _share(self) -> None:
         while True:
             await asyncio.sleep(SHARE_S)
-            await self.crew.share(self._outbox.stats.bytes, self._former.bytes)
-            self._outbox.resize(self.crew.own_limit)
+            others = {0: self._outbox.stats.bytes, **self._former.held()}
+            limits = await self.crew.share(others, self._former.closed)
+            self._outbox.resize(limits.get(0, self._outbox.limit))
+            self._former.resize(limits)
 
     def _other_streams(self) -> tuple[str, ...]:
         return (*self.crew.streams(), *self._former.streams())
@@ -140,7 +142,7 @@ class Supervisor:
         facts = together(self.health.facts([], self.crew.stalled()), self.crew.facts())
         return replace(
             facts,
-            outbox_bytes=facts.outbox_bytes + self._former.bytes,
+            outbox_bytes=facts.outbox_bytes + self._former.closed + sum(self._former.held().values()),
             outbox_limit=self.site.outbox.max_bytes,
             workers_starting=self.crew.numbers("starting"),
             workers_down=self.crew.numbers("down"),

@@ -137,18 +137,19 @@ def test_shares_never_exceed_the_bound_and_leave_room_for_what_is_held(
     parts = weights(rates)
     assert sum(parts.values()) == pytest.approx(1)
     total = data.draw(st.integers(1_000_000 * (len(rates) + 1), 4_000_000_000))
-    former = data.draw(st.integers(0, total // 4))
-    held = {one: data.draw(st.integers(0, total // len(parts))) for one in parts}
-    limits = divided(total, held, parts, former)
-    assert limits.keys() == parts.keys()
-    assert sum(limits.values()) + former <= total
+    closed = data.draw(st.integers(0, total // 4))
+    former = data.draw(st.sets(st.integers(17, 30), max_size=4))
+    held = {one: data.draw(st.integers(0, total // (len(parts) + len(former)))) for one in [*parts, *former]}
+    limits = divided(total, held, parts, closed)
+    assert limits.keys() == held.keys()
+    assert sum(limits.values()) + closed <= total
     assert min(limits.values()) >= LEAST
-    if sum(held.values()) <= 0.9 * (total - former) - LEAST * len(parts):
-        assert all(limits[one] >= held[one] for one in parts), "nobody drops while there is room"
-    else:
-        fair = {one: (total - former - LEAST * len(parts)) * part for one, part in parts.items()}
-        small = [one for one in parts if LEAST <= held[one] <= 0.9 * fair[one]]
-        assert all(limits[one] >= held[one] for one in small), "who holds less than its part gives nothing"
+    room = total - closed - LEAST * len(held)
+    if sum(held.values()) <= 0.96 * room:
+        assert all(limits[one] > held[one] + 1000 for one in held), "nobody drops while there is room"
+    elif sum(held.values()) <= room:
+        small = [one for one in parts if held[one] <= 0.9 * room * parts[one]]
+        assert all(limits[one] > held[one] for one in small), "who holds less than its part gives nothing"
 
 
 def test_what_a_backlog_gives_back_is_shared_again() -> None:
@@ -156,4 +157,6 @@ def test_what_a_backlog_gives_back_is_shared_again() -> None:
     empty = divided(1_000_000_000, {}, parts)
     assert empty[2] > empty[1] > 300_000_000
     assert divided(1_000_000_000, {0: 600_000_000}, parts)[0] > 600_000_000
-    assert divided(1_000_000_000, {0: 1_000_000_000}, parts)[2] > 10_000_000, "full: the oldest gives way to the new"
+    full = divided(1_000_000_000, {0: 0, 3: 1_000_000_000}, parts)
+    assert full[2] > 10_000_000, "full: the oldest gives way to the new"
+    assert 950_000_000 < full[3] < 1_000_000_000
