@@ -36,6 +36,12 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
+def family(pid: int) -> list[int]:
+    """A process and its children: an agent with `workers` is several."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *map(int, children)]
+
+
 def rss_mb(pid: int) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS:"):
@@ -178,21 +184,22 @@ class Load:
 def measure(
     agent: subprocess.Popen[str], began: float, seen: Counter, devices: Counter, load: Load, seconds: float
 ) -> Figure:
-    """CPU time of the agent's process over `seconds`, per value that arrived at the broker's subscriber."""
+    """CPU time of the agent's processes over `seconds`, per value that arrived at the broker's subscriber."""
     _first_cycle(agent, seen, load)
     time.sleep(load.settle_s)
     _after_arrival(seen, load.every)
     served, before = devices.totals(), seen.totals("mark")
-    cpu, start = cpu_seconds(agent.pid), time.monotonic()
+    members = family(agent.pid)
+    cpu, start = sum(map(cpu_seconds, members)), time.monotonic()
     due = _whole_cycles(seen, load, before["values"], seconds)
     served_after, after = devices.totals(), seen.totals()
-    cpu, took = cpu_seconds(agent.pid) - cpu, time.monotonic() - start
+    cpu, took = sum(map(cpu_seconds, members)) - cpu, time.monotonic() - start
     values = after["values"] - before["values"]
     cycles = load.devices * values / load.per_cycle
     requests = (served_after["requests"] - served["requests"]) / cycles if cycles >= 1 else None
     return Figure(
         values / took, load.values_per_s, 1e6 * cpu / values if values else None, 100 * cpu / took,
-        after["p50_ms"], after["p99_ms"], rss_mb(agent.pid), after["first"] - began, requests,
+        after["p50_ms"], after["p99_ms"], sum(map(rss_mb, members)), after["first"] - began, requests,
         _lost(load, due, took, before, after, served_after), before["bad"],
     )  # fmt: skip
 

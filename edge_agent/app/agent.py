@@ -6,23 +6,27 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from edge_agent import payload
 from edge_agent.app.devices import Workshop
+from edge_agent.app.doors import answering
 from edge_agent.app.fleet import Fleet
+from edge_agent.app.leftovers import Leftovers
+from edge_agent.app.own_rows import OwnRows
 from edge_agent.app.reload import Reload
 from edge_agent.app.self_health import SelfHealth
-from edge_agent.app.status import agent_door, agent_status, leave_last_words
+from edge_agent.app.shares import divided
+from edge_agent.app.status import agent_status, leave_last_words
+from edge_agent.app.whole import Beat, added, figures
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.config.plugins import Plugins, plugins_or_installed
 from edge_agent.health import watchdog
-from edge_agent.ingest import api
 from edge_agent.outbox import Outbox
+from edge_agent.outbox.folders import bytes_in
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.metronome import Metronome
 from edge_agent.process import held
@@ -45,34 +49,48 @@ LOOK_AT_LEAST_S = 0.1
 #: Health rows written, and devices looked at, in one go: a thousand at once would hold up the values of that moment.
 DEVICES_AT_ONCE = 20
 
-#: The agent's own health is written when it changes, and so often when it does not.
-OWN_ROW_S = 60.0
-
 
 class EdgeAgent:
     """All parts of one agent. `run` works until `stop` is set, then drains and closes."""
 
-    def __init__(self, site: Site, clock: Clock, plugins: Plugins | None = None, source: Path | None = None) -> None:
-        """`source`: the file `site` was loaded from, which a reload reads again."""
+    def __init__(
+        self,
+        site: Site,
+        clock: Clock,
+        plugins: Plugins | None = None,
+        source: Path | None = None,
+        *,
+        worker: int = 0,
+    ) -> None:
+        """`source`: the file `site` was loaded from, which a reload reads again. `worker`: the number of this process
+        when it is one of several, with its part of the site; then the supervisor speaks for the agent."""
         self.site = site
+        self._worker = worker
         self._clock = clock
         self._plugins = plugins_or_installed(plugins)
-        self._topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
+        topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
+        self._former = Leftovers(site, topics, clock, present=None if worker else ())
         self._outbox = Outbox(
             site.outbox.path,
             agent=site.agent.id,
-            max_bytes=site.outbox.max_bytes,
+            worker=worker,
+            max_bytes=self._room(),
             fsync_ms=site.outbox.fsync_ms,
         )
-        self._publisher = Publisher(site.mqtt, self._outbox, self._topics, site.agent.id, clock)
-        workshop = Workshop(site.agent, self._topics, self._outbox, clock)
+        self._publisher = Publisher(site.mqtt, self._outbox, topics, site.agent.id, clock, speaks=not worker)
+        self._publisher.other_streams = self._former.streams
+        workshop = Workshop(site.agent, topics, self._outbox, clock)
         metronome = Metronome(self._publisher.hurry)
-        self.fleet = Fleet(site, workshop, self._plugins, clock, self._publisher.retain, metronome)
-        self.health = SelfHealth(site, self._outbox, self._publisher, clock)
+        self.fleet = Fleet(site, workshop, self._plugins, clock, self._publisher, metronome)
+        self.health = SelfHealth(self._outbox, self._publisher, clock)
+        self._own = OwnRows(site.agent, topics, self._outbox, clock)
         self._reload = Reload(site, source, self._plugins, self.fleet, self.health)
-        own = self._topics.device(site.agent.area, "_agent", site.agent.id)
-        self._own_topic, self._own_head = f"{own}/health", payload.head(site.agent.id, self._outbox.stream)
         self._started = time.monotonic()
+
+    def _room(self) -> int:
+        """Bytes that the outbox may hold at first."""
+        most, closed = self.site.outbox.max_bytes, self._former.closed
+        return divided(most, {0: bytes_in(self.site.outbox.path)}, {0: 1.0}, closed)[0] if closed else most
 
     @property
     def devices(self) -> list[PolledDevice]:
@@ -85,7 +103,10 @@ class EdgeAgent:
         ends = time.monotonic() + STOP_LIMIT_S
         try:
             async with self._answering(), asyncio.TaskGroup() as group:
-                publisher = group.create_task(self._publisher.run(), name="publisher")
+                publishers = [
+                    group.create_task(self._publisher.run(), name="publisher"),
+                    group.create_task(self._former.run(), name="leftovers"),
+                ]
                 self.fleet.start(group)
                 keepers = [
                     group.create_task(self._tell_health(), name="health"),
@@ -101,28 +122,17 @@ class EdgeAgent:
                 leaving = self.fleet.cancel()
                 self._tell(self.devices)
                 await self._publisher.drain(DRAIN_LIMIT_S)
-                await _cancel([publisher, *leaving])
+                await _cancel([*publishers, *leaving])
         finally:
             await self._outbox.close(max(CLOSE_AT_LEAST_S, ends - time.monotonic()))
-            leave_last_words(self.site, self.status())
+            if not self._worker:
+                leave_last_words(self.site, self.status())
             log.info("agent-stop agent=%s counters=%s", self.site.agent.id, self.counters())
 
-    @contextlib.asynccontextmanager
-    async def _answering(self) -> AsyncIterator[None]:
-        """The doors through which others ask: a Unix socket, and the loopback address if one is configured."""
-        operations = {"status": self._answer, "reload": self._reload.ask}
-        async with contextlib.AsyncExitStack() as doors:
-            await doors.enter_async_context(api.serving(agent_door(self.site), operations))
-            if self.site.agent.listen is not None:
-                from edge_agent.app.loopback import pages, serving
-
-                try:
-                    await doors.enter_async_context(serving(self.site.agent.listen, pages(self._answer, "agent")))
-                except OSError as error:
-                    # The data matters more than the figures about it: say so, and work.
-                    self.health.listen = f"{self.site.agent.listen}: {error.strerror}"
-                    log.error("listen-failed address=%s reason=%s", self.site.agent.listen, error)
-            yield
+    def _answering(self) -> contextlib.AbstractAsyncContextManager[None]:
+        if self._worker:
+            return contextlib.nullcontext()
+        return answering(self.site, self._answer, {"reload": self._reload.ask}, self.health)
 
     def hang_up(self) -> None:
         """SIGHUP: read the configuration again."""
@@ -146,43 +156,55 @@ class EdgeAgent:
         self._tell_gaps()
 
     def _tell_gaps(self) -> None:
-        for gap in self._outbox.gaps():
-            self._tell_own({"gap": gap.to_json()})
+        self._own.gaps([*self._outbox.gaps(), *self._former.gaps()])
 
     async def _look(self) -> None:
-        """Staleness, gaps, and the agent's own health: told when it changes, and once a minute."""
-        told, said = float("-inf"), list[str]()
+        """Staleness, gaps, and the agent's own health."""
         while True:
             for number in range(goes := self._goes()):
                 for device in self.devices[number::goes]:
                     device.watch(self._clock.monotonic(), self._clock.time_ns())
                 await asyncio.sleep(0)
             self._tell_gaps()  # soon: a kill before that would take the knowledge of the hole with it
-            now = self._clock.monotonic()
-            judgement = self.health.look(self.devices, self.fleet.stalled())
-            if judgement.reasons != said:
-                said, told = judgement.reasons, float("-inf")
-                level = logging.WARNING if judgement.health else logging.INFO
-                log.log(level, "agent-health ne107=%s reasons=%s", judgement.health.name, ",".join(said))
-            if now - told >= OWN_ROW_S:
-                told = now
-                self._tell_own({"ne107": judgement.full(), "counters": self.counters()})
+            if not self._worker:
+                self._share()
+                self._own.health(self.health.look(self.devices, self.fleet.stalled()), self.counters())
             await asyncio.sleep(max(LOOK_AT_LEAST_S, self._clock.real(LOOK_S)))
 
-    def _tell_own(self, fields: dict[str, Any]) -> None:
-        t = self._clock.time_ns()
-        self._outbox.append(self._own_topic, self._own_head, payload.document_tail(t, fields), t, 0)
+    def _share(self) -> None:
+        """The bound is shared with the outboxes of former workers while there are any."""
+        held, closed, most = self._former.held(), self._former.closed, self.site.outbox.max_bytes
+        if not held and not closed:
+            if self._outbox.limit < most:
+                self._outbox.resize(most)
+            return
+        limits = divided(most, {0: self._outbox.stats.bytes, **held}, {0: 1.0}, closed)
+        self._outbox.resize(limits[0])
+        self._former.resize(limits)
 
     def counters(self) -> dict[str, int]:
         """Values since the start, one tag once; `published` alone counts a value as often as it was sent."""
-        stats = self._outbox.stats
-        return {
-            "read": self.fleet.values_gone + sum(device.health.values_total for device in self.devices),
-            "enqueued": stats.enqueued,
-            "published": self._publisher.published,
-            "acknowledged": stats.acknowledged,
-            "dropped": stats.dropped,
-        }
+        found: dict[str, int] = self._figures()["counters"]
+        return found
+
+    def _figures(self) -> dict[str, Any]:
+        read = self.fleet.values_gone + sum(device.health.values_total for device in self.devices)
+        return added([figures(self._outbox, self._publisher, read), *self._former.figures()])
+
+    def beat(self) -> Beat:
+        """What a worker tells its supervisor every second."""
+        return Beat(
+            self._figures(),
+            self.health.facts(self.devices, self.fleet.stalled()),
+            self._outbox.streams(),
+            self._publisher.connected,
+            self._publisher.ack_age(),
+            held(),
+        )
+
+    def resize(self, max_bytes: int) -> None:
+        """Another share of the outbox's bound."""
+        self._outbox.resize(max_bytes)
 
     async def _answer(self) -> dict[str, Any]:
         return self.status()
@@ -190,37 +212,21 @@ class EdgeAgent:
     def status(self) -> dict[str, Any]:
         """What `edge-agent status` shows of this agent, and what its metrics are made from."""
         self.health.look(self.devices, self.fleet.stalled())
-        stats, publisher = self._outbox.stats, self._publisher
-        return {
+        document = {
             "agent": self.site.agent.id,
             "version": version("shopfloor-edge-agent"),
             "stream": self._outbox.stream,
+            "streams": [*self._former.streams(), *self._outbox.streams()],
             "uptime_s": time.monotonic() - self._started,
             "ne107": self.health.judgement.full(),
-            "broker_connected": publisher.connected,
-            "ack_age_s": publisher.ack_age(),
-            "counters": self.counters(),
-            "entries": {
-                "enqueued": stats.enqueued_entries,
-                "published": publisher.messages,
-                "acknowledged": stats.acknowledged_entries,
-                "dropped": stats.dropped_entries,
-                "resent": publisher.resent,
-                "refused": publisher.refused,
-            },
-            "outbox": {
-                "pending_values": stats.pending,
-                "pending_entries": stats.pending_entries,
-                "unconfirmed_entries": stats.unconfirmed_entries,
-                "bytes": stats.bytes,
-                "limit_bytes": self.site.outbox.max_bytes,
-                "oldest_t": stats.oldest_t,
-                "quarantined_values": stats.quarantined,
-                "quarantined_bytes": stats.quarantined_bytes,
-            },
+            "broker_connected": self._publisher.connected,
+            "ack_age_s": self._publisher.ack_age(),
+            **self._figures(),
             "process": held(),
             "devices": [agent_status(device) for device in self.devices],
         }
+        document["outbox"]["limit_bytes"] = self.site.outbox.max_bytes
+        return document
 
 
 async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -61,11 +61,15 @@ class Workshop:
         self._outbox = outbox
         self._clock = clock
 
+    def path(self, device: DeviceCommon) -> str:
+        """The topic of a device."""
+        return self._topics.device(device.area or self._agent.area, device.line, device.id)
+
     def make(self, device: DeviceCommon, plugin: Plugin) -> Member:
         """One device, ready to be polled."""
         plan = compiled(device, plugin)
         area = device.area or self._agent.area
-        path = self._topics.device(area, device.line, device.id)
+        path = self.path(device)
         own = frozenset(name for table in plan.tables for name in table.names) if device.state else frozenset()
         state = StateMachine.compile(device.state, plan.tables, own)
         normalisers = {table: Normaliser(table, state) for table in plan.tables}

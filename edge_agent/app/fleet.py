@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from edge_agent.app.devices import Member, Workshop
 from edge_agent.clock import Clock
-from edge_agent.config.models import Site
+from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Plugins
 from edge_agent.model import STATUS
 from edge_agent.polling.device import PolledDevice
@@ -43,16 +44,33 @@ class Change:
     removed: list[str] = field(default_factory=list)
     reopened: list[str] = field(default_factory=list)
     unchanged: int = 0
+    moved: list[str] = field(default_factory=list)
+    """Devices that another worker reads from now on."""
 
     def to_json(self) -> dict[str, Any]:
-        return {
+        told = {
             "added": self.added, "changed": self.changed, "removed": self.removed, "reopened": self.reopened,
             "unchanged": self.unchanged,
         }  # fmt: skip
+        return told | {"moved": self.moved} if self.moved else told
+
+
+class Retained(Protocol):
+    """Who keeps retained documents at the broker; one without pieces takes a topic's document away."""
+
+    def retain(self, topic: str, *pieces: bytes) -> None: ...
+
+    def forget(self, topic: str) -> None:
+        """Leave a topic to whoever keeps it now."""
+
+
+#: Devices that are read by another worker from now on, as they are configured there.
+Elsewhere = Mapping[str, DeviceCommon]
+_NOWHERE: Elsewhere = MappingProxyType({})
 
 
 class Fleet:
-    """Members by id, lines by connection key. `announce(topic, *pieces)` retains a document (none: takes it away)."""
+    """Members by id, lines by connection key. `broker` keeps the birth documents."""
 
     def __init__(
         self,
@@ -60,13 +78,13 @@ class Fleet:
         workshop: Workshop,
         plugins: Plugins,
         clock: Clock,
-        announce: Callable[..., None],
+        broker: Retained,
         metronome: Metronome,
     ) -> None:
         self._workshop = workshop
         self._plugins = plugins
         self._clock = clock
-        self._announce = announce
+        self._broker = broker
         self._metronome, self._turnstile = metronome, Turnstile()
         self._group: asyncio.TaskGroup | None = None
         self.values_gone = 0
@@ -76,7 +94,7 @@ class Fleet:
         }  # fmt: skip
         self._lines = {key: self._connect(key, members) for key, members in self._sharing(self._members).items()}
         for member in self._members.values():
-            announce(f"{member.path}/birth", *member.birth)
+            broker.retain(f"{member.path}/birth", *member.birth)
 
     @property
     def devices(self) -> list[PolledDevice]:
@@ -103,10 +121,11 @@ class Fleet:
             task.cancel()
         return tasks
 
-    async def apply(self, site: Site) -> Change:
+    async def apply(self, site: Site, elsewhere: Elsewhere = _NOWHERE) -> Change:
         """Become what `site` says. Nothing is stopped before everything new could be made.
 
-        A device is left alone when its keys are equal, a connection when its devices are.
+        A device is left alone when its keys are equal, a connection when its devices are. A device that is `elsewhere`
+        from now on leaves without a word: it is not out of service, and its birth document is another's.
         """
         members: dict[str, Member] = {}
         for device in site.devices:
@@ -114,7 +133,7 @@ class Fleet:
             if known is not None and known.config == device:
                 members[device.id] = known
             else:
-                members[device.id] = self._workshop.make(device, self._plugins[device.connector])
+                members[device.id] = self._made(device)
                 await asyncio.sleep(0)  # the others' turns come first
         wanted = self._sharing(members)
         lines = {key: line for key, line in self._lines.items() if _same(line.members, wanted.get(key, ()))}
@@ -123,10 +142,19 @@ class Fleet:
         change = self._differences(members, [line.loop.key for line in fresh.values()])
         before, self._members = self._members, members
         self._lines = {key: lines.get(key) or fresh[key] for key in wanted}
-        self._hand_over(before, members, change)
+        self._leave_to_others(elsewhere)
+        moved = {name: self._made(elsewhere[name]) for name in change.removed if name in elsewhere}
+        self._hand_over(before, moved | members, change)
         for line in fresh.values():
             self._run(line)
         return change
+
+    def _made(self, device: DeviceCommon) -> Member:
+        return self._workshop.make(device, self._plugins[device.connector])
+
+    def _leave_to_others(self, elsewhere: Elsewhere) -> None:
+        for device in elsewhere.values():
+            self._broker.forget(f"{self._workshop.path(device)}/birth")
 
     def _differences(self, members: Mapping[str, Member], reopened: list[str]) -> Change:
         known = self._members
@@ -144,6 +172,8 @@ class Fleet:
         """The last words of devices that go or are replaced, and who the new ones are."""
         t, now = self._clock.time_ns(), self._clock.monotonic()
         for name in change.removed:
+            if name in after:  # with another worker
+                continue
             before[name].polled.failed(STATUS["BadOutOfService"], "removed from the configuration", t, now)
         for name in change.removed + change.changed:
             old, new = before[name], after.get(name)
@@ -154,9 +184,9 @@ class Fleet:
                 old.polled.tell()
             self.values_gone += old.polled.health.values_total
             if new is None or new.path != old.path:
-                self._announce(f"{old.path}/birth")
+                self._broker.retain(f"{old.path}/birth")
         for name in change.added + change.changed:
-            self._announce(f"{after[name].path}/birth", *after[name].birth)
+            self._broker.retain(f"{after[name].path}/birth", *after[name].birth)
 
     def _sharing(self, members: Mapping[str, Member]) -> dict[Key, list[Member]]:
         """Devices with one connection share one loop."""

@@ -12,14 +12,17 @@ class _Line(logging.Formatter):
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+    def __init__(self, more: str) -> None:
+        super().__init__(f"%(asctime)s %(levelname)s %(name)s %(message)s{more and ' '}{more}")
 
 
-def configure(level: str = "INFO") -> None:
-    """Send all logs to stderr; the protocol libraries speak only when something is wrong."""
+def configure(level: str = "INFO", more: str = "") -> None:
+    """Send all logs to stderr, each with `more` (`worker=2`) at its end.
+
+    The protocol libraries speak only when something is wrong.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Line())
+    handler.setFormatter(_Line(more))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from edge_agent.app.fleet import Fleet
+from edge_agent.app.fleet import Change
 from edge_agent.app.self_health import SelfHealth
 from edge_agent.config import load
 from edge_agent.config.models import Site
@@ -21,15 +21,23 @@ AFTER_RESTART = ("agent", "mqtt", "outbox")
 OF_SERVE = ("store", "register_")
 
 
+class Changeable(Protocol):
+    """The devices of this process, or all its workers."""
+
+    async def apply(self, site: Site) -> Change: ...
+
+
 class Reload:
     """One reload at a time, asked for by SIGHUP (`request`) or over the agent's socket (`ask`)."""
 
-    def __init__(self, site: Site, source: Path | None, plugins: Plugins, fleet: Fleet, health: SelfHealth) -> None:
+    def __init__(
+        self, site: Site, source: Path | None, plugins: Plugins, devices: Changeable, health: SelfHealth
+    ) -> None:
         self._running = site
         self._last = site
         self._source = source
         self._plugins = plugins
-        self._fleet = fleet
+        self._devices = devices
         self._health = health
         self._wanted = asyncio.Event()
         self._busy = asyncio.Lock()
@@ -74,7 +82,7 @@ class Reload:
             log.error("reload-finding code=%s where=%s text=%r", finding.code, finding.where, finding.en)
 
     async def _apply(self, site: Site) -> dict[str, Any]:
-        change = await self._fleet.apply(site)
+        change = await self._devices.apply(site)
         restart = _different(self._running, site, AFTER_RESTART)
         serve = _different(self._last, site, OF_SERVE)
         self._last = site

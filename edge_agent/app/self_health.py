@@ -7,7 +7,6 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from edge_agent.clock import Clock
-from edge_agent.config.models import Site
 from edge_agent.health import agent as own
 from edge_agent.health.clocks import OwnClock
 from edge_agent.health.ne107 import Judgement, judged
@@ -48,8 +47,7 @@ class _Drops:
 class SelfHealth:
     """Watches the parts of one agent; `judgement` is that of the last look."""
 
-    def __init__(self, site: Site, outbox: Outbox, publisher: Publisher, clock: Clock) -> None:
-        self._limit = site.outbox.max_bytes
+    def __init__(self, outbox: Outbox, publisher: Publisher, clock: Clock) -> None:
         self._outbox = outbox
         self._publisher = publisher
         self._clock = clock
@@ -63,10 +61,15 @@ class SelfHealth:
 
     def look(self, devices: list[PolledDevice], stalled: list[str]) -> Judgement:
         """Judge anew."""
-        self.judgement = judged(own.notices(self._facts(devices, stalled)))
+        return self.judge(self.facts(devices, stalled))
+
+    def judge(self, facts: own.Facts) -> Judgement:
+        """Judge by these facts."""
+        self.judgement = judged(own.notices(facts))
         return self.judgement
 
-    def _facts(self, devices: list[PolledDevice], stalled: list[str]) -> own.Facts:
+    def facts(self, devices: list[PolledDevice], stalled: list[str]) -> own.Facts:
+        """What is known of this process now."""
         now = time.monotonic()
         stats, wall = self._outbox.stats, self._clock.monotonic()
         self._own.look(self._clock.time_ns(), wall)
@@ -76,7 +79,7 @@ class SelfHealth:
             refusal=self._publisher.refusal,
             ingest_silent=self._publisher.ingest_silent,
             outbox_bytes=stats.bytes,
-            outbox_limit=self._limit,
+            outbox_limit=self._outbox.limit,
             dropping=self._drops.look(stats.dropped, now),
             dropped=stats.dropped,
             damaged=stats.quarantined_bytes,

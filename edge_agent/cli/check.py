@@ -128,4 +128,22 @@ def summary(site: Site) -> str:
         f"The configuration is fine: {len(rows)} devices on {len(connections)} connections,"
         f" {tags} tags, {rate:g} values/s."
     )
-    return (table(head, rows) + "\n\n" if rows else "") + total + "\n"
+    return (table(head, rows) + "\n\n" if rows else "") + total + "\n" + spread_of(site)
+
+
+def spread_of(site: Site) -> str:
+    """How the devices are spread over several workers, a line for each; nothing for one process."""
+    from edge_agent.app.spread import homes, rate
+    from edge_agent.config.plugins import Installed
+
+    workers = site.agent.workers
+    if workers == 1:
+        return ""
+    found = homes(site.devices, Installed(), workers)
+    lines = ["", f"工作进程 Workers ({workers}):"]
+    for worker in range(1, workers + 1):
+        mine = [device for device in site.devices if found[device.id] == worker]
+        names = _places([device.id for device in mine]) if mine else "-"
+        per_second = sum(map(rate, mine))
+        lines.append(f"  {worker}: {len(mine)} 台设备 devices, {per_second:g} 值/秒 values/s: {names}")
+    return "\n".join(lines) + "\n"

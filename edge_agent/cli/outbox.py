@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from edge_agent.errors import FindingsError
+from edge_agent.outbox.folders import outboxes
 from edge_agent.outbox.survey import Survey, export, verify
 
 
@@ -17,8 +18,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "outbox",
         help="查看发件箱 look into the outbox",
-        description="查看、校验、导出发件箱，agent 运行与否均可，不作任何改动。"
-        " Status, check and export of the outbox; nothing is changed, and the agent may be running.",
+        description="查看、校验、导出发件箱（含各工作进程的），agent 运行与否均可，不作任何改动。"
+        " Status, check and export of the outbox, with those of all workers; nothing is changed, and the agent may be"
+        " running.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     status = actions.add_parser("status", help="待发送的条目 what is pending, per stream")
@@ -31,7 +33,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         action.set_defaults(func=func)
 
 
-def _folder(args: argparse.Namespace) -> Path:
+def _folders(args: argparse.Namespace) -> list[Path]:
+    """The agent's outbox and those of its workers, present and former."""
     from edge_agent.config import load
 
     folder: Path = load(args.config).outbox.path
@@ -41,11 +44,11 @@ def _folder(args: argparse.Namespace) -> Path:
             f"还没有发件箱 {folder}。请先运行 edge-agent run，或检查 outbox.path。",
             f"There is no outbox at {folder} yet. Start edge-agent run first, or check outbox.path.",
         )
-    return folder
+    return outboxes(folder)
 
 
 def _status(args: argparse.Namespace) -> int:
-    survey = verify(_folder(args))
+    survey = verify(*_folders(args))
     print(f"待发送 pending: {survey.pending_entries} 条 entries, {survey.pending_values} 个值 values")
     print(f"占用 on disk:   {survey.segments} 个文件 files, {survey.bytes} 字节 bytes")
     print(f"最早 oldest:    {_age(survey.oldest_t)}")
@@ -58,7 +61,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    survey = verify(_folder(args))
+    survey = verify(*_folders(args))
     entries = sum(stream.entries for stream in survey.streams.values())
     print(f"完好 sound:   {entries} 条 entries, {survey.segments} 个文件 files")
     if survey.torn_bytes:
@@ -76,7 +79,7 @@ def _damage(survey: Survey) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    lines = export(_folder(args), everything=args.all)
+    lines = export(*_folders(args), everything=args.all)
     if args.output is None:
         sys.stdout.buffer.writelines(lines)
         sys.stdout.buffer.flush()

@@ -25,10 +25,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Until a signal."""
-    from edge_agent.app.agent import EdgeAgent
-    from edge_agent.app.service import run_service
+    from edge_agent.app.service import Service, run_service
     from edge_agent.clock import Clock
     from edge_agent.config import load
 
     source = args.config.absolute()
-    return run_service(lambda: EdgeAgent(load(source), Clock.from_environment(), source=source), args.log)
+
+    def build() -> Service:
+        site, clock = load(source), Clock.from_environment()
+        if site.agent.workers > 1:
+            from edge_agent.app.supervisor import Supervisor
+
+            return Supervisor(site, clock, source=source, level=args.log)
+        from edge_agent.app.agent import EdgeAgent
+
+        return EdgeAgent(site, clock, source=source)
+
+    return run_service(build, args.log)

@@ -10,9 +10,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from edge_agent.config.findings import Findings, advice
-from edge_agent.config.models import STATE_WORDS, DeviceCommon, Mqtt, Register, StateMap, Store
+from edge_agent.config.models import STATE_WORDS, Agent, DeviceCommon, Mqtt, Outbox, Register, StateMap, Store
 from edge_agent.config.places import Items, Place, Table, place_of
 from edge_agent.sdk import DevicePlan, Plugin, Problem
+
+#: Bytes; no process works with a smaller outbox of its own.
+SMALLEST_OUTBOX = 1_000_000
 
 
 def check_site(sections: Mapping[str, BaseModel], written: Table, found: Findings) -> None:
@@ -20,6 +23,9 @@ def check_site(sections: Mapping[str, BaseModel], written: Table, found: Finding
     mqtt, store, register = sections.get("mqtt"), sections.get("store"), sections.get("register")
     if isinstance(mqtt, Mqtt):
         _mqtt(mqtt, written, found)
+    agent, outbox = sections.get("agent"), sections.get("outbox")
+    if isinstance(agent, Agent) and isinstance(outbox, Outbox):
+        _room_for_all(agent.workers, outbox.max_bytes, written, found)
     if isinstance(store, Store) and store.kind != "duckdb" and store.url is None:
         zh = f'store.kind 为 {store.kind} 时缺少键 "store.url"，请补上，如 http://127.0.0.1:8086。'
         en = f'store.kind {store.kind} needs the key "store.url"; add it, for example http://127.0.0.1:8086.'
@@ -78,6 +84,15 @@ def locate(written: Table, *path: Any) -> Place:
 def _problem_at(problem: Problem, written: Table) -> Place:
     key = [int(part) if part.isdigit() else part for part in problem.key.split(".") if part]
     return locate(written, *([] if problem.tag is None else ["tags", problem.tag]), *key)
+
+
+def _room_for_all(workers: int, most: int, written: Table, found: Findings) -> None:
+    """Each process with an outbox of its own needs a share that is worth the name."""
+    needed = SMALLEST_OUTBOX * (workers + 1 if workers > 1 else 1)
+    if most < needed:
+        zh = f"{workers} 个工作进程分用发件箱，outbox.max_bytes 至少应为 {needed}。"
+        en = f"{workers} workers share the outbox; outbox.max_bytes must be at least {needed}."
+        found.add("out-of-range", locate(written, "outbox", "max_bytes"), zh, en)
 
 
 def _mqtt(mqtt: Mqtt, written: Table, found: Findings) -> None:

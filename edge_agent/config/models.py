@@ -139,6 +139,8 @@ class Agent(Model):
     """How often the health of each device is recorded."""
     listen: Listen | None = None
     """Loopback address for `/metrics` (Prometheus) and `/healthz` of `edge-agent run`; none = no port is opened."""
+    workers: int = Field(default=1, ge=1, le=16)
+    """Processes that share the devices, for machines with more cores (docs/operations.md); 1 = one process for all."""
 
 
 class Mqtt(Model):
@@ -180,7 +182,7 @@ class Outbox(Model):
     path: Path = Path("data/outbox")
     """Folder of the segments."""
     max_bytes: int = Field(default=2_000_000_000, ge=1_000_000)
-    """Size limit; beyond it the oldest entries are dropped and counted."""
+    """Size limit, of all workers together; beyond it the oldest entries are dropped and counted."""
     fsync_ms: int = Field(default=100, ge=0, le=10_000)
     """Longest time in milliseconds that an entry waits to be safe from a power cut."""
 

@@ -26,7 +26,7 @@ OVERRUN_SHARE = 0.1
 DEFAULT_TOLERANCE_S = 60.0
 
 #: What the rows count, as sums since the start.
-_SUMMED = ("due", "done", "good", "bad", "overruns", "covered", "latency")
+SUMMED = ("due", "done", "good", "bad", "overruns", "covered", "latency")
 
 
 class DeviceHealth:
@@ -58,7 +58,7 @@ class DeviceHealth:
         self._evidence: float | None = None
         self._transition: dict[str, str] | None = None
         self._overrun = False
-        self._before: dict[str, float] = dict.fromkeys(_SUMMED, 0)
+        self._before: dict[str, float] = dict.fromkeys(SUMMED, 0)
         self._reset()
 
     def _reset(self) -> None:
@@ -68,7 +68,7 @@ class DeviceHealth:
     @property
     def totals(self) -> dict[str, float]:
         """What rows count, since the start: readings and turns, seconds for `covered` and `latency`."""
-        return {name: self._before[name] + getattr(self, name) for name in _SUMMED}
+        return {name: self._before[name] + getattr(self, name) for name in SUMMED}
 
     @property
     def overruns_total(self) -> int:

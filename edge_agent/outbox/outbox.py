@@ -82,6 +82,16 @@ class Outbox:
         return seq
 
     @property
+    def limit(self) -> int:
+        """Bytes it may hold; beyond, the oldest is dropped."""
+        return self._max_bytes
+
+    def resize(self, max_bytes: int) -> None:
+        """Hold so many bytes at the most from now on."""
+        self._max_bytes = max_bytes
+        self._make_room(0)
+
+    @property
     def durable_seq(self) -> int:
         """Every entry of the current stream up to this one survives a power cut."""
         return self._syncer.durable

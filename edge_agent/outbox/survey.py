@@ -77,9 +77,16 @@ class _Fate:
         return entry.seq in self._acked.get(entry.stream, ())
 
 
-def verify(folder: Path) -> Survey:
-    """Check the CRC of every record of the outbox in `folder`."""
-    fate, survey = _Fate(folder), Survey()
+def verify(*folders: Path) -> Survey:
+    """Check the CRC of every record of the outboxes in these folders."""
+    survey = Survey()
+    for folder in folders:
+        _verify(folder, survey)
+    return survey
+
+
+def _verify(folder: Path, survey: Survey) -> None:
+    fate = _Fate(folder)
     seen: dict[str, IntervalSet] = {}
     for path in segment_files(folder):
         for entry in _read(path, survey):
@@ -89,11 +96,15 @@ def verify(folder: Path) -> Survey:
             numbers.add(entry.seq)
             report = survey.streams.setdefault(entry.stream, StreamReport(entry.stream))
             _count(report, entry, pending=fate.pending(entry), acknowledged=fate.acknowledged(entry))
-    return survey
 
 
-def export(folder: Path, *, everything: bool = False) -> Iterator[bytes]:
-    """The pending entries (or all that are held) as JSON lines, in the order of writing."""
+def export(*folders: Path, everything: bool = False) -> Iterator[bytes]:
+    """The pending entries (or all that are held) as JSON lines, outbox by outbox in the order of writing."""
+    for folder in folders:
+        yield from _export(folder, everything)
+
+
+def _export(folder: Path, everything: bool) -> Iterator[bytes]:
     fate, survey = _Fate(folder), Survey()
     for path in segment_files(folder):
         for entry in _read(path, survey):
@@ -116,7 +127,7 @@ def _read(path: Path, survey: Survey) -> Iterator[Entry]:
     survey.torn_bytes += torn
     survey.damaged_bytes += damaged
     if damaged:
-        survey.damaged_segments.append(path.name)
+        survey.damaged_segments.append(str(path))
     for head in heads:
         yield entry_of(head, raw[head.offset : head.offset + head.size])
 

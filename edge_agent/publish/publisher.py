@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
 import orjson
@@ -33,7 +34,13 @@ _SETTLED_S = 10.0
 class Publisher:
     """Publishes an outbox. All methods belong to the thread of the event loop."""
 
-    def __init__(self, config: Mqtt, outbox: Outbox, topics: Topics, agent: str, clock: Clock) -> None:
+    def __init__(
+        self, config: Mqtt, outbox: Outbox, topics: Topics, agent: str, clock: Clock, *, speaks: bool = True
+    ) -> None:
+        """`speaks`: this connection keeps the agent's retained state and leaves its last will; one of an agent does."""
+        self._speaks = speaks
+        self.other_streams: Callable[[], tuple[str, ...]] = tuple
+        """The streams of the agent's other outboxes, which its state names too."""
         self._config = config
         self._outbox = outbox
         self._agent = agent
@@ -120,6 +127,12 @@ class Publisher:
         if self._session is not None:
             self._session.send_document(topic)
 
+    def forget(self, topic: str) -> None:
+        """Somebody else keeps this retained document from now on."""
+        self._documents.pop(topic, None)
+        if self._session is not None:
+            self._session.forget(topic)
+
     async def run(self) -> None:
         """Work until cancelled; then say goodbye properly, within a second."""
         self._outbox.on_append = self._appended
@@ -139,7 +152,7 @@ class Publisher:
 
     async def _once(self) -> float:
         """One connection from attempt to end; returns how long to wait before the next."""
-        link = Connection(self._config, self._client_id, will=self._state("offline"))
+        link = Connection(self._config, self._client_id, will=self._state("offline") if self._speaks else None)
         try:
             try:
                 await link.open(self._context)
@@ -250,21 +263,27 @@ class Publisher:
             "state": state,
             "t": self._clock.time_ns(),
             "version": _version(),
-            "streams": self._outbox.streams(),
+            "streams": self._streams(),
         }
         return Message(self._state_topic, orjson.dumps(document), retained=True)
 
+    def _streams(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.other_streams(), *self._outbox.streams())))
+
     def _note_streams(self) -> None:
         """Tell which streams are held, when that changed: the ingest may forget all others."""
-        streams = self._outbox.streams()
+        if not self._speaks:
+            return
+        streams = self._streams()
         if streams != self._told_streams or self._session is None:
             self._told_streams = streams
             self.retain(self._state_topic, self._state("online").payload)
 
     async def _goodbye(self, session: Session, link: Connection) -> None:
         """A clean end: the offline state replaces the online one, and the last will is not needed."""
-        self._documents[self._state_topic] = (self._state("offline").payload,)
-        session.send_document(self._state_topic)
+        if self._speaks:
+            self._documents[self._state_topic] = (self._state("offline").payload,)
+            session.send_document(self._state_topic)
         if not await session.until(session.documents_done, _GOODBYE_S):
             log.info("mqtt-goodbye-unanswered")
         if link.error is None:

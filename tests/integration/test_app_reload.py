@@ -15,6 +15,7 @@ import pytest
 
 from edge_agent.app.agent import EdgeAgent
 from edge_agent.app.status import agent_door
+from edge_agent.config import load
 from edge_agent.errors import FindingsError
 from edge_agent.ingest.api import ask
 from edge_agent.outbox.survey import export
@@ -101,6 +102,34 @@ def test_devices_that_share_a_connection_are_reopened_together_and_nobody_else(t
                 assert len(apart.connections) == 1
 
     run(scenario())
+
+
+def test_a_device_that_another_worker_reads_now_leaves_without_a_word(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Plc().on() as kept, Plc().on() as moved:
+            devices = {
+                "kept": device(kept),
+                "moved": device(moved, "tags: {a: {address: holding/0}, b: {address: holding/1}}"),
+            }
+            path = configuration(tmp_path, free_port(), devices)
+            async with running(path) as agent:
+                await until(online(agent, *devices))
+                site = agent.site
+                there = load(configuration(tmp_path, 1, {"moved": device(moved)})).devices[0]
+                change = await agent.fleet.apply(
+                    site.model_copy(update={"devices": site.devices[:1]}), {"moved": there}
+                )
+                assert (change.removed, change.unchanged) == (["moved"], 1)
+                documents = agent._publisher._documents
+                assert [topic for topic in documents if topic.endswith("/birth")] == [
+                    "edge/enterprise/test/area/line/kept/birth"
+                ]
+                assert all(documents.values()), "no birth is taken away: it is the other worker's"
+
+    run(scenario())
+    documents = [document for topic, document in told(tmp_path / "data" / "outbox") if "/moved/" in topic]
+    assert not any(document.get("reason") == "BadOutOfService" for document in documents)
+    assert [d["quality"] for d in documents if d.get("quality")] == [{"b": "BadOutOfService"}], "b is not read there"
 
 
 def test_a_bad_file_is_refused_as_a_whole_with_every_finding(tmp_path: Path) -> None:

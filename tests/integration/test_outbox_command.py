@@ -69,6 +69,24 @@ def test_verify_tells_sound_from_damaged(config: Path, tmp_path: Path, capsys: p
     assert sorted((p.name, p.stat().st_size) for p in (tmp_path / "box").iterdir()) == before, "it only looks"
 
 
+def test_the_outboxes_of_workers_present_and_former_count_too(
+    config: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    for folder in ("box", "box/worker-1", "box/worker-3", "box/quarantine"):
+        filled(tmp_path / folder).close_now()
+    assert run(["status", config]) == 0
+    text = capfdbinary.readouterr().out.decode()
+    assert "45 条 entries, 180 个值 values" in text
+    assert run(["export", config]) == 0
+    assert len(capfdbinary.readouterr().out.splitlines()) == 45
+    segment = next((tmp_path / "box" / "worker-3").glob("*.seg"))
+    raw = bytearray(segment.read_bytes())
+    raw[300] ^= 1
+    segment.write_bytes(raw)
+    assert run(["verify", config]) == 1
+    assert str(segment) in capfdbinary.readouterr().out.decode()
+
+
 def test_export_gives_what_is_pending(config: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     outbox = filled(tmp_path / "box")
     try:

@@ -211,6 +211,22 @@ def test_a_full_outbox_drops_the_oldest_and_counts_exactly(tmp_path: Path, size:
     assert gaps[0].stream == outbox.stream
 
 
+def test_a_smaller_bound_drops_the_oldest_at_once_and_a_larger_one_nothing(tmp_path: Path) -> None:
+    with opened(tmp_path, max_bytes=2_000_000) as outbox:
+        put(outbox, 1000, 1000)
+        held = outbox.stats.bytes
+        outbox.resize(held + 10_000)
+        assert outbox.stats.dropped_entries == 0
+        outbox.resize(600_000)
+        stats = outbox.stats
+        assert stats.bytes <= outbox.limit == 600_000
+        (gap,) = outbox.gaps()
+        assert (gap.from_seq, gap.entries, gap.reason) == (1, stats.dropped_entries, "full")
+        outbox.resize(5_000_000)
+        put(outbox, 3000, 1000)
+        assert outbox.stats.dropped_entries == stats.dropped_entries
+
+
 def test_dropped_entries_the_broker_had_are_counted_apart(tmp_path: Path) -> None:
     with opened(tmp_path, max_bytes=1_000_000) as outbox:
         put(outbox, 10, size=10_000)

@@ -1,0 +1,38 @@
+"""Where the outboxes of one agent are: its own in the folder of the configuration, a worker's in one below."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edge_agent.outbox.acks import FILE
+from edge_agent.outbox.quarantine import FOLDER
+from edge_agent.outbox.recovery import segment_files
+
+_PREFIX = "worker-"
+
+
+def folder_of(path: Path, worker: int) -> Path:
+    """The outbox of a worker; 0 is the agent itself."""
+    return path / f"{_PREFIX}{worker}" if worker else path
+
+
+def workers_with_folder(path: Path) -> list[int]:
+    """The workers, present or former, that have an outbox below `path`."""
+    names = (folder.name.removeprefix(_PREFIX) for folder in path.glob(f"{_PREFIX}*") if folder.is_dir())
+    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+
+
+def outboxes(path: Path) -> list[Path]:
+    """Every outbox of the agent, its own first."""
+    return [path, *(folder_of(path, worker) for worker in workers_with_folder(path))]
+
+
+def holds_segments(folder: Path) -> bool:
+    """Whether anything is left in an outbox, seen from outside."""
+    return bool(segment_files(folder))
+
+
+def bytes_in(folder: Path) -> int:
+    """What an outbox that nobody has opened takes of its bound, a rewrite of the acknowledgement log included."""
+    counted = [*segment_files(folder), folder / FILE, folder / FILE, *(folder / FOLDER).glob("*.bin")]
+    return sum(file.stat().st_size for file in counted if file.exists())
