@@ -22,6 +22,10 @@ MAX_NODES: Final = 500_000
 # libyaml is about 20 times as fast; every PyYAML wheel has it, a source build may not.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT: Final = "tag:yaml.org,2002:str"
+_TOO_DEEP: Final = (
+    f"嵌套超过 {MAX_DEPTH} 层，请检查括号。",
+    f"nested deeper than {MAX_DEPTH}; check the brackets.",
+)
 _TAGS: Final = ("!env", "!file")
 
 
@@ -40,7 +44,11 @@ def read(path: Path, found: Findings) -> Table | None:
     except _Refused as error:
         found.add(*error.finding)
     except yaml.YAMLError as error:
-        found.add("yaml-syntax", *explain(path, text, error))
+        place, zh, en = explain(path, text, error)
+        if "maximum nesting depth" in str(error):  # newer libyaml looks ahead, and has a bound of its own
+            found.add("too-deep", place, *_TOO_DEEP)
+        else:
+            found.add("yaml-syntax", place, zh, en)
     return None
 
 
@@ -172,8 +180,7 @@ class _Builder:
             en = f"more than {MAX_NODES} values once aliases are written out; use fewer of them."
             raise _Refused("too-large", self._at(event), zh, en)
         if depth > MAX_DEPTH:
-            zh, en = f"嵌套超过 {MAX_DEPTH} 层，请检查括号。", f"nested deeper than {MAX_DEPTH}; check the brackets."
-            raise _Refused("too-deep", self._at(event), zh, en)
+            raise _Refused("too-deep", self._at(event), *_TOO_DEEP)
 
     def _collection_or_scalar(self, event: yaml.Event, depth: int) -> _Built:
         self._bound(event, 1, depth)
