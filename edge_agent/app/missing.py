@@ -179,8 +179,8 @@ _GAP_REASONS: Final = {
     ),
     "missing": (
         "发件箱的文件不见了、被截断，或停机时磁盘已满，其中有多少个值已无从得知：请查明原因，并检查磁盘。",
-        "A file of the outbox is gone or cut short, or the disk was full when the agent ended; how many values that were"
-        " cannot be known: find out why, and check the disk.",
+        "A file of the outbox is gone or cut short, or the disk was full when the agent ended; how many values that"
+        " were cannot be known: find out why, and check the disk.",
     ),
 }
 _GAP_UNKNOWN: Final = ("原因没有记录。", "The reason was not recorded.")
