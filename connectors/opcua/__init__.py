@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Final
 
-from connectors.opcua.check import check
+from connectors.opcua.check import check, notes
 from connectors.opcua.describe import describe
 from connectors.opcua.options import OpcuaDevice, OpcuaTag, User, device_options, kind
 from edge_agent.sdk import Clock, Connection, DevicePlan, Options, Plugin
@@ -67,4 +67,5 @@ PLUGIN: Final = Plugin(
     describe=describe,
     endpoint_key="endpoint",
     requests=_requests,
+    notes=notes,
 )

@@ -73,6 +73,20 @@ def _missing(key: str, path: Path) -> Problem:
     return Problem(None, key, f"文件 {path} 不存在,请检查路径。", f"There is no file {path}; check the path.")
 
 
+def notes(plan: DevicePlan) -> Iterator[Problem]:
+    """Addresses that are right today and may be others after a change at the server."""
+    for tag in (tag for table in plan.tables for tag in table.tags):
+        options = tag_options(tag.where)
+        if options.node is not None and isinstance(index := parse_node(options.node).namespace, int) and index > 1:
+            yield Problem(
+                tag.name,
+                "node",
+                "ns= 是命名空间的序号，服务器更新后可能改变，那时会读到同名的另一个变量：建议写 nsu=URI;…。",
+                "ns= is the number of a namespace, which may change when the server is updated, and then another"
+                " variable of the same name is read: better write nsu=URI;...",
+            )
+
+
 def _tag(name: str, options: OpcuaTag) -> Iterator[Problem]:
     if (options.node is None) == (options.path is None):
         yield Problem(

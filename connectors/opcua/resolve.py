@@ -21,6 +21,8 @@ from edge_agent.sdk import STATUS, TagTable, status_name
 
 log = logging.getLogger(__name__)
 
+_OWN: Final = 2
+"""From here on an index means what the server's table says; 0 and 1 are fixed by the standard."""
 # asyncua annotates with its wire types, which are not `bool` to a type checker.
 _YES: Final = cast("ua.Boolean", True)
 _NO: Final = cast("ua.Boolean", False)
@@ -46,19 +48,41 @@ class Resolved:
 
 
 class Namespaces:
-    """The server's namespace table as read at connect."""
+    """The server's namespace table as read at connect.
 
-    def __init__(self, uris: Sequence[str]) -> None:
+    A configured index means the URI that stood there when this connection first read the table: should the server come
+    back with another order, the tag moves along, and never becomes the tag of the same name next door.
+    """
+
+    def __init__(self, uris: Sequence[str], before: Namespaces | None = None) -> None:
         self._index = {uri: index for index, uri in reversed(list(enumerate(uris)))}
+        self._first: Sequence[str] = before.first if before is not None and before.first else uris
+        self._uris = uris
+        if before is not None and before.first and before.table[_OWN:] != uris[_OWN:]:
+            log.warning("opcua-namespaces-moved first=%s now=%s", list(self._first), list(uris))
 
     @classmethod
-    async def read(cls, session: UaSession) -> Namespaces:
+    async def read(cls, session: UaSession, before: Namespaces | None = None) -> Namespaces:
         value = await read_one(session, ObjectIds.Server_NamespaceArray)
-        return cls([str(uri) for uri in value] if isinstance(value, list) else [])
+        return cls([str(uri) for uri in value] if isinstance(value, list) else [], before)
+
+    @property
+    def table(self) -> Sequence[str]:
+        """The table as it is now."""
+        return self._uris
+
+    @property
+    def first(self) -> Sequence[str]:
+        """The table as it was first read; empty when it could not be."""
+        return self._first
 
     def index(self, namespace: Namespace) -> int | None:
-        """The index; None for a URI the server does not have."""
-        return namespace if isinstance(namespace, int) else self._index.get(namespace)
+        """The index now; None for a URI the server does not have."""
+        if isinstance(namespace, str):
+            return self._index.get(namespace)
+        if namespace < _OWN or namespace >= len(self._first) or not self._index:
+            return namespace
+        return self._index.get(self._first[namespace])
 
     def node(self, address: NodeAddress) -> ua.NodeId | None:
         index = self.index(address.namespace)

@@ -128,7 +128,7 @@ class Session:
 
     async def seek(self, table: TagTable, missing: Collection[int]) -> Resolved:
         """Where the tags are by now that were not there before, the server's namespaces read anew."""
-        self._namespaces = await Namespaces.read(self.service)
+        self._namespaces = await Namespaces.read(self.service, self._namespaces)
         return await resolve(self.service, self._namespaces, self.limits, table, missing)
 
     async def _connect(self) -> None:
@@ -143,7 +143,7 @@ class Session:
         if wire.has_bounded_seam(client):
             wire.limit_messages(client)
         self.wire = wire.open_wire(client)
-        self._namespaces = await Namespaces.read(client.uaclient.session)
+        self._namespaces = await Namespaces.read(client.uaclient.session, self._namespaces)
         self.limits = await read_limits(client.uaclient.session)
 
     def _new_client(self) -> Client:

@@ -178,9 +178,9 @@ _GAP_REASONS: Final = {
         " verify`).",
     ),
     "missing": (
-        "发件箱的文件不见了或被截断，其中有多少个值已无从得知：请查明谁删除了它，并检查磁盘。",
-        "A file of the outbox is gone or cut short, and how many values it held cannot be known: find out who removed"
-        " it, and check the disk.",
+        "发件箱的文件不见了、被截断，或停机时磁盘已满，其中有多少个值已无从得知：请查明原因，并检查磁盘。",
+        "A file of the outbox is gone or cut short, or the disk was full when the agent ended; how many values that"
+        " were cannot be known: find out why, and check the disk.",
     ),
 }
 _GAP_UNKNOWN: Final = ("原因没有记录。", "The reason was not recorded.")

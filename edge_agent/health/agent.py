@@ -29,6 +29,8 @@ class Facts:
     refusal: str = ""
     """Topic and reason of what the broker does not take."""
     ingest_silent: bool = False
+    lacking: bool = False
+    """What the broker acknowledges does not reach the store."""
     outbox_bytes: int = 0
     outbox_limit: int = 1
     dropping: int = 0
@@ -97,6 +99,16 @@ def _delivery(facts: Facts) -> Iterator[Notice]:
             "ingest_silent",
             "一分钟以上没有入库服务的消息，数据在本机保留：请检查 edge-agent serve。",
             "No store service has been heard of for a minute; values are kept here: check `edge-agent serve`.",
+        )
+
+    if facts.lacking:
+        yield Notice(
+            Health.MAINTENANCE_REQUIRED,
+            "not_stored",
+            "消息服务器确认了消息，入库服务却一再没有收到，数据在本机保留并重发：请检查消息服务器的权限"
+            "（MQTT 3.1.1 常不报告）和 mqtt.topic_prefix。",
+            "The broker acknowledges messages that the store service never gets; they are kept here and sent again:"
+            " check the broker's access list (MQTT 3.1.1 brokers often do not tell) and mqtt.topic_prefix.",
         )
 
 

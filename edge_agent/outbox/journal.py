@@ -124,9 +124,10 @@ class Journal:
         if self._held or not self._write(raw):
             self._hold(raw)
 
-    def settle(self) -> None:
-        """Repair what can be repaired: write again after a failed sync, write what the disk refused before."""
-        if time.monotonic() < self._retry_at:
+    def settle(self, *, now: bool = False) -> None:
+        """Repair what can be repaired: write again after a failed sync, write what the disk refused before. `now`: even
+        though it was tried just before."""
+        if time.monotonic() < self._retry_at and not now:
             return
         if self._syncer.failed:
             self._rewrite()

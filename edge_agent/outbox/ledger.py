@@ -201,6 +201,14 @@ class Ledger:
         else:
             self._gaps[-1] = joined
 
+    def leave(self, stream: str, last: int, entries: int, values: int) -> None:
+        """The end has come, and the disk never took these entries. They are counted now; that numbers up to `last` were
+        given out is recorded, so that the next opening tells the hole."""
+        self.values["dropped"] += values
+        self.entries["dropped"] += entries
+        self.hold(-entries, -values)
+        self.written(stream, last)
+
     def written(self, stream: str, last: int) -> None:
         """The segment that ends with `last` was finished."""
         self.state(stream).top = last

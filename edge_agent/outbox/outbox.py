@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import fcntl
 import logging
@@ -31,6 +32,9 @@ from edge_agent.outbox.syncer import Syncer
 log = logging.getLogger(__name__)
 
 LOCK = "lock"
+RESERVE = "reserve"
+_RESERVE_BYTES = 4096
+"""Given up on a full disk to record, at the end, what the disk never took."""
 _SEGMENT = (32_768, 4 << 20)
 """Smallest and largest segment; in between a 32nd of the bound, which is what dropping the oldest costs at a time."""
 
@@ -60,6 +64,10 @@ class Outbox:
         self._save()
         for segment in list(self._journal.segments):
             self._free(segment)
+        self._reserve = path / RESERVE
+        with contextlib.suppress(OSError):
+            self._reserve.write_bytes(bytes(_RESERVE_BYTES))
+            self._reserve.chmod(0o600)
         log.info("outbox-open stream=%s pending=%d segments=%d", self.stream, self.pending, len(segments))
 
     def append(self, topic: str, head: bytes, tail: bytes, t: int, values: int) -> int:
@@ -207,7 +215,8 @@ class Outbox:
     def close_now(self, limit: float = 5.0) -> None:
         """`close` for callers without an event loop."""
         self._lanes.detach()
-        self._journal.settle()
+        self._journal.settle(now=True)
+        self._leave_behind()
         self._journal.seal()
         for segment in list(self._journal.segments):
             self._free(segment)
@@ -218,6 +227,18 @@ class Outbox:
         self._acks.close()
         os.close(self._folder)
         os.close(self._lock)
+
+    def _leave_behind(self) -> None:
+        """What the disk refuses to the end is lost, and the next opening has to know."""
+        released = self._ledger.state(self.stream).released
+        lost = [raw.entry for raw in self._journal.held if raw.entry.seq not in released]
+        if not lost:
+            return
+        values = sum(entry.values for entry in lost)
+        log.error("outbox-lost stream=%s entries=%d values=%d reason=disk", self.stream, len(lost), values)
+        self._reserve.unlink(missing_ok=True)
+        self._ledger.leave(self.stream, self._seq, len(lost), values)
+        self._save()
 
     def _values_of(self, stream: str, first: int, last: int) -> int:
         return self._journal.values_of(stream, first, last)
@@ -250,7 +271,7 @@ class Outbox:
 
     def _disk(self) -> int:
         """Bytes on the disk at the most, a rewrite of the acknowledgement log included."""
-        return self._journal.size + TRAILER_BASE + 2 * self._acks.size + self._quarantine.size
+        return self._journal.size + _RESERVE_BYTES + TRAILER_BASE + 2 * self._acks.size + self._quarantine.size
 
     def _make_room(self, size: int) -> None:
         """Drop the oldest segments until `size` more bytes fit under the bound."""

@@ -16,6 +16,8 @@ LIFE_S = 20.0
 """A watermark comes at least every 10 s; twice that without one, and nobody is there."""
 OVERDUE_S = 30.0
 SILENT_S = 60.0
+LACKING_S = 120.0
+"""Twice within this time something had to be sent again: that is no chance."""
 
 
 def parse(payload: bytes) -> dict[str, Pairs] | None:
@@ -44,6 +46,7 @@ class Watch:
         self._alive_since: float | None = None
         self._suspects: Mapping[str, Pairs] = {}
         self._suspected_at = now
+        self._again = (-LACKING_S, -LACKING_S)
 
     def life(self, now: float) -> None:
         """A watermark arrived that was not merely kept by the broker."""
@@ -58,6 +61,15 @@ class Watch:
     def silent(self, now: float) -> bool:
         """Whether there has been none for a minute: a finding of the health report."""
         return now - (self._started if self._life_at is None else self._life_at) >= SILENT_S
+
+    def sent_again(self, now: float) -> None:
+        """Something was overdue, and has been handed out once more; of several streams at once it is one time."""
+        if now - self._again[1] >= 1.0:
+            self._again = (self._again[1], now)
+
+    def lacking(self, now: float) -> bool:
+        """Whether sending again did not help: a live ingest still lacks what the broker acknowledges."""
+        return now - self._again[0] < LACKING_S
 
     def overdue(self, now: float, awaiting: Mapping[str, Pairs]) -> Mapping[str, Pairs]:
         """Of what waits for its confirmation, that which already did 30 s ago while an ingest was alive all the time.

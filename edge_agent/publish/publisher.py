@@ -112,6 +112,11 @@ class Publisher:
         """`confirm: store` and no sign of life from an ingest for a minute: a health finding."""
         return self._config.confirm == "store" and self._watch.silent(time.monotonic())
 
+    @property
+    def lacking(self) -> bool:
+        """`confirm: store`: what the broker acknowledges does not reach the store, time and again: a health finding."""
+        return self._watch.lacking(time.monotonic())
+
     def ack_age(self) -> float | None:
         """Seconds since the last PUBACK; None before the first."""
         if self._session is not None and self._session.acked_at is not None:
@@ -250,6 +255,7 @@ class Publisher:
             count = self._outbox.again(stream, pairs)
             if count:
                 self._counters.resent += count
+                self._watch.sent_again(time.monotonic())
                 log.warning("mqtt-sends-again stream=%s entries=%d reason=not-in-store", stream, count)
 
     @property

@@ -271,3 +271,25 @@ def test_health_birth_and_gaps_are_stored(tmp_path: Path) -> None:
             assert store.transitions(0, 2 * T0)[0]["zh"] == "设备正常"
 
     run(main())
+
+
+def test_what_the_store_has_not_committed_is_not_acknowledged(tmp_path: Path) -> None:
+    """The service ends while the store is away: the broker still has everything, and gives it to the next service."""
+
+    async def main() -> None:
+        with (
+            servers.mosquitto(tmp_path / "b") as server,
+            opened(tmp_path / "s.duckdb") as store,
+            agent(server.port) as sender,
+        ):
+            async with ingesting(server.port, store, tmp_path) as ingest:
+                store.away = True
+                await asyncio.to_thread(sender.send, "data", *[data(seq) for seq in range(1, 16)])
+                await until(lambda: store.writes > 1, what="tried again and again")
+                assert ingest.counters.stored == 0
+            store.away = False
+            async with ingesting(server.port, store, tmp_path) as ingest:
+                await until(lambda: ingest.counters.stored == 30, what=f"{ingest.counters}")
+            assert speeds(store) == [seq + 0.5 for seq in range(1, 16)]
+
+    run(main())

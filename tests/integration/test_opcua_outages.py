@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from connectors.opcua import PLUGIN
 from connectors.opcua.wire import STOCK_ONLY
-from edge_agent.sdk import STATUS, DeviceError
+from edge_agent.sdk import STATUS, Clock, DeviceError, Pollable
 from tests.support import opcua_server
 from tests.support.aio import run, until
 from tests.support.opcua_devices import opened, plan, read, streaming, table, tag
@@ -138,6 +139,26 @@ def test_opcua_namespaces_in_another_order_after_a_restart(tmp_path: Path) -> No
     for uris in (f"{URI},{OTHER}", f"{OTHER},{URI}"):
         with program(tmp_path, port, uris):
             run(case())
+
+
+def test_opcua_an_index_stays_with_its_namespace_when_the_order_changes(tmp_path: Path) -> None:
+    """`ns=2` of a connection that saw the first order; both namespaces have a variable of that name."""
+    port = free_port()
+    device = plan(
+        endpoint(port), table([tag("first", node="ns=2;s=Double"), tag("later", node="ns=3;s=Double")]), mode="read"
+    )
+    connection = PLUGIN.connect([device], Clock())
+
+    async def case(expected: list[float | None]) -> None:
+        await connection.open()
+        assert isinstance(connection, Pollable)
+        assert (await connection.read(device.tables[0])).values == expected
+        await connection.close()
+
+    both: list[float | None] = [0.1, -1.0]
+    for uris, expected in ((f"{URI},{OTHER}", both), (f"{OTHER},{URI}", both), (URI, [0.1, None])):
+        with program(tmp_path, port, uris):
+            run(case(expected))
 
 
 @pytest.mark.usefixtures("codec")

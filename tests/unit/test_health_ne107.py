@@ -61,6 +61,8 @@ AWAY = Finding("mqtt-refused", "mqtt://h", "没有代理。", "No broker.")
         (agent.Facts(connected=False), Health.CHECK_FUNCTION, "broker_connecting"),
         (agent.Facts(connected=False, broker=AWAY), Health.MAINTENANCE_REQUIRED, "broker_away"),
         (agent.Facts(ingest_silent=True), Health.MAINTENANCE_REQUIRED, "ingest_silent"),
+        (agent.Facts(lacking=True), Health.MAINTENANCE_REQUIRED, "not_stored"),
+        (agent.Facts(refusal="t: Not authorized"), Health.MAINTENANCE_REQUIRED, "broker_refuses"),
         (agent.Facts(outbox_bytes=81, outbox_limit=100), Health.MAINTENANCE_REQUIRED, "outbox_nearly_full"),
         (agent.Facts(outbox_bytes=79, outbox_limit=100), Health.NORMAL, ""),
         (agent.Facts(dropping=5, dropped=9), Health.FAILURE, "outbox_dropping"),

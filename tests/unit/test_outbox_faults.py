@@ -103,6 +103,43 @@ def test_what_memory_cannot_bridge_is_counted_exactly(tmp_path: Path) -> None:
         assert outbox.gaps() == [], "a gap is told once"
 
 
+def test_what_the_disk_refuses_to_the_end_is_counted_and_told_at_the_next_start(tmp_path: Path) -> None:
+    disk = Disk()
+    with patch("os.writev", disk.writev):
+        outbox = Outbox(tmp_path, agent="a", max_bytes=4_000_000, fsync_ms=1)
+        put(outbox, 10)
+        disk.full = True
+        put(outbox, 20)
+        sent = [entry for entry in backlog(outbox) if entry.seq > 28]
+        outbox.acknowledge(sent, release=True)
+        outbox.close_now()
+        assert (outbox.stats.dropped_entries, outbox.stats.dropped) == (18, 36), "what was delivered is not lost"
+        stream = outbox.stream
+        disk.full = False
+        with opened(tmp_path) as again:
+            (gap,) = again.gaps()
+            assert (gap.stream, gap.from_seq, gap.to_seq, gap.reason) == (stream, 11, 28, "missing")
+            assert [e.seq for e in backlog(again)] == list(range(1, 11))
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a tmpfs: needs root")
+def test_a_file_system_full_to_the_end_leaves_room_to_tell(tmp_path: Path) -> None:
+    mount = tmp_path / "small"
+    mount.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(mount)], check=False).returncode:
+        pytest.skip("tmpfs cannot be mounted here")
+    try:
+        with opened(mount / "box") as outbox:
+            put(outbox, 400, size=1000)
+            held = len(list(outbox._journal.held))
+            assert held
+        with opened(mount / "box") as outbox:
+            assert sum(gap.entries for gap in outbox.gaps()) == held
+    finally:
+        subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a tmpfs: needs root")
 def test_a_really_full_file_system(tmp_path: Path) -> None:

@@ -162,3 +162,14 @@ def test_an_ingest_that_comes_back_gets_its_time_anew() -> None:
     for now in range(105, 131, 5):
         watch.life(float(now))
     assert watch.overdue(131.5, AWAITING) == AWAITING
+
+
+def test_sending_again_once_is_chance_and_twice_in_a_row_is_a_finding() -> None:
+    watch = confirm.Watch(0.0)
+    assert not watch.lacking(0.0)
+    watch.sent_again(100.0)
+    watch.sent_again(100.0)
+    assert not watch.lacking(101.0), "two streams in one round are one time"
+    watch.sent_again(131.0)
+    assert watch.lacking(140.0)
+    assert not watch.lacking(100.0 + confirm.LACKING_S), "nothing had to be sent again since"
