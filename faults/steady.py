@@ -1,7 +1,7 @@
 """Whether something grows: a robust slope over samples that also swing, and what that slope can tell apart.
 
-Memory swings (a database fills its cache, the allocator keeps a page), so of each window only the lowest sample counts:
-a swing shorter than a window disappears, a leak does not. The slope is Theil and Sen's, the median of the slopes of all
+What swings is looked at by the lowest sample of each window: a swing shorter than a window disappears, a leak does not.
+The slope is Theil and Sen's, the median of the slopes of all
 pairs; its 95 % interval (Sen 1968) says how small a growth this run could have seen.
 """
 

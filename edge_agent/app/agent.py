@@ -24,7 +24,7 @@ from edge_agent.health import watchdog
 from edge_agent.ingest import api
 from edge_agent.outbox import Outbox
 from edge_agent.polling.device import PolledDevice
-from edge_agent.process import held
+from edge_agent.process import give_back, held
 from edge_agent.publish import Publisher
 from edge_agent.sdk import within
 from edge_agent.topics import Topics
@@ -105,7 +105,7 @@ class EdgeAgent:
     @contextlib.asynccontextmanager
     async def _answering(self) -> AsyncIterator[None]:
         """The doors through which others ask: a Unix socket, and the loopback address if one is configured."""
-        operations = {"status": self._answer, "reload": self._reload.ask}
+        operations = {"status": self._answer, "reload": self._reload.ask, "settle": self._settle}
         async with contextlib.AsyncExitStack() as doors:
             await doors.enter_async_context(api.serving(agent_door(self.site), operations))
             if self.site.agent.listen is not None:
@@ -165,6 +165,11 @@ class EdgeAgent:
             "acknowledged": stats.acknowledged,
             "dropped": stats.dropped,
         }
+
+    async def _settle(self) -> dict[str, Any]:
+        """Give free memory back; what is held then would grow only by a leak."""
+        give_back()
+        return held()
 
     async def _answer(self) -> dict[str, Any]:
         return self.status()
