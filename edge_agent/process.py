@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import functools
 import os
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:  # loaded by who uses it: the agent only counts
+    import ctypes
 
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
@@ -52,6 +54,8 @@ def _entries(folder: str) -> int | None:
 
 @functools.cache
 def _glibc() -> ctypes.CDLL | None:
+    import ctypes
+
     libc = ctypes.CDLL(None)
     return libc if hasattr(libc, "malloc_trim") and hasattr(libc, "mallopt") else None
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from edge_agent.app.status import ask_agent, ask_serve
+from edge_agent.app.status import agent_door, ask_agent, ask_serve, serve_door
 from edge_agent.config import load
 from edge_agent.config.models import Site as Configuration
+from edge_agent.ingest.api import ask
 from faults.audit import Verdict, audit
 from faults.brokers import Broker
 from faults.proxy import Proxy, proxy
@@ -26,8 +27,13 @@ _TAGS: Final = 8
 _EVERY: Final = "20ms"
 _FAULT_S: Final = 2.0
 _WARM_S: Final = 300.0
-#: Longer than the store service lets its database gather before it opens it afresh, at this rate.
-_WINDOW_S: Final = 180.0
+#: Once a minute nothing is harmed for a moment, and memory is looked at.
+_REST_EVERY_S: Final = 60.0
+_REST_S: Final = 4.0
+#: Counts are looked at by their lowest of each window, so that a passing rise is none.
+_WINDOW_S: Final = 120.0
+#: A shorter run has too few moments for any slope of memory: it shows losses, and that nothing else grows.
+_TELLS_S: Final = _WARM_S + 6 * _REST_EVERY_S
 _LIMIT_KB: Final = 100.0
 #: Each process must end with no more of these than so many above the least it ever had after the warm-up.
 _SPREAD: Final = {"descriptors": 12, "threads": 4, "tasks": 12}
@@ -39,8 +45,8 @@ class _Samples:
 
     child: Child
     rss: list[Sample] = field(default_factory=list)
-    floor: list[Sample] = field(default_factory=list)
-    """Resident kB after the process last gave back its caches, where it does: they hide a small growth."""
+    rest: list[Sample] = field(default_factory=list)
+    """Resident kB in quiet moments, after the process gave its caches back: they would hide a small growth."""
     counts: dict[str, list[Sample]] = field(default_factory=lambda: defaultdict(list))
 
     def take(self, now: float, status: dict[str, object] | None) -> None:
@@ -49,8 +55,9 @@ class _Samples:
         if isinstance(process, dict):
             for name in _SPREAD:
                 self.counts[name].append((now, process[name]))
-            if process["settled_bytes"] is not None:
-                self.floor.append((now, process["settled_bytes"] / 1024))
+
+    def settle(self, now: float, door: Path) -> None:
+        self.rest.append((now, ask(door, "settle")["resident_bytes"] / 1024))
 
 
 def soak(times: int, folder: Path) -> Result:
@@ -77,7 +84,15 @@ def soak(times: int, folder: Path) -> Result:
 def _torment(times: int, config: Configuration, broker: Broker, plug: Proxy, samples: dict[str, _Samples]) -> int:
     """Returns how many faults there were."""
     chance, down, faults, begin = random.Random(24), False, 0, time.monotonic()
+    rest = _REST_EVERY_S
     while (now := time.monotonic() - begin) < times:
+        if now >= rest:
+            rest += _REST_EVERY_S
+            plug.up()
+            down = False
+            time.sleep(_REST_S)  # how long nothing is harmed, not a wait for anything
+            samples["agent"].settle(now, agent_door(config))
+            samples["service"].settle(now, serve_door(config))
         samples["agent"].take(now, ask_agent(config))
         samples["service"].take(now, ask_serve(config))
         time.sleep(_FAULT_S)  # the interval of the faults, not a wait for anything
@@ -91,8 +106,7 @@ def _torment(times: int, config: Configuration, broker: Broker, plug: Proxy, sam
             broker.start()
         else:
             _pause(broker if fault == "freeze-broker" else samples["service"].child)
-    if down:
-        plug.up()
+    plug.up()
     return faults
 
 
@@ -106,13 +120,13 @@ def _judge(result: Result, name: str, sampled: _Samples) -> None:
     """Slopes of memory, and what the counts end with."""
     _keep(name, sampled)
     rss = settled(sampled.rss, _WARM_S)
-    memory = trend(floors(settled(sampled.floor or sampled.rss, _WARM_S), _WINDOW_S))
+    memory = trend(settled(sampled.rest, _WARM_S))
     result.figures[f"{name} RSS kB/h"] = str(memory)
     result.figures[f"{name} RSS MB, lowest to highest"] = (
         f"{min(rss, key=_value)[1] / 1024:.1f} to {max(rss, key=_value)[1] / 1024:.1f}"
     )
     result.must(not memory.exceeds(_LIMIT_KB), f"{name} RSS grows by {memory} kB/h")
-    if memory.unresolved(_LIMIT_KB):
+    if result.times >= _TELLS_S and memory.unresolved(_LIMIT_KB):
         result.late.append(f"{name}: a run of this length cannot tell {_LIMIT_KB:g} kB/h from {memory} kB/h")
     for what, spread in _SPREAD.items():
         counts = settled(sampled.counts[what], _WARM_S)
@@ -130,7 +144,7 @@ def _value(sample: Sample) -> float:
 def _keep(name: str, sampled: _Samples) -> None:
     """The samples themselves, for who wants to look closer: EDGE_AGENT_SOAK names a folder."""
     if folder := os.environ.get("EDGE_AGENT_SOAK"):
-        for what, samples in (("rss", sampled.rss), ("settled", sampled.floor)):
+        for what, samples in (("rss", sampled.rss), ("rest", sampled.rest)):
             lines = [f"{t:.1f},{kb:.0f}" for t, kb in samples]
             text = "\n".join(["seconds,kB", *lines]) + "\n"
             (Path(folder) / f"{name}-{what}.csv").write_text(text, encoding="utf-8")

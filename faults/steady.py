@@ -1,7 +1,7 @@
 """Whether something grows: a robust slope over samples that also swing, and what that slope can tell apart.
 
-Memory swings (a database fills its cache, the allocator keeps a page), so of each window only the lowest sample counts:
-a swing shorter than a window disappears, a leak does not. The slope is Theil and Sen's, the median of the slopes of all
+What swings is looked at by the lowest sample of each window: a swing shorter than a window disappears, a leak does not.
+The slope is Theil and Sen's, the median of the slopes of all
 pairs; its 95 % interval (Sen 1968) says how small a growth this run could have seen.
 """
 
@@ -32,7 +32,7 @@ class Trend:
         return not self.exceeds(limit) and self.per_hour + self.resolution > limit
 
     def __str__(self) -> str:
-        return f"{self.per_hour:.0f} ± {self.resolution:.0f}"
+        return "not resolved" if math.isinf(self.resolution) else f"{self.per_hour:.0f} ± {self.resolution:.0f}"
 
 
 def settled(samples: Sequence[Sample], warm_s: float) -> list[Sample]:
@@ -54,7 +54,7 @@ def floors(samples: Sequence[Sample], window_s: float) -> list[Sample]:
 
 
 def trend(points: Sequence[Sample]) -> Trend:
-    """Theil and Sen's slope; nothing is resolved by fewer than four points."""
+    """Theil and Sen's slope; fewer than six points resolve nothing."""
     slopes = sorted((b - a) / (t2 - t1) * 3600 for (t1, a), (t2, b) in combinations(points, 2) if t2 != t1)
     if not slopes:
         return Trend(0.0, math.inf)

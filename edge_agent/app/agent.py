@@ -29,7 +29,7 @@ from edge_agent.outbox import Outbox
 from edge_agent.outbox.folders import bytes_in
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.metronome import Metronome
-from edge_agent.process import held
+from edge_agent.process import give_back, held
 from edge_agent.publish import Publisher
 from edge_agent.sdk import within
 from edge_agent.topics import Topics
@@ -132,7 +132,8 @@ class EdgeAgent:
     def _answering(self) -> contextlib.AbstractAsyncContextManager[None]:
         if self._worker:
             return contextlib.nullcontext()
-        return answering(self.site, self._answer, {"reload": self._reload.ask}, self.health)
+        operations = {"reload": self._reload.ask, "settle": self._settle}
+        return answering(self.site, self._answer, operations, self.health)
 
     def hang_up(self) -> None:
         """SIGHUP: read the configuration again."""
@@ -205,6 +206,11 @@ class EdgeAgent:
     def resize(self, max_bytes: int) -> None:
         """Another share of the outbox's bound."""
         self._outbox.resize(max_bytes)
+
+    async def _settle(self) -> dict[str, Any]:
+        """Give free memory back; what is held then would grow only by a leak."""
+        give_back()
+        return held()
 
     async def _answer(self) -> dict[str, Any]:
         return self.status()

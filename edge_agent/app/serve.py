@@ -22,7 +22,7 @@ from edge_agent.health.ne107 import Health, Judgement, Notice, judged
 from edge_agent.ingest import api
 from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.service import Ingest
-from edge_agent.process import held
+from edge_agent.process import give_back, held
 from edge_agent.report import questions
 from edge_agent.stores import open_store
 from edge_agent.topics import Topics
@@ -94,6 +94,7 @@ class StoreService:
             "metrics": self._metrics,
             "missing": self._missing,
             "replay": self._ingest.replay,
+            "settle": self._settle,
         }
         if self._production is not None:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
@@ -151,6 +152,12 @@ class StoreService:
             "lag_s": self._ingest.lag(),
             "process": held(),
         }
+
+    async def _settle(self) -> dict[str, Any]:
+        """Give caches back; what is held then would grow only by a leak."""
+        await self._ingest.call(self._store.release_caches)
+        give_back()
+        return held()
 
     async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:
         """What is missing of the last `seconds`, and why."""

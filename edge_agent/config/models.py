@@ -217,7 +217,7 @@ class Store(Model):
     """The account, where there is no token."""
     password: SecretStr | None = None
     """Best as `!env NAME` or `!file path`; never shown."""
-    timeout: Annotated[Duration, Field(ge=0.1)] = 10.0
+    timeout: Annotated[Duration, Field(ge=0.1)] = 5.0
     """How long a store that is not embedded may take to accept a batch; then it counts as away and is tried again."""
     retention: Retention = Retention()
     """How much `duckdb` keeps."""

@@ -171,6 +171,9 @@ class Store(Protocol):
     def retain(self, now_ns: int) -> int:
         """Delete what is older or more than configured; returns how many samples went (0 where the server does it)."""
 
+    def release_caches(self) -> None:
+        """Give memory back that only saves work; by the thread that writes."""
+
     def close(self) -> None:
         """Make everything durable and release it."""
 

@@ -128,7 +128,7 @@ class DuckDbStore:
         self._quarantined += sum(batch.quarantined.values())
         self._since_opened += len(batch.rows)
         if self._since_opened >= _REFRESH_ROWS:
-            self._refresh()
+            self.release_caches()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -162,7 +162,7 @@ class DuckDbStore:
         self._broken = False
         self._since_opened = 0
 
-    def _refresh(self) -> None:
+    def release_caches(self) -> None:
         """Give back what the engine gathered since the file was opened. Not while somebody reads; never raises."""
         with self._gate:
             if self._readers or self._broken:
@@ -343,7 +343,7 @@ class DuckDbStore:
                     break
         if gone:
             log.info("retention deleted=%d bytes=%d", gone, self.size())
-        self._refresh()
+        self.release_caches()
         return gone
 
     def _retain_age(self, cutoff: int) -> int:

@@ -217,6 +217,9 @@ class RemoteStore(ABC):
         self._sidecar.forget(now_ns - int(self._days * _DAY))
         return 0
 
+    def release_caches(self) -> None:  # noqa: B027 - nothing to do is what it does
+        """Nothing: the server has them."""
+
     def close(self) -> None:
         """Keep the newest samples for the next start."""
         with contextlib.suppress(StoreError):

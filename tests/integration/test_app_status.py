@@ -13,8 +13,12 @@ from typing import Any
 
 import pytest
 
+from edge_agent.app.serve import StoreService
+from edge_agent.app.status import agent_door, serve_door
 from edge_agent.cli.main import main
+from edge_agent.clock import Clock
 from edge_agent.config import load
+from edge_agent.ingest.api import ask
 from edge_agent.outbox.survey import export
 from edge_agent.stores import open_store
 from edge_agent.stores.base import WriteBatch
@@ -121,6 +125,30 @@ def test_a_running_agent_says_what_is_wrong_in_two_languages(
                 code, body = await asyncio.to_thread(fetched, port, "/healthz")
                 assert code == 503
                 assert json.loads(body)["ne107"]["notices"][0]["reason"] == "loop_stalled"
+
+    run(scenario())
+
+
+def test_both_processes_say_what_they_hold_and_settle_when_asked(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Plc().on() as plc:
+            devices = {"d": f"url: '{plc.url}', tags: {{a: {{address: holding/0}}}}"}
+            path = configuration(tmp_path, free_port(), devices)
+            site = load(path)
+            stop = asyncio.Event()
+            serving = asyncio.create_task(StoreService(site, Clock()).run(stop))
+            async with running(path) as agent:
+                await until(online(agent, "d"))
+                for door in (agent_door(site), serve_door(site)):
+                    await until(door.exists)
+                    settled = await asyncio.to_thread(ask, door, "settle")
+                    assert settled["settled_bytes"] > 0
+                    held = (await asyncio.to_thread(ask, door, "status"))["process"]
+                    assert held["tasks"] > 3
+                    assert held["resident_bytes"] > 0
+                    assert held.keys() == settled.keys()
+            stop.set()
+            await serving
 
     run(scenario())
 

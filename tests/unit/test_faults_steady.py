@@ -44,6 +44,10 @@ def test_a_short_run_resolves_nothing() -> None:
     assert found.unresolved(1e9)
     assert not found.exceeds(0)
     assert trend([]).unresolved(100)
+    assert str(found) == "not resolved"
+    points = [(float(60 * i), float(i % 2)) for i in range(6)]
+    assert trend(points[:5]).resolution == math.inf
+    assert trend(points).resolution < math.inf
 
 
 @given(
