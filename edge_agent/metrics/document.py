@@ -97,8 +97,8 @@ _PRODUCTION: Final = """
   Windows: shifts (of the schedule most machines follow) and calendar days, computed by `serve`. A window that runs is
   computed again and again and published; two minutes after its end it is computed and kept.
 - 编号与主题 / ids and topics: `M-14/shift/ML1`, `M-14/day/site` → `{prefix}/{enterprise}/{site}/metrics/M-14/shift/ML1`
-  (retained). `complete`: 窗口已结束 / the window is over; `revision` 0, 1, …: 迟到数据更正了该窗口 / late data
-  corrected it.
+  (retained; 主题不允许的字符写成 %23 之类 / what no topic can have is written like %23: `1#线` → `1%23线`).
+  `complete`: 窗口已结束 / the window is over; `revision` 0, 1, …: 迟到数据更正了该窗口 / late data corrected it.
 - 状态保持:状态在健康记录证明数据有效的时段内保持(订阅只发送变化);其余时间为 UNKNOWN。故障按窗口开始前 24 小时起判定,
   跨窗口的故障属于其开始的窗口。
   A state holds as long as the device's health rows show that its values were current (a subscription sends changes
