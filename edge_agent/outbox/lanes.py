@@ -21,6 +21,7 @@ class Lanes:
         self._journal = journal
         self._ledger = ledger
         self._on_damage = on_damage
+        self._mine = ledger.state(journal.stream)
         self._ring: deque[Entry] = deque()
         self._ring_bytes = 0
         self._live = False
@@ -68,7 +69,7 @@ class Lanes:
 
     def take_live(self) -> Entry | None:
         """The next entry of the live lane."""
-        state = self._ledger.state(self._journal.stream)
+        state = self._mine
         while self._ring:
             entry = self._shift()
             if entry.seq not in state.released:

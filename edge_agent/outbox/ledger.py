@@ -153,26 +153,32 @@ class Ledger:
         """The broker has these entries; with `release` that is all that was waited for."""
         state = self.state(stream)
         fresh = [p for pair in pairs for a in state.released.missing(*pair) for p in state.acked.missing(*a)]
-        self._count("acknowledged", stream, fresh)
+        if not fresh:
+            return
+        entries, values = _total(fresh), self._total_values(stream, fresh)
+        self._count("acknowledged", entries, values)
         if release:
-            self.release(stream, fresh)
+            self._release(stream, fresh, entries, values)
             return
         state.acked.update(fresh)
-        self.unconfirmed += _total(fresh)
-        self._acks.append(Ack(Kind.ACKED, stream, a, b) for a, b in fresh)
+        self.unconfirmed += entries
+        self._acks.append([Ack(Kind.ACKED, stream, a, b) for a, b in fresh])
 
     def release(self, stream: str, pairs: Pairs) -> list[tuple[int, int]]:
         """These entries were delivered for good. Returns those of which that was not known before."""
         state = self.state(stream)
         fresh = [part for pair in pairs for part in state.released.missing(*pair)]
-        if not fresh:
-            return fresh
-        values = self._count("confirmed", stream, fresh)
-        self.hold(-_total(fresh), -values)
+        if fresh:
+            self._release(stream, fresh, _total(fresh), self._total_values(stream, fresh))
+        return fresh
+
+    def _release(self, stream: str, fresh: list[tuple[int, int]], entries: int, values: int) -> None:
+        """`fresh` holds so many entries and values, none of them released before."""
+        self._count("confirmed", entries, values)
+        self.hold(-entries, -values)
         for first, last in fresh:
             self._done(stream, first, last)
-        self._acks.append(Ack(Kind.RELEASED, stream, a, b) for a, b in fresh)
-        return fresh
+        self._acks.append([Ack(Kind.RELEASED, stream, a, b) for a, b in fresh])
 
     def again(self, stream: str, pairs: Pairs) -> None:
         """Send these once more: they count as neither taken nor acknowledged."""
@@ -232,8 +238,9 @@ class Ledger:
 
     def _done(self, stream: str, first: int, last: int) -> None:
         state = self.state(stream)
-        self.unconfirmed -= _total(state.acked.within(first, last))
-        state.acked.discard(first, last)
+        if state.acked:
+            self.unconfirmed -= _total(state.acked.within(first, last))
+            state.acked.discard(first, last)
         state.released.add(first, last)
 
     def _remember(self, ack: Ack) -> None:
@@ -246,12 +253,13 @@ class Ledger:
         elif ack.kind == Kind.WRITTEN:
             state.top = max(state.top, ack.last)
 
-    def _count(self, kind: str, stream: str, pairs: list[tuple[int, int]]) -> int:
-        values = sum(self._values_of(stream, first, last) for first, last in pairs)
+    def _total_values(self, stream: str, pairs: Pairs) -> int:
+        return sum([self._values_of(stream, first, last) for first, last in pairs])
+
+    def _count(self, kind: str, entries: int, values: int) -> None:
         self.values[kind] += values
-        self.entries[kind] += _total(pairs)
-        return values
+        self.entries[kind] += entries
 
 
 def _total(pairs: Iterable[tuple[int, int]]) -> int:
-    return sum(last - first + 1 for first, last in pairs)
+    return sum([last - first + 1 for first, last in pairs])

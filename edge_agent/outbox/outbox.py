@@ -13,7 +13,9 @@ import fcntl
 import logging
 import os
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 
 from edge_agent.errors import FindingsError
@@ -31,6 +33,7 @@ from edge_agent.outbox.syncer import Syncer
 
 log = logging.getLogger(__name__)
 
+_stream_of = attrgetter("stream")
 LOCK = "lock"
 RESERVE = "reserve"
 _RESERVE_BYTES = 4096
@@ -372,9 +375,20 @@ def _new_stream(agent: str, worker: int, known: set[str]) -> str:
 
 def _by_stream(entries: Iterable[Entry]) -> dict[str, IntervalSet]:
     found: dict[str, IntervalSet] = {}
-    for entry in entries:
-        numbers = found.get(entry.stream)
-        if numbers is None:
-            numbers = found[entry.stream] = IntervalSet()
-        numbers.add(entry.seq)
+    for stream, group in groupby(entries, _stream_of):
+        found.setdefault(stream, IntervalSet()).update(_runs(group))
     return found
+
+
+def _runs(entries: Iterable[Entry]) -> Iterator[tuple[int, int]]:
+    """Their numbers (from 1 on), those that follow one another as one run: nearly always there is just one."""
+    first = last = 0
+    for entry in entries:
+        if last and entry.seq != last + 1:
+            yield first, last
+            last = 0
+        if not last:
+            first = entry.seq
+        last = entry.seq
+    if last:
+        yield first, last

@@ -173,20 +173,22 @@ class Session:
     def pump(self) -> None:
         """Fill the window."""
         self._pumping = self._company = None
-        before, self._skipped = len(self._under_way), 0
-        while self._to_send and self._has_room():
+        link, under_way, window = self._link, self._under_way, self._window
+        before, take_live, self._skipped = len(under_way), self._outbox.take_live, 0
+        while len(under_way) < window and link.error is None and self._to_send:
             self._send_document()
-        while self._has_room() and (entry := self._outbox.take_live()) is not None:
+        while len(under_way) < window and link.error is None and (entry := take_live()) is not None:
             self._send_entry(entry, live=True)
-        while self._has_room() and (entry := self._next_backlog()) is not None:
+            if self._skipped >= _SKIP_AT_MOST:
+                break
+        while len(under_way) < window and link.error is None and self._skipped < _SKIP_AT_MOST:
+            if (entry := self._next_backlog()) is None:
+                break
             self._send_entry(entry, live=False)
-        if len(self._under_way) > before:
-            self._link.flush()
+        if len(under_way) > before:
+            link.flush()
         if self._skipped >= _SKIP_AT_MOST:
             self.wake()
-
-    def _has_room(self) -> bool:
-        return len(self._under_way) < self._window and self._link.error is None and self._skipped < _SKIP_AT_MOST
 
     def tick(self) -> None:
         """Once a second: is the broker still there, and is there anything to try again?"""

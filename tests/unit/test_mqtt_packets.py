@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -94,3 +96,32 @@ def test_pubacks() -> None:
 def test_a_puback_of_another_size_is_none(body: bytes, five: bool) -> None:
     with pytest.raises(ValueError, match="PUBACK"):
         packets.puback(body, 0, len(body), five=five)
+
+
+def _one_by_one(data: bytes) -> tuple[int, ...]:
+    """The ids of plain PUBACKs as the general way finds them; nothing when there is anything else."""
+    found, at = [], 0
+    while at < len(data):
+        start, end = packets.span(data, at)
+        if data[at] != packets.PUBACK or end - start != 2 or start - at != 2:
+            return ()
+        found.append(packets.puback(data, start, end, five=False)[0])
+        at = end
+    return tuple(found)
+
+
+@pytest.mark.parametrize(
+    ("data", "ids"),
+    [
+        (b"", ()), (b"\x40\x02\x12\x34", (0x1234,)), (b"\x40\x02\x04\x00\x40\x02\x04\x01", (1024, 1025)),
+        (b"\x40\x02\x04\x00\x40\x02\x04", ()), (b"\x40\x02\x04\x00\xd0\x00\xd0\x00", ()),
+        (b"\x40\x03\x00\x01\x87\x40\x02\x00", ()), (b"\xd0\x00\xd0\x00", ()), (b"\x40\x04\x00\x01\x00\x00\x40\x02", ()),
+    ],
+)  # fmt: skip
+def test_a_run_of_plain_pubacks_is_read_at_once(data: bytes, ids: tuple[int, ...]) -> None:
+    assert packets.acknowledged(data) == ids
+
+
+@given(st.lists(st.binary(max_size=6) | st.binary(min_size=2, max_size=2).map(b"\x40\x02".__add__)).map(b"".join))
+def test_what_is_read_at_once_is_what_is_read_one_by_one(data: bytes) -> None:
+    assert packets.acknowledged(data) in ((), _one_by_one(data))

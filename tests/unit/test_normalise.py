@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import orjson
+import pytest
 
 from edge_agent import payload
 from edge_agent.config.models import State
@@ -158,3 +159,16 @@ def test_a_data_document_is_what_the_contract_says() -> None:
         "quality": {"tool_no": "BadTimeout", "load": "UncertainEngineeringUnitsExceeded"},
         "source": {"spindle_speed": 1763900000120},
     }
+
+
+@pytest.mark.parametrize("columns", [None, (0, 2)])
+def test_one_source_time_for_all_is_said_of_each(columns: tuple[int, ...] | None) -> None:
+    names = ('a "quoted" name', "主轴转速", "back\\slash\n")
+    tags = table(*(Tag(name, "int", None) for name in names))
+    told = [names[at] for at in columns or range(3)]
+    time = 1763900000120999999
+    batch = Batch(tags, time, list(range(len(told))), None, [time] * len(told), columns)
+    for _ in range(2):
+        document = orjson.loads(b'{"a":1' + payload.data_tail(batch))
+        assert document["source"] == dict.fromkeys(told, 1763900000120)
+        assert list(document["values"]) == told
