@@ -15,9 +15,9 @@ from edge_agent.app.report_window import day_end, month, window
 from edge_agent.clock import Clock
 from edge_agent.config import load
 from edge_agent.config.models import Site
-from edge_agent.errors import FindingsError
+from edge_agent.errors import Finding, FindingsError
 from edge_agent.metrics import importing
-from edge_agent.metrics.calendar import Calendar, load_calendar
+from edge_agent.metrics.calendar import Calendar, check_schedules, load_calendar
 from edge_agent.metrics.register import Register
 from edge_agent.report import html, pack, tables
 from edge_agent.report.archive import zipped
@@ -42,6 +42,8 @@ class Subject:
     options: Options
     sources: Mapping[str, str]
     now_ns: int
+    noted: tuple[Finding, ...] = ()
+    """What the check of register and calendar noted."""
 
 
 def subject(config: Path) -> Subject:
@@ -56,11 +58,14 @@ def subject(config: Path) -> Subject:
             "with `edge-agent register template`.",
             str(config),
         )
-    register, _ = importing.load(files.equipment, files.processes, [device.id for device in site.devices])
+    register, noted = importing.load(files.equipment, files.processes, [device.id for device in site.devices])
     calendar = load_calendar(files.calendar) if files.calendar else None
+    noted = (*noted, *check_schedules(register, calendar, files.equipment.name))
     read = [path for path in (config, files.equipment, files.processes, files.calendar) if path is not None]
     sources = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in read}
-    return Subject(site, register, calendar, Options(files.robot_is_nc), sources, Clock.from_environment().time_ns())
+    return Subject(
+        site, register, calendar, Options(files.robot_is_nc), sources, Clock.from_environment().time_ns(), noted
+    )
 
 
 def health_check(about: Subject, folder: Path, wanted: str | None, languages: Sequence[Language]) -> Issue:
@@ -172,7 +177,7 @@ def _setting(about: Subject, kind: Kind, period: str, **more: Any) -> Setting:
     agent = about.site.agent
     return Setting(
         kind, period, agent.enterprise, agent.site, agent.id, about.options, about.sources, timezone=agent.timezone,
-        issued_ns=about.now_ns, **more,
+        issued_ns=about.now_ns, noted=about.noted, **more,
     )  # fmt: skip
 
 

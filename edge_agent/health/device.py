@@ -20,6 +20,10 @@ DeviceState = Literal["starting", "online", "degraded", "offline"]
 #: How far apart two answers may be, in periods, for the time between them to count as covered.
 REACH_PERIODS = 1.5
 
+#: A subscription proves itself at the latest after so many seconds, by a keep-alive or by what it brings: also where the
+#: server publishes more seldom than it was asked to.
+PROOF_S = 10.0
+
 #: More skipped turns than this share of the due ones is a finding: the device cannot keep up.
 OVERRUN_SHARE = 0.1
 
@@ -87,7 +91,8 @@ class DeviceHealth:
         self.values += total
         self.values_total += total
         if total > bad:
-            self._alive(now, batch.table.every, batch.t)
+            reach = max(batch.table.every, PROOF_S) if self.streaming else batch.table.every
+            self._alive(now, reach, batch.t)
         if batch.status or self.state != "online" or self.tags.any:
             self.tags.note(batch)
             self._judge()

@@ -8,17 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from edge_agent.errors import Finding
 from edge_agent.metrics.result import iso, number
 from edge_agent.report import figures as computing
 from edge_agent.report.blocks import Json, text
 from edge_agent.report.facts import Facts
 from edge_agent.report.figures import Options
+from edge_agent.report.findings import observed
 from edge_agent.report.parts_end import definitions, signature
 from edge_agent.report.parts_network import inventory, quality
 from edge_agent.report.parts_plan import plan, scenes
 from edge_agent.report.parts_production import energy_part, production
 from edge_agent.report.parts_rates import evidence, gaps, headlines, scope
 from edge_agent.report.production import Plant
+from edge_agent.report.summary import summary
 
 SCHEMA: Final = "edge-agent/report/1"
 Kind = Literal["health-check", "monthly"]
@@ -44,6 +47,8 @@ class Setting:
     options: Options = field(default_factory=Options)
     sources: Mapping[str, str] = field(default_factory=dict)
     """File name -> sha256 of what was read."""
+    noted: Sequence[Finding] = ()
+    """What the check of register and calendar noted."""
     extra: Sequence[Json] = ()
     """Blocks of a further part: the trend of a monthly report."""
     timezone: str = "UTC"
@@ -57,8 +62,9 @@ def build(plant: Plant, setting: Setting) -> Json:
     """The whole document."""
     found = computing.figures(plant, setting.options)
     who = {"enterprise": setting.enterprise, "site": setting.site, "agent": setting.agent}
+    seen = observed(plant)
     parts = [
-        scope(plant, who), headlines(plant, found), gaps(plant), evidence(plant), inventory(plant),
+        scope(plant, who), headlines(plant, found), gaps(plant, setting.noted, seen), evidence(plant), inventory(plant),
         quality(plant, found), production(plant, found), energy_part(plant, found), scenes(plant, found),
         plan(plant, found), definitions(found), signature(plant, setting.sources),
     ]  # fmt: skip
@@ -74,6 +80,7 @@ def build(plant: Plant, setting: Setting) -> Json:
         "window": _window(plant.facts),
         "register_version": plant.assessment.register.version,
         "options": {"robot_is_nc": setting.options.robot_is_nc, "kgce_per_kwh": number(setting.options.kgce_per_kwh)},
+        "summary": summary(plant, found, len(setting.noted) + len(seen)),
         "figures": computing.to_json(found),
         "parts": parts,
     }

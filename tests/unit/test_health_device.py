@@ -88,6 +88,13 @@ def test_a_quiet_subscription_counts_its_unchanged_readings_while_it_proves_itse
     assert (row["good"], row["bad"]) == (0, 20)
 
 
+def test_a_subscription_that_publishes_more_seldom_than_asked_is_covered_all_the_same() -> None:
+    device = health(streaming=True)
+    for second in (0.0, 3.0, 6.0, 9.0):  # the tags' period is a second; what comes proves that the link lives
+        device.answered(good(int(second)), second, 0.0)
+    assert device.row(9.0)["covered_s"] == 9.0
+
+
 def test_a_keep_alive_covers_nothing_while_no_tag_is_good() -> None:
     device = health(streaming=True)
     device.proven(1.0, 10.0, 1)
