@@ -25,6 +25,7 @@ from edge_agent.report.blocks import Json
 from edge_agent.report.document import Kind, Setting, build
 from edge_agent.report.figures import Options, plant_of
 from edge_agent.report.issue import Issue, read_index, record, settle
+from edge_agent.report.parts_evidence import Project
 from edge_agent.report.production import Plant
 from edge_agent.report.speech import Language
 
@@ -105,18 +106,27 @@ def evidence(
         start, end = _window(about, question, wanted)
         plant = _plant(about, question, start, end)
         shots = [snapshot(question, about.site, day_end(text, about.site), text) for text in dates]
-    report = build(plant, _setting(about, "health-check", _period(start, end)))
+    previous = _previous(folder, project)
+    period = _period(start, end)
+    check = build(plant, _setting(about, "health-check", period))
+    shown = build(plant, _setting(about, "evidence", period, project=Project(project, shots, previous)))
     claim = pack.Claim(
         project,
         about.site.agent.enterprise,
         about.site.agent.site,
         about.options,
         about.now_ns,
-        _previous(folder, project),
+        previous,
         shots,
-        {"report.html": html.render(report, language).encode(), "report.json": _json(report)},
+        dict(_rendered("evidence", shown, language)) | dict(_rendered("report", check, language)),
     )
-    return _write_pack(folder, project, _period(start, end), pack.build(plant, claim), plant)
+    return _write_pack(folder, project, period, pack.build(plant, claim), plant)
+
+
+def _rendered(name: str, document: Json, language: Language) -> Iterator[tuple[str, bytes]]:
+    yield f"{name}.json", _json(document)
+    yield f"{name}.html", html.render(document, language).encode()
+    yield f"{name}.xlsx", tables.workbook(document, language)
 
 
 def _previous(folder: Path, project: str) -> dict[str, str] | None:

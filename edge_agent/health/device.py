@@ -20,8 +20,8 @@ DeviceState = Literal["starting", "online", "degraded", "offline"]
 #: How far apart two answers may be, in periods, for the time between them to count as covered.
 REACH_PERIODS = 1.5
 
-#: A subscription proves itself at the latest after so many seconds, by a keep-alive or by what it brings: also where the
-#: server publishes more seldom than it was asked to.
+#: A subscription proves itself at the latest after so many seconds, by a keep-alive or by what it brings: also where
+#: the server publishes more seldom than it was asked to.
 PROOF_S = 10.0
 
 #: More skipped turns than this share of the due ones is a finding: the device cannot keep up.

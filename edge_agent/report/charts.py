@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from edge_agent.report.marks import BANDS, INK, QUIET, WIDTH, cut, legend
 from edge_agent.report.parts_production import BUCKET_NAMES, LOSSES
-from edge_agent.report.plots import heat, load, stairs, trend
+from edge_agent.report.plots import before_after, heat, load, stairs, trend
 from edge_agent.report.speech import Language, percent, say
 from edge_agent.report.svg import Markup, element, join, label, line, picture, rect
+from edge_agent.report.topology import draw as topology
 
 Chart = Mapping[str, Any]
 _GRADES: Final = {"E0": "#d9dee3", "E1": "#f0e3a4", "E2": "#9ccbe3", "E3": "#2f8f6f"}
@@ -183,5 +184,6 @@ def _pareto(block: Chart, language: Language, zone: str) -> Markup:
 
 _DRAWN: Final[Mapping[str, Callable[[Chart, Language, str], Markup]]] = {
     "gauge": _gauge, "grid": _grid, "buckets": _buckets, "pareto": _pareto, "load": load, "trend": trend,
-    "stairs": stairs, "heat": heat,
+    "stairs": stairs, "heat": heat, "before_after": before_after,
+    "topology": lambda block, language, zone: topology(block),
 }  # fmt: skip

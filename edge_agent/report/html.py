@@ -31,7 +31,7 @@ nav ol{columns:2;padding-left:22px;margin:8px 0}nav a{color:#22617d;text-decorat
 th,td{border:1px solid #d4dce3;padding:3px 6px;text-align:left;vertical-align:top;overflow-wrap:anywhere}
 th{background:#eef2f5;font-weight:600;overflow-wrap:break-word}th.n{text-align:right}
 td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-td.k{white-space:nowrap}td.none{color:#8a97a3}td sup{color:#9a4300}tr{break-inside:avoid}
+td.k,span.k{white-space:nowrap}td.none{color:#8a97a3}td sup{color:#9a4300}tr{break-inside:avoid}
 thead{display:table-header-group}tbody tr:nth-child(even){background:#fafbfc}
 table.signatures td{height:38px}table.signatures td:first-child,table.scope td:first-child{width:30%}
 ol.reasons{list-style:none;padding:0;margin:-6px 0 12px;color:#5b6975;font-size:11px}ol.reasons sup{color:#9a4300}
@@ -50,12 +50,15 @@ p.note,p.assumption,p.warning,p.good,.empty{font-size:8.2pt}ol.reasons{font-size
 section.new{break-before:page}h2,h3{break-after:avoid}.wide{overflow:visible}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
-_SHORT: Final = 14
+_SHORT: Final = 16
+_FEW: Final = 6
+#: A time is printed as `2026-05-04 08:00`.
+_TO_THE_MINUTE: Final = 16
 _CONTENTS: Final = text("目录", "contents")
 _NOTHING: Final = text("无", "none")
 _NO_DATA: Final = text("没有数据", "no data")
-#: Parts that begin on a page of their own: the rates, the time model, the plan, the definitions, the page to sign.
-_NEW_PAGE: Final = (2, 7, 10, 11, 12)
+#: Parts of a report that begin on a page of their own: the first after the summary, and those one looks up.
+_NEW_PAGE: Final = (1, 7, 10, 12)
 
 
 def render(document: Mapping[str, Any], language: Language) -> str:
@@ -86,7 +89,7 @@ def _header(document: Mapping[str, Any], language: Language) -> Markup:
     issued = local(document["issued"], zone) if document["issued"] else ""
     state = text("", "") if document["closed"] else text("(期间未结束,暂定)", "(the period is not over: provisional)")
     lines = [
-        f"{document['enterprise']} · {document['site']}",
+        " · ".join(filter(None, [document["enterprise"], document["site"], document["project"]])),
         f"{local(window['from'], zone)} … {local(window['to'], zone)} ({zone})",
         f"{document['period']} · {say(revision, language)} {say(state, language)} · {issued}",
     ]
@@ -149,7 +152,7 @@ def _parts(document: Mapping[str, Any], language: Language) -> Iterator[Markup]:
     for part in document["parts"]:
         heading = element("h2", f"{part['number']} {say(part['title'], language)}")
         blocks = (_block(block, language, document["timezone"]) for block in part["blocks"])
-        place = "new" if part["number"] in _NEW_PAGE else None
+        place = "new" if part["number"] == 1 or (part["number"] in _NEW_PAGE and not document["project"]) else None
         yield element("section", heading, *blocks, id=f"part-{part['number']}", class_=place)
 
 
@@ -208,13 +211,21 @@ def _cell(cell: Any, form: str, language: Language, zone: str, reasons: Mapping[
         words = say(cell, language)
         return element("td", DASH, element("sup", str(reasons[words])), class_="n none", title=words)
     numeric = form not in ("text", "time") and isinstance(cell, int | float)
-    kind = "none" if cell is None else "n" if numeric else "k" if _is_key(cell) else None
-    return element("td", show(cell, form, language, zone), class_=kind)
+    shown = show(cell, form, language, zone)[: _TO_THE_MINUTE if form == "time" and cell else None]
+    kind = "none" if cell is None else "n" if numeric else "k" if form == "time" or _is_key(shown) else None
+    return element("td", *(_ids(shown) if ", " in shown else [shown]), class_=kind)
 
 
-def _is_key(cell: Any) -> bool:
-    """A short id, which is not to be broken at its hyphen."""
-    return isinstance(cell, str) and cell.isascii() and len(cell) <= _SHORT and " " not in cell
+def _ids(words: str) -> Iterator[str]:
+    """A list of ids, none of which is to be broken at its hyphen."""
+    for i, word in enumerate(words.split(", ")):
+        yield ", " if i else ""
+        yield element("span", word, class_="k") if _is_key(word) else word
+
+
+def _is_key(words: str) -> bool:
+    """A short id, or a word or two: not to be broken."""
+    return len(words) <= _FEW or (words.isascii() and len(words) <= _SHORT and "/" not in words)
 
 
 def _footer(document: Mapping[str, Any]) -> Markup:

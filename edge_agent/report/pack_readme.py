@@ -32,7 +32,9 @@ exact fractions (a ratio may be written `a/b`).
 | `facts/plan.csv` | 班次日历展开:自 `t_ns` 起 shift / stop / maintenance / off;空 = 全部为计划时间 / the calendar, resolved; empty = all time is planned |
 | `facts/lateness.csv` | 时延(毫秒)→ 消息数 / lateness in ms -> messages |
 | `facts/tags.csv`, `quality.csv`, `connections.csv`, `gaps.csv` | 接口表、质量、连接变化、丢弃 / interface table, quality, changes of connection, dropped values |
-| `project.csv`, `project_totals.csv`, `domestic.csv`, `connections.csv`, `interfaces.csv`, `acceptance.csv`, `snapshots.csv`, `topology.svg`, `integrator.md`, `report.*` | 供评审阅读 / for people |
+| `project.csv`, `project_totals.csv`, `domestic.csv`, `connections.csv`, `interfaces.csv`, `acceptance.csv`, `topology.svg` | 供评审阅读,由台账与事实得出,`verify` 逐字节重算 / for people; they follow from register and facts, `verify` makes them again byte by byte |
+| `evidence.*`, `report.*` | 证据文档(9 部分)与同窗口的数字体检报告(12 部分);其 JSON 中的数值与 `figures.json` 一致 / the evidence document (9 parts) and the health check of the same window (12 parts); the figures in their JSON are those of `figures.json` |
+| `snapshots.csv`, `integrator.md` | 各日期已存结果(不能由本包重算);集成商声明(待填) / results stored at dates, which this pack cannot replay; the integrator's statement, to be filled in |
 
 ## 2 规则 / Rules
 

@@ -29,7 +29,7 @@ def definitions(figures: Figures) -> Json:
     """Part 11."""
     columns = (
         Column("编号", "id"), Column("指标", "metric"), Column("公式", "formula"), Column("单位", "unit"),
-        Column("依据", "basis"), Column("来源", "source"), Column("假设", "assumptions"),
+        Column("依据与来源", "basis and source"), Column("假设", "assumptions"),
         Column("分子", "numerator", "number"), Column("分母", "denominator", "number"),
     )  # fmt: skip
     found = [
@@ -54,7 +54,17 @@ def _definition(each: Definition, result: Result | None) -> list[Any]:
         " ".join(text.en for text in each.assumptions) or blocks.DASH,
     )
     counts = [result.numerator, result.denominator] if result else [None, None]
-    return [each.id, each.name, each.formula, each.unit, _BASIS[each.basis], each.source, assumptions, *counts]
+    return [each.id, each.name, each.formula, _UNITS.get(each.unit, each.unit), _based(each), assumptions, *counts]
+
+
+_UNITS: Final = {"1": blocks.text("比率", "ratio")}
+
+
+def _based(each: Definition) -> Json:
+    basis = _BASIS[each.basis]
+    if each.basis in ("ISO", "P"):
+        return blocks.text(basis["zh"], basis["en"])
+    return blocks.text(f"{basis['zh']}:{each.source}", f"{basis['en']}: {each.source}")
 
 
 def _lists(figures: Figures) -> Iterator[Json]:

@@ -67,7 +67,7 @@ def _summary(facts: Facts) -> Json:
 def _devices(plant: Plant) -> Json:
     columns = (
         Column("采集设备", "device"), Column("名称", "name"), Column("产线", "line"), Column("协议", "protocol"),
-        Column("地址", "endpoint"), Column("站号", "unit"), Column("安全策略", "security"), Column("身份", "access"),
+        Column("地址", "endpoint"), Column("站号", "unit"), Column("安全与身份", "security and access"),
         Column("档案", "profile"), Column("周期 s", "period s"), Column("数据点", "tags", "count"),
         Column("台账设备", "equipment"), Column("首次有效", "first good", "time"),
     )  # fmt: skip
@@ -76,12 +76,26 @@ def _devices(plant: Plant) -> Json:
         for device in row.devices:
             owners.setdefault(device, []).append(row.equipment_id)
     rows = [
-        [each.id, each.name, each.line, each.connector, each.endpoint, each.unit, each.security, each.access,
-         each.profile, each.every_s, each.tags, blocks.words(owners.get(each.id, [])),
+        [each.id, each.name, each.line, each.connector, each.endpoint, each.unit or None, access_of(each),
+         each.profile or None, each.every_s, each.tags, blocks.words(owners.get(each.id, [])),
          iso(plant.facts.first_good.get(each.id))]
         for each in plant.facts.devices.values()
     ]  # fmt: skip
     return table("devices", "采集设备", "configured devices", columns, rows)
+
+
+def access_of(device: Device) -> Json:
+    """How the channel is protected and who may enter, in a few words."""
+    zh, en = ("未加密", "not encrypted") if device.security == "None" else (device.security, device.security)
+    access = _ACCESS.get(device.access)
+    if access is None:
+        return blocks.text(zh, en)
+    return blocks.text(f"{zh},{access[0]}", f"{en}, {access[1]}")
+
+
+_ACCESS: Final = {
+    "anonymous": ("匿名", "anonymous"), "certificate": ("证书", "certificate"), "user name": ("用户名", "user name"),
+}  # fmt: skip
 
 
 def _findings(facts: Facts) -> Json:
@@ -136,7 +150,12 @@ def _connections(facts: Facts) -> Json:
 
 def quality(plant: Plant, figures: Mapping[str, Result]) -> Json:
     """Part 6: coverage, lateness, range, clocks, gaps."""
-    found = [_map(plant.facts), _quality_table(plant.facts), _lateness(plant.facts, figures), _gaps(plant.facts)]
+    found = [
+        coverage_map(plant.facts),
+        _quality_table(plant.facts),
+        _lateness(plant.facts, figures),
+        _gaps(plant.facts),
+    ]
     found.append(
         paragraph(
             "「不变」指窗口最后一天始终为同一数值的浮点量,仅供排查:设定值本可不变。"
@@ -149,7 +168,7 @@ def quality(plant: Plant, figures: Mapping[str, Result]) -> Json:
     return blocks.part(6, "数据质量", "data quality", found)
 
 
-def _map(facts: Facts) -> Json:
+def coverage_map(facts: Facts) -> Json:
     """Coverage of every device over the window, field by field: outages are seen at a glance."""
     minutes = (facts.end - facts.start) // MINUTE_NS
     length = next((each for each in _FIELD_MINUTES if minutes <= each * _FIELDS), _FIELD_MINUTES[-1]) * MINUTE_NS

@@ -241,22 +241,26 @@ def evidence(plant: Plant) -> Json:
         Column("末次有效数据", "last good value", "time"), Column("接入天数", "days of history", "number"),
         Column("覆盖率", "coverage", "percent"), Column("未计入原因", "why not"),
     )  # fmt: skip
-    tiles = [
-        {"id": each.id, "name": title(each.equipment), "line": each.equipment.line, "grade": each.evidence.grade,
-         "effective": each.evidence.effective, "declared": each.evidence.declared}
-        for each in plant.machines
-    ]  # fmt: skip
     grades = paragraph(
         "E0 仅申报;E1 建立过连接;E2 窗口内有有效数据;E3 控制器级语义(执行状态、模式、程序或计数)。",
         "E0 declared only; E1 a connection was established; E2 good data; E3 controller-level semantics.",
         "note",
     )
     found = [
-        blocks.chart("grid", "设备证据等级", "evidence by machine", tiles=tiles),
+        blocks.chart("grid", "设备证据等级", "evidence by machine", tiles=tiles(plant)),
         grades,
         table("evidence", "逐台证据", "evidence by machine", columns, _evidence_rows(plant)),
     ]
     return blocks.part(4, "逐台设备证据等级", "evidence grade of every machine", found)
+
+
+def tiles(plant: Plant) -> list[Json]:
+    """What the picture of the machines shows of each."""
+    return [
+        {"id": each.id, "name": title(each.equipment), "line": each.equipment.line, "grade": each.evidence.grade,
+         "effective": each.evidence.effective, "declared": each.evidence.declared}
+        for each in plant.machines
+    ]  # fmt: skip
 
 
 def _evidence_rows(plant: Plant) -> Iterator[list[Any]]:

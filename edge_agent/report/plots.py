@@ -91,6 +91,43 @@ def _slanted(x: float, y: float, words: str) -> Markup:
     return label(x, y, words, font_size=9.5, fill=QUIET, text_anchor="end", transform=f"rotate(-35 {x:.1f} {y:.1f})")
 
 
+def before_after(block: Chart, language: Language, zone: str) -> Markup:
+    """A row per rate: where it stood at each date, and where it stands now."""
+    series = [each for each in block["series"] if any(value is not None for _, value in each["points"])]
+    if not series:
+        return Markup("")
+    left, room, high = 210.0, WIDTH - 260.0, 26.0
+    dates = [date for date, _ in series[0]["points"]]
+    now = say({"zh": "本包窗口", "en": "this pack"}, _one(language))
+    marks = [(INK if date is None else _LINES[i % len(_LINES)], date or now) for i, date in enumerate(dates)]
+    pieces, y = legend(marks), 34.0
+    for each in series:
+        name = cut(say(each["name"], _one(language)), left - 16, 11)
+        pieces.append(label(left - 10, y + 4, name, font_size=11, fill=INK, text_anchor="end"))
+        pieces.append(line(left, y, left + room, y, stroke="#dfe5ea"))
+        known = [
+            (colour, value) for (colour, _), (_, value) in zip(marks, each["points"], strict=True) if value is not None
+        ]
+        ends = [min(1.0, value) for _, value in known]
+        pieces.append(line(left + room * min(ends), y, left + room * max(ends), y, stroke="#93c0d6", stroke_width=5))
+        pieces += [
+            element(
+                "circle",
+                element("title", f"{percent(value):.2f} %"),
+                cx=left + room * min(1.0, value),
+                cy=y,
+                r=6,
+                fill=colour,
+            )
+            for colour, value in known
+        ]
+        pieces.append(label(left + room + 10, y + 4, f"{percent(known[-1][1]):.1f} %", font_size=11, fill=INK))
+        y += high
+    for i in range(5):
+        pieces.append(label(left + room * i / 4, y + 4, f"{25 * i}", font_size=10, fill=QUIET, text_anchor="middle"))
+    return picture(WIDTH, y + 12, say(block["title"], language), *pieces)
+
+
 def heat(block: Chart, language: Language, zone: str) -> Markup:
     """A row per device, a field per stretch of time, in the colour of how much of it was covered."""
     rows, left, high = block["rows"], 96.0, 13.0

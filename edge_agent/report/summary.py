@@ -29,9 +29,14 @@ _NOTHING: Final = Text("没有待办事项。", "There is nothing to do.")
 
 def summary(plant: Plant, figures: Figures, noted: int) -> list[Json]:
     """`noted`: how many things the register check and the data gave reason to list."""
-    found = list(_conclusions(plant, figures))
+    found = conclusions(plant, figures)
     todo = list(_next_steps(plant, figures, noted)) or [_NOTHING]
-    return [blocks.listing("结论", "findings", found), blocks.listing("下一步", "next steps", todo)]
+    return [found, blocks.listing("下一步", "next steps", todo)]
+
+
+def conclusions(plant: Plant, figures: Figures) -> Json:
+    """What was found, alone."""
+    return blocks.listing("结论", "findings", _conclusions(plant, figures))
 
 
 def _pct(value: Fraction) -> str:
@@ -98,7 +103,7 @@ def _networked(declared: Result, effective: Result) -> Text:
     zh, en = _to_next(effective)
     gap = (declared.numerator or Fraction(0)) - (effective.numerator or Fraction(0))
     if gap:
-        zh, en = f"{zh};差额 {gap} 台见第 3 部分", f"{en}; part 3 names the {gap} that differ"
+        zh, en = f"{zh};{gap} 台已申报而未被证明", f"{en}; {gap} declared ones are not shown"
     if effective.provisional:
         zh, en = f"{zh}。接入不足 30 天,为暂定值", f"{en}. Under 30 days of history: provisional"
     return Text(
@@ -168,14 +173,14 @@ def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
     if missing:
         names = _named(missing)
         yield Text(
-            f"查明 {names.zh} 申报联网却未被数据证明的原因并排除(原因见第 3、4 部分)。",
-            f"Find out and mend why {names.en} are declared networked and not shown by data (parts 3 and 4).",
+            f"{names.zh} 申报联网但未被数据证明:查明原因并排除(见第 3、4 部分)。",
+            f"{names.en}: declared networked and not shown by data; find out why and mend it (parts 3 and 4).",
         )
     if extra:
         names = _named(extra)
         yield Text(
             f"{names.zh} 已有数据但台账未申报:核对后申报,联网率即可计入。",
-            f"{names.en} deliver data and are not declared: check and declare them, and the rate counts them.",
+            f"{names.en}: data come, and the register does not declare it; check and declare, and the rate counts it.",
         )
     todo = steps(plant)
     yield from _connect(plant, figures["M-04a-effective"], [step for step in todo if step.rank >= 2])
@@ -187,21 +192,21 @@ def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
         )
     unsigned = [process.process_id for process in assessment.key_processes if not process.reviewer]
     if unsigned:
-        names = _named(unsigned)
+        names = _named(unsigned, "道")
         yield Text(
             f"由工艺负责人审核关键工序 {names.zh} 并在台账中签名。",
-            f"Have the key processes {names.en} reviewed and signed.",
+            f"Have these key processes reviewed and signed: {names.en}.",
         )
     yield Text(
         "在第 12 部分签字盖章,并连同 SHA256SUMS 一起存档。", "Sign part 12, and keep the report with its SHA256SUMS."
     )
 
 
-def _named(ids: Sequence[str]) -> Text:
+def _named(ids: Sequence[str], unit: str = "台") -> Text:
     shown = "、".join(ids[:_NAMED]), ", ".join(ids[:_NAMED])
     if len(ids) <= _NAMED:
         return Text(*shown)
-    return Text(f"{shown[0]} 等 {len(ids)} 台(项)", f"{shown[1]} and {len(ids) - _NAMED} more")
+    return Text(f"{shown[0]} 等 {len(ids)} {unit}", f"{shown[1]} and {len(ids) - _NAMED} more")
 
 
 def _connect(plant: Plant, rate: Result, new: Sequence[Step]) -> Iterator[Text]:
@@ -211,14 +216,14 @@ def _connect(plant: Plant, rate: Result, new: Sequence[Step]) -> Iterator[Text]:
     ready = [step.machine.equipment_id for step in new if step.rank == 2]
     bare = [step.machine.equipment_id for step in new if step.rank == 3]
     for ids, zh, en in (
-        (ready, "已有通信接口,接入即可", "have an interface: connect them"),
-        (bare, "没有通信接口,需加装采集模块", "have no interface: fit a module"),
+        (ready, "已有通信接口,接入即可", "interface there: connect"),
+        (bare, "没有通信接口,需加装采集模块", "no interface: fit a module"),
     ):
         if ids:
             names, after = _named(ids), _pct(Fraction(rate.numerator + len(ids), rate.denominator))
             yield Text(
-                f"{names.zh} {zh};完成后(其余不变)设备联网率为 {after}。",
-                f"{names.en} {en}; with these alone the networking rate would be {after}.",
+                f"{names.zh} {zh};仅完成这些,设备联网率为 {after}。",
+                f"{names.en}: {en}; with these alone the networking rate would be {after}.",
             )
 
 
@@ -227,14 +232,14 @@ def _key_gaps(plant: Plant, rate: Result) -> Iterator[Text]:
     empty = [key for key, (_, whole) in shares.items() if not whole]
     part = [key for key, (nc, whole) in shares.items() if nc < whole]
     if part:
-        names = _named(part)
+        names = _named(part, "道")
         yield Text(
             f"关键工序 {names.zh} 未全部数控化,逐台影响见第 10 部分。",
-            f"The key processes {names.en} are not all NC; part 10 says what each machine would change.",
+            f"Key processes not wholly NC: {names.en}; part 10 says what each machine would change.",
         )
     if empty:
-        names = _named(empty)
+        names = _named(empty, "道")
         yield Text(
             f"关键工序 {names.zh} 没有在用设备,按人工(0)计入:请核对工序表。",
-            f"The key processes {names.en} have no machine in use and count as manual (0): check the process list.",
+            f"Key processes without a machine in use: {names.en}; they count as manual (0), check the process list.",
         )
