@@ -60,6 +60,7 @@ class DeviceHealth:
         self._rate = rate
         self._row_start = now
         self._evidence: float | None = None
+        self._waiting = 0.0
         self._transition: dict[str, str] | None = None
         self._overrun = False
         self._before: dict[str, float] = dict.fromkeys(_SUMMED, 0)
@@ -158,7 +159,7 @@ class DeviceHealth:
         """The health document's fields for the time since the last row, and a fresh start."""
         period = now - self._row_start
         if self.streaming:
-            self._count_unchanged(period)
+            self._count_unchanged(period, now)
         self._overrun = self.overruns > OVERRUN_SHARE * max(1, self.due)
         row: dict[str, Any] = {
             "period_s": round(period, 3),
@@ -199,8 +200,16 @@ class DeviceHealth:
         if moves:
             row["tag_transitions"] = moves
 
-    def _count_unchanged(self, period: float) -> None:
-        """A subscription says nothing about what did not change: while it lived those readings were good, else bad."""
+    def _count_unchanged(self, period: float, now: float) -> None:
+        """A subscription says nothing about what did not change: while it lived those readings were good, else bad.
+
+        The time since its last sign of life is neither yet: the row in which the next sign comes, or is overdue, tells.
+        """
+        waiting = 0.0 if self._evidence is None else now - self._evidence
+        if waiting > PROOF_S * REACH_PERIODS:
+            waiting = 0.0
+        told = period + self._waiting - waiting
+        self._waiting = waiting
         share = 1 - self.tags.bad / self._tags if self._tags and self.state != "offline" else 0.0
-        self.good = max(self.good, round(self._rate * share * min(self.covered, period)))
-        self.bad = max(self.bad, round(self._rate * period) - self.good)
+        self.good = max(self.good, round(self._rate * share * min(self.covered, told)))
+        self.bad = max(self.bad, round(self._rate * told) - self.good)
