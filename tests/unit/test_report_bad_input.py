@@ -204,3 +204,17 @@ def test_state_numbers_outside_the_map() -> None:
     assert any("240.0 min" in each for each in remarks(document))
     assert figure(document, "M-11@EQ-001")["value"] == 0.5  # four hours of eight are known, nothing is guessed
     assert figure(document, "M-12@EQ-001")["value"] is not None
+
+
+def test_a_machine_that_is_switched_off_outside_its_shifts_is_networked() -> None:
+    """Off by night, it was covered for all of its planned time; in a planned stop nothing is due either."""
+    day, stop = START + 2 * HOUR, START + 3 * HOUR
+    plan = [Planned("", END - 30 * DAY, "off"), Planned("", START, "shift"), Planned("", day, "stop"),
+            Planned("", stop, "shift"), Planned("", START + 5 * HOUR, "off")]  # fmt: skip
+    minutes = minutes_of("lathe01", [(START, day), (stop, START + 5 * HOUR)])
+    document = reported(golden.plant(plan=plan, minutes=minutes, first_good={"lathe01": START - DAY}))
+    assert "EQ-001" in figure(document, "M-04a-effective")["numerator_ids"]
+    assert figure(document, "M-05")["value"] == 1
+    assert figure(document, "M-04d")["denominator"] == 4 * 3600
+    around_the_clock = reported(golden.plant(plan=(), minutes=minutes, first_good={"lathe01": START - DAY}))
+    assert "EQ-001" not in figure(around_the_clock, "M-04a-effective")["numerator_ids"]
