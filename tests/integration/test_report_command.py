@@ -226,6 +226,23 @@ def test_snapshot_and_compare(config: Path, tmp_path: Path, capsys: pytest.Captu
     assert "没有差异" in capsys.readouterr().out
 
 
+def test_late_data_of_a_closed_month_is_another_revision_that_says_what_changed(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.app.report.Clock.time_ns", lambda _: T0 + 60 * 86_400 * SECOND)
+    about = subject(shutil.copytree(config.parent, tmp_path / "site") / config.name)
+    first = monthly(about, tmp_path / "out", "2026-05", ["zh"])
+    issued = (tmp_path / "out" / f"{first.stem}.json").read_bytes()
+    late = [row("lathe-02", T0 + (MINUTES * 60 + second) * SECOND) for second in range(5, 3600, 5)]
+    with closing(open_store(about.site.store)) as store:
+        store.write(WriteBatch(Rows.empty(), T0 + 60 * 86_400 * SECOND, health=late))
+    again = monthly(about, tmp_path / "out", "2026-05", ["zh"])
+    assert (first.document["revision"], again.document["revision"]) == (1, 2)
+    assert (tmp_path / "out" / f"{first.stem}.json").read_bytes() == issued
+    assert {"M-04d", "M-05"} <= {change["key"] for change in again.document["changes"]}
+    assert again.document["parts"][-1]["blocks"][0]["name"] == "changes"
+
+
 DAY = 86_400 * SECOND
 #: The end of 2026-05-03 in Dongguan, and what is kept of a day when it is over.
 MIDNIGHT = T0 - 8 * 3600 * SECOND
