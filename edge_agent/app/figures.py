@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any, Final
 
+from edge_agent.app.scheduled import ScheduledHealth
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.models import Register as RegisterFiles
-from edge_agent.errors import Finding, RegisterError
+from edge_agent.errors import ConfigError, Finding, RegisterError
 from edge_agent.metrics.assessment import Assessment
+from edge_agent.metrics.calendar import load_calendar
 from edge_agent.metrics.evaluate import compute
 from edge_agent.metrics.importing import load
 from edge_agent.metrics.live import DeviceFacts, Live, Sums, from_health
@@ -37,8 +40,11 @@ class Figures:
         """A register with errors is told in full and not used: data is stored all the same."""
         self._site = site
         self._devices = [device.id for device in site.devices]
+        self._hours: ScheduledHealth | None = None
         self.findings: tuple[Finding, ...] = ()
         self.register = self._load(site.register_)
+        if self.register is not None and site.register_.calendar is not None:
+            self._hours = _hours(site.register_.calendar, self.register)
 
     def _load(self, files: RegisterFiles) -> Register | None:
         if files.equipment is None:
@@ -82,17 +88,35 @@ class Figures:
         facts: dict[str, DeviceFacts] = {}
         for device in self._site.devices:
             known = long.get(device.id)
+            first = known.first_ns if known else None
+            sums: tuple[Sums, ...] = (_sums(known), _sums(recent.get(device.id)))
+            hours = None
+            if self._hours is not None:
+                hours = self._hours.planned(device.id, max(long_start, first or long_start), now_ns)
+                if hours is not None:
+                    starts = (long_start, recent_start)
+                    sums = tuple(self._hours.sums(store, device.id, hours, start, now_ns) for start in starts)
             facts[device.id] = from_health(
                 now_ns,
-                known.first_ns if known else None,
+                first,
                 known.last_good_ns if known else None,
-                (long_start, _sums(known)),
-                (recent_start, _sums(recent.get(device.id))),
+                (long_start, sums[0]),
+                (recent_start, sums[1]),
+                planned=hours,
                 controller=speaks_for_its_controller(device),
                 normalised=device.state is not None,
                 business_links=links(device),
             )
         return Live(facts, now_ns, RECENT_NS // 1_000_000_000)
+
+
+def _hours(file: Path, register: Register) -> ScheduledHealth | None:
+    """None for a calendar that cannot be used, which is told where the shifts are computed."""
+    try:
+        return ScheduledHealth(load_calendar(file), register.schedules)
+    except ConfigError as error:
+        log.error("calendar-faulty reason=%s", error)
+        return None
 
 
 def _sums(facts: LiveFacts | None) -> Sums:

@@ -15,9 +15,9 @@ from edge_agent.app.report_window import day_end, month, window
 from edge_agent.clock import Clock
 from edge_agent.config import load
 from edge_agent.config.models import Site
-from edge_agent.errors import FindingsError
+from edge_agent.errors import Finding, FindingsError
 from edge_agent.metrics import importing
-from edge_agent.metrics.calendar import Calendar, load_calendar
+from edge_agent.metrics.calendar import Calendar, check_schedules, load_calendar
 from edge_agent.metrics.register import Register
 from edge_agent.report import html, pack, tables
 from edge_agent.report.archive import zipped
@@ -25,6 +25,7 @@ from edge_agent.report.blocks import Json
 from edge_agent.report.document import Kind, Setting, build
 from edge_agent.report.figures import Options, plant_of
 from edge_agent.report.issue import Issue, read_index, record, settle
+from edge_agent.report.parts_evidence import Project
 from edge_agent.report.production import Plant
 from edge_agent.report.speech import Language
 
@@ -42,6 +43,8 @@ class Subject:
     options: Options
     sources: Mapping[str, str]
     now_ns: int
+    noted: tuple[Finding, ...] = ()
+    """What the check of register and calendar noted."""
 
 
 def subject(config: Path) -> Subject:
@@ -56,11 +59,14 @@ def subject(config: Path) -> Subject:
             "with `edge-agent register template`.",
             str(config),
         )
-    register, _ = importing.load(files.equipment, files.processes, [device.id for device in site.devices])
+    register, noted = importing.load(files.equipment, files.processes, [device.id for device in site.devices])
     calendar = load_calendar(files.calendar) if files.calendar else None
+    noted = (*noted, *check_schedules(register, calendar, files.equipment.name))
     read = [path for path in (config, files.equipment, files.processes, files.calendar) if path is not None]
     sources = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in read}
-    return Subject(site, register, calendar, Options(files.robot_is_nc), sources, Clock.from_environment().time_ns())
+    return Subject(
+        site, register, calendar, Options(files.robot_is_nc), sources, Clock.from_environment().time_ns(), noted
+    )
 
 
 def health_check(about: Subject, folder: Path, wanted: str | None, languages: Sequence[Language]) -> Issue:
@@ -100,18 +106,27 @@ def evidence(
         start, end = _window(about, question, wanted)
         plant = _plant(about, question, start, end)
         shots = [snapshot(question, about.site, day_end(text, about.site), text) for text in dates]
-    report = build(plant, _setting(about, "health-check", _period(start, end)))
+    previous = _previous(folder, project)
+    period = _period(start, end)
+    check = build(plant, _setting(about, "health-check", period))
+    shown = build(plant, _setting(about, "evidence", period, project=Project(project, shots, previous)))
     claim = pack.Claim(
         project,
         about.site.agent.enterprise,
         about.site.agent.site,
         about.options,
         about.now_ns,
-        _previous(folder, project),
+        previous,
         shots,
-        {"report.html": html.render(report, language).encode(), "report.json": _json(report)},
+        dict(_rendered("evidence", shown, language)) | dict(_rendered("report", check, language)),
     )
-    return _write_pack(folder, project, _period(start, end), pack.build(plant, claim), plant)
+    return _write_pack(folder, project, period, pack.build(plant, claim), plant)
+
+
+def _rendered(name: str, document: Json, language: Language) -> Iterator[tuple[str, bytes]]:
+    yield f"{name}.json", _json(document)
+    yield f"{name}.html", html.render(document, language).encode()
+    yield f"{name}.xlsx", tables.workbook(document, language)
 
 
 def _previous(folder: Path, project: str) -> dict[str, str] | None:
@@ -172,7 +187,7 @@ def _setting(about: Subject, kind: Kind, period: str, **more: Any) -> Setting:
     agent = about.site.agent
     return Setting(
         kind, period, agent.enterprise, agent.site, agent.id, about.options, about.sources, timezone=agent.timezone,
-        issued_ns=about.now_ns, **more,
+        issued_ns=about.now_ns, noted=about.noted, **more,
     )  # fmt: skip
 
 

@@ -97,7 +97,7 @@ def gather(site: Site, question: Ask, register: Register, calendar: Calendar | N
             Gap(row["t"], row["agent"], row["stream"], row["from_t"], row["to_t"], row["values"])
             for row in question("gaps", from_ns=start, to_ns=end)
         ],
-        plan=_plan(calendar, register, start - BEFORE_NS, end),
+        plan=_plan(calendar, register, min(facts.history_start, start - BEFORE_NS), end),
     )
 
 

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from edge_agent.config.models import Store
+    from edge_agent.errors import Finding
+    from edge_agent.metrics.live import Live
+    from edge_agent.metrics.register import Register
 
 _WIDTH: Final = 120
 """Columns of the table when it does not go to a terminal."""
@@ -101,11 +104,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     """Compute and print; a register that cannot be used raises RegisterError (status 2)."""
     from edge_agent.clock import Clock
     from edge_agent.metrics.evaluate import evaluate
-    from edge_agent.metrics.importing import load
-    from edge_agent.metrics.live import read_live
 
-    live = read_live(args.live) if args.live else None
-    register, notes = load(args.register, args.processes, live.devices.keys() if live else None)
+    live, register, notes = _inputs(args)
     document = evaluate(
         register,
         live,
@@ -118,6 +118,27 @@ def run_evaluate(args: argparse.Namespace) -> int:
     else:
         _print_document(document)
     return 0
+
+
+def _inputs(args: argparse.Namespace) -> tuple[Live | None, Register, tuple[Finding, ...]]:
+    """The files of an assessment. Raises FindingsError with what is wrong in any of them."""
+    from edge_agent.errors import FindingsError
+    from edge_agent.metrics.importing import load
+    from edge_agent.metrics.live import read_live
+
+    wrong: list[Finding] = []
+    live = None
+    try:
+        live = read_live(args.live) if args.live else None
+    except FindingsError as error:
+        wrong += error.findings
+    try:
+        register, notes = load(args.register, args.processes, live.devices.keys() if live else None)
+    except FindingsError as error:
+        raise FindingsError([*wrong, *error.findings]) from error
+    if wrong:
+        raise FindingsError(wrong)
+    return live, register, notes
 
 
 def _print_document(document: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""`edge-agent verify PACK`: every hash of an evidence pack, and every figure computed again from the pack alone."""
+"""`edge-agent verify PACK`: hashes and chain of an evidence pack, and every figure computed again from it alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     command.add_argument("pack", type=Path, metavar="PACK", help="文件夹或 zip / folder or zip")
     command.add_argument(
-        "--previous", type=Path, metavar="PACK", help="上一个证据包,核对链 / the pack before, for the chain"
+        "--previous",
+        type=Path,
+        metavar="PACK",
+        help="上一个证据包,核对链;默认在同一目录中寻找 / the pack before (default: looked for beside PACK)",
     )
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.set_defaults(func=run)
@@ -27,11 +30,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print every check, the differing ones marked."""
-    from edge_agent.report.verify import read_pack, summary, verify
+    from edge_agent.report.verify import chain, read_pack, summary, verify
 
-    previous = read_pack(args.previous) if args.previous else None
-    checks = verify(read_pack(args.pack), previous)
-    result = summary(checks)
+    if args.previous:
+        checks, missing = verify(read_pack(args.pack), read_pack(args.previous)), None
+    else:
+        links, missing = chain(args.pack)
+        checks = [*verify(read_pack(args.pack)), *links]
+    result = {**summary(checks), "chain_not_checked": missing}
     if args.json:
         print(json.dumps({**result, "checks": [asdict(check) for check in checks]}, ensure_ascii=False, indent=1))
     else:
@@ -56,4 +62,6 @@ def _short(value: Any) -> str:
 def _conclude(result: dict[str, Any]) -> None:
     for kind, count in result["counts"].items():
         print(f"{kind}: {count['checked']} 项 checked, {count['different']} 项不符 different")
+    if missing := result["chain_not_checked"]:
+        print(f"链未核对到底:缺少 {missing} / the chain was not followed to its end: {missing} is not beside the pack")
     print("全部一致 / all equal" if result["equal"] else "有差异:不要据此结论 / something differs: do not rely on it")

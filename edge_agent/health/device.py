@@ -20,6 +20,10 @@ DeviceState = Literal["starting", "online", "degraded", "offline"]
 #: How far apart two answers may be, in periods, for the time between them to count as covered.
 REACH_PERIODS = 1.5
 
+#: A subscription proves itself at the latest after so many seconds, by a keep-alive or by what it brings: also where
+#: the server publishes more seldom than it was asked to.
+PROOF_S = 10.0
+
 #: More skipped turns than this share of the due ones is a finding: the device cannot keep up.
 OVERRUN_SHARE = 0.1
 
@@ -56,6 +60,7 @@ class DeviceHealth:
         self._rate = rate
         self._row_start = now
         self._evidence: float | None = None
+        self._waiting = 0.0
         self._transition: dict[str, str] | None = None
         self._overrun = False
         self._before: dict[str, float] = dict.fromkeys(SUMMED, 0)
@@ -87,7 +92,8 @@ class DeviceHealth:
         self.values += total
         self.values_total += total
         if total > bad:
-            self._alive(now, batch.table.every, batch.t)
+            reach = max(batch.table.every, PROOF_S) if self.streaming else batch.table.every
+            self._alive(now, reach, batch.t)
         if batch.status or self.state != "online" or self.tags.any:
             self.tags.note(batch)
             self._judge()
@@ -153,7 +159,7 @@ class DeviceHealth:
         """The health document's fields for the time since the last row, and a fresh start."""
         period = now - self._row_start
         if self.streaming:
-            self._count_unchanged(period)
+            self._count_unchanged(period, now)
         self._overrun = self.overruns > OVERRUN_SHARE * max(1, self.due)
         row: dict[str, Any] = {
             "period_s": round(period, 3),
@@ -194,8 +200,16 @@ class DeviceHealth:
         if moves:
             row["tag_transitions"] = moves
 
-    def _count_unchanged(self, period: float) -> None:
-        """A subscription says nothing about what did not change: while it lived those readings were good, else bad."""
+    def _count_unchanged(self, period: float, now: float) -> None:
+        """A subscription says nothing about what did not change: while it lived those readings were good, else bad.
+
+        The time since its last sign of life is neither yet: the row in which the next sign comes, or is overdue, tells.
+        """
+        waiting = 0.0 if self._evidence is None else now - self._evidence
+        if waiting > PROOF_S * REACH_PERIODS:
+            waiting = 0.0
+        told = period + self._waiting - waiting
+        self._waiting = waiting
         share = 1 - self.tags.bad / self._tags if self._tags and self.state != "offline" else 0.0
-        self.good = max(self.good, round(self._rate * share * min(self.covered, period)))
-        self.bad = max(self.bad, round(self._rate * period) - self.good)
+        self.good = max(self.good, round(self._rate * share * min(self.covered, told)))
+        self.bad = max(self.bad, round(self._rate * told) - self.good)

@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from edge_agent.config.models import Model
 from edge_agent.errors import ConfigError, Finding
+from edge_agent.metrics.register import Register
 from edge_agent.metrics.timemodel import Plan, Track
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -206,6 +207,26 @@ def _overlay(shifts: list[Span], stops: list[Span], upkeep: list[Span], start: i
 def _covers(spans: list[Span], t: int) -> bool:
     index = bisect_right(spans, t, key=lambda span: span[0]) - 1
     return index >= 0 and t < spans[index][1]
+
+
+def check_schedules(register: Register, calendar: Calendar | None, name: str) -> list[Finding]:
+    """Machines whose `schedule_id` the calendar does not have: they follow `default`, or have no planned time."""
+    if calendar is None:
+        return []
+    zh, en = "没有计划时间", "it has no planned time"
+    if "default" in calendar.schedules:
+        zh, en = "按 default 班次", "it follows `default`"
+    return [
+        Finding(
+            "unknown-schedule",
+            f"{name}:{row.equipment_id}:schedule_id",
+            f"班次日历中没有“{row.schedule_id}”,{row.equipment_id} {zh};请改正台账或补日历。",
+            f"the calendar has no schedule “{row.schedule_id}”, so for {row.equipment_id} {en}; correct either.",
+        )
+        for row in register.equipment
+        if row.counted and row.schedule_id not in calendar.schedules
+        if row.schedule_id or "default" not in calendar.schedules
+    ]
 
 
 def load_calendar(path: Path) -> Calendar:

@@ -13,9 +13,13 @@ from edge_agent.metrics.live import DeviceFacts
 from edge_agent.metrics.rates import NO_EQUIPMENT
 from edge_agent.metrics.result import Result, divide
 
-#: The links of the questionnaire that machines can evidence.
-LINKS_IN_REACH: Final = ("生产管控", "质量管理", "设备管理", "安全生产", "能耗管理")
-LINKS: Final = 14
+#: The 14 links of the questionnaire of 2024, in its order.
+LINKS: Final = (
+    "产品设计", "工艺设计", "营销管理", "售后服务", "计划排程", "生产管控", "质量管理",
+    "设备管理", "安全生产", "能耗管理", "采购管理", "仓储物流", "财务管理", "人力资源",
+)  # fmt: skip
+#: Those of them that machines can evidence.
+LINKS_IN_REACH: Final = LINKS[5:10]
 _STANDARD: Final = frozenset({"opc_ua", "modbus_tcp", "modbus_rtu", "mtconnect"})
 
 
@@ -93,11 +97,11 @@ def m06(assessment: Assessment) -> Result:
     reason = Text("没有标注业务环节(business_link)的数据点", "no tag is marked with a business_link")
     return assessment.result(
         "M-06",
-        Fraction(len(part), LINKS) if stated else None,
+        Fraction(len(part), len(LINKS)) if stated else None,
         numerator=Fraction(len(part)),
-        denominator=Fraction(LINKS),
+        denominator=Fraction(len(LINKS)),
         numerator_ids=tuple(part),
-        denominator_ids=LINKS_IN_REACH,
+        denominator_ids=LINKS,
         window=assessment.recent,
         grade="E2" if part else None,
         reason=None if stated else reason,

@@ -65,9 +65,9 @@ _FACTORY_SHARE = Text(
 )
 _EFFECTIVE = Text(
     "有效联网 = 已申报、对应已配置的采集设备、末次有效数据不早于窗口结束前 7 天、"
-    "自首次连接(最多 30 天)以来覆盖率 ≥ 90 %。",
+    "自首次连接(最多 30 天)以来计划工作时间的覆盖率 ≥ 90 %。",
     "Effective = declared, linked to a configured device, last good value at most 7 days before the window's end, "
-    "coverage >= 90 % since the first connection (30 days at the most).",
+    "coverage >= 90 % of planned working time since the first connection (30 days at the most).",
 )
 _DECLARED = Text("仅为申报(E0),未经数据证明。", "Declared only (E0): not shown by data.")
 _ABOVE_50 = Target(Fraction(1, 2), Text("关键工序数控化率超过 50 %", "key-process NC rate above 50 %"))
@@ -156,8 +156,9 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
         Text("Σ 有效样本数 / Σ 应采样本数", "good readings / expected readings"),
         "1", "P", "本产品 / this product",
         (Text(
-            "计划停机除外;断网后补传的样本在入库后计入。",
-            "Planned stops are left out; readings forwarded late count once they are stored.",
+            "只计计划工作时间(班次内,计划停机除外);断网后补传的样本在入库后计入。",
+            "Of planned working time only (shifts without their planned stops); readings forwarded late count once "
+            "they are stored.",
         ),),
     ),
     Definition(
@@ -173,8 +174,11 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
         Text("有自动采集数据的业务环节数 / 14", "business links with automatic data / 14"),
         "1", "F", _MIIT,
         (Text(
-            "设备侧可证明 生产管控、质量管理、设备管理、安全生产、能耗管理 五个环节;其余九个由企业另行说明。",
-            "Machines can evidence five of the 14 links; the enterprise states the other nine itself.",
+            "问卷的 14 个环节:产品设计、工艺设计、营销管理、售后服务、计划排程、生产管控、质量管理、设备管理、"
+            "安全生产、能耗管理、采购管理、仓储物流、财务管理、人力资源。设备侧可证明 生产管控、质量管理、设备管理、"
+            "安全生产、能耗管理 五个环节;其余九个由企业另行说明。",
+            "Of the questionnaire's 14 links machines can evidence five: production control, quality, equipment, "
+            "safety and energy management; the enterprise states the other nine itself.",
         ),),
     ),
     Definition(

@@ -50,19 +50,24 @@ _INTRO: Final = """# 指标定义 / Metric definitions
 ## 有效联网 / Effectively networked
 
 已申报 **且** 对应一个已配置的采集设备 **且** 末次有效数据不早于窗口结束前 7 天 **且** 自
-max(首次连接, 结束 − 30 天) 以来的覆盖率 ≥ 90 %。接入不足 30 天时结果标记为暂定。一个采集设备只能证明一台机器;
-在线但未申报的机器列出但不计入。没有健康记录的秒计为未覆盖。
+max(首次连接, 结束 − 30 天) 以来计划工作时间的覆盖率 ≥ 90 %。夜间停机不等于未联网。接入不足 30 天时结果标记为暂定。
+一个采集设备只能证明一台机器;在线但未申报的机器列出但不计入。没有健康记录的秒计为未覆盖。
 
 Declared, **and** linked to one configured device, **and** last good value at most 7 days before the window's end,
-**and** coverage of at least 90 % since max(first connection, end - 30 days). Under 30 days of history the result is
-provisional. A device is evidence for one machine only; a machine that is live and not declared is listed, not counted.
+**and** coverage of at least 90 % of planned working time since max(first connection, end - 30 days): a machine that is
+switched off at night is networked. Under 30 days of history the result is provisional. A device is evidence for one
+machine only; a machine that is live and not declared is listed, not counted.
 Seconds without a health row are uncovered.
 
 ## 覆盖率 / Coverage
 
 计划秒数中「到期的轮询得到应答(或订阅存活)且至少一个映射点为有效」的秒数 / 计划秒数,取自 `device_health`。
+计划秒数 = 设备所属机器班次内、除去计划停机的时间;没有日历、没有对应机器,或接入以来没有任何班次时,为全部时间。
+M-04d 与 M-05 的计划时间与此相同。
 Scheduled seconds in which a due poll was answered (or a subscription was alive) and at least one mapped tag was good,
-divided by scheduled seconds; from `device_health`, before any deadband.
+divided by scheduled seconds; from `device_health`, before any deadband. Scheduled are the shifts of the device's
+machine without their planned stops; all time without a calendar, without a machine, or without any shift since it was
+connected. M-04d and M-05 go by the same time.
 """
 
 _TIME: Final = """

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from edge_agent.errors import Finding, FindingsError
+from edge_agent.metrics.planned import Planned
 
 _S: Final = 1_000_000_000
 
@@ -73,19 +74,22 @@ def from_health(
     long: tuple[int, Sums],
     recent: tuple[int, Sums],
     *,
+    planned: Planned | None = None,
     controller: bool = False,
     normalised: bool | None = None,
     business_links: frozenset[str] = frozenset(),
 ) -> DeviceFacts:
     """Facts from health rows; each window is (start ns, sums). Seconds without a row are scheduled and uncovered.
 
+    `planned`: only this time is scheduled, and the sums are of it alone; None: all time is.
+
     A device that never connected was scheduled while the agent tried, which its health rows tell, and never online.
     """
     first = end_ns if first_ns is None else first_ns
-    long_s = Fraction(max(0, end_ns - max(first, long[0])), _S)
-    recent_s = Fraction(max(0, end_ns - max(first, recent[0])), _S)
+    long_s = _scheduled(planned, max(first, long[0]), end_ns)
+    recent_s = _scheduled(planned, max(first, recent[0]), end_ns)
     if first_ns is None:
-        recent_s = min(Fraction(end_ns - recent[0], _S), _exact(recent[1].scheduled_s))
+        recent_s = min(_scheduled(planned, recent[0], end_ns), _exact(recent[1].scheduled_s))
     readings = recent[1].good + recent[1].bad
     return DeviceFacts(
         last_good_age_s=None if last_good_ns is None else Fraction(max(0, end_ns - last_good_ns), _S),
@@ -100,6 +104,11 @@ def from_health(
         normalised=normalised,
         business_links=business_links,
     )
+
+
+def _scheduled(planned: Planned | None, start: int, end: int) -> Fraction:
+    """Seconds between two moments that were to be covered."""
+    return Fraction(max(0, end - start) if planned is None else planned.within(start, end), _S)
 
 
 def _expected(readings: int, elapsed_s: Fraction, seen_s: Fraction) -> int:
@@ -142,7 +151,7 @@ def read_live(path: Path) -> Live:
 
 def _refuse(name: str, zh: str, en: str) -> FindingsError:
     return FindingsError.one(
-        "live-file", f"实时数据文件{zh}请检查文件。", f"the file of live facts {en} Check the file.", name
+        "live-file", f"实时数据{zh}请检查文件。", f"the file of live facts {en} Check the file.", name
     )
 
 

@@ -89,6 +89,15 @@ class Register:
     processes: tuple[Process, ...] = ()
 
     @cached_property
+    def schedules(self) -> dict[str, str]:
+        """Device -> the schedule of the one machine in use that it speaks for."""
+        users: dict[str, list[str]] = {}
+        for machine in self.equipment:
+            for device in machine.devices if machine.status == "in_use" else ():
+                users.setdefault(device, []).append(machine.schedule_id)
+        return {device: schedules[0] for device, schedules in users.items() if len(schedules) == 1}
+
+    @cached_property
     def version(self) -> str:
         """sha256 of the canonical form: independent of row order, encoding, headers and file format."""
         return hashlib.sha256(canonical(self)).hexdigest()

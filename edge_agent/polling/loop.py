@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from edge_agent.clock import Clock
 from edge_agent.errors import DeviceError
+from edge_agent.health.device import PROOF_S
 from edge_agent.model import STATUS, Batch, TagTable
 from edge_agent.polling.backoff import Backoff
 from edge_agent.polling.device import PolledDevice
@@ -28,9 +29,6 @@ STALL_S = 60.0
 
 #: How often a reason that stays the same is logged again.
 REPEAT_S = 600.0
-
-#: A subscription proves itself at the latest after this many seconds; time between two proofs counts as covered.
-KEEPALIVE_REACH_S = 10.0
 
 
 class ConnectionLoop:
@@ -149,7 +147,7 @@ class ConnectionLoop:
         def alive(device: str) -> None:
             self._beat()
             self._works()
-            by_id[device].proven(clock.monotonic(), KEEPALIVE_REACH_S, clock.time_ns())
+            by_id[device].proven(clock.monotonic(), PROOF_S, clock.time_ns())
 
         await connection.stream(sink, alive)
 

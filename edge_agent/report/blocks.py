@@ -1,8 +1,8 @@
 """What a report document is made of: parts of blocks, all plain JSON, so that every rendering shows the same.
 
-A text is `{"zh", "en"}`. A block is a paragraph, a table, or a chart. A cell is a number, a text, a word or None; the
-column says how it reads: `text`, `number`, `percent` (of a fraction), `count`, `hours`, `time` (ISO 8601, UTC; shown in
-the plant's zone).
+A text is `{"zh", "en"}`. A block is a paragraph, a list, a table, or a chart. A cell is a number, a text, a word, a
+span of time `{"from", "to"}` or None; the column says how it reads: `text`, `number`, `percent` (of a fraction),
+`count`, `hours`, `time` (ISO 8601, UTC; spans and times are shown in the plant's zone).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any, Final, Literal, NamedTuple
 
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.result import Result, number
+from edge_agent.metrics.result import Result, iso, number
 
 Json = dict[str, Any]
 Format = Literal["text", "number", "percent", "count", "hours", "time"]
@@ -52,6 +52,16 @@ def paragraph(zh: str, en: str, level: Level = "plain") -> Json:
 def said(sentence: Text, level: Level = "note") -> Json:
     """A sentence from elsewhere."""
     return paragraph(sentence.zh, sentence.en, level)
+
+
+def listing(zh: str, en: str, items: Iterable[Text]) -> Json:
+    """Numbered sentences under a title."""
+    return {"kind": "list", "title": text(zh, en), "items": [both(item) for item in items]}
+
+
+def span(start: int, end: int) -> Json:
+    """A stretch of time (ns) as a cell."""
+    return {"from": iso(start), "to": iso(end)}
 
 
 def table(name: str, zh: str, en: str, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Json:

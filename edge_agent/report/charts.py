@@ -1,4 +1,4 @@
-"""The pictures of a report, drawn from a chart block's data: gauge, tiles, stacked time, Pareto, load, trend.
+"""The pictures of a report, drawn from a chart block's data: gauge, tiles, stacked time, Pareto; plots in `plots`.
 
 Colours are told apart by people who do not see red and green alike (Okabe and Ito), and every picture says in words
 and numbers what it shows.
@@ -7,37 +7,23 @@ and numbers what it shows.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from math import ceil
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
-from edge_agent.report.parts_production import LOSSES
-from edge_agent.report.speech import Language, local, percent, say
+from edge_agent.report.marks import BANDS, INK, QUIET, WIDTH, cut, legend
+from edge_agent.report.parts_production import BUCKET_NAMES, LOSSES
+from edge_agent.report.plots import before_after, heat, load, stairs, trend
+from edge_agent.report.speech import Language, percent, say
 from edge_agent.report.svg import Markup, element, join, label, line, picture, rect
+from edge_agent.report.topology import draw as topology
 
 Chart = Mapping[str, Any]
-WIDTH: Final = 720.0
-
-INK, QUIET, PAPER = "#1c2733", "#5b6975", "#eef2f5"
-_BANDS: Final = ("#dbe9f1", "#bcd8e6", "#93c0d6", "#5f9fbd", "#2f7a9d")
 _GRADES: Final = {"E0": "#d9dee3", "E1": "#f0e3a4", "E2": "#9ccbe3", "E3": "#2f8f6f"}
 _GRADE_INK: Final = {"E0": INK, "E1": INK, "E2": INK, "E3": "#ffffff"}
 COLOURS: Final = {
     "APT": "#009e73", "ASUT": "#56b4e9", "ADET": "#d55e00", "unknown": "url(#hatch)", "ADOT": "#e6c229",
     "planned_down": "#c3ccd4", "overtime": "#0072b2",
 }  # fmt: skip
-_QUARTER_S: Final = 900
-_LINES: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#5b6975")
-_NAMES: Final = {
-    "APT": {"zh": "加工 APT", "en": "production APT"},
-    "ASUT": {"zh": "准备 ASUT", "en": "set-up ASUT"},
-    "ADET": {"zh": "延误 ADET", "en": "delay ADET"},
-    "unknown": LOSSES["unknown"],
-    "ADOT": {"zh": "无任务 ADOT", "en": "down ADOT"},
-    "planned_down": {"zh": "计划停机", "en": "planned down"},
-    "overtime": {"zh": "计划外加工", "en": "overtime"},
-}
 
 
 def draw(block: Chart, language: Language, zone: str = "UTC") -> Markup:
@@ -52,7 +38,7 @@ def _gauge(block: Chart, language: Language, zone: str) -> Markup:
     pieces = []
     for i, upper in enumerate(bands):
         lower = bands[i - 1] if i else 0.0
-        colour = _BANDS[i] if len(bands) > 1 else _BANDS[1]
+        colour = BANDS[i] if len(bands) > 1 else BANDS[1]
         pieces.append(rect(left + lower * width, top, (upper - lower) * width, height, colour))
         pieces.append(_tick(left + upper * width, top + height, f"{100 * upper:g}"))
     pieces.append(_tick(left, top + height, "0"))
@@ -110,7 +96,7 @@ def _short(value: Any) -> str:
 def _grid(block: Chart, language: Language, zone: str) -> Markup:
     """A tile per machine, by line, in the colour of its evidence."""
     tile, gap, across, y = 84.0, 6.0, 8, 34.0
-    pieces = _legend([(grade, colour, grade) for grade, colour in _GRADES.items()])
+    pieces = legend([(colour, grade) for grade, colour in _GRADES.items()])
     pieces.append(label(250, 14, say({"zh": "粗框 = 有效联网", "en": "thick frame = effectively networked"}, language),
                         font_size=11, fill=QUIET))  # fmt: skip
     lines: dict[str, list[Any]] = {}
@@ -133,27 +119,8 @@ def _tile(x: float, y: float, width: float, each: Chart, language: Language) -> 
         rect(x + 1, y, width - 2, 40, _GRADES[grade], element("title", f"{each['id']} {name}"), rx=3, **frame),
         label(x + 6, y + 15, f"{each['id']}", font_size=11, font_weight="bold", fill=ink),
         label(x + width - 8, y + 15, grade, font_size=10, fill=ink, text_anchor="end"),
-        label(x + 6, y + 31, _cut(name, width - 14, 10), font_size=10, fill=ink),
+        label(x + 6, y + 31, cut(name, width - 14, 10), font_size=10, fill=ink),
     )
-
-
-def _cut(words: str, room: float, size: float) -> str:
-    """As much of a text as fits; Chinese characters are as wide as they are high."""
-    used = 0.0
-    for i, letter in enumerate(words):
-        used += size if ord(letter) > 0x2E7F else 0.56 * size
-        if used > room:
-            return words[: max(1, i - 1)] + "…"
-    return words
-
-
-def _legend(entries: Sequence[tuple[str, str, str]], y: float = 4.0) -> list[Markup]:
-    pieces, x = [], 0.0
-    for _, colour, words in entries:
-        pieces.append(rect(x, y, 12, 12, colour, stroke="#b7c1ca", stroke_width=0.5))
-        pieces.append(label(x + 16, y + 10, words, font_size=11, fill=INK))
-        x += 30 + sum(11.0 if ord(letter) > 0x2E7F else 6.4 for letter in words)
-    return pieces
 
 
 def _hatch() -> Markup:
@@ -170,16 +137,16 @@ def _buckets(block: Chart, language: Language, zone: str) -> Markup:
     if not bars:
         return Markup("")
     present = [key for key in block["order"] if any(bar["seconds"][key] for bar in bars)]
-    pieces = [_hatch(), *_legend([(key, COLOURS[key], say(_NAMES[key], language)) for key in present])]
+    pieces = [_hatch(), *legend([(COLOURS[key], say(BUCKET_NAMES[key], language)) for key in present])]
     longest = max(sum(bar["seconds"].values()) for bar in bars) or 1
     y, left, room = 30.0, 190.0, WIDTH - 190.0 - 60
     for bar in bars:
         name = f"{bar['id']} {say(bar['name'], _short_language(language))}"
-        pieces.append(label(0, y + 12, _cut(name, left - 8, 11), font_size=11, fill=INK))
+        pieces.append(label(0, y + 12, cut(name, left - 8, 11), font_size=11, fill=INK))
         x = left
         for key in present:
             width = room * bar["seconds"][key] / longest
-            words = f"{say(_NAMES[key], language)} {bar['seconds'][key] / 3600:.2f} h"
+            words = f"{say(BUCKET_NAMES[key], language)} {bar['seconds'][key] / 3600:.2f} h"
             pieces.append(rect(x, y, width, 15, COLOURS[key], element("title", words)))
             x += width
         share = bar["seconds"]["APT"] / (
@@ -207,7 +174,7 @@ def _pareto(block: Chart, language: Language, zone: str) -> Markup:
             f"{loss['seconds'] / 3600:.2f} h · {100 * (loss['share'] or 0):.1f} % PBT · Σ {100 * running / whole:.0f} %"
         )
         pieces.append(
-            label(0, y + 13, _cut(say(loss["name"], _short_language(language)), left - 10, 11), font_size=11, fill=INK)
+            label(0, y + 13, cut(say(loss["name"], _short_language(language)), left - 10, 11), font_size=11, fill=INK)
         )
         pieces.append(rect(left, y, width, 17, colour, stroke="#b7c1ca", stroke_width=0.5))
         pieces.append(label(left + width + 6, y + 13, words, font_size=11, fill=QUIET))
@@ -215,80 +182,8 @@ def _pareto(block: Chart, language: Language, zone: str) -> Markup:
     return picture(WIDTH, y, say(block["title"], language), *pieces)
 
 
-def _load(block: Chart, language: Language, zone: str) -> Markup:
-    """Power over time, one step line per line, the peak marked."""
-    series = [each for each in block["series"] if each["points"]]
-    if not series:
-        return Markup("")
-    rows = [[(_stamp(t), kw) for t, kw in each["points"]] for each in series]
-    pieces = _legend(
-        [(each["name"], _LINES[i % 5], _peaked(each, block["peaks"], zone)) for i, each in enumerate(series)]
-    )
-    return picture(WIDTH, 224, say(block["title"], language), *pieces, *_plot(rows, "kW", zone, steps=True))
-
-
-def _peaked(each: Chart, peaks: Sequence[Chart], zone: str) -> str:
-    peak = next((peak for peak in peaks if peak["name"] == each["name"]), None)
-    if peak is None:
-        return str(each["name"])
-    return f"{each['name']} (max {peak['kw']:g} kW, {local(peak['t'], zone)[5:16]})"
-
-
-def _stamp(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
-
-
-def _plot(rows: Sequence[Sequence[tuple[float, float]]], unit: str, zone: str, *, steps: bool = False) -> list[Markup]:
-    """Lines on axes: time across, values from zero up."""
-    left, top, width, height = 46.0, 34.0, WIDTH - 60, 150.0
-    times = [t for row in rows for t, _ in row]
-    low, high = min(times), max(times) + (_QUARTER_S if steps else 0)
-    highest = max((v for row in rows for _, v in row), default=0) or 1.0
-    pieces = []
-    for i in range(5):
-        y = top + height * i / 4
-        pieces.append(line(left, y, left + width, y, stroke="#dfe5ea"))
-        pieces.append(
-            label(left - 5, y + 4, f"{highest * (4 - i) / 4:.3g}", font_size=10, fill=QUIET, text_anchor="end")
-        )
-    pieces.append(label(0, 28, unit, font_size=10, fill=QUIET))
-    for i, row in enumerate(rows):
-        points = [(left + width * (t - low) / ((high - low) or 1), top + height * (1 - v / highest)) for t, v in row]
-        pieces.append(_curve(points, _LINES[i % 5], left + width, steps=steps))
-    for t, anchor, x in ((low, "start", left), (high, "end", left + width)):
-        pieces.append(label(x, top + height + 16, _when(t, zone), font_size=10, fill=QUIET, text_anchor=anchor))
-    return pieces
-
-
-def _when(t: float, zone: str) -> str:
-    return datetime.fromtimestamp(t, ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M")
-
-
-def _curve(points: Sequence[tuple[float, float]], colour: str, end: float, *, steps: bool) -> Markup:
-    if steps:
-        points = [*points, (end, points[-1][1])]  # the last quarter lasts as long as the others
-    path = [f"M{points[0][0]:.1f},{points[0][1]:.1f}"]
-    for x, y in points[1:]:
-        path.append(f"H{x:.1f}V{y:.1f}" if steps else f"L{x:.1f},{y:.1f}")
-    dots = [element("circle", cx=x, cy=y, r=2.5, fill=colour) for x, y in points] if len(points) < 40 else []
-    return join(element("path", d="".join(path), fill="none", stroke=colour, stroke_width=1.8), *dots)
-
-
-def _trend(block: Chart, language: Language, zone: str) -> Markup:
-    """Rates by month, in percent."""
-    series = [each for each in block["series"] if any(value is not None for _, value in each["points"])]
-    if not series:
-        return Markup("")
-    rows = [
-        [(_stamp(f"{month}-01T00:00:00+00:00"), 100 * value) for month, value in each["points"] if value is not None]
-        for each in series
-    ]
-    names = [
-        (each["id"], _LINES[i % 5], f"{each['id']} {say(each['name'], language)}") for i, each in enumerate(series)
-    ]
-    return picture(WIDTH, 224, say(block["title"], language), *_legend(names), *_plot(rows, "%", zone))
-
-
 _DRAWN: Final[Mapping[str, Callable[[Chart, Language, str], Markup]]] = {
-    "gauge": _gauge, "grid": _grid, "buckets": _buckets, "pareto": _pareto, "load": _load, "trend": _trend,
+    "gauge": _gauge, "grid": _grid, "buckets": _buckets, "pareto": _pareto, "load": load, "trend": trend,
+    "stairs": stairs, "heat": heat, "before_after": before_after,
+    "topology": lambda block, language, zone: topology(block),
 }  # fmt: skip

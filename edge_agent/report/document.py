@@ -8,24 +8,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from edge_agent.metrics.result import iso, number
+from edge_agent.errors import Finding
+from edge_agent.metrics.result import Result, iso, number
 from edge_agent.report import figures as computing
 from edge_agent.report.blocks import Json, text
 from edge_agent.report.facts import Facts
 from edge_agent.report.figures import Options
+from edge_agent.report.findings import Observation, observed
 from edge_agent.report.parts_end import definitions, signature
+from edge_agent.report.parts_evidence import Project
+from edge_agent.report.parts_evidence import parts as evidence_parts
 from edge_agent.report.parts_network import inventory, quality
 from edge_agent.report.parts_plan import plan, scenes
 from edge_agent.report.parts_production import energy_part, production
 from edge_agent.report.parts_rates import evidence, gaps, headlines, scope
 from edge_agent.report.production import Plant
+from edge_agent.report.summary import conclusions, summary
 
 SCHEMA: Final = "edge-agent/report/1"
-Kind = Literal["health-check", "monthly"]
+Kind = Literal["health-check", "monthly", "evidence"]
 
 _TITLES: Final = {
     "health-check": text("数字体检报告", "digital health check"),
     "monthly": text("智能化改造月报", "monthly report of the intelligent upgrade"),
+    "evidence": text("智能化改造证据", "evidence of the intelligent upgrade"),
 }
 #: What differs between two issues of the same content.
 _VOLATILE: Final = ("issued", "revision", "changes", "content_sha256", "software")
@@ -44,11 +50,15 @@ class Setting:
     options: Options = field(default_factory=Options)
     sources: Mapping[str, str] = field(default_factory=dict)
     """File name -> sha256 of what was read."""
+    noted: Sequence[Finding] = ()
+    """What the check of register and calendar noted."""
     extra: Sequence[Json] = ()
     """Blocks of a further part: the trend of a monthly report."""
     timezone: str = "UTC"
     """In which times are shown."""
     issued_ns: int | None = None
+    project: Project | None = None
+    """What an evidence document is about."""
     closed: bool = True
     """The period is over: another result is another revision."""
 
@@ -57,27 +67,41 @@ def build(plant: Plant, setting: Setting) -> Json:
     """The whole document."""
     found = computing.figures(plant, setting.options)
     who = {"enterprise": setting.enterprise, "site": setting.site, "agent": setting.agent}
-    parts = [
-        scope(plant, who), headlines(plant, found), gaps(plant), evidence(plant), inventory(plant),
-        quality(plant, found), production(plant, found), energy_part(plant, found), scenes(plant, found),
-        plan(plant, found), definitions(found), signature(plant, setting.sources),
-    ]  # fmt: skip
-    parts += list(setting.extra)
+    if setting.project is not None:
+        parts = evidence_parts(plant, found, setting.project, setting.timezone)
+        told = [conclusions(plant, found)]
+    else:
+        seen = observed(plant)
+        parts = [*_twelve(plant, found, who, setting, seen), *setting.extra]
+        told = summary(plant, found, len(setting.noted) + len(seen))
     document = {
         "schema": SCHEMA,
         "kind": setting.kind,
         "title": _TITLES[setting.kind],
         "period": setting.period,
+        "project": setting.project and setting.project.id,
         "closed": setting.closed,
         **who,
         "timezone": setting.timezone,
         "window": _window(plant.facts),
         "register_version": plant.assessment.register.version,
         "options": {"robot_is_nc": setting.options.robot_is_nc, "kgce_per_kwh": number(setting.options.kgce_per_kwh)},
+        "summary": told,
         "figures": computing.to_json(found),
         "parts": parts,
     }
     return {**document, "content_sha256": content_hash(document), "issued": iso(setting.issued_ns), "revision": 1}
+
+
+def _twelve(
+    plant: Plant, found: dict[str, Result], who: Mapping[str, str], setting: Setting, seen: Sequence[Observation]
+) -> list[Json]:
+    """The parts of the health check."""
+    return [
+        scope(plant, who), headlines(plant, found), gaps(plant, setting.noted, seen), evidence(plant), inventory(plant),
+        quality(plant, found), production(plant, found), energy_part(plant, found), scenes(plant, found),
+        plan(plant, found), definitions(found), signature(plant, setting.sources),
+    ]  # fmt: skip
 
 
 def _window(facts: Facts) -> Json:

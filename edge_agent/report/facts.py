@@ -16,12 +16,16 @@ import numpy.typing as npt
 
 from edge_agent.metrics.evidence import HISTORY_S
 from edge_agent.metrics.live import DeviceFacts, Live, Sums, from_health
+from edge_agent.metrics.planned import Planned as Hours
+from edge_agent.metrics.planned import planned
+from edge_agent.metrics.timemodel import Plan
 
 MINUTE_NS: Final = 60_000_000_000
 HISTORY_NS: Final = int(HISTORY_S) * 1_000_000_000
 #: States are told from so much earlier, to know when a failure that goes on across the start began.
 BEFORE_NS: Final = 86_400_000_000_000
 _S: Final = 1_000_000_000
+_NO_SCHEDULE: Final = "\0"
 
 Role = Literal["produced", "good", "scrap", "energy", "integrated_power"]
 
@@ -120,6 +124,10 @@ class Minutes:
         times = self.column("end")
         return Minutes(self.rows[(times > start) & (times <= end)])
 
+    def planned(self, hours: Hours | None) -> Minutes:
+        """The minutes whose middle was planned working time; None: all."""
+        return self if hours is None else Minutes(self.rows[hours.holds(self.column("end") - MINUTE_NS // 2)])
+
     @property
     def last_good(self) -> int | None:
         """The last good reading in these minutes."""
@@ -212,23 +220,39 @@ class Facts:
         return Fraction(self.end - self.start, 3600 * _S)
 
 
-def live(facts: Facts) -> Live:
-    """The live facts of the register's metrics; the recent window of M-04d and M-05 is the report's own."""
-    devices = {device: _device(facts, device) for device in facts.devices}
+def live(facts: Facts, schedules: Mapping[str, str] | None = None) -> Live:
+    """The live facts of the register's metrics; the recent window of M-04d and M-05 is the report's own.
+
+    `schedules`: device -> the schedule of its machine; of the others all time is scheduled.
+    """
+    hours = {schedule: _hours_of(facts, schedule) for schedule in {*(schedules or {}).values()}}
+    devices = {
+        device: _device(facts, device, hours.get((schedules or {}).get(device, _NO_SCHEDULE)))
+        for device in facts.devices
+    }
     length = (facts.end - facts.start) // _S
     return Live(devices, facts.end, length if length > 0 else None)
 
 
-def _device(facts: Facts, device: str) -> DeviceFacts:
+def _hours_of(facts: Facts, schedule: str) -> Hours:
+    rows = [(row.t, Plan(row.plan)) for row in facts.plan if row.schedule == schedule]
+    return planned(rows, facts.end)
+
+
+def _device(facts: Facts, device: str, hours: Hours | None) -> DeviceFacts:
     about, long = facts.devices[device], facts.end - HISTORY_NS
     history = facts.minutes_of(device).inside(long, facts.end)
+    recent = facts.minutes_of(device).inside(facts.start, facts.end)
     first = facts.first_good.get(device)
+    if hours is not None and not hours.within(max(long, first or long), facts.end):
+        hours = None  # no calendar, or nothing was planned since it was connected: then all time counts
     return from_health(
         facts.end,
         first if first is None or first <= facts.end else None,
         history.last_good,
-        (long, history.sums()),
-        (facts.start, facts.minutes_of(device).inside(facts.start, facts.end).sums()),
+        (long, history.planned(hours).sums()),
+        (facts.start, recent.planned(hours).sums()),
+        planned=hours,
         controller=about.controller,
         normalised=about.normalised,
         business_links=frozenset(about.business_links),

@@ -46,7 +46,8 @@ class Options:
 
 def plant_of(facts: Facts, register: Register, options: Options) -> Plant:
     """The register and the facts, ready for computing."""
-    assessment = Assessment(register, live(facts), None, options.robot_is_nc, facts.devices.keys())
+    told = live(facts, register.schedules)
+    assessment = Assessment(register, told, None, options.robot_is_nc, facts.devices.keys())
     return Plant(facts, assessment)
 
 

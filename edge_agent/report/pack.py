@@ -59,7 +59,9 @@ def build(plant: Plant, claim: Claim) -> Files:
         "register.csv": to_csv(plant.assessment.register.equipment, EQUIPMENT),
         "processes.csv": to_csv(plant.assessment.register.processes, PROCESSES),
         **{f"facts/{name}.csv": content for name, content in tabular.tables(plant.facts)},
-        **_for_people(plant, claim),
+        **for_people(plant, claim.project),
+        "snapshots.csv": tabular.write(*_snapshots(claim.snapshots)),
+        "integrator.md": integrator_statement(claim.project).encode(),
         **claim.report,
     }
     manifest = _manifest(plant.facts, claim, files, plant.assessment.register.version)
@@ -98,20 +100,18 @@ def _manifest(facts: Facts, claim: Claim, files: Files, version: str) -> dict[st
     }
 
 
-def _for_people(plant: Plant, claim: Claim) -> Files:
-    """What an assessor asks for besides the figures."""
-    rows = project_rows(plant, claim.project)
+def for_people(plant: Plant, project: str) -> Files:
+    """What an assessor asks for besides the figures, as far as it follows from register and facts."""
+    rows = project_rows(plant, project)
     return {
         "project.csv": to_csv(rows, EQUIPMENT, "zh"),
-        "project_totals.csv": tabular.write(*_totals(rows)),
-        "connections.csv": tabular.write(*_connections(plant)),
+        "project_totals.csv": tabular.write(*totals(rows)),
+        "connections.csv": tabular.write(*connections(plant)),
         "interfaces.csv": tabular.write(tabular.TABLES["tags"], ([*_tag(tag)] for tag in plant.facts.tags)),
         "domestic.csv": tabular.write(_DOMESTIC, ([getattr(row, name) for name in _DOMESTIC] for row in rows
                                                   if row.brand_origin in ("domestic", "local"))),
         "acceptance.csv": tabular.write(*_acceptance(plant.facts)),
-        "snapshots.csv": tabular.write(*_snapshots(claim.snapshots)),
         "topology.svg": topology(plant).encode(),
-        "integrator.md": integrator_statement(claim.project).encode(),
     }  # fmt: skip
 
 
@@ -121,7 +121,8 @@ def project_rows(plant: Plant, project: str) -> list[Equipment]:
     return sorted(rows, key=lambda row: row.equipment_id)
 
 
-def _totals(rows: Sequence[Equipment]) -> tuple[tuple[str, ...], list[list[object]]]:
+def totals(rows: Sequence[Equipment]) -> tuple[tuple[str, ...], list[list[object]]]:
+    """How many machines a project has, what they cost together, and whose price is missing."""
     total = sum((Fraction(row.purchase_cny or 0) for row in rows), Fraction(0))
     missing = [row.equipment_id for row in rows if row.purchase_cny is None]
     return ("machines", "purchase_total_cny", "machines_without_price"), [
@@ -133,7 +134,7 @@ def _tag(tag: Any) -> list[str]:
     return [tag.device, tag.tag, tag.type, tag.unit, tag.low, tag.high, tag.business_link, tag.description]
 
 
-def _connections(plant: Plant) -> tuple[tuple[str, ...], list[list[object]]]:
+def connections(plant: Plant) -> tuple[tuple[str, ...], list[list[object]]]:
     """Every device with its first and last good reading and how many there were in the window."""
     head = (
         "device",

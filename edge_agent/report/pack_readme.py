@@ -32,7 +32,9 @@ exact fractions (a ratio may be written `a/b`).
 | `facts/plan.csv` | 班次日历展开:自 `t_ns` 起 shift / stop / maintenance / off;空 = 全部为计划时间 / the calendar, resolved; empty = all time is planned |
 | `facts/lateness.csv` | 时延(毫秒)→ 消息数 / lateness in ms -> messages |
 | `facts/tags.csv`, `quality.csv`, `connections.csv`, `gaps.csv` | 接口表、质量、连接变化、丢弃 / interface table, quality, changes of connection, dropped values |
-| `project.csv`, `project_totals.csv`, `domestic.csv`, `connections.csv`, `interfaces.csv`, `acceptance.csv`, `snapshots.csv`, `topology.svg`, `integrator.md`, `report.*` | 供评审阅读 / for people |
+| `project.csv`, `project_totals.csv`, `domestic.csv`, `connections.csv`, `interfaces.csv`, `acceptance.csv`, `topology.svg` | 供评审阅读,由台账与事实得出,`verify` 逐字节重算 / for people; they follow from register and facts, `verify` makes them again byte by byte |
+| `evidence.*`, `report.*` | 证据文档(9 部分)与同窗口的数字体检报告(12 部分);其 JSON 中的数值与 `figures.json` 一致 / the evidence document (9 parts) and the health check of the same window (12 parts); the figures in their JSON are those of `figures.json` |
+| `snapshots.csv`, `integrator.md` | 各日期已存结果(不能由本包重算);集成商声明(待填) / results stored at dates, which this pack cannot replay; the integrator's statement, to be filled in |
 
 ## 2 规则 / Rules
 
@@ -44,15 +46,20 @@ exact fractions (a ratio may be written `a/b`).
   The mean over processes with `is_key = Y` of NC machines / machines (0 without machines). NC, discrete process:
   `control_class` is `cnc`, or `robot` if `robot_is_nc`; process industry: `plc`, `dcs`, `pcs`.
   **M-01-strict** / **M-01-any** 计份额为 1 / 大于 0 的工序。 count the processes whose share is 1 / above 0.
-- **覆盖率 coverage**(设备): 设 L = max(`first_good`, 窗口结束 − 30 天);Σ `covered_s`(end_ns > 窗口结束 − 30 天) /
-  (窗口结束 − L),最大为 1。 Let L = max(first_good, end - 30 days); the sum of `covered_s` of minutes with
-  end_ns > end - 30 days, over (end - L), at most 1.
+- **计划时间 scheduled time**(设备): 该设备唯一在用机器的 `schedule_id` 在 `facts/plan.csv` 中为 shift 的时间;没有日历、没有这样的
+  机器,或自 L(见下条)以来没有任何 shift 时,为全部时间。一分钟按其中点(end_ns − 30 s)归属。
+  The time that `facts/plan.csv` calls shift for the `schedule_id` of the one machine in use that the device is linked to;
+  all time without a calendar, without such a machine, or without any shift since L (see below). A minute belongs where its
+  middle (end_ns - 30 s) lies.
+- **覆盖率 coverage**(设备): 设 L = max(`first_good`, 窗口结束 − 30 天);计划时间内各分钟 Σ `covered_s`(end_ns > 窗口结束 − 30 天) /
+  (L 至窗口结束的计划时间),最大为 1。 Let L = max(first_good, end - 30 days); the sum of `covered_s` of scheduled minutes
+  with end_ns > end - 30 days, over the scheduled time from L to the end, at most 1.
 - **M-04a-effective** = 满足全部条件的生产设备 / 生产设备:`networked_declared = Y`;`gateway_device` 恰为一个已配置设备,且
   没有其他在用机器使用它;首末数据存在且最大 `last_good_ns` 距结束不超过 7 天;覆盖率 ≥ 9/10。
   Production equipment that is declared, linked to exactly one configured device which no other machine in use has, whose
   newest `last_good_ns` (of the last 30 days) is at most 7 days before the end, and whose coverage is at least 9/10.
 - **M-05** = Σ 有效读数 / Σ 应有读数 good / expected readings; expected = max(r, round(r x elapsed / Σ scheduled_s)), r = good +
-  bad in the window, elapsed = end - max(first_good, start).
+  bad of the window's scheduled minutes, elapsed = the scheduled time from max(first_good, start) to the end.
 - **时间 Time**: 把窗口按状态与日历切开,依次取第一条符合的规则 / cut the window at every change of state and calendar; the first
   rule that fits: 日历 off → overtime (Executing) / off; stop, maintenance → planned_down; item 0 → ADET, unknown; mode
   Maintenance → ADET; mode Setup → ASUT; Executing → APT; 其余 else → ADET. 无任务(`order` = N)时,item 0 与其余归 ADOT

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from edge_agent.metrics.definitions import DEFINITIONS, Definition
@@ -12,6 +13,9 @@ from edge_agent.report.blocks import Column, Json, paragraph, table
 from edge_agent.report.production import Plant
 
 Figures = Mapping[str, Result]
+
+#: A list of so few ids is printed where it belongs, however many figures share it.
+_SHORT: Final = 6
 
 _BASIS: Final = {
     "F": blocks.text("F 公开文本", "F public text"),
@@ -25,13 +29,13 @@ def definitions(figures: Figures) -> Json:
     """Part 11."""
     columns = (
         Column("编号", "id"), Column("指标", "metric"), Column("公式", "formula"), Column("单位", "unit"),
-        Column("依据", "basis"), Column("来源", "source"), Column("假设", "assumptions"),
+        Column("依据与来源", "basis and source"), Column("假设", "assumptions"),
         Column("分子", "numerator", "number"), Column("分母", "denominator", "number"),
     )  # fmt: skip
     found = [
         table("definitions", "定义与两个计数", "definitions with both counts", columns,
               (_definition(each, figures.get(each.id)) for each in DEFINITIONS)),
-        _lists(figures),
+        *_lists(figures),
         paragraph(
             "标 M 的口径未找到官方公开文本,按通行说法计算,属假设,不是官方措辞。"
             "有两种分母的联网率并列给出:M-04a 以生产设备总数为分母(工信部 2024 问卷),M-04b 以数字化设备数为分母。",
@@ -50,25 +54,51 @@ def _definition(each: Definition, result: Result | None) -> list[Any]:
         " ".join(text.en for text in each.assumptions) or blocks.DASH,
     )
     counts = [result.numerator, result.denominator] if result else [None, None]
-    return [each.id, each.name, each.formula, each.unit, _BASIS[each.basis], each.source, assumptions, *counts]
+    return [each.id, each.name, each.formula, _UNITS.get(each.unit, each.unit), _based(each), assumptions, *counts]
 
 
-def _lists(figures: Figures) -> Json:
+_UNITS: Final = {"1": blocks.text("比率", "ratio")}
+
+
+def _based(each: Definition) -> Json:
+    basis = _BASIS[each.basis]
+    if each.basis in ("ISO", "P"):
+        return blocks.text(basis["zh"], basis["en"])
+    return blocks.text(f"{basis['zh']}:{each.source}", f"{basis['en']}: {each.source}")
+
+
+def _lists(figures: Figures) -> Iterator[Json]:
+    """Both lists of every figure. A list that several figures share is printed once, under a letter."""
+    mine = {key: result for key, result in figures.items() if "@" not in key}
+    lists = Counter(ids for each in mine.values() for ids in (each.numerator_ids, each.denominator_ids))
+    shared = [ids for ids, users in lists.items() if users > 1 and len(ids) > _SHORT]
+    letters = {ids: f"L{number}" for number, ids in enumerate(shared, 1)}
+    members = (Column("清单", "list"), Column("项数", "items", "count"), Column("内容", "members"))
+    rows = ([letter, len(ids), blocks.words(ids)] for ids, letter in letters.items())
+    yield table("shared_lists", "共用清单", "lists that several figures share", members, rows)
     columns = (
         Column("编号", "id"), Column("窗口", "window"), Column("分子名单", "numerator list"),
         Column("分母名单", "denominator list"),
     )  # fmt: skip
-    rows = [
-        [key, _window(result), blocks.words(result.numerator_ids), blocks.words(result.denominator_ids)]
-        for key, result in figures.items()
-        if "@" not in key
-    ]
-    return table("lists", "分子、分母名单", "numerator and denominator lists", columns, rows)
+    lines = (
+        [key, _window(each), _named(each.numerator_ids, letters), _named(each.denominator_ids, letters)]
+        for key, each in mine.items()
+    )
+    yield table("lists", "分子、分母名单", "numerator and denominator lists", columns, lines)
 
 
-def _window(result: Result) -> str:
+def _named(ids: tuple[str, ...], letters: Mapping[tuple[str, ...], str]) -> Any:
+    letter = letters.get(ids)
+    return (
+        blocks.words(ids)
+        if letter is None
+        else blocks.text(f"清单 {letter}({len(ids)} 项)", f"list {letter} ({len(ids)})")
+    )
+
+
+def _window(result: Result) -> Json | None:
     window = result.window.to_json()
-    return f"{window['from']} … {window['to']}" if window["from"] else str(window["to"])
+    return {"from": window["from"], "to": window["to"]} if window["to"] else None
 
 
 def signature(plant: Plant, sources: Mapping[str, str]) -> Json:

@@ -7,13 +7,28 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
+
+from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.lateness import from_histogram
 from edge_agent.metrics.result import Result, Window, iso
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, table
-from edge_agent.report.facts import Device, Facts
+from edge_agent.report.facts import MINUTE_NS, Connection, Device, Facts
 from edge_agent.report.production import Plant
 
+#: Changes of connection that are printed.
+_LATEST: Final = 20
+_PHASES: Final = {
+    "starting": blocks.text("启动", "starting"),
+    "online": blocks.text("在线", "online"),
+    "degraded": blocks.text("部分有效", "degraded"),
+    "offline": blocks.text("离线", "offline"),
+}
+#: Fields of the map of coverage, at the most.
+_FIELDS: Final = 96
+_FIELD_MINUTES: Final = (1, 2, 5, 10, 15, 30, 60, 120, 240, 360, 720, 1440)
 _SKEW_MS: Final = 2000
 #: Upper edges of the lateness histogram, milliseconds.
 _EDGES: Final = (100, 500, 1000, 5000, 60_000, 3_600_000)
@@ -22,7 +37,7 @@ _EDGES: Final = (100, 500, 1000, 5000, 60_000, 3_600_000)
 def inventory(plant: Plant) -> Json:
     """Part 5: network and protocols."""
     facts = plant.facts
-    found = [_summary(facts), _devices(plant), _findings(facts), _connections(facts)]
+    found = [_summary(facts), _devices(plant), _findings(facts), _breaks(facts), _connections(facts)]
     found.append(
         paragraph(
             "清单取自配置与上线报文;网关不读取固件版本,需现场核对。口令等机密不在其中。",
@@ -52,7 +67,7 @@ def _summary(facts: Facts) -> Json:
 def _devices(plant: Plant) -> Json:
     columns = (
         Column("采集设备", "device"), Column("名称", "name"), Column("产线", "line"), Column("协议", "protocol"),
-        Column("地址", "endpoint"), Column("站号", "unit"), Column("安全策略", "security"), Column("身份", "access"),
+        Column("地址", "endpoint"), Column("站号", "unit"), Column("安全与身份", "security and access"),
         Column("档案", "profile"), Column("周期 s", "period s"), Column("数据点", "tags", "count"),
         Column("台账设备", "equipment"), Column("首次有效", "first good", "time"),
     )  # fmt: skip
@@ -61,29 +76,63 @@ def _devices(plant: Plant) -> Json:
         for device in row.devices:
             owners.setdefault(device, []).append(row.equipment_id)
     rows = [
-        [each.id, each.name, each.line, each.connector, each.endpoint, each.unit, each.security, each.access,
-         each.profile, each.every_s, each.tags, blocks.words(owners.get(each.id, [])),
+        [each.id, each.name, each.line, each.connector, each.endpoint, each.unit or None, access_of(each),
+         each.profile or None, each.every_s, each.tags, blocks.words(owners.get(each.id, [])),
          iso(plant.facts.first_good.get(each.id))]
         for each in plant.facts.devices.values()
     ]  # fmt: skip
     return table("devices", "采集设备", "configured devices", columns, rows)
 
 
+def access_of(device: Device) -> Json:
+    """How the channel is protected and who may enter, in a few words."""
+    zh, en = ("未加密", "not encrypted") if device.security == "None" else (device.security, device.security)
+    access = _ACCESS.get(device.access)
+    if access is None:
+        return blocks.text(zh, en)
+    return blocks.text(f"{zh},{access[0]}", f"{en}, {access[1]}")
+
+
+_ACCESS: Final = {
+    "anonymous": ("匿名", "anonymous"), "certificate": ("证书", "certificate"), "user name": ("用户名", "user name"),
+}  # fmt: skip
+
+
 def _findings(facts: Facts) -> Json:
-    columns = (Column("采集设备", "device"), Column("发现", "finding"))
-    rows = [[device.id, finding] for device in facts.devices.values() for finding in _about(device)]
+    columns = (
+        Column("发现", "finding"), Column("设备数", "devices", "count"), Column("采集设备", "which"),
+    )  # fmt: skip
+    found: dict[Any, list[str]] = {}
+    for device in facts.devices.values():
+        for finding in _about(device):
+            found.setdefault(finding, []).append(device.id)
+    rows = [[finding, len(devices), blocks.words(devices)] for finding, devices in found.items()]
     return table("network_findings", "网络安全提示", "network findings", columns, rows)
 
 
-def _about(device: Device) -> Iterator[Json]:
+def _about(device: Device) -> Iterator[Text]:
     if device.connector == "opcua" and device.security == "None":
-        yield blocks.text("OPC UA 未加密(策略 None)", "OPC UA without encryption (policy None)")
+        yield Text("OPC UA 未加密(策略 None)", "OPC UA without encryption (policy None)")
     if device.access == "anonymous":
-        yield blocks.text("OPC UA 匿名访问", "OPC UA endpoint entered anonymously")
+        yield Text("OPC UA 匿名访问", "OPC UA endpoint entered anonymously")
     if device.connector == "modbus" and device.security == "None" and not device.endpoint.startswith("rtu:"):
-        yield blocks.text(
+        yield Text(
             "Modbus 没有身份认证与加密,应隔离在设备网段", "Modbus has no authentication: keep it in the machine network"
         )
+
+
+def _breaks(facts: Facts) -> Json:
+    """By device: how often its connection was lost, and the last time."""
+    columns = (
+        Column("采集设备", "device"), Column("断开次数", "times lost", "count"),
+        Column("最近一次", "the last time", "time"), Column("原因", "reason"),
+    )  # fmt: skip
+    lost: dict[str, list[Connection]] = {}
+    for row in facts.connections:
+        if row.before == "online" and row.after != "online":
+            lost.setdefault(row.device, []).append(row)
+    rows = [[device, len(found), iso(found[-1].t), found[-1].reason or None] for device, found in sorted(lost.items())]
+    return table("breaks", "连接中断(按设备)", "connections lost, by device", columns, rows)
 
 
 def _connections(facts: Facts) -> Json:
@@ -91,13 +140,22 @@ def _connections(facts: Facts) -> Json:
         Column("时间", "time", "time"), Column("采集设备", "device"), Column("由", "from"), Column("到", "to"),
         Column("原因", "reason"),
     )  # fmt: skip
-    rows = [[iso(row.t), row.device, row.before, row.after, row.reason] for row in facts.connections[-100:]]
-    return table("connections", "连接变化(最近 100 次)", "changes of connection (the latest 100)", columns, rows)
+    rows = [
+        [iso(row.t), row.device, _PHASES.get(row.before, row.before), _PHASES.get(row.after, row.after), row.reason]
+        for row in facts.connections[-_LATEST:]
+    ]
+    title = f"连接变化(最近 {_LATEST} 次,全部见证据包)", f"changes of connection (the latest {_LATEST}; all in a pack)"
+    return table("connections", *title, columns, rows)
 
 
 def quality(plant: Plant, figures: Mapping[str, Result]) -> Json:
     """Part 6: coverage, lateness, range, clocks, gaps."""
-    found = [_quality_table(plant.facts), _lateness(plant.facts, figures), _gaps(plant.facts)]
+    found = [
+        coverage_map(plant.facts),
+        _quality_table(plant.facts),
+        _lateness(plant.facts, figures),
+        _gaps(plant.facts),
+    ]
     found.append(
         paragraph(
             "「不变」指窗口最后一天始终为同一数值的浮点量,仅供排查:设定值本可不变。"
@@ -108,6 +166,31 @@ def quality(plant: Plant, figures: Mapping[str, Result]) -> Json:
         )
     )
     return blocks.part(6, "数据质量", "data quality", found)
+
+
+def coverage_map(facts: Facts) -> Json:
+    """Coverage of every device over the window, field by field: outages are seen at a glance."""
+    minutes = (facts.end - facts.start) // MINUTE_NS
+    length = next((each for each in _FIELD_MINUTES if minutes <= each * _FIELDS), _FIELD_MINUTES[-1]) * MINUTE_NS
+    edges = np.arange(facts.start, facts.end + length, length).clip(max=facts.end) if minutes > 0 else np.array([0])
+    rows = [{"name": device, "shares": _shares(facts, device, edges)} for device in facts.devices]
+    return blocks.chart(
+        "heat", "各设备覆盖率(按时间)", "coverage by device over time", rows=rows if minutes > 0 else [],
+        **blocks.span(facts.start, facts.end),
+    )  # fmt: skip
+
+
+def _shares(facts: Facts, device: str, edges: npt.NDArray[np.int64]) -> list[float | None]:
+    """Covered part of every field; None where it ended before the device's first good value."""
+    minutes, first = facts.minutes_of(device), facts.first_good.get(device, facts.end)
+    covered = np.concatenate([[0], np.cumsum(minutes.column("covered_ms"))])
+    at = covered[np.searchsorted(minutes.column("end"), edges, "right")]
+    until, since = edges[1:], np.maximum(edges[:-1], first)
+    lengths = (until - since) / 1_000_000
+    return [
+        None if length <= 0 else round(min(1.0, float(part) / float(length)), 4)
+        for part, length in zip(np.diff(at), lengths, strict=True)
+    ]
 
 
 def _quality_table(facts: Facts) -> Json:

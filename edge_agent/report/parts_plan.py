@@ -10,7 +10,7 @@ from typing import Any, Final
 from edge_agent.metrics import bands
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.register import Equipment
-from edge_agent.metrics.result import Result, divide
+from edge_agent.metrics.result import Result, divide, number
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, table
 from edge_agent.report.parts_rates import title
@@ -138,8 +138,8 @@ class Step:
 
 def plan(plant: Plant, figures: Figures) -> Json:
     """Part 10: which connection moves which rate to the next band."""
-    steps = sorted(_steps(plant), key=lambda step: (step.rank, step.machine.equipment_id))
-    found = [_steps_table(plant, steps), _nc_table(plant, figures), _projects(plant), _tiers()]
+    todo = steps(plant)
+    found = [_staircase(plant, todo), _steps_table(plant, todo), _nc_table(plant, figures), _projects(plant), _tiers()]
     found.append(
         paragraph(
             "比例与上限引自东府办〔2017〕12号,仅为指示性计算:不是承诺,不代表任何补贴可获批准;"
@@ -150,6 +150,26 @@ def plan(plant: Plant, figures: Figures) -> Json:
         )
     )
     return blocks.part(10, "升级改造建议", "upgrade plan", found)
+
+
+def steps(plant: Plant) -> list[Step]:
+    """What to do next for every machine that is not effectively networked, the easiest first."""
+    return sorted(_steps(plant), key=lambda step: (step.rank, step.machine.equipment_id))
+
+
+def _staircase(plant: Plant, todo: list[Step]) -> Json:
+    """The networking rate as it grows machine by machine, over the bands of the questionnaire."""
+    whole = len(plant.machines)
+    now = sum(each.evidence.effective for each in plant.machines)
+    rates = [number(divide(now + done, whole)) for done in range(len(todo) + 1)] if whole else []
+    names = ["", *(step.machine.equipment_id for step in todo)]
+    return blocks.chart(
+        "stairs",
+        "逐台接入后的设备联网率",
+        "networking rate, machine by machine",
+        points=[list(pair) for pair in zip(names, rates, strict=False)],
+        bands=[number(upper) for upper, _ in bands.BANDS],
+    )
 
 
 def _steps(plant: Plant) -> Iterator[Step]:
@@ -178,7 +198,7 @@ def _retrofit(machine: Equipment) -> tuple[Text, str]:
     return Text("加装 PLC 或传感器与电能表", "fit a PLC or sensors, and a power meter"), "modbus_rtu / modbus_tcp"
 
 
-def _steps_table(plant: Plant, steps: list[Step]) -> Json:
+def _steps_table(plant: Plant, todo: list[Step]) -> Json:
     columns = (
         Column("序", "no.", "count"), Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"),
         Column("建议", "suggestion"), Column("接口", "interface"),
@@ -190,7 +210,7 @@ def _steps_table(plant: Plant, steps: list[Step]) -> Json:
     networked = sum(each.evidence.effective for each in plant.machines)
     digital = sum(each.equipment.digital for each in plant.machines)
     rows = []
-    for position, step in enumerate(steps, 1):
+    for position, step in enumerate(todo, 1):
         before = [divide(part, whole) for part in (networked, digital)]
         networked, digital = networked + 1, digital + step.digital
         after = [divide(part, whole) for part in (networked, digital)]

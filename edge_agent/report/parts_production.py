@@ -30,6 +30,16 @@ LOSSES: Final = {
 }
 #: The parts of a machine's bar, in the order they are drawn.
 BUCKETS: Final = ("APT", "ASUT", "ADET", "unknown", "ADOT", "planned_down", "overtime")
+BUCKET_NAMES: Final = {
+    "APT": blocks.text("加工 APT", "production APT"),
+    "ASUT": blocks.text("准备 ASUT", "set-up ASUT"),
+    "ADET": blocks.text("延误 ADET", "delay ADET"),
+    "unknown": LOSSES["unknown"],
+    "ADOT": blocks.text("无任务 ADOT", "down ADOT"),
+    "planned_down": blocks.text("计划停机", "planned down"),
+    "overtime": blocks.text("计划外加工", "overtime"),
+}
+_HOUR: Final = 3600
 _LOAD_POINTS: Final = 2000
 
 
@@ -40,8 +50,10 @@ def production(plant: Plant, figures: Figures) -> Json:
     found += list(_order_notes(with_states))
     if not with_states:
         found.append(paragraph("没有任何设备的状态数据。", "There are no machine states.", "warning"))
-    bars = [{"id": each.id, "name": title(each.equipment), "line": each.equipment.line, "seconds": _parts(each)}
-            for each in with_states]  # fmt: skip
+    bars = [
+        {"id": each.id, "name": title(each.equipment), "line": each.equipment.line, "seconds": _numbers(_parts(each))}
+        for each in with_states
+    ]
     found.append(blocks.chart("buckets", "时间去向", "where the time went", bars=bars, order=list(BUCKETS)))
     found.append(_lines(plant, figures))
     found += list(_paretos(plant))
@@ -68,21 +80,25 @@ def _order_notes(machines: list[Machine]) -> Iterator[Json]:
     )
 
 
-def _parts(machine: Machine) -> dict[str, int | float | None]:
+def _parts(machine: Machine) -> dict[str, Fraction]:
+    """The parts of a machine's time, in seconds; unknown time stands for itself."""
     time = machine.production.totals if machine.production else Totals({}, 0)
-    unknown = time.reason(Reason.UNKNOWN)
     in_adet = time.parts.get((Bucket.ADET, Reason.UNKNOWN), 0)
     in_adot = time.parts.get((Bucket.ADOT, Reason.UNKNOWN), 0)
     ns = {
         "APT": time.bucket(Bucket.APT),
         "ASUT": time.bucket(Bucket.ASUT),
         "ADET": time.bucket(Bucket.ADET) - in_adet,
-        "unknown": unknown,
+        "unknown": time.reason(Reason.UNKNOWN),
         "ADOT": time.bucket(Bucket.ADOT) - in_adot,
         "planned_down": time.bucket(Bucket.PLANNED),
         "overtime": time.bucket(Bucket.OVERTIME),
     }
-    return {key: number(Fraction(length, _S)) for key, length in ns.items()}
+    return {key: Fraction(length, _S) for key, length in ns.items()}
+
+
+def _numbers(parts: Mapping[str, Fraction]) -> dict[str, int | float | None]:
+    return {key: number(seconds) for key, seconds in parts.items()}
 
 
 def _lines(plant: Plant, figures: Figures) -> Json:
@@ -135,7 +151,7 @@ def _machines(plant: Plant, figures: Figures) -> Json:
         Column("时间利用率", "availability", "percent"), Column("效率", "effectiveness", "percent"),
         Column("质量率", "quality ratio", "percent"), Column("OEE", "OEE", "percent"), Column("NEE", "NEE", "percent"),
         Column("产量", "produced", "count"), Column("合格", "good", "count"), Column("故障", "failures", "count"),
-        Column("MTBF s", "MTBF s", "number"), Column("MTTR s", "MTTR s", "number"),
+        Column("MTBF h", "MTBF h", "hours"), Column("MTTR h", "MTTR h", "hours"),
         Column("数据覆盖", "known share of PBT", "percent"),
     )  # fmt: skip
     return table("oee", "逐台设备", "by machine", columns, (_machine(each, figures) for each in plant.machines))
@@ -147,21 +163,22 @@ def _machine(machine: Machine, figures: Figures) -> list[Any]:
     if made is None:
         return [*head, blocks.text("无状态数据", "no machine state"), *[None] * 10]
     rates = [value_or_reason(figures[f"{key}@{machine.id}"]) for key in ("M-11", "M-13", "M-12", "M-14", "M-15")]
-    times = [figures[f"{key}@{machine.id}"].value for key in ("M-17-mtbf", "M-17-mttr")]
+    seconds = [figures[f"{key}@{machine.id}"].value for key in ("M-17-mtbf", "M-17-mttr")]
+    times = [None if each is None else each / 3600 for each in seconds]
     return [*head, *rates, made.pq, made.gq, made.totals.failures, *times, made.coverage]
 
 
 def _times(plant: Plant) -> Json:
     columns = (
-        Column("设备编号", "equipment"), Column("PBT s", "PBT s", "number"),
-        *(Column(f"{name} s", f"{name} s", "number") for name in BUCKETS),
+        Column("设备编号", "equipment"), Column("计划工作 PBT h", "PBT h", "hours"),
+        *(Column(f"{BUCKET_NAMES[key]['zh']} h", f"{BUCKET_NAMES[key]['en']} h", "hours") for key in BUCKETS),
     )  # fmt: skip
     rows = [
-        [each.id, Fraction(each.production.totals.pbt, _S), *_parts(each).values()]
+        [each.id, Fraction(each.production.totals.pbt, 3600 * _S), *(ns / _HOUR for ns in _parts(each).values())]
         for each in plant.machines
         if each.production is not None
     ]
-    return table("time", "逐台时间(秒)", "time by machine (seconds)", columns, rows)
+    return table("time", "逐台时间(小时)", "time by machine (hours)", columns, rows)
 
 
 def energy_part(plant: Plant, figures: Figures) -> Json:
@@ -183,7 +200,7 @@ def _load(plant: Plant) -> Json:
     series = []
     peaks = []
     for name, used in _loads(plant):
-        profile = energy.demand(used, plant.facts.start, plant.facts.end)
+        profile = _full_quarters(energy.demand(used, plant.facts.start, plant.facts.end), plant)
         top = energy.peak(profile)
         if top and len(profile) <= _LOAD_POINTS:
             series.append({"name": name, "points": [[iso(t), round(float(kw), 3)] for t, kw in profile]})
@@ -192,6 +209,12 @@ def _load(plant: Plant) -> Json:
         if top:
             peaks.append({"name": name, "t": iso(top[0]), "kw": round(float(top[1]), 3)})
     return blocks.chart("load", "15 分钟负荷曲线(kW)", "15-minute load (kW)", series=series, peaks=peaks)
+
+
+def _full_quarters(profile: list[tuple[int, Fraction]], plant: Plant) -> list[tuple[int, Fraction]]:
+    """Without the quarters that the window cuts: their mean power would be too low. All, where there is no full one."""
+    start, end = plant.facts.start, plant.facts.end
+    return [(t, kw) for t, kw in profile if t >= start and t + energy.DEMAND_NS <= end] or profile
 
 
 def _daily_peaks(profile: list[tuple[int, Fraction]]) -> list[list[Any]]:

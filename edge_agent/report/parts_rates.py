@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
+from edge_agent.errors import Finding
 from edge_agent.metrics import bands
 from edge_agent.metrics.evaluate import live_not_declared, not_effective
 from edge_agent.metrics.rates import nc_shares
 from edge_agent.metrics.result import Result, iso, number
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, said, table, value_or_reason
+from edge_agent.report.findings import Observation
 from edge_agent.report.production import Plant, groups
 
 #: The three headline rates, and with which second value each is drawn.
@@ -25,10 +27,12 @@ def scope(plant: Plant, site: Mapping[str, str]) -> Json:
     """Part 1: who, what, which version, which window."""
     register, facts = plant.assessment.register, plant.facts
     rows = [
-        (blocks.text("企业", "enterprise"), site["enterprise"]),
+        (blocks.text("企业全称(请填写)", "full name of the enterprise (to be filled in)"), ""),
+        (blocks.text("统一社会信用代码(请填写)", "unified social credit code (to be filled in)"), ""),
+        (blocks.text("企业代号", "enterprise id"), site["enterprise"]),
         (blocks.text("厂区", "site"), site["site"]),
         (blocks.text("采集代理", "agent"), site["agent"]),
-        (blocks.text("统计窗口", "window"), f"{iso(facts.start)} … {iso(facts.end)}"),
+        (blocks.text("统计窗口", "window"), blocks.span(facts.start, facts.end)),
         (blocks.text("窗口长度(小时)", "length of the window (hours)"), facts.hours),
         (blocks.text("设备台账版本 sha256", "register version sha256"), register.version),
         (blocks.text("台账行数", "rows of the register"), len(register.equipment)),
@@ -164,12 +168,25 @@ def _rollup(plant: Plant) -> Json:
     return table("rollup", "按产线、车间、厂区汇总", "by line, workshop and site", columns, rows)
 
 
-def gaps(plant: Plant) -> Json:
-    """Part 3: what keeps the rates from being higher."""
+def gaps(plant: Plant, noted: Sequence[Finding], seen: Sequence[Observation]) -> Json:
+    """Part 3: what keeps the rates from being higher, and what else someone should look at."""
     found = list(_gap_tables(plant))
     if not any(block["rows"] for block in found):
         found.append(paragraph("没有缺口。", "There are no gaps.", "good"))
+    found += [_noted(noted), _seen(seen)]
     return blocks.part(3, "缺口清单", "gap list", found)
+
+
+def _noted(noted: Sequence[Finding]) -> Json:
+    columns = (Column("位置(文件:行:列)", "place (file:row:column)"), Column("提示", "remark"))
+    rows = [[each.where, blocks.text(each.zh, each.en)] for each in noted]
+    return table("register_remarks", "台账与日历提示", "remarks on register and calendar", columns, rows)
+
+
+def _seen(seen: Sequence[Observation]) -> Json:
+    columns = (Column("采集设备", "device"), Column("时间", "time"), Column("提示", "remark"))
+    rows = [[each.where, each.span and blocks.span(*each.span), each.text] for each in seen]
+    return table("data_remarks", "采集数据提示", "remarks on the data", columns, rows)
 
 
 def _gap_tables(plant: Plant) -> Iterator[Json]:
@@ -224,22 +241,26 @@ def evidence(plant: Plant) -> Json:
         Column("末次有效数据", "last good value", "time"), Column("接入天数", "days of history", "number"),
         Column("覆盖率", "coverage", "percent"), Column("未计入原因", "why not"),
     )  # fmt: skip
-    tiles = [
-        {"id": each.id, "name": title(each.equipment), "line": each.equipment.line, "grade": each.evidence.grade,
-         "effective": each.evidence.effective, "declared": each.evidence.declared}
-        for each in plant.machines
-    ]  # fmt: skip
     grades = paragraph(
         "E0 仅申报;E1 建立过连接;E2 窗口内有有效数据;E3 控制器级语义(执行状态、模式、程序或计数)。",
         "E0 declared only; E1 a connection was established; E2 good data; E3 controller-level semantics.",
         "note",
     )
     found = [
-        blocks.chart("grid", "设备证据等级", "evidence by machine", tiles=tiles),
+        blocks.chart("grid", "设备证据等级", "evidence by machine", tiles=tiles(plant)),
         grades,
         table("evidence", "逐台证据", "evidence by machine", columns, _evidence_rows(plant)),
     ]
     return blocks.part(4, "逐台设备证据等级", "evidence grade of every machine", found)
+
+
+def tiles(plant: Plant) -> list[Json]:
+    """What the picture of the machines shows of each."""
+    return [
+        {"id": each.id, "name": title(each.equipment), "line": each.equipment.line, "grade": each.evidence.grade,
+         "effective": each.evidence.effective, "declared": each.evidence.declared}
+        for each in plant.machines
+    ]  # fmt: skip
 
 
 def _evidence_rows(plant: Plant) -> Iterator[list[Any]]:

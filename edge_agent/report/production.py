@@ -25,6 +25,7 @@ NO_CALENDAR: Final = Text(
     "There is no shift calendar (register.calendar): all time of the window counts as planned, an assumption.",
 )
 _PARTS: Final = Rule(restarts=True)
+_OF_PARTS: Final = ("produced", "good", "scrap")
 
 
 class Sum:
@@ -72,6 +73,7 @@ class Plant:
         self.assessment = assessment
         self.window = Window(facts.start, facts.end)
         self._counters = {(counter.device, counter.role): counter for counter in facts.counters}
+        self._counts: dict[tuple[str, Role], Count | None] = {}
         in_use = [row for row in assessment.register.equipment if row.status == "in_use"]
         users = Tally(device for row in in_use for device in row.devices)
         self._shared = {device for device, number in users.items() if number > 1}
@@ -122,9 +124,9 @@ class Plant:
         """The machine's own counter, else a meter of its own, else its power tag."""
         alone = self._meter_users[equipment.meter_id] == 1
         for metering in (device, equipment.meter_id if alone else None):
-            counter = self._counters.get((metering or "", "energy"))
-            if counter is not None:
-                return _steps(counter, Rule()), counter.device
+            used = None if metering is None else self.metered(metering)
+            if used is not None and metering is not None:
+                return used, metering
         power = None if device is None else self.integrated(device)
         return (None, "") if power is None else (power, f"{device} integrated")
 
@@ -134,6 +136,12 @@ class Plant:
             return Track((0,), (Plan.SHIFT,))
         return Track([row.t for row in rows], [Plan(row.plan) for row in rows])
 
+    def plan_of(self, device: str) -> list[tuple[int, Plan]]:
+        """What is planned for the machine a device speaks for: (from, what); of a device without machine, all time."""
+        schedules = [row.schedule_id for row in self.assessment.register.equipment if device in row.devices]
+        track = self._plan(schedules[0]) if schedules else Track((0,), (Plan.SHIFT,))
+        return list(zip(track.times, track.values, strict=True))
+
     def _parts(self, device: str) -> tuple[Fraction | None, Fraction | None]:
         """Produced and good parts; without a counter of good parts the produced ones less the scrap."""
         produced, good, scrap = (self._counted(device, role) for role in ("produced", "good", "scrap"))
@@ -142,18 +150,24 @@ class Plant:
         return produced, good
 
     def _counted(self, device: str, role: Role) -> Fraction | None:
-        counter = self._counters.get((device, role))
-        return None if counter is None else _steps(counter, _PARTS).between(self.facts.start, self.facts.end)
+        counted = self.counted(device, role)
+        return None if counted is None else counted.between(self.facts.start, self.facts.end)
+
+    def counted(self, device: str, role: Role) -> Count | None:
+        """What a device's counter in a role counted; None without such a counter."""
+        if (device, role) not in self._counts:
+            counter = self._counters.get((device, role))
+            rule = _PARTS if role in _OF_PARTS else Rule()
+            self._counts[device, role] = None if counter is None else _steps(counter, rule)
+        return self._counts[device, role]
 
     def metered(self, device: str) -> Count | None:
         """What a device's energy counter says."""
-        counter = self._counters.get((device, "energy"))
-        return None if counter is None else _steps(counter, Rule())
+        return self.counted(device, "energy")
 
     def integrated(self, device: str) -> Count | None:
         """What its power tag adds up to."""
-        counter = self._counters.get((device, "integrated_power"))
-        return None if counter is None else _steps(counter, Rule())
+        return self.counted(device, "integrated_power")
 
     def meters(self, line: str) -> list[Equipment]:
         """The meters of a line that are read; a meter of one machine alone is not the line's."""
@@ -190,14 +204,14 @@ def _steps(counter: Counter, rule: Rule) -> Count:
 
 
 def groups(machines: Iterable[Machine]) -> Mapping[tuple[str, str], list[Machine]]:
-    """(`line` | `workshop` | `site`, name) -> machines; the site's name is empty."""
+    """(`line` | `workshop` | `site`, name) -> machines; the site's name is empty, and it is there without machines."""
+    machines = list(machines)
     found: dict[tuple[str, str], list[Machine]] = {}
-    for level in ("line", "workshop", "site"):
+    for level in ("line", "workshop"):
         for machine in machines:
-            name = "" if level == "site" else getattr(machine.equipment, level)
-            if name or level == "site":
+            if name := getattr(machine.equipment, level):
                 found.setdefault((level, name), []).append(machine)
-    return found
+    return found | {("site", ""): machines}
 
 
 def summed(machines: Iterable[Machine]) -> Totals:

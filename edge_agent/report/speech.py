@@ -29,6 +29,8 @@ def show(cell: Any, form: str, language: Language, zone: str = "UTC") -> str:
         return DASH
     if form == "time":
         return local(cell, zone)
+    if is_span(cell):
+        return spoken_span(cell, zone)
     if isinstance(cell, Mapping | str | bool):
         return say(cell, language)
     if form == "percent":
@@ -37,12 +39,28 @@ def show(cell: Any, form: str, language: Language, zone: str = "UTC") -> str:
         return f"{cell:.2f}"
     if isinstance(cell, int):
         return f"{cell:,}"
+    if form == "count":  # a counter's step that straddles the window's edge is shared by time
+        return f"{cell:,.1f}"
     return f"{cell:,.4f}".rstrip("0").rstrip(".")
 
 
 def local(iso: str, zone: str) -> str:
     """A time of the document (ISO 8601) on the plant's own clocks."""
     return datetime.fromisoformat(iso).astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def is_span(cell: Any) -> bool:
+    """Whether a cell is a stretch of time."""
+    return isinstance(cell, Mapping) and cell.keys() == {"from", "to"}
+
+
+def spoken_span(cell: Mapping[str, Any], zone: str) -> str:
+    """`2026-05-04 08:00 – 16:00`; the second date only where it is another; a snapshot is its end alone."""
+    end = local(cell["to"], zone)[:16] if cell["to"] else DASH
+    if not cell["from"]:
+        return end
+    start = local(cell["from"], zone)[:16]
+    return f"{start} – {end[11:] if end[:10] == start[:10] else end}"
 
 
 def percent(fraction: float) -> float:

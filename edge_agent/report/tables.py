@@ -7,13 +7,14 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from edge_agent.report.speech import Language, local, say
+from edge_agent.report.speech import Language, is_span, local, say, spoken_span
 
 _FIGURES: Final = (
     "key", "id", "scope", "name_zh", "name_en", "value", "value_exact", "unit", "numerator", "denominator",
     "numerator_ids", "denominator_ids", "grade", "provisional", "window_from", "window_to", "formula_zh", "formula_en",
     "basis", "source", "reason_zh", "reason_en", "register_version",
 )  # fmt: skip
+_SUMMARY: Final = {"zh": "摘要", "en": "summary"}
 #: A text that begins with one of these could be taken for a formula by a spreadsheet.
 _RISKY: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -40,6 +41,8 @@ def _harmless(cell: Any) -> Any:
 
 
 def _plain(cell: Any, language: Language) -> Any:
+    if is_span(cell):
+        return f"{cell['from']} .. {cell['to']}" if cell["from"] else cell["to"]
     return say(cell, language, " / ") if isinstance(cell, Mapping) else cell
 
 
@@ -64,7 +67,8 @@ def workbook(document: Mapping[str, Any], language: Language) -> bytes:
 
     book = openpyxl.Workbook()
     book.remove(book.worksheets[0])
-    for part in document["parts"]:
+    summary = {"number": 0, "title": _SUMMARY, "blocks": document["summary"]}
+    for part in [summary, *document["parts"]]:
         sheet = book.create_sheet(_sheet_name(part, language))
         _fill(sheet, part, language, document["timezone"])
     sheet = book.create_sheet("figures")
@@ -92,6 +96,11 @@ def _fill(sheet: Any, part: Mapping[str, Any], language: Language, zone: str) ->
         if block["kind"] == "paragraph":
             _text(sheet, row, 1, say(block["text"], language))
             row += 2
+        elif block["kind"] == "list":
+            _text(sheet, row, 1, say(block["title"], language)).font = Font(bold=True)
+            for number, item in enumerate(block["items"], 1):
+                _text(sheet, row + number, 1, f"{number}. {say(item, language)}")
+            row += len(block["items"]) + 2
         elif block["kind"] == "table":
             _text(sheet, row, 1, say(block["title"], language)).font = Font(bold=True)
             head = [say(column["title"], language, " / ") for column in block["columns"]]
@@ -109,6 +118,8 @@ def _fill(sheet: Any, part: Mapping[str, Any], language: Language, zone: str) ->
 
 
 def _local(cell: Any, form: str, language: Language, zone: str) -> Any:
+    if is_span(cell):
+        return spoken_span(cell, zone)
     return local(cell, zone) if form == "time" and cell is not None else _plain(cell, language)
 
 

@@ -1,11 +1,11 @@
-"""Replaying a pack: every hash, and every figure computed again from the pack's own facts."""
+"""Replaying a pack: every hash, the chain, and every figure and table computed again from the pack's own facts."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,8 @@ from edge_agent.metrics.register import Register
 from edge_agent.report import figures as computing
 from edge_agent.report import tabular
 from edge_agent.report.figures import Options
-from edge_agent.report.pack import MANIFEST, SCHEMA
+from edge_agent.report.pack import MANIFEST, SCHEMA, for_people
+from edge_agent.report.production import Plant
 
 _LARGEST: Final = 4_000_000_000
 """Bytes of a zip unpacked: a year of a hundred machines."""
@@ -36,7 +37,7 @@ class Check:
     """One thing that was checked: a file, the chain, or a figure."""
 
     kind: str
-    """`file`, `chain`, `facts` or `figure`."""
+    """`file`, `chain`, `facts`, `figure`, `table` (for people) or `report` (the figures a report of the pack has)."""
     name: str
     equal: bool
     claimed: Any = None
@@ -60,11 +61,18 @@ def read_pack(path: Path) -> dict[str, bytes]:
 def _read_folder(path: Path) -> dict[str, bytes]:
     manifest = (path / MANIFEST).read_bytes()
     files = {MANIFEST: manifest}
-    for name in _listed(manifest):
+    there = (place.relative_to(path).as_posix() for place in sorted(path.rglob("*")) if place.is_file())
+    for name in dict.fromkeys([*_listed(manifest), *filter(_ours, there)]):
         place = path / name
         if place.is_file() and place.resolve().is_relative_to(path.resolve()):
             files[name] = place.read_bytes()
     return files
+
+
+def _ours(name: str) -> bool:
+    """Whether a file that no manifest lists could be taken for a part of the pack: not what a desktop left there."""
+    last = name.rpartition("/")[2]
+    return not last.startswith(".") and last.lower() not in ("thumbs.db", "desktop.ini")
 
 
 def _read_zip(path: Path) -> dict[str, bytes]:
@@ -73,7 +81,9 @@ def _read_zip(path: Path) -> dict[str, bytes]:
         if MANIFEST not in sizes or sum(sizes.values()) > min(_LARGEST, _SMALL + _RATIO * path.stat().st_size):
             raise ValueError("no manifest.json in it, or too large")
         manifest = archive.read(MANIFEST)
-        return {MANIFEST: manifest, **{name: archive.read(name) for name in _listed(manifest) if name in sizes}}
+        there = (name for name in sizes if _ours(name) and not name.endswith("/"))
+        names = dict.fromkeys([*_listed(manifest), *there])
+        return {MANIFEST: manifest, **{name: archive.read(name) for name in names if name in sizes}}
 
 
 def _listed(manifest: bytes) -> list[str]:
@@ -100,44 +110,100 @@ def _entries(document: Any) -> list[dict[str, str]]:
 
 
 def verify(files: Mapping[str, bytes], previous: Mapping[str, bytes] | None = None) -> list[Check]:
-    """Hashes, chain, figures, of files as `read_pack` gives them.
+    """Hashes, chain, figures, tables, of files as `read_pack` gives them.
 
     `previous` is the pack before this one, to check that the chain leads to it.
     """
     manifest = json.loads(files[MANIFEST])
     checks = [_file(entry, files) for entry in _entries(manifest)]
+    checks += _unlisted(manifest, files)
     if previous is not None:
-        claimed = (manifest.get("previous") or {}).get("manifest_sha256")
-        found = hashlib.sha256(previous[MANIFEST]).hexdigest()
-        checks.append(Check("chain", "previous", claimed == found, claimed, found))
+        checks.append(link(manifest, previous))
     try:
-        return [*checks, *_figures(files)]
+        return [*checks, *_replayed(files, manifest)]
     except Exception as error:  # noqa: BLE001 - whatever was done to the files: not replayed is the answer
         return [*checks, Check("facts", "replay", False, None, f"{type(error).__name__}: {error}")]
 
 
+def _unlisted(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> list[Check]:
+    """Files that lie in the pack and that its manifest does not vouch for."""
+    listed = {entry["path"] for entry in manifest["files"]}
+    extra = sorted(files.keys() - listed - {MANIFEST})
+    return [Check("file", name, False, "不在清单中 not in the manifest", _sha(files[name])) for name in extra]
+
+
+def link(manifest: Mapping[str, Any], previous: Mapping[str, bytes]) -> Check:
+    """Whether a manifest names just this pack as the one before it."""
+    before = manifest.get("previous") or {}
+    claimed, found = before.get("manifest_sha256"), _sha(previous[MANIFEST])
+    return Check("chain", str(before.get("pack") or "previous"), claimed == found, claimed, found)
+
+
+def chain(path: Path) -> tuple[list[Check], str | None]:
+    """Follow a pack's chain through the folder it lies in, back to the first one; and the pack that is not there.
+
+    Every pack on the way must be the very one its successor names.
+    """
+    checks: list[Check] = []
+    manifest = json.loads(read_pack(path)[MANIFEST])
+    seen = {path.resolve()}
+    while before := manifest.get("previous"):
+        name = str(before.get("pack", ""))
+        place = next((each for each in (path.parent / name, path.parent / f"{name}.zip") if each.exists()), None)
+        if not name or "/" in name or place is None or place.resolve() in seen:
+            return checks, name
+        seen.add(place.resolve())
+        files = read_pack(place)
+        checks.append(link(manifest, files))
+        manifest = json.loads(files[MANIFEST])
+    return checks, None
+
+
+def _sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _file(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> Check:
     content = files.get(entry["path"])
-    found = None if content is None else hashlib.sha256(content).hexdigest()
+    found = None if content is None else _sha(content)
     return Check("file", entry["path"], found == entry["sha256"], entry["sha256"], found)
 
 
-def _figures(files: Mapping[str, bytes]) -> list[Check]:
+def _replayed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterator[Check]:
+    plant, options = plant_of(files)
+    found = {figure["key"]: figure for figure in computing.to_json(computing.figures(plant, options))}
     claimed = {figure["key"]: figure for figure in json.loads(files["figures.json"])}
-    found = {figure["key"]: figure for figure in replay(files)}
-    return [_compare(key, claimed.get(key), found.get(key)) for key in sorted(claimed.keys() | found.keys())]
+    yield from (_compare("figure", key, claimed.get(key), found.get(key)) for key in sorted(claimed.keys() | found))
+    for name in ("report.json", "evidence.json"):
+        if name in files:
+            told = {figure["key"]: figure for figure in json.loads(files[name])["figures"]}
+            yield _together(name, told, found)
+    listed = {entry["path"] for entry in manifest["files"]}
+    for name, content in for_people(plant, manifest["project"]).items():
+        there = files.get(name)
+        if there is not None or name not in listed:  # a listed file that is gone was told by its hash
+            yield Check("table", name, there == content, None if there is None else _sha(there), _sha(content))
 
 
-def _compare(key: str, claimed: Mapping[str, Any] | None, found: Mapping[str, Any] | None) -> Check:
+def _together(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> Check:
+    """All figures of a report in one line: the first that differs is named."""
+    checks = [_compare("report", key, told.get(key), found.get(key)) for key in sorted(told.keys() | found)]
+    wrong = [check for check in checks if not check.equal]
+    if not wrong:
+        return Check("report", name, True, len(checks), len(checks))
+    return Check("report", f"{name} {wrong[0].name}", False, wrong[0].claimed, wrong[0].found)
+
+
+def _compare(kind: str, key: str, claimed: Mapping[str, Any] | None, found: Mapping[str, Any] | None) -> Check:
     if claimed is None or found is None:
-        return Check("figure", key, False, claimed and claimed.get("value_exact"), found and found["value_exact"])
+        return Check(kind, key, False, claimed and claimed.get("value_exact"), found and found["value_exact"])
     differing = [name for name in _COMPARED if claimed.get(name) != found[name]]
     shown = differing[0] if differing else "value_exact"
-    return Check("figure", key, not differing, claimed.get(shown), found[shown])
+    return Check(kind, key, not differing, claimed.get(shown), found[shown])
 
 
-def replay(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
-    """The figures computed from the pack's register and facts alone.
+def plant_of(files: Mapping[str, bytes]) -> tuple[Plant, Options]:
+    """The plant as the pack's register and facts alone tell it.
 
     Raises FindingsError, KeyError or ValueError for files that are not as they were written.
     """
@@ -145,8 +211,7 @@ def replay(files: Mapping[str, bytes]) -> list[dict[str, Any]]:
     names = {name.removeprefix("facts/").removesuffix(".csv"): name for name in files if name.startswith("facts/")}
     facts = tabular.facts(options["start_ns"], options["end_ns"], {key: files[name] for key, name in names.items()})
     chosen = Options(bool(options["robot_is_nc"]), tabular.number(str(options["kgce_per_kwh"])))
-    plant = computing.plant_of(facts, _register(files), chosen)
-    return computing.to_json(computing.figures(plant, chosen))
+    return computing.plant_of(facts, _register(files), chosen), chosen
 
 
 def _register(files: Mapping[str, bytes]) -> Register:

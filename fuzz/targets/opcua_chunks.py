@@ -18,17 +18,20 @@ class _Transport:
     def abort(self) -> None:
         self.dropped = True
 
+    def is_closing(self) -> bool:
+        return self.dropped
+
 
 class _Protocol(BoundedProtocol):
-    """Keeps what asyncua would have got."""
+    """Keeps what would be handed on."""
 
     def __init__(self) -> None:  # asyncua's own needs a loop, and nothing of it is asked here
         self._partial = bytearray()
         self.got = b""
         self.transport: Any = _Transport()
 
-    def _process_received_data(self, data: bytes) -> None:
-        self.got += data
+    def _chunk(self, whole: bytes) -> None:
+        self.got += whole
 
 
 def chunks(data: bytes) -> None:

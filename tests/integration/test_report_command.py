@@ -226,6 +226,106 @@ def test_snapshot_and_compare(config: Path, tmp_path: Path, capsys: pytest.Captu
     assert "没有差异" in capsys.readouterr().out
 
 
+def test_late_data_of_a_closed_month_is_another_revision_that_says_what_changed(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_agent.app.report.Clock.time_ns", lambda _: T0 + 60 * 86_400 * SECOND)
+    about = subject(shutil.copytree(config.parent, tmp_path / "site") / config.name)
+    first = monthly(about, tmp_path / "out", "2026-05", ["zh"])
+    issued = (tmp_path / "out" / f"{first.stem}.json").read_bytes()
+    late = [row("lathe-02", T0 + (MINUTES * 60 + second) * SECOND) for second in range(5, 3600, 5)]
+    with closing(open_store(about.site.store)) as store:
+        store.write(WriteBatch(Rows.empty(), T0 + 60 * 86_400 * SECOND, health=late))
+    again = monthly(about, tmp_path / "out", "2026-05", ["zh"])
+    assert (first.document["revision"], again.document["revision"]) == (1, 2)
+    assert (tmp_path / "out" / f"{first.stem}.json").read_bytes() == issued
+    assert {"M-04d", "M-05"} <= {change["key"] for change in again.document["changes"]}
+    assert again.document["parts"][-1]["blocks"][0]["name"] == "changes"
+
+
+DAY = 86_400 * SECOND
+#: The end of 2026-05-03 in Dongguan, and what is kept of a day when it is over.
+MIDNIGHT = T0 - 8 * 3600 * SECOND
+
+
+def kept(metric: str, top: float, bottom: float, revision: int = 0, kind: str = "day") -> dict[str, Any]:
+    return {"id": f"{metric}/{kind}/site", "name_zh": metric, "name_en": metric, "unit": "1", "value": top / bottom,
+            "value_exact": None, "numerator": top, "denominator": bottom, "numerator_ids": [], "denominator_ids": [],
+            "grade": "E3", "period": {"kind": kind}, "revision": revision}  # fmt: skip
+
+
+@pytest.fixture
+def days(config: Path) -> None:
+    """Two full days of OEE and energy, of which late data corrected the second."""
+    with closing(open_store(subject(config).site.store)) as store:
+        for midnight, document in (
+            (MIDNIGHT - DAY, kept("M-14", 10, 100)),
+            (MIDNIGHT, kept("M-14", 30, 100)),
+            (MIDNIGHT, kept("M-14", 40, 100, revision=1)),
+            (MIDNIGHT, kept("M-14", 99, 100, kind="shift")),
+            (MIDNIGHT - DAY, kept("M-18", 50, 100)),
+            (MIDNIGHT, kept("M-18", 150, 300)),
+            (MIDNIGHT - DAY, kept("M-19", 100, 1000)),
+            (MIDNIGHT, kept("M-19", 200, 1000)),
+        ):
+            store.put_metric(document["id"], midnight, document)
+
+
+@pytest.mark.usefixtures("days")
+def test_a_snapshot_holds_the_last_full_days_oee_and_energy(config: Path, tmp_path: Path) -> None:
+    found = {}
+    for at in ("2026-05-02", "2026-05-03", "2026-05-04"):
+        assert main(["report", "snapshot", str(config), "--out", str(tmp_path), "--at", at]) in (0, 1)
+        document = json.loads((tmp_path / f"snapshot-{at}.json").read_bytes())
+        found[at] = {figure["id"]: figure["value"] for figure in document["figures"]}
+    assert found["2026-05-02"]["M-14/day/site"] == 0.1
+    assert found["2026-05-03"]["M-14/day/site"] == 0.4  # as corrected
+    assert found["2026-05-03"]["M-18/day/site"] == 0.5
+    assert found["2026-05-04"]["M-03"] == 0.5
+    assert "M-14/shift/site" not in found["2026-05-03"]
+    before, after = (str(tmp_path / f"snapshot-2026-05-0{day}.json") for day in (2, 3))
+    assert main(["report", "compare", before, after]) == 0
+
+
+@pytest.mark.usefixtures("days")
+def test_the_trend_of_a_month_is_the_sum_of_its_days(config: Path, tmp_path: Path) -> None:
+    document = monthly(subject(config), tmp_path, "2026-05", ["zh"]).document
+    tables = {block["name"]: block for block in document["parts"][-1]["blocks"] if block["kind"] == "table"}
+    if "trend" not in tables:  # a revision part follows when the month was issued before
+        tables = {b["name"]: b for b in document["parts"][-2]["blocks"] if b["kind"] == "table"}
+    heads = [column["title"]["en"].split(" ")[0] for column in tables["trend"]["columns"]]
+    last = dict(zip(heads, tables["trend"]["rows"][-1], strict=True))
+    assert last["month"] == "2026-05"
+    assert last["M-14"] == pytest.approx(50 / 200)
+    energy = tables["trend_energy"]["rows"][-1]
+    assert energy[1:] == [pytest.approx(200 / 400), pytest.approx(0.3)]
+    assert tables["trend"]["rows"][0][1:] == [None] * (len(heads) - 1)  # nothing is stored of a year before
+
+
+SINS = """\
+equipment_id,name_zh,category,in_scope,status,workshop,line,process_id,control_class,digital,interface,networked_declared,gateway_device,is_robot,schedule_id
+EQ-1,数控车床,machining,Y,in_use,机加,ML1,P99,cnc,Y,modbus_tcp,Y,lathe-01,N,nights
+EQ-2,检测机,inspection,Y,in_use,机加,ML1,P10,cnc,Y,modbus_tcp,Y,lathe-02;never,N,day
+EQ-3,磨床,machining,Y,in_use,机加,ML1,P10,cnc,Y,none,Y,nowhere,N,
+"""
+
+
+def test_a_register_full_of_mistakes_is_reported_with_each_of_them(config: Path, tmp_path: Path) -> None:
+    """Through the command and the store: every mistake is in part 3, by row and column, and the report stands."""
+    folder = shutil.copytree(config.parent, tmp_path / "site")
+    (folder / "equipment.csv").write_text(SINS, encoding="utf-8")
+    assert main(["report", "health-check", str(folder / config.name), "--out", str(tmp_path / "out")]) == 0
+    document = json.loads(next((tmp_path / "out").glob("health-check-*.json")).read_bytes())
+    remarks = next(b["rows"] for p in document["parts"] for b in p["blocks"] if b.get("name") == "register_remarks")
+    assert sorted(place for place, _ in remarks) == sorted([
+        "equipment.csv:2:process_id", "equipment.csv:3:gateway_device", "equipment.csv:4:interface",
+        "equipment.csv:4:gateway_device", "processes.csv:3:process_id", "equipment.csv:EQ-1:schedule_id",
+        "equipment.csv:EQ-3:schedule_id",
+    ])  # fmt: skip
+    assert values(document)["M-03"] == 1.0
+    assert any("7" in item["zh"] and "提示" in item["zh"] for item in document["summary"][1]["items"])
+
+
 def test_a_running_service_is_asked_instead_of_its_file(config: Path, tmp_path: Path) -> None:
     about = subject(config)
     with closing(open_store(about.site.store)) as store, served(about.site.store.path, store):

@@ -37,13 +37,25 @@ def nc(m):
     return m["control_class"] == "cnc" or (options["robot_is_nc"] and m["control_class"] == "robot")
 
 
+def shifts_of(m, since):  # scheduled time of a machine from `since` on, as spans
+    rows = plan.get(m["schedule_id"], [])
+    spans = [
+        (max(t, since), min(after, end)) for (t, what), (after, _) in pairwise([*rows, (end, "")]) if what == "shift"
+    ]
+    return [(a, b) for a, b in spans if a < b]
+
+
 def networked(m):
     d = m["gateway_device"]
     if m["networked_declared"] != "Y" or d not in devices or in_use.count(d) != 1 or d not in first:
         return False
     rows = [r for r in health.get(d, []) if int(r["end_ns"]) > end - 30 * DAY]
     good = [int(r["last_good_ns"]) for r in rows if r["last_good_ns"]]
-    covered = sum(Fraction(r["covered_s"]) for r in rows) / Fraction(end - max(first[d], end - 30 * DAY), 10**9)
+    since = max(first[d], end - 30 * DAY)
+    if spans := shifts_of(m, since):
+        rows = [r for r in rows if any(a <= int(r["end_ns"]) - 30 * 10**9 < b for a, b in spans)]
+    spans = spans or [(since, end)]
+    covered = sum(Fraction(r["covered_s"]) for r in rows) / Fraction(sum(b - a for a, b in spans), 10**9)
     return bool(good) and end - max(good) <= 7 * DAY and min(covered, 1) >= Fraction(9, 10)
 
 

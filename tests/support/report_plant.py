@@ -21,6 +21,10 @@ DAY = 86_400_000_000_000
 #: 2026-05-04 08:00 in Dongguan, a full minute.
 START = 1_777_852_800_000_000_000
 END = START + 480 * MINUTE
+#: When its planned maintenance begins.
+UPKEEP = START + 450 * MINUTE
+#: The planned working time of the 30 days up to its end, seconds.
+SCHEDULED_S = (UPKEEP - START + (START - BEFORE_NS) - (END - 30 * DAY)) // 10**9
 
 _ITEMS = {"NotAvailable": 0, "OutOfService": 1, "NotExecuting": 2, "Executing": 3}
 _MODES = {"None": 0, "Maintenance": 1, "Setup": 2, "Processing": 3}
@@ -58,8 +62,8 @@ def shift_states() -> tuple[State, ...]:
 
 
 def shift_plan() -> tuple[Planned, ...]:
-    """Its calendar: the last half hour is planned maintenance."""
-    rows = ((START - BEFORE_NS, "off"), (START, "shift"), (START + 450 * MINUTE, "maintenance"))
+    """Its calendar: work around the clock until a day off before it; the last half hour is planned maintenance."""
+    rows = ((END - 30 * DAY, "shift"), (START - BEFORE_NS, "off"), (START, "shift"), (UPKEEP, "maintenance"))
     return tuple(Planned("", t, plan) for t, plan in rows)
 
 
@@ -76,7 +80,9 @@ def shift_counters(device: str = "lathe01") -> list[Counter]:
 
 
 def facts(**changes: Any) -> Facts:
-    """Live facts as golden/live.json has them: one row per device says what 30 days of minutes would add up to."""
+    """Live facts as golden/live.json has them: one row per device says what 30 days of minutes would add up to.
+
+    It ends with the shift's last minute of work."""
     live = json.loads((GOLDEN / "live.json").read_text(encoding="utf-8"), parse_float=Decimal)
     devices, first, minutes = {}, {}, {}
     for name, fact in live.items():
@@ -84,10 +90,10 @@ def facts(**changes: Any) -> Facts:
                                controller=True, normalised=True, business_links=("设备管理",))  # fmt: skip
         if fact.get("last_good_age_h") is None:
             continue
-        covered = Fraction(fact["coverage"]) * 30 * 86_400
+        covered = Fraction(fact["coverage"]) * SCHEDULED_S
         age = int(Fraction(fact["last_good_age_h"]) * 3_600_000_000_000)
         first[name] = END - 30 * DAY
-        minutes[name] = Minutes([[END, 30 * 86_400_000, int(1000 * covered), 10, 10, 90, 10, 100, 0, END - age]])
+        minutes[name] = Minutes([[UPKEEP, 1000 * SCHEDULED_S, int(1000 * covered), 10, 10, 90, 10, 100, 0, END - age]])
     known = Facts(START, END, devices, first_good=first, minutes=minutes, states={"lathe01": shift_states()},
                   counters=shift_counters(), lateness={"lathe01": {120: 3, 900: 1}}, plan=shift_plan())  # fmt: skip
     return replace(known, **changes)

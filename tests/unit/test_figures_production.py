@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -283,3 +284,53 @@ def test_a_device_that_never_connected_is_scheduled_while_the_agent_tries(store:
     store.write(WriteBatch(Rows.empty(), T0, health=health))
     facts = Figures(site(tmp_path)).live(store, T0 + 10 * MINUTE).devices["m1"]
     assert (facts.online_s, facts.scheduled_s, facts.expected) == (0, 600, 600)
+
+
+def nights_off(tmp_path: Path, hours: str = "{start: 8:00, end: 20:00}") -> Site:
+    """A site whose machines work by day, with its files."""
+    (tmp_path / "equipment.csv").write_text(
+        "equipment_id,in_scope,status,control_class,digital,interface,networked_declared,gateway_device,is_robot\n"
+        "EQ-1,Y,in_use,cnc,Y,modbus_tcp,Y,m1,N\nEQ-2,Y,in_use,cnc,Y,modbus_tcp,Y,m2,N\n"
+    )
+    (tmp_path / "calendar.yaml").write_text(f"schedules: {{default: {{shifts: [{hours}]}}}}\n")
+    return site(tmp_path, equipment=tmp_path / "equipment.csv", calendar=tmp_path / "calendar.yaml")
+
+
+def test_a_machine_that_is_switched_off_at_night_is_networked(store: DuckDbStore, tmp_path: Path) -> None:
+    """m1 works two shifts and is off between them; m2 misses half of its first shift as well."""
+    day = 24 * 60
+    write(store, "m1", [(0, state(3)), (day, state(3))], [(0, 720), (day, day + 720)])
+    write(store, "m2", [(0, state(3)), (day, state(3))], [(0, 360), (day, day + 720)])
+    at = T0 + (day + 720) * MINUTE
+    figures_of = Figures(nights_off(tmp_path))
+    live = figures_of.live(store, at).devices
+    # Health rows of a minute: the first good value is known from the end of the first minute on.
+    assert (live["m1"].coverage, live["m2"].coverage) == (1, Fraction(18 * 60, 24 * 60 - 1))
+    assert (live["m1"].online_s, live["m1"].scheduled_s) == (12 * 3600, 12 * 3600)
+    assert live["m1"].good == live["m1"].expected
+    results = {result["id"]: result for result in figures_of.compute(store, at)}
+    assert results["M-04a-effective"]["numerator_ids"] == ["EQ-1"]
+    assert results["M-05"]["value"] == 1.0  # of the last day: its night was not planned
+    without = Figures(site(tmp_path, equipment=tmp_path / "equipment.csv")).live(store, at).devices
+    assert without["m1"].coverage == Fraction(24 * 60, 36 * 60 - 1)  # without a calendar all time counts
+
+
+def test_late_data_of_a_shift_is_seen_within_the_hour(store: DuckDbStore, tmp_path: Path) -> None:
+    day = 24 * 60
+    write(store, "m1", [(0, state(3)), (day, state(3))], [(0, 360), (day, day + 60)])
+    figures_of = Figures(nights_off(tmp_path))
+    assert figures_of.live(store, T0 + (day + 60) * MINUTE).devices["m1"].coverage == Fraction(7 * 60, 13 * 60 - 1)
+    write(store, "m1", [(400, state(3)), (day + 61, state(3))], [(360, 720), (day + 60, day + 180)])
+    assert figures_of.live(store, T0 + (day + 180) * MINUTE).devices["m1"].coverage == 1
+
+
+def test_where_nothing_was_planned_yet_all_time_counts(store: DuckDbStore, tmp_path: Path) -> None:
+    write(store, "m1", [(0, state(3))], [(0, 60)])
+    figures_of = Figures(nights_off(tmp_path, "{start: 20:00, end: 22:00}"))
+    assert figures_of.live(store, T0 + 60 * MINUTE).devices["m1"].coverage == 1
+
+
+def test_a_calendar_that_cannot_be_used_does_not_stop_the_rates(store: DuckDbStore, tmp_path: Path) -> None:
+    write(store, "m1", [(0, state(3))], [(0, 60)])
+    broken = nights_off(tmp_path, "{start: noon}")
+    assert Figures(broken).live(store, T0 + 60 * MINUTE).devices["m1"].coverage == 1

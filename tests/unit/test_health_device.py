@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from edge_agent.health import DeviceHealth
 from edge_agent.model import STATUS, Batch, Tag, TagTable
 
@@ -86,6 +88,34 @@ def test_a_quiet_subscription_counts_its_unchanged_readings_while_it_proves_itse
     device.failed(TIMEOUT, "")
     row = device.row(20.0)
     assert (row["good"], row["bad"]) == (0, 20)
+
+
+def test_a_subscription_that_publishes_more_seldom_than_asked_is_covered_all_the_same() -> None:
+    device = health(streaming=True)
+    for second in (0.0, 3.0, 6.0, 9.0):  # the tags' period is a second; what comes proves that the link lives
+        device.answered(good(int(second)), second, 0.0)
+    assert device.row(9.0)["covered_s"] == 9.0
+
+
+def test_readings_between_two_seldom_signs_of_life_are_counted_once_and_as_good() -> None:
+    device = health(streaming=True)
+    rows = []
+    for second in range(61):
+        if second % 3 == 0:
+            device.answered(good(second), float(second), 0.0)
+        if second and second % 5 == 0:  # a row comes in the middle of two signs
+            rows.append(device.row(float(second)))
+    assert sum(row["bad"] for row in rows) == 0
+    assert sum(row["good"] for row in rows) == 2 * 60  # two tags a second; the last sign came with the last row
+    assert sum(row["covered_s"] for row in rows) == 60.0
+
+
+def test_a_subscription_that_falls_silent_loses_every_reading_since_its_last_sign() -> None:
+    device = health(streaming=True)
+    device.answered(good(0), 0.0, 0.0)
+    rows = [device.row(float(second)) for second in range(5, 65, 5)]
+    assert sum(row["good"] + row["bad"] for row in rows) == pytest.approx(2 * 60, abs=2)
+    assert sum(row["bad"] for row in rows) >= 2 * 60 - 2
 
 
 def test_a_keep_alive_covers_nothing_while_no_tag_is_good() -> None:

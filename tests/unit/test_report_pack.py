@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -19,9 +20,10 @@ from edge_agent.cli.main import main
 from edge_agent.errors import FindingsError
 from edge_agent.report import pack, tabular
 from edge_agent.report.archive import zipped
+from edge_agent.report.document import Setting, build
 from edge_agent.report.facts import Minutes
 from edge_agent.report.figures import Options
-from edge_agent.report.verify import read_pack, summary, verify
+from edge_agent.report.verify import chain, read_pack, summary, verify
 from tests.support import report_plant as golden
 
 STRANGER = Path(__file__).parents[1] / "stranger" / "recompute.py"
@@ -262,3 +264,105 @@ def test_any_text_survives_a_table(rows: list[tuple[str, str]]) -> None:
     except UnicodeEncodeError:  # half a surrogate is no text that a file could hold
         return
     assert [(row["a"], row["b"]) for row in tabular.read(content)] == kept
+
+
+# --- what a forger may try ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("facts/counters.csv", b",1120\r\n", b",1121\r\n"),
+        ("facts/health_minutes.csv", b",90,", b",91,"),
+        ("facts/first_good.csv", b"0000000000\r\n", b"0000000001\r\n"),
+        ("facts/lateness.csv", b",900,1", b",901,1"),
+        ("register.csv", b",60,", b",61,"),
+        ("processes.csv", b",Y,", b",N,"),
+        ("project_totals.csv", b"0,", b"1,"),
+        ("acceptance.csv", b",90,", b",99,"),
+        ("snapshots.csv", b"at,", b"on,"),
+    ],
+)
+def test_one_changed_number_in_a_csv_is_seen(files: dict[str, bytes], name: str, old: bytes, new: bytes) -> None:
+    assert old in files[name], files[name][:300]
+    broken = {**files, name: files[name].replace(old, new, 1)}
+    assert name in [check.name for check in verify(broken) if check.kind == "file" and not check.equal]
+
+
+@pytest.mark.parametrize("name", ["project_totals.csv", "acceptance.csv", "connections.csv", "domestic.csv"])
+def test_a_table_for_people_is_made_again_although_its_hash_fits(files: dict[str, bytes], name: str) -> None:
+    checks = verify(resealed(files, **{name: files[name] + b"x,1\r\n"}))
+    assert [(check.kind, check.name) for check in checks if not check.equal] == [("table", name)]
+
+
+def test_a_report_that_says_otherwise_than_the_figures_is_found(files: dict[str, bytes]) -> None:
+    document = build(golden.plant(), Setting("health-check", "x"))
+    with_report = pack.build(golden.plant(), replace(CLAIM, report={"report.json": json.dumps(document).encode()}))
+    assert ("report", "report.json") in [(check.kind, check.name) for check in verify(with_report)]
+    assert summary(verify(with_report))["equal"]
+    figure = next(each for each in document["figures"] if each["key"] == "M-03")
+    figure["value_exact"] = "19/19"
+    forged = resealed(with_report, **{"report.json": json.dumps(document).encode()})
+    wrong = [(check.name, check.claimed) for check in verify(forged) if not check.equal]
+    assert wrong == [("report.json M-03", "19/19")]
+
+
+def test_a_file_that_no_manifest_lists_is_named(files: dict[str, bytes], folder: Path) -> None:
+    (folder / "facts" / "more.csv").write_bytes(b"a\r\n1\r\n")
+    (folder / ".DS_Store").write_bytes(b"a desktop's own")
+    different = [check.name for check in verify(read_pack(folder)) if not check.equal]
+    assert different == ["facts/more.csv"]
+
+
+def test_an_entry_taken_out_of_the_manifest_is_seen(files: dict[str, bytes]) -> None:
+    manifest = json.loads(files["manifest.json"])
+    manifest["files"] = [entry for entry in manifest["files"] if entry["path"] != "acceptance.csv"]
+    cut = {name: content for name, content in files.items() if name != "acceptance.csv"}
+    cut["manifest.json"] = json.dumps(manifest).encode()
+    assert [(check.kind, check.name) for check in verify(cut) if not check.equal] == [("table", "acceptance.csv")]
+
+
+def chained(folder: Path) -> list[Path]:
+    """Three packs, each of which names the one before."""
+    made: list[Path] = []
+    for number in (1, 2, 3):
+        before = None
+        if made:
+            content = (made[-1] / "manifest.json").read_bytes()
+            before = {"pack": made[-1].name, "manifest_sha256": hashlib.sha256(content).hexdigest()}
+        claim = replace(CLAIM, previous=before, issued_ns=golden.END + number * 10**9)
+        made.append(write(folder / f"pack-{number}", pack.build(golden.plant(), claim)))
+    return made
+
+
+def test_the_chain_is_followed_to_the_first_pack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    *_, last = chained(tmp_path)
+    checks, missing = chain(last)
+    assert [(check.name, check.equal) for check in checks] == [("pack-2", True), ("pack-1", True)]
+    assert missing is None
+    assert main(["verify", str(last)]) == 0
+    assert "chain: 2 项 checked, 0 项不符 different" in capsys.readouterr().out
+
+
+def test_a_broken_chain_is_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, _, last = chained(tmp_path)
+    manifest = json.loads((first / "manifest.json").read_bytes())
+    (first / "manifest.json").write_text(json.dumps({**manifest, "issued": "2020-01-01T00:00:00+00:00"}))
+    assert main(["verify", str(last)]) == 1
+    assert "≠ chain pack-1" in capsys.readouterr().out
+
+
+def test_a_pack_of_the_chain_that_is_not_there_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, _, last = chained(tmp_path)
+    shutil.rmtree(first)
+    assert main(["verify", str(last)]) == 0
+    assert "pack-1 is not beside the pack" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "", "pack-3"])
+def test_a_chain_does_not_leave_its_folder_and_ends(tmp_path: Path, name: str) -> None:
+    *_, last = chained(tmp_path)
+    manifest = json.loads((last / "manifest.json").read_bytes())
+    manifest["previous"]["pack"] = name
+    (last / "manifest.json").write_text(json.dumps(manifest))
+    assert chain(last) == ([], name)

@@ -111,7 +111,7 @@ def test_assumptions_are_printed_as_such(document: dict[str, Any]) -> None:
 
 def test_every_picture_is_well_formed(document: dict[str, Any]) -> None:
     charts = [block for part in document["parts"] for block in part["blocks"] if block["kind"] == "chart"]
-    assert {chart["chart"] for chart in charts} == {"gauge", "grid", "buckets", "pareto", "load"}
+    assert {chart["chart"] for chart in charts} == {"gauge", "grid", "heat", "buckets", "pareto", "load", "stairs"}
     for chart in charts:
         if drawn := draw(chart, "both", "Asia/Shanghai"):
             ElementTree.fromstring(drawn)
@@ -135,7 +135,7 @@ def test_a_trend_is_drawn_over_months_without_a_value() -> None:
 
 def test_the_workbook_holds_the_documents_numbers(document: dict[str, Any]) -> None:
     book = openpyxl.load_workbook(io.BytesIO(tables.workbook(document, "zh")))
-    assert len(book.sheetnames) == 13
+    assert len(book.sheetnames) == 14  # a summary, twelve parts, all figures
     sheet = book["figures"]
     head = [cell.value for cell in sheet[1]]
     rows = [dict(zip(head, (cell.value for cell in row), strict=True)) for row in sheet.iter_rows(min_row=2)]
@@ -153,7 +153,7 @@ def test_the_workbook_holds_the_documents_numbers(document: dict[str, Any]) -> N
 
 def test_a_cell_of_the_workbook_is_a_number_and_looks_like_a_percentage(document: dict[str, Any]) -> None:
     book = openpyxl.load_workbook(io.BytesIO(tables.workbook(document, "zh")))
-    sheet = book.worksheets[1]
+    sheet = book.worksheets[2]
     row = next(row for row in sheet.iter_rows() if row[0].value == "M-03")
     assert row[2].value == pytest.approx(16 / 19)
     assert row[2].number_format == "0.00%"

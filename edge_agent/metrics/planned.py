@@ -1,0 +1,55 @@
+"""Planned working time as spans: the scheduled seconds that coverage and acquisition are measured against.
+
+A machine that is switched off outside its shifts, or in a planned stop, is as networked as it was: only time in which
+it was planned to work counts. Where there is no calendar, or it plans nothing at all, all time counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_agent.metrics.timemodel import Plan
+
+Longs = npt.NDArray[np.int64]
+
+_END: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Planned:
+    """Disjoint spans (ns), sorted: the shifts without their planned stops."""
+
+    starts: Longs
+    ends: Longs
+
+    def within(self, start: int, end: int) -> int:
+        """How much of `start..end` was planned working time, ns."""
+        if end <= start:
+            return 0
+        return int((np.minimum(self.ends, end) - np.maximum(self.starts, start)).clip(min=0).sum())
+
+    def clipped(self, start: int, end: int) -> list[tuple[int, int]]:
+        """The spans of `start..end`."""
+        spans = zip(np.maximum(self.starts, start).tolist(), np.minimum(self.ends, end).tolist(), strict=True)
+        return [(a, b) for a, b in spans if a < b]
+
+    def holds(self, t: Longs) -> npt.NDArray[np.bool_]:
+        """Whether these moments lie in planned working time."""
+        if not len(self.starts):
+            return np.zeros(len(t), np.bool_)
+        place = np.searchsorted(self.starts, t, "right") - 1
+        return (place >= 0) & (t < self.ends[place])
+
+
+def planned(plan: Iterable[tuple[int, Plan]], end: int = _END) -> Planned:
+    """From what is planned from when on, sorted; the last entry holds until `end`."""
+    rows: Sequence[tuple[int, Plan]] = list(plan)
+    stops = [*(t for t, _ in rows[1:]), end]
+    spans = [(t, stop) for (t, what), stop in zip(rows, stops, strict=False) if what is Plan.SHIFT and t < stop]
+    edges = np.array(spans, np.int64).reshape(-1, 2)
+    return Planned(edges[:, 0], edges[:, 1])

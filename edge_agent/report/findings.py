@@ -1,0 +1,127 @@
+"""What the facts show that someone should look at: counters that ran backwards, states outside their map, outages.
+
+Each is listed with its place and time, and the rest of the report stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from edge_agent.metrics.definitions import Text
+from edge_agent.metrics.timemodel import Plan
+from edge_agent.report.facts import MINUTE_NS, Counter, Facts, State
+from edge_agent.report.production import Plant
+
+Span = tuple[int, int]
+
+_S: Final = 1_000_000_000
+#: A device that was not covered for so long of its planned time had an outage worth a line of its own.
+OUTAGE_NS: Final = 3_600_000_000_000
+#: Of one device so many outages are listed, the longest first.
+_LONGEST: Final = 3
+#: What a state's `why` says when its number is in no map, or the device itself called itself not available.
+_OUTSIDE: Final = "unknown-state"
+
+
+class Observation(NamedTuple):
+    """One thing seen in the data: where, what and what to do, and when (None: all over the window)."""
+
+    where: str
+    text: Text
+    span: Span | None = None
+
+
+def observed(plant: Plant) -> list[Observation]:
+    """Everything seen in the window, by kind and device."""
+    return [*_backwards(plant), *_outside(plant.facts), *_outages(plant)]
+
+
+def _backwards(plant: Plant) -> Iterator[Observation]:
+    for counter in sorted(plant.facts.counters, key=lambda each: (each.device, each.tag)):
+        times = _breaks(plant, counter)
+        if times:
+            yield Observation(
+                f"{counter.device}.{counter.tag}",
+                Text(
+                    f"计数器倒退 {len(times)} 次(更换、清零或误写):这些步不计数。请核对设备与变比。",
+                    f"The counter ran backwards {len(times)} times (replaced, cleared or written): these steps count "
+                    "nothing. Check the device and the ratio.",
+                ),
+                (times[0], times[-1]),
+            )
+
+
+def _breaks(plant: Plant, counter: Counter) -> list[int]:
+    counted = plant.counted(counter.device, counter.role)
+    events = () if counted is None else counted.events
+    return [event.t for event in events if event.kind == "break" and plant.facts.start < event.t <= plant.facts.end]
+
+
+def _outside(facts: Facts) -> Iterator[Observation]:
+    for device, states in sorted(facts.states.items()):
+        spans = _unmapped(facts, states)
+        if spans:
+            minutes = sum(end - start for start, end in spans) / 60 / _S
+            yield Observation(
+                device,
+                Text(
+                    f"设备报出映射之外的状态(或自报不可用),共 {minutes:.1f} 分钟:按「状态未知」计,不猜测。"
+                    "请补全该设备的 state 映射。",
+                    f"The device told a state outside its map (or called itself not available) for {minutes:.1f} min: "
+                    "unknown time, nothing is guessed. Complete its state map.",
+                ),
+                (spans[0][0], spans[-1][1]),
+            )
+
+
+def _unmapped(facts: Facts, states: Sequence[State]) -> list[Span]:
+    ends = [*(row.t for row in states[1:]), facts.end]
+    spans = [
+        (max(row.t, facts.start), min(end, facts.end))
+        for row, end in zip(states, ends, strict=True)
+        if row.why == _OUTSIDE
+    ]
+    return [(start, end) for start, end in spans if start < end]
+
+
+def _outages(plant: Plant) -> Iterator[Observation]:
+    for device in plant.facts.devices:
+        plan = plant.plan_of(device)
+        found = {span: _planned(plan, span) for span in outages(plant.facts, device)}
+        long = sorted((span for span, planned in found.items() if planned >= OUTAGE_NS), key=lambda span: -found[span])
+        for span in sorted(long[:_LONGEST]):
+            hours = found[span] / 3600 / _S
+            yield Observation(
+                device,
+                Text(
+                    f"计划时间内 {hours:.1f} 小时没有有效数据:计为未覆盖,机器状态未知。断网补传入库后自动更正。",
+                    f"No good data for {hours:.1f} h of planned time: uncovered, and the machine's state is not known. "
+                    "Late data will correct it.",
+                ),
+                span,
+            )
+
+
+def outages(facts: Facts, device: str) -> list[Span]:
+    """Spans of the window, from the device's first good value on, of an hour or more without a covered minute."""
+    start = max(facts.start, facts.first_good.get(device, facts.end))
+    if start >= facts.end:
+        return []
+    minutes = facts.minutes_of(device).inside(start, facts.end)
+    covered = minutes.column("covered_ms") > 0
+    ends = minutes.column("end")[covered]
+    begins = ends - np.maximum(MINUTE_NS, 1_000_000 * minutes.column("scheduled_ms")[covered])
+    since, until = np.append(start, ends), np.append(begins, facts.end)
+    return [(int(since[i]), int(until[i])) for i in np.flatnonzero(until - since >= OUTAGE_NS)]
+
+
+def _planned(plan: Sequence[tuple[int, Plan]], span: Span) -> int:
+    """How much of a span was planned working time."""
+    edges = [*plan, (max(span[1], plan[-1][0]), Plan.OFF)] if plan else []
+    return sum(
+        max(0, min(after, span[1]) - max(t, span[0])) for (t, kind), (after, _) in pairwise(edges) if kind is Plan.SHIFT
+    )
