@@ -13,7 +13,7 @@ from edge_agent.config.models import Site
 from edge_agent.metrics import energy, oee
 from edge_agent.metrics.calendar import Calendar
 from edge_agent.metrics.counters import Event
-from edge_agent.metrics.curve import Curve
+from edge_agent.metrics.curve import Curve, Longs
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.lateness import from_histogram
 from edge_agent.metrics.oee import Production
@@ -359,6 +359,10 @@ class SummedEnergy:
     def over(self, windows: Sequence[tuple[int, int]]) -> Fraction:
         """kWh used in all these windows together."""
         return sum((curve.over(windows) for curve in self.curves), Fraction(0))
+
+    def profile(self, edges: Longs) -> list[Fraction]:
+        """kWh used between each of these moments and the next."""
+        return [sum(used, Fraction(0)) for used in zip(*(curve.profile(edges) for curve in self.curves), strict=True)]
 
 
 def _checked(difference: Fraction | None, notes: Sequence[Text]) -> dict[str, Any]:
