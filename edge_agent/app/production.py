@@ -8,12 +8,14 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, Final
 
+import numpy as np
+
 from edge_agent.app.production_signals import BEFORE_NS, Device, Links, Signals
 from edge_agent.config.models import Site
 from edge_agent.metrics import energy, oee
 from edge_agent.metrics.calendar import Calendar
 from edge_agent.metrics.counters import Event
-from edge_agent.metrics.curve import Curve, Longs
+from edge_agent.metrics.curve import NANO, Curve, Longs
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.lateness import from_histogram
 from edge_agent.metrics.oee import Production
@@ -362,7 +364,8 @@ class SummedEnergy:
 
     def profile(self, edges: Longs) -> list[Fraction]:
         """kWh used between each of these moments and the next."""
-        return [sum(used, Fraction(0)) for used in zip(*(curve.profile(edges) for curve in self.curves), strict=True)]
+        used = sum((curve.nano(edges) for curve in self.curves), np.zeros(len(edges) - 1, np.int64))
+        return [Fraction(each, NANO) for each in used.tolist()]
 
 
 def _checked(difference: Fraction | None, notes: Sequence[Text]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from edge_agent.metrics.counters import Event, Number, Rule, count
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_DIGITS: Final = 9
+#: Of a kWh: energies are told in so many parts.
+NANO: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,9 +44,14 @@ class Curve:
 
     def profile(self, edges: Longs) -> list[Fraction]:
         """kWh used between each of these moments and the next."""
+        return [Fraction(used, NANO) for used in self.nano(edges).tolist()]
+
+    def nano(self, edges: Longs) -> Longs:
+        """The same in integers of 10^-9 kWh: what many curves add up to is a sum of columns."""
         if not len(self.t):
-            return [Fraction(0)] * (len(edges) - 1)
-        return [_told(used) for used in np.diff(self._at(edges)).tolist()]
+            return np.zeros(len(edges) - 1, np.int64)
+        used: Longs = np.rint(np.diff(self._at(edges)) * NANO).astype(np.int64)
+        return used
 
     def _at(self, moments: Longs) -> Floats:
         # From the first point on, because a double holds nanoseconds since 1970 to 256 ns only.
@@ -65,7 +71,7 @@ class Curve:
 
 
 def _told(kwh: float) -> Fraction:
-    return Fraction(str(round(kwh, _DIGITS)))
+    return Fraction(round(kwh * NANO), NANO)
 
 
 def metered(t: Longs, reading: Floats, rule: Rule) -> Curve:
