@@ -37,6 +37,8 @@ AFTER_NS: Final = 3_600_000_000_000
 BEFORE_NS: Final = 86_400_000_000_000
 #: M-21 speaks of the window's last hour.
 LATENESS_NS: Final = 3_600_000_000_000
+_ITEMS: Final = tuple(Item)
+_MODES: Final = tuple(Mode)
 _MODULI: Final = {"uint16": U16, "uint32": U32}
 
 
@@ -205,13 +207,13 @@ class Signals:
         """The item state; NotAvailable wherever there was no good one."""
         runs = self._changes.get((device.id, STATE), Changes.empty())
         times, values = _held(runs, self.known(device.id), len(Item))
-        return Track(times, [Item(value) for value in values])
+        return Track(times, [_ITEMS[value] for value in values])
 
     def mode(self, device: Device) -> Track[Mode]:
         """The operation mode; None wherever there was no good one."""
         runs = self._changes.get((device.id, MODE), Changes.empty())
         times, values = _held(runs, self.known(device.id), len(Mode))
-        return Track(times, [Mode(value) for value in values])
+        return Track(times, [_MODES[value] for value in values])
 
     def order(self, device: Device) -> Track[bool]:
         """Whether there is an order, as last told."""
