@@ -1,4 +1,7 @@
-"""`./run bench [SHAPE ...] [--runs N] [--seconds S] [--publish]`: every shape, median and spread of several runs."""
+"""`./run bench [SHAPE ...] [--runs N] [--seconds S] [--publish]`: every shape, median and spread of several runs.
+
+`./run bench month ...` is a benchmark of its own: the figures of a month (`benchmarks/month.py`).
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import contextlib
 import importlib.util
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks import ingest, results, rig, shapes, tables
+from benchmarks import ingest, month, results, rig, shapes, tables
 from benchmarks.results import Run
 
 IDLE_S = 30.0
@@ -57,6 +61,9 @@ def _measured(name: str, once: Any, runs: int) -> list[Run] | None:
 
 def main() -> None:
     """Run the shapes asked for, print Markdown tables, keep the figures for `benchmarks.publish`."""
+    if sys.argv[1:2] == ["month"]:
+        month.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
     parser.add_argument("shape", nargs="*", help="part of a shape's name, or `ingest`, `scale`; default all")
     parser.add_argument("--runs", type=int, default=3)

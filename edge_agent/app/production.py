@@ -8,12 +8,14 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, Final
 
+import numpy as np
+
 from edge_agent.app.production_signals import BEFORE_NS, Device, Links, Signals
 from edge_agent.config.models import Site
 from edge_agent.metrics import energy, oee
 from edge_agent.metrics.calendar import Calendar
 from edge_agent.metrics.counters import Event
-from edge_agent.metrics.curve import Curve
+from edge_agent.metrics.curve import NANO, Curve, Longs
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.lateness import from_histogram
 from edge_agent.metrics.oee import Production
@@ -359,6 +361,11 @@ class SummedEnergy:
     def over(self, windows: Sequence[tuple[int, int]]) -> Fraction:
         """kWh used in all these windows together."""
         return sum((curve.over(windows) for curve in self.curves), Fraction(0))
+
+    def profile(self, edges: Longs) -> list[Fraction]:
+        """kWh used between each of these moments and the next."""
+        used = sum((curve.nano(edges) for curve in self.curves), np.zeros(len(edges) - 1, np.int64))
+        return [Fraction(each, NANO) for each in used.tolist()]
 
 
 def _checked(difference: Fraction | None, notes: Sequence[Text]) -> dict[str, Any]:

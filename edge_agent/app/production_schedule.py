@@ -73,6 +73,11 @@ class ProductionFigures:
         """The tags whose runs the store should keep."""
         return self._links.steady
 
+    @property
+    def powers(self) -> Mapping[Name, Sequence[Name]]:
+        """The powers whose energy the store should keep, with the tags that tell it apart."""
+        return self._links.powers
+
     def periods(self, start: int, end: int) -> set[Period]:
         """Every shift (of the schedule most machines follow) and every day that overlaps `start..end`."""
         found = {Period(a, b, "shift", name) for name, a, b in self._days.shifts(self._schedule, start, end)}

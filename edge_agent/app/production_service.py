@@ -37,7 +37,7 @@ class ProductionService:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await self._ingest.call(self._store.watch, self._figures.steady)
+        await self._ingest.call(self._store.watch, self._figures.steady, self._figures.powers)
         pause = LEAST_S
         while True:
             await asyncio.sleep(pause)

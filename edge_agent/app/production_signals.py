@@ -16,10 +16,12 @@ import orjson
 from edge_agent.app.figures import speaks_for_its_controller
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.metrics.counters import U16, U32, Count, Rule, count
-from edge_agent.metrics.curve import Curve, integrated, metered, plain
+from edge_agent.metrics.curve import Curve, Longs, inside, metered, moments, plain
+from edge_agent.metrics.energy import DEMAND_NS
 from edge_agent.metrics.register import Equipment, Register
 from edge_agent.metrics.result import Grade
 from edge_agent.metrics.timemodel import Item, Mode, Track
+from edge_agent.report.facts import MINUTE_NS
 from edge_agent.report.roles import counters_of
 from edge_agent.stores import Changes, Store
 from edge_agent.stores.base import Name
@@ -35,6 +37,8 @@ AFTER_NS: Final = 3_600_000_000_000
 BEFORE_NS: Final = 86_400_000_000_000
 #: M-21 speaks of the window's last hour.
 LATENESS_NS: Final = 3_600_000_000_000
+_ITEMS: Final = tuple(Item)
+_MODES: Final = tuple(Mode)
 _MODULI: Final = {"uint16": U16, "uint32": U32}
 
 
@@ -82,13 +86,18 @@ class Device:
 
     @property
     def counters(self) -> list[Name]:
-        """The tags that count, and the power tag."""
-        return [signal.name for signal in self.roles.values()]
+        """The tags that count."""
+        return [signal.name for role, signal in self.roles.items() if role != "integrated_power"]
+
+    @property
+    def power(self) -> Signal | None:
+        """Its power tag."""
+        return self.roles.get("integrated_power")
 
     @property
     def steady(self) -> list[Name]:
         """Those that repeat themselves: worth keeping as runs. A measured power never does."""
-        return self.states + [signal.name for role, signal in self.roles.items() if role != "integrated_power"]
+        return self.states + self.counters
 
     @property
     def sample(self) -> Name:
@@ -153,6 +162,11 @@ class Links:
         """The tags whose runs the store should keep."""
         return [name for device in self.wanted for name in device.steady]
 
+    @property
+    def powers(self) -> dict[Name, list[Name]]:
+        """The power tags, and beside each the states that tell its energy apart."""
+        return {device.power.name: device.states for device in self.wanted if device.power is not None}
+
 
 class Signals:
     """The readings of a window, and what they mean."""
@@ -167,9 +181,17 @@ class Signals:
             device: bridged(spans, seams.get(device, SEAM_NS))
             for device, spans in store.evidence(start - BEFORE_NS, end + AFTER_NS).items()
         }
+        moments = {device.power.name: self._moments(device) for device in devices if device.power is not None}
+        self._energy = {name: (moments[name], used) for name, used in store.energy(moments).items()}
         sample = [device.sample for device in devices]
         self.last_hour = max(start, end - LATENESS_NS)
         self.lateness = store.lateness(sample, self.last_hour, end)
+
+    def _moments(self, device: Device) -> Longs:
+        """When its energy must be known: at full minutes up to a full quarter, where its state changed or was lost."""
+        last = self.end + -self.end % DEMAND_NS
+        changes = [self._changes[name].first for name in device.states if name in self._changes]
+        return moments(self.start, last, MINUTE_NS, changes, self.known(device.id))
 
     def known(self, device: str) -> list[Span]:
         """When the device's values were current."""
@@ -185,13 +207,13 @@ class Signals:
         """The item state; NotAvailable wherever there was no good one."""
         runs = self._changes.get((device.id, STATE), Changes.empty())
         times, values = _held(runs, self.known(device.id), len(Item))
-        return Track(times, [Item(value) for value in values])
+        return Track(times, [_ITEMS[value] for value in values])
 
     def mode(self, device: Device) -> Track[Mode]:
         """The operation mode; None wherever there was no good one."""
         runs = self._changes.get((device.id, MODE), Changes.empty())
         times, values = _held(runs, self.known(device.id), len(Mode))
-        return Track(times, [Mode(value) for value in values])
+        return Track(times, [_MODES[value] for value in values])
 
     def order(self, device: Device) -> Track[bool]:
         """Whether there is an order, as last told."""
@@ -221,12 +243,11 @@ class Signals:
 
     def power(self, device: Device) -> Curve | None:
         """What its power tag adds up to."""
-        signal = device.roles.get("integrated_power")
-        if signal is None:
+        signal = device.power
+        if signal is None or signal.name not in self._energy:
             return None
-        runs = self._changes.get(signal.name, Changes.empty())
-        kw = np.where(runs.good, runs.num * float(signal.rule.ratio), np.nan)
-        curve = integrated(runs.first, kw, self.known(device.id))
+        at, used = self._energy[signal.name]
+        curve = inside(at, used * float(signal.rule.ratio), self.known(device.id))
         return curve if curve.seen(self.start, self.end) else None
 
 

@@ -11,9 +11,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Final, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 Number = int | float | Fraction
+Longs = npt.NDArray[np.int64]
 EventKind = Literal["rollover", "restart", "break", "jump"]
 
 U16: Final = 1 << 16
@@ -77,6 +82,10 @@ class Count:
     def over(self, windows: Sequence[tuple[int, int]]) -> Fraction:
         """What was counted in all these windows together."""
         return sum((self.between(start, end) for start, end in windows), Fraction(0))
+
+    def profile(self, edges: Longs) -> list[Fraction]:
+        """What was counted between each of these moments and the next."""
+        return [self.between(a, b) for a, b in pairwise(edges.tolist())]
 
 
 def _overlap(step: Step, start: int, end: int) -> Fraction:

@@ -19,8 +19,8 @@ from edge_agent.metrics.counters import Event, Number, Rule, count
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
-_HOUR_NS: Final = 3.6e12
-_DIGITS: Final = 9
+#: Of a kWh: energies are told in so many parts.
+NANO: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,19 +39,39 @@ class Curve:
         """kWh used in all these windows together."""
         if not len(self.t) or not windows:
             return Fraction(0)
-        edges = np.interp(np.array(windows, np.int64), self.t, self.kwh)
-        return Fraction(str(round(float((edges[:, 1] - edges[:, 0]).sum()), _DIGITS)))
+        edges = self._at(np.array(windows, np.int64))
+        return _told(float((edges[:, 1] - edges[:, 0]).sum()))
+
+    def profile(self, edges: Longs) -> list[Fraction]:
+        """kWh used between each of these moments and the next."""
+        return [Fraction(used, NANO) for used in self.nano(edges).tolist()]
+
+    def nano(self, edges: Longs) -> Longs:
+        """The same in integers of 10^-9 kWh: what many curves add up to is a sum of columns."""
+        if not len(self.t):
+            return np.zeros(len(edges) - 1, np.int64)
+        used: Longs = np.rint(np.diff(self._at(edges)) * NANO).astype(np.int64)
+        return used
+
+    def _at(self, moments: Longs) -> Floats:
+        # From the first point on, because a double holds nanoseconds since 1970 to 256 ns only.
+        kwh: Floats = np.interp(moments - self.t[0], self.t - self.t[0], self.kwh)
+        return kwh
 
     @property
     def resolution(self) -> Fraction:
         """The smallest step the counter ever made, kWh; 0 without any."""
         steps = np.diff(self.kwh)
         steps = steps[steps > 0]
-        return Fraction(str(round(float(steps.min()), _DIGITS))) if len(steps) else Fraction(0)
+        return _told(float(steps.min())) if len(steps) else Fraction(0)
 
     def seen(self, start: int, end: int) -> bool:
         """Whether a reading lies in the window: without one there is nothing to say about it."""
         return bool(np.any((self.t >= start) & (self.t <= end)))
+
+
+def _told(kwh: float) -> Fraction:
+    return Fraction(round(kwh * NANO), NANO)
 
 
 def metered(t: Longs, reading: Floats, rule: Rule) -> Curve:
@@ -77,18 +97,21 @@ def plain(number: float) -> Number:
     return int(number) if float(number).is_integer() else Fraction(repr(float(number)))
 
 
-def integrated(t: Longs, kw: Floats, known: Sequence[tuple[int, int]]) -> Curve:
-    """From a power tag: a value (NaN = none) holds until the next one, inside the spans in which it was current.
+def moments(start: int, end: int, step: int, changes: Sequence[Longs], known: Sequence[tuple[int, int]]) -> Longs:
+    """When a power's energy must be known in `start..end`: at every full step, at these changes, where `known` ends."""
+    steps = np.arange(start - start % step, end + step, step)
+    points = np.unique(np.concatenate([[start, end], steps, *changes, np.array(known, np.int64).ravel()]))
+    return points[(points >= start) & (points <= end)].astype(np.int64)
 
-    `t` rises strictly; `known` are disjoint and sorted.
+
+def inside(t: Longs, kwh: Floats, known: Sequence[tuple[int, int]]) -> Curve:
+    """From what a power adds up to at moments (the edges of `known` among them): what of it was used inside `known`.
+
+    A reading that was held while nothing was known of the machine is no energy. `known` are disjoint and sorted.
     """
     edges = np.array(known, np.int64).reshape(-1, 2)
-    if not len(t) or not len(edges):
-        return Curve(t[:0], kw[:0])
-    points = np.unique(np.concatenate([t, edges.ravel()]))
-    place = np.searchsorted(t, points, "right") - 1
-    span = np.searchsorted(edges[:, 0], points, "right") - 1
-    current = (place >= 0) & (span >= 0) & (points < edges[span, 1])
-    rate = np.where(current, np.nan_to_num(kw[place]), 0.0)
-    used = rate[:-1] * np.diff(points) / _HOUR_NS
-    return Curve(points, np.concatenate([[0.0], np.cumsum(used)]))
+    if not np.any((edges[:, 0] < t[-1]) & (edges[:, 1] > t[0])):
+        return Curve(t[:0], kwh[:0])
+    span = np.searchsorted(edges[:, 0], t[:-1], "right") - 1
+    current = (span >= 0) & (t[:-1] < edges[span, 1])
+    return Curve(t, np.concatenate([[0.0], np.cumsum(np.where(current, np.diff(kwh), 0.0))]))

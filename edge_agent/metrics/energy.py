@@ -8,6 +8,9 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Final, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from edge_agent.metrics.definitions import BY_ID, Text
 from edge_agent.metrics.result import Grade, Result, Window, divide, number
 from edge_agent.metrics.timemodel import Timeline
@@ -16,6 +19,8 @@ KGCE_PER_KWH: Final = Fraction("0.1229")
 """Equivalent value (当量) commonly used after GB/T 2589; an assumption, configurable and printed."""
 DEMAND_NS: Final = 900_000_000_000
 _HOUR_NS: Final = 3_600_000_000_000
+
+Longs = npt.NDArray[np.int64]
 
 
 class Energy(Protocol):
@@ -26,6 +31,9 @@ class Energy(Protocol):
 
     def over(self, windows: Sequence[tuple[int, int]]) -> Fraction:
         """kWh used in all these windows together."""
+
+    def profile(self, edges: Longs) -> list[Fraction]:
+        """kWh used between each of these moments (ns, rising) and the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +115,10 @@ def idle_share(scope: Scope, energy: Energy | None, timeline: Timeline) -> Resul
 
 def demand(energy: Energy, start: int, end: int) -> list[tuple[int, Fraction]]:
     """Mean power in kW of every 15-minute window that begins in `start..end` (aligned to the full quarter)."""
-    first = start - start % DEMAND_NS
-    return [(t, energy.between(t, t + DEMAND_NS) * Fraction(_HOUR_NS, DEMAND_NS)) for t in range(first, end, DEMAND_NS)]
+    begins = range(start - start % DEMAND_NS, end, DEMAND_NS)
+    edges = np.array([*begins, begins[-1] + DEMAND_NS] if begins else [], np.int64)
+    per_hour = Fraction(_HOUR_NS, DEMAND_NS)
+    return [(t, used * per_hour) for t, used in zip(begins, energy.profile(edges) if begins else (), strict=True)]
 
 
 def peak(profile: Iterable[tuple[int, Fraction]]) -> tuple[int, Fraction] | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from itertools import pairwise
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
@@ -91,9 +91,19 @@ class Track(Generic[T]):
         index = bisect_right(self.times, t) - 1
         return self.values[index] if index >= 0 else before
 
+    def over(self, moments: Sequence[int], before: T) -> list[T]:
+        """The values at rising moments; `before` applies until the first."""
+        found, now, index = [], before, 0
+        times, values, last = self.times, self.values, len(self.times)
+        for t in moments:
+            while index < last and times[index] <= t:
+                now = values[index]
+                index += 1
+            found.append(now)
+        return found
 
-@dataclass(frozen=True, slots=True)
-class Span:
+
+class Span(NamedTuple):
     """A stretch of time in which nothing changes."""
 
     start: int
@@ -105,8 +115,7 @@ class Span:
     plan: Plan
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(NamedTuple):
     """A span with its bucket."""
 
     start: int
@@ -146,11 +155,16 @@ def spans(
     cuts = {t for track in tracks for t in track.times if start < t < end}
     if order is not None:
         cuts.update(t for t in order.times if start < t < end)
-    edges = [start, *sorted(cuts), end]
-    for a, b in pairwise(edges):
-        if a < b:
-            has_order = True if order is None else order.at(a, False)
-            yield Span(a, b, item.at(a, Item.NOT_AVAILABLE), mode.at(a, Mode.NONE), has_order, plan.at(a, Plan.OFF))
+    begins = [start, *sorted(cuts)] if start < end else []
+    return map(
+        Span,
+        begins,
+        [*begins[1:], end],
+        item.over(begins, Item.NOT_AVAILABLE),
+        mode.over(begins, Mode.NONE),
+        [True] * len(begins) if order is None else order.over(begins, False),
+        plan.over(begins, Plan.OFF),
+    )
 
 
 def bucket_of(span: Span) -> tuple[Bucket, Reason]:

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
+from itertools import pairwise
 from typing import Final
 
 from edge_agent.metrics import energy, oee
 from edge_agent.metrics.assessment import Assessment
-from edge_agent.metrics.counters import Count, Rule, count
+from edge_agent.metrics.counters import Count, Longs, Rule, count
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evidence import Evidence
 from edge_agent.metrics.oee import Production
@@ -41,6 +42,10 @@ class Sum:
     def over(self, windows: Sequence[tuple[int, int]]) -> Fraction:
         """kWh used in all these windows together."""
         return sum((part.over(windows) for part in self.parts), Fraction(0))
+
+    def profile(self, edges: Longs) -> list[Fraction]:
+        """kWh used between each of these moments and the next."""
+        return [self.between(a, b) for a, b in pairwise(edges.tolist())]
 
 
 @dataclass(frozen=True)

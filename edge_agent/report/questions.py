@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from edge_agent.metrics.curve import integrated
+from edge_agent.metrics.curve import inside, moments
 from edge_agent.model import STATUS, status_name
 from edge_agent.report import thinning
 from edge_agent.report.facts import MINUTE_NS
@@ -105,15 +105,15 @@ def _energy(
     store: Store, name: Name, at: list[int], known: list[list[int]], from_ns: int, to_ns: int
 ) -> list[list[Any]]:
     """[t, energy since `from_ns`] in unit-hours of a power tag, at every minute in which it rose, and at `at`."""
-    runs = store.changes([name], from_ns, to_ns).get(name, Changes.empty())
-    curve = integrated(runs.first, np.where(runs.good, runs.num, np.nan), [(a, b) for a, b in known])
-    if not curve.seen(from_ns, to_ns):
+    spans, changes = [(a, b) for a, b in known], np.array(at, np.int64)
+    exact = moments(from_ns, to_ns, MINUTE_NS, [changes], spans)
+    used = store.energy({name: exact}).get(name)
+    curve = None if used is None else inside(exact, used, spans)
+    if curve is None or not curve.seen(from_ns, to_ns):
         return []
-    moments = np.array(at, np.int64)
-    t = np.unique(np.concatenate([np.arange(from_ns, to_ns, MINUTE_NS), moments, [to_ns]]))
-    energy = np.interp(t, curve.t, curve.kwh)
-    energy = np.round(energy - energy[0], _DIGITS)
-    kept = np.flatnonzero(thinning.steps(t, energy, moments)).tolist()
+    t = moments(from_ns, to_ns, MINUTE_NS, [changes], [])
+    energy = np.round(np.interp(t - from_ns, curve.t - from_ns, curve.kwh), _DIGITS)
+    kept = np.flatnonzero(thinning.steps(t, energy, changes)).tolist()
     return [[int(t[i]), round(float(energy[i]), _DIGITS)] for i in sorted({*kept, len(t) - 1})]
 
 

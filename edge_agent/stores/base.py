@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from edge_agent.intervals import IntervalSet
 from edge_agent.stores.catalogue import Catalogue
-from edge_agent.stores.columns import Changes, Rows, Samples
+from edge_agent.stores.columns import Changes, Floats, Longs, Rows, Samples
 
 #: One tag of one device.
 Name = tuple[str, str]
@@ -138,8 +138,19 @@ class Store(Protocol):
     def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
         """Device -> milliseconds from source (or read) time to store time -> samples of these tags."""
 
-    def watch(self, names: Sequence[Name]) -> None:
-        """Tags of which `changes` will be asked over long windows."""
+    def energy(self, moments: Mapping[Name, Longs]) -> dict[Name, Floats]:
+        """What powers add up to, in unit-hours, from the first of these moments (ns, rising) to each of them.
+
+        A reading holds until the next one (looked for up to LOOKBACK_NS before), a bad one adds nothing. A tag
+        without any is missing. Exact at full minutes, at the edges of `evidence`, and where a tag changed that `watch`
+        names beside it; a moment of another kind is so at the ends of the window only.
+        """
+
+    def watch(self, names: Sequence[Name], powers: Mapping[Name, Sequence[Name]] | None = None) -> None:
+        """Tags of which `changes` will be asked over long windows, and powers of which `energy` will be asked.
+
+        Beside each power stand the tags at whose changes its energy is told apart.
+        """
 
     def compact(self, now_ns: int, hours: int) -> int:
         """Prepare up to so many past hours of what is watched; returns how many (0: none is left to do)."""

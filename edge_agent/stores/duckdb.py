@@ -19,6 +19,7 @@ import orjson
 from edge_agent.errors import StoreError
 from edge_agent.intervals import IntervalSet
 from edge_agent.process import give_back
+from edge_agent.stores import duckdb_loads as loads
 from edge_agent.stores import duckdb_read as read
 from edge_agent.stores import duckdb_runs as runs
 from edge_agent.stores import duckdb_write as write
@@ -34,16 +35,17 @@ from edge_agent.stores.base import (
     new_first_good,
 )
 from edge_agent.stores.catalogue import Catalogue, Series
-from edge_agent.stores.columns import Changes, Samples
+from edge_agent.stores.columns import Changes, Floats, Longs, Samples
 from edge_agent.stores.duckdb_schema import AGEING, connect, translated
+from edge_agent.stores.evidence import REACH_NS
 from edge_agent.stores.newest import Newest
-from edge_agent.stores.touched import HOUR_NS, Touched, hours_of
+from edge_agent.stores.touched import HOUR_NS, Touched, hours_of, hours_spoken_of
 
 log = logging.getLogger(__name__)
 
 _DAY: Final = 24 * HOUR_NS
-#: After its end an hour waits so long for its last messages before its runs are made.
-_LATE: Final = 600_000_000_000
+#: After its end an hour waits so long for its last messages, and for the health rows that speak of its end.
+_LATE: Final = REACH_NS + 60_000_000_000
 #: How often the newest samples are saved, so that a start need not search all of history for them.
 _SNAPSHOT: Final = 300_000_000_000
 #: Rows of `marks` after which they are merged into their intervals.
@@ -67,6 +69,7 @@ class DuckDbStore:
         self._since_opened = 0
         self._broken = False
         self._watched: list[int] = []
+        self._loads: list[loads.Load] = []
         self._open: set[int] | None = None
         """Hours not kept as runs; None until `compact` first asks."""
         self._touched = Touched()
@@ -101,7 +104,7 @@ class DuckDbStore:
         series, devices = self.catalogue.take_changes()
         first_good = new_first_good(batch.health, self._first_good)
         hours = hours_of(batch)
-        late = sorted(hours & self._kept)
+        late = sorted((hours | hours_spoken_of(batch)) & self._kept)
         try:
             with translated(), self._transaction():
                 if late:
@@ -121,7 +124,7 @@ class DuckDbStore:
         self._kept.difference_update(late)
         self._touched.add(hours)
         if self._open is not None:
-            self._open |= hours
+            self._open |= {*hours, *late}
         self._newest.update(batch.rows)
         self._last_stored = batch.stored
         self._stored += sum(mark.values for mark in batch.marks)
@@ -243,6 +246,13 @@ class DuckDbStore:
             found = runs.changes(cursor, list(sids), from_ns, to_ns) if sids else {}
         return {sids[sid]: rows for sid, rows in found.items()}
 
+    def energy(self, moments: Mapping[Name, Longs]) -> dict[Name, Floats]:
+        """Unit-hours of powers."""
+        sids = self._sids(list(moments))
+        with self._cursor() as cursor:
+            found = loads.energy(cursor, {sid: moments[name] for sid, name in sids.items()})
+        return {sids[sid]: used for sid, used in found.items()}
+
     def _sids(self, names: Sequence[Name]) -> dict[int, Name]:
         found = ((self.catalogue.find(*name), name) for name in names)
         return {sid: name for sid, name in found if sid is not None}
@@ -304,24 +314,31 @@ class DuckDbStore:
 
     # --- keeping house -----------------------------------------------------------------------------------------
 
-    def watch(self, names: Sequence[Name]) -> None:
-        """These tags are kept as runs too, hour by hour."""
-        self._watched = sorted({self.catalogue.sid(*name) for name in names})
+    def watch(self, names: Sequence[Name], powers: Mapping[Name, Sequence[Name]] | None = None) -> None:
+        """These tags are kept as runs too, and these powers as what they add up to, hour by hour."""
+        sid = self.catalogue.sid
+        self._watched = sorted({sid(*name) for name in names})
+        self._loads = [
+            loads.Load(sid(*name), name[0], tuple(sid(*cut) for cut in cuts)) for name, cuts in (powers or {}).items()
+        ]
         self._open = None
 
     def compact(self, now_ns: int, hours: int) -> int:
-        """Keep up to so many past hours of the watched tags as runs, newest first: those are asked for most."""
-        if not self._watched:
+        """Keep up to so many past hours of the watched tags, newest first: those are asked for most."""
+        if not self._watched and not self._loads:
             return 0
+        marks = [runs.HEALTH, *self._watched, *(loads.mark(load.sid) for load in self._loads)]
         with translated():
             if self._open is None:
                 oldest = now_ns - int(self._days * _DAY)
-                self._open = runs.unkept(self._connection, self._watched, oldest)
+                self._open = runs.unkept(self._connection, marks, oldest)
             over = [hour for hour in self._open if hour + HOUR_NS + _LATE <= now_ns]
             chosen = sorted(over, reverse=True)[:hours]
             for hour in chosen:
                 with self._transaction():
                     runs.compact(self._connection, self._watched, hour)
+                    loads.keep(self._connection, self._loads, hour)
+                    runs.marked(self._connection, marks, hour)
                 self._kept.add(hour)
                 self._open.discard(hour)
         return len(chosen)

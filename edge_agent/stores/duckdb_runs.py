@@ -35,7 +35,7 @@ _KEPT: Final = """
 select sid, first, last, num, status from runs
 where t >= $from and t < $to and t in (select unnest($hours)) and sid in (select unnest($sids))"""
 
-_LAST: Final = """
+LAST: Final = """
 select sid, max(t) last, arg_max({num: num, status: status}, t) s from samples
 where t >= $from and t < $to and sid in (select unnest($sids)) group by sid"""
 
@@ -43,7 +43,7 @@ _LAST_KEPT: Final = """
 select sid, max(last) last, arg_max({num: num, status: status}, last) s from runs
 where t >= $from and t < $to and t in (select unnest($hours)) and sid in (select unnest($sids)) group by sid"""
 
-_EVIDENCE: Final = """
+EVIDENCE: Final = """
 select device, min(since) first, max(until) last from (
     select *, sum(fresh) over (partition by device order by t rows unbounded preceding) run from (
         select device, t, last_good_t - (covered_s * 1e9)::bigint since, last_good_t until,
@@ -56,7 +56,8 @@ _EVIDENCE_KEPT: Final = """
 select device, first, last from evidence where t >= $from and t < $to and t in (select unnest($hours))"""
 
 
-def _rows(cursor: Cursor, query: str, **values: Any) -> dict[str, Any]:
+def fetched(cursor: Cursor, query: str, **values: Any) -> dict[str, Any]:
+    """A query's columns."""
     return cursor.execute(query, values).fetchnumpy()
 
 
@@ -68,7 +69,7 @@ def compacted(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> 
     return [int(t) for (t,) in cursor.execute(query, values).fetchall()]
 
 
-def _rest(hours: Sequence[int], from_ns: int, to_ns: int) -> list[Span]:
+def rest(hours: Sequence[int], from_ns: int, to_ns: int) -> list[Span]:
     """The window without these hours."""
     spans: list[Span] = []
     start = from_ns
@@ -85,9 +86,9 @@ def changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> di
     pieces = [_lead(cursor, sids, from_ns)]
     if hours:
         bounds = {"from": from_ns, "to": to_ns}
-        pieces.append(_rows(cursor, _KEPT, **bounds, hours=hours, sids=list(sids)))
-    for first, last in _rest(hours, from_ns, to_ns):
-        pieces.append(_rows(cursor, _RUNS, **{"from": first, "to": last, "sids": list(sids)}))
+        pieces.append(fetched(cursor, _KEPT, **bounds, hours=hours, sids=list(sids)))
+    for first, last in rest(hours, from_ns, to_ns):
+        pieces.append(fetched(cursor, _RUNS, **{"from": first, "to": last, "sids": list(sids)}))
     return _by_series(pieces)
 
 
@@ -95,7 +96,7 @@ def _lead(cursor: Cursor, sids: Sequence[int], from_ns: int) -> dict[str, Any]:
     """The last reading of each series before `from_ns`, from the nearest stretch that has one."""
     start = from_ns - LOOKBACK_NS
     hours = compacted(cursor, sids, start, from_ns)
-    stretches: list[tuple[Span, str, dict[str, Any]]] = [(span, _LAST, {}) for span in _rest(hours, start, from_ns)]
+    stretches: list[tuple[Span, str, dict[str, Any]]] = [(span, LAST, {}) for span in rest(hours, start, from_ns)]
     if hours:
         stretches.append(((hours[0], hours[-1] + HOUR_NS), _LAST_KEPT, {"hours": hours}))
     missing, found = set(sids), []
@@ -103,9 +104,9 @@ def _lead(cursor: Cursor, sids: Sequence[int], from_ns: int) -> dict[str, Any]:
     for (first, last), query, more in sorted(stretches, key=lambda stretch: -stretch[0][1]):
         if not missing:
             break
-        got = _rows(cursor, query, **{"from": first, "to": last, "sids": sorted(missing), **more})
+        got = fetched(cursor, query, **{"from": first, "to": last, "sids": sorted(missing), **more})
         found.append(got)
-        if query is _LAST and last == from_ns:
+        if query is LAST and last == from_ns:
             missing -= set(plain(got["sid"], 0).tolist())
     return _latest(found)
 
@@ -146,9 +147,9 @@ def evidence(cursor: Cursor, from_ns: int, to_ns: int) -> dict[str, list[Span]]:
     hours = compacted(cursor, [HEALTH], from_ns, reach)
     pieces = []
     if hours:
-        pieces.append(_rows(cursor, _EVIDENCE_KEPT, **{"from": from_ns, "to": reach, "hours": hours}))
-    for first, last in _rest(hours, from_ns, reach):
-        pieces.append(_rows(cursor, _EVIDENCE, **{"from": first - 1, "to": last - 1, "seam": SEAM_NS}))
+        pieces.append(fetched(cursor, _EVIDENCE_KEPT, **{"from": from_ns, "to": reach, "hours": hours}))
+    for first, last in rest(hours, from_ns, reach):
+        pieces.append(fetched(cursor, EVIDENCE, **{"from": first - 1, "to": last - 1, "seam": SEAM_NS}))
     device = np.concatenate([piece["device"] for piece in pieces])
     since = np.concatenate([plain(piece["first"], 0) for piece in pieces])
     until = np.concatenate([plain(piece["last"], 0) for piece in pieces])
@@ -167,24 +168,28 @@ def lateness(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> l
     return cursor.execute(query, [from_ns, to_ns, list(sids)]).fetchall()
 
 
-def unkept(cursor: Cursor, sids: Sequence[int], oldest_ns: int) -> set[int]:
-    """All hours from the first sample (or `oldest_ns`) to the last that are not kept as runs of all these series."""
+def unkept(cursor: Cursor, marks: Sequence[int], oldest_ns: int) -> set[int]:
+    """All hours from the first sample (or `oldest_ns`) to the last that have not all these marks."""
     row = cursor.execute("select min(t), max(t) from samples").fetchone()
     if row is None or row[0] is None:
         return set()
     first, last = max(int(row[0]), oldest_ns) // HOUR_NS * HOUR_NS, int(row[1])
-    return set(range(first, last + 1, HOUR_NS)).difference(compacted(cursor, [*sids, HEALTH], first, last + HOUR_NS))
+    return set(range(first, last + 1, HOUR_NS)).difference(compacted(cursor, marks, first, last + HOUR_NS))
 
 
 def compact(connection: Cursor, sids: Sequence[int], hour: int) -> None:
-    """Keep one hour as runs, in the transaction that is open."""
+    """Keep one hour as runs, in the transaction that is open; `marked` follows when all is kept."""
     bounds = {"from": hour, "to": hour + HOUR_NS, "hour": hour, "sids": list(sids)}
     for table in ("runs", "evidence", "compacted"):
         connection.execute(f"delete from {table} where t = ?", [hour])  # noqa: S608 - tables of ours
     connection.execute(f"insert into runs select $hour, * from ({_RUNS})", bounds)  # noqa: S608 - a query of ours
     rows = {"from": hour - 1, "to": hour + HOUR_NS - 1, "hour": hour, "seam": SEAM_NS}
-    connection.execute(f"insert into evidence select $hour, * from ({_EVIDENCE})", rows)  # noqa: S608 - the same
-    connection.execute("insert into compacted select ?, unnest(?)", [hour, sorted({*sids, HEALTH})])
+    connection.execute(f"insert into evidence select $hour, * from ({EVIDENCE})", rows)  # noqa: S608 - the same
+
+
+def marked(connection: Cursor, marks: Sequence[int], hour: int) -> None:
+    """The hour is kept: these are its marks."""
+    connection.execute("insert into compacted select ?, unnest(?)", [hour, sorted(set(marks))])
 
 
 def forget(connection: Cursor, hours: Sequence[int]) -> None:

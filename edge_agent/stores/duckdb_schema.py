@@ -40,14 +40,26 @@ create table if not exists marks(stream varchar, first bigint, last bigint, "val
 create table if not exists quarantined(t bigint, reason varchar, "values" bigint);
 create table if not exists runs(
     t bigint, sid integer, first bigint, last bigint, num double, status uinteger);
+create table if not exists loads(t bigint, sid integer, moment bigint, used double, rate double);
 create table if not exists evidence(t bigint, device varchar, first bigint, last bigint);
 create table if not exists compacted(t bigint, sid integer);
 create table if not exists metrics(metric varchar, t bigint, document varchar);
 """
 
-#: `runs`, `evidence` and `compacted` (`t` is the start of an hour) can be made again from the others.
+#: `runs`, `loads`, `evidence` and `compacted` (`t` is the start of an hour) can be made again from the others.
 #: What retention deletes from, and the column it goes by.
-AGEING: Final = ("samples", "health", "transitions", "gaps", "agents", "metrics", "runs", "evidence", "compacted")
+AGEING: Final = (
+    "samples",
+    "health",
+    "transitions",
+    "gaps",
+    "agents",
+    "metrics",
+    "runs",
+    "loads",
+    "evidence",
+    "compacted",
+)
 
 
 #: For reading long windows; what does not fit goes through files beside the database. A PC of 2 GB is to stand it.

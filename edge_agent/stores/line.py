@@ -80,7 +80,7 @@ class LineStore(RemoteStore):
         found = {}
         for device, seconds in covered.items():
             times = good.get(device, {})
-            rows = [(times[ms], round(s * 1e9)) for ms, s in sorted(seconds.items()) if s > 0 and ms in times]
+            rows = [(_whole(times[ms]), round(s * 1e9)) for ms, s in sorted(seconds.items()) if s > 0 and ms in times]
             until, lasted = np.array(rows, np.int64).reshape(-1, 2).T
             found[device] = (until, lasted)
         return found
@@ -113,7 +113,7 @@ class LineStore(RemoteStore):
             summaries[device] = HealthSummary(
                 scheduled, covered, due, done, ok, bad, values, overruns,
                 first_t=_nanoseconds(first[device]), last_t=_nanoseconds(last[device]),
-                last_good_t=int(good[device]) if device in good else None,
+                last_good_t=_whole(good[device]) if device in good else None,
                 state=state_name(state.get(device)), reason=reason_name(reason.get(device)),
                 latency_ms=latency.get(device),
             )  # fmt: skip
@@ -161,6 +161,14 @@ def _seconds(ns: int) -> str:
 
 def _nanoseconds(seconds: float) -> int:
     return round(seconds * 1000) * 1_000_000
+
+
+def _whole(ns: float) -> int:
+    """A time kept as a number, to the millisecond below, as the server cuts the times of samples: they stay in order.
+
+    The number is a double and some hundred nanoseconds off.
+    """
+    return (int(ns) + 1000) // 1_000_000 * 1_000_000
 
 
 def _quoted(text: str) -> str:

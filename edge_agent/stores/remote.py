@@ -29,8 +29,9 @@ from edge_agent.stores.base import (
     WriteBatch,
     new_first_good,
 )
-from edge_agent.stores.columns import NO_TIME, Changes, Longs, Samples
+from edge_agent.stores.columns import NO_TIME, Changes, Floats, Longs, Samples
 from edge_agent.stores.evidence import REACH_NS, clipped, joined
+from edge_agent.stores.held import Adding, piece
 from edge_agent.stores.lines import Encoder, TextStyle, escape_tag
 from edge_agent.stores.newest import Newest
 from edge_agent.stores.sidecar import Sidecar
@@ -112,7 +113,32 @@ class RemoteStore(ABC):
                 own[int(ms)] = own.get(int(ms), 0) + int(count)
         return {device: own for device, own in found.items() if own}
 
-    def watch(self, names: Sequence[Name]) -> None:  # noqa: B027 - nothing to do is its meaning here
+    def energy(self, moments: Mapping[Name, Longs]) -> dict[Name, Floats]:
+        """The server's samples day by day, of which only what they add up to is kept."""
+        found = {}
+        for name, asked in moments.items():
+            first, last = int(asked[0]), int(asked[-1])
+            adding = Adding(asked, self._held(name, first))
+            for start in range(first, last, _DAY):
+                end = min(last, start + _DAY)
+                part = self.samples(*name, start, end)
+                adding.add(piece(part.t, part.num, part.status, end), end)
+            if adding.seen:
+                found[name] = adding.total
+        return found
+
+    def _held(self, name: Name, at: int) -> float | None:
+        """The rate that holds at a moment: that of the last reading before; None without any."""
+        newest = self.last_before(*name, at - LOOKBACK_NS, at)
+        if newest is None:
+            return None
+        part = self.samples(*name, newest, min(at, newest + 1_000_000))
+        lead = piece(part.t, part.num, part.status, at)
+        return None if lead is None else lead.rate
+
+    def watch(  # noqa: B027 - nothing to do is its meaning here
+        self, names: Sequence[Name], powers: Mapping[Name, Sequence[Name]] | None = None
+    ) -> None:
         """The server keeps what it has as it likes."""
 
     def compact(self, now_ns: int, hours: int) -> int:

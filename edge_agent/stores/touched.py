@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from edge_agent.stores.base import WriteBatch
+from edge_agent.stores.evidence import REACH_NS
 
 HOUR_NS: Final = 3_600_000_000_000
 
@@ -21,6 +22,11 @@ def hours_of(batch: WriteBatch) -> set[int]:
         found = [first] if first == last else np.unique(times // HOUR_NS).tolist()
         hours.update(hour * HOUR_NS for hour in found)
     return hours
+
+
+def hours_spoken_of(batch: WriteBatch) -> set[int]:
+    """Starts of the hours whose end the health rows may speak of, though their own time is in the next."""
+    return {(row["t"] - REACH_NS) // HOUR_NS * HOUR_NS for row in batch.health}
 
 
 class Touched:

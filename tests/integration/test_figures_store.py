@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -16,13 +15,14 @@ import pytest
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.ingest import decode
 from edge_agent.stores import Changes, Rows, Store, WriteBatch, open_store
+from edge_agent.stores.line import LineStore
 from tests.support import servers
 
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
 #: A full hour, so that the embedded store may keep the hours before it as runs.
 T0 = (time.time_ns() // HOUR - 4) * HOUR
-STATE, PARTS = ("m1", "machine_state"), ("m1", "parts_total")
+STATE, PARTS, POWER = ("m1", "machine_state"), ("m1", "parts_total"), ("m1", "power")
 BAD = 0x800A0000
 
 
@@ -32,7 +32,6 @@ def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp(request.param)
     with contextlib.ExitStack() as stack:
         config: dict[str, Any] = {"kind": request.param, "path": folder / "store", "bucket": "edge"}
-        port = 0
         if request.param != "duckdb":
             start = servers.influxdb1 if request.param == "influxdb1" else servers.victoria_metrics
             port = stack.enter_context(start(folder)).port
@@ -40,15 +39,26 @@ def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         store = stack.enter_context(closing(open_store(StoreConfig.model_validate(config))))
         for batch in story(store):
             store.write(batch)
-        if request.param == "line":
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/internal/force_flush").read()
+        server_has_it(store)
         yield request.param, store
 
 
+def server_has_it(store: Store) -> None:
+    """VictoriaMetrics shows what it took a moment later, or at once when it is asked to."""
+    if isinstance(store, LineStore):
+        store._endpoint.request("GET", "/internal/force_flush", {})
+
+
 def document(t: int, state: int | None, parts: float) -> dict[str, Any]:
-    values = {"parts_total": parts} if state is None else {"machine_state": state, "parts_total": parts}
-    quality = {"machine_state": "BadTimeout"} if state is None else {}
+    values = {"parts_total": parts}
+    values |= {} if state is None else {"machine_state": state, "power": power((t - T0) // SECOND)}
+    quality = {"machine_state": "BadTimeout", "power": "BadTimeout"} if state is None else {}
     return {"v": 1, "device": "m1", "t": t, "values": values, "quality": quality}
+
+
+def power(second: int) -> float:
+    """Never the same twice."""
+    return 5 + (second * 7919 % 1000) / 1000
 
 
 def row(t: int, covered: float, good: int | None) -> dict[str, Any]:
@@ -119,6 +129,59 @@ def test_evidence_is_where_the_health_rows_say_so(opened: tuple[str, Store]) -> 
     inside = store.evidence(T0 + 10 * SECOND, T0 + 27 * SECOND)["m1"]
     assert [((a - T0) / SECOND, (b - T0) / SECOND) for a, b in inside] == [(10, 19), (25, 27)]
     assert store.evidence(T0 + 100 * SECOND, T0 + 200 * SECOND) == {}
+
+
+def by_hand(moments: list[int], readings: dict[int, float]) -> list[float]:
+    """Unit-hours from the first moment (seconds after T0) to each."""
+    rate, found, total = 0.0, [], 0.0
+    for second in range(moments[0], moments[-1] + 1):
+        if second in moments:
+            found.append(total / 3600)
+        rate = readings.get(second, rate)
+        total += rate
+    return found
+
+
+def test_a_power_adds_up_kept_or_not(opened: tuple[str, Store]) -> None:
+    kind, store = opened
+    read = {s: 0.0 if state is None else power(s) for s, state, _ in READINGS}
+    # Every moment of a kind that is exact: minutes, changes of state, edges of evidence.
+    moments = [0, 19, 20, 25, 30, 34, 60, 600, 3600, 4000, 4005, 4020, 7200]
+    windows = [(moments, read), ([m for m in moments if m >= 25], read), ([4003, 4007, 4010], read)]
+
+    def agree() -> None:
+        for asked, readings in windows:
+            at = T0 + np.array(asked) * SECOND
+            found = store.energy({POWER: at, ("m1", "nothing"): at})
+            before = {s: value for s, value in readings.items() if s <= asked[0]}
+            expected = by_hand(asked, {asked[0]: list(before.values())[-1] if before else 0.0} | readings)
+            assert found.keys() == {POWER}
+            assert found[POWER] == pytest.approx(expected, abs=1e-12)
+
+    agree()
+    store.watch([STATE], {POWER: [STATE]})
+    assert store.compact(T0 + 3 * HOUR, 10) == (2 if kind == "duckdb" else 0)
+    agree()
+    assert store.energy({POWER: np.array([T0 - 9 * HOUR, T0 - 8 * HOUR])}) == {}
+    late = {"v": 1, "device": "m1", "t": T0 + 300 * SECOND, "values": {"power": 2.0}}
+    store.write(WriteBatch(Rows.of([decode.data(late, store.catalogue)]), T0 + 5000 * SECOND))
+    server_has_it(store)
+    windows[:] = [(asked, dict(sorted((read | {300: 2.0}).items()))) for asked, _ in windows]
+    agree()
+    assert store.compact(T0 + 3 * HOUR, 10) == (1 if kind == "duckdb" else 0)
+    agree()
+
+
+def test_a_health_row_of_the_next_hour_speaks_of_the_end_of_this_one(opened: tuple[str, Store]) -> None:
+    kind, store = opened
+    store.watch([STATE], {POWER: [STATE]})
+    store.compact(T0 + 3 * HOUR, 10)
+    since = 3590
+    late = row(T0 + (3600 + 10) * SECOND, 20.0, T0 + (since + 20) * SECOND)
+    store.write(WriteBatch(Rows.empty(), T0 + 5000 * SECOND, health=[late]))
+    assert store.compact(T0 + 3 * HOUR, 10) == (2 if kind == "duckdb" else 0), "both hours are made again"
+    at = T0 + np.array([3540, since, 3600]) * SECOND
+    assert store.energy({POWER: at})[POWER] == pytest.approx([0, 2.0 * 50 / 3600, 2.0 * 60 / 3600])
 
 
 def test_lateness_counts_by_millisecond(opened: tuple[str, Store]) -> None:

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.metrics.counters import U16, Rule, count
-from edge_agent.metrics.curve import integrated, metered
+from edge_agent.metrics.curve import inside, metered, moments
 from edge_agent.metrics.lateness import from_histogram, lateness
 from edge_agent.metrics.result import Window
 from edge_agent.stores import Changes
 from edge_agent.stores.evidence import bridged, clipped, joined
+from edge_agent.stores.held import Adding, piece
+from edge_agent.stores.held import joined as joined_pieces
 
 HOUR = 3_600_000_000_000
 READINGS = st.lists(st.integers(0, 65535), min_size=1, max_size=30)
@@ -38,15 +40,61 @@ def test_a_meters_curve_counts_what_a_counter_counts(values: list[int], data: st
 
 def test_a_power_holds_until_the_next_reading_and_only_where_it_was_known() -> None:
     t = np.array([0, 2, 3], np.int64) * HOUR
-    kw = np.array([1.0, 10.0, np.nan])
+    kw, bad = np.array([1.0, 10.0, np.nan]), np.zeros(3, np.uint32)
     known = [(HOUR // 2, 5 * HOUR // 2), (11 * HOUR // 4, 5 * HOUR)]
-    curve = integrated(t, kw, known)
+    at = moments(0, 9 * HOUR, HOUR, [], known)
+    adding = Adding(at, None)
+    adding.add(piece(t, kw, bad, 9 * HOUR), 9 * HOUR)
+    curve = inside(at, adding.total, known)
     assert curve.between(0, 9 * HOUR) == Fraction(3, 2) + 5 + Fraction(5, 2)
     assert curve.between(2 * HOUR, 3 * HOUR) == Fraction(15, 2)
+    assert curve.profile(np.array([0, HOUR, 3 * HOUR, 4 * HOUR])) == [Fraction(1, 2), Fraction(17, 2), 0]
     assert curve.seen(0, HOUR)
-    assert not curve.seen(6 * HOUR, 7 * HOUR)
-    assert integrated(t, kw, []).between(0, HOUR) == 0
+    assert inside(at, adding.total, []).between(0, HOUR) == 0
+    assert not inside(at, adding.total, [(20 * HOUR, 21 * HOUR)]).seen(0, 9 * HOUR)
     assert metered(t[:0], kw[:0], Rule()).resolution == 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 400), st.one_of(st.none(), st.integers(0, 50)), st.booleans()), max_size=60),
+    st.sets(st.integers(0, 6000), min_size=2, max_size=20),
+    st.sets(st.integers(0, 6000), max_size=8),
+    st.one_of(st.none(), st.integers(0, 50)),
+)
+def test_a_total_is_the_same_however_the_readings_are_cut(
+    readings: list[tuple[int, int | None, bool]], asked: set[int], cuts: set[int], lead: int | None
+) -> None:
+    """Against a sum by hand; stretches are also kept as their values at the moments alone."""
+    t = np.cumsum([step for step, _, _ in readings], dtype=np.int64) if readings else np.zeros(0, np.int64)
+    num = np.array([np.nan if value is None else value for _, value, _ in readings], np.float64)
+    status = np.array([0x80000000 if bad else 0 for *_, bad in readings], np.uint32)
+    at = np.array(sorted(asked), np.int64)
+    first, last = int(at[0]), int(at[-1])
+    before = np.flatnonzero(t < first)
+    held = lead if not len(before) else float(np.nan_to_num(num[before[-1]])) * (status[before[-1]] == 0)
+    bounds = [first, *sorted(cut for cut in cuts if first < cut < last), last]
+    whole, thinned = Adding(at, held), Adding(at, held)
+    for start, end in pairwise(bounds):
+        own = (t >= start) & (t < end)
+        part = piece(t[own], num[own], status[own], end)
+        whole.add(part, end)
+        thinned.add(None if part is None else part.cut(at), end)
+    rate = np.where(status == 0, np.nan_to_num(num), 0.0)
+    second = np.arange(first, last)
+    place = np.searchsorted(t, second, "right") - 1
+    by_hand = np.where(place >= len(before) if len(before) else place >= 0, rate[place] if len(t) else 0.0, held or 0.0)
+    expected = np.concatenate([[0.0], np.cumsum(by_hand)])[at - first] / HOUR
+    assert whole.total == pytest.approx(expected, abs=1e-15)
+    assert thinned.total == pytest.approx(expected, abs=1e-15)
+    assert whole.seen == (held is not None or bool(np.any((t >= first) & (t < last))))
+
+
+def test_kept_stretches_join_over_what_was_held_between_them() -> None:
+    nan = np.nan
+    at = np.array([10, 60, 60, 100, 130, 160]) * 36_000_000_000
+    one = joined_pieces(at, np.array([0.0, 5, 0, 2, 0, 1]), np.array([nan, 50.0, nan, 20.0, nan, 7.0]))
+    assert one.used.tolist() == [0, 5, 5, 7, 13, 14]
+    assert one.rate == 7.0
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans()), max_size=40), st.integers(0, 40))

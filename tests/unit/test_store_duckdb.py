@@ -15,8 +15,8 @@ import pytest
 
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import FindingsError, PoisonError, StoreError
-from edge_agent.stores import Chunk, Mark, Rows, WriteBatch, open_store
-from edge_agent.stores.columns import FLOAT
+from edge_agent.stores import Chunk, Counts, Mark, Rows, WriteBatch, open_store
+from edge_agent.stores.columns import FLOAT, NO_TIME
 from edge_agent.stores.duckdb import DuckDbStore
 
 SECOND = 1_000_000_000
@@ -169,6 +169,28 @@ def test_retention_by_size(tmp_path: Path) -> None:
         left = store.samples("m1", "x", 0, 2 * T0).t
         assert left.min() > T0
         assert left.max() == T0 + 4 * SECOND
+
+
+def test_a_store_at_its_size_takes_on_and_keeps_the_newest(tmp_path: Path) -> None:
+    """The file itself is bounded too: by `max_bytes`, and what comes between two calls."""
+    path, most, count = tmp_path / "s.duckdb", 8_000_000, 100_000
+    with closing(DuckDbStore(path, max_bytes=most)) as store:
+        kind, sid = np.full(count, FLOAT, np.uint8), np.repeat(store.catalogue.ids("m1", ("x",)), count)
+        random = np.random.default_rng(1)
+        store.watch([("m1", "x")])
+        for part in range(30):
+            t = T0 + part * count * 1_000_000 + np.arange(count) * 1_000_000
+            status, source = np.zeros(count, np.uint32), np.full(count, NO_TIME, np.int64)
+            store.write(WriteBatch(Rows(sid, t, random.random(count), kind, status, source, {}), T0))
+            if part % 3 == 2:
+                store.retain(T0)
+                assert store.size() <= most
+                assert path.stat().st_size < most + 3 * 2_000_000
+        left = store.samples("m1", "x", 0, 2 * T0).t
+        assert left[-1] == t[-1]
+        assert (np.diff(left) == 1_000_000).all(), "only the oldest went"
+        assert len(left) > 2 * count
+        assert store.counts() == Counts(0, 0)
 
 
 def test_reading_goes_on_while_a_batch_is_being_written(store: DuckDbStore) -> None:
