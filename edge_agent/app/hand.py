@@ -20,6 +20,7 @@ from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Plugins
 from edge_agent.config.transfer import packed
 from edge_agent.health.agent import Facts
+from edge_agent.outbox.folders import in_use
 from edge_agent.polling.backoff import Backoff
 from edge_agent.polling.loop import STALL_S
 
@@ -31,6 +32,7 @@ _SILENT_S = 10.0
 #: A worker that worked for so long is started again at once when it ends.
 _SETTLED_S = 10.0
 _SLOWEST_S = 5.0
+_FREE_S = 0.2
 _STATUS_S = 5.0
 
 State = Literal["starting", "up", "down"]
@@ -99,6 +101,7 @@ class Hand:
     async def keep(self) -> None:
         """Start it, follow it, start it again, until `stop`."""
         while True:
+            await self._outbox_free()
             began = time.monotonic()
             try:
                 status: int | str | None = await self._live()
@@ -116,6 +119,15 @@ class Hand:
                 "worker-ended worker=%d status=%s lived_s=%.1f restart_in_s=%.2f", self.number, status, lived, pause
             )
             await asyncio.sleep(pause)
+
+    async def _outbox_free(self) -> None:
+        """The workers of an agent that was just killed take some seconds to end."""
+        path, told = self.site.outbox.path, False
+        while in_use(path):
+            if not told:
+                told = True
+                log.warning("worker-waits worker=%d reason=outbox-in-use path=%s", self.number, path)
+            await asyncio.sleep(_FREE_S)
 
     async def status(self) -> Document | None:
         """Its status document; None when it does not answer."""
