@@ -150,7 +150,7 @@ class EdgeAgent:
                 device.watch(now, self._clock.time_ns())
             if not self._worker:
                 self._share()
-                self._own.health(self.health.look(devices, self.fleet.stalled()), self.counters())
+                self._own.health(self.health.look(devices, self.fleet.stalled()), self.counters)
             await asyncio.sleep(max(LOOK_AT_LEAST_S, self._clock.real(LOOK_S)))
 
     def _share(self) -> None:

@@ -218,6 +218,7 @@ class Hand:
                 stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True,
                 env=_environment(os.environ),
             )  # fmt: skip
+        ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours)
         writer.write(framed(Part(self.number, packed(self.site, self._plugins))))
         self._asker, self.pid = Asker(reader, writer), process.pid
