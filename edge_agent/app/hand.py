@@ -26,6 +26,8 @@ from edge_agent.polling.loop import STALL_S
 
 log = logging.getLogger(__name__)
 
+#: What a worker is, for the interpreter.
+PROGRAM: tuple[str, ...] = ("-m", "edge_agent.app.worker")
 BEAT_S = 1.0
 #: Who has not answered for so long is told as down, long before it is ended for it.
 _SILENT_S = 10.0
@@ -214,7 +216,7 @@ class Hand:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "edge_agent.app.worker", str(theirs.fileno()), str(self.number), self._level,
+                sys.executable, *PROGRAM, str(theirs.fileno()), str(self.number), self._level,
                 stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True,
                 env=_environment(os.environ),
             )  # fmt: skip
