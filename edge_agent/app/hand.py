@@ -187,7 +187,7 @@ class Hand:
 
     def _told(self, status: Document) -> Document:
         self._rows = {row["id"]: row for row in status["devices"]}
-        if self._beat is not None:
+        if self._beat is not None and self._state == "up":  # else the beat is still that of the life before
             self._beat = replace(self._beat, figures={part: status[part] for part in ("counters", "entries", "outbox")})
         return status
 
