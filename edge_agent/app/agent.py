@@ -169,7 +169,7 @@ class EdgeAgent:
             self._tell_gaps()  # soon: a kill before that would take the knowledge of the hole with it
             if not self._worker:
                 self._share()
-                self._own.health(self.health.look(self.devices, self.fleet.stalled()), self.counters())
+                self._own.health(self.health.look(self.devices, self.fleet.stalled()), self.counters)
             await asyncio.sleep(max(LOOK_AT_LEAST_S, self._clock.real(LOOK_S)))
 
     def _share(self) -> None:

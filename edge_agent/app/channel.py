@@ -35,9 +35,12 @@ class Asker:
         self._reader, self._writer = reader, writer
         self._numbers = itertools.count(1)
         self._open: dict[int, asyncio.Future[Any]] = {}
+        self._closed = False
 
     async def ask(self, operation: str, *arguments: Any) -> Any:
         """The answer. Raises GoneError when there will be none, RefusedError when the operation failed there."""
+        if self._closed:
+            raise GoneError("the worker is gone")
         number = next(self._numbers)
         future = self._open[number] = asyncio.get_running_loop().create_future()
         try:
@@ -62,7 +65,8 @@ class Asker:
             self.close()
 
     def close(self) -> None:
-        """Whoever still waits is told that nothing will come."""
+        """Whoever still waits, or asks from now on, is told that nothing will come."""
+        self._closed = True
         self._writer.close()
         for future in self._open.values():
             if not future.done():

@@ -54,7 +54,12 @@ class Crew:
             log.error("workers-late")
 
     def stalled(self) -> list[str]:
-        """What takes no step: connections, or whole workers."""
+        """What takes no step: connections, or the workers when none of them answers.
+
+        One that does not answer is killed and started again here; the service manager would end the others with it.
+        """
+        if all(hand.silent() for hand in self.hands):
+            return [f"worker {hand.number}" for hand in self.hands]
         return [name for hand in self.hands for name in hand.stalled()]
 
     def streams(self) -> tuple[str, ...]:

@@ -20,17 +20,21 @@ from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Plugins
 from edge_agent.config.transfer import packed
 from edge_agent.health.agent import Facts
+from edge_agent.outbox.folders import in_use
 from edge_agent.polling.backoff import Backoff
 from edge_agent.polling.loop import STALL_S
 
 log = logging.getLogger(__name__)
 
+#: What a worker is, for the interpreter.
+PROGRAM: tuple[str, ...] = ("-m", "edge_agent.app.worker")
 BEAT_S = 1.0
 #: Who has not answered for so long is told as down, long before it is ended for it.
 _SILENT_S = 10.0
 #: A worker that worked for so long is started again at once when it ends.
 _SETTLED_S = 10.0
 _SLOWEST_S = 5.0
+_FREE_S = 0.2
 _STATUS_S = 5.0
 
 State = Literal["starting", "up", "down"]
@@ -90,15 +94,18 @@ class Hand:
         offline = len(self.site.devices) if self.state == "down" else 0
         return replace(known, connected=True, broker=None, stalled=(), offline=offline)
 
+    def silent(self) -> bool:
+        """Whether it has not answered for far too long: it hangs, or cannot be started."""
+        return time.monotonic() - self._answered_at > STALL_S
+
     def stalled(self) -> list[str]:
-        """What takes no step: connections it named, or the worker itself."""
-        if time.monotonic() - self._answered_at > STALL_S:
-            return [f"worker {self.number}"]
+        """Connections that take no step, as it named them."""
         return list(self.facts().stalled)
 
     async def keep(self) -> None:
         """Start it, follow it, start it again, until `stop`."""
         while True:
+            await self._outbox_free()
             began = time.monotonic()
             try:
                 status: int | str | None = await self._live()
@@ -116,6 +123,15 @@ class Hand:
                 "worker-ended worker=%d status=%s lived_s=%.1f restart_in_s=%.2f", self.number, status, lived, pause
             )
             await asyncio.sleep(pause)
+
+    async def _outbox_free(self) -> None:
+        """The workers of an agent that was just killed take some seconds to end."""
+        path, told = self.site.outbox.path, False
+        while in_use(path):
+            if not told:
+                told = True
+                log.warning("worker-waits worker=%d reason=outbox-in-use path=%s", self.number, path)
+            await asyncio.sleep(_FREE_S)
 
     async def status(self) -> Document | None:
         """Its status document; None when it does not answer."""
@@ -173,7 +189,7 @@ class Hand:
 
     def _told(self, status: Document) -> Document:
         self._rows = {row["id"]: row for row in status["devices"]}
-        if self._beat is not None:
+        if self._beat is not None and self._state == "up":  # else the beat is still that of the life before
             self._beat = replace(self._beat, figures={part: status[part] for part in ("counters", "entries", "outbox")})
         return status
 
@@ -202,10 +218,11 @@ class Hand:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "edge_agent.app.worker", str(theirs.fileno()), str(self.number), self._level,
+                sys.executable, *PROGRAM, str(theirs.fileno()), str(self.number), self._level,
                 stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(),), start_new_session=True,
                 env=_environment(os.environ),
             )  # fmt: skip
+        ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours)
         writer.write(framed(Part(self.number, packed(self.site, self._plugins))))
         self._asker, self.pid = Asker(reader, writer), process.pid

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from edge_agent import payload
@@ -30,7 +30,7 @@ class OwnRows:
         self._told = float("-inf")
         self._said: list[str] = []
 
-    def health(self, judgement: Judgement, counters: Mapping[str, int]) -> None:
+    def health(self, judgement: Judgement, counters: Callable[[], Mapping[str, int]]) -> None:
         """Call it about once a second; a row is written when the reasons changed, and once a minute."""
         now = self._clock.monotonic()
         if judgement.reasons != self._said:
@@ -39,7 +39,7 @@ class OwnRows:
             log.log(level, "agent-health ne107=%s reasons=%s", judgement.health.name, ",".join(self._said))
         if now - self._told >= OWN_ROW_S:
             self._told = now
-            self._write({"ne107": judgement.full(), "counters": dict(counters)})
+            self._write({"ne107": judgement.full(), "counters": dict(counters())})
 
     def gaps(self, gaps: Iterable[Gap]) -> None:
         """What will never be delivered."""

@@ -81,8 +81,8 @@ class Supervisor:
         ends = time.monotonic() + STOP_LIMIT_S
         try:
             async with self._answering(), asyncio.TaskGroup() as group:
-                working = [
-                    group.create_task(self.crew.run(), name="workers"),
+                workers = group.create_task(self.crew.run(), name="workers")
+                sending = [
                     group.create_task(self._publisher.run(), name="publisher"),
                     group.create_task(self._former.run(), name="leftovers"),
                 ]
@@ -99,14 +99,20 @@ class Supervisor:
                 ends = time.monotonic() + STOP_LIMIT_S
                 await _cancel(keepers)
                 self._own.gaps(self._gaps())
-                await asyncio.gather(
-                    self.crew.stop(STOP_LIMIT_S - CLOSE_AT_LEAST_S), self._publisher.drain(DRAIN_LIMIT_S)
-                )
-                await _cancel(working)
+                await asyncio.gather(self._end_workers(workers), self._end_sending(sending))
         finally:
             await self._outbox.close(max(CLOSE_AT_LEAST_S, ends - time.monotonic()))
             leave_last_words(self.site, self._document(over=True))
-            log.info("agent-stop agent=%s counters=%s", agent.id, self._figures()["counters"])
+            log.info("agent-stop agent=%s counters=%s", agent.id, self._counters())
+
+    async def _end_workers(self, workers: asyncio.Task[None]) -> None:
+        await self.crew.stop(STOP_LIMIT_S - CLOSE_AT_LEAST_S)
+        await asyncio.wait([workers], timeout=CLOSE_AT_LEAST_S)  # they have said all, and are about to exit
+        await _cancel([workers])
+
+    async def _end_sending(self, sending: list[asyncio.Task[None]]) -> None:
+        await self._publisher.drain(DRAIN_LIMIT_S)
+        await _cancel(sending)
 
     def hang_up(self) -> None:
         """SIGHUP: read the configuration again."""
@@ -125,7 +131,7 @@ class Supervisor:
 
     async def _look(self) -> None:
         while True:
-            self._own.health(self.health.judge(self._facts()), self._figures()["counters"])
+            self._own.health(self.health.judge(self._facts()), self._counters)
             await asyncio.sleep(max(LOOK_AT_LEAST_S, self._clock.real(LOOK_S)))
 
     async def _share(self) -> None:
@@ -152,6 +158,10 @@ class Supervisor:
     def _figures(self) -> dict[str, Any]:
         own = figures(self._outbox, self._publisher)
         return added([own, *self._former.figures(), *self.crew.figures()])
+
+    def _counters(self) -> dict[str, int]:
+        found: dict[str, int] = self._figures()["counters"]
+        return found
 
     async def status(self) -> dict[str, Any]:
         """What `edge-agent status` shows of this agent: the document of a single process, of all processes together."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 
 from edge_agent.outbox.acks import FILE
+from edge_agent.outbox.outbox import LOCK
 from edge_agent.outbox.quarantine import FOLDER
 from edge_agent.outbox.recovery import segment_files
 
@@ -36,3 +39,18 @@ def bytes_in(folder: Path) -> int:
     """What an outbox that nobody has opened takes of its bound, a rewrite of the acknowledgement log included."""
     counted = [*segment_files(folder), folder / FILE, folder / FILE, *(folder / FOLDER).glob("*.bin")]
     return sum(file.stat().st_size for file in counted if file.exists())
+
+
+def in_use(folder: Path) -> bool:
+    """Whether some process has this outbox open at the moment."""
+    try:
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:  # nobody ever had; or nobody may, which whoever opens it will tell
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False

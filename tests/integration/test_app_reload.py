@@ -179,15 +179,17 @@ def test_a_restart_never_stamps_old_values_as_new(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> Any:
-    """A process `edge-agent run`, whose device is out of reach, with a real broker."""
+def process(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
+    """`edge-agent run` with a real broker and a device out of reach; as several processes if the parameter says so."""
+    workers = getattr(request, "param", 1)
     with mosquitto(tmp_path / "broker") as broker:
         nowhere = f"url: 'tcp://127.0.0.1:{free_port()}', {TAGS}"
-        path = configuration(tmp_path, broker.port, {"d": nowhere})
+        path = configuration(tmp_path, broker.port, {"d": nowhere}, f", workers: {workers}")
         with (tmp_path / "log").open("wb") as log:
             child = subprocess.Popen([sys.executable, "-m", "edge_agent", "run", str(path)], stderr=log)
         try:
-            run(until(lambda: "mqtt-connected" in (tmp_path / "log").read_text()))
+            connections = 1 if workers == 1 else 1 + workers
+            run(until(lambda: (tmp_path / "log").read_text().count("mqtt-connected") == connections))
             yield child, path, broker
         finally:
             child.kill()
@@ -221,6 +223,7 @@ def test_the_reload_command_and_sighup_reach_the_process(process: Any, tmp_path:
     assert "no agent runs" in away.stdout
 
 
+@pytest.mark.parametrize("process", [1, 2], indirect=True, ids=["one", "workers"])
 def test_sigterm_ends_it_in_time_although_the_broker_went_silent(process: Any, tmp_path: Path) -> None:
     child, _, broker = process
     broker.process.send_signal(signal.SIGSTOP)

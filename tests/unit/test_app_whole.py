@@ -106,6 +106,8 @@ def test_questions_are_answered_side_by_side_and_none_waits_for_ever() -> None:
         await listening
         with pytest.raises(GoneError):
             await waiting
+        with pytest.raises(GoneError):
+            await asker.ask("double", 1)
 
     run(scenario())
 
