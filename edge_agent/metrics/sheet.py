@@ -122,11 +122,20 @@ def _open(name: str, data: bytes) -> Workbook:
     import openpyxl  # heavy, and only a register in XLSX needs it
 
     try:
-        _check_size(data)
+        if _too_large(data):
+            raise RegisterError.one(
+                "register-large",
+                "工作簿展开后远大于任何台账:请删除表格以外设过格式或合并的空行、空列,或另存为 CSV。",
+                "unpacked, the workbook is far larger than any register; delete the empty rows and columns beyond the "
+                "table that are formatted or merged, or save it as CSV.",
+                name,
+            )
         with warnings.catch_warnings():
             # What other office programs leave out (styles, extensions) is no concern of the register's reader.
             warnings.filterwarnings("ignore", module="openpyxl")
             return openpyxl.load_workbook(io.BytesIO(data), data_only=True)
+    except RegisterError:
+        raise
     except Exception as error:
         # As broad as that: zipfile, the XML parser and openpyxl stumble over damaged files in many ways.
         raise RegisterError.one(
@@ -137,15 +146,13 @@ def _open(name: str, data: bytes) -> Workbook:
         ) from error
 
 
-def _check_size(data: bytes) -> None:
-    """Raises ValueError for a few bytes that would unpack into what fills the memory."""
+def _too_large(data: bytes) -> bool:
+    """Whether these bytes would unpack into what fills the memory."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         if sum(info.file_size for info in archive.infolist()) > _LARGEST:
-            raise ValueError("unpacked, it is too large")
+            return True
         sheets = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
-        merged = sum(_area(match) for name in sheets for match in _MERGED.finditer(archive.read(name)))
-        if merged > _MOST_MERGED:
-            raise ValueError("too many merged cells")
+        return sum(_area(match) for name in sheets for match in _MERGED.finditer(archive.read(name))) > _MOST_MERGED
 
 
 def _area(match: re.Match[bytes]) -> int:
