@@ -120,6 +120,33 @@ def test_probes_cost_what_the_new_connection_costs_too() -> None:
     assert connection.opened <= 10, "40 s of the fast clock: the first connection, two failures, four probes"
 
 
+def test_a_lost_device_is_told_before_its_dead_line_is_left() -> None:
+    got: list[Batch] = []
+
+    def answer(table: TagTable) -> Batch:
+        raise DeviceError(TIMEOUT, "silent", lost=True)
+
+    async def case() -> None:
+        left = asyncio.Event()
+
+        class SlowToLeave(Scripted):
+            async def close(self) -> None:
+                await left.wait()
+                await super().close()
+
+        one = device("d", got)
+
+        def told() -> bool:
+            if one.health.state == "offline":
+                left.set()
+            return left.is_set()
+
+        await looping(SlowToLeave(answer), [one], told)
+
+    run(case())
+    assert [batch.status for batch in got] == [{0: TIMEOUT}]
+
+
 def test_a_lone_device_is_back_after_its_connection_returns() -> None:
     got: list[Batch] = []
     connection = Scripted(good)
