@@ -53,6 +53,7 @@ class ConnectionLoop:
         self._clock = clock
         self._turnstile = turnstile or Turnstile()
         self._backoff = Backoff()
+        self._begun = False
         self._turns: list[_Turn] = []
         self._told, self._told_at = "", 0.0
         self._progress = _REAL.monotonic()
@@ -68,8 +69,6 @@ class ConnectionLoop:
 
     async def run(self) -> None:
         """Until cancelled: connect, work, and after a failure wait a little and begin again."""
-        for device in self._devices:
-            device.staleness.begin(self._clock.monotonic())
         try:
             while True:
                 fault = await self._until_lost()
@@ -95,12 +94,21 @@ class ConnectionLoop:
             self._told = ""
             log.info("connection-back key=%s", self.key)
 
+    def _begin(self, now: float) -> None:
+        """The first time: from now on the devices are asked. Before its turn nobody is late, or waited for."""
+        if self._begun:
+            return
+        self._begun = True
+        if isinstance(self._connection, Pollable):
+            self._turns = _turns(self._devices, now)
+        for device in self._devices:
+            device.staleness.begin(now)
+
     async def _until_lost(self) -> DeviceError:
         try:
             await self._turnstile.turn()
             self._beat()
-            if isinstance(self._connection, Pollable) and not self._turns:
-                self._turns = _turns(self._devices, self._clock.monotonic())
+            self._begin(self._clock.monotonic())
             await self._connection.open()
             if not self._told:
                 log.info("connection-open key=%s devices=%d", self.key, len(self._devices))
