@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from connectors.opcua.address import parse_node, parse_path
 from connectors.opcua.options import OpcuaDevice, OpcuaTag, Security, User, device_options, kind_of_type, tag_options
-from edge_agent.sdk import DevicePlan, Problem
+from edge_agent.sdk import DevicePlan, Problem, Tag
 
 _NODE_FORMS = "i=2258, ns=2;s=Name, nsu=http://example.org/;s=Name"
 
@@ -19,8 +19,7 @@ def check(plan: DevicePlan) -> Iterator[Problem]:
     if options.user is not None:
         yield from _user(options.user, options)
     for table in plan.tables:
-        for tag in table.tags:
-            yield from _tag(tag.name, tag_options(tag.where))
+        yield from table.once(_tags)
 
 
 def _security(security: Security) -> Iterator[Problem]:
@@ -71,6 +70,10 @@ def _pair(key: str, certificate: Path | None, private: Path | None) -> Iterator[
 
 def _missing(key: str, path: Path) -> Problem:
     return Problem(None, key, f"文件 {path} 不存在,请检查路径。", f"There is no file {path}; check the path.")
+
+
+def _tags(tags: Sequence[Tag]) -> list[Problem]:
+    return [problem for tag in tags for problem in _tag(tag.name, tag_options(tag.where))]
 
 
 def _tag(name: str, options: OpcuaTag) -> Iterator[Problem]:

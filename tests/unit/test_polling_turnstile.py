@@ -89,7 +89,7 @@ def test_devices_that_are_switched_off_hold_nobody_up() -> None:
 
 
 def test_before_its_turn_nothing_of_a_device_is_late() -> None:
-    """On a slow processor the last of a thousand devices is asked many seconds after the start: it is not bad by that."""
+    """On a slow processor the last of a thousand devices is asked many seconds after the start."""
 
     class Shut(Turnstile):
         async def turn(self) -> None:
