@@ -24,7 +24,8 @@ class Alike:
     __slots__ = ("_key", "options")
 
     def __init__(self, options: ModbusDevice) -> None:
-        self.options = options
+        # Without the common keys, tags among them: what is shared must not hold on to the device it was made for first.
+        self.options = ModbusDevice.model_construct(**{key: getattr(options, key) for key in ModbusDevice.model_fields})
         limits = options.max_registers, options.max_bits, options.max_gap
         self._key = options.unit, options.base, options.word_order, *limits, *options.areas.items()
 

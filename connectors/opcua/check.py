@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from connectors.opcua.address import parse_node, parse_path
 from connectors.opcua.options import OpcuaDevice, OpcuaTag, Security, User, device_options, kind_of_type, tag_options
-from edge_agent.sdk import DevicePlan, Problem
+from edge_agent.sdk import DevicePlan, Problem, Tag
 
 _NODE_FORMS = "i=2258, ns=2;s=Name, nsu=http://example.org/;s=Name"
 
@@ -19,8 +19,7 @@ def check(plan: DevicePlan) -> Iterator[Problem]:
     if options.user is not None:
         yield from _user(options.user, options)
     for table in plan.tables:
-        for tag in table.tags:
-            yield from _tag(tag.name, tag_options(tag.where))
+        yield from table.once(_tags)
 
 
 def _security(security: Security) -> Iterator[Problem]:
@@ -85,6 +84,10 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
                 "ns= is the number of a namespace, which may change when the server is updated, and then another"
                 " variable of the same name is read: better write nsu=URI;...",
             )
+
+
+def _tags(tags: Sequence[Tag]) -> list[Problem]:
+    return [problem for tag in tags for problem in _tag(tag.name, tag_options(tag.where))]
 
 
 def _tag(name: str, options: OpcuaTag) -> Iterator[Problem]:

@@ -38,26 +38,23 @@ def read_site(path: Path, found: Findings) -> Table:
 
 def _included(main: Table, path: Path, found: Findings) -> list[Table]:
     """Every file reached by `include`, each once, depth first. A file on the way to itself is a finding."""
-    result: list[Table] = []
-    done: set[Path] = set()
+    return list(_visit(main, path, (path.resolve(),), set(), found))
 
-    def visit(table: Table, file: Path, trail: tuple[Path, ...]) -> None:
-        for target, at in _targets(table, file, found):
-            real = target.resolve()
-            if real in trail:
-                zh = f"{target.name} 绕一圈又包含了自己，请删去这一行。"
-                en = f"{target.name} includes itself in a circle; remove this line."
-                found.add("include-cycle", at, zh, en)
-            elif real not in done:
-                done.add(real)
-                included = _read(target, at, len(done), found)
-                if included is not None:
-                    _refuse_site_keys(included, found)
-                    result.append(included)
-                    visit(included, target, (*trail, real))
 
-    visit(main, path, (path.resolve(),))
-    return result
+def _visit(table: Table, file: Path, trail: tuple[Path, ...], done: set[Path], found: Findings) -> Iterator[Table]:
+    for target, at in _targets(table, file, found):
+        real = target.resolve()
+        if real in trail:
+            zh = f"{target.name} 绕一圈又包含了自己，请删去这一行。"
+            en = f"{target.name} includes itself in a circle; remove this line."
+            found.add("include-cycle", at, zh, en)
+        elif real not in done:
+            done.add(real)
+            included = _read(target, at, len(done), found)
+            if included is not None:
+                _refuse_site_keys(included, found)
+                yield included
+                yield from _visit(included, target, (*trail, real), done, found)
 
 
 def _read(path: Path, at: Place, count: int, found: Findings) -> Table | None:

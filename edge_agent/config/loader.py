@@ -88,7 +88,10 @@ def _devices(top: Table, plugins: Plugins, found: Findings) -> tuple[DeviceCommo
     checks.check_ids((device.table for device in raw), found)
     builder = _Builder(top, plugins, found)
     builder.check_defaults()
-    return tuple(device for one in raw if (device := builder.device(one)) is not None)
+    top.drop("devices")  # with the list below, so that what was written goes while what is made of it comes
+    raw.reverse()
+    built = (builder.device(raw.pop()) for _ in range(len(raw)))
+    return tuple(device for device in built if device is not None)
 
 
 def _without_faulty_tags(model: type[DeviceCommon], data: Table) -> DeviceCommon | None:

@@ -22,13 +22,15 @@ class Place(NamedTuple):
 class Table(dict[Any, Any]):
     """A YAML mapping. `place` is where it starts; keys and values have places of their own."""
 
-    __slots__ = ("keys_at", "place", "values_at")
+    __slots__ = ("keys_at", "place", "valid", "values_at")
 
     def __init__(self, place: Place) -> None:
         super().__init__()
         self.place = place
         self.keys_at: dict[Hashable, Place] = {}
         self.values_at: dict[Hashable, Place] = {}
+        self.valid: tuple[type, Any] | None = None
+        """What a model made of it (`tagset`). A copy, which may be changed, has nothing yet."""
 
     def put(self, key: Hashable, value: object, key_at: Place | None = None, value_at: Place | None = None) -> None:
         """Set an entry; without places it counts as written where the mapping starts."""

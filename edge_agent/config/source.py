@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from sys import intern
 from typing import Final, NamedTuple
 
 import yaml
@@ -193,7 +194,7 @@ class _Builder:
         return self._sequence(event, depth)
 
     def _scalar(self, event: yaml.ScalarEvent) -> object:
-        text: str = event.value
+        text = intern(event.value)  # the same few words stand in every tag
         if event.tag == "!env" or event.tag == "!file":
             if not text.strip():
                 zh, en = f"{event.tag} 后面要写名称。", f"write a name after {event.tag}."

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
+from hashlib import blake2b
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -43,47 +44,46 @@ def kept(value: object, handler: Callable[[Any], dict[str, TagCommon]]) -> TagSe
 
 
 class TagSets:
-    """The tags met while one configuration is loaded. Only valid ones are shared: faults are told device by device."""
+    """The tags met while one configuration is loaded. Only valid ones are shared: faults are told device by device.
+
+    What was made of a mapping is noted at the mapping, so that it can go when its last device is built.
+    """
 
     def __init__(self) -> None:
-        self._sets: dict[tuple[type[TagCommon], int], tuple[Table, TagSet | None]] = {}
-        self._tags: dict[tuple[type[TagCommon], int], tuple[Table, TagCommon]] = {}
-        self._texts: dict[tuple[type[TagCommon], str], TagSet] = {}
+        self._texts: dict[tuple[type[TagCommon], bytes], TagSet] = {}
 
     def find(self, model: type[TagCommon], written: Table) -> TagSet | None:
         """The tags as validated; None when they are faulty or refer to secrets, which may differ from read to read."""
-        known = self._sets.get((model, id(written)))
-        if known is None:
-            # Kept with its table: so long nothing else has the table's id.
-            known = self._sets[model, id(written)] = (written, self._make(model, written))
-        return known[1]
-
-    def _make(self, model: type[TagCommon], written: Table) -> TagSet | None:
-        if _refers(written):
-            return None
-        text = repr(written)  # faithful: numbers that may be written in several ways keep their text
-        made = self._texts.get((model, text))
-        if made is None:
-            made = self._validated(model, written)
-            if made is not None:
-                self._texts[model, text] = made
+        if written.valid is None or written.valid[0] is not model:
+            written.valid = model, None if _refers(written) else self._make(model, written)
+        made: TagSet | None = written.valid[1]
         return made
 
-    def _validated(self, model: type[TagCommon], written: Table) -> TagSet | None:
-        known = {name: self._known(model, tag) for name, tag in written.items()}
-        try:
-            made = _adapter(model).validate_python(known)
-        except ValidationError:
-            return None
-        for name, tag in written.items():
-            if isinstance(tag, Table):
-                self._tags[model, id(tag)] = (tag, made[name])
-        return TagSet(made)
+    def _make(self, model: type[TagCommon], written: Table) -> TagSet | None:
+        # The text is faithful: numbers that may be written in several ways keep theirs.
+        key = model, blake2b(repr(written).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+        made = self._texts.get(key)
+        if made is None:
+            made = _validated(model, written)
+            if made is not None:
+                self._texts[key] = made
+        return made
 
-    def _known(self, model: type[TagCommon], tag: object) -> object:
-        """A tag that stood in another device's set already, else as written."""
-        known = self._tags.get((model, id(tag)))
-        return tag if known is None else known[1]
+
+def _validated(model: type[TagCommon], written: Table) -> TagSet | None:
+    """The set, of tags that stood in another one already and of new ones; None when one is faulty."""
+    try:
+        made = _adapter(model).validate_python({name: _known(model, tag) for name, tag in written.items()})
+    except ValidationError:
+        return None
+    for name, tag in written.items():
+        if isinstance(tag, Table):
+            tag.valid = model, made[name]
+    return TagSet(made)
+
+
+def _known(model: type[TagCommon], tag: object) -> object:
+    return tag.valid[1] if isinstance(tag, Table) and tag.valid is not None and tag.valid[0] is model else tag
 
 
 @lru_cache

@@ -52,6 +52,7 @@ class ConnectionLoop:
         self._turnstile = turnstile or Turnstile()
         self._shared = len(devices) > 1
         self._backoff = Backoff()
+        self._begun = False
         self._turns: list[_Turn] = []
         self._told, self._told_at = "", 0.0
         self._progress = time.monotonic()
@@ -67,8 +68,6 @@ class ConnectionLoop:
 
     async def run(self) -> None:
         """Until cancelled: connect, work, and after a failure wait a little and begin again."""
-        for device in self._devices:
-            device.staleness.begin(self._clock.monotonic())
         try:
             while True:
                 fault = await self._until_lost()
@@ -94,6 +93,16 @@ class ConnectionLoop:
             self._told = ""
             log.info("connection-back key=%s", self.key)
 
+    def _begin(self) -> None:
+        """The first time: from now on the devices are asked. Before its turn nobody is late, or waited for."""
+        if self._begun:
+            return
+        self._begun, now = True, self._clock.monotonic()
+        if isinstance(self._connection, Pollable):
+            self._turns = self._first_turns(now)
+        for device in self._devices:
+            device.staleness.begin(now)
+
     def _first_turns(self, now: float) -> list[_Turn]:
         """All due at once; the second ones half a period to one and a half later, and from then on all on the grid."""
         tables = [(device, table) for device in self._devices for table in device.plan.tables]
@@ -107,8 +116,7 @@ class ConnectionLoop:
         try:
             await self._turnstile.turn()
             self._beat()
-            if isinstance(self._connection, Pollable) and not self._turns:
-                self._turns = self._first_turns(self._clock.monotonic())
+            self._begin()
             await self._connection.open()
             if not self._told:
                 log.info("connection-open key=%s devices=%d", self.key, len(self._devices))

@@ -87,6 +87,28 @@ def test_devices_that_are_switched_off_hold_nobody_up() -> None:
     run(scenario())
 
 
+def test_before_its_turn_nothing_of_a_device_is_late() -> None:
+    """On a slow processor the last of a thousand devices is asked many seconds after the start."""
+
+    class Shut(Turnstile):
+        async def turn(self) -> None:
+            await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        got = list[Batch]()
+        one, clock = device("d", got), Clock()
+        task = asyncio.create_task(ConnectionLoop("c", Scripted(good), [one], clock, turnstile=Shut()).run())
+        await asyncio.sleep(0)
+        one.watch(clock.monotonic() + 1000.0, clock.time_ns())
+        assert got == []
+        assert one.health.state == "starting"
+        assert one.health.bad == one.health.due == 0
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(scenario())
+
+
 def test_a_connection_takes_a_turn_each_time_it_begins_again() -> None:
     turns = 0
 
