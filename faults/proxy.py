@@ -9,12 +9,14 @@ import threading
 from collections.abc import Coroutine, Iterator
 from typing import Any
 
+from tests.support.servers import free_port
+
 
 class Proxy:
     """Listens on `port`, forwards to `target`. Each byte waits `delay` seconds, plus up to `jitter`, each way."""
 
     def __init__(self, target: int) -> None:
-        self.port = 0
+        self.port = free_port()
         self.delay = self.jitter = 0.0
         self.bytes_per_s = 0.0
         """When set, no more than this passes each way, and who sends more has to wait."""
@@ -49,7 +51,6 @@ class Proxy:
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=16_384)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def _shut(self) -> None:
         if self._server is not None:
