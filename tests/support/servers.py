@@ -23,7 +23,7 @@ SBIN = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens on now.
 
-    It lies below those the kernel gives to outgoing connections: while a server is away, none of them can take its port.
+    It lies below those the kernel gives to outgoing connections: none of them can take it while a server is away.
     """
     while True:
         port = random.randrange(10_000, 30_000)
