@@ -16,7 +16,7 @@ import orjson
 from edge_agent.app.figures import speaks_for_its_controller
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.metrics.counters import U16, U32, Count, Rule, count
-from edge_agent.metrics.curve import Curve, Longs, inside, metered, moments, plain
+from edge_agent.metrics.curve import Curve, Longs, distinct, inside, metered, moments, plain
 from edge_agent.metrics.energy import DEMAND_NS
 from edge_agent.metrics.register import Equipment, Register
 from edge_agent.metrics.result import Grade
@@ -264,7 +264,7 @@ def _held(runs: Changes, known: Sequence[Span], words: int) -> tuple[list[int], 
         return [], []
     number = np.where(runs.good, np.nan_to_num(runs.num), 0.0)
     number = np.where((number >= 0) & (number < words) & (number == np.floor(number)), number, 0.0).astype(np.int64)
-    points = np.unique(np.concatenate([runs.first, edges.ravel()]))
+    points = distinct([runs.first, edges.ravel()])
     place = np.searchsorted(runs.first, points, "right") - 1
     span = np.searchsorted(edges[:, 0], points, "right") - 1
     current = (place >= 0) & (span >= 0) & (points < edges[span, 1])

@@ -100,8 +100,15 @@ def plain(number: float) -> Number:
 def moments(start: int, end: int, step: int, changes: Sequence[Longs], known: Sequence[tuple[int, int]]) -> Longs:
     """When a power's energy must be known in `start..end`: at every full step, at these changes, where `known` ends."""
     steps = np.arange(start - start % step, end + step, step)
-    points = np.unique(np.concatenate([[start, end], steps, *changes, np.array(known, np.int64).ravel()]))
-    return points[(points >= start) & (points <= end)].astype(np.int64)
+    points = distinct([np.array([start, end]), steps, *changes, np.array(known, np.int64).ravel()])
+    return points[(points >= start) & (points <= end)]
+
+
+def distinct(columns: Sequence[Longs]) -> Longs:
+    """All their values once, rising; of columns that are sorted, faster than numpy's own."""
+    values = np.sort(np.concatenate(columns), kind="stable")
+    once: Longs = values[np.append(True, values[1:] != values[:-1])[: len(values)]]
+    return once
 
 
 def inside(t: Longs, kwh: Floats, known: Sequence[tuple[int, int]]) -> Curve:

@@ -203,12 +203,14 @@ class Timeline:
 
 def classify(parts: Iterable[Span]) -> Timeline:
     """Buckets for spans in order of time, with failures (debounced) and the maintenance that mends them."""
-    rows = [(span, *bucket_of(span)) for span in parts]
-    spells = [spell for spell, down in _spells(rows) if down >= DEBOUNCE_NS]
+    pieces = list(parts)
+    known: dict[tuple[object, ...], tuple[Bucket, Reason]] = {}  # a month has few kinds of spans, and many of each
+    buckets = [known.get(span[2:]) or known.setdefault(span[2:], bucket_of(span)) for span in pieces]
+    spells = [spell for spell, down in _spells(pieces, buckets) if down >= DEBOUNCE_NS]
     failing = frozenset(index for spell in spells for index in spell)
     slices = []
     mending = False
-    for index, (span, bucket, reason) in enumerate(rows):
+    for index, (span, (bucket, reason)) in enumerate(zip(pieces, buckets, strict=True)):
         if index in failing:
             mending, reason = True, Reason.FAILURE
         elif reason is Reason.MAINTENANCE and mending:
@@ -216,18 +218,18 @@ def classify(parts: Iterable[Span]) -> Timeline:
         elif span.item is Item.EXECUTING or bucket is Bucket.ASUT:
             mending = False
         slices.append(Slice(span.start, span.end, bucket, reason, span.item is Item.NOT_EXECUTING))
-    return Timeline(tuple(slices), tuple(rows[spell[0]][0].start for spell in spells))
+    return Timeline(tuple(slices), tuple(pieces[spell[0]].start for spell in spells))
 
 
-def _spells(rows: Sequence[tuple[Span, Bucket, Reason]]) -> Iterator[tuple[list[int], int]]:
-    """Rows of one failure each, with the time it was out of service (ns).
+def _spells(pieces: Sequence[Span], buckets: Sequence[tuple[Bucket, Reason]]) -> Iterator[tuple[list[int], int]]:
+    """Spans of one failure each, by their places, with the time it was out of service (ns).
 
     A spell ends only when the machine was seen up for the debounce time: neither lost communication, nor maintenance,
     nor a break, nor a flapping contact makes two failures of one.
     """
     spell: list[int] = []
     up = down = 0
-    for index, (span, _, reason) in enumerate(rows):
+    for index, (span, (_, reason)) in enumerate(zip(pieces, buckets, strict=True)):
         length = span.end - span.start
         if span.item is Item.OUT_OF_SERVICE:
             if up >= DEBOUNCE_NS:

@@ -19,6 +19,8 @@ from edge_agent.stores.duckdb_read import Cursor, plain
 from edge_agent.stores.evidence import REACH_NS, SEAM_NS, Span, clipped, joined
 from edge_agent.stores.touched import HOUR_NS
 
+#: Series whose kept runs are read at a time: a month of a counter is some hundred thousand rows, copied while sorted.
+_AT_ONCE: Final = 16
 #: In `compacted` beside the series' ids: the health rows of an hour.
 HEALTH: Final = -1
 
@@ -84,12 +86,21 @@ def changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> di
     """Series -> runs in `from <= t < to`, led by the last reading before."""
     hours = compacted(cursor, sids, from_ns, to_ns)
     pieces = [_lead(cursor, sids, from_ns)]
-    if hours:
-        bounds = {"from": from_ns, "to": to_ns}
-        pieces.append(fetched(cursor, _KEPT, **bounds, hours=hours, sids=list(sids)))
     for first, last in rest(hours, from_ns, to_ns):
         pieces.append(fetched(cursor, _RUNS, **{"from": first, "to": last, "sids": list(sids)}))
-    return _by_series(pieces)
+    if not hours:
+        return _by_series(pieces)
+    found: dict[int, Changes] = {}
+    for start in range(0, len(sids), _AT_ONCE):
+        chosen = list(sids[start : start + _AT_ONCE])
+        kept = fetched(cursor, _KEPT, **{"from": from_ns, "to": to_ns, "hours": hours, "sids": chosen})
+        found |= _by_series([*(_only(each, chosen) for each in pieces), kept])
+    return found
+
+
+def _only(piece: Mapping[str, Any], sids: Sequence[int]) -> dict[str, Any]:
+    own = np.isin(plain(piece["sid"], 0), sids)
+    return {name: column[own] for name, column in piece.items()}
 
 
 def _lead(cursor: Cursor, sids: Sequence[int], from_ns: int) -> dict[str, Any]:

@@ -197,8 +197,9 @@ def test_hours_written_to_are_told_once(opened: tuple[str, Store]) -> None:
     assert store.take_touched() == set()
 
 
-def test_kept_hours_answer_as_the_samples_do(opened: tuple[str, Store]) -> None:
+def test_kept_hours_answer_as_the_samples_do(opened: tuple[str, Store], monkeypatch: pytest.MonkeyPatch) -> None:
     kind, store = opened
+    monkeypatch.setattr("edge_agent.stores.duckdb_runs._AT_ONCE", 1)
     windows = [(T0, T0 + 2 * HOUR), (T0 + 27 * SECOND, T0 + HOUR + 405 * SECOND), (T0 + HOUR, T0 + 3 * HOUR)]
     before = [answers(store, *window) for window in windows]
     store.watch([STATE, PARTS])
