@@ -88,7 +88,8 @@ def _torment(times: int, config: Configuration, broker: Broker, plug: Proxy, sam
     while (now := time.monotonic() - begin) < times:
         if now >= rest:
             rest += _REST_EVERY_S
-            plug.up()
+            if down:
+                plug.up()
             down = False
             time.sleep(_REST_S)  # how long nothing is harmed, not a wait for anything
             samples["agent"].settle(now, agent_door(config))
@@ -106,7 +107,8 @@ def _torment(times: int, config: Configuration, broker: Broker, plug: Proxy, sam
             broker.start()
         else:
             _pause(broker if fault == "freeze-broker" else samples["service"].child)
-    plug.up()
+    if down:
+        plug.up()
     return faults
 
 
