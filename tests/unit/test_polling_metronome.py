@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.polling.metronome import BURST_VALUES, SLOT_S, Metronome
+from edge_agent.polling.metronome import BURST_VALUES, SLOT_S, TOGETHER, Metronome
 from tests.support.aio import run
 
 
@@ -40,6 +40,22 @@ def test_a_hundred_sleepers_with_one_moment_are_one_timer() -> None:
             await asyncio.sleep(0)
             assert timers.call_count == 1
         await asyncio.gather(*sleepers)
+
+    run(scenario())
+
+
+def test_a_crowd_is_woken_in_groups() -> None:
+    async def scenario() -> None:
+        metronome, loop = Metronome(), asyncio.get_running_loop()
+        crowd = [asyncio.create_task(metronome.sleep(3600.0)) for _ in range(2 * TOGETHER + 5)]
+        await asyncio.sleep(0)
+        left, later = [], loop.time() + 7200.0
+        with patch.object(loop, "time", lambda: later):
+            for _ in range(3):
+                metronome._ring(loop)
+                left.append(len(metronome._sleepers))
+        assert left == [TOGETHER + 5, 5, 0]
+        await asyncio.gather(*crowd)
 
     run(scenario())
 
