@@ -88,10 +88,11 @@ def _begin(gap: Mapping[str, Any]) -> int:
 
 def _gap(row: Mapping[str, Any]) -> dict[str, Any]:
     """A gap record with its number of messages and its sentence. Where nobody can know any more how many values they
-    held, `values` is None: a file that is gone did not hold 0."""
+    held, `values` is None: a file that is gone did not hold 0, and neither did bytes that cannot be read."""
     reason = row.get("reason") or ""
     zh, en = _GAP_REASONS.get(reason, _GAP_UNKNOWN)
-    values = None if reason == "missing" else row["values"]
+    unknown = reason == "missing" or (reason == "damaged" and not row["values"])
+    values = None if unknown else row["values"]
     entries = row["to_seq"] - row["from_seq"] + 1
     return {**row, "values": values, "entries": entries, "reason": reason, "zh": zh, "en": en}
 

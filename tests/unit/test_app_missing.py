@@ -196,7 +196,9 @@ def test_what_the_outbox_dropped_is_told_with_its_span(store: DuckDbStore) -> No
     assert told["agent"] == "ipc-01"
 
 
-@pytest.mark.parametrize(("reason", "values"), [("full", 50), ("disk", 50), ("damaged", 50), ("missing", None)])
+@pytest.mark.parametrize(
+    ("reason", "values"), [("full", 50), ("disk", 50), ("damaged", 50), ("damaged", None), ("missing", None)]
+)
 def test_what_was_lost_comes_with_its_reason_and_never_with_a_guessed_number(
     store: DuckDbStore, reason: str, values: int | None
 ) -> None:
