@@ -84,6 +84,7 @@ class EdgeAgent:
         self.fleet = Fleet(site, workshop, self._plugins, clock, self._publisher, metronome)
         self.health = SelfHealth(self._outbox, self._publisher, clock)
         self._own = OwnRows(site.agent, topics, self._outbox, clock)
+        self._outbox.on_dropped = self._tell_gaps  # at once: a kill would take the knowledge of the hole with it
         self._reload = Reload(site, source, self._plugins, self.fleet, self.health)
         self._started = time.monotonic()
 
@@ -166,7 +167,7 @@ class EdgeAgent:
                 for device in self.devices[number::goes]:
                     device.watch(self._clock.monotonic(), self._clock.time_ns())
                 await asyncio.sleep(0)
-            self._tell_gaps()  # soon: a kill before that would take the knowledge of the hole with it
+            self._tell_gaps()
             if not self._worker:
                 self._share()
                 self._own.health(self.health.look(self.devices, self.fleet.stalled()), self.counters)

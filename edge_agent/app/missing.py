@@ -1,17 +1,19 @@
 """What is missing, from when to when, and why: outages of devices and gaps in the data, out of the store.
 
 An outage is a time in which a device gave no good value. Three kinds of evidence tell of it: a transition to
-`offline`; the restart of an agent, before which its health rows end; and health rows that do not come any more.
+`offline`; the restart of an agent, before which its health rows end; and health rows that do not come, any more or for
+a while.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from edge_agent.health.reasons import sentence
-from edge_agent.stores.base import HealthSummary, Store
+from edge_agent.stores.base import HealthSummary, Silence, Store
 
 _SECOND: Final = 1_000_000_000
 _DAY: Final = 86_400 * _SECOND
@@ -19,7 +21,7 @@ _DAY: Final = 86_400 * _SECOND
 BEFORE_NS: Final = 7 * _DAY
 #: Rows that may be missing before a device counts as silent, and the shortest time for that.
 SILENT_ROWS: Final = 3
-SILENT_AT_LEAST_NS: Final = 30 * _SECOND
+SILENT_AT_LEAST_NS: Final = 10 * _SECOND
 #: Between the last row of an agent that stops and the first of its next life lies at least this; less is no outage.
 SHORTEST_NS: Final = _SECOND
 
@@ -62,10 +64,13 @@ def report(
     known = sorted({*before, *within} if devices is None else {*before, *within} & set(devices))
     moves = [row for row in transitions if not row.get("tag")]
     ends = _ends_before_restarts(store, from_ns, moves)
+    silences = _silences(store, span, before, within)
     outages = [
         outage
         for device in known
-        for outage in _outages(device, moves, ends, before.get(device), within.get(device), span)
+        for outage in _outages(
+            device, moves, ends, silences.get(device, ()), before.get(device), within.get(device), span
+        )
     ]
     return {
         "from": from_ns,
@@ -83,10 +88,11 @@ def _begin(gap: Mapping[str, Any]) -> int:
 
 def _gap(row: Mapping[str, Any]) -> dict[str, Any]:
     """A gap record with its number of messages and its sentence. Where nobody can know any more how many values they
-    held, `values` is None: a file that is gone did not hold 0."""
+    held, `values` is None: a file that is gone did not hold 0, and neither did bytes that cannot be read."""
     reason = row.get("reason") or ""
     zh, en = _GAP_REASONS.get(reason, _GAP_UNKNOWN)
-    values = None if reason == "missing" else row["values"]
+    unknown = reason == "missing" or (reason == "damaged" and not row["values"])
+    values = None if unknown else row["values"]
     entries = row["to_seq"] - row["from_seq"] + 1
     return {**row, "values": values, "entries": entries, "reason": reason, "zh": zh, "en": en}
 
@@ -116,40 +122,102 @@ def _ends_before_restarts(
     return ends
 
 
+def _silences(
+    store: Store, span: _Window, before: Mapping[str, HealthSummary], within: Mapping[str, HealthSummary]
+) -> dict[str, list[Silence]]:
+    """Holes between health rows that end in the window. Those that began before it are looked for where there are
+    some."""
+    begun = [
+        before[device].last_t
+        for device, row in within.items()
+        if device in before and row.first_t - before[device].last_t > span.silent
+    ]
+    return store.silences(min([span.start, *(t - 1 for t in begun)]), span.end, span.silent)
+
+
 def _outages(
     device: str,
     moves: Sequence[Mapping[str, Any]],
     ends: Mapping[int, Mapping[str, HealthSummary]],
+    silences: Sequence[Silence],
     before: HealthSummary | None,
     within: HealthSummary | None,
     span: _Window,
 ) -> list[Outage]:
     """The outages of one device in the window, in order."""
-    start, end = span.start, span.end
-    found: list[Outage] = []
-    since, reason = (start, before.reason) if before is not None and before.state == "offline" else (None, "")
+    story = _Story(device, span.start)
+    if before is not None and before.state == "offline":
+        story.begin(span.start, before.reason)
+    holes = deque(silences)
     for row in moves:
         if row["device"] != device:
             continue
-        t = row["t"]
-        last = ends[t].get(device) if row["from"] == "starting" else None
-        if last is not None and since is None and t - last.last_t > SHORTEST_NS:
-            since, reason = max(start, last.last_t), "agent_stopped"
-        if row["to"] == "offline":
-            if since is not None and reason != row["reason"]:
-                found.append(_outage(device, since, t, t, reason))
-                since = None
-            since, reason = (t if since is None else since), row["reason"]
-        elif since is not None:
-            found.append(_outage(device, since, t, t, reason))
-            since = None
-    heard = max((row.last_t for row in (before, within) if row is not None), default=start)
-    if since is not None:
-        found.append(_outage(device, since, None, end, reason))
-    elif end - heard > span.silent:
-        found.append(_outage(device, max(start, heard), None, end, "no_report"))
-    return found
+        while holes and holes[0].until <= row["t"]:
+            hole = holes.popleft()
+            story.silent(hole, began_anew=hole.until == row["t"] and row["from"] == "starting")
+        last = ends[row["t"]].get(device) if row["from"] == "starting" else None
+        story.moved(row, last)
+    for hole in holes:
+        story.silent(hole, began_anew=False)
+    heard = max((row.last_t for row in (before, within) if row is not None), default=span.start)
+    if story.since is None and span.end - heard > span.silent:
+        story.begin(heard, "no_report")
+    if story.since is not None:
+        story.end(None, span.end)
+    return story.outages
 
+
+class _Story:
+    """What is known of one device, told in the order in which it happened."""
+
+    def __init__(self, device: str, start: int) -> None:
+        self.outages: list[Outage] = []
+        self.since: int | None = None
+        """When the outage began that lasts at this point."""
+        self._device, self._start, self._reason = device, start, ""
+
+    def begin(self, t: int, reason: str) -> None:
+        """From now on there is nothing, or for another reason than before."""
+        self.since, self._reason = max(self._start, t), reason
+
+    def end(self, until: int | None, t: int, sentences: tuple[str, str] | None = None) -> None:
+        """The outage is over at `t`, or at least this reason for it; `until` None: it lasts."""
+        if self.since is not None:
+            zh, en = sentences or _OWN_REASONS.get(self._reason) or sentence(self._reason)
+            seconds = (t - self.since) / _SECOND
+            self.outages.append(Outage(self._device, self.since, until, seconds, self._reason, zh, en))
+        self.since = None
+
+    def silent(self, hole: Silence, *, began_anew: bool) -> None:
+        """No rows came for a while; of a device that was away before, and may be yet, that is no news."""
+        if self.since is not None:
+            return
+        if began_anew or hole.state == "starting":
+            self.begin(hole.since, "agent_stopped")  # until it is heard that the device has started
+            return
+        self.begin(hole.since, "no_report")
+        self.end(hole.until, hole.until, _WAS_SILENT)
+
+    def moved(self, row: Mapping[str, Any], last: HealthSummary | None) -> None:
+        """A transition; `last`: what was heard before it, when it is the first one of an agent."""
+        t, reason = row["t"], row["reason"]
+        if last is not None and self.since is None and t - last.last_t > SHORTEST_NS:
+            self.begin(last.last_t, "agent_stopped")
+        if row["to"] != "offline":
+            self.end(t, t)
+        elif self.since is None:
+            self.begin(t, reason)
+        elif self._reason != reason:
+            self.end(t, t)
+            self.begin(t, reason)
+
+
+#: How rows that did not come are told once rows come again.
+_WAS_SILENT: Final = (
+    "这段时间没有健康记录：采集代理停顿过（进程被挂起或虚拟机暂停），或这些记录已丢失、仍在本机排队。",
+    "There are no health rows of this time: the agent stood still (suspended, its machine paused), or the rows were"
+    " lost or still wait where they are.",
+)
 
 _OWN_REASONS: Final = {
     "agent_stopped": (
@@ -184,8 +252,3 @@ _GAP_REASONS: Final = {
     ),
 }
 _GAP_UNKNOWN: Final = ("原因没有记录。", "The reason was not recorded.")
-
-
-def _outage(device: str, since: int, until: int | None, end: int, reason: str) -> Outage:
-    zh, en = _OWN_REASONS.get(reason) or sentence(reason)
-    return Outage(device, since, until, (end - since) / _SECOND, reason, zh, en)

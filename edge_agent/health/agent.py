@@ -26,8 +26,8 @@ class Facts:
     connected: bool = True
     broker: Finding | None = None
     """Why there is no connection to the broker."""
-    refusal: str = ""
-    """Topic and reason of what the broker does not take."""
+    refusal: Finding | None = None
+    """What the broker does not take, and why; `where` is the topic."""
     ingest_silent: bool = False
     lacking: bool = False
     """What the broker acknowledges does not reach the store."""
@@ -85,13 +85,14 @@ def _delivery(facts: Facts) -> Iterator[Notice]:
             "正在连接消息服务器。",
             "The connection to the broker is being made.",
         )
-    if facts.refusal:
+    if facts.refusal is not None:
+        topic = facts.refusal.where
         yield Notice(
             Health.MAINTENANCE_REQUIRED,
             "broker_refuses",
-            f"消息服务器不接收某些消息，它们在本机保留并会重试：{facts.refusal}。请检查其权限与消息大小限制。",
-            f"The broker does not take some messages; they are kept here and tried again: {facts.refusal}. Check its"
-            " permissions and its limit of size.",
+            f"消息服务器不接收某些消息，它们在本机保留并会重试：{topic}：{facts.refusal.zh}。请检查其权限与消息大小限制。",
+            f"The broker does not take some messages; they are kept here and tried again: {topic}: {facts.refusal.en}."
+            " Check its permissions and its limit of size.",
         )
     if facts.ingest_silent:
         yield Notice(

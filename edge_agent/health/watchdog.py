@@ -12,7 +12,10 @@ log = logging.getLogger(__name__)
 
 
 def notify(state: str) -> bool:
-    """Tell systemd; False when the service manager did not ask to be told (`NOTIFY_SOCKET` is not set)."""
+    """Tell systemd, and never wait for it; False when it was not told.
+
+    That is so without `NOTIFY_SOCKET` (the service manager did not ask), or when nobody takes what is sent there.
+    """
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
         return False
@@ -20,7 +23,7 @@ def notify(state: str) -> bool:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
             door.connect(address)
-            door.sendall(state.encode())
+            door.send(state.encode(), socket.MSG_DONTWAIT)
     except OSError as error:
         log.warning("notify-failed state=%s error=%s", state, error)
         return False

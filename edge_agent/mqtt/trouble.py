@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from pathlib import Path
+from typing import Final
 
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import Finding, FindingsError
@@ -150,3 +151,33 @@ def _unreadable(key: str, path: Path) -> Finding | None:
             f"The file {path} cannot be read ({error.strerror}).",
         )
     return None
+
+
+_SAID: Final = {
+    "Unspecified error": "未说明的错误",
+    "Implementation specific error": "服务器自身的限制",
+    "Not authorized": "没有写权限",
+    "Topic name invalid": "主题名不合法",
+    "Packet identifier in use": "报文标识符已被占用",
+    "Quota exceeded": "超出配额",
+    "Payload format invalid": "内容格式不合法",
+}
+"""The words of MQTT 5 for the reason codes of PUBACK."""
+
+
+def not_taken(topic: str, words: str) -> Finding:
+    """The broker refuses a message to this topic, in these words of MQTT's."""
+    zh = f"{_SAID[words]}（{words}）" if words in _SAID else words
+    return Finding("not-taken", topic, zh, words)
+
+
+def too_large(topic: str, size: int, largest: int) -> Finding:
+    """A message has more bytes than the broker takes."""
+    zh = f"消息有 {size} 字节，超过消息服务器的上限（{largest}）"
+    return Finding("too-large", topic, zh, f"{size} bytes are more than the broker takes ({largest})")
+
+
+def hangs_up(topic: str) -> Finding:
+    """The broker hangs up whenever a message to this topic comes."""
+    zh = "消息服务器一收到就断开连接（消息太大？没有权限？）"
+    return Finding("hangs-up", topic, zh, "the broker hangs up at it (size? permissions?)")

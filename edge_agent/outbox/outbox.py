@@ -63,6 +63,9 @@ class Outbox:
         self._lanes = Lanes(self._journal, self._ledger, self._damaged)
         self.on_append: Callable[[], None] | None = None
         """Called after each append: somebody may send it."""
+        self.on_dropped: Callable[[], None] | None = None
+        """Called when the bound had the oldest dropped: `gaps` knows of it, and a kill would have it forgotten."""
+        self._dropped = False
         report_holes(self._journal, self._ledger)
         self._save()
         for segment in list(self._journal.segments):
@@ -90,6 +93,8 @@ class Outbox:
         self._lanes.offer(entry)
         if self.on_append is not None:
             self.on_append()
+        if self._dropped:
+            self._tell_dropped()
         return seq
 
     @property
@@ -101,6 +106,7 @@ class Outbox:
         """Hold so many bytes at the most from now on."""
         self._max_bytes = max_bytes
         self._make_room(0)
+        self._tell_dropped()
 
     @property
     def durable_seq(self) -> int:
@@ -206,6 +212,7 @@ class Outbox:
         """Try what the disk refused. Call it about once a second; `append` does the same."""
         self._journal.settle()
         self._tidy()
+        self._tell_dropped()
 
     def sync(self) -> None:
         """Make everything durable now. Blocks; `durable_seq` says whether it succeeded."""
@@ -281,7 +288,17 @@ class Outbox:
         while self._disk() + size + TRAILER_BASE > self._max_bytes and self._journal.segments:
             self._drop(self._journal.segments[0])
 
+    def _tell_dropped(self) -> None:
+        """The entry that tells may have the next oldest dropped: that is left to the next call, which comes soon."""
+        if self._dropped and (tell := self.on_dropped) is not None:
+            self.on_dropped, self._dropped = None, False
+            try:
+                tell()
+            finally:
+                self.on_dropped = tell
+
     def _drop(self, segment: Segment) -> None:
+        self._dropped = True
         state = self._ledger.state(segment.stream)
         self._ledger.written(segment.stream, max(state.top, segment.last))
         for first, last in state.released.missing(segment.first, segment.last):

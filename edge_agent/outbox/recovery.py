@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Final
 
 from edge_agent.intervals import IntervalSet
 from edge_agent.outbox.journal import Journal
-from edge_agent.outbox.ledger import Gap, Ledger, Reason
+from edge_agent.outbox.ledger import Gap, Ledger, Reason, StreamState
 from edge_agent.outbox.quarantine import Quarantine
 from edge_agent.outbox.segment import SUFFIX, Segment, recover
 
 log = logging.getLogger(__name__)
+
+_NO_END: Final = 1 << 63
 
 
 def segment_files(folder: Path) -> list[Path]:
@@ -58,9 +61,8 @@ def report_holes(journal: Journal, ledger: Ledger) -> None:
     for stream in {*ledger.streams, *journal.streams()} - {journal.stream}:
         segments = journal.of(stream)
         state = ledger.state(stream)
-        end = max(state.top, segments[-1].last if segments else 0)
         here = IntervalSet((s.first, s.last) for s in segments)
-        state.acked.discard(end + 1, 1 << 63)
+        end = _known_end(state, segments)
         for segment in segments:
             _count_pending(segment, ledger)
         ledger.unconfirmed += sum(b - a + 1 for s in segments for a, b in state.acked.within(s.first, s.last))
@@ -69,6 +71,16 @@ def report_holes(journal: Journal, ledger: Ledger) -> None:
         for segment in segments:
             _report_lost(segment, ledger)
         state.top = end  # so that the loss of a whole file would be noticed next time
+
+
+def _known_end(state: StreamState, segments: list[Segment]) -> int:
+    """The last number that anything knows of. What the broker has and the disk has no more is done: it cannot be sent
+    again, and what was numbered before it and is nowhere is lost."""
+    end = max(state.top, segments[-1].last if segments else 0)
+    beyond = state.acked.within(end + 1, _NO_END)
+    state.released.update(beyond)
+    state.acked.discard(end + 1, _NO_END)
+    return max(end, *(last for _, last in state.released.pairs()[-1:]), 0)
 
 
 def _count_pending(segment: Segment, ledger: Ledger) -> None:

@@ -17,6 +17,7 @@ from edge_agent.outbox.record import (
     FOOTER_SIZE,
     HEAD_SIZE,
     MAGIC,
+    MARKER,
     Damage,
     Entry,
     Head,
@@ -110,8 +111,8 @@ class Segment:
         return None if found is None else entry_of(*found)
 
     def time_of(self, seq: int) -> int:
-        """The read time of an entry; that of the segment's begin when its record is damaged."""
-        found = self._record(seq)
+        """The read time of an entry; when its record is damaged, that of the last one before it that is not."""
+        found = next((found for n in range(seq, self.first - 1, -1) if (found := self._record(n)) is not None), None)
         return self.first_t if found is None else found[0].t
 
     def _record(self, seq: int) -> tuple[Head, bytes] | None:
@@ -254,13 +255,24 @@ def write_trailer(path: Path, index: Index) -> int:
     return path.stat().st_size
 
 
-def index_of(raw: bytes, heads: list[Head], data_end: int) -> Index:
-    """The index of the records that were found; `heads` is not empty."""
+def index_of(raw: bytes, heads: list[Head], data_end: int, tail: bytes = b"") -> Index:
+    """The index of the records that were found; `heads` is not empty. What lies damaged in `tail`, behind the last one
+    of them, were the entries after it: lost ones, and known by their numbers."""
     stream = entry_of(heads[0], raw[heads[0].offset : heads[0].offset + heads[0].size]).stream
     first, last = min(h.seq for h in heads), max(h.seq for h in heads)
+    last += _records_in(tail, stream.encode())
     index = Index(stream, first, heads[0].t, heads[-1].t, data_end, *_columns(last - first + 1))
     _place(index, heads)
     return index
+
+
+def _records_in(data: bytes, stream: bytes) -> int:
+    """How many records begin in these damaged bytes, at the least: the first is also known by its stream."""
+    count = int(data.startswith(MARKER) or data[HEAD_SIZE : HEAD_SIZE + len(stream)] == stream)
+    at = HEAD_SIZE
+    while (at := data.find(MARKER, at)) >= 0:
+        count, at = count + 1, at + HEAD_SIZE
+    return count
 
 
 def _columns(count: int) -> tuple[array[int], array[int]]:
@@ -313,7 +325,8 @@ def recover(path: Path) -> Recovered:
     if not heads:
         return Recovered(None, kept, torn)
     heads = _of_one_stream(raw, heads)
-    index = index_of(raw, heads, size - torn)
+    tail = kept[-1][1] if kept and kept[-1][0].end == size else b""
+    index = index_of(raw, heads, size - torn, tail)
     return Recovered(Segment(path, number, index, size, sealed=False), kept, torn)
 
 

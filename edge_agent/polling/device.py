@@ -44,8 +44,8 @@ class PolledDevice:
 
     def answered(self, batch: Batch, now: float, latency: float = 0.0) -> None:
         """A read succeeded, at least in part."""
-        self.breaker.answered()
         table = batch.table
+        self.breaker.answered(table)
         normaliser = self.normalisers[table]
         normaliser.apply(batch)
         self.health.answered(batch, now, latency)

@@ -182,7 +182,7 @@ class ConnectionLoop:
     async def _serve(self, connection: Pollable, turn: _Turn) -> None:
         device, clock = turn.device, self._clock
         started = clock.monotonic()
-        if self._shared and not device.breaker.allows(started):
+        if self._shared and not device.breaker.allows(turn.table, started):
             device.health.missed(1, len(turn.table))
             return
         try:
@@ -203,7 +203,8 @@ class ConnectionLoop:
         device.health.missed(1, len(turn.table))
         if error.lost and not self._shared:
             raise error
-        device.failed(error.status, error.detail, clock.time_ns(), clock.monotonic())
+        if not device.breaker.alone(turn.table):  # the tags of such a table are bad since it was set aside
+            device.failed(error.status, error.detail, clock.time_ns(), clock.monotonic())
         try:
             if error.lost:
                 # One unit's silence makes the connection untrusted, not the other units: a new one, at once.
@@ -212,7 +213,7 @@ class ConnectionLoop:
         finally:
             now = clock.monotonic()
             if self._shared:  # the others waited, for the new connection as well; one alone is asked as ever
-                device.breaker.failed(now, now - started)
+                device.breaker.failed(turn.table, now, now - started)
 
 
 @dataclass(order=True, slots=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Final
 
+from edge_agent.errors import Finding
+from edge_agent.mqtt.trouble import hangs_up
+
 log = logging.getLogger(__name__)
 
 REFUSED_S: Final = 30.0
@@ -19,22 +22,22 @@ class Holds:
     def __init__(self) -> None:
         self.until: dict[str, float] = {}
         """Topic -> when its messages are tried again."""
-        self.reason = ""
-        """Topic and reason of the newest message that was not taken."""
+        self.reason: Finding | None = None
+        """Of the newest message that was not taken; `where` is its topic."""
         self._suspect = ""
         self._told: set[str] = set()
 
-    def hold(self, topic: str, seconds: float, reason: str, now: float) -> None:
-        """Nothing is sent to this topic for so long."""
-        self.until[topic] = now + seconds
-        self.note(topic, reason)
+    def hold(self, reason: Finding, seconds: float, now: float) -> None:
+        """Nothing is sent to the topic of this reason for so long."""
+        self.until[reason.where] = now + seconds
+        self.note(reason)
 
-    def note(self, topic: str, reason: str) -> None:
-        """A message to this topic is not taken, which says nothing about the next. Logged once a hold."""
-        self.reason = f"{topic}: {reason}"
-        if topic not in self._told:
-            self._told.add(topic)
-            log.warning("mqtt-refused topic=%s reason=%s", topic, reason)
+    def note(self, reason: Finding) -> None:
+        """A message to the topic is not taken, which says nothing about the next. Logged once a hold."""
+        self.reason = reason
+        if reason.where not in self._told:
+            self._told.add(reason.where)
+            log.warning("mqtt-refused topic=%s reason=%s", reason.where, reason.en)
 
     def expired(self, now: float) -> bool:
         """Forget what has waited long enough; whether there was any."""
@@ -50,5 +53,5 @@ class Holds:
         Once is chance. Twice in a row at the same topic, and it is held.
         """
         if topic is not None and topic == self._suspect:
-            self.hold(topic, HANGS_UP_S, "the broker hangs up at it (size? permissions?)", now)
+            self.hold(hangs_up(topic), HANGS_UP_S, now)
         self._suspect = topic or ""

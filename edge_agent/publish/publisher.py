@@ -97,10 +97,10 @@ class Publisher:
         return self._counters.refused
 
     @property
-    def refusal(self) -> str:
-        """Topic and reason while the broker does not take messages to it; empty otherwise."""
+    def refusal(self) -> Finding | None:
+        """Topic (`where`) and reason while the broker does not take messages to it; None otherwise."""
         waiting = self._session is not None and self._session.waiting
-        return self._holds.reason if waiting or self._holds.until else ""
+        return self._holds.reason if waiting or self._holds.until else None
 
     @property
     def messages(self) -> int:

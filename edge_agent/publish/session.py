@@ -12,7 +12,7 @@ from typing import NamedTuple
 from edge_agent.config.models import Mqtt
 from edge_agent.intervals import IntervalSet
 from edge_agent.mqtt import Connection, Message
-from edge_agent.mqtt.trouble import silent
+from edge_agent.mqtt.trouble import not_taken, silent, too_large
 from edge_agent.outbox import Entry, Outbox
 from edge_agent.publish.holds import REFUSED_S, Holds
 from edge_agent.publish.pace import Pace
@@ -275,8 +275,7 @@ class Session:
         """Whether the broker does not take this now."""
         if self._largest is not None and len(payload) + len(topic) + _HEAD_BYTES > self._largest:
             self._counters.refused += 1
-            reason = f"{len(payload)} bytes are more than the broker takes ({self._largest})"
-            self._holds.note(topic, reason)
+            self._holds.note(too_large(topic, len(payload), self._largest))
             return True
         return topic in self._holds.until
 
@@ -322,7 +321,7 @@ class Session:
             self._pace.acknowledged(now - sent.at, now)
         if refusal:
             self._counters.refused += 1
-            self._holds.hold(sent.topic, REFUSED_S, refusal, now)
+            self._holds.hold(not_taken(sent.topic, refusal), REFUSED_S, now)
             if entry is not None:
                 self._keep_waiting(entry)
         elif entry is not None:

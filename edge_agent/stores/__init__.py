@@ -11,14 +11,15 @@ from edge_agent.stores.base import (
     LiveFacts,
     Mark,
     Refusal,
+    Silence,
     Store,
     WriteBatch,
 )
 from edge_agent.stores.columns import Changes, Chunk, Rows, Samples
 
 __all__ = [
-    "Changes", "Chunk", "Counts", "HealthSummary", "Latest", "LiveFacts", "Mark", "Refusal", "Rows", "Samples", "Store",
-    "WriteBatch", "open_store",
+    "Changes", "Chunk", "Counts", "HealthSummary", "Latest", "LiveFacts", "Mark", "Refusal", "Rows", "Samples",
+    "Silence", "Store", "WriteBatch", "open_store",
 ]  # fmt: skip
 
 

@@ -82,6 +82,17 @@ class HealthSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """Two health rows of a device in a row, far apart, and the second one covers too little of the time between."""
+
+    since: int
+    until: int
+    """Times of the two rows, ns."""
+    state: str
+    """What the second row says the device's state is."""
+
+
+@dataclass(frozen=True, slots=True)
 class LiveFacts:
     """What the metrics rest on for one device: its first connection ever, and its window's sums."""
 
@@ -163,6 +174,10 @@ class Store(Protocol):
 
     def health_by(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, list[tuple[int, HealthSummary]]]:
         """Device -> (end, summary) of every step with health rows, sorted; steps end at multiples of `step_ns`."""
+
+    def silences(self, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
+        """Device -> holes between its health rows in `from < t <= to`, sorted: more than `longest_ns` lie between two
+        rows of which the second one's `covered_s` does not speak."""
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """Every device ever heard of -> facts; rows counted once per (device, t)."""

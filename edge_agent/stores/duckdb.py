@@ -30,6 +30,7 @@ from edge_agent.stores.base import (
     LiveFacts,
     Name,
     Refusal,
+    Silence,
     WriteBatch,
     merged,
     new_first_good,
@@ -285,6 +286,11 @@ class DuckDbStore:
         """Summaries per device and step."""
         with self._cursor() as cursor:
             return read.health_by(cursor, from_ns, to_ns, step_ns)
+
+    def silences(self, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
+        """Holes between health rows per device."""
+        with self._cursor() as cursor:
+            return read.silences(cursor, from_ns, to_ns, longest_ns)
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """Facts per device."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import orjson
 
 from edge_agent.intervals import IntervalSet
-from edge_agent.stores.base import HealthSummary, LiveFacts
+from edge_agent.stores.base import HealthSummary, LiveFacts, Silence
 from edge_agent.stores.columns import NO_TIME, Rows, Samples
 
 Cursor = duckdb.DuckDBPyConnection
@@ -103,6 +103,23 @@ def health_by(cursor: Cursor, from_ns: int, to_ns: int, step_ns: int) -> dict[st
     values = {"from": from_ns, "to": to_ns, "step": step_ns}
     for device, end, *rest in cursor.execute(_BY_STEP, values).fetchall():
         found[device].append((end, HealthSummary(*rest)))
+    return dict(found)
+
+
+# Two rows further apart than a step are in different steps, so the few steps are put in order and not all the rows.
+_SILENCES = """
+with steps as (select device, min(t) first, max(t) last, arg_min(coalesce(covered_s, 0), t) covered,
+        arg_min(state, t) state from health where t > $from and t <= $to group by device, t // $longest),
+    pairs as (select *, lag(last) over (partition by device order by first) before from steps)
+select device, before, first, state from pairs where first - before - covered * 1e9 > $longest order by device, first"""
+
+
+def silences(cursor: Cursor, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
+    """Holes between the health rows of each device."""
+    found: dict[str, list[Silence]] = defaultdict(list)
+    values = {"from": from_ns, "to": to_ns, "longest": longest_ns}
+    for device, *rest in cursor.execute(_SILENCES, values).fetchall():
+        found[device].append(Silence(*rest))
     return dict(found)
 
 

@@ -9,7 +9,7 @@ from edge_agent.stores.columns import Longs, Samples
 from edge_agent.stores.http import READ_S, Endpoint
 from edge_agent.stores.influxql import InfluxQl
 from edge_agent.stores.lines import TextStyle
-from edge_agent.stores.remote import RemoteStore
+from edge_agent.stores.remote import HealthRows, RemoteStore
 
 
 class InfluxDb1Store(RemoteStore):
@@ -47,6 +47,10 @@ class InfluxDb1Store(RemoteStore):
     def evidence_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs]]:
         """Last good time and covered time of health rows."""
         return self._reader.evidence_rows(from_ns, to_ns)
+
+    def health_rows(self, from_ns: int, to_ns: int) -> dict[str, HealthRows]:
+        """Time, coverage and state of health rows."""
+        return self._reader.health_rows(from_ns, to_ns)
 
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
         """Summary per device."""

@@ -86,6 +86,18 @@ class InfluxQl:
         return found
 
     @understood
+    def health_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs, list[str]]]:
+        """Device -> times, covered ns, states of its health rows in `from < t <= to`."""
+        where = f'where time > {from_ns} and time <= {to_ns} group by "device"'
+        found = {}
+        for series in self._ask(f'select "covered_s", "state" from "health" {where}'):  # noqa: S608 - two integers
+            t, covered, states = zip(*series["values"], strict=True)
+            lasted = [round((seconds or 0) * 1e9) for seconds in covered]
+            columns = np.array(t, np.int64), np.array(lasted, np.int64), [state_name(code) for code in states]
+            found[series["tags"]["device"]] = columns
+        return found
+
+    @understood
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
         """Sums and newest state per device, in `from < t <= to`."""
         where = f'from "health" where time > {from_ns} and time <= {to_ns} group by "device"'

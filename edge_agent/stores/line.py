@@ -18,7 +18,7 @@ from edge_agent.stores.columns import KIND_NAMES, NO_TIME, TEXT, Longs, Samples
 from edge_agent.stores.http import READ_S, Endpoint, understood
 from edge_agent.stores.influxql import reason_name, state_name
 from edge_agent.stores.lines import TextStyle
-from edge_agent.stores.remote import RemoteStore
+from edge_agent.stores.remote import HealthRows, RemoteStore
 
 _DAY: Final = 86_400_000_000_000
 _SUMS: Final = ("scheduled_s", "covered_s", "due", "done", "good", "bad", "values", "overruns")
@@ -83,6 +83,21 @@ class LineStore(RemoteStore):
             rows = [(_whole(times[ms]), round(s * 1e9)) for ms, s in sorted(seconds.items()) if s > 0 and ms in times]
             until, lasted = np.array(rows, np.int64).reshape(-1, 2).T
             found[device] = (until, lasted)
+        return found
+
+    @understood
+    def health_rows(self, from_ns: int, to_ns: int) -> dict[str, HealthRows]:
+        """Time, coverage and state of health rows; times to the millisecond."""
+        state, covered = (
+            self._exported(f'{{__name__="health_{name}"}}', from_ns + 1_000_000, to_ns)
+            for name in ("state", "covered_s")
+        )
+        found = {}
+        for device, codes in state.items():
+            times, seconds = sorted(codes), covered.get(device, {})
+            lasted = [round(seconds.get(ms, 0.0) * 1e9) for ms in times]
+            t = np.array(times, np.int64) * 1_000_000
+            found[device] = (t, np.array(lasted, np.int64), [state_name(codes[ms]) for ms in times])
         return found
 
     def _exported(self, match: str, from_ns: int, to_ns: int) -> dict[str, dict[int, float]]:

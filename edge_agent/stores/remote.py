@@ -26,6 +26,7 @@ from edge_agent.stores.base import (
     LiveFacts,
     Name,
     Refusal,
+    Silence,
     WriteBatch,
     new_first_good,
 )
@@ -39,6 +40,10 @@ from edge_agent.stores.touched import Touched, hours_of
 
 _DAY: Final = 86_400_000_000_000
 _SNAPSHOT_SECONDS: Final = 60.0
+
+
+#: Times, covered ns, and states of the health rows of one device.
+HealthRows = tuple[Longs, Longs, list[str]]
 
 
 class RemoteStore(ABC):
@@ -76,6 +81,10 @@ class RemoteStore(ABC):
     @abstractmethod
     def evidence_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs]]:
         """Device -> (last good time, covered ns) of its health rows with coverage in `from < t <= to`."""
+
+    @abstractmethod
+    def health_rows(self, from_ns: int, to_ns: int) -> dict[str, HealthRows]:
+        """Device -> its health rows in `from < t <= to`, sorted."""
 
     @abstractmethod
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
@@ -194,6 +203,20 @@ class RemoteStore(ABC):
             for device, summary in summaries.items():
                 found[device].append((last * step_ns, summary))
         return dict(found)
+
+    def silences(self, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
+        """From the server's health rows, a day at a time."""
+        found: dict[str, list[Silence]] = defaultdict(list)
+        last: dict[str, int] = {}
+        for start in range(from_ns, to_ns, _DAY):
+            for device, (t, covered, states) in sorted(self.health_rows(start, min(to_ns, start + _DAY)).items()):
+                before = np.append(last.get(device, t[0]), t[:-1])
+                last[device] = int(t[-1])
+                found[device] += [
+                    Silence(int(before[i]), int(t[i]), states[i])
+                    for i in np.flatnonzero(t - before - covered > longest_ns).tolist()
+                ]
+        return {device: silences for device, silences in found.items() if silences}
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """The server's sums, and the first connections from the sidecar."""

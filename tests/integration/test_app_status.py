@@ -26,7 +26,7 @@ from edge_agent.stores.columns import Rows
 from tests.support.agents import Plc, configuration, online, running
 from tests.support.aio import run, until
 from tests.support.modbus_wire import Device, honest, tcp_device
-from tests.support.servers import free_port
+from tests.support.servers import free_port, mosquitto
 
 S = 1_000_000_000
 
@@ -149,6 +149,27 @@ def test_both_processes_say_what_they_hold_and_settle_when_asked(tmp_path: Path)
                     assert held.keys() == settled.keys()
             stop.set()
             await serving
+
+    run(scenario())
+
+
+def test_an_agent_that_is_stopped_sends_what_it_has_before_it_ends(tmp_path: Path) -> None:
+    """The last health row of each device is written while it stops: drained, nothing waits for the next start.
+
+    One message at a time, so that what is not drained is not taken along by chance.
+    """
+
+    async def scenario() -> None:
+        with mosquitto(tmp_path / "broker") as server:
+            async with Plc().on() as plc:
+                devices = {"d": f"url: '{plc.url}', every: 100ms, tags: {{a: {{address: holding/0}}}}"}
+                path = configuration(tmp_path, server.port, devices, mqtt=", confirm: broker, window: 1")
+                async with running(path) as agent:
+                    await until(online(agent, "d"))
+                    await until(lambda: agent._publisher.connected)
+                    await until(lambda: agent._outbox.stats.confirmed_entries > 3 and agent._outbox.pending == 0)
+                assert agent._outbox.pending == 0
+                assert list(export(agent.site.outbox.path)) == []
 
     run(scenario())
 

@@ -14,7 +14,7 @@ import pytest
 
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.ingest import decode
-from edge_agent.stores import Changes, Rows, Store, WriteBatch, open_store
+from edge_agent.stores import Changes, Rows, Silence, Store, WriteBatch, open_store
 from edge_agent.stores.line import LineStore
 from tests.support import servers
 
@@ -129,6 +129,16 @@ def test_evidence_is_where_the_health_rows_say_so(opened: tuple[str, Store]) -> 
     inside = store.evidence(T0 + 10 * SECOND, T0 + 27 * SECOND)["m1"]
     assert [((a - T0) / SECOND, (b - T0) / SECOND) for a, b in inside] == [(10, 19), (25, 27)]
     assert store.evidence(T0 + 100 * SECOND, T0 + 200 * SECOND) == {}
+
+
+def test_holes_between_health_rows_are_found_whatever_their_days(opened: tuple[str, Store]) -> None:
+    _, store = opened
+    hole = Silence(T0 + 35 * SECOND, T0 + 4005 * SECOND, "online")
+    assert store.silences(T0 - 30 * HOUR, T0 + 2 * HOUR, 30 * SECOND) == {"m1": [hole]}
+    assert store.silences(T0, T0 + 2 * HOUR, 3966 * SECOND) == {}, "the row at its end speaks of 5 s of it"
+    assert store.silences(T0, T0 + HOUR, 30 * SECOND) == {}
+    begun = T0 + 100 * SECOND - 24 * HOUR
+    assert store.silences(begun, T0 + 2 * HOUR, 30 * SECOND) == {"m1": [hole]}, "remote stores are read by the day"
 
 
 def by_hand(moments: list[int], readings: dict[int, float]) -> list[float]:

@@ -238,6 +238,35 @@ def test_live_data_does_not_wait_behind_the_backlog(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_a_part_of_the_window_is_kept_for_live_data(tmp_path: Path) -> None:
+    """Else a live value would wait until the broker has answered for something of the backlog, as slow as it is."""
+
+    async def scenario() -> None:
+        with mosquitto(tmp_path / "broker") as server, outbox(tmp_path / "box") as box:
+            put(box, 5000, size=200)
+            async with publishing(box, server.port, window=4) as publisher:
+                await until(lambda: publisher.acknowledged > 0)
+                session = publisher._session
+                assert session is not None
+                server.pause()
+                await until(lambda: stopped(server))
+                for _ in range(10):  # turns of the loop, in which it reads what the broker said before
+                    await asyncio.sleep(0)
+                assert session._backlog_under_way == session.under_way > 0
+                assert box.pending > 1000, "the backlog was through before the test began"
+                put(box, 1)
+                await until(lambda: not session.live_done() and not box.live_waiting)
+                assert session.under_way <= 4
+                server.resume()
+
+    run(scenario())
+
+
+def stopped(server: Server) -> bool:
+    """Whether a paused process really stands still."""
+    return Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def test_the_drain_limit_is_kept_while_live_data_passes(tmp_path: Path) -> None:
     async def scenario() -> None:
         with mosquitto(tmp_path / "broker") as server, outbox(tmp_path / "box") as box, witness(server.port) as seen:

@@ -122,6 +122,53 @@ def test_silence_that_began_before_the_window_fills_it(store: DuckDbStore) -> No
     assert found["covered"]["m1"] == {"covered_s": 0.0, "window_s": HOUR}
 
 
+def test_an_agent_that_was_suspended_tells_of_it_when_it_goes_on(store: DuckDbStore) -> None:
+    """SIGSTOP, or a paused machine: the same life of the agent, whose first read afterwards fails for a moment."""
+    night = Night(store).becomes(0, "online").runs(0, HOUR).becomes(2 * HOUR, "offline", "BadTimeout")
+    found = night.becomes(2 * HOUR + 1, "online").runs(2 * HOUR, 3 * HOUR).asked(60, 3 * HOUR)
+    assert brief(found) == [("m1", HOUR, 2 * HOUR, "no_report"), ("m1", 2 * HOUR, 2 * HOUR + 1, "BadTimeout")]
+    assert "挂起" in found["outages"][0]["zh"]
+    assert "suspended" in found["outages"][0]["en"]
+
+
+def test_a_hole_between_rows_is_told_without_any_transition_and_of_its_device_alone(store: DuckDbStore) -> None:
+    Night(store, "m2").becomes(0, "online").runs(0, HOUR).asked(0, 1)
+    night = Night(store).becomes(0, "online").runs(0, 600).runs(900, 1200).runs(1260, HOUR)
+    assert brief(night.asked(60, HOUR)) == [("m1", 600, 960, "no_report"), ("m1", 1200, 1320, "no_report")]
+
+
+def test_rows_that_come_seldom_and_speak_of_all_the_time_leave_no_hole(store: DuckDbStore) -> None:
+    night = Night(store).becomes(0, "online")
+    night.rows += [night._row(t, covered_s=600.0) for t in range(600, HOUR + 1, 600)]
+    assert night.asked(60, HOUR + 1)["outages"] == []
+
+
+def test_a_hole_that_began_before_the_window_is_told_from_its_start(store: DuckDbStore) -> None:
+    night = Night(store).becomes(0, "online").runs(0, 600).runs(7200, 9000)
+    assert brief(night.asked(HOUR, 9000)) == [("m1", HOUR, 7260, "no_report")]
+
+
+def test_a_hole_while_a_device_is_away_is_no_second_outage(store: DuckDbStore) -> None:
+    night = Night(store).becomes(0, "online").runs(0, 600).becomes(601, "offline", "BadTimeout").runs(600, 1200)
+    found = night.runs(1800, 2400).becomes(2401, "online").asked(60, 2401)
+    assert brief(found) == [("m1", 601, 2401, "BadTimeout")]
+
+
+def test_an_agent_that_came_back_before_its_device_answered_had_stopped(store: DuckDbStore) -> None:
+    """Rows of a new life may come before the first transition: a slow line, a device that boots as long as we do."""
+    night = Night(store).becomes(0, "online").runs(0, 600)
+    night.state = "starting"
+    night.rows += [night._row(t, covered_s=0.0) for t in (1500, 1505)]
+    found = night.becomes(1510, "online", fresh=True).runs(1510, 1810).asked(60, 1810)
+    assert brief(found) == [("m1", 600, 1510, "agent_stopped")]
+
+
+def test_silence_is_told_after_three_rows_that_did_not_come(store: DuckDbStore) -> None:
+    night = Night(store).becomes(0, "online").runs(0, 600)
+    assert brief(night.asked(60, 615)) == []
+    assert brief(night.asked(60, 616)) == [("m1", 600, None, "no_report")]
+
+
 def test_a_quick_restart_is_no_outage_and_a_device_that_starts_offline_is_one(store: DuckDbStore) -> None:
     night = Night(store).becomes(0, "online").runs(0, 600).becomes(601, "online", fresh=True).runs(600, 1200)
     night.becomes(1320, "offline", "BadNoCommunication", fresh=True).runs(1320, 1800)
@@ -149,7 +196,9 @@ def test_what_the_outbox_dropped_is_told_with_its_span(store: DuckDbStore) -> No
     assert told["agent"] == "ipc-01"
 
 
-@pytest.mark.parametrize(("reason", "values"), [("full", 50), ("disk", 50), ("damaged", 50), ("missing", None)])
+@pytest.mark.parametrize(
+    ("reason", "values"), [("full", 50), ("disk", 50), ("damaged", 50), ("damaged", None), ("missing", None)]
+)
 def test_what_was_lost_comes_with_its_reason_and_never_with_a_guessed_number(
     store: DuckDbStore, reason: str, values: int | None
 ) -> None:

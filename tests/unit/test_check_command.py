@@ -52,6 +52,28 @@ def test_a_missing_serial_port_is_a_note_and_not_a_fault(tmp_path, capsys):
     assert "no serial port" not in checked(path, capsys, "--show")[1]
 
 
+def test_a_namespace_by_its_number_is_a_note_and_one_by_its_name_is_none(tmp_path, capsys):
+    path = write(
+        tmp_path,
+        """
+        devices:
+          - id: m
+            connector: opcua
+            endpoint: opc.tcp://10.0.0.1:4840
+            tags:
+              a: {node: "ns=2;s=Speed"}
+              b: {node: "nsu=http://example.org/;s=Speed"}
+              c: {node: "i=2258"}
+              d: {node: "ns=3;i=7"}
+        """,
+    )
+    status, out, err = checked(path, capsys)
+    assert (status, err) == (0, "")
+    assert "提示 Notes (1):" in out
+    assert "  m.a.node, m.d.node: ns= 是命名空间的序号" in out
+    assert "better write nsu=URI" in out
+
+
 def test_two_equal_asset_numbers_are_found_by_check(tmp_path, capsys):
     status, out, err = checked(registered(tmp_path, "EQ-1"), capsys)
     assert (status, out) == (2, "")

@@ -10,6 +10,7 @@ import pytest
 from edge_agent.errors import Finding
 from edge_agent.health import agent, ne107
 from edge_agent.health.ne107 import FINE, Health, Notice, judged
+from edge_agent.mqtt.trouble import hangs_up, not_taken, too_large
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
@@ -62,7 +63,7 @@ AWAY = Finding("mqtt-refused", "mqtt://h", "没有代理。", "No broker.")
         (agent.Facts(connected=False, broker=AWAY), Health.MAINTENANCE_REQUIRED, "broker_away"),
         (agent.Facts(ingest_silent=True), Health.MAINTENANCE_REQUIRED, "ingest_silent"),
         (agent.Facts(lacking=True), Health.MAINTENANCE_REQUIRED, "not_stored"),
-        (agent.Facts(refusal="t: Not authorized"), Health.MAINTENANCE_REQUIRED, "broker_refuses"),
+        (agent.Facts(refusal=not_taken("t", "Not authorized")), Health.MAINTENANCE_REQUIRED, "broker_refuses"),
         (agent.Facts(outbox_bytes=81, outbox_limit=100), Health.MAINTENANCE_REQUIRED, "outbox_nearly_full"),
         (agent.Facts(outbox_bytes=79, outbox_limit=100), Health.NORMAL, ""),
         (agent.Facts(dropping=5, dropped=9), Health.FAILURE, "outbox_dropping"),
@@ -84,3 +85,16 @@ def test_the_agent_is_judged(facts: agent.Facts, health: Health, reason: str) ->
     assert (worst.health, worst.reason) == (health, reason)
     assert CHINESE.search(worst.zh)
     assert re.search("[a-z]", worst.en)
+
+
+@pytest.mark.parametrize("why", [not_taken("a/b", "Quota exceeded"), too_large("a/b", 10, 5), hangs_up("a/b")])
+def test_what_the_broker_refuses_is_said_in_both_languages(why: Finding) -> None:
+    (notice,) = agent.notices(agent.Facts(refusal=why))
+    assert f"a/b：{why.zh}。" in notice.zh
+    assert CHINESE.search(why.zh)
+    assert f"a/b: {why.en}." in notice.en
+    assert not CHINESE.search(notice.en)
+
+
+def test_a_reason_that_nobody_knows_is_quoted() -> None:
+    assert not_taken("t", "0xA7").zh == "0xA7"

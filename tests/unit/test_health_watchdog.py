@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,23 @@ def test_progress_feeds_and_a_stalled_loop_stops_feeding(manager: socket.socket)
 
     run(scenario())
     manager.close()
+
+
+def test_a_manager_that_takes_nothing_holds_nobody_up(manager: socket.socket) -> None:
+    told: list[bool] = []
+
+    def tell_until_refused() -> None:
+        while not told or told[-1]:
+            told.append(watchdog.notify("WATCHDOG=1"))
+
+    teller = threading.Thread(target=tell_until_refused, daemon=True)
+    teller.start()
+    teller.join(20)
+    waits = teller.is_alive()
+    manager.close()  # which lets go of one that waits
+    assert not waits
+    assert told[0]
+    assert not told[-1]
 
 
 def test_without_a_manager_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ from unittest.mock import patch
 import pytest
 
 from edge_agent.outbox import Entry, Gap, Outbox, journal
+from edge_agent.outbox.acks import Ack, Kind, pack
+from edge_agent.outbox.record import FOOTER_SIZE, Index, parse_trailer, trailer_length
 from edge_agent.outbox.survey import verify
 
 
@@ -283,6 +285,61 @@ def test_a_torn_end_is_no_damage(tmp_path: Path) -> None:
     assert (survey.damaged_bytes, survey.torn_bytes) == (0, record // 2)
     entries, gaps, outbox = outcome(path)
     assert ([e.seq for e in entries], gaps, outbox.stats.quarantined_bytes) == ([1, 2, 3], [], 0)
+
+
+def unfinished(path: Path, count: int) -> tuple[bytes, list[int]]:
+    """What a kill leaves of `count` entries: a segment without its trailer; its bytes and where its records begin."""
+    whole = filled(path.with_name("whole"), count)
+    index = parse(whole)
+    path.mkdir()
+    return whole[: index.data_end], list(index.offsets)
+
+
+def parse(whole: bytes) -> Index:
+    length = trailer_length(whole[-FOOTER_SIZE:]) + FOOTER_SIZE
+    index = parse_trailer(whole[-length:], len(whole))
+    assert index is not None
+    return index
+
+
+@pytest.mark.parametrize("at", [0, 5, 8, 13, 17, 40, 80])
+def test_a_damaged_last_record_of_an_unfinished_segment_is_a_gap(tmp_path: Path, at: int) -> None:
+    """Its number is that after the last one that can be read, whatever of it is damaged."""
+    path = tmp_path / "killed"
+    raw, begins = unfinished(path, 5)
+    damaged = bytearray(raw)
+    damaged[begins[4] + at] ^= raw[begins[4] + at] or 1  # at 8, the length: a greater one looks like a record cut short
+    (path / "0000000001.seg").write_bytes(damaged)
+    entries, gaps, outbox = outcome(path)
+    assert [entry.seq for entry in entries] == [1, 2, 3, 4]
+    assert [(gap.from_seq, gap.to_seq, gap.reason) for gap in gaps] == [(5, 5, "damaged")]
+    assert gaps[0].from_t == entries[3].t, "the nearest entry that is left"
+    assert outbox.stats.quarantined_entries == 1
+    assert outcome(path)[1] == [], "a gap is told once"
+
+
+def test_several_damaged_records_at_the_end_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "killed"
+    raw, begins = unfinished(path, 6)
+    damaged = bytearray(raw)
+    for begin in begins[2:]:
+        damaged[begin + 60] ^= 1
+    (path / "0000000001.seg").write_bytes(damaged)
+    assert [(gap.from_seq, gap.to_seq) for gap in outcome(path)[1]] == [(3, 6)]
+
+
+def test_acknowledgements_tell_of_entries_that_are_nowhere(tmp_path: Path) -> None:
+    """The log of them is in the page cache as the segment is; a power cut may keep it and cut the segment."""
+    path = tmp_path / "cut"
+    raw, begins = unfinished(path, 6)
+    (path / "0000000001.seg").write_bytes(raw[: begins[3] + 20])
+    stream = parse((tmp_path / "whole" / "0000000001.seg").read_bytes()).stream
+    (path / "acks.log").write_bytes(pack(Ack(Kind.ACKED, stream, 2, 2)) + pack(Ack(Kind.ACKED, stream, 6, 6)))
+    entries, gaps, outbox = outcome(path)
+    assert [entry.seq for entry in entries] == [1, 3]
+    assert [(gap.from_seq, gap.to_seq, gap.reason) for gap in gaps] == [(4, 5, "missing")]
+    assert outbox.unconfirmed == 1
+    assert outcome(path)[1] == [], "a gap is told once"
 
 
 def test_a_folder_full_of_rubbish_opens(tmp_path: Path) -> None:

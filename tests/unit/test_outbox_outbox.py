@@ -290,6 +290,28 @@ def tell_gaps(outbox: Outbox) -> None:
         outbox.append("edge/agent/health", b'{"seq":', b',"gap":' + json.dumps(gap.to_json()).encode() + b"}", 1, 0)
 
 
+def test_a_kill_right_after_a_drop_does_not_forget_the_hole(tmp_path: Path) -> None:
+    """The entry that tells of it is written before the append that had the oldest dropped returns."""
+    with opened(tmp_path / "a", 1_000_000) as outbox:
+        outbox.on_dropped = lambda: tell_gaps(outbox)
+        while not outbox.stats.dropped:
+            put(outbox, size=4000)
+        shutil.copytree(tmp_path / "a", tmp_path / "killed")
+        dropped = outbox.stats.dropped_entries
+    with opened(tmp_path / "killed") as after:
+        told = [gap for entry in backlog(after) if (gap := Gap.told_by(entry.payload)) is not None]
+        assert [(gap.from_seq, gap.to_seq, gap.reason) for gap in told] == [(1, dropped, "full")]
+        assert after.gaps() == []
+
+
+def test_telling_of_drops_that_cause_drops_comes_to_an_end(tmp_path: Path) -> None:
+    with opened(tmp_path, 1_000_000) as outbox:
+        outbox.on_dropped = lambda: [tell_gaps(outbox), put(outbox, 10, size=4000)]  # type: ignore[func-returns-value]
+        put(outbox, 300, size=4000)
+        told = [gap for entry in backlog(outbox) if (gap := Gap.told_by(entry.payload)) is not None]
+        assert sum(gap.values for gap in [*told, *outbox.gaps()]) == outbox.stats.dropped > 0
+
+
 def test_an_outage_longer_than_the_outbox_is_deep_leaves_no_hole_untold(tmp_path: Path) -> None:
     """The entries that tell of the first holes are dropped too, also in a later life: what they told is told again."""
     dropped = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -48,10 +48,12 @@ class Scripted:
             self.reading -= 1
 
 
-def device(name: str, got: list[Batch], every: float = 1.0) -> PolledDevice:
-    table = TagTable(name, every, (Tag("a", "float", None),))
-    health = DeviceHealth(name, 1, 1 / every, FAST.monotonic())
-    return PolledDevice(DevicePlan(name, Options(), (table,)), {table: Normaliser(table)}, health, got.append, _nothing)
+def device(name: str, got: list[Batch], every: float = 1.0, tags: Sequence[str] = ("a",)) -> PolledDevice:
+    """Each tag is a table of its own."""
+    tables = tuple(TagTable(name, every, (Tag(tag, "float", None),)) for tag in tags)
+    health = DeviceHealth(name, len(tags), len(tags) / every, FAST.monotonic())
+    normalisers = {table: Normaliser(table) for table in tables}
+    return PolledDevice(DevicePlan(name, Options(), tables), normalisers, health, got.append, _nothing)
 
 
 def _nothing(_: PolledDevice) -> None:
@@ -98,6 +100,35 @@ def test_a_silent_unit_is_bad_once_and_set_aside_while_the_others_go_on() -> Non
     assert devices[0].health.state == "offline"
     assert connection.opened < 10, "probes must be rare"
     assert all(one.health.state == "online" for one in devices[1:])
+
+
+def test_a_silent_table_of_a_unit_that_answers_is_set_aside_and_the_rest_goes_on() -> None:
+    """A gateway that knows the unit and not one of its blocks: nobody waits for it, and its unit is not away."""
+    got: list[Batch] = []
+    asked = 0
+
+    def answer(table: TagTable) -> Batch:
+        nonlocal asked
+        if table.tags[0].name == "mute":
+            asked += 1
+            raise DeviceError(TIMEOUT, "silent", lost=True)
+        return good(table)
+
+    class Slow(Scripted):
+        async def open(self) -> None:
+            await super().open()
+            await asyncio.sleep(0.03)  # 0.6 s of the fast clock
+
+    half, other = device("half", got, tags=("a", "mute")), device("other", got)
+    told: list[str] = []
+    half._tell = lambda one: told.append(one.health.row(0.0)["transition"]["to"])
+    run(looping(Slow(answer), [half, other], lambda: sum(one.table.device == "other" for one in got) >= 41))
+    mute = [batch for batch in got if batch.table.tags[0].name == "mute"]
+    assert [batch.status for batch in mute] == [{0: TIMEOUT}] * 2
+    assert asked < 10, "probes must be rare"
+    assert (half.health.state, half.health.reason) == ("degraded", "BadTimeout")
+    assert (other.health.state, half.breaker.is_open) == ("online", False)
+    assert told == ["online", "offline", "degraded", "offline", "degraded"], "two failures, and then it is known"
 
 
 def test_probes_cost_what_the_new_connection_costs_too() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.model import Tag, TagTable
 from edge_agent.polling.backoff import Backoff
 from edge_agent.polling.breaker import PROBE_SHARE, Breaker
 from edge_agent.polling.schedule import Schedule
@@ -33,29 +34,69 @@ def test_a_fast_reader_never_drifts() -> None:
     assert schedule.due == 10_000 * 0.1
 
 
-@given(cost=st.floats(0.06, 10))
-def test_probes_of_a_dead_unit_take_at_most_their_share_of_the_bus(cost: float) -> None:
+TABLE, *_ = TABLES = [TagTable("m1", 1.0, (Tag(name, "float", None),)) for name in "abcd"]
+HEARD = TagTable("m1", 1.0, (Tag("heard", "float", None),))
+
+
+@given(cost=st.floats(0.06, 10), tables=st.integers(1, 4), answers=st.booleans())
+def test_probes_of_a_dead_unit_take_at_most_their_share_of_the_bus(cost: float, tables: int, answers: bool) -> None:
+    """And those of silent tables no more, whether or not the unit `answers` for another one all the time."""
     breaker, now, busy = Breaker(), 0.0, 0.0
     while now < 1000 * cost:
-        if breaker.allows(now):
-            now += cost
-            busy += cost
-            breaker.failed(now, cost)
-        else:
-            now += cost / 7
-    assert busy / now <= PROBE_SHARE + 3 * cost / now
+        for table in TABLES[:tables]:
+            if breaker.allows(table, now):
+                now += cost
+                busy += cost
+                breaker.failed(table, now, cost)
+        if answers:
+            breaker.answered(HEARD)
+        now += cost / 7
+    assert busy / now <= PROBE_SHARE + 5 * tables * cost / now
+    assert breaker.is_open is not answers
+
+
+def test_a_table_that_stays_silent_is_set_aside_by_itself() -> None:
+    breaker = Breaker()
+    for now in (0.0, 1.0):
+        breaker.failed(TABLE, now, 1.0)
+        breaker.answered(HEARD)
+    assert not breaker.allows(TABLE, 2.0)
+    assert breaker.allows(HEARD, 2.0)
+    assert (breaker.alone(TABLE), breaker.alone(HEARD)) == (True, False)
+    assert not breaker.moved(), "the unit is not set aside, so there is nothing to tell of it"
+
+
+def test_what_a_dead_unit_was_never_asked_for_is_asked_once() -> None:
+    breaker = Breaker()
+    for now in (0.0, 1.0):
+        breaker.failed(TABLE, now, 1.0)
+    assert breaker.allows(HEARD, 1.0)
+    assert not breaker.alone(TABLE)
+    breaker.failed(HEARD, 2.0, 1.0)
+    assert not breaker.allows(HEARD, 3.0)
+
+
+def test_a_unit_that_is_back_is_asked_for_all_its_tables_at_once() -> None:
+    breaker = Breaker()
+    for now in range(4):
+        breaker.failed((TABLE, HEARD)[now % 2], float(now), 1.0)
+    breaker.answered(HEARD)
+    assert breaker.allows(TABLE, 4.0)
+    breaker.failed(TABLE, 5.0, 1.0)
+    breaker.answered(HEARD)
+    assert not breaker.allows(TABLE, 6.0), "an answer that is no news does not hurry the silent one"
 
 
 def test_one_failure_does_not_set_a_unit_aside_and_an_answer_brings_it_back() -> None:
     breaker = Breaker()
-    breaker.failed(0.0, 1.0)
-    assert breaker.allows(0.0)
-    breaker.failed(1.0, 1.0)
-    assert not breaker.allows(2.0)
+    breaker.failed(TABLE, 0.0, 1.0)
+    assert breaker.allows(TABLE, 0.0)
+    breaker.failed(TABLE, 1.0, 1.0)
+    assert not breaker.allows(TABLE, 2.0)
     assert (breaker.moved(), breaker.moved()) == (True, False), "told once"
-    assert breaker.allows(20.5)
-    breaker.answered()
-    assert breaker.allows(20.5)
+    assert breaker.allows(TABLE, 20.5)
+    breaker.answered(TABLE)
+    assert breaker.allows(TABLE, 2.0)
     assert (breaker.moved(), breaker.moved()) == (True, False)
 
 
