@@ -77,7 +77,7 @@ async def _talk(said: bytes, cut: int, *, five: int, inbound: bool, consent: boo
             await _turns()
             if consent:
                 with suppress(OSError):  # gone already
-                    theirs.send(said[cut:] or b"\xd0\x00")
+                    theirs.send(said[cut:])
                 await _turns()
             made.disconnect()
         except LinkError:
@@ -106,6 +106,7 @@ def _seeds() -> Iterable[bytes]:
         yield lead + five + other + b"\xe0\x02\x8b\x00"
     yield bytes((5, 255)) + b"\x20\x08\x00\x00\x05\x21\x00\x0a\x24\x01" + acks
     yield bytes((4, 255)) + b"\x20\x02\x00\x05"
+    yield bytes((0, 255)) + message[:10]
     yield bytes((1, 0)) + b"\x40\xff\xff\xff\xff\x7f" + acks
     yield bytes((0, 0)) + b"\x30\x06\x00\x02\xff\xfehi" + b"\x20\x02\x00\x00" + b"\xf0\x00" + b"\x00\x00"
 
