@@ -5,8 +5,8 @@ past hours are kept as `serve` keeps them, and then a month's figures are comput
 reports its time and its memory. What the plant did is known, so the figures are checked too.
 
 `state`: state, mode and parts, with a counter of energy. `power`: a power that never repeats itself, and the state
-told from it. `meter`: an energy counter so fine that it changes each second. Making the data takes some minutes and a
-few gigabytes; with `--folder` they are kept for the next run.
+told from it. `meter`: an energy counter so fine that it changes each second. Making the data takes up to an
+hour and a few gigabytes; with `--folder` they are kept for the next run.
 """
 
 from __future__ import annotations

@@ -80,11 +80,6 @@ def is_good(code: int) -> bool:
     return code & _SEVERITY == 0
 
 
-def is_uncertain(code: int) -> bool:
-    """Severity 01: the value may be used with care and travels together with its quality."""
-    return code & _SEVERITY == 0x40000000
-
-
 def is_bad(code: int) -> bool:
     """Severity 10 or 11 (reserved, so not trusted): no number travels with it."""
     return code & 0x80000000 != 0

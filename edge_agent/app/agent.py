@@ -18,6 +18,7 @@ from edge_agent.app.leftovers import Leftovers
 from edge_agent.app.own_rows import OwnRows
 from edge_agent.app.reload import Reload
 from edge_agent.app.self_health import SelfHealth
+from edge_agent.app.service import end
 from edge_agent.app.shares import divided
 from edge_agent.app.status import agent_status, leave_last_words
 from edge_agent.app.whole import Beat, added, figures
@@ -119,11 +120,11 @@ class EdgeAgent:
                 await stop.wait()
                 watchdog.notify("STOPPING=1")
                 ends = time.monotonic() + STOP_LIMIT_S
-                await _cancel(keepers)
+                await end(keepers)
                 leaving = self.fleet.cancel()
                 self._tell(self.devices)
                 await self._publisher.drain(DRAIN_LIMIT_S)
-                await _cancel([*publishers, *leaving])
+                await end([*publishers, *leaving])
         finally:
             await self._outbox.close(max(CLOSE_AT_LEAST_S, ends - time.monotonic()))
             if not self._worker:
@@ -234,10 +235,3 @@ class EdgeAgent:
         }
         document["outbox"]["limit_bytes"] = self.site.outbox.max_bytes
         return document
-
-
-async def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    waiting = list(tasks)
-    for task in waiting:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)

@@ -14,6 +14,8 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from edge_agent.app.service import end
+
 log = logging.getLogger(__name__)
 
 Operation = Callable[..., Awaitable[Any]]
@@ -83,9 +85,7 @@ async def answer(sock: socket.socket, operations: Mapping[str, Operation]) -> No
             tasks.add(task)
             task.add_done_callback(tasks.discard)
     finally:
-        for task in tasks:  # nobody is left to be answered
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)  # nobody is left to be answered
         writer.close()
 
 

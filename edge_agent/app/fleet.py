@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from edge_agent.app.devices import Member, Workshop
+from edge_agent.app.service import end
 from edge_agent.clock import Clock
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Plugins
@@ -212,10 +213,7 @@ class Fleet:
 
     @staticmethod
     async def _stop(lines: Sequence[_Line]) -> None:
-        tasks = [line.task for line in lines if line.task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(line.task for line in lines if line.task is not None)
 
 
 def _same(before: Sequence[Member], after: Sequence[Member]) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from edge_agent.app.channel import Asker, GoneError, RefusedError, framed
+from edge_agent.app.service import end
 from edge_agent.app.whole import Beat, Document, added, ended
 from edge_agent.app.worker import Part
 from edge_agent.config.models import DeviceCommon, Site
@@ -205,9 +206,7 @@ class Hand:
         finally:
             self._asker = self.pid = None
             asker.close()
-            for task in (listening, following):
-                task.cancel()
-            await asyncio.gather(listening, following, return_exceptions=True)
+            await end((listening, following))
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()

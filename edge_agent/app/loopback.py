@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from edge_agent.app.exposition import agent_metrics, serve_metrics
+from edge_agent.app.service import end
 from edge_agent.health.ne107 import Health
 
 log = logging.getLogger(__name__)
@@ -73,9 +74,7 @@ async def serving(address: str, known: Mapping[str, Page]) -> AsyncIterator[None
         yield
     finally:
         server.close()
-        for task in list(exchanges):
-            task.cancel()
-        await asyncio.gather(*exchanges, return_exceptions=True)
+        await end(exchanges)
 
 
 async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, known: Mapping[str, Page]) -> None:

@@ -14,6 +14,7 @@ from edge_agent.app import missing, overview
 from edge_agent.app.figures import Figures
 from edge_agent.app.production_schedule import ProductionFigures
 from edge_agent.app.production_service import ProductionService
+from edge_agent.app.service import end
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.errors import StoreError
@@ -79,9 +80,7 @@ class StoreService:
                 watchdog.notify("READY=1")
                 await stop.wait()
                 watchdog.notify("STOPPING=1")
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                await end(tasks)
         finally:
             self._store.close()
             log.info("serve-stop counters=%s", self._counters())

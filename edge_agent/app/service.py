@@ -6,8 +6,8 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol, runtime_checkable
 
 from edge_agent.app import logs
 
@@ -45,6 +45,14 @@ def run_service(build: Callable[[], Service], level: str, more: str = "") -> int
     finally:
         gc.unfreeze()  # so that the interpreter's end finds what is to be released
     return 0
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel all of them, and wait until they are over, whatever they say to it."""
+    cancelled = list(tasks)
+    for task in cancelled:
+        task.cancel()
+    await asyncio.gather(*cancelled, return_exceptions=True)
 
 
 async def _until_signal(service: Service) -> None:

@@ -23,6 +23,7 @@ from edge_agent.app.leftovers import Leftovers
 from edge_agent.app.own_rows import OwnRows
 from edge_agent.app.reload import Reload
 from edge_agent.app.self_health import SelfHealth
+from edge_agent.app.service import end
 from edge_agent.app.status import leave_last_words
 from edge_agent.app.whole import added, figures, processes, together
 from edge_agent.clock import Clock
@@ -97,7 +98,7 @@ class Supervisor:
                 await stop.wait()
                 watchdog.notify("STOPPING=1")
                 ends = time.monotonic() + STOP_LIMIT_S
-                await _cancel(keepers)
+                await end(keepers)
                 self._own.gaps(self._gaps())
                 await asyncio.gather(self._end_workers(workers), self._end_sending(sending))
         finally:
@@ -108,11 +109,11 @@ class Supervisor:
     async def _end_workers(self, workers: asyncio.Task[None]) -> None:
         await self.crew.stop(STOP_LIMIT_S - CLOSE_AT_LEAST_S)
         await asyncio.wait([workers], timeout=CLOSE_AT_LEAST_S)  # they have said all, and are about to exit
-        await _cancel([workers])
+        await end([workers])
 
     async def _end_sending(self, sending: list[asyncio.Task[None]]) -> None:
         await self._publisher.drain(DRAIN_LIMIT_S)
-        await _cancel(sending)
+        await end(sending)
 
     def hang_up(self) -> None:
         """SIGHUP: read the configuration again."""
@@ -185,9 +186,3 @@ class Supervisor:
             "devices": self.crew.rows(over=over),
             "workers": self.crew.workers(),
         }
-
-
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

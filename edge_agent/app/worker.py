@@ -17,7 +17,7 @@ from typing import Any
 
 from edge_agent.app.agent import STOP_LIMIT_S, EdgeAgent
 from edge_agent.app.channel import GoneError, answer, first
-from edge_agent.app.service import run_service
+from edge_agent.app.service import end, run_service
 from edge_agent.app.whole import Beat
 from edge_agent.clock import Clock
 from edge_agent.config.transfer import unpacked
@@ -64,8 +64,7 @@ class Worker:
         finally:
             self._over.set()
             await asyncio.wait([answering], timeout=_REPLY_S)
-            answering.cancel()
-            await asyncio.gather(answering, return_exceptions=True)
+            await end([answering])
 
     async def _answer(self, operations: dict[str, Any], stop: asyncio.Event) -> None:
         await answer(self._sock, operations)

@@ -55,7 +55,7 @@ def _status(args: argparse.Namespace) -> int:
     for stream in survey.streams.values():
         print(
             f"  {stream.stream}: {stream.pending_entries} 条待发送 pending"
-            f" (代理已收 acknowledged by the broker {stream.unconfirmed_entries}), 在盘 held {stream.entries}"
+            f" (消息服务器已收 acknowledged by the broker {stream.unconfirmed_entries}), 在盘 held {stream.entries}"
         )
     return 0
 

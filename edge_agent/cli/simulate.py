@@ -89,6 +89,8 @@ async def _rehearse(args: argparse.Namespace) -> int:
 
 async def _until_stopped(ended: Any) -> int:
     """0 after a signal, 1 when the simulators were first."""
+    from edge_agent.app.service import end
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -97,9 +99,7 @@ async def _until_stopped(ended: Any) -> int:
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
     if stop.is_set():
         return 0
     print(

@@ -69,7 +69,7 @@ def _silent(part: dict[str, Any] | None) -> bool:
 def _seconds(text: str) -> float:
     from pydantic import TypeAdapter, ValidationError
 
-    from edge_agent.config.models import Duration
+    from edge_agent.config.values import Duration
 
     try:
         return float(TypeAdapter(Duration).validate_python(text))

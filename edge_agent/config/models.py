@@ -2,118 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import re
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
-from pydantic_core import PydanticCustomError
 
-_DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|min|h|d)")
-_PERCENT = re.compile(r"\d+(?:\.\d+)?\s*%")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-
-
-def refusal(code: str, zh: str, en: str) -> PydanticCustomError:
-    """What a validator raises: how the value must be, after the name of its key, in both languages."""
-    return PydanticCustomError("said", "{en}", {"code": code, "zh": zh, "en": en})
-
-
-def parse_duration(text: object) -> object:
-    """`100ms`, `1s`, `5m`, `2h`, `1d` -> seconds; plain numbers are seconds; anything else is refused."""
-    if isinstance(text, str) and (match := _DURATION.fullmatch(text.strip())):
-        return float(match["number"]) * _SECONDS[match["unit"]]
-    if isinstance(text, int | float) and not isinstance(text, bool):
-        return text
-    raise PydanticCustomError("duration", "a duration such as 100ms, 1s or 5m")
-
-
-def parse_deadband(text: object) -> object:
-    """A number (absolute), or a percentage `1%` as text; anything else is refused."""
-    if isinstance(text, int | float) and not isinstance(text, bool) and 0 <= text < math.inf:
-        return text
-    if isinstance(text, str) and _PERCENT.fullmatch(text.strip()):
-        return text.strip()
-    raise PydanticCustomError("deadband", "a number from 0, or a percentage such as 1%")
-
-
-Duration = Annotated[
-    float,
-    BeforeValidator(parse_duration, json_schema_input_type=str | float),
-    Field(gt=0, allow_inf_nan=False, examples=["100ms", "1s", "5m"]),
-]
-"""Seconds, written `100ms`, `1s`, `5m`."""
-
-
-def _digits(value: object) -> object:
-    """A whole number as text: `version: 5` is written without quotes by everyone."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-Period = Annotated[Duration, Field(ge=0.01)]
-"""How often something is read: a period of nearly nothing would be a busy loop."""
-
-
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (LookupError, ValueError, OSError):
-        zh, en = "应为时区名称，如 Asia/Shanghai", "must be the name of a time zone such as Asia/Shanghai"
-        raise refusal("unknown-value", zh, en) from None
-    return name
-
-
-def _port_in_range(url: str) -> str:
-    try:
-        fine = urlsplit(url).port != 0
-    except ValueError:
-        fine = False
-    if not fine:
-        raise refusal("out-of-range", "的端口应在 1 到 65535 之间", "must have a port from 1 to 65535")
-    return url
-
-
-def _loopback(address: str) -> str:
-    """`host:port` of this machine only: what it tells is for those who are on it."""
-    host, _, port = address.rpartition(":")
-    try:
-        local = host == "localhost" or ip_address(host.strip("[]")).is_loopback
-        fine = port.isdecimal() and 0 < int(port) < 65536
-    except ValueError:
-        local = fine = False
-    if not (local and fine):
-        zh, en = (
-            "应为本机回环地址和端口，如 127.0.0.1:9470",
-            "must be a loopback address and port, as in 127.0.0.1:9470",
-        )
-        raise refusal("bad-value", zh, en)
-    return address
-
-
-def _ordered(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] >= bounds[1]:
-        raise refusal("bad-value", "应先写小的数，再写大的数", "must have the smaller number first")
-    return bounds
-
-
-TimeZone = Annotated[str, AfterValidator(_known_zone)]
-"""An IANA name."""
-
-Listen = Annotated[str, AfterValidator(_loopback), Field(examples=["127.0.0.1:9470"])]
-"""A loopback address and port."""
-
-Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
-"""Lowest and highest."""
-
-Deadband = Annotated[float | str, BeforeValidator(parse_deadband, json_schema_input_type=float | str)]
-"""`0.5` in the tag's unit, or `1%`."""
-
-#: One level of a topic: no white space, no `/`, `+`, `#`, nothing invisible, and not `.` alone (brokers refuse them).
-Level = Annotated[str, Field(pattern=r"^[^\s/+#\x00-\x1f.$][^\s/+#\x00-\x1f]{0,63}$")]
+from edge_agent.config.values import (
+    Deadband,
+    Duration,
+    Level,
+    Listen,
+    Period,
+    Range,
+    TimeZone,
+    digits,
+    port_in_range,
+)
 
 
 class Model(BaseModel):
@@ -146,11 +50,11 @@ class Agent(Model):
 class Mqtt(Model):
     """The broker, and when an entry may leave the outbox."""
 
-    url: Annotated[str, AfterValidator(_port_in_range)] = Field(
+    url: Annotated[str, AfterValidator(port_in_range)] = Field(
         pattern=r"^mqtts?://[^/@\s]+(:\d+)?$", examples=["mqtts://broker.plant:8883"]
     )
     """`mqtt://host:port`, or `mqtts://host:port` with TLS."""
-    version: Annotated[Literal["3.1.1", "5"], BeforeValidator(_digits, json_schema_input_type=str | int)] = "3.1.1"
+    version: Annotated[Literal["3.1.1", "5"], BeforeValidator(digits, json_schema_input_type=str | int)] = "3.1.1"
     """Version of MQTT."""
     client_id: str | None = None
     """Default: the agent's id (the store service adds `-ingest`)."""
@@ -201,7 +105,7 @@ class Store(Model):
 
     kind: Literal["duckdb", "influxdb", "influxdb1", "line"] = "duckdb"
     """`duckdb` is embedded; `influxdb` is 2 and 3; `influxdb1` is 1.x; `line`: VictoriaMetrics and its like."""
-    url: Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(_port_in_range)] | None = Field(
+    url: Annotated[str, Field(pattern=r"^https?://\S+$"), AfterValidator(port_in_range)] | None = Field(
         default=None, examples=["http://127.0.0.1:8086"]
     )
     """Where the store listens; needed by all but `duckdb`."""

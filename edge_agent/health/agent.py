@@ -101,7 +101,6 @@ def _delivery(facts: Facts) -> Iterator[Notice]:
             "一分钟以上没有入库服务的消息，数据在本机保留：请检查 edge-agent serve。",
             "No store service has been heard of for a minute; values are kept here: check `edge-agent serve`.",
         )
-
     if facts.lacking:
         yield Notice(
             Health.MAINTENANCE_REQUIRED,

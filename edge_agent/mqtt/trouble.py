@@ -31,7 +31,7 @@ def explain(error: BaseException, url: str) -> LinkError:
         reason = getattr(error, "verify_message", "") or str(error)
         return trouble(
             "mqtt-certificate",
-            f"不信任代理的证书（{reason}）。请检查 mqtt.ca、mqtt.url 中的主机名和本机时钟。",
+            f"不信任消息服务器的证书（{reason}）。请检查 mqtt.ca、mqtt.url 中的主机名和本机时钟。",
             f"The broker's certificate is not trusted ({reason}). Check mqtt.ca, the host in mqtt.url and the clock.",
             url,
             slow=True,
@@ -59,20 +59,20 @@ def _explain_network(error: BaseException, url: str) -> LinkError:
     if isinstance(error, ConnectionRefusedError):
         return trouble(
             "mqtt-refused",
-            "该端口上没有代理在监听。请启动代理，或检查 mqtt.url 的端口。",
+            "该端口上没有消息服务器在监听。请启动消息服务器，或检查 mqtt.url 的端口。",
             "No broker listens on this port. Start it, or check the port in mqtt.url.",
             url,
         )
     if isinstance(error, TimeoutError):
         return trouble(
             "mqtt-timeout",
-            "代理没有在限定时间内应答。请检查网络、防火墙和代理的状态。",
+            "消息服务器没有在限定时间内应答。请检查网络、防火墙和消息服务器的状态。",
             "The broker did not answer in time. Check the network, the firewall and the broker's state.",
             url,
         )
     return trouble(
         "mqtt-lost",
-        f"与代理的连接中断（{error}）。正在自动重试。",
+        f"与消息服务器的连接中断（{error}）。正在自动重试。",
         f"The connection to the broker broke ({error}). It is tried again.",
         url,
     )
@@ -82,7 +82,7 @@ def closed_early(url: str) -> LinkError:
     """The broker hung up without an answer, as brokers do that miss a certificate or dislike the client."""
     return trouble(
         "mqtt-closed-early",
-        "代理在接受连接之前就断开了。请检查 mqtt.cert、mqtt.key、mqtt.username、mqtt.version，并查看代理的日志。",
+        "消息服务器在接受连接之前就断开了。请检查 mqtt.cert、mqtt.key、mqtt.username、mqtt.version，并查看其日志。",
         "The broker hung up before it accepted us. Check mqtt.cert, mqtt.key, mqtt.username, mqtt.version and its log.",
         url,
     )
@@ -92,7 +92,7 @@ def silent(url: str) -> LinkError:
     """The connection seems to be there, and nothing comes."""
     return trouble(
         "mqtt-silent",
-        "代理不再应答（连接看似仍在）。已断开并重新连接。",
+        "消息服务器不再应答（连接看似仍在）。已断开并重新连接。",
         "The broker stopped answering although the connection seemed alive. It is dropped and made anew.",
         url,
     )
@@ -104,14 +104,14 @@ def refused(reason: str, url: str) -> LinkError:
     if "password" in text or "authori" in text:
         return trouble(
             "mqtt-login",
-            f"代理拒绝登录（{reason}）。请检查 mqtt.username、mqtt.password 和代理的权限。",
+            f"消息服务器拒绝登录（{reason}）。请检查 mqtt.username、mqtt.password 和消息服务器的权限。",
             f"The broker refused the login ({reason}). Check mqtt.username, mqtt.password and its permissions.",
             url,
             slow=True,
         )
     return trouble(
         "mqtt-refused-connect",
-        f"代理拒绝连接（{reason}）。请检查 mqtt.version 和 mqtt.client_id。",
+        f"消息服务器拒绝连接（{reason}）。请检查 mqtt.version 和 mqtt.client_id。",
         f"The broker refused the connection ({reason}). Check mqtt.version and mqtt.client_id.",
         url,
         slow=True,

@@ -183,7 +183,7 @@ def _times(plant: Plant) -> Json:
 
 def energy_part(plant: Plant, figures: Figures) -> Json:
     """Part 8: kWh per part, idle share, peak, tce."""
-    found: list[Json] = [_load(plant), _energy_lines(plant, figures), _energy_machines(plant, figures), _check(plant)]
+    found: list[Json] = [_load(plant), _energy_lines(figures), _energy_machines(plant, figures), _check(plant)]
     coefficient = figures["M-19"].details["kgce_per_kwh"]
     found.append(
         paragraph(
@@ -234,7 +234,7 @@ def _loads(plant: Plant) -> Iterator[tuple[str, energy.Energy]]:
             yield line, used
 
 
-def _energy_lines(plant: Plant, figures: Figures) -> Json:
+def _energy_lines(figures: Figures) -> Json:
     columns = (
         Column("范围", "scope"), Column("用电 kWh", "kWh", "number"), Column("合格品", "good parts", "count"),
         Column("单位产品能耗 kWh", "kWh per good part", "number"), Column("综合能耗 tce", "tce", "number"),

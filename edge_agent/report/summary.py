@@ -61,7 +61,7 @@ def _conclusions(plant: Plant, figures: Figures) -> Iterator[Text]:
     yield _networked(figures["M-04a-declared"], figures["M-04a-effective"])
     yield _collected(figures["M-05"], figures["M-04d"])
     yield _production(plant, figures)
-    yield _energy(plant, figures)
+    yield _energy(figures)
 
 
 def _key_processes(rate: Result, machines: Result) -> Text:
@@ -149,7 +149,7 @@ def _production(plant: Plant, figures: Figures) -> Text:
     )
 
 
-def _energy(plant: Plant, figures: Figures) -> Text:
+def _energy(figures: Figures) -> Text:
     coal, per_part = figures["M-19"], figures["M-18"]
     if coal.value is None:
         return _missing(coal)
@@ -183,8 +183,8 @@ def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
             f"{names.en}: data come, and the register does not declare it; check and declare, and the rate counts it.",
         )
     todo = steps(plant)
-    yield from _connect(plant, figures["M-04a-effective"], [step for step in todo if step.rank >= 2])
-    yield from _key_gaps(plant, figures["M-01-prorata"])
+    yield from _connect(figures["M-04a-effective"], [step for step in todo if step.rank >= 2])
+    yield from _key_gaps(plant)
     if noted:
         yield Text(
             f"处理第 3 部分列出的 {noted} 条台账与数据提示。",
@@ -209,7 +209,7 @@ def _named(ids: Sequence[str], unit: str = "台") -> Text:
     return Text(f"{shown[0]} 等 {len(ids)} {unit}", f"{shown[1]} and {len(ids) - _NAMED} more")
 
 
-def _connect(plant: Plant, rate: Result, new: Sequence[Step]) -> Iterator[Text]:
+def _connect(rate: Result, new: Sequence[Step]) -> Iterator[Text]:
     """Machines to connect, and what the rate would be."""
     if not new or rate.numerator is None or not rate.denominator:
         return
@@ -227,7 +227,7 @@ def _connect(plant: Plant, rate: Result, new: Sequence[Step]) -> Iterator[Text]:
             )
 
 
-def _key_gaps(plant: Plant, rate: Result) -> Iterator[Text]:
+def _key_gaps(plant: Plant) -> Iterator[Text]:
     shares = nc_shares(plant.assessment)
     empty = [key for key, (_, whole) in shares.items() if not whole]
     part = [key for key, (nc, whole) in shares.items() if nc < whole]

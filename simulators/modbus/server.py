@@ -19,7 +19,6 @@ from simulators.spec import FaultSpec, SpecError
 
 _LOG = logging.getLogger(__name__)
 
-_STREAMS: Final = ("tcp", "tls", "rtu-tcp")
 _SERIAL: Final = ("rtu", "ascii")
 
 

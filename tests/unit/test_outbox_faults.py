@@ -124,43 +124,42 @@ def test_what_the_disk_refuses_to_the_end_is_counted_and_told_at_the_next_start(
             assert [e.seq for e in backlog(again)] == list(range(1, 11))
 
 
-@pytest.mark.root
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a tmpfs: needs root")
-def test_a_file_system_full_to_the_end_leaves_room_to_tell(tmp_path: Path) -> None:
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 300 kB."""
     mount = tmp_path / "small"
     mount.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(mount)], check=False).returncode:
-        pytest.skip("tmpfs cannot be mounted here")
+        pytest.skip("mounting is not allowed here")
     try:
-        with opened(mount / "box") as outbox:
-            put(outbox, 400, size=1000)
-            held = len(list(outbox._journal.held))
-            assert held
-        with opened(mount / "box") as outbox:
-            assert sum(gap.entries for gap in outbox.gaps()) == held
+        yield mount
     finally:
         subprocess.run(["umount", "-l", str(mount)], check=True)
 
 
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a tmpfs: needs root")
-def test_a_really_full_file_system(tmp_path: Path) -> None:
-    mount = tmp_path / "small"
-    mount.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", str(mount)], check=False).returncode:
-        pytest.skip("mounting is not allowed here")
-    try:
-        with opened(mount / "box", max_bytes=4_000_000) as outbox:
-            put(outbox, 600, size=1000)
-            arrived = backlog(outbox)
-            assert {e.seq for e in arrived} | lost(outbox.gaps()) == set(range(1, 601))
-            outbox.acknowledge(arrived, release=True)
-            outbox.sync()
-            wait(lambda: outbox.tick() or not list(outbox._journal.held))
-            put(outbox, 3)
-            assert outbox.pending == 3
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)
+def test_a_file_system_full_to_the_end_leaves_room_to_tell(small: Path) -> None:
+    with opened(small / "box") as outbox:
+        put(outbox, 400, size=1000)
+        held = len(list(outbox._journal.held))
+        assert held
+    with opened(small / "box") as outbox:
+        assert sum(gap.entries for gap in outbox.gaps()) == held
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a tmpfs: needs root")
+def test_a_really_full_file_system(small: Path) -> None:
+    with opened(small / "box") as outbox:
+        put(outbox, 600, size=1000)
+        arrived = backlog(outbox)
+        assert {e.seq for e in arrived} | lost(outbox.gaps()) == set(range(1, 601))
+        outbox.acknowledge(arrived, release=True)
+        outbox.sync()
+        wait(lambda: outbox.tick() or not list(outbox._journal.held))
+        put(outbox, 3)
+        assert outbox.pending == 3
 
 
 class FailingSync:

@@ -1,0 +1,95 @@
+"""What the pages say can be done as it is written: files to copy, commands to type, records and tests to look up."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge_agent.cli.main import parser
+from edge_agent.config import load
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RECORDS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+ALL = [*PAGES, *RECORDS]
+
+
+def blocks(page: Path, kind: str) -> list[str]:
+    """The fenced pieces of a page."""
+    return re.findall(rf"^```{kind}\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+SITES = [(page, text) for page in PAGES for text in blocks(page, "yaml") if "agent:" in text and "devices:" in text]
+COMMANDS = sorted(
+    {
+        line.partition(" #")[0].strip().removeprefix("./run ")
+        for page in PAGES
+        for text in blocks(page, "sh")
+        for line in text.splitlines()
+        if line.removeprefix("./run ").startswith("edge-agent ")
+    }
+)
+
+
+@pytest.mark.parametrize(("page", "text"), SITES, ids=[page.stem for page, _ in SITES])
+def test_a_configuration_on_a_page_is_accepted_as_it_stands(page: Path, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(text, encoding="utf-8")
+    assert load(file).devices
+
+
+def test_the_first_pages_show_a_configuration() -> None:
+    assert {page.name for page, _ in SITES} >= {"README.md", "getting-started.md"}
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_on_a_page_is_one(line: str) -> None:
+    words = shlex.split(line)[1:]
+    assert parser(words[:1]).parse_args(words).func
+
+
+def test_the_commands_of_run_that_pages_name_are_there() -> None:
+    usage = subprocess.run([ROOT / "run", "help"], capture_output=True, text=True, check=True).stdout
+    known = set(re.findall(r"^  ([a-z-]+)", usage, re.MULTILINE))
+    named = {name for page in ALL for name in re.findall(r"\./run ([a-z-]+)", page.read_text(encoding="utf-8"))}
+    assert named
+    assert named <= known
+
+
+def test_a_decision_has_a_number_of_its_own_and_says_it_in_its_heading() -> None:
+    numbers = [int(record.name.partition("-")[0]) for record in RECORDS]
+    assert len(set(numbers)) == len(numbers)
+    for number, record in zip(numbers, RECORDS, strict=True):
+        assert record.read_text(encoding="utf-8").startswith(f"# {number}. "), record.name
+
+
+def test_a_decision_that_is_named_is_there() -> None:
+    numbers = {int(record.name.partition("-")[0]) for record in RECORDS}
+    for page in ALL:
+        text = page.read_text(encoding="utf-8")
+        named = {int(number) for number in re.findall(r"(?:[Dd]ecision|决策) (\d+)", text)}
+        assert named <= numbers, page.name
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda page: str(page.stem))
+def test_what_a_page_links_to_is_there(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#\s]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", ALL, ids=lambda page: str(page.stem))
+def test_the_tests_and_modules_that_a_page_names_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    files = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    functions = {name for path in (ROOT / "tests").rglob("test_*.py")
+                 for name in re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))}  # fmt: skip
+    assert set(re.findall(r"\btest_\w+\.py", text)) <= files
+    assert set(re.findall(r"`(test_\w+)`", text)) <= functions
+    paths = re.findall(
+        r"`((?:edge_agent|connectors|simulators|benchmarks|faults|fuzz|tests|configs|deploy)/[\w./-]+)`", text
+    )
+    assert [path for path in paths if not (ROOT / path).exists()] == []
