@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from edge_agent.app.report_gather import Ask, gather, newest, source
 from edge_agent.app.report_stored import snapshot, trend
-from edge_agent.app.report_window import day_end, month, window
+from edge_agent.app.report_window import day_end, month, month_so_far, window
 from edge_agent.clock import Clock
 from edge_agent.config import load
 from edge_agent.config.models import Site
@@ -79,12 +79,9 @@ def health_check(about: Subject, folder: Path, wanted: str | None, languages: Se
 
 def monthly(about: Subject, folder: Path, wanted: str, languages: Sequence[Language]) -> Issue:
     """The same of one month of the plant's calendar, with the trend. A month not over yet is provisional."""
-    start, after = month(wanted, about.site)
+    month(wanted, about.site)  # a word that is no month is told before the store is asked
     with source(about.site) as question:
-        last = newest(question, about.now_ns)
-        now = max(about.now_ns, last or 0)
-        closed = now >= after
-        end = after if closed else max(start, min(after, last or start))
+        start, end, closed = month_so_far(wanted, about.site, newest(question, about.now_ns), about.now_ns)
         plant = _plant(about, question, start, end)
         extra = [trend(question, about.site, wanted)]
     return _issue(about, plant, folder, "monthly", wanted, languages, extra=extra, closed=closed)

@@ -18,6 +18,10 @@ from edge_agent.metrics.sheet import Sheet
 
 _HEADER_WITHIN: Final = 10
 """A title or a note may stand above the header, in the first rows."""
+_TOTALS: Final = frozenset({"合计", "总计", "小计", "共计", "total", "totals", "sum", "subtotal"})
+_FAULTS: Final = frozenset({"#N/A", "#REF!", "#DIV/0!", "#VALUE!", "#NAME?", "#NUM!", "#NULL!", "#SPILL!", "#CALC!"})
+"""What a spreadsheet shows for a formula that failed."""
+_GROUPED: Final = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?", re.ASCII)
 _DIGITS: Final = 18
 _DECIMALS: Final = 18
 """What an amount may have before and behind its point."""
@@ -71,8 +75,28 @@ def parse(sheet: Sheet, columns: Sequence[Column]) -> Parsed:
     number, header = sheet.rows[at]
     _match_header(parsed, number, header, columns)
     for row_number, texts in sheet.rows[at + 1 :]:
-        parsed.rows.append(_row(parsed, row_number, texts, columns))
+        if _is_total(parsed, texts, columns):
+            parsed.notes.append(_total(parsed, row_number))
+        else:
+            parsed.rows.append(_row(parsed, row_number, texts, columns))
     return parsed
+
+
+def _is_total(parsed: Parsed, texts: Sequence[str], columns: Sequence[Column]) -> bool:
+    """A row that sums up the others: it says so, and none of the required cells holds anything else."""
+    if not any(fold(text) in _TOTALS for text in texts):
+        return False
+    places = [parsed.columns[column.name] for column in columns if column.required and column.name in parsed.columns]
+    return all(at >= len(texts) or not texts[at] or fold(texts[at]) in _TOTALS for at in places)
+
+
+def _total(parsed: Parsed, number: int) -> Finding:
+    return Finding(
+        "total-row",
+        f"{parsed.name}:{number}:",
+        f"第 {number} 行是合计行,不是设备(工序),已忽略。",
+        f"row {number} sums up the others and was left out.",
+    )
 
 
 def _find_header(sheet: Sheet, columns: Sequence[Column]) -> int:
@@ -161,6 +185,11 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
 
 def read_cell(text: str, column: Column) -> Cell:
     """One cell. Raises CellError with the reason and the next step; an empty optional cell is the column's empty."""
+    if text.strip().upper() in _FAULTS:
+        raise CellError(
+            f"“{text}”是表格公式的错误值,“{column.zh}”按空处理;请改正公式或直接填写。",
+            f"“{text}” is the error of a formula; {column.name} was left empty; correct it, or write the value.",
+        )
     plain = text.strip() if column.kind == "text" else unicodedata.normalize("NFKC", text).strip()
     if not plain:
         if column.required:
@@ -210,7 +239,9 @@ def _written_out(number: Decimal) -> bool:
 
 def _read_decimal(text: str, column: Column) -> Decimal:
     try:
-        number = Decimal(re.sub(r"[,\s¥$元]", "", text))
+        plain = re.sub(r"[\s¥元]", "", text)
+        # A comma stands between thousands; `11,5` could be eleven and a half, and is not made 115.
+        number = Decimal(plain.replace(",", "") if _GROUPED.fullmatch(plain) else plain)
     except InvalidOperation:
         number = Decimal("NaN")
     if number.is_finite() and number >= 0 and _written_out(number):

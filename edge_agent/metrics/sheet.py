@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from openpyxl.workbook import Workbook
     from openpyxl.worksheet.worksheet import Worksheet
 
-_BOMS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_BOM: Final = b"\xef\xbb\xbf"
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+_UNSEEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060\ufeff\ufffe\uffff]")
+"""What nobody sees, and what makes one id two: control characters, spaces of no width, marks of direction."""
+_FIRST_LINES: Final = 10
 _OLE: Final = b"\xd0\xcf\x11\xe0"
 _LARGEST: Final = 200_000_000
 """Bytes of a workbook unpacked; ten thousand machines take some 20 MB."""
@@ -67,11 +71,9 @@ def read_sheet(path: Path, which: str) -> Sheet:
 
 
 def decode(data: bytes, name: str = "") -> str:
-    """Text of a CSV file: by its BOM, else UTF-8, else GB18030 (which contains GBK and GB2312)."""
-    for bom, encoding in _BOMS:
-        if data.startswith(bom):
-            return data.decode(encoding, errors="replace")
-    for encoding in ("utf-8", "gb18030"):
+    """Text of a CSV file: UTF-16 by its BOM, else UTF-8, else GB18030 (which contains GBK and GB2312)."""
+    data = data.removeprefix(_BOM)  # which some programs put before GBK, too
+    for encoding in ("utf-16",) if data.startswith(_UTF16) else ("utf-8", "gb18030"):
         try:
             return data.decode(encoding)
         except UnicodeDecodeError:
@@ -86,8 +88,7 @@ def decode(data: bytes, name: str = "") -> str:
 
 def _read_csv(name: str, data: bytes) -> Sheet:
     text = decode(data, name)
-    first = text.partition("\n")[0]
-    delimiter = max(",\t;，", key=first.count)
+    delimiter = _delimiter(text)
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
@@ -100,8 +101,16 @@ def _read_csv(name: str, data: bytes) -> Sheet:
     return _sheet(name, enumerate(rows, 1), ())
 
 
+def _delimiter(text: str) -> str:
+    """The one that most of the first lines have: a title may stand above the header, with a comma of its own."""
+    lines = text.split("\n", _FIRST_LINES)[:_FIRST_LINES]
+    return max(
+        ",\t;，", key=lambda each: (sum(each in line for line in lines), sum(line.count(each) for line in lines))
+    )
+
+
 def _sheet(name: str, rows: Iterable[tuple[int, Iterable[str]]], notes: tuple[Finding, ...]) -> Sheet:
-    numbered = [(number, tuple(cell.strip() for cell in row)) for number, row in rows]
+    numbered = [(number, tuple(_UNSEEN.sub("", cell).strip() for cell in row)) for number, row in rows]
     full = [(number, row) for number, row in numbered if any(row)]
     if not full:
         raise RegisterError.one("register-empty", "文件是空的。", "the file is empty.", name)
@@ -112,13 +121,16 @@ def _read_xlsx(path: Path, data: bytes, which: str) -> Sheet:
     book = _open(path.name, data)
     try:
         sheet = _choose(cast("list[Worksheet]", book.worksheets), which, path.name)
-        return _sheet(path.name, _filled(sheet), tuple(_merged(path.name, sheet)))
+        return _sheet(path.name, _filled(sheet), (*_merged(path.name, sheet), *_uncomputed(path.name, data, sheet)))
     finally:
         book.close()
 
 
-def _open(name: str, data: bytes) -> Workbook:
-    """The workbook. Raises RegisterError for one that is damaged, or far larger than any register."""
+def _open(name: str, data: bytes, *, formulas: bool = False) -> Workbook:
+    """The workbook, with the values of its formulas or the formulas themselves.
+
+    Raises RegisterError for one that is damaged, or far larger than any register.
+    """
     import openpyxl  # heavy, and only a register in XLSX needs it
 
     try:
@@ -133,7 +145,7 @@ def _open(name: str, data: bytes) -> Workbook:
         with warnings.catch_warnings():
             # What other office programs leave out (styles, extensions) is no concern of the register's reader.
             warnings.filterwarnings("ignore", module="openpyxl")
-            return openpyxl.load_workbook(io.BytesIO(data), data_only=True)
+            return openpyxl.load_workbook(io.BytesIO(data), data_only=not formulas)
     except RegisterError:
         raise
     except Exception as error:
@@ -178,6 +190,10 @@ def _choose(sheets: Sequence[Worksheet], which: str, name: str) -> Worksheet:
         for sheet in sheets:
             if sheet.title.strip().lower().startswith(wanted):
                 return sheet
+    for wanted in SHEET_NAMES[which] if which == "equipment" else ():
+        for sheet in sheets:
+            if wanted in sheet.title.lower() and sheet.sheet_state == "visible":
+                return sheet
     visible = [sheet for sheet in sheets if sheet.sheet_state == "visible"]
     if len(visible) == 1 or (visible and which == "equipment"):
         return visible[0]
@@ -214,6 +230,27 @@ def _merged(name: str, sheet: Worksheet) -> Iterable[Finding]:
             f"the cells {area} are merged: only the first holds a value, the others read as empty; "
             "unmerge them and fill in every row.",
         )
+
+
+def _uncomputed(name: str, data: bytes, sheet: Worksheet) -> Iterable[Finding]:
+    """Formulas whose value the file does not hold: a program wrote them that does not calculate."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        sheets = [each for each in archive.namelist() if each.startswith("xl/worksheets/")]
+        if not any(b"<f>" in content or b"<f " in content for content in map(archive.read, sheets)):
+            return
+    book = _open(name, data, formulas=True)
+    try:
+        for cell in cast("Worksheet", book[sheet.title])._cells.values():
+            if cell.data_type == "f" and sheet[cell.coordinate].value is None:
+                yield Finding(
+                    "formula-without-value",
+                    f"{name}:{cell.coordinate}",
+                    f"单元格 {cell.coordinate} 是公式,但文件中没有计算结果,按空处理;请用 Excel 打开后保存,或填写数值。",
+                    f"the cell {cell.coordinate} is a formula whose result is not in the file: it reads as empty; "
+                    "open and save it in the spreadsheet program, or write the value.",
+                )
+    finally:
+        book.close()
 
 
 def _text(cell: object) -> str:

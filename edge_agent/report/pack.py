@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from edge_agent.metrics.columns import EQUIPMENT, PROCESSES
+from edge_agent.metrics.exporting import table as register_table
 from edge_agent.metrics.exporting import to_csv
 from edge_agent.metrics.register import Equipment
 from edge_agent.metrics.result import iso
@@ -55,12 +56,12 @@ def build(plant: Plant, claim: Claim) -> Files:
     files: Files = {
         "README.md": readme(claim.project).encode(),
         "figures.json": _json(found),
-        "options.json": _json(_options(plant.facts, claim.options)),
+        "options.json": _json(stated_options(plant.facts, claim.options)),
         "register.csv": to_csv(plant.assessment.register.equipment, EQUIPMENT),
         "processes.csv": to_csv(plant.assessment.register.processes, PROCESSES),
         **{f"facts/{name}.csv": content for name, content in tabular.tables(plant.facts)},
         **for_people(plant, claim.project),
-        "snapshots.csv": tabular.write(*_snapshots(claim.snapshots)),
+        "snapshots.csv": tabular.for_people(*_snapshots(claim.snapshots)),
         "integrator.md": integrator_statement(claim.project).encode(),
         **claim.report,
     }
@@ -72,7 +73,8 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
-def _options(facts: Facts, options: Options) -> dict[str, Any]:
+def stated_options(facts: Facts, options: Options) -> dict[str, Any]:
+    """What `options.json` says: the window, how far back the health reaches, and the choices."""
     return {
         "start_ns": facts.start,
         "end_ns": facts.end,
@@ -103,14 +105,15 @@ def _manifest(facts: Facts, claim: Claim, files: Files, version: str) -> dict[st
 def for_people(plant: Plant, project: str) -> Files:
     """What an assessor asks for besides the figures, as far as it follows from register and facts."""
     rows = project_rows(plant, project)
+    head, *cells = register_table(rows, EQUIPMENT, "zh")
     return {
-        "project.csv": to_csv(rows, EQUIPMENT, "zh"),
-        "project_totals.csv": tabular.write(*totals(rows)),
-        "connections.csv": tabular.write(*connections(plant)),
-        "interfaces.csv": tabular.write(tabular.TABLES["tags"], ([*_tag(tag)] for tag in plant.facts.tags)),
-        "domestic.csv": tabular.write(_DOMESTIC, ([getattr(row, name) for name in _DOMESTIC] for row in rows
+        "project.csv": tabular.for_people(head, cells),
+        "project_totals.csv": tabular.for_people(*totals(rows)),
+        "connections.csv": tabular.for_people(*connections(plant)),
+        "interfaces.csv": tabular.for_people(tabular.TABLES["tags"], ([*_tag(tag)] for tag in plant.facts.tags)),
+        "domestic.csv": tabular.for_people(_DOMESTIC, ([getattr(row, name) for name in _DOMESTIC] for row in rows
                                                   if row.brand_origin in ("domestic", "local"))),
-        "acceptance.csv": tabular.write(*_acceptance(plant.facts)),
+        "acceptance.csv": tabular.for_people(*_acceptance(plant.facts)),
         "topology.svg": topology(plant).encode(),
     }  # fmt: skip
 

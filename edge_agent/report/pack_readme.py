@@ -32,7 +32,7 @@ exact fractions (a ratio may be written `a/b`).
 | `facts/plan.csv` | 班次日历展开:自 `t_ns` 起 shift / stop / maintenance / off;空 = 全部为计划时间 / the calendar, resolved; empty = all time is planned |
 | `facts/lateness.csv` | 时延(毫秒)→ 消息数 / lateness in ms -> messages |
 | `facts/tags.csv`, `quality.csv`, `connections.csv`, `gaps.csv` | 接口表、质量、连接变化、丢弃 / interface table, quality, changes of connection, dropped values |
-| `project.csv`, `project_totals.csv`, `domestic.csv`, `connections.csv`, `interfaces.csv`, `acceptance.csv`, `topology.svg` | 供评审阅读,由台账与事实得出,`verify` 逐字节重算 / for people; they follow from register and facts, `verify` makes them again byte by byte |
+| `project.csv`, `project_totals.csv`, `domestic.csv`, `connections.csv`, `interfaces.csv`, `acceptance.csv`, `topology.svg` | 供评审阅读,由台账与事实得出,`verify` 逐字节重算;形似公式的文字前加 ' / for people, with ' before what a spreadsheet would take for a formula; they follow from register and facts, `verify` makes them again byte by byte |
 | `evidence.*`, `report.*` | 证据文档(9 部分)与同窗口的数字体检报告(12 部分);其 JSON 中的数值与 `figures.json` 一致 / the evidence document (9 parts) and the health check of the same window (12 parts); the figures in their JSON are those of `figures.json` |
 | `snapshots.csv`, `integrator.md` | 各日期已存结果(不能由本包重算);集成商声明(待填) / results stored at dates, which this pack cannot replay; the integrator's statement, to be filled in |
 
@@ -58,7 +58,8 @@ exact fractions (a ratio may be written `a/b`).
   没有其他在用机器使用它;首末数据存在且最大 `last_good_ns` 距结束不超过 7 天;覆盖率 ≥ 9/10。
   Production equipment that is declared, linked to exactly one configured device which no other machine in use has, whose
   newest `last_good_ns` (of the last 30 days) is at most 7 days before the end, and whose coverage is at least 9/10.
-- **M-05** = Σ 有效读数 / Σ 应有读数 good / expected readings; expected = max(r, round(r x elapsed / Σ scheduled_s)), r = good +
+- **M-05** = Σ 有效读数 / Σ 应有读数(生产设备所对应的设备,每个计一次) good / expected readings, over the devices that
+  production equipment is linked to, each once; expected = max(r, round(r x elapsed / Σ scheduled_s)), r = good +
   bad of the window's scheduled minutes, elapsed = the scheduled time from max(first_good, start) to the end.
 - **时间 Time**: 把窗口按状态与日历切开,依次取第一条符合的规则 / cut the window at every change of state and calendar; the first
   rule that fits: 日历 off → overtime (Executing) / off; stop, maintenance → planned_down; item 0 → ADET, unknown; mode

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import Final
 
 NUMBER: Final = "{:.1f}"
+_NO_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+"""What XML cannot hold, not even escaped."""
 
 
 class Markup(str):
@@ -17,12 +20,16 @@ class Markup(str):
 def element(tag: str, *children: str, **attributes: object) -> Markup:
     """`<tag attributes>children</tag>`; `class_` is class, `stroke_width` is stroke-width; plain texts are escaped."""
     pairs = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{escape(_value(value))}"'
+        f' {name.rstrip("_").replace("_", "-")}="{_escaped(_value(value))}"'
         for name, value in attributes.items()
         if value is not None
     )
-    inner = "".join(child if isinstance(child, Markup) else escape(child) for child in children)
+    inner = "".join(child if isinstance(child, Markup) else _escaped(child) for child in children)
     return Markup(f"<{tag}{pairs}>{inner}</{tag}>")
+
+
+def _escaped(text: str) -> str:
+    return escape(_NO_XML.sub("", text))
 
 
 def _value(value: object) -> str:

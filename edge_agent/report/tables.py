@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from edge_agent.report.speech import Language, is_span, local, say, spoken_span
+from edge_agent.report.tabular import harmless
 
 _FIGURES: Final = (
     "key", "id", "scope", "name_zh", "name_en", "value", "value_exact", "unit", "numerator", "denominator",
@@ -15,8 +16,6 @@ _FIGURES: Final = (
     "basis", "source", "reason_zh", "reason_en", "register_version",
 )  # fmt: skip
 _SUMMARY: Final = {"zh": "摘要", "en": "summary"}
-#: A text that begins with one of these could be taken for a formula by a spreadsheet.
-_RISKY: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_files(document: Mapping[str, Any], language: Language) -> Iterator[tuple[str, bytes]]:
@@ -32,12 +31,8 @@ def csv_files(document: Mapping[str, Any], language: Language) -> Iterator[tuple
 
 def _encode(rows: list[list[Any]]) -> bytes:
     buffer = io.StringIO(newline="")
-    csv.writer(buffer).writerows([[_harmless(cell) for cell in row] for row in rows])
+    csv.writer(buffer).writerows([[harmless(cell) for cell in row] for row in rows])
     return buffer.getvalue().encode("utf-8-sig")
-
-
-def _harmless(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_RISKY) else cell
 
 
 def _plain(cell: Any, language: Language) -> Any:
@@ -124,7 +119,9 @@ def _local(cell: Any, form: str, language: Language, zone: str) -> Any:
 
 
 def _text(sheet: Any, row: int, column: int, words: str) -> Any:
-    cell = sheet.cell(row, column, words)
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+    cell = sheet.cell(row, column, ILLEGAL_CHARACTERS_RE.sub("", words))
     cell.data_type = "s"  # a text that begins with "=" stays a text
     return cell
 

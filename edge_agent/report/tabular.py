@@ -48,6 +48,8 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
 
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+|/0*[1-9]\d*)?", re.ASCII)
 _LONGEST: Final = 400
+#: A text that begins with one of these could be taken for a formula by a spreadsheet.
+_RISKY: Final = ("=", "+", "-", "@", "\t", "\r")
 _ORDERS: Final = {None: "", True: "Y", False: "N"}
 
 
@@ -58,6 +60,16 @@ def write(columns: Sequence[str], rows: Cells) -> bytes:
     writer.writerow(columns)
     writer.writerows([["" if cell is None else cell for cell in row] for row in rows])
     return text.getvalue().encode("utf-8-sig")
+
+
+def harmless(cell: object) -> object:
+    """A cell for a spreadsheet: a text that it would take for a formula begins with an apostrophe."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_RISKY) else cell
+
+
+def for_people(columns: Sequence[str], rows: Cells) -> bytes:
+    """`write` for a table that people open and no program reads back."""
+    return write(columns, ([harmless(cell) for cell in row] for row in rows))
 
 
 def read(content: bytes) -> list[dict[str, str]]:

@@ -14,10 +14,11 @@ from zipfile import ZipFile
 from edge_agent.errors import FindingsError
 from edge_agent.metrics.importing import load
 from edge_agent.metrics.register import Register
+from edge_agent.metrics.result import iso
 from edge_agent.report import figures as computing
 from edge_agent.report import tabular
 from edge_agent.report.figures import Options
-from edge_agent.report.pack import MANIFEST, SCHEMA, for_people
+from edge_agent.report.pack import MANIFEST, SCHEMA, for_people, stated_options
 from edge_agent.report.production import Plant
 
 _LARGEST: Final = 4_000_000_000
@@ -27,8 +28,8 @@ _RATIO: Final = 100
 """Beyond so many bytes, no table of facts is packed to less than a hundredth: it was made to fill the memory."""
 #: What must be equal in a figure; the rest of it is words.
 _COMPARED: Final = (
-    "value_exact", "numerator", "denominator", "numerator_ids", "denominator_ids", "grade", "provisional", "window",
-    "register_version",
+    "value_exact", "value", "value_pct", "unit", "target", "numerator", "denominator", "numerator_ids",
+    "denominator_ids", "grade", "provisional", "window", "register_version",
 )  # fmt: skip
 
 
@@ -37,7 +38,8 @@ class Check:
     """One thing that was checked: a file, the chain, or a figure."""
 
     kind: str
-    """`file`, `chain`, `facts`, `figure`, `table` (for people) or `report` (the figures a report of the pack has)."""
+    """`file`, `chain`, `facts`, `manifest` (what it and the options say of the facts), `figure`, `table` (for people)
+    or `report` (the figures a report of the pack has)."""
     name: str
     equal: bool
     claimed: Any = None
@@ -78,6 +80,8 @@ def _ours(name: str) -> bool:
 def _read_zip(path: Path) -> dict[str, bytes]:
     with ZipFile(path) as archive:
         sizes = {info.filename: info.file_size for info in archive.infolist()}
+        if len(sizes) != len(archive.infolist()):  # one program would unpack the first of them, another the last
+            raise ValueError("two files of one name in it")
         if MANIFEST not in sizes or sum(sizes.values()) > min(_LARGEST, _SMALL + _RATIO * path.stat().st_size):
             raise ValueError("no manifest.json in it, or too large")
         manifest = archive.read(MANIFEST)
@@ -172,17 +176,37 @@ def _file(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> Check:
 def _replayed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterator[Check]:
     plant, options = plant_of(files)
     found = {figure["key"]: figure for figure in computing.to_json(computing.figures(plant, options))}
-    claimed = {figure["key"]: figure for figure in json.loads(files["figures.json"])}
+    yield from _stated(files, manifest, plant, options)
+    claimed = _by_key(json.loads(files["figures.json"]))
     yield from (_compare("figure", key, claimed.get(key), found.get(key)) for key in sorted(claimed.keys() | found))
     for name in ("report.json", "evidence.json"):
         if name in files:
-            told = {figure["key"]: figure for figure in json.loads(files[name])["figures"]}
+            told = _by_key(json.loads(files[name])["figures"])
             yield _together(name, told, found)
     listed = {entry["path"] for entry in manifest["files"]}
     for name, content in for_people(plant, manifest["project"]).items():
         there = files.get(name)
         if there is not None or name not in listed:  # a listed file that is gone was told by its hash
             yield Check("table", name, there == content, None if there is None else _sha(there), _sha(content))
+
+
+def _by_key(figures: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The figures of a file. Raises ValueError when it has two of one key: a reader would see the first or the last."""
+    found = {figure["key"]: figure for figure in figures}
+    if len(found) != len(figures):
+        raise ValueError("two figures of one key")
+    return found
+
+
+def _stated(files: Mapping[str, bytes], manifest: Mapping[str, Any], plant: Plant, options: Options) -> Iterator[Check]:
+    """What the manifest and the options say of the facts: window, history, register."""
+    facts = plant.facts
+    found = {"window": {"from": iso(facts.start), "to": iso(facts.end)},
+             "register_version": plant.assessment.register.version}  # fmt: skip
+    for name, value in found.items():
+        yield Check("manifest", name, manifest.get(name) == value, manifest.get(name), value)
+    told, made = json.loads(files["options.json"]), stated_options(facts, options)
+    yield Check("manifest", "options.json", told == made, told, made)
 
 
 def _together(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> Check:

@@ -139,7 +139,9 @@ def test_cells(column: str, text: str, value: object) -> None:
     [
         ("status", "in_us", "in_use"), ("interface", "modbustpc", "modbus_tcp"), ("in_scope", "也许", "是/否"),
         ("commissioned", "2016-02-30", "2024-05-01"), ("purchase_cny", "-3", "0 or more"),
-        ("purchase_cny", "NaN", "0 or"), ("networked_declared", "", "never inferred"),
+        ("purchase_cny", "NaN", "0 or"), ("rated_power_kw", "11,5", "0 or more"), ("purchase_cny", "$420000", "0 or"),
+        ("equipment_id", "#REF!", "formula"), ("gateway_device", "#N/A", "formula"),
+        ("networked_declared", "", "never inferred"),
     ],
 )  # fmt: skip
 def test_cells_that_are_refused_say_what_to_do(column: str, text: str, hint: str) -> None:
@@ -164,6 +166,80 @@ def test_xlsx_cells_keep_their_types(tmp_path: Path) -> None:
     assert (machine.commissioned, machine.purchase_cny, machine.rated_power_kw) == (
         date(2016, 5, 1), Decimal(168000), Decimal("7.5")
     )  # fmt: skip
+
+
+def test_a_title_above_a_table_with_semicolons(tmp_path: Path) -> None:
+    rows = csv.reader(io.StringIO(decode((FACTORY / "equipment_register.csv").read_bytes())))
+    path = tmp_path / "table.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write("设备台账\r\n单位：某厂，编制人：某人，日期：2026\r\n")
+        csv.writer(file, delimiter=";").writerows(rows)
+    assert load(path, FACTORY / "processes.csv")[0].version == REGISTER.version
+
+
+def test_a_mark_of_utf_8_before_gbk(tmp_path: Path) -> None:
+    path = tmp_path / "marked.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + decode((FACTORY / "equipment_register.csv").read_bytes()).encode("gbk"))
+    assert load(path, FACTORY / "processes.csv")[0].version == REGISTER.version
+
+
+def test_what_nobody_sees_makes_no_other_id(tmp_path: Path) -> None:
+    def change(rows: list[list[str]]) -> None:
+        rows[1][0] += "\u200b"
+        rows[2][2] += "\x07"
+
+    path = tmp_path / "unseen.csv"
+    path.write_bytes(rewritten(change))
+    assert load(path, FACTORY / "processes.csv")[0].version == REGISTER.version
+
+
+@pytest.mark.parametrize("label", ["合计", "总 计", "Total"])
+@pytest.mark.parametrize("at", [0, 2])
+def test_a_row_of_totals_is_no_machine(tmp_path: Path, label: str, at: int) -> None:
+    def change(rows: list[list[str]]) -> None:
+        rows.append([""] * len(rows[0]))
+        rows[-1][at] = label
+        rows[-1][rows[0].index("purchase_cny")] = "9999999"
+
+    path = tmp_path / "summed.csv"
+    path.write_bytes(rewritten(change))
+    register, notes = load(path, FACTORY / "processes.csv")
+    assert register.version == REGISTER.version
+    assert [(note.code, note.where) for note in notes if note.code == "total-row"] == [("total-row", "summed.csv:25:")]
+
+
+def test_a_machine_called_total_is_a_machine(tmp_path: Path) -> None:
+    def change(rows: list[list[str]]) -> None:
+        rows[1][2] = "合计"
+
+    path = tmp_path / "called.csv"
+    path.write_bytes(rewritten(change))
+    assert len(load(path, FACTORY / "processes.csv")[0].equipment) == len(REGISTER.equipment)
+
+
+def test_a_formula_without_its_value_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "formula.xlsx"
+    path.write_bytes(to_xlsx(REGISTER))
+    book = openpyxl.load_workbook(path)
+    sheet = book["设备台账"]
+    column = [cell.value for cell in sheet[1]].index("购置金额(元)") + 1
+    sheet.cell(2, column).value = "=100*2"
+    book.save(path)
+    register, notes = load(path)
+    assert [note.where for note in notes if note.code == "formula-without-value"] == [
+        f"formula.xlsx:{sheet.cell(2, column).coordinate}"
+    ]
+    assert register.equipment[0].purchase_cny is None
+
+
+def test_the_sheet_of_the_machines_need_not_be_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "second.xlsx"
+    path.write_bytes(to_xlsx(REGISTER))
+    book = openpyxl.load_workbook(path)
+    book["设备台账"].title = "2026设备清单"
+    book.create_sheet("填表说明", 0)["A1"] = "请按要求填写"
+    book.save(path)
+    assert load(path)[0].version == REGISTER.version
 
 
 @pytest.mark.parametrize("text", ["1E+999999999", "1e-99999999", "1" * 40, "NaN", "Infinity", "-1"])

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge_agent.app.report_window import day_end, month, months_before, window
+from edge_agent.app.report_window import day_end, month, month_so_far, months_before, window
 from edge_agent.config.models import Agent, Mqtt, Site
 from edge_agent.errors import FindingsError
 from edge_agent.report import pack
@@ -149,10 +149,30 @@ def test_windows_as_they_may_be_written() -> None:
     assert times == (local("2026-05-01T08:00"), local("2026-05-01T20:00"))
 
 
-@pytest.mark.parametrize("text", ["", "x", "2026-05-03..2026-05-01", "2026-13-01..2026-13-02", "5", "5w", "..", "-1d"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "x", "2026-05-03..2026-05-01", "2026-13-01..2026-13-02", "5", "5w", "..", "-1d", "0d", "0h", "99999999999d",
+        "2026-05-01..9999-12-31", "0001-01-01..0001-01-02", "2026-05-01T08:00:01..2026-05-01T08:00:02",
+    ],
+)  # fmt: skip
 def test_other_windows_are_refused(text: str) -> None:
     with pytest.raises(FindingsError, match="not understood"):
         window(text, SITE, golden.END, None, golden.END)
+
+
+def test_what_is_still_to_come_is_no_outage() -> None:
+    end = local("2026-05-20T10:00")
+    assert window("2026-05-01..2026-05-31", SITE, end, None, end) == (local("2026-05-01"), end)
+    late = end + 3 * DAY  # the plant has not been read for three days: that is an outage
+    assert window("2026-05-01..2026-05-31", SITE, end, None, late) == (local("2026-05-01"), late)
+    assert month_so_far("2026-05", SITE, end, end) == (local("2026-05-01"), end, False)
+    assert month_so_far("2026-04", SITE, end, end) == (local("2026-04-01"), local("2026-05-01"), True)
+    with pytest.raises(FindingsError, match="newest data"):
+        window("2026-06-01..2026-06-30", SITE, end, None, end)
+    for text in ("2026-06", "2099-01"):
+        with pytest.raises(FindingsError, match="newest data"):
+            month_so_far(text, SITE, end, end)
 
 
 def test_months_follow_the_plants_clock() -> None:
@@ -163,5 +183,6 @@ def test_months_follow_the_plants_clock() -> None:
     for text in ("2026-00", "2026-13", "26-11", "x", "9999-01"):
         with pytest.raises(FindingsError, match="2026-11"):
             month(text, SITE)
-    with pytest.raises(FindingsError, match="2026-11-30"):
-        day_end("soon", SITE)
+    for text in ("soon", "9999-12-31"):
+        with pytest.raises(FindingsError, match="2026-11-30"):
+            day_end(text, SITE)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import shutil
 import subprocess
@@ -11,6 +13,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 from hypothesis import given
@@ -88,6 +91,48 @@ def test_forged_figures_are_found_although_the_hashes_fit(files: dict[str, bytes
     assert [(check.kind, check.name, check.claimed) for check in checks if not check.equal] == [
         ("figure", "M-14@EQ-001", "19/20")
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "put"), [("value", 0.99), ("value_pct", 99.0), ("unit", "kgce"), ("target", {"above": 0.5, "met": True})]
+)
+def test_the_number_one_looks_at_is_compared_too(files: dict[str, bytes], name: str, put: Any) -> None:
+    figures = json.loads(files["figures.json"])
+    next(figure for figure in figures if figure["key"] == "M-01-strict")[name] = put
+    checks = verify(resealed(files, **{"figures.json": json.dumps(figures).encode()}))
+    assert [check.name for check in checks if not check.equal] == ["M-01-strict"]
+
+
+def test_a_second_figure_of_the_same_key_is_seen(files: dict[str, bytes]) -> None:
+    figures = json.loads(files["figures.json"])
+    figures.insert(0, {**figures[0], "value_exact": "1"})
+    checks = verify(resealed(files, **{"figures.json": json.dumps(figures).encode()}))
+    assert [check.found for check in checks if not check.equal] == ["ValueError: two figures of one key"]
+
+
+@pytest.mark.parametrize(
+    ("key", "put"), [("register_version", "0" * 64), ("window", {"from": "2020-01-01T00:00:00+00:00", "to": None})]
+)
+def test_what_a_manifest_says_of_its_facts_is_checked(files: dict[str, bytes], key: str, put: Any) -> None:
+    forged = {**files, "manifest.json": json.dumps({**json.loads(files["manifest.json"]), key: put}).encode()}
+    assert [(check.kind, check.name) for check in verify(forged) if not check.equal] == [("manifest", key)]
+
+
+def test_options_that_say_otherwise_than_the_facts_are_seen(files: dict[str, bytes]) -> None:
+    options = {**json.loads(files["options.json"]), "history_start_ns": 0}
+    checks = verify(resealed(files, **{"options.json": json.dumps(options).encode()}))
+    assert [(check.kind, check.name) for check in checks if not check.equal] == [("manifest", "options.json")]
+
+
+def test_a_zip_with_two_files_of_one_name_is_no_pack(files: dict[str, bytes], tmp_path: Path) -> None:
+    path = tmp_path / "twice.zip"
+    with ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("figures.json", b"[]")
+    with pytest.raises(FindingsError, match="two files of one name"):
+        read_pack(path)
 
 
 def test_a_figure_left_out_or_added_is_found(files: dict[str, bytes]) -> None:
@@ -225,6 +270,18 @@ def test_the_command_says_equal_or_not(folder: Path, capsys: pytest.CaptureFixtu
     assert main(["verify", str(folder), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["counts"]["file"]["different"] == 1
     assert main(["verify", str(folder / "nothing")]) == 2
+
+
+def test_a_name_like_a_formula_is_harmless_in_the_tables_for_people() -> None:
+    name = "=cmd|' /C calc'!A0"
+    rows = [replace(row, name_zh=name, controller_brand="@SUM(A1)") for row in golden.register().equipment]
+    made = pack.build(golden.plant(golden.only(golden.register(), *rows)), CLAIM)
+    assert summary(verify(made))["equal"]
+    for table in ("project.csv", "domestic.csv"):
+        cells = [cell for row in csv.reader(io.StringIO(made[table].decode("utf-8-sig"))) for cell in row]
+        assert f"'{name}" in cells, table
+        assert not [cell for cell in cells if cell.startswith(("=", "@"))]
+    assert name.encode() in made["register.csv"]  # what is computed from stays as it was written
 
 
 def test_the_project_has_its_rows_and_total(files: dict[str, bytes]) -> None:

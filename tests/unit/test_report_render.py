@@ -159,6 +159,14 @@ def test_a_cell_of_the_workbook_is_a_number_and_looks_like_a_percentage(document
     assert row[2].number_format == "0.00%"
 
 
+def test_a_character_no_workbook_can_hold_is_left_out() -> None:
+    devices = {name: replace(device, name="机\x07床", endpoint="a\x0bb")
+               for name, device in golden.facts().devices.items()}  # fmt: skip
+    plant = golden.plant(devices=devices)
+    assert tables.workbook(build(plant, SETTING), "both")
+    ElementTree.fromstring(topology(plant))
+
+
 def test_no_text_becomes_a_formula() -> None:
     document = hostile()
     book = openpyxl.load_workbook(io.BytesIO(tables.workbook(document, "en")))
