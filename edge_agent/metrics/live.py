@@ -6,7 +6,6 @@ The store service fills them from `device_health`; a first assessment without a 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +19,7 @@ from edge_agent.metrics.planned import Planned
 
 _S: Final = 1_000_000_000
 _LARGEST: Final = 10**18
+_DECIMALS: Final = 18
 _LONGEST_S: Final = 10 * 366 * 86_400
 
 
@@ -219,7 +219,8 @@ def _number(key: str, value: object, where: str, findings: list[Finding]) -> Fra
     if isinstance(value, bool) or not isinstance(value, int | Decimal | float):
         findings.append(_bad(where, "应为数字", "a number"))
         return Fraction(0)
-    if not math.isfinite(value) or abs(value) > _LARGEST or (value and abs(value) < 1 / _LARGEST):
+    size = Decimal(str(value)).copy_abs()
+    if not size.is_finite() or size > _LARGEST or (size and size.adjusted() < -_DECIMALS):
         findings.append(_bad(where, "不是可用的数字", "a finite number of ordinary size"))
         return Fraction(0)  # 1e999999999 is a number too, and as a fraction would fill the memory
     number = Fraction(str(value))
