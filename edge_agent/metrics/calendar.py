@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from edge_agent.config.models import Model
 from edge_agent.errors import ConfigError, Finding
@@ -33,14 +33,24 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 def _clock(text: object) -> object:
     """`8:00`, `20:00`; YAML 1.1 reads 20:00 as the number 1200 (base 60), which is turned back; 24:00 is 00:00."""
-    if isinstance(text, int) and not isinstance(text, bool) and 0 <= text <= 24 * 60:
-        return time(text // 60 % 24, text % 60)
+    if isinstance(text, int | float):
+        if not isinstance(text, bool) and 0 <= text <= 24 * 60 and text == int(text):
+            return time(int(text) // 60 % 24, int(text) % 60)
+        raise ValueError(
+            "不是时刻,请写成 '8:00' no time of day, write it as '8:00'"
+        )  # 8:00:00 is 28800 there, 25:00 is 1500
     if isinstance(text, str) and (match := re.fullmatch(r"(\d{1,2}):(\d{2})", text)) and int(match[1]) <= 24:
         return time(int(match[1]) % 24, int(match[2])) if int(match[2]) < 60 else text
     return text
 
 
-Clock = Annotated[time, BeforeValidator(_clock)]
+def _of_the_wall(moment: time) -> time:
+    if moment.tzinfo is not None:
+        raise ValueError("不带时区,请写成 '8:00' a time of day has no zone, write it as '8:00'")
+    return moment
+
+
+Clock = Annotated[time, BeforeValidator(_clock), AfterValidator(_of_the_wall)]
 
 
 class Recurring(Model):
@@ -65,6 +75,14 @@ class PlannedStop(Model):
     start: datetime
     end: datetime
     kind: Literal["stop", "maintenance"] = "stop"
+
+    @model_validator(mode="after")
+    def _forward(self) -> PlannedStop:
+        if (self.start.tzinfo is None) != (self.end.tzinfo is None):
+            raise ValueError("开始与结束须同为本地时间 start and end: both local times, or both with a zone")
+        if self.end <= self.start:
+            raise ValueError("结束不晚于开始 it ends before it begins")
+        return self
 
 
 class Schedule(Model):
@@ -233,7 +251,7 @@ def load_calendar(path: Path) -> Calendar:
     """Read a calendar file. Raises ConfigError with everything that is wrong."""
     try:
         document: Any = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError.one(
             "calendar-unreadable",
             f"班次日历读取失败:{error};请检查文件。",

@@ -18,6 +18,9 @@ from edge_agent.errors import Finding, FindingsError
 from edge_agent.metrics.planned import Planned
 
 _S: Final = 1_000_000_000
+_LARGEST: Final = 10**18
+_DECIMALS: Final = 18
+_LONGEST_S: Final = 10 * 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,8 @@ def parse_live(document: object, name: str = "live") -> Live:
     devices = {str(device): _device(facts, f"{name}:{device}", findings) for device, facts in rows.items()}
     end = _end(document.get("end"), f"{name}:end", findings) if wrapped else None
     recent = document.get("recent_s") if wrapped else None
+    if recent is not None and (not isinstance(recent, int) or not 0 < recent <= _LONGEST_S):
+        findings.append(_bad(f"{name}:recent_s", "应为窗口的秒数", "the seconds of the window"))
     if findings:
         raise FindingsError(findings)
     return Live(devices, end, int(recent) if recent is not None else None)
@@ -214,6 +219,10 @@ def _number(key: str, value: object, where: str, findings: list[Finding]) -> Fra
     if isinstance(value, bool) or not isinstance(value, int | Decimal | float):
         findings.append(_bad(where, "应为数字", "a number"))
         return Fraction(0)
+    size = Decimal(str(value)).copy_abs()
+    if not size.is_finite() or size > _LARGEST or (size and size.adjusted() < -_DECIMALS):
+        findings.append(_bad(where, "不是可用的数字", "a finite number of ordinary size"))
+        return Fraction(0)  # 1e999999999 is a number too, and as a fraction would fill the memory
     number = Fraction(str(value))
     if number < 0 or (key == "coverage" and number > 1):
         findings.append(_bad(where, "应为 0 以上(coverage 为 0 到 1)", "0 or more (coverage from 0 to 1)"))

@@ -125,3 +125,22 @@ def test_bad_files_are_refused_by_key(tmp_path: Path, text: str, where: str) -> 
 def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_calendar(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    "shift", ["{start: 25:00, end: 8:00}", "{start: 8:00:00, end: 17:00:00}", '{start: "08:00Z", end: "17:00Z"}']
+)
+def test_what_yaml_makes_of_a_time_is_not_taken_for_another(tmp_path: Path, shift: str) -> None:
+    """25:00 is 1500 to YAML, which was 00:25 of Greenwich."""
+    path = tmp_path / "calendar.yaml"
+    path.write_text(f"schedules: {{default: {{shifts: [{shift}]}}}}\n")
+    with pytest.raises(ConfigError, match="time of day"):
+        load_calendar(path)
+
+
+def test_a_stop_that_ends_before_it_begins_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "calendar.yaml"
+    stop = "{start: 2026-05-02T12:00:00, end: 2026-05-02T08:00:00}"
+    path.write_text(f"schedules: {{default: {{shifts: [{{start: 8:00, end: 17:00}}], stops: [{stop}]}}}}\n")
+    with pytest.raises(ConfigError, match="ends before it begins"):
+        load_calendar(path)

@@ -232,3 +232,20 @@ def test_bad_live_files_are_refused_by_place(tmp_path: Path, text: str, where: s
 def test_a_missing_live_file_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(FindingsError, match="cannot be read"):
         read_live(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"d": {"coverage": NaN}}', '{"d": {"coverage": Infinity}}', '{"d": {"coverage": 1e999999999}}',
+        '{"d": {"last_good_age_h": 1e-999999999}}', '{"devices": {"d": {}}, "recent_s": "an hour"}',
+        '{"devices": {"d": {}}, "recent_s": 99999999999999}',
+    ],
+)  # fmt: skip
+def test_a_number_beyond_all_measure_is_a_finding(tmp_path: Path, text: str) -> None:
+    """It filled the memory, or came out as a traceback."""
+    path = tmp_path / "live.json"
+    path.write_text(text)
+    with pytest.raises(FindingsError) as caught:
+        read_live(path)
+    assert [finding.code for finding in caught.value.findings] == ["live-value"]
