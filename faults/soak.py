@@ -146,6 +146,7 @@ def _value(sample: Sample) -> float:
 def _keep(name: str, sampled: _Samples) -> None:
     """The samples themselves, for who wants to look closer: EDGE_AGENT_SOAK names a folder."""
     if folder := os.environ.get("EDGE_AGENT_SOAK"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
         for what, samples in (("rss", sampled.rss), ("rest", sampled.rest)):
             lines = [f"{t:.1f},{kb:.0f}" for t, kb in samples]
             text = "\n".join(["seconds,kB", *lines]) + "\n"
