@@ -244,11 +244,13 @@ def _device(facts: Facts, device: str, hours: Hours | None) -> DeviceFacts:
     history = facts.minutes_of(device).inside(long, facts.end)
     recent = facts.minutes_of(device).inside(facts.start, facts.end)
     first = facts.first_good.get(device)
+    if first is not None and first > facts.end:
+        first = None  # an earlier window than its first connection, reported on later
     if hours is not None and not hours.within(max(long, first or long), facts.end):
         hours = None  # no calendar, or nothing was planned since it was connected: then all time counts
     return from_health(
         facts.end,
-        first if first is None or first <= facts.end else None,
+        first,
         history.last_good,
         (long, history.planned(hours).sums()),
         (facts.start, recent.planned(hours).sums()),

@@ -197,6 +197,14 @@ def test_an_outage_outside_the_shifts_is_no_remark() -> None:
     assert rows(reported(plant), "data_remarks") == []
 
 
+def test_a_device_first_connected_after_the_window_was_scheduled_in_its_shifts_only() -> None:
+    """A past window is reported on later: its minutes without data, outside the shifts, were never due."""
+    plan = [Planned("", END - 30 * DAY, "off"), Planned("", START, "shift"), Planned("", START + HOUR, "off")]
+    minutes = minutes_of("lathe01", [(START, START + 3 * HOUR)])
+    document = reported(golden.plant(plan=plan, minutes=minutes, first_good={"lathe01": END + HOUR}))
+    assert figure(document, "M-04d")["denominator"] == 3600
+
+
 def test_state_numbers_outside_the_map() -> None:
     states = (State(START - DAY, 3, 3), State(START + 4 * HOUR, 0, 3, None, "unknown-state"))
     document = reported(golden.plant(states={"lathe01": states}, plan=()))
