@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - rows of a Markdown table cannot be broken
-"""What a pack says of itself: enough for a stranger to compute every headline figure without this software."""
+"""What a pack says of itself: enough for a stranger to compute every figure without this software."""
 
 from __future__ import annotations
 
@@ -41,11 +41,28 @@ exact fractions (a ratio may be written `a/b`).
 生产设备 = `register.csv` 中 `in_scope = Y` 且 `status = in_use` 的行。 **Production equipment** = rows with
 `in_scope = Y` and `status = in_use`.
 
+- **机器的设备 a machine's device**：其 `gateway_device`，须列于 `facts/devices.csv`，且没有其他 `status = in_use` 的行使用它；
+  以 `;` 列出多个时视为没有。 Its `gateway_device`, if `facts/devices.csv` lists it and no other row with
+  `status = in_use` has it; several joined by `;` are none.
 - **M-03** = `digital = Y` 的生产设备 / 生产设备。 production equipment with `digital = Y` / production equipment.
 - **M-01-prorata** = 对 `processes.csv` 中 `is_key = Y` 的每个工序求 数控设备数 / 设备数(没有设备计 0),再求平均。
   The mean over processes with `is_key = Y` of NC machines / machines (0 without machines). NC, discrete process:
   `control_class` is `cnc`, or `robot` if `robot_is_nc`; process industry: `plc`, `dcs`, `pcs`.
   **M-01-strict** / **M-01-any** 计份额为 1 / 大于 0 的工序。 count the processes whose share is 1 / above 0.
+  机器按其 `process_id` 的 `industry_type` 判断（discrete 离散，process 流程）。 The `industry_type` of a machine's
+  `process_id` says which of the two applies.
+- **M-02** = 关键工序中的数控设备 / 关键工序中的生产设备。 NC machines / production equipment, of processes with
+  `is_key = Y`.
+- **M-08-count** = 智能装备 / 生产设备；智能装备：`digital = Y` 且 `control_class` 为 cnc、robot、plc、dcs、pcs 之一。
+  **M-08-value**：同上，按 `purchase_cny` 之和；任一生产设备缺少金额时为 null。 Smart machines / production equipment;
+  smart: `digital = Y` and `control_class` one of these five. M-08-value is the same of the sums of `purchase_cny`, null
+  while any production equipment has none.
+- **M-09** / **M-10** = `is_robot = Y` 的生产设备中 `brand_origin` 为 domestic 或 local / 仅 local 的份额。 Of production
+  equipment with `is_robot = Y` the share whose `brand_origin` is domestic or local / local.
+- **首末数据**：`facts/first_good.csv` 中晚于窗口结束的视为没有；末次数据 = 窗口结束 − 30 天 < `end_ns` ≤ 窗口结束的各分钟中最大的
+  `last_good_ns`（不论是否计划时间），距窗口结束不超过 7 天为**新近**。 A first good reading after the end is none. The
+  last good reading is the largest `last_good_ns` of the minutes with end - 30 days < `end_ns` <= end, scheduled or not;
+  it is **recent** if it is at most 7 days before the end.
 - **计划时间 scheduled time**(设备): 该设备唯一在用机器的 `schedule_id` 在 `facts/plan.csv` 中为 shift 的时间;没有日历、没有这样的
   机器,或自 L(见下条)以来没有任何 shift 时,为全部时间。一分钟按其中点(end_ns − 30 s)归属。
   The time that `facts/plan.csv` calls shift for the `schedule_id` of the one machine in use that the device is linked to;
@@ -58,15 +75,54 @@ exact fractions (a ratio may be written `a/b`).
   没有其他在用机器使用它;首末数据存在且最大 `last_good_ns` 距结束不超过 7 天;覆盖率 ≥ 9/10。
   Production equipment that is declared, linked to exactly one configured device which no other machine in use has, whose
   newest `last_good_ns` (of the last 30 days) is at most 7 days before the end, and whose coverage is at least 9/10.
+- **M-04b** / **M-04c** -effective：同上，只计 `digital = Y` / `process_id` 为关键工序的生产设备；**-declared**（a、b、c）：
+  只要求 `networked_declared = Y`。 The same of production equipment with `digital = Y` / in a key process; -declared asks
+  for `networked_declared = Y` alone.
 - **M-05** = Σ 有效读数 / Σ 应有读数(生产设备所对应的设备,每个计一次) good / expected readings, over the devices that
   production equipment is linked to, each once; expected = max(r, round(r x elapsed / Σ scheduled_s)), r = good +
   bad of the window's scheduled minutes, elapsed = the scheduled time from max(first_good, start) to the end.
+  设备取生产设备 `gateway_device` 列于 `facts/devices.csv` 者（共用的也计）；窗口的分钟：start < end_ns ≤ end；round 四舍六入
+  五取偶；Σ scheduled_s 为 0 时应有读数 = r；没有首次数据时 elapsed = min（窗口的计划时间，Σ scheduled_s）。 The devices
+  are the `gateway_device` of production equipment that `facts/devices.csv` lists, shared ones too; minutes of the
+  window: start < end_ns <= end; round half to even; expected = r when Σ scheduled_s is 0; without a first good reading
+  elapsed = min(scheduled time of the window, Σ scheduled_s).
+- **M-04d** = Σ min（elapsed，Σ covered_s）/ Σ elapsed，设备与分钟同 M-05。 Over the devices and minutes of M-05.
+- **M-05-process** = 至少有一台生产设备「有设备且末次数据新近」的工序 / `processes.csv` 的全部工序。 Processes with production
+  equipment whose device has a recent last good reading / all processes of `processes.csv`.
+- **M-06** = 末次数据新近的设备的 `business_links`（`facts/devices.csv`，以 `;` 分隔）中出现的 生产管控、质量管理、设备管理、
+  安全生产、能耗管理 的个数 / 14；没有任何设备标注时为 null。 How many of these five links stand in the `business_links`
+  (joined by `;`) of devices whose last good reading is recent, / 14; null when no device has any.
+- **M-07** = M-04a-effective 所计的机器中，`interface` 为 opc_ua、modbus_tcp、modbus_rtu、mtconnect 之一且其设备
+  `normalised = Y` 的份额。 Of the machines that M-04a-effective counts, the share with one of these four as `interface`
+  whose device has `normalised = Y`.
+- **M-21-p50** / **-p95** = `facts/lateness.csv` 全部设备的 `late_ms` 按 `messages` 计数，从小到大第 ⌈n/2⌉ / ⌈0.95 n⌉ 个
+  （最近秩），除以 1000（秒）。 All devices' `late_ms`, each `messages` times, n in all: the ⌈n/2⌉-th / ⌈0.95 n⌉-th from
+  the smallest (nearest rank), / 1000 (seconds).
 - **时间 Time**: 把窗口按状态与日历切开,依次取第一条符合的规则 / cut the window at every change of state and calendar; the first
   rule that fits: 日历 off → overtime (Executing) / off; stop, maintenance → planned_down; item 0 → ADET, unknown; mode
   Maintenance → ADET; mode Setup → ASUT; Executing → APT; 其余 else → ADET. 无任务(`order` = N)时,item 0 与其余归 ADOT
   without an order item 0 and the rest are ADOT. PBT = APT + ASUT + ADET + ADOT.
+  单位为秒。机器的状态是其设备的；第一行的 `order` 为空即没有任务信号。日历取机器的 `schedule_id`，在其第一行之前为 off；
+  `facts/plan.csv` 完全为空时始终为 shift。切分从状态的第一行开始，只有窗口内的部分计入。 In seconds. The states are those of
+  the machine's device; an empty `order` in the first row means there is no order signal. The calendar is that of the
+  machine's `schedule_id`, off before its first row, shift throughout if `facts/plan.csv` has no rows at all. Cutting
+  begins with the first state; only what lies in the window counts.
+- **故障 Failures**：按时间顺序看各段（包括窗口之前的）。item 1 的段：若此前累计的 U ≥ 30 s，则前一组结束，新的一组开始，D 清零；然后
+  U 清零，段长计入 D（不论日历），规则「其余」归 ADET 的段属于该组。item 不为 0、1 且 mode 不为 Maintenance 的段：段长计入 U。
+  一组有属于它的段且 D ≥ 30 s 即为一次故障，属于其首段开始时所在的窗口。 Go through the spans in time, those before the window
+  too. A span with item 1: if U has reached 30 s, the group before is closed, a new one begins and D = 0; then U = 0, its
+  length is added to D (whatever the calendar says), and it belongs to the group if the rule "else -> ADET" took it. A
+  span whose item is neither 0 nor 1 and whose mode is not Maintenance adds its length to U. A group with spans and
+  D >= 30 s is a failure, of the window in which its first span begins.
+- **维护 Maintenance**：PMT = 日历 maintenance 且非 Executing 的时间 + 规则「mode Maintenance → ADET」的时间，但故障之后、首个
+  （不属于该规则也不属于故障的）Executing 或 ASUT 段之前的后者为 CMT。FT = 故障各段之和。 PMT = time the calendar calls
+  maintenance, unless Executing, + time of the rule "mode Maintenance -> ADET"; the latter is CMT instead from a failure's
+  span on until the next span, neither of that rule nor of a failure, that is Executing or ASUT. FT = the spans of
+  failures.
 - **计数 Counting**: 相邻读数之差之和。下降时:若有 `modulus` 且 0 < 差 + modulus ≤ modulus // 16,计入差 + modulus(回零);否则
   件数计数器若新值 ≥ 0 且 ≤ 旧值的一半,计入新值(清零重计);否则计 0。跨窗口边界的一步按时间分摊。
+  件数计数器：produced、good、scrap；同一时刻的多个读数取第一个。 Part counters: produced, good, scrap; of several readings
+  at one moment the first counts.
   The sum of differences. At a fall: with a `modulus` and 0 < difference + modulus <= modulus // 16 that sum counts (a
   rollover); else a part counter counts the new reading if it is at least 0 and at most half the old one (a restart); else
   nothing. A step across the window's edge is shared by time.
@@ -74,13 +130,35 @@ exact fractions (a ratio may be written `a/b`).
 - **M-11@机器** = APT / PBT;**M-12** = GQ / PQ;**M-13** = PRU·PQ / APT;**M-14** = PRU·GQ / PBT
   (PRU = `nominal_cycle_s`)。窗口内状态全部未知时为空 null when no state of the window was known。产线、车间、厂区 `@line:` `@workshop:` = 分子之和 / 分母之和,只含两者齐全的机器
   (`numerator_ids`)。 A line's is the sum of numerators / the sum of denominators over the machines that have both.
+- **M-15** = AUPT·PRU·GQ / (PBT·APT)，AUPT = APT + ASUT；汇总时以 PBT 加权（分子 = 值 × PBT，分母 = PBT，只含有值的机器）。
+  Summed up weighted with PBT: numerator value x PBT, denominator PBT, over the machines with a value.
+- **M-16-allocation** = AUBT / PBT；**-utilisation** = APT / AUBT；**-technical** = APT / (APT + ADET)；**-setup** = ASUT / AUPT。
+  AUBT = PBT − ADOT，没有任务信号时未知。 AUBT = PBT - ADOT, not known without an order signal.
+- **M-17-mtbf** = AUPT / 故障次数；**-mttr** = (FT + CMT) / 故障次数；**-corrective** = CMT / (CMT + PMT)。 故障次数：failures.
+- M-11 至 M-17 属于有设备且该设备有状态的生产设备，产线、车间、厂区（无 `@`）的则一律列出。窗口内 PBT > 0 而全部为
+  item 0（unknown）时，除 M-12、M-20 外分子未知，该机器也不进入汇总；分母为 0 的机器照常进入汇总。 M-11 to M-17 are told of
+  production equipment whose device has states, and of every line, workshop and the site (without `@`). When PBT > 0 and
+  all of it is unknown, the numerators other than those of M-12 and M-20 are not known, and the machine is in no sum; a
+  denominator of 0 is a known one.
 - **M-18** = kWh / GQ;**M-19** = kWh × `kgce_per_kwh` / 1000。机器:自身电能计数器,否则独用电表(`meter_id`),否则功率积分;
   产线:`category = meter` 的电表(不计单台独用的),没有时为各机器之和(`details.measured_by`);产线的 GQ 取其唯一的
   `category = inspection` 机器(`details.good_parts_of`)。 A machine: its own energy counter, else a meter that only it
   has, else integrated power. A line: its meters (`category = meter`, those of one machine alone left out), else its
   machines; its GQ is that of its one `category = inspection` machine.
+  电表即 `meter_id` 所称的设备，独用：没有其他 `status = in_use` 的行有此 `meter_id`。产线的电表：`line` 相同且 `status = in_use`
+  的行（不论 `in_scope`），其 `gateway_device` 有电能计数器，且不是恰为一行的 `meter_id`。机器没有状态时 GQ 未知；检测机器须
+  有状态和 GQ，且为该线生产设备中唯一的检测机器。厂区：M-19 计各产线的 kWh；M-18 = 有 GQ 的产线的 kWh 之和 / 其 GQ 之和。 A
+  meter is the device that `meter_id` names; only one machine has it if no other row with `status = in_use` names it. A
+  line's meters: rows of that `line` with `status = in_use`, in scope or not, whose `gateway_device` has an energy counter
+  and is not the `meter_id` of exactly one row. GQ is not known of a machine without states; the inspection machine must
+  have states and GQ, and be the only one of the line's production equipment. The site: M-19 of the kWh of all lines;
+  M-18 = kWh / GQ, both summed over the lines that have a GQ.
 - **M-20** = item_state 为 2 时的 kWh / kWh。 kWh while NotExecuting / kWh.
+  不论日历，从状态的第一行起；汇总同 M-11。M-18、M-20 属于有状态或有电能的生产设备，没有状态时 M-20 为 null；M-18、M-19 还属于
+  生产设备的各产线和厂区。 Whatever the calendar says, from the first state on; summed up like M-11. M-18 and M-20 are told
+  of production equipment with states or energy (M-20 is null without states), M-18 and M-19 of its lines and the site.
 - 没有值的数值为 null,并有 `reason`。 A figure without a value is null and has a `reason`.
+  分母为 0 或缺少所需数据时没有值。 There is none when the denominator is 0 or something it needs is not known.
 """
 
 _INTEGRATOR = """\

@@ -26,7 +26,7 @@ _LARGEST: Final = 4_000_000_000
 _SMALL: Final = 50_000_000
 _RATIO: Final = 100
 """Beyond so many bytes, no table of facts is packed to less than a hundredth: it was made to fill the memory."""
-#: What must be equal in a figure; the rest of it is words.
+#: What is a figure's own; the rest of it is words, and compared apart: another version may word it otherwise.
 _COMPARED: Final = (
     "value_exact", "value", "value_pct", "unit", "target", "numerator", "denominator", "numerator_ids",
     "denominator_ids", "grade", "provisional", "window", "register_version",
@@ -38,8 +38,9 @@ class Check:
     """One thing that was checked: a file, the chain, or a figure."""
 
     kind: str
-    """`file`, `chain`, `facts`, `manifest` (what it and the options say of the facts), `figure`, `table` (for people)
-    or `report` (the figures a report of the pack has)."""
+    """`file`, `chain`, `facts`, `manifest` (what it and the options say of the facts), `figure`, `words` (those of a
+    file's figures: names, formulas, reasons, notes, details), `table` (for people) or `report` (the figures a report of
+    the pack has)."""
     name: str
     equal: bool
     claimed: Any = None
@@ -175,14 +176,17 @@ def _file(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> Check:
 
 def _replayed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterator[Check]:
     plant, options = plant_of(files)
-    found = {figure["key"]: figure for figure in computing.to_json(computing.figures(plant, options))}
+    figures = json.loads(json.dumps(computing.to_json(computing.figures(plant, options))))  # as a file says them
+    found = _by_key(figures)
     yield from _stated(files, manifest, plant, options)
     claimed = _by_key(json.loads(files["figures.json"]))
     yield from (_compare("figure", key, claimed.get(key), found.get(key)) for key in sorted(claimed.keys() | found))
+    yield _words("figures.json", claimed, found)
     for name in ("report.json", "evidence.json"):
         if name in files:
             told = _by_key(json.loads(files[name])["figures"])
             yield _together(name, told, found)
+            yield _words(name, told, found)
     listed = {entry["path"] for entry in manifest["files"]}
     for name, content in for_people(plant, manifest["project"]).items():
         there = files.get(name)
@@ -216,6 +220,17 @@ def _together(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> C
     if not wrong:
         return Check("report", name, True, len(checks), len(checks))
     return Check("report", f"{name} {wrong[0].name}", False, wrong[0].claimed, wrong[0].found)
+
+
+def _words(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> Check:
+    """All words of a file's figures in one line: the first that differ are named. A key that is missing is a figure."""
+    keys = sorted(told.keys() & found.keys())
+    for key in keys:
+        for part in sorted((told[key].keys() | found[key].keys()).difference(_COMPARED)):
+            claimed, made = told[key].get(part), found[key].get(part)
+            if claimed != made:
+                return Check("words", f"{name} {key} {part}", False, claimed, made)
+    return Check("words", name, True, len(keys), len(keys))
 
 
 def _compare(kind: str, key: str, claimed: Mapping[str, Any] | None, found: Mapping[str, Any] | None) -> Check:

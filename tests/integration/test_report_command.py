@@ -25,6 +25,7 @@ from edge_agent.ingest import api, decode
 from edge_agent.report import questions
 from edge_agent.stores import Rows, Store, WriteBatch, open_store
 from tests.support.sites import write
+from tests.support.stranger import claimed, stranger
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -187,6 +188,7 @@ def test_pack_verify_and_chain(config: Path, tmp_path: Path, capsys: pytest.Capt
     first, second = (tmp_path / f"evidence-PRJ-1-{number:03}" for number in (1, 2))
     assert main(["verify", str(second), "--previous", str(first)]) == 0
     assert "chain: 1 项 checked, 0 项不符 different" in capsys.readouterr().out
+    assert stranger(first) == claimed(first)
     assert "M-03" in (first / "snapshots.csv").read_text(encoding="utf-8-sig")
     (first / "facts" / "states.csv").write_text("", encoding="utf-8")
     assert main(["verify", str(first)]) == 1

@@ -34,6 +34,7 @@ from edge_agent.config import load
 from edge_agent.config.models import Site
 from edge_agent.ingest.api import ask
 from tests.support import servers
+from tests.support.stranger import claimed, stranger
 
 SECOND: Final = 1_000_000_000
 MINUTE: Final = 60 * SECOND
@@ -380,7 +381,9 @@ def test_reports_are_equal_whether_the_service_or_the_store_is_asked(
             assert list(differences(facts(one), facts(other), kind)) == []
     for kind, each in services.items():
         assert main(["report", "evidence", str(each.config), "--out", str(tmp_path / kind), "--project", "PRJ-1"]) == 0
-        assert main(["verify", str(tmp_path / kind / "evidence-PRJ-1-001")]) == 0
+        pack = tmp_path / kind / "evidence-PRJ-1-001"
+        assert main(["verify", str(pack)]) == 0
+        assert stranger(pack) == claimed(pack)
 
 
 def minute(t: int) -> str:

@@ -1,105 +1,310 @@
-"""Headline figures of an evidence pack, from its README alone. Usage: python recompute.py PACK -> JSON on stdout."""
+"""Every figure of an evidence pack, from its README alone. Usage: python recompute.py PACK -> JSON on stdout."""
 
 import csv
+import io
 import json
 import sys
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from fractions import Fraction
-from itertools import pairwise
+from functools import cache
+from itertools import accumulate, pairwise
+from math import ceil
 from pathlib import Path
 
 pack = Path(sys.argv[1])
-DAY = 86_400 * 10**9
+S, DAY = 10**9, 86_400 * 10**9
+CONTROL = {"discrete": {"cnc"}, "process": {"plc", "dcs", "pcs"}}
+LINKS = {"生产管控", "质量管理", "设备管理", "安全生产", "能耗管理"}
 
 
-def table(name):
-    return list(csv.DictReader(open(pack / name, encoding="utf-8-sig", newline="")))
+def table(name, *by):  # the rows; or, by columns, the lists of rows that have the same in these
+    text = io.StringIO((pack / name).read_bytes().decode("utf-8-sig"), newline="")
+    rows, found = list(csv.DictReader(text)), {}
+    for row in rows if by else ():
+        found.setdefault(tuple(row[column] for column in by), []).append(row)
+    return found if by else rows
 
 
-options = json.loads((pack / "options.json").read_text())
+def ratio(part, whole):
+    return None if part is None or not whole else Fraction(part) / Fraction(whole)
+
+
+def share(part, whole):
+    return ratio(sum(map(part, whole)), len(whole))
+
+
+options = json.loads((pack / "options.json").read_text(encoding="utf-8"))
 start, end = options["start_ns"], options["end_ns"]
-machines = [m for m in table("register.csv") if m["in_scope"] == "Y" and m["status"] == "in_use"]
-in_use = [m["gateway_device"] for m in table("register.csv") if m["status"] == "in_use"]
-devices = {d["device"] for d in table("facts/devices.csv")}
-first = {row["device"]: int(row["t_ns"]) for row in table("facts/first_good.csv")}
-health, states, counters = {}, {}, {}
-for row in table("facts/health_minutes.csv"):
-    health.setdefault(row["device"], []).append(row)
-for row in table("facts/states.csv"):
-    states.setdefault(row["device"], []).append((int(row["t_ns"]), row))
-for row in table("facts/counters.csv"):
-    counters.setdefault((row["device"], row["role"]), []).append(row)
-plan = {}
-for row in table("facts/plan.csv"):
-    plan.setdefault(row["schedule"], []).append((int(row["t_ns"]), row["plan"]))
+in_use = [m for m in table("register.csv") if m["status"] == "in_use"]
+machines = [m for m in in_use if m["in_scope"] == "Y"]
+processes = {p["process_id"]: p for p in table("processes.csv")}
+users = Counter(d for m in in_use for d in m["gateway_device"].split(";"))
+meter_users = Counter(m["meter_id"] for m in in_use)
+devices = {row["device"]: row for row in table("facts/devices.csv")}
+first = {row["device"]: int(row["t_ns"]) for row in table("facts/first_good.csv") if int(row["t_ns"]) <= end}
+health, states = table("facts/health_minutes.csv", "device"), table("facts/states.csv", "device")
+counters, plans = table("facts/counters.csv", "device", "role"), table("facts/plan.csv", "schedule")
 
 
-def nc(m):
-    return m["control_class"] == "cnc" or (options["robot_is_nc"] and m["control_class"] == "robot")
+def own(m):  # the device of a machine
+    return m["gateway_device"] if m["gateway_device"] in devices and users[m["gateway_device"]] == 1 else None
 
 
-def shifts_of(m, since):  # scheduled time of a machine from `since` on, as spans
-    rows = plan.get(m["schedule_id"], [])
-    spans = [
-        (max(t, since), min(after, end)) for (t, what), (after, _) in pairwise([*rows, (end, "")]) if what == "shift"
-    ]
-    return [(a, b) for a, b in spans if a < b]
+# --- what is collected: scheduled time, coverage, readings
+
+
+def within(spans, since, until):
+    return sum(max(0, min(b, until) - max(a, since)) for a, b in spans)
+
+
+def scheduled(device):  # spans
+    rows = [m["schedule_id"] for m in in_use if device in m["gateway_device"].split(";")]
+    rows = [(int(r["t_ns"]), r["plan"]) for r in plans.get((rows[0],), [])] if len(rows) == 1 else []
+    spans = [(a, b) for (a, what), (b, _) in pairwise([*rows, (end, "")]) if what == "shift"]
+    return spans if within(spans, max(first.get(device, 0), end - 30 * DAY), end) else [(0, end)]
+
+
+def minutes(device, since, spans):
+    rows = [r for r in health.get((device,), []) if since < int(r["end_ns"]) <= end]
+    return [r for r in rows if any(a <= int(r["end_ns"]) - 30 * S < b for a, b in spans)]
+
+
+def total(rows, column):
+    return sum((Fraction(row[column]) for row in rows), Fraction(0))
+
+
+def fresh(device):
+    last = [int(r["last_good_ns"]) for r in minutes(device, end - 30 * DAY, [(0, end)]) if r["last_good_ns"]]
+    return bool(last) and end - max(last) <= 7 * DAY
 
 
 def networked(m):
-    d = m["gateway_device"]
-    if m["networked_declared"] != "Y" or d not in devices or in_use.count(d) != 1 or d not in first:
+    d = own(m)
+    if d is None or d not in first or m["networked_declared"] != "Y" or not fresh(d):
         return False
-    rows = [r for r in health.get(d, []) if int(r["end_ns"]) > end - 30 * DAY]
-    good = [int(r["last_good_ns"]) for r in rows if r["last_good_ns"]]
-    since = max(first[d], end - 30 * DAY)
-    if spans := shifts_of(m, since):
-        rows = [r for r in rows if any(a <= int(r["end_ns"]) - 30 * 10**9 < b for a, b in spans)]
-    spans = spans or [(since, end)]
-    covered = sum(Fraction(r["covered_s"]) for r in rows) / Fraction(sum(b - a for a, b in spans), 10**9)
-    return bool(good) and end - max(good) <= 7 * DAY and min(covered, 1) >= Fraction(9, 10)
+    spans = scheduled(d)
+    long = Fraction(within(spans, max(first[d], end - 30 * DAY), end), S)
+    return long > 0 and total(minutes(d, end - 30 * DAY, spans), "covered_s") / long >= Fraction(9, 10)
 
 
-def times(m):  # APT and PBT in ns
-    cuts, apt, pbt = states[m["gateway_device"]], 0, 0
-    shifts = plan.get(m["schedule_id"], [(0, "shift")])
-    edges = sorted({start, end, *(t for t, _ in [*cuts, *shifts] if start < t < end)})
+def recent(device):  # online and scheduled seconds, good and expected readings of the window
+    spans = scheduled(device)
+    rows, elapsed = minutes(device, start, spans), Fraction(within(spans, max(first.get(device, 0), start), end), S)
+    told, good = total(rows, "scheduled_s"), total(rows, "good")
+    elapsed = elapsed if device in first else min(elapsed, told)
+    r = good + total(rows, "bad")
+    return min(elapsed, total(rows, "covered_s")), elapsed, good, max(r, round(r * elapsed / told)) if told else r
+
+
+# --- counters and energy
+
+
+@cache
+def curve(key):  # moments, and what (device, role) has counted until each, in pieces or kWh
+    rows = {int(row["t_ns"]): row for row in reversed(counters[key])}  # of one moment the first
+    times, amounts = sorted(rows), [Fraction(0)]
+    for old, new in pairwise(rows[t] for t in times):
+        before, after, wrap = Fraction(old["reading"]), Fraction(new["reading"]), int(new["modulus"] or 0)
+        step = after - before
+        if step < 0 < step + wrap <= wrap // 16:
+            step += wrap
+        elif step < 0:
+            step = after if key[1] in ("produced", "good", "scrap") and 0 <= after <= before / 2 else 0
+        amounts.append(amounts[-1] + step * Fraction(new["ratio"]))
+    return times, amounts
+
+
+def until(key, t):
+    times, amounts = curve(key)
+    i = bisect_right(times, t)
+    if i in (0, len(times)):
+        return amounts[i and -1]
+    return amounts[i - 1] + (amounts[i] - amounts[i - 1]) * Fraction(t - times[i - 1], times[i] - times[i - 1])
+
+
+def counted(key, a=start, b=end):
+    return until(key, b) - until(key, a) if key in counters else None
+
+
+def good_parts(d):
+    produced, good, scrap = (counted((d, role)) for role in ("produced", "good", "scrap"))
+    return produced, produced - scrap if good is None and None not in (produced, scrap) else good
+
+
+def metered(m):  # the counter of a machine's energy
+    alone = m["meter_id"] if meter_users[m["meter_id"]] == 1 else None
+    keys = [(own(m), "energy"), (alone, "energy"), (own(m), "integrated_power")]
+    return next((key for key in keys if key in counters), None)
+
+
+def line_meters(line):
+    rows = [m for m in in_use if m["category"] == "meter" and m["line"] == line]
+    found = [(m["gateway_device"], "energy") for m in rows if meter_users[m["gateway_device"]] != 1]
+    of_machines = [metered(m) for m in machines if m["line"] == line]
+    return [key for key in found if key in counters] or [key for key in of_machines if key]
+
+
+def kwh(keys):
+    return sum(map(counted, keys)) if keys else None
+
+
+# --- time
+
+
+def at(rows, t):  # what has begun last until t
+    return rows[bisect_right(rows, t, key=lambda row: row[0]) - 1][1]
+
+
+def spans_of(m):  # (from, to, item, mode, bucket, part) since the first state
+    rows = [(int(row["t_ns"]), row) for row in states[own(m),]]
+    plan = [(0, "off"), *((int(row["t_ns"]), row["plan"]) for row in plans.get((m["schedule_id"],), []))]
+    plan = plan if plans else [(0, "shift")]
+    edges = sorted({end, *(t for t, _ in [*rows, *plan] if rows[0][0] <= t < end)})
     for a, b in pairwise(edges):
-        state = [row for t, row in cuts if t <= a][-1]
-        if [what for t, what in shifts if t <= a][-1] == "shift":
-            pbt += b - a
-            apt += (b - a) * (state["item_state"] == "3" and state["operation_mode"] in ("0", "3"))
-    return apt, pbt
+        row, ordered = at(rows, a), rows[0][1]["order"] == "" or at(rows, a)["order"] == "Y"
+        item, mode = row["item_state"], row["operation_mode"]
+        yield a, b, item, mode, *bucket(item, mode, ordered, at(plan, a))
 
 
-def counted(device, role):
-    rows = counters.get((device, role))
-    if rows is None:
-        return None
-    total = Fraction(0)
-    for old, new in pairwise(rows):
-        before, after = Fraction(old["reading"]), Fraction(new["reading"])
-        step, wrap = after - before, int(new["modulus"] or 0)
-        if step < 0:
-            step = step + wrap if 0 < step + wrap <= wrap // 16 else after if 0 <= after <= before / 2 else 0
-        t0, t1 = int(old["t_ns"]), int(new["t_ns"])
-        total += step * Fraction(new["ratio"]) * Fraction(max(0, min(end, t1) - max(start, t0)), t1 - t0)
-    return total
+def bucket(item, mode, ordered, what):
+    if what != "shift":
+        return "not busy", "planned" if what == "maintenance" and item != "3" else ""
+    if item == "0":
+        return "ADET" if ordered else "ADOT", "unknown"
+    if mode in ("1", "2"):
+        return ("ADET", "maintenance") if mode == "1" else ("ASUT", "")
+    if item == "3" or not ordered:
+        return "APT" if item == "3" else "ADOT", ""
+    return "ADET", "stopped" if item == "1" else ""
 
 
-figures = {"M-03": Fraction(sum(m["digital"] == "Y" for m in machines), len(machines))}
-figures["M-04a-effective"] = Fraction(sum(map(networked, machines)), len(machines))
-keys = [p["process_id"] for p in table("processes.csv") if p["is_key"] == "Y"]
-of = {p: [m for m in machines if m["process_id"] == p] for p in keys}
-figures["M-01-prorata"] = sum((Fraction(sum(map(nc, ms)), len(ms)) for ms in of.values() if ms), Fraction(0)) / len(
-    keys
-)
+def failures(spans):  # the places of the spans of each
+    found, stopped, down, up = [], [], 0, 0
+    for i, (a, b, item, mode, _, part) in enumerate(spans):
+        if item == "1":
+            if up >= 30 * S:
+                found, stopped, down = [*found, (stopped, down)], [], 0
+            down, up = down + b - a, 0
+            stopped += [i] if part == "stopped" else []
+        elif item != "0" and mode != "1":
+            up += b - a
+    return [places for places, long in [*found, (stopped, down)] if places and long >= 30 * S]
+
+
+def worked(m):  # metric -> (numerator, denominator)
+    spans, time, mending = list(spans_of(m)), Counter(), False
+    failed = failures(spans)
+    failing = {i for places in failed for i in places}
+    for i, (a, b, item, _, where, part) in enumerate(spans):
+        mending = i in failing or (mending and (part == "maintenance" or not (item == "3" or where == "ASUT")))
+        part = "failure" if i in failing else "corrective" if part == "maintenance" and mending else part
+        time[where] += max(0, min(b, end) - max(a, start))
+        time[part or "-"] += max(0, min(b, end) - max(a, start))
+    apt, asut, adet, adot = (Fraction(time[name], S) for name in ("APT", "ASUT", "ADET", "ADOT"))
+    unknown, down, cmt, pmt = (
+        Fraction(sum(time[each] for each in names), S)
+        for names in (["unknown"], ["failure", "corrective"], ["corrective"], ["maintenance", "planned"])
+    )
+    pbt, aupt, count = apt + asut + adet + adot, apt + asut, sum(start <= spans[at[0]][0] < end for at in failed)
+    aubt = pbt - adot if states[own(m),][0]["order"] else None
+    pq, gq = good_parts(own(m))
+    pru = Fraction(m["nominal_cycle_s"]) if m["nominal_cycle_s"] else None
+    made, good = (None if pru is None or n is None else pru * n for n in (pq, gq))
+    nee = None if good is None else ratio(aupt * good, pbt * apt)
+    pairs = {"M-11": (apt, pbt), "M-13": (made, apt), "M-14": (good, pbt)}
+    pairs |= {"M-15": (None if nee is None else nee * pbt, pbt)}
+    pairs |= {"M-16-allocation": (aubt, pbt), "M-16-utilisation": (apt, aubt)}
+    pairs |= {"M-16-technical": (apt, apt + adet), "M-16-setup": (asut, aupt)}
+    pairs |= {"M-17-mtbf": (aupt, count), "M-17-mttr": (down, count), "M-17-corrective": (cmt, cmt + pmt)}
+    if pbt and pbt == unknown:
+        pairs = dict.fromkeys(pairs, (None, None))
+    idle = [(max(a, start), b) for a, b, item, *_ in spans if item == "2" and b > start]
+    used = metered(m)
+    standing = sum((counted(used, a, b) for a, b in idle), Fraction(0)) if used else None
+    return pairs | {"M-12": (gq, pq), "M-20": (standing, kwh([used] if used else []))}
+
+
+# --- the figures
+
+
+def nc(m):
+    kind = processes[m["process_id"]]["industry_type"]
+    robot = options["robot_is_nc"] and kind == "discrete" and m["control_class"] == "robot"
+    return robot or m["control_class"] in CONTROL[kind]
+
+
+def smart(m):
+    return m["digital"] == "Y" and m["control_class"] in {"cnc", "robot", "plc", "dcs", "pcs"}
+
+
+def rank(part):  # of all delays, in seconds
+    late = sorted((int(row["late_ms"]), int(row["messages"])) for row in table("facts/lateness.csv"))
+    sums = list(accumulate(n for _, n in late))
+    return Fraction(late[bisect_left(sums, ceil(part * sums[-1]))][0], 1000) if late else None
+
+
+keys = [p for p, row in processes.items() if row["is_key"] == "Y"]
+nc_shares = [share(nc, [m for m in machines if m["process_id"] == p]) or Fraction(0) for p in keys]
+digital, key_machines = ([m for m in machines if test(m)] for test in (
+    lambda m: m["digital"] == "Y", lambda m: m["process_id"] in keys))  # fmt: skip
+effective, robots = [m for m in machines if networked(m)], [m for m in machines if m["is_robot"] == "Y"]
+linked = [recent(d) for d in {m["gateway_device"] for m in machines} & devices.keys()]
+online, elapsed, good, expected = (sum(each[i] for each in linked) for i in range(4))
+delivering = {m["process_id"] for m in machines if own(m) and fresh(own(m))}
+links = {link for d, row in devices.items() if fresh(d) for link in row["business_links"].split(";")} & LINKS
+cost = {m["equipment_id"]: Fraction(m["purchase_cny"]) for m in machines if m["purchase_cny"]}
+figures = {
+    "M-01-strict": share(lambda each: each == 1, nc_shares),
+    "M-01-prorata": share(lambda each: each, nc_shares),
+    "M-01-any": share(lambda each: each > 0, nc_shares),
+    "M-02": share(nc, key_machines),
+    "M-03": ratio(len(digital), len(machines)),
+    "M-04d": ratio(online, elapsed),
+    "M-05": ratio(good, expected),
+    "M-05-process": share(lambda p: p in delivering, processes),
+    "M-06": Fraction(len(links), 14) if any(row["business_links"] for row in devices.values()) else None,
+    "M-07": share(lambda m: devices[own(m)]["normalised"] == "Y" and m["interface"] in {
+        "opc_ua", "modbus_tcp", "modbus_rtu", "mtconnect"}, effective),
+    "M-08-count": share(smart, machines),
+    "M-08-value": ratio(sum(cost[m["equipment_id"]] for m in machines if smart(m)), sum(cost.values()))
+    if len(cost) == len(machines) else None,
+    "M-09": share(lambda m: m["brand_origin"] in ("domestic", "local"), robots),
+    "M-10": share(lambda m: m["brand_origin"] == "local", robots),
+    "M-21-p50": rank(Fraction(1, 2)),
+    "M-21-p95": rank(Fraction(95, 100)),
+}  # fmt: skip
+for name, whole in ("a", machines), ("b", digital), ("c", key_machines):
+    figures[f"M-04{name}-declared"] = share(lambda m: m["networked_declared"] == "Y", whole)
+    figures[f"M-04{name}-effective"] = share(lambda m: m in effective, whole)
+
+work = {m["equipment_id"]: worked(m) for m in machines if own(m) and (own(m),) in states}
 for m in machines:
-    if m["gateway_device"] in states:
-        (apt, pbt), d = times(m), m["gateway_device"]
-        if pbt and any(row["item_state"] != "0" for t, row in states[d]):
-            figures["M-11@" + m["equipment_id"]] = Fraction(apt, pbt)
-        produced, good, scrap = (counted(d, role) for role in ("produced", "good", "scrap"))
-        good = produced - scrap if good is None and None not in (produced, scrap) else good
-        if good is not None and m["nominal_cycle_s"] and pbt and "M-11@" + m["equipment_id"] in figures:
-            figures["M-14@" + m["equipment_id"]] = Fraction(m["nominal_cycle_s"]) * good / Fraction(pbt, 10**9)
-print(json.dumps({key: str(value) for key, value in figures.items()}))
+    name = m["equipment_id"]
+    figures |= {f"{metric}@{name}": ratio(*pair) for metric, pair in work.get(name, {}).items()}
+    if name in work or metered(m):
+        gq = good_parts(own(m))[1] if name in work else None
+        figures[f"M-18@{name}"] = ratio(counted(metered(m)), gq)
+        figures.setdefault(f"M-20@{name}", None)
+summed = ["M-11", "M-12", "M-13", "M-14", "M-15", "M-16-allocation", "M-16-utilisation", "M-16-technical",
+          "M-16-setup", "M-17-mtbf", "M-17-mttr", "M-17-corrective", "M-20"]  # fmt: skip
+scopes = {f"@{level}:{m[level]}": (level, m[level]) for m in machines for level in ("line", "workshop") if m[level]}
+for scope, (level, value) in {**scopes, "": ("", "")}.items():
+    inside = [work[m["equipment_id"]] for m in machines if m["equipment_id"] in work and m.get(level, "") == value]
+    for metric in summed:
+        pairs = [pair[metric] for pair in inside if None not in pair[metric]]
+        figures[metric + scope] = ratio(sum(a for a, _ in pairs), sum(b for _, b in pairs))
+
+per_kwh, site, site_counted, site_good = Fraction(options["kgce_per_kwh"]) / 1000, [], [], []
+for line in sorted({m["line"] for m in machines if m["line"]}):
+    used = line_meters(line)
+    last = [m for m in machines if m["line"] == line and m["category"] == "inspection"]
+    gq = good_parts(own(last[0]))[1] if len(last) == 1 and last[0]["equipment_id"] in work else None
+    figures[f"M-18@line:{line}"] = ratio(kwh(used), gq)
+    figures[f"M-19@line:{line}"] = kwh(used) * per_kwh if used else None
+    site += used
+    if gq is not None:
+        site_counted, site_good = site_counted + used, [*site_good, gq]
+figures["M-18"] = ratio(kwh(site_counted), sum(site_good))
+figures["M-19"] = kwh(site) * per_kwh if site else None
+print(json.dumps({key: None if value is None else str(value) for key, value in figures.items()}))
