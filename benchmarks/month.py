@@ -36,7 +36,7 @@ from edge_agent.stores import duckdb_write as write
 from edge_agent.stores.columns import FLOAT, INT, NO_TIME
 from edge_agent.stores.duckdb import DuckDbStore
 
-KINDS: Final = ("state", "power", "meter")
+KINDS: Final = ("state", "power", "meter", "counters")
 MACHINES: Final = 40
 BOUND_S: Final = 10.0
 
@@ -51,6 +51,7 @@ _TAGS: Final = {
     "state": ("machine_state", "operation_mode", "parts_total", "energy_import"),
     "power": ("machine_state", "operation_mode", "power"),
     "meter": ("machine_state", "operation_mode", "energy_import"),
+    "counters": ("machine_state", "operation_mode", "parts_total", "energy_import"),
 }
 _UNIT: Final = {"power": "kW", "energy_import": "kWh"}
 
@@ -62,7 +63,7 @@ class Plant:
 
     def __init__(self, kind: str) -> None:
         self.tags = _TAGS[kind]
-        self._fine = kind == "meter"
+        self._fine, self._takt = kind in ("meter", "counters"), 1 if kind == "counters" else 60
         self._random = np.random.default_rng(42)
         self._parts, self._kwh = np.zeros(MACHINES), np.arange(MACHINES) * 1000.0
         self._next: list[tuple[int, float]] = [(0, 3.0)] * MACHINES
@@ -78,7 +79,7 @@ class Plant:
         power = np.where(state == 3, 8 + 4 * noise, np.where(state == 2, 1 + 0.5 * noise, 0.2 + 0.1 * noise))
         power = np.round(power, 3)
         kwh = self._kwh + np.cumsum(power, axis=0) / 3600
-        parts = self._parts + np.cumsum(state == 3, axis=0) // 60
+        parts = self._parts + np.cumsum(state == 3, axis=0) // self._takt
         self.used += power.sum(axis=0) / 3600
         self.worked += (state == 3).sum(axis=0)
         self._kwh, self._parts = kwh[-1], parts[-1]
