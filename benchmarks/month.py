@@ -179,7 +179,7 @@ def open_duckdb(about: Subject) -> DuckDbStore:
 def watched(about: Subject) -> tuple[object, ...]:
     """What `serve` has the store keep."""
     links = Links(about.site, about.register)
-    return links.steady, links.powers
+    return links.steady, links.powers, links.counters
 
 
 def _rows(readings: dict[str, Floats], sids: dict[str, npt.NDArray[np.int32]], start: int) -> Rows:

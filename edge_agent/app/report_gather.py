@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from fractions import Fraction
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 import numpy as np
@@ -15,8 +14,9 @@ from edge_agent.app.report_inventory import devices as inventory
 from edge_agent.config.models import Site
 from edge_agent.ingest.api import ask, operations, running, socket_path
 from edge_agent.metrics.calendar import Calendar
+from edge_agent.metrics.readings import Readings
 from edge_agent.metrics.register import Register
-from edge_agent.report import questions
+from edge_agent.report import columns, questions
 from edge_agent.report.facts import (
     BEFORE_NS,
     MINUTE_NS,
@@ -34,11 +34,14 @@ from edge_agent.report.facts import (
 )
 from edge_agent.report.states import states
 from edge_agent.stores import open_store
+from edge_agent.stores.base import Name
 
 Ask = Callable[..., Any]
 Known = dict[str, list[list[int]]]
 
 _DAY: Final = 86_400_000_000_000
+#: Letters of moments in one question; the service takes a line of a million.
+_ROOM: Final = 600_000
 
 
 @contextlib.contextmanager
@@ -101,18 +104,13 @@ def gather(site: Site, question: Ask, register: Register, calendar: Calendar | N
     )
 
 
-def exact(number: float) -> Fraction:
-    """The decimal digits of a number, as they are written into a file."""
-    return Fraction(repr(number))
-
-
 def _minutes(question: Ask, about: dict[str, Device], start: int, end: int) -> dict[str, Minutes]:
-    """A day at a time: the answers are lists, what is kept are columns."""
+    """A day at a time."""
     parts: dict[str, list[Minutes]] = {}
     for day in range(start, end, _DAY):
         answer = question("report_minutes", from_ns=day, to_ns=min(day + _DAY, end))
-        for device, rows in answer.items():
-            parts.setdefault(device, []).append(Minutes(rows))
+        for device, told in answer.items():
+            parts.setdefault(device, []).append(Minutes(columns.read(told, np.int64)))
     return {
         device: Minutes(np.concatenate([part.rows for part in found]))
         for device, found in parts.items()
@@ -150,21 +148,55 @@ def _ordered_by_tag(links: Links, calendar: Calendar | None) -> set[str]:
 def _counters(
     question: Ask, links: Links, known: Known, states_of: dict[str, tuple[State, ...]], start: int, end: int
 ) -> tuple[Counter, ...]:
+    changes = {
+        device: columns.told(np.array([row.t for row in states_of.get(device, ()) if start < row.t < end], np.int64))
+        for device in links.devices
+    }
+    window = {"from_ns": start, "to_ns": end}
+    told = _told(question, links, changes, window)
     found = []
     for device in links.devices.values():
-        changes = [row.t for row in states_of.get(device.id, ()) if start < row.t < end]
         for role, signal in device.roles.items():
-            window: dict[str, Any] = {"device": device.id, "tag": signal.name[1], "from_ns": start, "to_ns": end}
-            window["at"] = changes if role in ("energy", "integrated_power") else []
+            tag, rule = signal.name[1], signal.rule
             if role == "integrated_power":
-                rows = question("report_energy", known=known.get(device.id, []), **window)
+                one = {"device": device.id, "tag": tag, "at": changes[device.id], "known": known.get(device.id, [])}
+                answer = question("report_energy", **one, **window)
             else:
-                rows = question("report_steps", **window)
-            if rows:  # a counter without a reading in the window says nothing, rather than 0
-                readings = tuple((row[0], exact(row[1])) for row in rows)
-                rule = signal.rule
-                found.append(Counter(device.id, cast("Role", role), signal.name[1], rule.ratio, rule.modulus, readings))
+                answer = told.get(signal.name)
+            if answer:  # a counter without a reading in the window says nothing, rather than 0
+                readings = Readings(columns.read(answer[0], np.int64), columns.read(answer[1], np.float64))
+                found.append(Counter(device.id, cast("Role", role), tag, rule.ratio, rule.modulus, readings))
     return tuple(found)
+
+
+def _told(question: Ask, links: Links, changes: Mapping[str, str], window: Mapping[str, int]) -> dict[Name, list[str]]:
+    """(device, tag) -> columns of all counters; energy is told apart where the state changed."""
+    none = columns.told(np.zeros(0, np.int64))
+    wanted = [
+        {"device": device.id, "tag": signal.name[1], "at": changes[device.id] if role == "energy" else none}
+        for device in links.devices.values()
+        for role, signal in device.roles.items()
+        if role != "integrated_power"
+    ]
+    found: dict[Name, list[str]] = {}
+    for some in _groups(wanted):
+        for device, tags in question("report_counts", wanted=some, **window).items():
+            found |= {(device, tag): answer for tag, answer in tags.items()}
+    return found
+
+
+def _groups(wanted: Sequence[dict[str, str]]) -> Iterator[list[dict[str, str]]]:
+    """As many at once as a question has room for."""
+    some: list[dict[str, str]] = []
+    room = _ROOM
+    for each in wanted:
+        if some and room < len(each["at"]):
+            yield some
+            some, room = [], _ROOM
+        some.append(each)
+        room -= len(each["at"])
+    if some:
+        yield some
 
 
 def _tags(known: dict[str, Device], series: dict[str, Any]) -> tuple[Tag, ...]:

@@ -60,7 +60,7 @@ class Count:
     """
 
     def __init__(self, readings: Readings, odd: Mapping[int, Fraction], ratio: Fraction, events: Sequence[Event]):
-        """`readings` at rising times; `odd`: place of a reading -> what the step from it counts in place of its rise."""
+        """`readings` at rising times; `odd`: place of a reading -> what the step after it counts, not its rise."""
         self.readings, self.events = readings, tuple(events)
         self._ratio = ratio
         self._odd = dict(odd)
@@ -101,7 +101,8 @@ class Count:
         found = weighed(self.readings.value[places], sums)
         if len(self._falls):
             before, sums = _together(np.searchsorted(self._falls, place, "left"), weights)
-            found += sum((self._excess[k] * w for k, w in zip(before.tolist(), sums.tolist(), strict=True)), Fraction(0))
+            weighted = (self._excess[k] * w for k, w in zip(before.tolist(), sums.tolist(), strict=True))
+            found += sum(weighted, Fraction(0))
         gone = (moments[inside] - self.readings.t[place[inside]]) * weights[inside]
         return found + _summed(self._shares(place[inside], gone))
 

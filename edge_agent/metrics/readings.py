@@ -109,7 +109,8 @@ def integers(value: Column) -> tuple[list[int], int]:
             return [int(each) for each in whole.tolist()], unit
     texts = [_plain(number) for number in value.tolist()]
     places = max((len(text.partition(".")[2]) for text in texts), default=0)
-    return [int(head + tail.ljust(places, "0")) for head, _, tail in (text.partition(".") for text in texts)], 10**places
+    parts = (text.partition(".") for text in texts)
+    return [int(head + tail.ljust(places, "0")) for head, _, tail in parts], 10**places
 
 
 def _plain(number: float) -> str:

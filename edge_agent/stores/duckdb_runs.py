@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_agent.stores.base import LOOKBACK_NS
-from edge_agent.stores.columns import Changes
+from edge_agent.stores.columns import Changes, Longs
 from edge_agent.stores.duckdb_read import Cursor, plain
 from edge_agent.stores.evidence import REACH_NS, SEAM_NS, Span, clipped, joined
 from edge_agent.stores.touched import HOUR_NS
@@ -83,19 +83,26 @@ def rest(hours: Sequence[int], from_ns: int, to_ns: int) -> list[Span]:
 def changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, Changes]:
     """Series -> runs in `from <= t < to`, led by the last reading before."""
     hours = compacted(cursor, sids, from_ns, to_ns)
-    pieces = [_lead(cursor, sids, from_ns)]
+    pieces = [lead(cursor, sids, from_ns, sids)]
     if hours:
-        bounds = {"from": from_ns, "to": to_ns}
-        pieces.append(fetched(cursor, _KEPT, **bounds, hours=hours, sids=list(sids)))
+        pieces.append(kept(cursor, sids, hours))
     for first, last in rest(hours, from_ns, to_ns):
         pieces.append(fetched(cursor, _RUNS, **{"from": first, "to": last, "sids": list(sids)}))
-    return _by_series(pieces)
+    return by_series(pieces)
 
 
-def _lead(cursor: Cursor, sids: Sequence[int], from_ns: int) -> dict[str, Any]:
-    """The last reading of each series before `from_ns`, from the nearest stretch that has one."""
+def kept(cursor: Cursor, sids: Sequence[int], hours: Sequence[int]) -> dict[str, Any]:
+    """The runs of these hours."""
+    return fetched(cursor, _KEPT, **{"from": hours[0], "to": hours[-1] + 1, "hours": list(hours), "sids": list(sids)})
+
+
+def lead(cursor: Cursor, sids: Sequence[int], from_ns: int, marks: Sequence[int]) -> dict[str, Any]:
+    """The last reading of each series before `from_ns`, from the nearest stretch that has one.
+
+    `marks` say which hours are kept.
+    """
     start = from_ns - LOOKBACK_NS
-    hours = compacted(cursor, sids, start, from_ns)
+    hours = compacted(cursor, marks, start, from_ns)
     stretches: list[tuple[Span, str, dict[str, Any]]] = [(span, LAST, {}) for span in rest(hours, start, from_ns)]
     if hours:
         stretches.append(((hours[0], hours[-1] + HOUR_NS), _LAST_KEPT, {"hours": hours}))
@@ -128,7 +135,8 @@ def _latest(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _by_series(pieces: Sequence[Mapping[str, Any]]) -> dict[int, Changes]:
+def by_series(pieces: Sequence[Mapping[str, Any]]) -> dict[int, Changes]:
+    """Series -> its runs, sorted."""
     sid = np.concatenate([plain(piece["sid"], 0) for piece in pieces])
     first = np.concatenate([plain(piece["first"], 0) for piece in pieces])
     order = np.lexsort((first, sid))
@@ -139,6 +147,12 @@ def _by_series(pieces: Sequence[Mapping[str, Any]]) -> dict[int, Changes]:
     edges = np.flatnonzero(np.diff(sid)) + 1
     bounds = [0, *edges.tolist(), len(sid)] if len(sid) else [0]
     return {int(sid[a]): Changes(first[a:b], last[a:b], num[a:b], status[a:b]).merged() for a, b in pairwise(bounds)}
+
+
+def split(sid: Any, column: Longs) -> dict[int, Longs]:
+    """Parts of a column by series; `sid` is sorted."""
+    names, starts = np.unique(sid, return_index=True)
+    return dict(zip(names.tolist(), np.split(column, starts[1:]), strict=True)) if len(names) else {}
 
 
 def evidence(cursor: Cursor, from_ns: int, to_ns: int) -> dict[str, list[Span]]:
