@@ -165,15 +165,27 @@ class Links:
 
     @property
     def counters(self) -> dict[Name, list[Name]]:
-        """The counters, and beside each the states that tell apart what it counted."""
-        return {name: device.states for device in self.wanted for name in device.counters}
+        """The counters, and beside each the states that tell apart what it counted: of energy those of the machine."""
+        return {
+            signal.name: self.told_apart(device) if role == "energy" else []
+            for device in self.wanted
+            for role, signal in device.roles.items()
+            if role != "integrated_power"
+        }
+
+    def told_apart(self, device: Device) -> list[Name]:
+        """The states at whose changes a device's energy is told: its own, and of the machine whose meter it is."""
+        users = [self.of(row) for row in self.machines if self.meter_of(row) is device]
+        found = [*device.states, *(name for user in users if user is not None for name in user.states)]
+        return list(dict.fromkeys(found))
 
 
 class Signals:
     """The readings of a window, and what they mean."""
 
-    def __init__(self, store: Store, devices: Sequence[Device], start: int, end: int) -> None:
+    def __init__(self, store: Store, links: Links, start: int, end: int) -> None:
         self.start, self.end = start, end
+        devices = links.wanted
         states = [name for device in devices for name in device.states]
         self._changes = store.changes(states, start - BEFORE_NS, end)
         seams = {device.id: max(SEAM_NS, _staleness(store, device.id)) for device in devices}
@@ -181,7 +193,7 @@ class Signals:
             device: bridged(spans, seams.get(device, SEAM_NS))
             for device, spans in store.evidence(start - BEFORE_NS, end + AFTER_NS).items()
         }
-        cuts = {name: self._cuts(device) for device in devices for name in device.counters}
+        cuts = {name: self._cuts(states) for name, states in links.counters.items()}
         self._changes |= store.counted(cuts, start, end)
         moments = {device.power.name: self._moments(device) for device in devices if device.power is not None}
         self._energy = {name: (moments[name], used) for name, used in store.energy(moments).items()}
@@ -189,15 +201,16 @@ class Signals:
         self.last_hour = max(start, end - LATENESS_NS)
         self.lateness = store.lateness(sample, self.last_hour, end)
 
-    def _cuts(self, device: Device) -> Longs:
-        """Where its state changed or was lost."""
-        changes = [self._changes[name].first for name in device.states if name in self._changes]
-        return np.concatenate([*changes, np.array(self.known(device.id), np.int64).ravel()])
+    def _cuts(self, states: Sequence[Name]) -> Longs:
+        """Where a machine's state changed or was lost."""
+        changes = [self._changes[name].first for name in states if name in self._changes]
+        known = [np.array(self.known(device), np.int64).ravel() for device in {device for device, _ in states}]
+        return np.concatenate([np.zeros(0, np.int64), *changes, *known])
 
     def _moments(self, device: Device) -> Longs:
         """When its energy must be known: at full minutes up to a full quarter, and at its cuts."""
         last = self.end + -self.end % DEMAND_NS
-        return moments(self.start, last, MINUTE_NS, [self._cuts(device)], self.known(device.id))
+        return moments(self.start, last, MINUTE_NS, [self._cuts(device.states)], self.known(device.id))
 
     def known(self, device: str) -> list[Span]:
         """When the device's values were current."""

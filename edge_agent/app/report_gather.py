@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from edge_agent.app.production_signals import MODE, STATE, Links
+from edge_agent.app.production_signals import Device as Reading
 from edge_agent.app.report_inventory import devices as inventory
 from edge_agent.config.models import Site
 from edge_agent.ingest.api import ask, operations, running, socket_path
@@ -32,7 +34,7 @@ from edge_agent.report.facts import (
     State,
     Tag,
 )
-from edge_agent.report.states import states
+from edge_agent.report.states import Told, states
 from edge_agent.stores import open_store
 from edge_agent.stores.base import Name
 
@@ -122,16 +124,27 @@ def _states(
     question: Ask, links: Links, calendar: Calendar | None, known: Known, start: int, end: int
 ) -> dict[str, tuple[State, ...]]:
     ordered = _ordered_by_tag(links, calendar)
+    devices = [device for device in links.devices.values() if device.has_state]
+    orders = {device.id: device.order for device in devices if device.order and device.id in ordered}
+    names = [(device.id, tag) for device in devices for tag in (STATE, MODE, *filter(None, [orders.get(device.id)]))]
+    told = question("report_changes", names=names, from_ns=start - BEFORE_NS, to_ns=end)
     found = {}
-    for device in links.devices.values():
-        if not device.has_state:
-            continue
-        tags = [STATE, MODE, *([device.order] if device.order and device.id in ordered else [])]
-        rows = question("report_changes", device=device.id, tags=tags, from_ns=start - BEFORE_NS, to_ns=end)
-        orders = rows.get(device.order or "")
+    for device in devices:
+        answer, order = told.get(device.id, {}), orders.get(device.id)
+        item, mode, job = (_read(answer.get(tag)) for tag in (STATE, MODE, order))
         spans = known.get(device.id, [])
-        found[device.id] = states(rows[STATE], rows[MODE], orders, spans, start - BEFORE_NS, end)
+        found[device.id] = states(item, mode, job if order else None, spans, start - BEFORE_NS, end)
     return found
+
+
+def _read(answer: list[Any] | None) -> Told:
+    if answer is None:
+        return Told.of([])
+    t, number = columns.read(answer[0], np.int64), columns.read(answer[1], np.float64)
+    why = [""] * len(t)
+    for place, name in answer[2].items():
+        why[int(place)] = name
+    return Told(t, number, why)
 
 
 def _ordered_by_tag(links: Links, calendar: Calendar | None) -> set[str]:
@@ -149,8 +162,7 @@ def _counters(
     question: Ask, links: Links, known: Known, states_of: dict[str, tuple[State, ...]], start: int, end: int
 ) -> tuple[Counter, ...]:
     changes = {
-        device: columns.told(np.array([row.t for row in states_of.get(device, ()) if start < row.t < end], np.int64))
-        for device in links.devices
+        device.id: columns.told(_changed(links, device, states_of, start, end)) for device in links.devices.values()
     }
     window = {"from_ns": start, "to_ns": end}
     told = _told(question, links, changes, window)
@@ -167,6 +179,15 @@ def _counters(
                 readings = Readings(columns.read(answer[0], np.int64), columns.read(answer[1], np.float64))
                 found.append(Counter(device.id, cast("Role", role), tag, rule.ratio, rule.modulus, readings))
     return tuple(found)
+
+
+def _changed(
+    links: Links, device: Reading, states_of: Mapping[str, Sequence[State]], start: int, end: int
+) -> npt.NDArray[np.int64]:
+    """Where the state changed of the machine whose energy a device tells."""
+    machines = {device.id, *(name for name, _ in links.told_apart(device))}
+    times = {row.t for machine in machines for row in states_of.get(machine, ()) if start < row.t < end}
+    return np.array(sorted(times), np.int64)
 
 
 def _told(question: Ask, links: Links, changes: Mapping[str, str], window: Mapping[str, int]) -> dict[Name, list[str]]:

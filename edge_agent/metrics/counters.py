@@ -20,6 +20,10 @@ from edge_agent.metrics.readings import Longs, Number, Readings, integers, weigh
 
 EventKind = Literal["rollover", "restart", "break", "jump"]
 
+#: Windows that cut steps of more different lengths than this are told to a millionth of a millionth.
+_LENGTHS: Final = 4
+_PICO: Final = 10**12
+
 U16: Final = 1 << 16
 U32: Final = 1 << 32
 
@@ -89,10 +93,7 @@ class Count:
 
     def profile(self, edges: Longs) -> list[Fraction]:
         """What was counted between each of these moments and the next."""
-        if len(self.readings) < 2:
-            return [Fraction(0)] * max(0, len(edges) - 1)
-        levels = self._levels(np.asarray(edges, np.int64))
-        return [(after - before) * self._ratio for before, after in pairwise(levels)]
+        return profile([self], edges)
 
     def _at(self, moments: Longs, weights: Longs) -> Fraction:
         """The exact sum of weight x count up to a moment, over all moments; before `ratio`. The weights add up to 0."""
@@ -106,20 +107,28 @@ class Count:
         gone = (moments[inside] - self.readings.t[place[inside]]) * weights[inside]
         return found + _summed(self._shares(place[inside], gone))
 
-    def _levels(self, moments: Longs) -> list[Fraction]:
-        """Reading and corrections at each of these moments."""
+    def levels(self, moments: Longs) -> tuple[list[int], int, list[tuple[int, int, int]]]:
+        """What was read up to each of these moments, as integers and their unit, and where a moment lies inside a step
+        its place, and the share that comes on top, as numerator and denominator."""
+        if len(self.readings) < 2:
+            return [0] * len(moments), 1, []
         place, inside = self._places(moments)
         whole, unit = integers(self.readings.value[place])
-        found = [Fraction(number, unit) for number in whole]
         if len(self._falls):
-            excess = np.searchsorted(self._falls, place, "left").tolist()
-            found = [number + self._excess[k] for number, k in zip(found, excess, strict=True)]
+            scale = lcm(unit, *{number.denominator for number in self._excess})
+            excess = [int(number * scale) for number in self._excess]
+            before = np.searchsorted(self._falls, place, "left").tolist()
+            whole = [number * (scale // unit) + excess[k] for number, k in zip(whole, before, strict=True)]
+            unit = scale
         begun, t = place[inside], self.readings.t
-        rises, unit = self._rises(begun)
+        rises, step = self._rises(begun)
         gone, lengths = (moments[inside] - t[begun]).tolist(), (t[begun + 1] - t[begun]).tolist()
-        for i, rise, past, length in zip(inside.tolist(), rises, gone, lengths, strict=True):
-            found[i] += Fraction(rise * past, length * unit)
-        return found
+        ratio, below = self._ratio.numerator, self._ratio.denominator
+        shares = [
+            (i, ratio * rise * past, below * step * length)
+            for i, rise, past, length in zip(inside.tolist(), rises, gone, lengths, strict=True)
+        ]
+        return [number * ratio for number in whole], unit * below, shares
 
     def _places(self, moments: Longs) -> tuple[Longs, Longs]:
         """The reading each moment comes after, and which moments lie inside a step."""
@@ -157,6 +166,27 @@ class Count:
     __hash__ = None  # type: ignore[assignment]
 
 
+def profile(counts: Sequence[Count], edges: Longs) -> list[Fraction]:
+    """What all these counted between each of the moments and the next."""
+    moments = np.asarray(edges, np.int64)
+    found = [each.levels(moments) for each in counts]
+    unit = lcm(*(own for _, own, _ in found))
+    scaled = [[number * (unit // own) for number in whole] for whole, own, _ in found]
+    whole = [sum(numbers) for numbers in zip(*scaled, strict=True)] or [0] * len(moments)
+    shares: list[dict[int, int]] = [{} for _ in moments]
+    for _, _, parts in found:
+        for i, part, length in parts:
+            shares[i][length] = shares[i].get(length, 0) + part
+    steps = zip(pairwise(whole), pairwise(shares), strict=True)
+    return [Fraction(b - a, unit) + _difference(after, before) for (a, b), (before, after) in steps]
+
+
+def _difference(after: dict[int, int], before: dict[int, int]) -> Fraction:
+    lengths = after.keys() | before.keys()
+    parts = [Fraction(after.get(length, 0) - before.get(length, 0), length) for length in lengths]
+    return sum(parts, Fraction(0))
+
+
 def _together(place: Longs, weights: Longs) -> tuple[Longs, Longs]:
     """Each place once, with the sum of its weights; those that cancel are left out."""
     places, which = np.unique(place, return_inverse=True)
@@ -166,11 +196,10 @@ def _together(place: Longs, weights: Longs) -> tuple[Longs, Longs]:
 
 
 def _summed(parts: Sequence[Fraction]) -> Fraction:
-    """By halves: a running sum of many denominators would grow with every one."""
-    if len(parts) < 2:
-        return parts[0] if parts else Fraction(0)
-    middle = len(parts) // 2
-    return _summed(parts[:middle]) + _summed(parts[middle:])
+    """Exactly, but for the shares of steps of many lengths: their common denominator would grow with every one."""
+    if len(parts) > _LENGTHS:
+        return Fraction(sum(round(part * _PICO) for part in parts), _PICO)
+    return sum(parts, Fraction(0))
 
 
 def count(readings: Sequence[tuple[int, Number]], rule: Rule | None = None) -> Count:

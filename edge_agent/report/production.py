@@ -11,7 +11,7 @@ from typing import Final
 
 from edge_agent.metrics import energy, oee
 from edge_agent.metrics.assessment import Assessment
-from edge_agent.metrics.counters import Count, Rule, count
+from edge_agent.metrics.counters import Count, Rule, count, profile
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evidence import Evidence
 from edge_agent.metrics.oee import Production
@@ -45,8 +45,7 @@ class Sum:
 
     def profile(self, edges: Longs) -> list[Fraction]:
         """kWh used between each of these moments and the next."""
-        profiles = zip(*(part.profile(edges) for part in self.parts), strict=True)
-        return [sum(used, Fraction(0)) for used in profiles]
+        return profile(self.parts, edges)
 
 
 @dataclass(frozen=True)

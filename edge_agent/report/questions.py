@@ -13,7 +13,7 @@ from edge_agent.metrics.curve import inside, moments
 from edge_agent.model import STATUS, status_name
 from edge_agent.report import columns, thinning
 from edge_agent.report.facts import MINUTE_NS
-from edge_agent.stores import Changes, Store
+from edge_agent.stores import Store
 from edge_agent.stores.base import Name
 from edge_agent.stores.columns import NO_TIME
 from edge_agent.stores.evidence import SEAM_NS, bridged
@@ -36,7 +36,7 @@ def operations(store: Store) -> dict[str, Answer]:
         "report_series": lambda: _series(store),
         "report_minutes": lambda from_ns, to_ns: _minutes(store, from_ns, to_ns),
         "report_known": lambda from_ns, to_ns: _known(store, from_ns, to_ns),
-        "report_changes": lambda device, tags, from_ns, to_ns: _changes(store, device, tags, from_ns, to_ns),
+        "report_changes": lambda names, from_ns, to_ns: _changes(store, names, from_ns, to_ns),
         "report_counts": lambda wanted, from_ns, to_ns: _counts(store, wanted, from_ns, to_ns),
         "report_energy": lambda device, tag, at, known, from_ns, to_ns: _energy(
             store, (device, tag), at, known, from_ns, to_ns
@@ -70,17 +70,16 @@ def _known(store: Store, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, 
     }
 
 
-def _changes(store: Store, device: str, tags: list[str], from_ns: int, to_ns: int) -> dict[str, list[list[Any]]]:
-    """Tag -> [t, number or None, status name] at every change; None where the reading was bad."""
-    found = store.changes([(device, tag) for tag in tags], from_ns, to_ns)
-    return {tag: _rows(found.get((device, tag), Changes.empty())) for tag in tags}
-
-
-def _rows(runs: Changes) -> list[list[Any]]:
-    usable = runs.good
-    number = thinning.numbers(np.where(usable, runs.num, np.nan))
-    status = ["" if fine else status_name(int(code)) for fine, code in zip(usable, runs.status, strict=True)]
-    return [list(row) for row in zip(runs.first.tolist(), number, status, strict=True)]
+def _changes(store: Store, names: list[list[str]], from_ns: int, to_ns: int) -> dict[str, dict[str, list[Any]]]:
+    """Device -> tag -> (t, number) at every change as columns, NaN where the reading was bad, and of those the place
+    and the status' name."""
+    answer: dict[str, dict[str, list[Any]]] = {}
+    for (device, tag), runs in store.changes([(device, tag) for device, tag in names], from_ns, to_ns).items():
+        number = np.where(runs.good, runs.num, np.nan)
+        bad = np.flatnonzero(~runs.good).tolist()
+        why = {str(place): status_name(int(runs.status[place])) for place in bad}
+        answer.setdefault(device, {})[tag] = [columns.told(runs.first), columns.told(number), why]
+    return answer
 
 
 def _counts(store: Store, wanted: list[dict[str, str]], from_ns: int, to_ns: int) -> dict[str, dict[str, list[str]]]:

@@ -139,7 +139,7 @@ class Store(Protocol):
         the last reading before.
 
         The same as from `changes` comes out at `from_ns` and `to_ns`, at full quarters of an hour, and at those of
-        `moments` (ns) at which evidence began or ended or a tag changed that `watch` names beside the counter.
+        `moments` (ns) at which a tag changed that `watch` names beside the counter, or its device's evidence.
         """
 
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:

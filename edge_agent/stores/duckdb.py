@@ -337,12 +337,15 @@ class DuckDbStore:
     ) -> None:
         """These tags are kept as runs too, these powers as what they add up to, and of these counters what tells."""
         self._watched = sorted({self.catalogue.sid(*name) for name in names})
-        self._loads, self._counters = self._kept_apart(powers or {}), self._kept_apart(counters or {})
+        self._loads = [self._load_of(name, cuts, {name[0]}) for name, cuts in (powers or {}).items()]
+        self._counters = [self._load_of(name, cuts, set()) for name, cuts in (counters or {}).items()]
         self._open = None
 
-    def _kept_apart(self, names: Mapping[Name, Sequence[Name]]) -> list[loads.Load]:
+    def _load_of(self, name: Name, cuts: Sequence[Name], devices: set[str]) -> loads.Load:
         sid = self.catalogue.sid
-        return [loads.Load(sid(*name), name[0], tuple(sid(*cut) for cut in cuts)) for name, cuts in names.items()]
+        return loads.Load(
+            sid(*name), tuple(sid(*cut) for cut in cuts), tuple(sorted(devices.union(device for device, _ in cuts)))
+        )
 
     def compact(self, now_ns: int, hours: int) -> int:
         """Keep up to so many past hours of the watched tags, newest first: those are asked for most."""

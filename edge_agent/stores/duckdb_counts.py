@@ -32,10 +32,7 @@ def keep(
 ) -> None:
     """Keep one hour, in the transaction that is open: `runs.compact` has made room for it."""
     none = np.zeros(0, np.int64)
-    at = {
-        each.sid: np.concatenate([none, *(cuts[cut] for cut in each.cuts if cut in cuts), edges.get(each.device, none)])
-        for each in counters
-    }
+    at = {each.sid: np.concatenate([none, *each.moments(cuts, edges)]) for each in counters}
     found = list(_told(connection, at, hour, hour + HOUR_NS))
     if found:
         sizes = [len(told) for _, told in found]

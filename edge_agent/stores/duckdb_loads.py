@@ -42,11 +42,19 @@ group by sid"""
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A power or a counter, its device, and the series at whose changes it is told."""
+    """A power or a counter, and the series at whose changes it is told."""
 
     sid: int
-    device: str
     cuts: tuple[int, ...]
+    devices: tuple[str, ...]
+    """Those at whose evidence it is told too."""
+
+    def moments(self, changes: Mapping[int, Longs], edges: Mapping[str, Longs]) -> list[Longs]:
+        """When it is told."""
+        return [
+            *(changes[cut] for cut in self.cuts if cut in changes),
+            *(edges[device] for device in self.devices if device in edges),
+        ]
 
 
 def mark(sid: int) -> int:
@@ -67,8 +75,7 @@ def keep(
         found = []
         for sid, whole in _pieces(connection, list(chosen), hour, hour + HOUR_NS):
             load = chosen[sid]
-            cuts = [*(changes[cut] for cut in load.cuts if cut in changes), edges.get(load.device, minutes[:0])]
-            found.append((sid, whole.cut(np.concatenate([minutes, *cuts]))))
+            found.append((sid, whole.cut(np.concatenate([minutes, *load.moments(changes, edges)]))))
         _insert(connection, hour, found)
 
 

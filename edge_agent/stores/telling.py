@@ -27,6 +27,8 @@ _BAD: Final = np.uint32(0x80000000)
 def counted(t: Longs, num: Floats, status: Codes, at: Longs) -> Changes:
     """From samples sorted by `t` the runs that tell, no run longer than its full hour. A run is good or bad; a bad one
     is told where it follows a good one that is, or stands at an edge of an hour: there the count no longer held."""
+    if not len(t):
+        return Changes.empty()
     good = ((status & _BAD) == 0) & ~np.isnan(num)
     number = np.where(good, num, np.nan)
     hour = t // HOUR_NS
@@ -36,7 +38,7 @@ def counted(t: Longs, num: Floats, status: Codes, at: Longs) -> Changes:
     starts = np.flatnonzero(new)
     ends = np.append(starts[1:], len(t)) - 1
     runs = Changes(t[starts], t[ends], number[starts], np.where(good[starts], np.uint32(0), _BAD))
-    keep = _telling(runs, good[starts], at) if len(runs) else np.zeros(0, bool)
+    keep = _telling(runs, good[starts], at)
     return Changes(runs.first[keep], runs.last[keep], runs.num[keep], runs.status[keep])
 
 
