@@ -5,7 +5,8 @@ past hours are kept as `serve` keeps them, and then a month's figures are comput
 reports its time and its memory. What the plant did is known, so the figures are checked too.
 
 `state`: state, mode and parts, with a counter of energy. `power`: a power that never repeats itself, and the state
-told from it. `meter`: an energy counter so fine that it changes each second. Making the data takes some minutes and a
+told from it. `meter`: an energy counter so fine that it changes each second. `counters`: the same with a part a second,
+and what `--report` (the monthly report, rendered) is for. Making the data takes some minutes and a
 few gigabytes; with `--folder` they are kept for the next run.
 """
 
@@ -266,7 +267,7 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--days", type=int, default=31)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--folder", type=Path, help="keep the data here")
-    parser.add_argument("--report", action="store_true", help="the monthly report too (exact fractions: minutes)")
+    parser.add_argument("--report", action="store_true", help="the monthly report too")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.task:

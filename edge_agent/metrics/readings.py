@@ -51,6 +51,13 @@ class Readings(Sequence[tuple[int, Fraction]]):
         same = all(map(_same, column.tolist(), numbers))
         return cls(np.array(t, np.int64), column if same else value)
 
+    def texts(self) -> Iterator[tuple[int, str]] | None:
+        """(t, decimal digits); None where a reading is no decimal of a double."""
+        if self.value.dtype == object:
+            return None
+        digits = (text.removesuffix(".0") for text in map(_plain, (self.value + 0.0).tolist()))
+        return zip(self.t.tolist(), digits, strict=True)
+
     def __len__(self) -> int:
         return len(self.t)
 

@@ -49,6 +49,13 @@ def keep(
 
 def changes(cursor: Cursor, moments: Mapping[int, Longs], from_ns: int, to_ns: int) -> dict[int, Changes]:
     """Series -> the runs that tell, led by the last reading before and followed by those of the hour after."""
+    sids, found = list(moments), dict[int, Changes]()
+    for places in runs.alike(cursor, [mark(sid) for sid in sids], from_ns, to_ns):
+        found |= _changes(cursor, {sids[place]: moments[sids[place]] for place in places}, from_ns, to_ns)
+    return found
+
+
+def _changes(cursor: Cursor, moments: Mapping[int, Longs], from_ns: int, to_ns: int) -> dict[int, Changes]:
     sids = list(moments)
     marks = [mark(sid) for sid in sids]
     at = {sid: np.append(asked, to_ns) for sid, asked in moments.items()}

@@ -7,6 +7,7 @@ the samples. What is not marked is read from the samples themselves; both ways g
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
@@ -69,6 +70,19 @@ def compacted(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> 
     return [int(t) for (t,) in cursor.execute(query, values).fetchall()]
 
 
+def alike(cursor: Cursor, marks: Sequence[int], from_ns: int, to_ns: int) -> list[list[int]]:
+    """Series (their places among `marks`) by how many hours are kept of them: one that is not watched, or new, must
+    not have all others read from the samples."""
+    query = """select sid, count(*) from compacted where t >= $from and t + $hour <= $to
+        and sid in (select unnest($sids)) group by sid"""
+    values = {"from": from_ns, "to": to_ns, "hour": HOUR_NS, "sids": list(marks)}
+    kept = dict(cursor.execute(query, values).fetchall())
+    together: defaultdict[int, list[int]] = defaultdict(list)
+    for place, mark in enumerate(marks):
+        together[kept.get(mark, 0)].append(place)
+    return list(together.values())
+
+
 def rest(hours: Sequence[int], from_ns: int, to_ns: int) -> list[Span]:
     """The window without these hours."""
     spans: list[Span] = []
@@ -82,6 +96,13 @@ def rest(hours: Sequence[int], from_ns: int, to_ns: int) -> list[Span]:
 
 def changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, Changes]:
     """Series -> runs in `from <= t < to`, led by the last reading before."""
+    found: dict[int, Changes] = {}
+    for places in alike(cursor, sids, from_ns, to_ns):
+        found |= _changes(cursor, [sids[place] for place in places], from_ns, to_ns)
+    return found
+
+
+def _changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, Changes]:
     hours = compacted(cursor, sids, from_ns, to_ns)
     pieces = [lead(cursor, sids, from_ns, sids)]
     if hours:

@@ -22,8 +22,9 @@ from edge_agent.metrics.counters import U16, Count, Rule, count
 from edge_agent.metrics.readings import Readings, exact, integers
 from edge_agent.report import questions
 from edge_agent.report.thinning import readings
-from edge_agent.stores import Changes, WriteBatch
+from edge_agent.stores import Changes, Rows, WriteBatch
 from edge_agent.stores import duckdb_runs as runs
+from edge_agent.stores.columns import INT, NO_TIME
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.stores.telling import QUARTER_NS, counted, in_order
 
@@ -123,6 +124,26 @@ def test_a_report_reads_a_few_rows_and_asks_few_questions_however_many_machines(
     assert readings_of_counters < 2 * month.MACHINES * 2 * 120, "of 7200 a counter"
     assert read < 4 * month.MACHINES * 2 * 120
     assert asked["report_counts"] == asked["report_changes"] == 1
+
+
+def test_a_series_that_is_not_kept_leaves_the_others_theirs(tmp_path: Path) -> None:
+    kept, other, state = ("m1", "pulses"), ("m2", "pulses"), ("m1", "machine_state")
+    t = np.arange(3600, dtype=np.int64) * SECOND + month.START
+    with closing(DuckDbStore(tmp_path / "store.duckdb", days=100_000.0)) as store:
+        for name in (kept, other, state):
+            rows = len(t)
+            store.write(WriteBatch(Rows(
+                np.full(rows, store.catalogue.sid(*name), np.int32), t, t / SECOND % 3600, np.full(rows, INT, np.uint8),
+                np.zeros(rows, np.uint32), np.full(rows, NO_TIME, np.int64), {},
+            ), month.START + HOUR))  # fmt: skip
+        store.watch([state], None, {kept: [state]})
+        assert store.compact(month.START + 3 * HOUR, 1) == 1
+        none = np.zeros(0, np.int64)
+        for ask in (lambda: store.counted({kept: none, other: none}, month.START, month.START + HOUR),
+                    lambda: store.changes([state, other], month.START, month.START + HOUR)):  # fmt: skip
+            with patch.object(runs, "kept", side_effect=runs.kept) as read:
+                assert len(ask()) == 2
+            assert read.call_count == 1
 
 
 def _gathered(about: Any, store: DuckDbStore, start: int, end: int) -> tuple[Any, int, dict[str, int]]:
