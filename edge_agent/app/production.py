@@ -68,7 +68,7 @@ def production(
     `energy`; a machine also its counters. Whatever cannot be told is null with its reason, and the rest stands.
     """
     links = Links(site, register)
-    plant = Plant(links, Signals(store, links.wanted, start_ns, end_ns), calendar, computed_at)
+    plant = Plant(links, Signals(store, links, start_ns, end_ns), calendar, computed_at)
     return plant.document()
 
 

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import pairwise
 from typing import Final
 
 from edge_agent.metrics import energy, oee
 from edge_agent.metrics.assessment import Assessment
-from edge_agent.metrics.counters import Count, Longs, Rule, count
+from edge_agent.metrics.counters import Count, Rule, count, profile
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evidence import Evidence
 from edge_agent.metrics.oee import Production
+from edge_agent.metrics.readings import Longs
 from edge_agent.metrics.register import Equipment
 from edge_agent.metrics.result import Result, Window
 from edge_agent.metrics.timemodel import Item, Mode, Plan, Timeline, Totals, Track, classify, spans, totals
@@ -45,7 +45,7 @@ class Sum:
 
     def profile(self, edges: Longs) -> list[Fraction]:
         """kWh used between each of these moments and the next."""
-        return [self.between(a, b) for a, b in pairwise(edges.tolist())]
+        return profile(self.parts, edges)
 
 
 @dataclass(frozen=True)

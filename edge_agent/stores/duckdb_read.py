@@ -123,6 +123,25 @@ def silences(cursor: Cursor, from_ns: int, to_ns: int, longest_ns: int) -> dict[
     return dict(found)
 
 
+_SUMS = """
+select device, (t + $step - 1) // $step * $step step_end, coalesce(sum(scheduled_s), 0) scheduled,
+    coalesce(sum(covered_s), 0) covered, coalesce(sum(due), 0)::bigint due, coalesce(sum(done), 0)::bigint done,
+    coalesce(sum(good), 0)::bigint good, coalesce(sum(bad), 0)::bigint bad, coalesce(sum("values"), 0)::bigint n,
+    coalesce(sum(overruns), 0)::bigint overruns, coalesce(max(last_good_t), -1) last_good
+from health where t > $from and t <= $to group by device, step_end order by device, step_end"""
+
+
+def health_sums(cursor: Cursor, from_ns: int, to_ns: int, step_ns: int) -> dict[str, npt.NDArray[np.int64]]:
+    """Sums per device and step, as rows of integers; seconds in milliseconds."""
+    got = cursor.execute(_SUMS, {"from": from_ns, "to": to_ns, "step": step_ns}).fetchnumpy()
+    seconds = [np.rint(1000 * plain(got[name], 0)).astype(np.int64) for name in ("scheduled", "covered")]
+    counts = [plain(got[name], 0) for name in ("due", "done", "good", "bad", "n", "overruns", "last_good")]
+    rows = np.stack([plain(got["step_end"], 0), *seconds, *counts], axis=1)
+    device = plain(got["device"], 0)
+    names, starts = np.unique(device, return_index=True)
+    return dict(zip(names.tolist(), np.split(rows, starts[1:]), strict=True)) if len(rows) else {}
+
+
 _FACTS = """
 with seen as (select device, min(t) first from first_good where t <= $to group by device),
     sums as (select device, sum(scheduled_s) scheduled, sum(covered_s) covered, sum(good)::bigint good,

@@ -20,6 +20,7 @@ from edge_agent.errors import StoreError
 from edge_agent.intervals import IntervalSet
 from edge_agent.stores.base import (
     LOOKBACK_NS,
+    NEXT_NS,
     Counts,
     HealthSummary,
     Latest,
@@ -36,6 +37,7 @@ from edge_agent.stores.held import Adding, piece
 from edge_agent.stores.lines import Encoder, TextStyle, escape_tag
 from edge_agent.stores.newest import Newest
 from edge_agent.stores.sidecar import Sidecar
+from edge_agent.stores.telling import counted, in_order
 from edge_agent.stores.touched import Touched, hours_of
 
 _DAY: Final = 86_400_000_000_000
@@ -103,6 +105,23 @@ class RemoteStore(ABC):
                 found[name] = runs
         return found
 
+    def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
+        """The server's samples day by day, of which only the runs that tell are kept."""
+        found = {}
+        for name, asked in moments.items():
+            newest = self.last_before(*name, from_ns - LOOKBACK_NS, from_ns)
+            starts = [] if newest is None else [(newest, min(from_ns, newest + 1_000_000))]
+            days = range(from_ns - from_ns % _DAY, to_ns + NEXT_NS, _DAY)
+            starts += [(max(day, from_ns), min(to_ns + NEXT_NS, day + _DAY)) for day in days]
+            parts = []
+            for first, last in starts:
+                part = self.samples(*name, first, last)
+                parts.append(counted(part.t, part.num, part.status, np.append(asked, to_ns)))
+            runs = in_order(parts)
+            if len(runs):
+                found[name] = runs
+        return found
+
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
         """From the server's health rows."""
         found = {}
@@ -146,7 +165,10 @@ class RemoteStore(ABC):
         return None if lead is None else lead.rate
 
     def watch(  # noqa: B027 - nothing to do is its meaning here
-        self, names: Sequence[Name], powers: Mapping[Name, Sequence[Name]] | None = None
+        self,
+        names: Sequence[Name],
+        powers: Mapping[Name, Sequence[Name]] | None = None,
+        counters: Mapping[Name, Sequence[Name]] | None = None,
     ) -> None:
         """The server keeps what it has as it likes."""
 
@@ -217,6 +239,17 @@ class RemoteStore(ABC):
                     for i in np.flatnonzero(t - before - covered > longest_ns).tolist()
                 ]
         return {device: silences for device, silences in found.items() if silences}
+
+    def health_sums(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
+        """From the summaries."""
+        return {
+            device: np.array([
+                [end, round(1000 * row.scheduled_s), round(1000 * row.covered_s), row.due, row.done, row.good, row.bad,
+                 row.values, row.overruns, -1 if row.last_good_t is None else row.last_good_t]
+                for end, row in rows
+            ], np.int64)
+            for device, rows in self.health_by(from_ns, to_ns, step_ns).items()
+        }  # fmt: skip
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """The server's sums, and the first connections from the sidecar."""
