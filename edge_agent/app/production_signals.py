@@ -175,9 +175,13 @@ class Links:
 
     def told_apart(self, device: Device) -> list[Name]:
         """The states at whose changes a device's energy is told: its own, and of the machine whose meter it is."""
-        users = [self.of(row) for row in self.machines if self.meter_of(row) is device]
-        found = [*device.states, *(name for user in users if user is not None for name in user.states)]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys([*device.states, *self._metered.get(device.id, [])]))
+
+    @cached_property
+    def _metered(self) -> dict[str, list[Name]]:
+        """A meter of one machine alone -> the states of that machine."""
+        having = [(self.meter_of(row), self.of(row)) for row in self.machines]
+        return {meter.id: user.states for meter, user in having if meter is not None and user is not None}
 
 
 class Signals:

@@ -79,7 +79,7 @@ def gather(site: Site, question: Ask, register: Register, calendar: Calendar | N
     last_day = {"from_ns": max(start, end - _DAY), "to_ns": end}
     samples = [device.sample for device in links.devices.values()]
     states_of = _states(question, links, calendar, known, start, end)
-    quality = {device: question("report_quality", device=device, **last_day) for device in about}
+    quality = question("report_quality", devices=list(about), **last_day)
     return Facts(
         start,
         end,
@@ -92,7 +92,7 @@ def gather(site: Site, question: Ask, register: Register, calendar: Calendar | N
         lateness={
             device: dict(counts) for device, counts in question("report_lateness", names=samples, **last_day).items()
         },
-        quality={device: _quality(answer) for device, answer in quality.items()},
+        quality={device: _quality(quality[device]) for device in about},
         connections=[
             Connection(row["t"], row["device"], row["from"], row["to"], row["reason"])
             for row in question("transitions", from_ns=start, to_ns=end)

@@ -26,6 +26,8 @@ NO_CALENDAR: Final = Text(
     "There is no shift calendar (register.calendar): all time of the window counts as planned, an assumption.",
 )
 _PARTS: Final = Rule(restarts=True)
+_ITEMS: Final = tuple(Item)
+_MODES: Final = tuple(Mode)
 _OF_PARTS: Final = ("produced", "good", "scrap")
 
 
@@ -120,8 +122,8 @@ class Plant:
 
     def _timeline(self, equipment: Equipment, states: Sequence[State]) -> Timeline:
         times = [row.t for row in states]
-        item = Track(times, [Item(row.item) for row in states])
-        mode = Track(times, [Mode(row.mode) for row in states])
+        item = Track(times, [_ITEMS[row.item] for row in states])
+        mode = Track(times, [_MODES[row.mode] for row in states])
         order = None if states[0].order is None else Track(times, [bool(row.order) for row in states])
         return classify(spans(times[0], self.facts.end, item, mode, order, self._plan(equipment.schedule_id)))
 

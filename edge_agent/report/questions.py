@@ -10,15 +10,13 @@ import numpy as np
 import orjson
 
 from edge_agent.metrics.curve import inside, moments
-from edge_agent.model import STATUS, status_name
+from edge_agent.model import status_name
 from edge_agent.report import columns, thinning
 from edge_agent.report.facts import MINUTE_NS
 from edge_agent.stores import Store
 from edge_agent.stores.base import Name
-from edge_agent.stores.columns import NO_TIME
 from edge_agent.stores.evidence import SEAM_NS, bridged
 
-_OUT_OF_RANGE: Final = STATUS["UncertainEngineeringUnitsExceeded"]
 _ENOUGH: Final = 600
 """A float that has one value in this many readings is named as unchanged."""
 _MS: Final = 1_000_000
@@ -42,7 +40,7 @@ def operations(store: Store) -> dict[str, Answer]:
             store, (device, tag), at, known, from_ns, to_ns
         ),
         "report_lateness": lambda names, from_ns, to_ns: _lateness(store, names, from_ns, to_ns),
-        "report_quality": lambda device, from_ns, to_ns: _quality(store, device, from_ns, to_ns),
+        "report_quality": lambda devices, from_ns, to_ns: _quality(store, devices, from_ns, to_ns),
         "report_stored": lambda from_ns, to_ns: store.metrics(from_ns, to_ns),
     }
 
@@ -116,27 +114,26 @@ def _lateness(store: Store, names: list[list[str]], from_ns: int, to_ns: int) ->
     return {device: sorted(counts.items()) for device, counts in found.items()}
 
 
-def _quality(store: Store, device: str, from_ns: int, to_ns: int) -> dict[str, Any]:
-    """Counts over all tags of a device, and how far its clock is from ours."""
-    totals = [0, 0, 0]
-    unchanged: list[str] = []
-    skew: list[int] = []
-    for tag, sid in sorted(store.catalogue.of_device(device).items()):
-        samples = store.samples(device, tag, from_ns, to_ns)
-        status = samples.status.astype(np.int64)
-        totals[0] += len(samples)
-        totals[1] += int(np.count_nonzero(status & 0xC0000000))
-        totals[2] += int(np.count_nonzero((status & 0xFFFF0000) == _OUT_OF_RANGE))
-        measured = orjson.loads(store.catalogue.series[sid].meta or "{}").get("type") == "float"
-        usable = samples.num[((status & 0x80000000) == 0) & ~np.isnan(samples.num)]
-        if measured and len(usable) >= _ENOUGH and float(np.ptp(usable)) == 0.0:
-            unchanged.append(tag)
-        stamped = samples.source != NO_TIME
-        skew += ((samples.t[stamped] - samples.source[stamped]) // _MS).tolist()[:1000]
-    return {
-        "readings": totals[0],
-        "not_good": totals[1],
-        "out_of_range": totals[2],
-        "unchanged": unchanged,
-        "skew_ms": int(np.median(skew)) if skew else None,
-    }
+def _quality(store: Store, devices: list[str], from_ns: int, to_ns: int) -> dict[str, dict[str, Any]]:
+    """Device -> counts over all its tags, and how far its clock is from ours."""
+    tags = {device: dict(sorted(store.catalogue.of_device(device).items())) for device in devices}
+    found = store.seen([(device, tag) for device, own in tags.items() for tag in own], from_ns, to_ns)
+    series = store.catalogue.series
+    answer = {}
+    for device, own in tags.items():
+        seen = {tag: found[device, tag] for tag in own if (device, tag) in found}
+        skew = [ns // _MS for each in seen.values() for ns in each.skews]
+        answer[device] = {
+            "readings": sum(each.readings for each in seen.values()),
+            "not_good": sum(each.not_good for each in seen.values()),
+            "out_of_range": sum(each.out_of_range for each in seen.values()),
+            "unchanged": [
+                tag
+                for tag, each in seen.items()
+                if orjson.loads(series[own[tag]].meta or "{}").get("type") == "float"
+                and each.numbers >= _ENOUGH
+                and each.low == each.high
+            ],
+            "skew_ms": int(np.median(skew)) if skew else None,
+        }
+    return answer

@@ -108,6 +108,26 @@ class LiveFacts:
     bad: int
 
 
+#: Readings of which the distance between read and source time is told.
+SKEWS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One tag's readings in a window, counted."""
+
+    readings: int
+    not_good: int
+    out_of_range: int
+    """Those with the status that says so."""
+    numbers: int
+    """Those with a number that is not bad; `low` and `high` are the least and the greatest."""
+    low: float | None
+    high: float | None
+    skews: tuple[int, ...]
+    """Read time - source time in ns, of the first SKEWS that have both."""
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Values, over the life of the store; retention does not lower them."""
@@ -152,6 +172,9 @@ class Store(Protocol):
         The same as from `changes` comes out at `from_ns` and `to_ns`, at full quarters of an hour, and at those of
         `moments` (ns) at which a tag changed that `watch` names beside the counter, or its device's evidence.
         """
+
+    def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
+        """What the readings of these tags were in `from <= t < to`; a tag without any is missing."""
 
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
         """Device -> spans inside the window in which its health rows show that its values were current."""

@@ -31,6 +31,7 @@ from edge_agent.stores.base import (
     LiveFacts,
     Name,
     Refusal,
+    Seen,
     Silence,
     WriteBatch,
     merged,
@@ -256,6 +257,12 @@ class DuckDbStore:
             asked = {sid: moments[name] for sid, name in sids.items()}
             found = counts.changes(cursor, asked, from_ns, to_ns) if sids else {}
         return {sids[sid]: rows for sid, rows in found.items()}
+
+    def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
+        """Counted by SQL."""
+        sids = self._sids(names)
+        with self._cursor() as cursor:
+            return {sids[sid]: found for sid, found in read.seen(cursor, list(sids), from_ns, to_ns).items()}
 
     def energy(self, moments: Mapping[Name, Longs]) -> dict[Name, Floats]:
         """Unit-hours of powers."""

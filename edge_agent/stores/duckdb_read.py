@@ -12,7 +12,8 @@ import numpy.typing as npt
 import orjson
 
 from edge_agent.intervals import IntervalSet
-from edge_agent.stores.base import HealthSummary, LiveFacts, Silence
+from edge_agent.model import STATUS
+from edge_agent.stores.base import SKEWS, HealthSummary, LiveFacts, Seen, Silence
 from edge_agent.stores.columns import NO_TIME, Rows, Samples
 
 Cursor = duckdb.DuckDBPyConnection
@@ -43,6 +44,23 @@ def samples(cursor: Cursor, sid: int, from_ns: int, to_ns: int) -> Samples:
         plain(got["stored"], NO_TIME),
         _texts(got["txt"]),
     )
+
+
+_SEEN = """
+select sid, count(*), count(*) filter (status & 3221225472 <> 0), count(*) filter (status & 4294901760 = $range),
+    count(num) filter (status & 2147483648 = 0), min(num) filter (status & 2147483648 = 0),
+    max(num) filter (status & 2147483648 = 0), arg_min(t - source, t, $skews) filter (source is not null)
+from samples where t >= $from and t < $to and sid in (select unnest($sids)) group by sid"""
+
+
+def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, Seen]:
+    """The readings of these series, counted."""
+    code = STATUS["UncertainEngineeringUnitsExceeded"]
+    values = {"from": from_ns, "to": to_ns, "sids": list(sids), "range": code, "skews": SKEWS}
+    rows = cursor.execute(_SEEN, values).fetchall() if sids else []
+    return {
+        sid: Seen(n, bad, out, good, low, high, tuple(skews or ())) for sid, n, bad, out, good, low, high, skews in rows
+    }
 
 
 _SINCE = """

@@ -18,15 +18,18 @@ import orjson
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import StoreError
 from edge_agent.intervals import IntervalSet
+from edge_agent.model import STATUS
 from edge_agent.stores.base import (
     LOOKBACK_NS,
     NEXT_NS,
+    SKEWS,
     Counts,
     HealthSummary,
     Latest,
     LiveFacts,
     Name,
     Refusal,
+    Seen,
     Silence,
     WriteBatch,
     new_first_good,
@@ -46,6 +49,21 @@ _SNAPSHOT_SECONDS: Final = 60.0
 
 #: Times, covered ns, and states of the health rows of one device.
 HealthRows = tuple[Longs, Longs, list[str]]
+
+
+def _seen(samples: Samples) -> Seen:
+    status = samples.status.astype(np.int64)
+    usable = samples.num[((status & 0x80000000) == 0) & ~np.isnan(samples.num)]
+    stamped = samples.source != NO_TIME
+    return Seen(
+        len(samples),
+        int(np.count_nonzero(status & 0xC0000000)),
+        int(np.count_nonzero((status & 0xFFFF0000) == STATUS["UncertainEngineeringUnitsExceeded"])),
+        len(usable),
+        float(usable.min()) if len(usable) else None,
+        float(usable.max()) if len(usable) else None,
+        tuple((samples.t[stamped] - samples.source[stamped]).tolist()[:SKEWS]),
+    )
 
 
 class RemoteStore(ABC):
@@ -121,6 +139,12 @@ class RemoteStore(ABC):
             if len(runs):
                 found[name] = runs
         return found
+
+    def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
+        """From the server's samples."""
+        return {
+            name: _seen(samples) for name in names for samples in (self.samples(*name, from_ns, to_ns),) if len(samples)
+        }
 
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
         """From the server's health rows."""

@@ -16,8 +16,11 @@ from edge_agent.config.models import Store as StoreConfig
 from edge_agent.ingest import decode
 from edge_agent.metrics.counters import U16, Rule, count
 from edge_agent.metrics.readings import Readings
+from edge_agent.model import STATUS
 from edge_agent.report import thinning
 from edge_agent.stores import Changes, Rows, Silence, Store, WriteBatch, open_store
+from edge_agent.stores.base import Seen
+from edge_agent.stores.columns import FLOAT, NO_TIME, NONE
 from edge_agent.stores.line import LineStore
 from tests.support import servers
 
@@ -115,6 +118,25 @@ def test_runs_of_equal_readings(opened: tuple[str, Store]) -> None:
     assert told(found[PARTS]) == [(0, 24, 10, 0), (25, 39, 11, 0), (4000, 4009, 12.5, 0)]
     assert set(found) == {STATE, PARTS}
     assert found[STATE].good.tolist() == [True, False, True, True, True]
+
+
+def test_readings_are_counted_by_their_status(opened: tuple[str, Store]) -> None:
+    _, store = opened
+    stamped = ("m1", "stamped")
+    sid, t = store.catalogue.sid(*stamped), T0 + np.arange(3) * SECOND
+    status = np.array([0, 0x80000000, STATUS["UncertainEngineeringUnitsExceeded"]], np.uint32)
+    source = np.array([t[0] - 2 * SECOND, NO_TIME, t[2] + 70 * SECOND])
+    num = np.array([5.0, np.nan, -1.0])
+    kind = np.array([FLOAT, NONE, FLOAT], np.uint8)
+    store.write(WriteBatch(Rows(np.full(3, sid, np.int32), t, num, kind, status, source, {}), T0))
+    server_has_it(store)
+    found = store.seen([STATE, PARTS, stamped, ("m1", "nothing")], T0, T0 + HOUR)
+    assert found.keys() == {STATE, PARTS, stamped}
+    assert found[STATE] == Seen(40, 5, 0, 35, 2.0, 3.0, ())
+    assert found[PARTS] == Seen(40, 0, 0, 40, 10.0, 11.0, ())
+    skews = found[stamped].skews
+    assert found[stamped] == Seen(3, 2, 1, 2, -1.0, 5.0, skews)
+    assert [round(skew / 1e6) for skew in skews] == [2000, -70_000]
 
 
 def test_the_last_reading_before_the_window_leads_it(opened: tuple[str, Store]) -> None:
