@@ -22,7 +22,7 @@ from edge_agent.metrics.timemodel import Item, Mode, Plan, Timeline, Totals, Tra
 from edge_agent.report.facts import Counter, Facts, Role, State
 
 NO_CALENDAR: Final = Text(
-    "未配置班次日历(register.calendar):窗口内全部时间视为计划时间,属假设。",
+    "未配置班次日历（register.calendar）：窗口内全部时间视为计划时间，属假设。",
     "There is no shift calendar (register.calendar): all time of the window counts as planned, an assumption.",
 )
 _PARTS: Final = Rule(restarts=True)
