@@ -27,7 +27,7 @@ def _security(security: Security) -> Iterator[Problem]:
         yield Problem(
             None,
             "security",
-            f"policy: {security.policy} 与 mode: {security.effective_mode} 不能同用;加密请写 policy: Basic256Sha256。",
+            f"policy: {security.policy} 与 mode: {security.effective_mode} 不能同用；加密请写 policy: Basic256Sha256。",
             f"policy: {security.policy} does not go with mode: {security.effective_mode}; "
             "for a protected channel write policy: Basic256Sha256.",
         )
@@ -41,7 +41,7 @@ def _user(user: User, options: OpcuaDevice) -> Iterator[Problem]:
         yield Problem(
             None,
             "user",
-            "user 需要 name(和 password),或者 certificate 和 key,两者取其一。",
+            "user 需要 name（和 password），或者 certificate 和 key，两者取其一。",
             "user needs either name (and password) or certificate and key.",
         )
     yield from _pair("user", user.certificate, user.key)
@@ -49,7 +49,7 @@ def _user(user: User, options: OpcuaDevice) -> Iterator[Problem]:
         yield Problem(
             None,
             "user.password",
-            "通道未加密,口令可能被窃听。请设置 security: {policy: Basic256Sha256},或以 allow_insecure: true 表示接受。",
+            "通道未加密，口令可能被窃听。请设置 security: {policy: Basic256Sha256}，或写 allow_insecure: true 接受。",
             "The channel is not encrypted, so the password could be read. "
             "Set security: {policy: Basic256Sha256}, or accept it with allow_insecure: true.",
         )
@@ -69,7 +69,7 @@ def _pair(key: str, certificate: Path | None, private: Path | None) -> Iterator[
 
 
 def _missing(key: str, path: Path) -> Problem:
-    return Problem(None, key, f"文件 {path} 不存在,请检查路径。", f"There is no file {path}; check the path.")
+    return Problem(None, key, f"文件 {path} 不存在，请检查路径。", f"There is no file {path}; check the path.")
 
 
 def notes(plan: DevicePlan) -> Iterator[Problem]:
@@ -95,7 +95,7 @@ def _tag(name: str, options: OpcuaTag) -> Iterator[Problem]:
         yield Problem(
             name,
             "node",
-            "每个测点需要 node 或 path,且只能有一个。",
+            "每个测点需要 node 或 path，且只能有一个。",
             "A tag needs either node or path, and not both.",
         )
     if options.node is not None:
@@ -106,7 +106,7 @@ def _tag(name: str, options: OpcuaTag) -> Iterator[Problem]:
         yield Problem(
             name,
             "type",
-            f"未知类型 {options.type};请写 bool、int、float、text、array 或 OPC UA 类型名(如 Double)。",
+            f"未知类型 {options.type}；请写 bool、int、float、text、array 或 OPC UA 类型名（如 Double）。",
             f"Unknown type {options.type}; write bool, int, float, text, array, or an OPC UA type such as Double.",
         )
 
@@ -122,6 +122,6 @@ def _parsed(name: str, key: str, value: str | list[str]) -> Iterator[Problem]:
         yield Problem(
             name,
             key,
-            f"{value} 写法不对;正确的写法如:{forms}。",
+            f"{value} 写法不对；正确的写法如：{forms}。",
             f"{value} cannot be read ({error}); write it like {forms}.",
         )

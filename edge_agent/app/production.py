@@ -26,24 +26,24 @@ from edge_agent.metrics.timemodel import Bucket, Plan, Timeline, Totals, Track, 
 from edge_agent.stores import Store
 
 NO_CALENDAR: Final = Text(
-    "未配置班次日历(register.calendar):窗口内全部时间视为计划时间,属假设。",
+    "未配置班次日历（register.calendar）：窗口内全部时间视为计划时间，属假设。",
     "There is no shift calendar (register.calendar): all time of the window counts as planned, an assumption.",
 )
 _NO_DEVICE: Final = Text("没有单独对应的采集设备", "no device speaks for this machine alone")
-_NO_STATE: Final = Text("采集设备没有状态规则(state)", "its device has no state rules (state)")
+_NO_STATE: Final = Text("采集设备没有状态规则（state）", "its device has no state rules (state)")
 _FROM_POWER: Final = Text(
-    "电量由功率点积分得出,不是电表计数。", "The energy is integrated from a power tag, not counted by a meter."
+    "电量由功率点积分得出，不是电表计数。", "The energy is integrated from a power tag, not counted by a meter."
 )
 _LAST_STATION: Final = Text(
-    "产线合格品数取自该线唯一的检测设备,属假设。",
+    "产线合格品数取自该线唯一的检测设备，属假设。",
     "The good parts of a line are those of its one inspection machine, an assumption.",
 )
 _NO_LAST_STATION: Final = Text(
-    "无法确定产线的末道设备(没有唯一的、有合格品计数的检测设备)",
+    "无法确定产线的末道设备（没有唯一的、有合格品计数的检测设备）",
     "it is not known which machine is the line's last (no single inspection machine with a count of good parts)",
 )
 _DISAGREE: Final = Text(
-    "电表计数与功率积分相差超过 10 %:请核对互感器变比与接线。",
+    "电表计数与功率积分相差超过 10 %：请核对互感器变比与接线。",
     "Meter and integrated power differ by more than 10 %: check the CT/PT ratio and the wiring.",
 )
 _TOLERANCE: Final = Fraction(1, 10)
@@ -68,7 +68,7 @@ def production(
     `energy`; a machine also its counters. Whatever cannot be told is null with its reason, and the rest stands.
     """
     links = Links(site, register)
-    plant = Plant(links, Signals(store, links.wanted, start_ns, end_ns), calendar, computed_at)
+    plant = Plant(links, Signals(store, links, start_ns, end_ns), calendar, computed_at)
     return plant.document()
 
 

@@ -78,6 +78,11 @@ class ProductionFigures:
         """The powers whose energy the store should keep, with the tags that tell it apart."""
         return self._links.powers
 
+    @property
+    def counters(self) -> Mapping[Name, Sequence[Name]]:
+        """The counters of which the store should keep what tells, with the tags that tell it apart."""
+        return self._links.counters
+
     def periods(self, start: int, end: int) -> set[Period]:
         """Every shift (of the schedule most machines follow) and every day that overlaps `start..end`."""
         found = {Period(a, b, "shift", name) for name, a, b in self._days.shifts(self._schedule, start, end)}

@@ -37,7 +37,8 @@ class ProductionService:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await self._ingest.call(self._store.watch, self._figures.steady, self._figures.powers)
+        figures = self._figures
+        await self._ingest.call(self._store.watch, figures.steady, figures.powers, figures.counters)
         pause = LEAST_S
         while True:
             await asyncio.sleep(pause)

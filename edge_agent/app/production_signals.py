@@ -16,23 +16,24 @@ import orjson
 from edge_agent.app.figures import speaks_for_its_controller
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.metrics.counters import U16, U32, Count, Rule, count
-from edge_agent.metrics.curve import Curve, Longs, distinct, inside, metered, moments, plain
+from edge_agent.metrics.curve import Curve, Longs, distinct, inside, metered, moments
 from edge_agent.metrics.energy import DEMAND_NS
+from edge_agent.metrics.readings import Readings
 from edge_agent.metrics.register import Equipment, Register
 from edge_agent.metrics.result import Grade
 from edge_agent.metrics.timemodel import Item, Mode, Track
 from edge_agent.report.facts import MINUTE_NS
 from edge_agent.report.roles import counters_of
 from edge_agent.stores import Changes, Store
-from edge_agent.stores.base import Name
+from edge_agent.stores.base import NEXT_NS, Name
 from edge_agent.stores.evidence import SEAM_NS, Span, bridged
 
 STATE, MODE = "machine_state", "operation_mode"
 #: A tag that says whether the machine has an order: a number or a flag, 0 = none.
 ORDER: Final = ("order_active", "order", "order_id", "order_number", "work_order")
 
-#: After a window's end so much more is read: the next reading of a counter tells what the last step inside was.
-AFTER_NS: Final = 3_600_000_000_000
+#: After a window's end so much more evidence is read, as of a counter's readings.
+AFTER_NS: Final = NEXT_NS
 #: States are read from so much earlier, to tell when a failure began.
 BEFORE_NS: Final = 86_400_000_000_000
 #: M-21 speaks of the window's last hour.
@@ -95,11 +96,6 @@ class Device:
         return self.roles.get("integrated_power")
 
     @property
-    def steady(self) -> list[Name]:
-        """Those that repeat themselves: worth keeping as runs. A measured power never does."""
-        return self.states + self.counters
-
-    @property
     def sample(self) -> Name:
         """A tag it reads itself, to tell from how late its values come."""
         return self.id, next(iter(self.config.tags), STATE)
@@ -159,39 +155,66 @@ class Links:
 
     @property
     def steady(self) -> list[Name]:
-        """The tags whose runs the store should keep."""
-        return [name for device in self.wanted for name in device.steady]
+        """The tags whose runs the store should keep: states repeat themselves."""
+        return [name for device in self.wanted for name in device.states]
 
     @property
     def powers(self) -> dict[Name, list[Name]]:
         """The power tags, and beside each the states that tell its energy apart."""
         return {device.power.name: device.states for device in self.wanted if device.power is not None}
 
+    @property
+    def counters(self) -> dict[Name, list[Name]]:
+        """The counters, and beside each the states that tell apart what it counted: of energy those of the machine."""
+        return {
+            signal.name: self.told_apart(device) if role == "energy" else []
+            for device in self.wanted
+            for role, signal in device.roles.items()
+            if role != "integrated_power"
+        }
+
+    def told_apart(self, device: Device) -> list[Name]:
+        """The states at whose changes a device's energy is told: its own, and of the machine whose meter it is."""
+        return list(dict.fromkeys([*device.states, *self._metered.get(device.id, [])]))
+
+    @cached_property
+    def _metered(self) -> dict[str, list[Name]]:
+        """A meter of one machine alone -> the states of that machine."""
+        having = [(self.meter_of(row), self.of(row)) for row in self.machines]
+        return {meter.id: user.states for meter, user in having if meter is not None and user is not None}
+
 
 class Signals:
     """The readings of a window, and what they mean."""
 
-    def __init__(self, store: Store, devices: Sequence[Device], start: int, end: int) -> None:
+    def __init__(self, store: Store, links: Links, start: int, end: int) -> None:
         self.start, self.end = start, end
+        devices = links.wanted
         states = [name for device in devices for name in device.states]
-        counters = [name for device in devices for name in device.counters]
-        self._changes = store.changes(states, start - BEFORE_NS, end) | store.changes(counters, start, end + AFTER_NS)
+        self._changes = store.changes(states, start - BEFORE_NS, end)
         seams = {device.id: max(SEAM_NS, _staleness(store, device.id)) for device in devices}
         self._known = {
             device: bridged(spans, seams.get(device, SEAM_NS))
             for device, spans in store.evidence(start - BEFORE_NS, end + AFTER_NS).items()
         }
+        cuts = {name: self._cuts(states) for name, states in links.counters.items()}
+        self._changes |= store.counted(cuts, start, end)
         moments = {device.power.name: self._moments(device) for device in devices if device.power is not None}
         self._energy = {name: (moments[name], used) for name, used in store.energy(moments).items()}
         sample = [device.sample for device in devices]
         self.last_hour = max(start, end - LATENESS_NS)
         self.lateness = store.lateness(sample, self.last_hour, end)
 
+    def _cuts(self, states: Sequence[Name]) -> Longs:
+        """Where a machine's state changed or was lost."""
+        changes = [self._changes[name].first for name in states if name in self._changes]
+        known = [np.array(self.known(device), np.int64).ravel() for device in {device for device, _ in states}]
+        return np.concatenate([np.zeros(0, np.int64), *changes, *known])
+
     def _moments(self, device: Device) -> Longs:
-        """When its energy must be known: at full minutes up to a full quarter, where its state changed or was lost."""
+        """When its energy must be known: at full minutes up to a full quarter, and at its cuts."""
         last = self.end + -self.end % DEMAND_NS
-        changes = [self._changes[name].first for name in device.states if name in self._changes]
-        return moments(self.start, last, MINUTE_NS, changes, self.known(device.id))
+        return moments(self.start, last, MINUTE_NS, [self._cuts(device.states)], self.known(device.id))
 
     def known(self, device: str) -> list[Span]:
         """When the device's values were current."""
@@ -231,7 +254,7 @@ class Signals:
         if not np.any((t >= self.start) & (t <= self.end)):
             return None
         kept = _telling(t, number, (self.start, self.end))
-        return count([(int(t[i]), plain(number[i])) for i in kept], signal.rule)
+        return count(Readings(t[kept], number[kept]), signal.rule)
 
     def energy(self, device: Device) -> Curve | None:
         """What its energy counter says."""

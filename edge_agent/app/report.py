@@ -54,7 +54,7 @@ def subject(config: Path) -> Subject:
     if files.equipment is None:
         raise FindingsError.one(
             "report-without-register",
-            "配置中没有设备台账(register.equipment):报告以台账为准,请先填写(edge-agent register template)。",
+            "配置中没有设备台账（register.equipment）：报告以台账为准，请先填写（edge-agent register template）。",
             "The configuration names no equipment register (register.equipment), on which every report rests: make one "
             "with `edge-agent register template`.",
             str(config),
@@ -95,7 +95,7 @@ def evidence(
     if project not in known:
         raise FindingsError.one(
             "unknown-project",
-            f"台账中没有项目“{project}”;已有:{', '.join(known) or '无'}。",
+            f"台账中没有项目“{project}”；已有：{', '.join(known) or '无'}。",
             f"The register has no project “{project}”; it has: {', '.join(known) or 'none'}.",
             "--project",
         )

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from fractions import Fraction
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 
 from edge_agent.app.production_signals import MODE, STATE, Links
+from edge_agent.app.production_signals import Device as Reading
 from edge_agent.app.report_inventory import devices as inventory
 from edge_agent.config.models import Site
 from edge_agent.ingest.api import ask, operations, running, socket_path
 from edge_agent.metrics.calendar import Calendar
+from edge_agent.metrics.readings import Readings
 from edge_agent.metrics.register import Register
-from edge_agent.report import questions
+from edge_agent.report import columns, questions
 from edge_agent.report.facts import (
     BEFORE_NS,
     MINUTE_NS,
@@ -32,13 +34,16 @@ from edge_agent.report.facts import (
     State,
     Tag,
 )
-from edge_agent.report.states import states
+from edge_agent.report.states import Told, states
 from edge_agent.stores import open_store
+from edge_agent.stores.base import Name
 
 Ask = Callable[..., Any]
 Known = dict[str, list[list[int]]]
 
 _DAY: Final = 86_400_000_000_000
+#: Letters of moments in one question; the service takes a line of a million.
+_ROOM: Final = 600_000
 
 
 @contextlib.contextmanager
@@ -74,7 +79,7 @@ def gather(site: Site, question: Ask, register: Register, calendar: Calendar | N
     last_day = {"from_ns": max(start, end - _DAY), "to_ns": end}
     samples = [device.sample for device in links.devices.values()]
     states_of = _states(question, links, calendar, known, start, end)
-    quality = {device: question("report_quality", device=device, **last_day) for device in about}
+    quality = question("report_quality", devices=list(about), **last_day)
     return Facts(
         start,
         end,
@@ -87,7 +92,7 @@ def gather(site: Site, question: Ask, register: Register, calendar: Calendar | N
         lateness={
             device: dict(counts) for device, counts in question("report_lateness", names=samples, **last_day).items()
         },
-        quality={device: _quality(answer) for device, answer in quality.items()},
+        quality={device: _quality(quality[device]) for device in about},
         connections=[
             Connection(row["t"], row["device"], row["from"], row["to"], row["reason"])
             for row in question("transitions", from_ns=start, to_ns=end)
@@ -101,18 +106,13 @@ def gather(site: Site, question: Ask, register: Register, calendar: Calendar | N
     )
 
 
-def exact(number: float) -> Fraction:
-    """The decimal digits of a number, as they are written into a file."""
-    return Fraction(repr(number))
-
-
 def _minutes(question: Ask, about: dict[str, Device], start: int, end: int) -> dict[str, Minutes]:
-    """A day at a time: the answers are lists, what is kept are columns."""
+    """A day at a time."""
     parts: dict[str, list[Minutes]] = {}
     for day in range(start, end, _DAY):
         answer = question("report_minutes", from_ns=day, to_ns=min(day + _DAY, end))
-        for device, rows in answer.items():
-            parts.setdefault(device, []).append(Minutes(rows))
+        for device, told in answer.items():
+            parts.setdefault(device, []).append(Minutes(columns.read(told, np.int64)))
     return {
         device: Minutes(np.concatenate([part.rows for part in found]))
         for device, found in parts.items()
@@ -124,16 +124,27 @@ def _states(
     question: Ask, links: Links, calendar: Calendar | None, known: Known, start: int, end: int
 ) -> dict[str, tuple[State, ...]]:
     ordered = _ordered_by_tag(links, calendar)
+    devices = [device for device in links.devices.values() if device.has_state]
+    orders = {device.id: device.order for device in devices if device.order and device.id in ordered}
+    names = [(device.id, tag) for device in devices for tag in (STATE, MODE, *filter(None, [orders.get(device.id)]))]
+    told = question("report_changes", names=names, from_ns=start - BEFORE_NS, to_ns=end)
     found = {}
-    for device in links.devices.values():
-        if not device.has_state:
-            continue
-        tags = [STATE, MODE, *([device.order] if device.order and device.id in ordered else [])]
-        rows = question("report_changes", device=device.id, tags=tags, from_ns=start - BEFORE_NS, to_ns=end)
-        orders = rows.get(device.order or "")
+    for device in devices:
+        answer, order = told.get(device.id, {}), orders.get(device.id)
+        item, mode, job = (_read(answer.get(tag)) for tag in (STATE, MODE, order))
         spans = known.get(device.id, [])
-        found[device.id] = states(rows[STATE], rows[MODE], orders, spans, start - BEFORE_NS, end)
+        found[device.id] = states(item, mode, job if order else None, spans, start - BEFORE_NS, end)
     return found
+
+
+def _read(answer: list[Any] | None) -> Told:
+    if answer is None:
+        return Told.of([])
+    t, number = columns.read(answer[0], np.int64), columns.read(answer[1], np.float64)
+    why = [""] * len(t)
+    for place, name in answer[2].items():
+        why[int(place)] = name
+    return Told(t, number, why)
 
 
 def _ordered_by_tag(links: Links, calendar: Calendar | None) -> set[str]:
@@ -150,21 +161,63 @@ def _ordered_by_tag(links: Links, calendar: Calendar | None) -> set[str]:
 def _counters(
     question: Ask, links: Links, known: Known, states_of: dict[str, tuple[State, ...]], start: int, end: int
 ) -> tuple[Counter, ...]:
+    changes = {
+        device.id: columns.told(_changed(links, device, states_of, start, end)) for device in links.devices.values()
+    }
+    window = {"from_ns": start, "to_ns": end}
+    told = _told(question, links, changes, window)
     found = []
     for device in links.devices.values():
-        changes = [row.t for row in states_of.get(device.id, ()) if start < row.t < end]
         for role, signal in device.roles.items():
-            window: dict[str, Any] = {"device": device.id, "tag": signal.name[1], "from_ns": start, "to_ns": end}
-            window["at"] = changes if role in ("energy", "integrated_power") else []
+            tag, rule = signal.name[1], signal.rule
             if role == "integrated_power":
-                rows = question("report_energy", known=known.get(device.id, []), **window)
+                one = {"device": device.id, "tag": tag, "at": changes[device.id], "known": known.get(device.id, [])}
+                answer = question("report_energy", **one, **window)
             else:
-                rows = question("report_steps", **window)
-            if rows:  # a counter without a reading in the window says nothing, rather than 0
-                readings = tuple((row[0], exact(row[1])) for row in rows)
-                rule = signal.rule
-                found.append(Counter(device.id, cast("Role", role), signal.name[1], rule.ratio, rule.modulus, readings))
+                answer = told.get(signal.name)
+            if answer:  # a counter without a reading in the window says nothing, rather than 0
+                readings = Readings(columns.read(answer[0], np.int64), columns.read(answer[1], np.float64))
+                found.append(Counter(device.id, cast("Role", role), tag, rule.ratio, rule.modulus, readings))
     return tuple(found)
+
+
+def _changed(
+    links: Links, device: Reading, states_of: Mapping[str, Sequence[State]], start: int, end: int
+) -> npt.NDArray[np.int64]:
+    """Where the state changed of the machine whose energy a device tells."""
+    machines = {device.id, *(name for name, _ in links.told_apart(device))}
+    times = {row.t for machine in machines for row in states_of.get(machine, ()) if start < row.t < end}
+    return np.array(sorted(times), np.int64)
+
+
+def _told(question: Ask, links: Links, changes: Mapping[str, str], window: Mapping[str, int]) -> dict[Name, list[str]]:
+    """(device, tag) -> columns of all counters; energy is told apart where the state changed."""
+    none = columns.told(np.zeros(0, np.int64))
+    wanted = [
+        {"device": device.id, "tag": signal.name[1], "at": changes[device.id] if role == "energy" else none}
+        for device in links.devices.values()
+        for role, signal in device.roles.items()
+        if role != "integrated_power"
+    ]
+    found: dict[Name, list[str]] = {}
+    for some in _groups(wanted):
+        for device, tags in question("report_counts", wanted=some, **window).items():
+            found |= {(device, tag): answer for tag, answer in tags.items()}
+    return found
+
+
+def _groups(wanted: Sequence[dict[str, str]]) -> Iterator[list[dict[str, str]]]:
+    """As many at once as a question has room for."""
+    some: list[dict[str, str]] = []
+    room = _ROOM
+    for each in wanted:
+        if some and room < len(each["at"]):
+            yield some
+            some, room = [], _ROOM
+        some.append(each)
+        room -= len(each["at"])
+    if some:
+        yield some
 
 
 def _tags(known: dict[str, Device], series: dict[str, Any]) -> tuple[Tag, ...]:

@@ -96,7 +96,7 @@ def trend(question: Ask, site: Site, last: str) -> Json:
         ),
         _trend_table("trend_energy", "当月能耗", "energy of the month", amounts, "number"),
         blocks.paragraph(
-            "OEE、单位产品能耗与综合能耗为当月各自然日已存结果的 分子之和 / 分母之和;没有存储结果的月份为空。",
+            "OEE、单位产品能耗与综合能耗为当月各自然日已存结果的 分子之和 / 分母之和；没有存储结果的月份为空。",
             "OEE, energy per part and energy are the sums of numerators over the sums of denominators of the month's "
             "days as stored; months without stored results stay empty.",
             "note",

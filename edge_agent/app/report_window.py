@@ -53,7 +53,7 @@ def window(text: str | None, site: Site, newest: int | None, first: int | None, 
 def _refusal(text: str) -> FindingsError:
     return FindingsError.one(
         "report-window",
-        f"无法理解统计窗口“{text}”,或其不足一分钟:请写 30d、8h,或 2026-11-01..2026-11-30。",
+        f"无法理解统计窗口“{text}”，或其不足一分钟：请写 30d、8h，或 2026-11-01..2026-11-30。",
         f"The window “{text}” is not understood, or has not a full minute: write 30d, 8h, or 2026-11-01..2026-11-30.",
         "--window",
     )
@@ -62,7 +62,7 @@ def _refusal(text: str) -> FindingsError:
 def _not_yet(text: str, where: str) -> FindingsError:
     return FindingsError.one(
         "report-not-yet",
-        f"“{text}”还没有数据(晚于最新数据):请选择已开始采集的时间。",
+        f"“{text}”还没有数据（晚于最新数据）：请选择已开始采集的时间。",
         f"“{text}” lies behind the newest data: choose a time that has begun.",
         where,
     )

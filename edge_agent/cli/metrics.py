@@ -35,7 +35,7 @@ def _add_show(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     show = parts.add_parser(
         "show",
         help="查看正在运行的服务的指标 / the metrics of the running store service",
-        description="询问 CONFIG 的入库服务(edge-agent serve);服务未运行时读取内置库的文件。"
+        description="询问 CONFIG 的入库服务（edge-agent serve）；服务未运行时读取内置库的文件。"
         " Asks the running `edge-agent serve CONFIG`; when none runs, reads the embedded store's file.",
     )
     show.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
@@ -46,8 +46,8 @@ def _add_show(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _add_evaluate(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     evaluate = parts.add_parser(
         "evaluate",
-        help="不需网关,从台账直接计算 / compute from the register, without any gateway",
-        description="从设备台账、工序表和(可选)实时数据文件计算全部指标。"
+        help="不需网关，从台账直接计算 / compute from the register, without any gateway",
+        description="从设备台账、工序表和（可选）实时数据文件计算全部指标。"
         " Computes every register-based metric from the equipment register, the process list and, if there are any,"
         ' live facts: {"device": {"last_good_age_h": 0.5, "coverage": 0.98}, ...}.',
     )
@@ -73,7 +73,7 @@ def run_show(args: argparse.Namespace) -> int:
         metrics = _newest(site.store)
     except ConnectionError:
         print(
-            f"入库服务未运行,请先启动:edge-agent serve {args.config}\n"
+            f"入库服务未运行，请先启动：edge-agent serve {args.config}\n"
             f"    the store service does not run; start it: edge-agent serve {args.config}"
         )
         return 1
@@ -82,7 +82,7 @@ def run_show(args: argparse.Namespace) -> int:
     elif metrics:
         _print_table(metrics)
     else:
-        print("还没有指标,请检查配置中的 register。\n    no metrics yet; check `register` in the configuration.")
+        print("还没有指标，请检查配置中的 register。\n    no metrics yet; check `register` in the configuration.")
     return 0 if metrics else 1
 
 

@@ -14,8 +14,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command and its parts."""
     command = commands.add_parser(
         "register",
-        help="设备台账:模板、检查、比较、转换 / the equipment register: template, check, diff, convert",
-        description="设备台账(CSV:UTF-8/GBK,或 XLSX;中文或英文表头)。"
+        help="设备台账：模板、检查、比较、转换 / the equipment register: template, check, diff, convert",
+        description="设备台账（CSV：UTF-8/GBK，或 XLSX；中文或英文表头）。"
         " The equipment register as CSV (UTF-8, GBK) or XLSX, with Chinese or English headers.",
     )
     parts = command.add_subparsers(metavar="ACTION", required=True)
@@ -42,7 +42,7 @@ def _add_check(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     check = parts.add_parser(
         "check",
         help="按行列出所有问题 / list every problem by row and column",
-        description="有错误时退出码为 1;仅有提示时为 0。 Exit status 1 when there are errors, 0 with notes only.",
+        description="有错误时退出码为 1；仅有提示时为 0。 Exit status 1 when there are errors, 0 with notes only.",
     )
     _equipment(check, "equipment")
     check.add_argument("--processes", type=Path, metavar="P", help="工序表 / process list")
@@ -54,7 +54,7 @@ def _add_diff(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     diff = parts.add_parser(
         "diff",
         help="比较两个版本 / what changed between two versions",
-        description="无差异时退出码为 0,有差异时为 1。 Exit status 0 when equal, 1 when not.",
+        description="无差异时退出码为 0，有差异时为 1。 Exit status 0 when equal, 1 when not.",
     )
     _equipment(diff, "before")
     _equipment(diff, "after")
@@ -67,7 +67,7 @@ def _add_convert(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     convert = parts.add_parser("convert", help="转换格式与编码 / write it in another format or encoding")
     _equipment(convert, "source")
     convert.add_argument("target", type=Path, metavar="TARGET", help=".csv 或 / or .xlsx")
-    convert.add_argument("--processes", type=Path, metavar="P", help="工序表(写入 XLSX)/ process list (into an XLSX)")
+    convert.add_argument("--processes", type=Path, metavar="P", help="工序表（写入 XLSX）/ process list (into an XLSX)")
     convert.add_argument(
         "--headers", choices=("zh", "en"), default="zh", help="表头语言 / language of headers and words"
     )
@@ -84,7 +84,7 @@ def run_template(args: argparse.Namespace) -> int:
     from edge_agent.metrics.exporting import template
 
     _write(args.path, template())
-    print(f"已写入 {args.path};“设备台账”和“工序”两个工作表,黄色列必填。")
+    print(f"已写入 {args.path}；“设备台账”和“工序”两个工作表，黄色列必填。")
     print(f"    wrote {args.path}: sheets for equipment and processes, the yellow columns are required.")
     return 0
 
@@ -96,14 +96,14 @@ def _write(path: Path, data: bytes) -> None:
     except FileExistsError as error:
         raise RegisterError.one(
             "file-exists",
-            "文件已存在,不覆盖;请换名。",
+            "文件已存在，不覆盖；请换名。",
             "the file exists and is not overwritten; choose another.",
             str(path),
         ) from error
     except OSError as error:
         raise RegisterError.one(
             "file-unwritable",
-            f"无法写入({error.strerror}),请检查目录和权限。",
+            f"无法写入（{error.strerror}），请检查目录和权限。",
             f"cannot be written ({error.strerror}); check the folder and the permissions.",
             str(path),
         ) from error
@@ -117,13 +117,13 @@ def run_check(args: argparse.Namespace) -> int:
     _list("错误 error", inspection.errors)
     _list("提示 note", inspection.notes)
     if inspection.register is None:
-        print(f"不能使用:{len(inspection.errors)} 个错误 / cannot be used: {len(inspection.errors)} errors")
+        print(f"不能使用：{len(inspection.errors)} 个错误 / cannot be used: {len(inspection.errors)} errors")
         return 1
     register = inspection.register
     counted = sum(machine.counted for machine in register.equipment)
     print(
-        f"可以使用:{len(register.equipment)} 行,其中纳入统计且在用 {counted} 台;"
-        f"{len(register.processes)} 道工序;{len(inspection.notes)} 条提示\n"
+        f"可以使用：{len(register.equipment)} 行，其中纳入统计且在用 {counted} 台；"
+        f"{len(register.processes)} 道工序；{len(inspection.notes)} 条提示\n"
         f"    usable: {len(register.equipment)} rows, {counted} in scope and in use; "
         f"{len(register.processes)} processes; {len(inspection.notes)} notes\nsha256 {register.version}"
     )

@@ -15,7 +15,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser(
         "report",
         help="数字体检、月报、证据包、前后对比 / health check, monthly report, evidence pack, before and after",
-        description="由台账与入库数据生成报告(HTML、XLSX、JSON、CSV)。"
+        description="由台账与入库数据生成报告（HTML、XLSX、JSON、CSV）。"
         " Makes reports from the register and the store: HTML, XLSX, JSON, CSV.",
     )
     parts = command.add_subparsers(metavar="ACTION", required=True)
@@ -39,7 +39,7 @@ def _part(
 
 def _language(part: argparse.ArgumentParser) -> None:
     part.add_argument(
-        "--lang", choices=("zh", "en", "both"), default="zh", help="语言,both 为双语 / language; both: side by side"
+        "--lang", choices=("zh", "en", "both"), default="zh", help="语言，both 为双语 / language; both: side by side"
     )
 
 
@@ -47,19 +47,19 @@ def _window(part: argparse.ArgumentParser) -> None:
     part.add_argument(
         "--window",
         metavar="W",
-        help="统计窗口:30d、8h 或 2026-11-01..2026-11-30,默认最近 30 天(不早于首次数据)"
+        help="统计窗口：30d、8h 或 2026-11-01..2026-11-30，默认最近 30 天（不早于首次数据）"
         " / window; default the last 30 days, not before the first data",
     )
 
 
 def _add_health_check(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    part = _part(parts, "health-check", "数字体检报告,12 部分 / digital health check, 12 parts", run_health_check)
+    part = _part(parts, "health-check", "数字体检报告，12 部分 / digital health check, 12 parts", run_health_check)
     _language(part)
     _window(part)
 
 
 def _add_monthly(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    part = _part(parts, "monthly", "月报;已结束的月份只会另出修订版 / a month; closed ones get revisions", run_monthly)
+    part = _part(parts, "monthly", "月报；已结束的月份只会另出修订版 / a month; closed ones get revisions", run_monthly)
     part.add_argument("--month", required=True, metavar="YYYY-MM", help="月份 / the month, e.g. 2026-11")
     _language(part)
 
@@ -72,7 +72,7 @@ def _add_evidence(parts: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         action="append",
         default=[],
         metavar="DATE",
-        help="附上该日的已存结果(可多次),用于前后对比 / add the results stored on a date, for before and after",
+        help="附上该日的已存结果（可多次），用于前后对比 / add the results stored on a date, for before and after",
     )
     _language(part)
     _window(part)

@@ -191,10 +191,10 @@ def agent_health(found: dict[str, Any]) -> dict[str, Any]:
 def birth(found: dict[str, Any]) -> dict[str, Any]:
     """A birth document, checked. Raises MalformedError."""
     text(found, "device")
-    for name, entry in table(found, "tags").items():
+    found["tags"] = tags = table(found, "tags")
+    for name, entry in tags.items():
         if not name or type(entry) is not dict:
             raise MalformedError("tags is not an object of objects")
-    found.setdefault("tags", {})
     return _storable(found)
 
 

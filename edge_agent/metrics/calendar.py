@@ -37,7 +37,7 @@ def _clock(text: object) -> object:
         if not isinstance(text, bool) and 0 <= text <= 24 * 60 and text == int(text):
             return time(int(text) // 60 % 24, int(text) % 60)
         raise ValueError(
-            "不是时刻,请写成 '8:00' no time of day, write it as '8:00'"
+            "不是时刻，请写成 '8:00' no time of day, write it as '8:00'"
         )  # 8:00:00 is 28800 there, 25:00 is 1500
     if isinstance(text, str) and (match := re.fullmatch(r"(\d{1,2}):(\d{2})", text)) and int(match[1]) <= 24:
         return time(int(match[1]) % 24, int(match[2])) if int(match[2]) < 60 else text
@@ -46,7 +46,7 @@ def _clock(text: object) -> object:
 
 def _of_the_wall(moment: time) -> time:
     if moment.tzinfo is not None:
-        raise ValueError("不带时区,请写成 '8:00' a time of day has no zone, write it as '8:00'")
+        raise ValueError("不带时区，请写成 '8:00' a time of day has no zone, write it as '8:00'")
     return moment
 
 
@@ -238,7 +238,7 @@ def check_schedules(register: Register, calendar: Calendar | None, name: str) ->
         Finding(
             "unknown-schedule",
             f"{name}:{row.equipment_id}:schedule_id",
-            f"班次日历中没有“{row.schedule_id}”,{row.equipment_id} {zh};请改正台账或补日历。",
+            f"班次日历中没有“{row.schedule_id}”，{row.equipment_id} {zh}；请改正台账或补日历。",
             f"the calendar has no schedule “{row.schedule_id}”, so for {row.equipment_id} {en}; correct either.",
         )
         for row in register.equipment
@@ -254,7 +254,7 @@ def load_calendar(path: Path) -> Calendar:
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise ConfigError.one(
             "calendar-unreadable",
-            f"班次日历读取失败:{error};请检查文件。",
+            f"班次日历读取失败：{error}；请检查文件。",
             f"the shift calendar cannot be read: {error}; check the file.",
             str(path),
         ) from error
@@ -269,6 +269,6 @@ def _finding(path: Path, details: Any) -> Finding:
     return Finding(
         "calendar",
         f"{path.name}:{key}",
-        f"班次日历的“{key}”无效({details['msg']}),请改正。",
+        f"班次日历的“{key}”无效（{details['msg']}），请改正。",
         f"“{key}” of the shift calendar is not valid ({details['msg']}); correct it.",
     )

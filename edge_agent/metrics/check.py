@@ -37,7 +37,7 @@ def _duplicates(parsed: Parsed, column: str) -> Iterator[Finding]:
             yield Finding(
                 f"duplicate-{column.replace('_', '-')}",
                 parsed.place(row, column),
-                f"{column} “{value}”与第 {seen[value]} 行重复;每台设备(工序)只能有一行,请改正或删除其中一行。",
+                f"{column} “{value}”与第 {seen[value]} 行重复；每台设备（工序）只能有一行，请改正或删除其中一行。",
                 f"{column} “{value}” is already in row {seen[value]}; each has one row, correct or remove one.",
             )
         seen.setdefault(value, row.number)
@@ -64,7 +64,7 @@ def _contradictions(parsed: Parsed, row: Row) -> Iterator[Finding]:
         yield Finding(
             "digital-without-interface",
             parsed.place(row, "interface"),
-            f"{name} 申报为数字化但接口为“无”:按数字化计入,请说明加装方式或改正。",
+            f"{name} 申报为数字化但接口为“无”：按数字化计入，请说明加装方式或改正。",
             f"{name} is declared digital with interface none: it counts as digital; state the retrofit or correct it.",
         )
     if row.is_true("networked_declared"):
@@ -73,14 +73,14 @@ def _contradictions(parsed: Parsed, row: Row) -> Iterator[Finding]:
         yield Finding(
             "robot-not-flagged",
             parsed.place(row, "is_robot"),
-            f"{name} 的数控类型是机器人,但“是否机器人”为否:M-09/M-10 不计入,请核对。",
+            f"{name} 的数控类型是机器人，但“是否机器人”为否：M-09/M-10 不计入，请核对。",
             f"{name} has control_class robot and is_robot N: M-09/M-10 leave it out; check which is right.",
         )
     if row.is_true("is_robot") and not row.text("brand_origin"):
         yield Finding(
             "robot-without-origin",
             parsed.place(row, "brand_origin"),
-            f"机器人 {name} 没有品牌产地:按非国产计入分母,请填写。",
+            f"机器人 {name} 没有品牌产地：按非国产计入分母，请填写。",
             f"the robot {name} has no brand_origin: it counts as not domestic; fill it in.",
         )
 
@@ -90,14 +90,14 @@ def _networked_contradictions(parsed: Parsed, row: Row, name: str) -> Iterator[F
         yield Finding(
             "networked-without-device",
             parsed.place(row, "gateway_device"),
-            f"{name} 申报联网但没有对应的采集设备:只有申报(E0),有效联网不计入;请填写采集设备。",
+            f"{name} 申报联网但没有对应的采集设备：只有申报（E0），有效联网不计入；请填写采集设备。",
             f"{name} is declared networked without a gateway_device: declared only (E0); name its device.",
         )
     if row.cells.get("digital") is False:
         yield Finding(
             "networked-not-digital",
             parsed.place(row, "digital"),
-            f"{name} 申报联网但不是数字化设备:M-04b 的分子分母都不计入,请核对。",
+            f"{name} 申报联网但不是数字化设备：M-04b 的分子分母都不计入，请核对。",
             f"{name} is declared networked and not digital: M-04b leaves it out on both sides; check it.",
         )
 
@@ -113,7 +113,7 @@ def _process_link(parsed: Parsed, row: Row, processes: Parsed | None) -> Iterato
         yield Finding(
             "missing-process",
             parsed.place(row, "process_id"),
-            f"{row.text('equipment_id')} 没有工序编号,不计入任何工序;请填写。",
+            f"{row.text('equipment_id')} 没有工序编号，不计入任何工序；请填写。",
             f"{row.text('equipment_id')} has no process_id and counts for no process; fill it in.",
         )
         return
@@ -121,7 +121,7 @@ def _process_link(parsed: Parsed, row: Row, processes: Parsed | None) -> Iterato
     yield Finding(
         "unknown-process",
         parsed.place(row, "process_id"),
-        f"工序“{process}”不在工序表中,该设备不计入任何工序;" + (f"是否应为“{near}”?" if near else "请补工序表。"),
+        f"工序“{process}”不在工序表中，该设备不计入任何工序；" + (f"是否应为“{near}”？" if near else "请补工序表。"),
         f"the process “{process}” is not in the process list; the machine counts for no process. "
         + (f"Did you mean “{near}”?" if near else "Add it to the list."),
     )
@@ -135,7 +135,7 @@ def _device_links(parsed: Parsed, devices: Collection[str] | None) -> Iterator[F
             yield Finding(
                 "two-devices",
                 parsed.place(row, "gateway_device"),
-                f"{row.text('equipment_id')} 对应了多个采集设备({', '.join(links)}):不能作为联网证据,请只留一个。",
+                f"{row.text('equipment_id')} 对应了多个采集设备（{', '.join(links)}）：不能作为联网证据，请只留一个。",
                 f"{row.text('equipment_id')} is linked to several devices ({', '.join(links)}): no evidence of "
                 "being networked; keep one.",
             )
@@ -151,7 +151,7 @@ def _unknown_device(parsed: Parsed, row: Row, link: str, devices: Collection[str
     return Finding(
         "unknown-device",
         parsed.place(row, "gateway_device"),
-        f"采集设备“{link}”没有配置," + (f"是否应为“{near}”?" if near else "请在配置的 devices 中添加或改正。"),
+        f"采集设备“{link}”没有配置，" + (f"是否应为“{near}”？" if near else "请在配置的 devices 中添加或改正。"),
         f"the device “{link}” is not configured; " + (f"did you mean “{near}”?" if near else "add it under devices."),
     )
 
@@ -164,7 +164,7 @@ def _shared_devices(parsed: Parsed, users: dict[str, list[Row]]) -> Iterator[Fin
                 "shared-device",
                 parsed.place(row, "gateway_device"),
                 f"采集设备“{device}”已对应第 {first.number} 行的 {first.text('equipment_id')}:"
-                "一个采集设备只能证明一台机器,两台都不计为有效联网;请为每台配置一个设备(可共用同一连接)。",
+                "一个采集设备只能证明一台机器，两台都不计为有效联网；请为每台配置一个设备（可共用同一连接）。",
                 f"the device “{device}” already belongs to {first.text('equipment_id')} in row {first.number}: "
                 "a device is evidence for one machine, so neither counts as effectively networked; "
                 "configure one device per machine (they may share a connection).",
@@ -178,6 +178,6 @@ def _empty_key_processes(parsed: Parsed, processes: Parsed) -> Iterable[Finding]
             yield Finding(
                 "key-process-without-equipment",
                 processes.place(row, "process_id"),
-                f"关键工序 {row.text('process_id')} 没有在用设备:按未数控化(0)计入 M-01,请核对。",
+                f"关键工序 {row.text('process_id')} 没有在用设备：按未数控化（0）计入 M-01，请核对。",
                 f"the key process {row.text('process_id')} has no machine in use: it counts as 0 in M-01; check it.",
             )

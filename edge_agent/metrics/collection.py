@@ -94,7 +94,7 @@ def m06(assessment: Assessment) -> Result:
     seen = frozenset[str]().union(*(fact.business_links for fact in fresh))
     part = [link for link in LINKS_IN_REACH if link in seen]
     stated = any(fact.business_links for fact in assessment.live.devices.values())
-    reason = Text("没有标注业务环节(business_link)的数据点", "no tag is marked with a business_link")
+    reason = Text("没有标注业务环节（business_link）的数据点", "no tag is marked with a business_link")
     return assessment.result(
         "M-06",
         Fraction(len(part), len(LINKS)) if stated else None,
@@ -119,6 +119,6 @@ def m07(assessment: Assessment) -> Result:
     if not unknown:
         return result
     names = ", ".join(unknown)
-    reason = Text(f"未注明是否采用统一数据模型:{names}", f"not stated whether the common model is used: {names}")
+    reason = Text(f"未注明是否采用统一数据模型：{names}", f"not stated whether the common model is used: {names}")
     return assessment.result("M-07", None, numerator=None, denominator=result.denominator,
                              denominator_ids=result.denominator_ids, reason=reason)  # fmt: skip

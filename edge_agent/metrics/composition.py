@@ -32,7 +32,7 @@ def m08_value(assessment: Assessment) -> Result:
     numerator, denominator = _cost(part), _cost(assessment.machines)
     value = None if missing else divide(numerator, denominator)
     names = ", ".join(missing)
-    absent = Text(f"缺少购置金额:{names}", f"purchase value missing: {names}") if missing else NO_EQUIPMENT
+    absent = Text(f"缺少购置金额：{names}", f"purchase value missing: {names}") if missing else NO_EQUIPMENT
     return assessment.result(
         "M-08-value",
         value,

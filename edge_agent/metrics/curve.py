@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from edge_agent.metrics.counters import Event, Number, Rule, count
+from edge_agent.metrics.counters import Event, Rule, count
+from edge_agent.metrics.readings import Number
 
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -47,29 +47,29 @@ class Definition:
 
 
 _POLICY = "东府办〔2017〕12号"
-_MIIT = "工信部《中小企业数字化水平评测指标(2024年版)》问卷"
-_LIHUA = "两化融合指标(通行说法)"
+_MIIT = "工信部《中小企业数字化水平评测指标（2024年版）》问卷"
+_LIHUA = "两化融合指标（通行说法）"
 _ISO = "ISO 22400-2"
 
 _NO_OFFICIAL = Text(
-    "未找到载有该公式的官方公开文本;此处按通行说法计算,属假设,不是官方口径。",
+    "未找到载有该公式的官方公开文本；此处按通行说法计算，属假设，不是官方口径。",
     "No official public text with this formula was found; it follows common usage and is an assumption.",
 )
 _KEY_BY_ENTERPRISE = Text(
-    "关键工序由企业自行认定并经审核,从不推断。",
+    "关键工序由企业自行认定并经审核，从不推断。",
     "Which processes are key is the enterprise's own, reviewed statement; it is never inferred.",
 )
 _FACTORY_SHARE = Text(
-    "政策目标指本地市场占有率;这里只是本厂在用机器人的占比。",
+    "政策目标指本地市场占有率；这里只是本厂在用机器人的占比。",
     "The policy's target speaks of the local market; this is the share among the factory's own robots only.",
 )
 _EFFECTIVE = Text(
     "有效联网 = 已申报、对应已配置的采集设备、末次有效数据不早于窗口结束前 7 天、"
-    "自首次连接(最多 30 天)以来计划工作时间的覆盖率 ≥ 90 %。",
+    "自首次连接（最多 30 天）以来计划工作时间的覆盖率 ≥ 90 %。",
     "Effective = declared, linked to a configured device, last good value at most 7 days before the window's end, "
     "coverage >= 90 % of planned working time since the first connection (30 days at the most).",
 )
-_DECLARED = Text("仅为申报(E0),未经数据证明。", "Declared only (E0): not shown by data.")
+_DECLARED = Text("仅为申报（E0），未经数据证明。", "Declared only (E0): not shown by data.")
 _ABOVE_50 = Target(Fraction(1, 2), Text("关键工序数控化率超过 50 %", "key-process NC rate above 50 %"))
 
 _KEY_ASSUMPTIONS = (_NO_OFFICIAL, _KEY_BY_ENTERPRISE)
@@ -77,7 +77,7 @@ _KEY_ASSUMPTIONS = (_NO_OFFICIAL, _KEY_BY_ENTERPRISE)
 DEFINITIONS: Final[tuple[Definition, ...]] = (
     Definition(
         "M-01-strict",
-        Text("关键工序数控化率(严格)", "key-process NC rate (strict)"),
+        Text("关键工序数控化率（严格）", "key-process NC rate (strict)"),
         Text("全部设备均为数控的关键工序数 / 关键工序数", "key processes whose machines are all NC / key processes"),
         "1", "M", f"{_POLICY}; {_LIHUA}", _KEY_ASSUMPTIONS, _ABOVE_50,
     ),
@@ -85,14 +85,14 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
         "M-01-prorata",
         Text("关键工序数控化率", "key-process NC rate (pro rata)"),
         Text(
-            "Σ(关键工序 p 的数控设备数 / p 的设备数) / 关键工序数",
+            "Σ（关键工序 p 的数控设备数 / p 的设备数） / 关键工序数",
             "sum over key processes of (NC machines / machines) / key processes",
         ),
         "1", "M", f"{_POLICY}; {_LIHUA}", _KEY_ASSUMPTIONS, _ABOVE_50,
     ),
     Definition(
         "M-01-any",
-        Text("关键工序数控化率(任一)", "key-process NC rate (any)"),
+        Text("关键工序数控化率（任一）", "key-process NC rate (any)"),
         Text("至少有一台数控设备的关键工序数 / 关键工序数", "key processes with any NC machine / key processes"),
         "1", "M", f"{_POLICY}; {_LIHUA}", _KEY_ASSUMPTIONS, _ABOVE_50,
     ),
@@ -100,7 +100,7 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
         "M-02",
         Text("关键设备数控化率", "key-equipment NC rate"),
         Text("关键工序中的数控设备数 / 关键工序中的设备数", "NC machines in key processes / machines in key processes"),
-        "1", "F", "第三方评估工具(非官方)", (_KEY_BY_ENTERPRISE,),
+        "1", "F", "第三方评估工具（非官方）", (_KEY_BY_ENTERPRISE,),
     ),
     Definition(
         "M-03",
@@ -110,7 +110,7 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
     ),
     Definition(
         "M-04a-declared",
-        Text("设备联网率(申报)", "equipment networking rate (declared)"),
+        Text("设备联网率（申报）", "equipment networking rate (declared)"),
         Text("申报联网的生产设备数 / 生产设备总数", "production equipment declared networked / production equipment"),
         "1", "F", _MIIT, (_DECLARED,),
     ),
@@ -122,7 +122,7 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
     ),
     Definition(
         "M-04b-declared",
-        Text("数字化设备联网率(申报)", "networking rate of digital equipment (declared)"),
+        Text("数字化设备联网率（申报）", "networking rate of digital equipment (declared)"),
         Text("申报联网的数字化设备数 / 数字化设备数", "digital equipment declared networked / digital equipment"),
         "1", "M", _LIHUA, (_NO_OFFICIAL, _DECLARED),
     ),
@@ -134,20 +134,20 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
     ),
     Definition(
         "M-04c-declared",
-        Text("关键设备联网率(申报)", "networking rate of key equipment (declared)"),
+        Text("关键设备联网率（申报）", "networking rate of key equipment (declared)"),
         Text("申报联网的关键设备数 / 关键设备数", "key equipment declared networked / key equipment"),
-        "1", "F", "第三方评估工具(非官方)", (_KEY_BY_ENTERPRISE, _DECLARED),
+        "1", "F", "第三方评估工具（非官方）", (_KEY_BY_ENTERPRISE, _DECLARED),
     ),
     Definition(
         "M-04c-effective",
         Text("关键设备联网率", "networking rate of key equipment (effective)"),
         Text("有效联网的关键设备数 / 关键设备数", "key equipment effectively networked / key equipment"),
-        "1", "F", "第三方评估工具(非官方)", (_KEY_BY_ENTERPRISE, _EFFECTIVE),
+        "1", "F", "第三方评估工具（非官方）", (_KEY_BY_ENTERPRISE, _EFFECTIVE),
     ),
     Definition(
         "M-04d",
         Text("设备在线率", "online ratio"),
-        Text("在线时间 / 计划时间(不是联网率)", "time online / time scheduled (not the networking rate)"),
+        Text("在线时间 / 计划时间（不是联网率）", "time online / time scheduled (not the networking rate)"),
         "1", "P", "本产品 / this product",
     ),
     Definition(
@@ -156,7 +156,7 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
         Text("Σ 有效样本数 / Σ 应采样本数", "good readings / expected readings"),
         "1", "P", "本产品 / this product",
         (Text(
-            "只计计划工作时间(班次内,计划停机除外);断网后补传的样本在入库后计入。",
+            "只计计划工作时间（班次内，计划停机除外）；断网后补传的样本在入库后计入。",
             "Of planned working time only (shifts without their planned stops); readings forwarded late count once "
             "they are stored.",
         ),),
@@ -165,7 +165,7 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
         "M-05-process",
         Text("生产工序数据采集率", "process acquisition rate"),
         Text("有自动采集数据的工序数 / 工序数", "processes with automatic data / processes"),
-        "1", "F", "第三方评估工具(非官方)",
+        "1", "F", "第三方评估工具（非官方）",
         (Text("以工序表所列为主要工序。", "The main processes are those of the process list."),),
     ),
     Definition(
@@ -174,9 +174,9 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
         Text("有自动采集数据的业务环节数 / 14", "business links with automatic data / 14"),
         "1", "F", _MIIT,
         (Text(
-            "问卷的 14 个环节:产品设计、工艺设计、营销管理、售后服务、计划排程、生产管控、质量管理、设备管理、"
+            "问卷的 14 个环节：产品设计、工艺设计、营销管理、售后服务、计划排程、生产管控、质量管理、设备管理、"
             "安全生产、能耗管理、采购管理、仓储物流、财务管理、人力资源。设备侧可证明 生产管控、质量管理、设备管理、"
-            "安全生产、能耗管理 五个环节;其余九个由企业另行说明。",
+            "安全生产、能耗管理 五个环节；其余九个由企业另行说明。",
             "Of the questionnaire's 14 links machines can evidence five: production control, quality, equipment, "
             "safety and energy management; the enterprise states the other nine itself.",
         ),),
@@ -192,7 +192,7 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
     ),
     Definition(
         "M-08-count",
-        Text("智能装备应用比例(台数)", "share of smart equipment (count)"),
+        Text("智能装备应用比例（台数）", "share of smart equipment (count)"),
         Text("智能装备台数 / 生产设备总数", "smart machines / production equipment"),
         "1", "P", _POLICY,
         (Text(
@@ -202,7 +202,7 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
     ),
     Definition(
         "M-08-value",
-        Text("智能装备应用比例(金额)", "share of smart equipment (value)"),
+        Text("智能装备应用比例（金额）", "share of smart equipment (value)"),
         Text("智能装备购置金额 / 生产设备购置金额", "purchase value of smart machines / of production equipment"),
         "1", "P", _POLICY,
         (Text(
@@ -212,14 +212,14 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
     ),
     Definition(
         "M-09",
-        Text("国产机器人占比(本厂)", "domestic robots (in this factory)"),
-        Text("国产(含莞产)机器人数 / 机器人数", "domestic robots, Dongguan-made ones included / robots"),
+        Text("国产机器人占比（本厂）", "domestic robots (in this factory)"),
+        Text("国产（含莞产）机器人数 / 机器人数", "domestic robots, Dongguan-made ones included / robots"),
         "1", "P", _POLICY, (_FACTORY_SHARE,),
         Target(Fraction(1, 2), Text("国产机器人本地市场占有率超过 50 %", "domestic robots above 50 % of the market")),
     ),
     Definition(
         "M-10",
-        Text("莞产机器人占比(本厂)", "Dongguan-made robots (in this factory)"),
+        Text("莞产机器人占比（本厂）", "Dongguan-made robots (in this factory)"),
         Text("莞产机器人数 / 机器人数", "Dongguan-made robots / robots"),
         "1", "P", _POLICY, (_FACTORY_SHARE,),
         Target(Fraction(1, 4), Text("莞产机器人超过 25 %", "Dongguan-made robots above 25 %")),
@@ -236,7 +236,7 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
         Text("效率", "effectiveness"),
         Text("PRU · PQ / APT", "PRU · PQ / APT: planned time per unit × produced / actual production time"),
         "1", "ISO", _ISO,
-        (Text("可能超过 100 %,标记但不截断。", "May be above 100 %: flagged, not clipped."),),
+        (Text("可能超过 100 %，标记但不截断。", "May be above 100 %: flagged, not clipped."),),
     ),
     Definition(
         "M-14",
@@ -272,17 +272,17 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
     Definition(
         "M-17-mtbf",
         Text("平均故障间隔 MTBF", "mean time between failures"),
-        Text("Σ 运行时间(AUPT) / 故障次数", "operating time (AUPT) / failures"),
+        Text("Σ 运行时间（AUPT） / 故障次数", "operating time (AUPT) / failures"),
         "s", "ISO", _ISO,
         (Text(
-            "故障 = 有任务时进入 OutOfService 且不少于 30 s;通信中断不是故障。",
+            "故障 = 有任务时进入 OutOfService 且不少于 30 s；通信中断不是故障。",
             "A failure is an OutOfService spell with an order of at least 30 s; lost communication is none.",
         ),),
     ),
     Definition(
         "M-17-mttr",
         Text("平均修复时间 MTTR", "mean time to repair"),
-        Text("Σ(故障时间 + 修复性维护时间) / 故障次数", "(failure time + corrective maintenance) / failures"),
+        Text("Σ（故障时间 + 修复性维护时间） / 故障次数", "(failure time + corrective maintenance) / failures"),
         "s", "ISO", _ISO,
     ),
     Definition(
@@ -303,7 +303,7 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
         Text("kWh × 系数 (kgce/kWh) / 1000", "kWh × coefficient (kgce/kWh) / 1000"),
         "tce", "M", f"{_POLICY}; GB/T 2589",
         (Text(
-            "折标系数默认取当量值 0.1229 kgce/kWh,可配置;未见官方文本原文。",
+            "折标系数默认取当量值 0.1229 kgce/kWh，可配置；未见官方文本原文。",
             "The default coefficient is the equivalent value 0.1229 kgce/kWh; the official text was not seen.",
         ),),
     ),
@@ -317,13 +317,13 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
     Definition(
         "M-21-p50",
         Text("采集时延 p50", "acquisition lateness p50"),
-        Text("入库时间 − 源时间 的中位数(最近秩)", "store time - source time, median (nearest rank)"),
+        Text("入库时间 − 源时间 的中位数（最近秩）", "store time - source time, median (nearest rank)"),
         "s", "P", "本产品 / this product",
     ),
     Definition(
         "M-21-p95",
         Text("采集时延 p95", "acquisition lateness p95"),
-        Text("入库时间 − 源时间 的 95 百分位(最近秩)", "store time - source time, 95th percentile (nearest rank)"),
+        Text("入库时间 − 源时间 的 95 百分位（最近秩）", "store time - source time, 95th percentile (nearest rank)"),
         "s", "P", "本产品 / this product",
     ),
 )  # fmt: skip

@@ -12,29 +12,29 @@ from edge_agent.metrics.definitions import DEFINITIONS, Definition
 
 _BASIS: Final = {
     "F": "F 公开文本 / read in public text",
-    "M": "**M 假设:通行说法,未见官方原文 / assumption: commonly stated, no official text found**",
+    "M": "**M 假设：通行说法，未见官方原文 / assumption: commonly stated, no official text found**",
     "P": "P 本产品提出 / proposed by this product",
     "ISO": "ISO 22400-2",
 }
 
 _INTRO: Final = """# 指标定义 / Metric definitions
 
-> 本页由 `python -m edge_agent.metrics.document` 从定义表生成,测试保证它与程序一致。
+> 本页由 `python -m edge_agent.metrics.document` 从定义表生成，测试保证它与程序一致。
 > Generated from the definition table; a test keeps it equal to the program.
 
 ## 共同规则 / Common rules
 
-- 分母只来自设备台账:`纳入统计 = 是` 且 `状态 = 在用`,融资租赁设备计入。
+- 分母只来自设备台账：`纳入统计 = 是` 且 `状态 = 在用`，融资租赁设备计入。
   Denominators come only from the register: in scope and in use, leased machines included.
-- 用精确分数计算;百分比仅在显示时四舍五入到两位小数;目标与分档按精确分数判断,「超过 50 %」严格大于。
+- 用精确分数计算；百分比仅在显示时四舍五入到两位小数；目标与分档按精确分数判断，「超过 50 %」严格大于。
   Computed as exact fractions; percent is rounded half up to two decimals for display only; targets and bands are judged
   by the exact fraction, "above 50 %" is strict.
-- 除数为零或数据缺失时为空值并注明原因,绝不显示 0 或 100 %。
+- 除数为零或数据缺失时为空值并注明原因，绝不显示 0 或 100 %。
   A zero divisor or missing data gives null with its reason, never 0 or 100 %.
-- 每个结果带有:分子、分母及其编号,时间窗口,证据等级,台账版本(sha256),计算时间,定义编号,假设。
+- 每个结果带有：分子、分母及其编号，时间窗口，证据等级，台账版本（sha256），计算时间，定义编号，假设。
   Every result carries numerator and denominator with their ids, window, grade, register version, time, definition and
   assumptions.
-- 关键工序由企业认定并经审核,从不推断。 Which processes are key is the enterprise's reviewed statement.
+- 关键工序由企业认定并经审核，从不推断。 Which processes are key is the enterprise's reviewed statement.
 
 ## 证据等级 / Evidence grades
 
@@ -43,15 +43,15 @@ _INTRO: Final = """# 指标定义 / Metric definitions
 | E0 | 仅申报 | declared only |
 | E1 | 窗口内建立过会话或连接 | a session or connection was established |
 | E2 | 7 天内有有效数据 | good data within 7 days |
-| E3 | 控制器级语义(执行状态、模式、程序或计数) | controller-level semantics: execution, mode, program or part count |
+| E3 | 控制器级语义（执行状态、模式、程序或计数） | controller-level semantics: execution, mode, program or part count |
 
 结果的等级是分子中最弱的一台。 A result has the grade of the weakest machine in its numerator.
 
 ## 有效联网 / Effectively networked
 
 已申报 **且** 对应一个已配置的采集设备 **且** 末次有效数据不早于窗口结束前 7 天 **且** 自
-max(首次连接, 结束 − 30 天) 以来计划工作时间的覆盖率 ≥ 90 %。夜间停机不等于未联网。接入不足 30 天时结果标记为暂定。
-一个采集设备只能证明一台机器;在线但未申报的机器列出但不计入。没有健康记录的秒计为未覆盖。
+max（首次连接，结束 − 30 天）以来计划工作时间的覆盖率 ≥ 90 %。夜间停机不等于未联网。接入不足 30 天时结果标记为暂定。
+一个采集设备只能证明一台机器；在线但未申报的机器列出但不计入。没有健康记录的秒计为未覆盖。
 
 Declared, **and** linked to one configured device, **and** last good value at most 7 days before the window's end,
 **and** coverage of at least 90 % of planned working time since max(first connection, end - 30 days): a machine that is
@@ -61,8 +61,8 @@ Seconds without a health row are uncovered.
 
 ## 覆盖率 / Coverage
 
-计划秒数中「到期的轮询得到应答(或订阅存活)且至少一个映射点为有效」的秒数 / 计划秒数,取自 `device_health`。
-计划秒数 = 设备所属机器班次内、除去计划停机的时间;没有日历、没有对应机器,或接入以来没有任何班次时,为全部时间。
+计划秒数中「到期的轮询得到应答（或订阅存活）且至少一个映射点为有效」的秒数 / 计划秒数，取自 `device_health`。
+计划秒数 = 设备所属机器班次内、除去计划停机的时间；没有日历、没有对应机器，或接入以来没有任何班次时，为全部时间。
 M-04d 与 M-05 的计划时间与此相同。
 Scheduled seconds in which a due poll was answered (or a subscription was alive) and at least one mapped tag was good,
 divided by scheduled seconds; from `device_health`, before any deadband. Scheduled are the shifts of the device's
@@ -73,23 +73,24 @@ connected. M-04d and M-05 go by the same time.
 _TIME: Final = """
 ## 时间模型 / Time model
 
-自上而下第一条适用者;POT 的每一秒恰好落入一个桶。依据 OPC 40001-1 附录 C(使用任务状态)与 ISO 22400-2。
+自上而下第一条适用者；POT 的每一秒恰好落入一个桶。依据 OPC 40001-1 附录 C（使用任务状态）与 ISO 22400-2。
 The first row that fits; every second of POT falls into exactly one bucket. After OPC 40001-1 Annex C and ISO 22400-2.
 
 | # | 条件 / Condition | 桶 / Bucket |
 |---|---|---|
-| 1 | 班次之外 / outside the shifts | overtime(执行中 / if Executing), off |
-| 2 | 计划停机 / planned stop | planned_down(属 POT,不属 PBT) |
-| 3 | 无有效状态 / no good state | 有任务 ADET / with an order, 否则 ADOT / without; UNKNOWN |
-| 4 | Maintenance,非计划 / not planned | ADET(故障后为修复性 / corrective after a failure) |
+| 1 | 班次之外 / outside the shifts | overtime（执行中 / if Executing）, off |
+| 2 | 计划停机 / planned stop | planned_down（属 POT，不属 PBT） |
+| 3 | 无有效状态 / no good state | 有任务 ADET / with an order，否则 ADOT / without; UNKNOWN |
+| 4 | Maintenance，非计划 / not planned | ADET（故障后为修复性 / corrective after a failure） |
 | 5 | Setup | ASUT |
 | 6 | Executing | APT |
-| 7 | OutOfService,有任务 / with an order | ADET,故障(去抖 30 s)/ failure, debounced |
-| 8 | NotExecuting,有任务 / with an order | ADET |
+| 7 | OutOfService，有任务 / with an order | ADET，故障（去抖 30 s）/ failure, debounced |
+| 8 | NotExecuting，有任务 / with an order | ADET |
 | 9 | 无任务 / without an order | ADOT |
 
-PBT = APT + ASUT + ADET + ADOT;AUPT = APT + ASUT;AUBT = PBT − ADOT。无有效状态的时间(UNKNOWN)与数据覆盖率总是一并给出。
-`order_source: calendar` 时所有计划时间视为有任务:ADOT 及依赖它的指标为空值并注明原因。
+PBT = APT + ASUT + ADET + ADOT;AUPT = APT + ASUT;AUBT = PBT − ADOT。
+无有效状态的时间（UNKNOWN）与数据覆盖率总是一并给出。
+`order_source: calendar` 时所有计划时间视为有任务：ADOT 及依赖它的指标为空值并注明原因。
 The UNKNOWN time and the data coverage always stand beside the figures. With `order_source: calendar` every scheduled
 second counts as ordered: ADOT and what rests on it are null, with that reason.
 """
@@ -97,34 +98,37 @@ second counts as ordered: ADOT and what rests on it are null, with that reason.
 _PRODUCTION: Final = """
 ## M-11 至 M-21 如何得出 / How M-11 to M-21 come about
 
-- 窗口:班次(多数设备所用班次表)与自然日;`serve` 定时计算。运行中的窗口反复计算并发布;
+- 窗口：班次（多数设备所用班次表）与自然日；`serve` 定时计算。运行中的窗口反复计算并发布；
   窗口结束 2 分钟后计算最后一次并存入数据库。
   Windows: shifts (of the schedule most machines follow) and calendar days, computed by `serve`. A window that runs is
   computed again and again and published; two minutes after its end it is computed and kept.
 - 编号与主题 / ids and topics: `M-14/shift/ML1`, `M-14/day/site` → `{prefix}/{enterprise}/{site}/metrics/M-14/shift/ML1`
-  (retained; 主题不允许的字符写成 %23 之类 / what no topic can have is written like %23: `1#线` → `1%23线`).
-  `complete`: 窗口已结束 / the window is over; `revision` 0, 1, …: 迟到数据更正了该窗口 / late data corrected it.
-- 状态保持:状态在健康记录证明数据有效的时段内保持(订阅只发送变化);其余时间为 UNKNOWN。故障按窗口开始前 24 小时起判定,
+  (retained；主题不允许的字符写成 %23 之类 / what no topic can have is written like %23: `1#线` → `1%23线`).
+  `complete`: 窗口已结束 / the window is over; `revision` 0, 1, …：迟到数据更正了该窗口 / late data corrected it.
+- 状态保持：状态在健康记录证明数据有效的时段内保持（订阅只发送变化）；其余时间为 UNKNOWN。
+  故障按窗口开始前 24 小时起判定，
   跨窗口的故障属于其开始的窗口。
   A state holds as long as the device's health rows show that its values were current (a subscription sends changes
   only); all other time is UNKNOWN. Failures are told from 24 hours before the window on: one that goes on across its
   start began in an earlier window.
-- 没有一秒已知状态的窗口:M-11、M-13 至 M-17 为空值,不是 0。 Without one second of known state M-11 and M-13 to M-17
+- 没有一秒已知状态的窗口：M-11、M-13 至 M-17 为空值，不是 0。 Without one second of known state M-11 and M-13 to M-17
   are null, not 0.
-- `order_source: tag`:任务信号取自 `order_active`、`order`、`order_id`、`order_number`、`work_order` 之一
-  (数值或布尔,0 = 无任务)。
+- `order_source: tag`：任务信号取自 `order_active`、`order`、`order_id`、`order_number`、`work_order` 之一
+ （数值或布尔，0 = 无任务）。
   With `order_source: tag` one of these tags is the order signal (a number or a flag, 0 = none).
-- 产线与全厂:分子之和 / 分母之和(NEE 以 PBT 加权);缺值的设备列在 `left_out` 并注明原因。
+- 产线与全厂：分子之和 / 分母之和（NEE 以 PBT 加权）；缺值的设备列在 `left_out` 并注明原因。
   Lines and the site: sum of numerators over sum of denominators (NEE weighted with PBT); machines without a value are
   listed under `left_out` with their reason.
-- 设备电量:自身电能计数,否则专用电表(`meter_id` 仅一台使用),否则功率点积分(读数保持到下一读数);都没有则为空值。
+- 设备电量：自身电能计数，否则专用电表（`meter_id` 仅一台使用），否则功率点积分（读数保持到下一读数）；都没有则为空值。
   A machine's energy: its own counter, else a meter of its own (`meter_id` used by no other), else its power tag
   integrated (a reading holds until the next); else null.
-- 产线电量:该线电表;没有时为各设备之和。互感器变比在数据点的 `scale` 中乘一次;电表计数与功率积分相差超过 10 % 时提示。
+- 产线电量：该线电表；没有时为各设备之和。
+  互感器变比在数据点的 `scale` 中乘一次；电表计数与功率积分相差超过 10 % 时提示。
   A line's energy: its meters, else the sum of its machines. CT/PT ratios enter once, in the tag's `scale`; counter and
   integrated power that differ by more than 10 % are pointed out.
-- M-18 产线:合格品数取该线唯一检测设备(假设)。 M-18 of a line: the good parts of its one inspection machine (assumed).
-- M-21:窗口最后一小时,每台设备一个数据点。 M-21: the window's last hour, one tag per device.
+- M-18 产线：合格品数取该线唯一检测设备（假设）。
+  M-18 of a line: the good parts of its one inspection machine (assumed).
+- M-21：窗口最后一小时，每台设备一个数据点。 M-21: the window's last hour, one tag per device.
 """
 
 
@@ -150,11 +154,11 @@ def _lines() -> Iterator[str]:
 def _definition(definition: Definition) -> Iterator[str]:
     unit = "比率 ratio" if definition.unit == "1" else definition.unit
     yield f"### {definition.id} {definition.name.zh} / {definition.name.en}\n"
-    yield f"- 公式:{definition.formula.zh}"
+    yield f"- 公式：{definition.formula.zh}"
     yield f"- Formula: {definition.formula.en}"
     yield f"- 单位 / unit: {unit} · 依据 / basis: {_BASIS[definition.basis]} · 来源 / source: {definition.source}"
     for assumption in definition.assumptions:
-        yield f"- 说明:{assumption.zh}"
+        yield f"- 说明：{assumption.zh}"
         yield f"  {assumption.en}"
     if definition.target:
         yield f"- 目标 / target (> {float(definition.target.above) * 100:g} %): {' / '.join(definition.target.text)}"
@@ -163,7 +167,7 @@ def _definition(definition: Definition) -> Iterator[str]:
 
 def _bands() -> Iterator[str]:
     yield f"## 评分 {NAME} / The scoring {NAME}\n"
-    yield "单独的评分,适用于 M-03 与 M-04a,右闭区间。 A scoring of its own for M-03 and M-04a, right-closed bands.\n"
+    yield "单独的评分，适用于 M-03 与 M-04a，右闭区间。 A scoring of its own for M-03 and M-04a, right-closed bands.\n"
     yield "| 不超过 / up to | 分 / points |"
     yield "|---|---|"
     for upper, points in BANDS:

@@ -78,7 +78,7 @@ def per_good_part(scope: Scope, energy: Energy | None, good: Fraction | None) ->
     kwh = None if energy is None else energy.between(scope.start, scope.end)
     reason = _no_meter(energy)
     if reason is None and good is None:
-        reason = Text("没有合格品计数(GQ)", "there is no count of good parts (GQ)")
+        reason = Text("没有合格品计数（GQ）", "there is no count of good parts (GQ)")
     if reason is None and not good:
         reason = Text("窗口内没有合格品", "no good part in the window")
     return _result(scope, "M-18", kwh, good, reason)

@@ -88,7 +88,7 @@ def _not_live(fact: DeviceFacts) -> Text | None:
         return Text("从未连接", "never connected")
     if fact.last_good_age_s > MAX_AGE_S:
         days = float(fact.last_good_age_s / DAY_S)
-        return Text(f"末次有效数据在 {days:.1f} 天前(> 7 天)", f"last good value {days:.1f} days ago (> 7 days)")
+        return Text(f"末次有效数据在 {days:.1f} 天前（> 7 天）", f"last good value {days:.1f} days ago (> 7 days)")
     if fact.coverage is None:
         return Text("覆盖率未知", "coverage unknown")
     if fact.coverage < MIN_COVERAGE:

@@ -50,7 +50,7 @@ def to_csv(
     except UnicodeEncodeError as error:
         raise RegisterError.one(
             "register-encoding",
-            f"编码 {encoding} 没有字符“{error.object[error.start]}”,请改用 gb18030 或 utf-8-sig。",
+            f"编码 {encoding} 没有字符“{error.object[error.start]}”，请改用 gb18030 或 utf-8-sig。",
             f"{encoding} has no “{error.object[error.start]}”; use gb18030 or utf-8-sig.",
         ) from error
 

@@ -14,7 +14,7 @@ from edge_agent.metrics.result import Result, Window
 _S: Final = 1_000_000_000
 _EMPTY: Final = Text("窗口内没有带源时间的数据", "no data with a source time in the window")
 _SKEWED: Final = Text(
-    "部分数据的源时间晚于入库时间:设备时钟与网关不一致,该部分按原值计入。",
+    "部分数据的源时间晚于入库时间：设备时钟与网关不一致，该部分按原值计入。",
     "Some source times are later than the store time: the clocks differ; these count as they are.",
 )
 

@@ -146,7 +146,7 @@ def read_live(path: Path) -> Live:
     try:
         document = json.loads(path.read_bytes().decode("utf-8-sig"), parse_float=Decimal)
     except OSError as error:
-        raise _refuse(path.name, f"读不到文件({error.strerror})。", f"cannot be read ({error.strerror}).") from error
+        raise _refuse(path.name, f"读不到文件（{error.strerror}）。", f"cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise _refuse(path.name, f"不是有效的 JSON({error})。", f"is not valid JSON ({error}).") from error
     return parse_live(document, path.name)
@@ -161,7 +161,7 @@ def _refuse(name: str, zh: str, en: str) -> FindingsError:
 def parse_live(document: object, name: str = "live") -> Live:
     """The same from parsed JSON, floats as Decimal so that 0.9 is nine tenths."""
     if not isinstance(document, dict):
-        raise _refuse(name, "应为 {设备: {...}} 的对象。", "must be an object {device: {...}}.")
+        raise _refuse(name, "应为 {设备：{...}} 的对象。", "must be an object {device: {...}}.")
     wrapped = isinstance(document.get("devices"), dict)
     rows = document["devices"] if wrapped else document
     findings: list[Finding] = []
@@ -183,13 +183,13 @@ def _end(value: object, where: str, findings: list[Finding]) -> int | None:
         if moment.tzinfo is None:
             raise ValueError(value)
     except ValueError:
-        findings.append(_bad(where, "应为带时区的时间,如 2026-05-01T08:00:00+08:00", "a time with its zone"))
+        findings.append(_bad(where, "应为带时区的时间，如 2026-05-01T08:00:00+08:00", "a time with its zone"))
         return None
     return int(moment.timestamp()) * _S + moment.microsecond * 1000
 
 
 def _bad(where: str, zh: str, en: str) -> Finding:
-    return Finding("live-value", where, f"{zh},请改正。", f"expected {en}; correct it.")
+    return Finding("live-value", where, f"{zh}，请改正。", f"expected {en}; correct it.")
 
 
 def _device(facts: object, where: str, findings: list[Finding]) -> DeviceFacts:
@@ -210,7 +210,7 @@ def _device(facts: object, where: str, findings: list[Finding]) -> DeviceFacts:
             values[key] = frozenset(map(str, value))
         else:
             known = " ".join((*_NUMBERS, *_FLAGS, "business_links"))
-            findings.append(_bad(place, f"未知的键或类型不符;可用:{known}", f"one of the keys {known}"))
+            findings.append(_bad(place, f"未知的键或类型不符；可用：{known}", f"one of the keys {known}"))
     values.setdefault("connected", "last_good_age_s" in values)
     return DeviceFacts(**values)
 
@@ -225,5 +225,5 @@ def _number(key: str, value: object, where: str, findings: list[Finding]) -> Fra
         return Fraction(0)  # 1e999999999 is a number too, and as a fraction would fill the memory
     number = Fraction(str(value))
     if number < 0 or (key == "coverage" and number > 1):
-        findings.append(_bad(where, "应为 0 以上(coverage 为 0 到 1)", "0 or more (coverage from 0 to 1)"))
+        findings.append(_bad(where, "应为 0 以上（coverage 为 0 到 1）", "0 or more (coverage from 0 to 1)"))
     return number * _NUMBERS[key]

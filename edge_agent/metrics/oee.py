@@ -13,21 +13,23 @@ from edge_agent.metrics.timemodel import Bucket, Reason, Totals, pareto
 
 _S: Final = 1_000_000_000
 
-_NO_TIME: Final = Text("窗口内没有计划工作时间(PBT 为 0)", "no planned busy time in the window (PBT is 0)")
+_NO_TIME: Final = Text("窗口内没有计划工作时间（PBT 为 0）", "no planned busy time in the window (PBT is 0)")
 _NO_STATE: Final = Text(
-    "窗口内没有有效的设备状态(数据覆盖率为 0)", "there was no good machine state in the window (data coverage is 0)"
+    "窗口内没有有效的设备状态（数据覆盖率为 0）", "there was no good machine state in the window (data coverage is 0)"
 )
-_NO_RUN: Final = Text("窗口内没有加工时间(APT 为 0)", "no production time in the window (APT is 0)")
-_NO_BUSY: Final = Text("窗口内没有占用时间(AUBT 为 0)", "no busy time in the window (AUBT is 0)")
-_NO_UNIT: Final = Text("窗口内没有加工和准备时间(AUPT 为 0)", "no processing time in the window (AUPT is 0)")
+_NO_RUN: Final = Text("窗口内没有加工时间（APT 为 0）", "no production time in the window (APT is 0)")
+_NO_BUSY: Final = Text("窗口内没有占用时间（AUBT 为 0）", "no busy time in the window (AUBT is 0)")
+_NO_UNIT: Final = Text("窗口内没有加工和准备时间（AUPT 为 0）", "no processing time in the window (AUPT is 0)")
 _NO_PARTS: Final = Text("窗口内没有产量", "nothing was produced in the window")
-_NO_PQ: Final = Text("没有产量计数(PQ)", "there is no count of produced parts (PQ)")
-_NO_GQ: Final = Text("没有合格品计数(GQ),不以 100 % 代替", "there is no count of good parts (GQ); 100 % is not assumed")
-_NO_PRU: Final = Text("台账没有标准节拍(PRU)", "the register has no nominal cycle (PRU)")
+_NO_PQ: Final = Text("没有产量计数（PQ）", "there is no count of produced parts (PQ)")
+_NO_GQ: Final = Text(
+    "没有合格品计数（GQ），不以 100 % 代替", "there is no count of good parts (GQ); 100 % is not assumed"
+)
+_NO_PRU: Final = Text("台账没有标准节拍（PRU）", "the register has no nominal cycle (PRU)")
 _NO_FAILURE: Final = Text("窗口内没有故障", "there was no failure in the window")
 _NO_UPKEEP: Final = Text("窗口内没有维护", "there was no maintenance in the window")
 _NO_ORDER: Final = Text(
-    "没有任务信号(order_source: calendar):所有计划时间视为有任务,ADOT 及依赖它的指标无值",
+    "没有任务信号（order_source: calendar）：所有计划时间视为有任务，ADOT 及依赖它的指标无值",
     "there is no order signal (order_source: calendar): all scheduled time counts as ordered, so ADOT and what rests "
     "on it have no value",
 )
@@ -112,7 +114,7 @@ def _result(
 def _notes(machine: Production, metric: str, value: Fraction | None) -> tuple[Text, ...]:
     notes = [_NO_ORDER] if machine.order_source == "calendar" else []
     if metric == "M-13" and value is not None and value > 1:
-        notes.append(Text("超过 100 %:请核对标准节拍。", "Above 100 %: check the nominal cycle."))
+        notes.append(Text("超过 100 %：请核对标准节拍。", "Above 100 %: check the nominal cycle."))
     return tuple(notes)
 
 

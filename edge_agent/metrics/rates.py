@@ -15,7 +15,7 @@ NO_EQUIPMENT: Final = Text("没有纳入统计且在用的生产设备", "there 
 _NO_DIGITAL: Final = Text("没有数字化设备", "there is no digital equipment")
 _NO_KEY_EQUIPMENT: Final = Text("关键工序没有在用设备", "the key processes have no equipment in use")
 _NO_KEY_PROCESS: Final = Text(
-    "工序表中没有关键工序,请由企业认定并填写", "the process list marks no process as key; the enterprise must decide"
+    "工序表中没有关键工序，请由企业认定并填写", "the process list marks no process as key; the enterprise must decide"
 )
 
 
@@ -89,8 +89,8 @@ def m02(assessment: Assessment) -> Result:
 
 def _robots(assessment: Assessment) -> Text:
     if assessment.robot_is_nc:
-        return Text("机器人计为数控(robot_is_nc: true)。", "Robots count as NC (robot_is_nc: true).")
-    return Text("机器人不计为数控(robot_is_nc: false)。", "Robots do not count as NC (robot_is_nc: false).")
+        return Text("机器人计为数控（robot_is_nc: true）。", "Robots count as NC (robot_is_nc: true).")
+    return Text("机器人不计为数控（robot_is_nc: false）。", "Robots do not count as NC (robot_is_nc: false).")
 
 
 def _unsigned(assessment: Assessment) -> tuple[Text, ...]:
@@ -98,14 +98,14 @@ def _unsigned(assessment: Assessment) -> tuple[Text, ...]:
         return ()
     missing = [process.process_id for process in assessment.key_processes if not process.reviewer]
     names = ", ".join(missing)
-    return (Text(f"关键工序尚无审核人:{names}。", f"No reviewer has signed these key processes: {names}."),)
+    return (Text(f"关键工序尚无审核人：{names}。", f"No reviewer has signed these key processes: {names}."),)
 
 
 def m03(assessment: Assessment) -> Result:
     """Digital machines; digital=Y with interface=none counts and is named."""
     digital = [machine for machine in assessment.machines if machine.digital]
     bare = ", ".join(machine.equipment_id for machine in digital if machine.interface == "none")
-    note = Text(f"申报数字化但无接口,已计入:{bare}。", f"Declared digital with interface none, counted: {bare}.")
+    note = Text(f"申报数字化但无接口，已计入：{bare}。", f"Declared digital with interface none, counted: {bare}.")
     return assessment.share(
         "M-03",
         digital,
@@ -146,12 +146,12 @@ def _effective(metric: str, select: Callable[[Assessment], Iterable[Equipment]],
 def _history(assessment: Assessment) -> tuple[Text, ...]:
     if assessment.provisional:
         return (
-            Text("部分设备接入不足 30 天:结果为暂定。", "Some machines have under 30 days of history: provisional."),
+            Text("部分设备接入不足 30 天：结果为暂定。", "Some machines have under 30 days of history: provisional."),
         )
     if any(each.effective and each.history_s is None for each in assessment.evidence.values()):
         return (
             Text(
-                "实时数据未注明首次连接时间,覆盖率按所给数值采用。",
+                "实时数据未注明首次连接时间，覆盖率按所给数值采用。",
                 "The live facts do not state the first connection; coverage is taken as given.",
             ),
         )

@@ -154,7 +154,7 @@ def _buckets(block: Chart, language: Language, zone: str) -> Markup:
         )
         pieces.append(label(x + 6, y + 12, f"{100 * share:.0f} %", font_size=11, fill=QUIET))
         y += 20
-    note = {"zh": f"条长 = 计划时间(最长 {longest / 3600:.2f} h);数字 = APT / PBT",
+    note = {"zh": f"条长 = 计划时间（最长 {longest / 3600:.2f} h）；数字 = APT / PBT",
             "en": f"length = planned time (longest {longest / 3600:.2f} h); figure = APT / PBT"}  # fmt: skip
     pieces.append(label(left, y + 14, say(note, language), font_size=10, fill=QUIET))
     return picture(WIDTH, y + 22, say(block["title"], language), *pieces)

@@ -89,7 +89,7 @@ def read_document(path: Path) -> Json:
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise FindingsError.one(
             "no-report",
-            f"不是报告、快照或证据包({error}):请指定 report 的 .json 或证据包。",
+            f"不是报告、快照或证据包（{error}）：请指定 report 的 .json 或证据包。",
             f"This is no report, snapshot or pack ({error}): name a report's .json, or a pack.",
             str(path),
         ) from error

@@ -91,7 +91,8 @@ class Counter:
     tag: str
     ratio: Fraction
     modulus: int | None
-    readings: tuple[tuple[int, Fraction], ...]
+    readings: Sequence[tuple[int, Fraction]]
+    """(t, reading); of a long series `Readings`, its columns."""
 
 
 class Minutes:

@@ -25,11 +25,11 @@ from edge_agent.report.production import Machine, Plant, Sum, energy_scope, grou
 
 _NO_STATES: Final = Text("没有采集设备状态", "no machine state is collected")
 _LAST_STATION: Final = Text(
-    "产线合格品数取自该线唯一的检测设备,属假设。",
+    "产线合格品数取自该线唯一的检测设备，属假设。",
     "The good parts of a line are those of its one inspection machine, an assumption.",
 )
 _NO_LAST_STATION: Final = Text(
-    "无法确定产线的末道设备(没有唯一的、有合格品计数的检测设备)",
+    "无法确定产线的末道设备（没有唯一的、有合格品计数的检测设备）",
     "it is not known which machine is the line's last (no single inspection machine with a count of good parts)",
 )
 #: What is summed over the machines of a line, a workshop and the site.

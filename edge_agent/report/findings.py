@@ -47,7 +47,7 @@ def _backwards(plant: Plant) -> Iterator[Observation]:
             yield Observation(
                 f"{counter.device}.{counter.tag}",
                 Text(
-                    f"计数器倒退 {len(times)} 次(更换、清零或误写):这些步不计数。请核对设备与变比。",
+                    f"计数器倒退 {len(times)} 次（更换、清零或误写）：这些步不计数。请核对设备与变比。",
                     f"The counter ran backwards {len(times)} times (replaced, cleared or written): these steps count "
                     "nothing. Check the device and the ratio.",
                 ),
@@ -69,7 +69,7 @@ def _outside(facts: Facts) -> Iterator[Observation]:
             yield Observation(
                 device,
                 Text(
-                    f"设备报出映射之外的状态(或自报不可用),共 {minutes:.1f} 分钟:按「状态未知」计,不猜测。"
+                    f"设备报出映射之外的状态（或自报不可用），共 {minutes:.1f} 分钟：按「状态未知」计，不猜测。"
                     "请补全该设备的 state 映射。",
                     f"The device told a state outside its map (or called itself not available) for {minutes:.1f} min: "
                     "unknown time, nothing is guessed. Complete its state map.",
@@ -98,7 +98,7 @@ def _outages(plant: Plant) -> Iterator[Observation]:
             yield Observation(
                 device,
                 Text(
-                    f"计划时间内 {hours:.1f} 小时没有有效数据:计为未覆盖,机器状态未知。断网补传入库后自动更正。",
+                    f"计划时间内 {hours:.1f} 小时没有有效数据：计为未覆盖，机器状态未知。断网补传入库后自动更正。",
                     f"No good data for {hours:.1f} h of planned time: uncovered, and the machine's state is not known. "
                     "Late data will correct it.",
                 ),

@@ -87,7 +87,9 @@ def _header(document: Mapping[str, Any], language: Language) -> Markup:
     window, zone = document["window"], document["timezone"]
     revision = text(f"第 {document['revision']} 版", f"revision {document['revision']}")
     issued = local(document["issued"], zone) if document["issued"] else ""
-    state = text("", "") if document["closed"] else text("(期间未结束,暂定)", "(the period is not over: provisional)")
+    state = (
+        text("", "") if document["closed"] else text("（期间未结束，暂定）", "(the period is not over: provisional)")
+    )
     lines = [
         " · ".join(filter(None, [document["enterprise"], document["site"], document["project"]])),
         f"{local(window['from'], zone)} … {local(window['to'], zone)} ({zone})",
@@ -122,7 +124,7 @@ def _card(figure: Mapping[str, Any], language: Language) -> Markup:
             text(f"目标 {target}:{'达到' if met else '未达到'}", f"target {target}: {'' if met else 'not '}met")
         )
     if figure["provisional"]:
-        remarks.append(text("暂定(接入不足 30 天)", "provisional (under 30 days)"))
+        remarks.append(text("暂定（接入不足 30 天）", "provisional (under 30 days)"))
     told = " · ".join(say(remark, language) for remark in remarks)
     return element(
         "div", element("p", say(name, language)), big, element("p", rest), element("em", told),

@@ -39,7 +39,7 @@ def read_index(folder: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FindingsError.one(
             "report-index",
-            f"报告目录的 index.json 无法读取({error}):请恢复它,或换一个目录;修订号依赖它。",
+            f"报告目录的 index.json 无法读取（{error}）：请恢复它，或换一个目录；修订号依赖它。",
             f"index.json of the report folder cannot be read ({error}): restore it, or use another folder; revisions "
             "depend on it.",
             str(folder / INDEX),
@@ -92,7 +92,7 @@ def _changes_part(number: int, revision: int, changes: list[Difference], before:
     if before is None:
         found.append(paragraph("上一版文件已不在目录中。", "The files of the revision before are gone.", "warning"))
     elif not changes:
-        found.append(paragraph("数值相同,文字或名单有变。", "The figures are equal; words or lists differ.", "note"))
+        found.append(paragraph("数值相同，文字或名单有变。", "The figures are equal; words or lists differ.", "note"))
     return part(number, "修订记录", "revision", found)
 
 

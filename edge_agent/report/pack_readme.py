@@ -28,7 +28,7 @@ exact fractions (a ratio may be written `a/b`).
 | `facts/first_good.csv` | 每个设备的首次有效数据 / first good reading of all time |
 | `facts/health_minutes.csv` | 每分钟健康:`end_ns` 结束的那一分钟 / health of the minute that ends at `end_ns`, 30 days back from the end at least |
 | `facts/states.csv` | 状态变化:自 `t_ns` 起 / states: from `t_ns` on; `item_state` 0 未知 not known, 1 OutOfService, 2 NotExecuting, 3 Executing; `operation_mode` 0 None, 1 Maintenance, 2 Setup, 3 Processing; `order` Y/N 是否有任务 whether there was an order (空 empty: 计划时间都视为有任务 all planned time counts as ordered). 从窗口前一天开始 begins a day before the window |
-| `facts/counters.csv` | 计数器变化时的读数;读数 × `ratio` = 件或 kWh / counter readings at their changes; reading x `ratio` = pieces or kWh; `modulus` 回零点 where it rolls over (empty: not known to); `role`: produced, good, scrap, energy, integrated_power |
+| `facts/counters.csv` | 计数器变化时的读数(每分钟首末两次;一小时内变化超过 120 次的,为每刻钟首末两次、每次下降的两侧、电能另加状态变化处);读数 × `ratio` = 件或 kWh / counter readings at their changes (the first and the last of a minute; of an hour with more than 120 those of each quarter, both sides of every fall and, of energy, those beside a change of state); reading x `ratio` = pieces or kWh; `modulus` 回零点 where it rolls over (empty: not known to); `role`: produced, good, scrap, energy, integrated_power |
 | `facts/plan.csv` | 班次日历展开:自 `t_ns` 起 shift / stop / maintenance / off;空 = 全部为计划时间 / the calendar, resolved; empty = all time is planned |
 | `facts/lateness.csv` | 时延(毫秒)→ 消息数 / lateness in ms -> messages |
 | `facts/tags.csv`, `quality.csv`, `connections.csv`, `gaps.csv` | 接口表、质量、连接变化、丢弃 / interface table, quality, changes of connection, dropped values |
@@ -153,7 +153,12 @@ exact fractions (a ratio may be written `a/b`).
   and is not the `meter_id` of exactly one row. GQ is not known of a machine without states; the inspection machine must
   have states and GQ, and be the only one of the line's production equipment. The site: M-19 of the kWh of all lines;
   M-18 = kWh / GQ, both summed over the lines that have a GQ.
-- **M-20** = item_state 为 2 时的 kWh / kWh。 kWh while NotExecuting / kWh.
+- **M-20** = item_state 为 2 时的 kWh / kWh。 kWh while NotExecuting / kWh. 切开的计数步有四种以上时长时,这些步的分摊
+  取到 1e-12。 Where the spans cut counting steps of more than four different lengths, their shares are told to 1e-12.
+  「这些步」指 item_state 为 2 的各段的起点或终点落在其内部的步：读数（乘 `ratio` 之前）的分摊按步长（纳秒）分别求和，步长多于四种时
+  各和四舍六入五取偶到 1e-12。 That is the steps inside which a span with item_state 2 begins or ends: their shares
+  (readings, before `ratio`) are summed by the length of the step, and with more than four lengths each of these sums is
+  rounded to 1e-12, half to even.
   不论日历，从状态的第一行起；汇总同 M-11。M-18、M-20 属于有状态或有电能的生产设备，没有状态时 M-20 为 null；M-18、M-19 还属于
   生产设备的各产线和厂区。 Whatever the calendar says, from the first state on; summed up like M-11. M-18 and M-20 are told
   of production equipment with states or energy (M-20 is null without states), M-18 and M-19 of its lines and the site.

@@ -19,7 +19,7 @@ _SHORT: Final = 6
 
 _BASIS: Final = {
     "F": blocks.text("F 公开文本", "F public text"),
-    "M": blocks.text("M 通行说法(假设)", "M common usage (assumption)"),
+    "M": blocks.text("M 通行说法（假设）", "M common usage (assumption)"),
     "P": blocks.text("P 本产品", "P this product"),
     "ISO": blocks.text("ISO 22400-2", "ISO 22400-2"),
 }
@@ -37,8 +37,8 @@ def definitions(figures: Figures) -> Json:
               (_definition(each, figures.get(each.id)) for each in DEFINITIONS)),
         *_lists(figures),
         paragraph(
-            "标 M 的口径未找到官方公开文本,按通行说法计算,属假设,不是官方措辞。"
-            "有两种分母的联网率并列给出:M-04a 以生产设备总数为分母(工信部 2024 问卷),M-04b 以数字化设备数为分母。",
+            "标 M 的口径未找到官方公开文本，按通行说法计算，属假设，不是官方措辞。"
+            "有两种分母的联网率并列给出：M-04a 以生产设备总数为分母（工信部 2024 问卷）,M-04b 以数字化设备数为分母。",
             "For definitions marked M no official public text was found: they follow common usage and are assumptions, "
             "never the official wording. The networking rate is given with both denominators: M-04a over all "
             "production equipment (questionnaire of 2024), M-04b over digital equipment.",
@@ -92,7 +92,7 @@ def _named(ids: tuple[str, ...], letters: Mapping[tuple[str, ...], str]) -> Any:
     return (
         blocks.words(ids)
         if letter is None
-        else blocks.text(f"清单 {letter}({len(ids)} 项)", f"list {letter} ({len(ids)})")
+        else blocks.text(f"清单 {letter}（{len(ids)} 项）", f"list {letter} ({len(ids)})")
     )
 
 
@@ -113,12 +113,12 @@ def signature(plant: Plant, sources: Mapping[str, str]) -> Json:
     )
     hashes = (Column("文件", "file"), Column("sha256", "sha256"))
     rows: list[list[Any]] = [[name, digest] for name, digest in sources.items()]
-    rows.append([blocks.text("台账版本(内容)", "register version (content)"), plant.assessment.register.version])
+    rows.append([blocks.text("台账版本（内容）", "register version (content)"), plant.assessment.register.version])
     found = [
         table("signatures", "签字", "signatures", signs, [[role, "", "", ""] for role in roles]),
         table("sources", "所依据的文件", "files this rests on", hashes, rows),
         paragraph(
-            "本报告各文件的 sha256 见同一文件夹的 SHA256SUMS;各期报告的内容哈希见 index.json。",
+            "本报告各文件的 sha256 见同一文件夹的 SHA256SUMS；各期报告的内容哈希见 index.json。",
             "The sha256 of this report's own files is in SHA256SUMS beside them, the content hash of every issue in "
             "index.json.",
             "note",

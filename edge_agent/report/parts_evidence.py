@@ -65,7 +65,8 @@ def _investment(rows: Sequence[Equipment]) -> Json:
     columns = (
         Column("设备编号", "equipment"), Column("固定资产编号", "asset no."), Column("名称", "name"),
         Column("出厂编号", "serial no."), Column("启用日期", "commissioned"),
-        Column("购置金额(元)", "purchase (yuan)", "number"), Column("发票号", "invoice"), Column("合同号", "contract"),
+        Column("购置金额（元）", "purchase (yuan)", "number"),
+        Column("发票号", "invoice"), Column("合同号", "contract"),
         Column("通讯模块照片", "photo of the module"),
     )  # fmt: skip
     cells = [
@@ -77,17 +78,17 @@ def _investment(rows: Sequence[Equipment]) -> Json:
     ]  # fmt: skip
     total = sum((Fraction(row.purchase_cny or 0) for row in rows), Fraction(0))
     _, share, cap = TIERS["intelligent"]
-    lines = (Column("项目", "item"), Column("金额(元)", "yuan", "number"))
+    lines = (Column("项目", "item"), Column("金额（元）", "yuan", "number"))
     sums = [
-        [blocks.text(f"合计({len(rows)} 台)", f"total ({len(rows)} machines)"), total],
-        [blocks.text("20 %(指示)", "20 % (an indication)"), min(total * share, Fraction(cap))],
-        [blocks.text("上限(指示)", "cap (an indication)"), cap],
+        [blocks.text(f"合计（{len(rows)} 台）", f"total ({len(rows)} machines)"), total],
+        [blocks.text("20 %（指示）", "20 % (an indication)"), min(total * share, Fraction(cap))],
+        [blocks.text("上限（指示）", "cap (an indication)"), cap],
     ]
     found = [table("project", "项目设备", "machines of the project", columns, cells)]
     found += [table("project_totals", "金额", "amounts", lines, sums), *_lacking(rows)]
     found.append(
         paragraph(
-            "比例与上限引自东府办〔2017〕12号,仅为指示,不是承诺;以核定的「项目设备和技术投入总额」为准。",
+            "比例与上限引自东府办〔2017〕12号，仅为指示，不是承诺；以核定的「项目设备和技术投入总额」为准。",
             "Percentage and cap are those of 东府办〔2017〕12号, an indication and no promise: what counts is the "
             "investment as accounted by the authority.",
             "assumption",
@@ -121,7 +122,7 @@ def _before_after(figures: Figures, snapshots: Sequence[Mapping[str, Any]]) -> J
     if not snapshots:
         found.append(
             paragraph(
-                "没有附改造前的快照:请用 `--snapshot 日期` 附上改造前、后各一个日期的已存结果。",
+                "没有附改造前的快照：请用 `--snapshot 日期` 附上改造前、后各一个日期的已存结果。",
                 "There is no snapshot of before: add one with `--snapshot DATE`, for a date before and one after.",
                 "warning",
             )
@@ -182,7 +183,7 @@ def _live(plant: Plant, rows: Sequence[Equipment]) -> Json:
         blocks.chart("grid", "设备证据等级", "evidence by machine", tiles=tiles(plant)),
         table("connections", "在线连接清单", "live connections", columns, cells),
         paragraph(
-            "覆盖率为最近 30 天(不早于首次有效数据)的值;读数为本包窗口内的计数。",
+            "覆盖率为最近 30 天（不早于首次有效数据）的值；读数为本包窗口内的计数。",
             "Coverage is that of the last 30 days, not before the first good value; readings are those of the window.",
             "note",
         ),
@@ -200,7 +201,7 @@ def _replay(plant: Plant, project: Project) -> Json:
     links: list[list[Any]] = [
         [
             blocks.text("上一个包", "the pack before"),
-            before["pack"] if before else blocks.text("无(首个)", "none (first)"),
+            before["pack"] if before else blocks.text("无（首个）", "none (first)"),
         ],
         [
             blocks.text("其 manifest.json 的 sha256", "sha256 of its manifest.json"),
@@ -208,10 +209,10 @@ def _replay(plant: Plant, project: Project) -> Json:
         ],
     ]
     found = [
-        table("facts", "原始事实(CSV)", "facts (CSV)", columns, rows),
+        table("facts", "原始事实（CSV）", "facts (CSV)", columns, rows),
         table("chain", "哈希链", "hash chain", lines, links),
         paragraph(
-            "每个数值都可只凭本包重新计算:`edge-agent verify 包`,或按 README.md 的规则自行计算。"
+            "每个数值都可只凭本包重新计算：`edge-agent verify 包`，或按 README.md 的规则自行计算。"
             "manifest.json 列有每个文件的 sha256。",
             "Every figure can be computed again from this pack alone: `edge-agent verify PACK`, or by the rules of "
             "README.md. manifest.json has the sha256 of every file.",
@@ -225,7 +226,7 @@ def _domestic(rows: Sequence[Equipment], figures: Figures) -> Json:
     columns = (
         Column("设备编号", "equipment"), Column("名称", "name"), Column("品牌产地", "origin"),
         Column("数控系统品牌", "controller"), Column("型号", "model"),
-        Column("购置金额(元)", "purchase (yuan)", "number"),
+        Column("购置金额（元）", "purchase (yuan)", "number"),
     )  # fmt: skip
     own = [row for row in rows if row.brand_origin in _DOMESTIC]
     cells = [
@@ -242,9 +243,9 @@ def _domestic(rows: Sequence[Equipment], figures: Figures) -> Json:
         for key in ("M-09", "M-10")
     ]  # fmt: skip
     summed: list[list[Any]] = [
-        [blocks.text("本项目国产设备(台)", "domestic machines of the project"), len(own), len(rows),
+        [blocks.text("本项目国产设备（台）", "domestic machines of the project"), len(own), len(rows),
          divide(len(own), len(rows))],
-        [blocks.text("本项目国产设备(元)", "their purchase value (yuan)"), value, whole, divide(value, whole)],
+        [blocks.text("本项目国产设备（元）", "their purchase value (yuan)"), value, whole, divide(value, whole)],
         *robots,
     ]  # fmt: skip
     found = [
@@ -264,8 +265,8 @@ def _integrator(rows: Sequence[Equipment]) -> Json:
     lines = [
         [blocks.text("集成商名称", "name of the integrator"), ""],
         [blocks.text("合同号", "contract"), ""],
-        [blocks.text("集成服务金额(元)", "integration service (yuan)"), ""],
-        [blocks.text(f"占项目投入的比例(8 % 为 {limit} 元,指示)",
+        [blocks.text("集成服务金额（元）", "integration service (yuan)"), ""],
+        [blocks.text(f"占项目投入的比例（8 % 为 {limit} 元，指示）",
                      f"share of the project's investment (8 % are {limit} yuan, an indication)"), ""],
         [blocks.text("签字盖章、日期", "signature, stamp, date"), ""],
     ]  # fmt: skip
@@ -296,7 +297,7 @@ def _interface(each: Device) -> list[Any]:
 def _acceptance(plant: Plant, zone: ZoneInfo) -> Json:
     columns = (
         Column("日期", "day"), Column("设备数", "devices", "count"),
-        Column("覆盖小时(合计)", "covered hours, all devices", "hours"),
+        Column("覆盖小时（合计）", "covered hours, all devices", "hours"),
         Column("有效读数", "good readings", "count"), Column("全部读数", "readings", "count"),
         Column("完整率", "completeness", "percent"), Column("最低的设备", "lowest device"),
         Column("其完整率", "its completeness", "percent"),
@@ -308,7 +309,7 @@ def _acceptance(plant: Plant, zone: ZoneInfo) -> Json:
         worst = f"{int(10_000 * min(shares)) / 100:.2f} %"  # at least so much: rounded down
         found.append(
             paragraph(
-                f"窗口内逐日数据完整率不低于 {worst}。逐台逐日(UTC 日)见 acceptance.csv。",
+                f"窗口内逐日数据完整率不低于 {worst}。逐台逐日（UTC 日）见 acceptance.csv。",
                 f"On every day of the window completeness was at least {worst}. acceptance.csv has every device and "
                 "day (days of UTC).",
                 "note",

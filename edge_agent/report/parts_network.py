@@ -40,7 +40,7 @@ def inventory(plant: Plant) -> Json:
     found = [_summary(facts), _devices(plant), _findings(facts), _breaks(facts), _connections(facts)]
     found.append(
         paragraph(
-            "清单取自配置与上线报文;网关不读取固件版本,需现场核对。口令等机密不在其中。",
+            "清单取自配置与上线报文；网关不读取固件版本，需现场核对。口令等机密不在其中。",
             "Taken from the configuration and the birth documents. The gateway does not read firmware versions: check "
             "them on site. No secrets are in it.",
             "note",
@@ -112,12 +112,13 @@ def _findings(facts: Facts) -> Json:
 
 def _about(device: Device) -> Iterator[Text]:
     if device.connector == "opcua" and device.security == "None":
-        yield Text("OPC UA 未加密(策略 None)", "OPC UA without encryption (policy None)")
+        yield Text("OPC UA 未加密（策略 None）", "OPC UA without encryption (policy None)")
     if device.access == "anonymous":
         yield Text("OPC UA 匿名访问", "OPC UA endpoint entered anonymously")
     if device.connector == "modbus" and device.security == "None" and not device.endpoint.startswith("rtu:"):
         yield Text(
-            "Modbus 没有身份认证与加密,应隔离在设备网段", "Modbus has no authentication: keep it in the machine network"
+            "Modbus 没有身份认证与加密，应隔离在设备网段",
+            "Modbus has no authentication: keep it in the machine network",
         )
 
 
@@ -132,7 +133,7 @@ def _breaks(facts: Facts) -> Json:
         if row.before == "online" and row.after != "online":
             lost.setdefault(row.device, []).append(row)
     rows = [[device, len(found), iso(found[-1].t), found[-1].reason or None] for device, found in sorted(lost.items())]
-    return table("breaks", "连接中断(按设备)", "connections lost, by device", columns, rows)
+    return table("breaks", "连接中断（按设备）", "connections lost, by device", columns, rows)
 
 
 def _connections(facts: Facts) -> Json:
@@ -144,7 +145,10 @@ def _connections(facts: Facts) -> Json:
         [iso(row.t), row.device, _PHASES.get(row.before, row.before), _PHASES.get(row.after, row.after), row.reason]
         for row in facts.connections[-_LATEST:]
     ]
-    title = f"连接变化(最近 {_LATEST} 次,全部见证据包)", f"changes of connection (the latest {_LATEST}; all in a pack)"
+    title = (
+        f"连接变化（最近 {_LATEST} 次，全部见证据包）",
+        f"changes of connection (the latest {_LATEST}; all in a pack)",
+    )
     return table("connections", *title, columns, rows)
 
 
@@ -158,8 +162,8 @@ def quality(plant: Plant, figures: Mapping[str, Result]) -> Json:
     ]
     found.append(
         paragraph(
-            "「不变」指窗口最后一天始终为同一数值的浮点量,仅供排查:设定值本可不变。"
-            "超量程、时延、时钟偏差也按窗口最后一天统计;覆盖率按整个窗口。",
+            "「不变」指窗口最后一天始终为同一数值的浮点量，仅供排查：设定值本可不变。"
+            "超量程、时延、时钟偏差也按窗口最后一天统计；覆盖率按整个窗口。",
             "“Unchanged” names floats with one single value during the window's last day, a hint only: a set point may "
             "stand still. Range, lateness and clocks speak of that last day too; coverage of the whole window.",
             "note",
@@ -175,7 +179,7 @@ def coverage_map(facts: Facts) -> Json:
     edges = np.arange(facts.start, facts.end + length, length).clip(max=facts.end) if minutes > 0 else np.array([0])
     rows = [{"name": device, "shares": _shares(facts, device, edges)} for device in facts.devices]
     return blocks.chart(
-        "heat", "各设备覆盖率(按时间)", "coverage by device over time", rows=rows if minutes > 0 else [],
+        "heat", "各设备覆盖率（按时间）", "coverage by device over time", rows=rows if minutes > 0 else [],
         **blocks.span(facts.start, facts.end),
     )  # fmt: skip
 
@@ -238,7 +242,7 @@ def _lateness(facts: Facts, figures: Mapping[str, Result]) -> Json:
     shown = " / ".join("—" if value is None else f"{float(value):.3f} s" for value in (p50, p95))
     columns = (Column("时延", "lateness"), Column("消息数", "messages", "count"))
     rows = [[name, counts[i]] for i, name in enumerate(names)]
-    return table("lateness", f"入库时延(p50 / p95:{shown})", f"lateness (p50 / p95: {shown})", columns, rows)
+    return table("lateness", f"入库时延（p50 / p95:{shown}）", f"lateness (p50 / p95: {shown})", columns, rows)
 
 
 def _gaps(facts: Facts) -> Json:
@@ -248,4 +252,6 @@ def _gaps(facts: Facts) -> Json:
         Column("丢弃的数值", "values dropped", "count"),
     )  # fmt: skip
     rows = [[gap.agent, gap.stream, iso(gap.from_t), iso(gap.to_t), gap.values] for gap in facts.gaps]
-    return table("dropped", "缓存溢出丢弃(代理自报)", "dropped by a full outbox (the agents' own word)", columns, rows)
+    return table(
+        "dropped", "缓存溢出丢弃（代理自报）", "dropped by a full outbox (the agents' own word)", columns, rows
+    )

@@ -57,12 +57,12 @@ def scenes(plant: Plant, figures: Figures) -> Json:
         Column("依据", "basis"),
     )  # fmt: skip
     found = [
-        table("scenes", "场景级别(自评参考)", "scene levels (self-assessment)", columns, rows),
+        table("scenes", "场景级别（自评参考）", "scene levels (self-assessment)", columns, rows),
         table("scene_items", "逐项依据", "item by item", detail,
               ([each.scene, each.level, each.text, _tick(each.met), each.source] for each in items)),
         paragraph(
-            "仅为自评参考,不是官方评级。依据 F = 《中小企业数字化水平评测指标(2024年版)》文字;P = 本产品的解读。"
-            "L1、L2 的官方文字未见,按本产品的解读。",
+            "仅为自评参考，不是官方评级。依据 F = 《中小企业数字化水平评测指标（2024年版）》文字；P = 本产品的解读。"
+            "L1、L2 的官方文字未见，按本产品的解读。",
             "For self-assessment only, not an official grading. F: words of the 2024 questionnaire; P: this product's "
             "reading. The official words for L1 and L2 were not seen.",
             "assumption",
@@ -106,7 +106,9 @@ def _items(plant: Plant, figures: Figures) -> Iterator[Item]:
     yield Item(_EQUIPMENT, "L1", Text("设备台账电子化", "an electronic register"), bool(plant.machines), "P")
     yield Item(_EQUIPMENT, "L2", Text("采集到设备运行状态", "machine states are collected"), live, "P")
     yield Item(_EQUIPMENT, "L3", Text("关键设备全部有效联网", "all key machines effectively networked"), all_key, "P")
-    yield Item(_EQUIPMENT, "L3", Text("报警采集(故障分析、远程诊断)", "alarms collected (fault analysis)"), alarms, "F")
+    yield Item(
+        _EQUIPMENT, "L3", Text("报警采集（故障分析、远程诊断）", "alarms collected (fault analysis)"), alarms, "F"
+    )
     yield Item(_EQUIPMENT, "L3", Text("OEE 统计", "OEE statistics"), oee, "F")
     yield Item(_EQUIPMENT, "L4", Text("设备模型与预测", "models and prediction"), False, "F")
     yield Item(_ENERGY, "L1", Text("有用电计量", "energy is metered"), energy, "P")
@@ -118,7 +120,7 @@ def _items(plant: Plant, figures: Figures) -> Iterator[Item]:
     yield Item(_CONTROL, "L1", Text("工序表电子化", "an electronic process list"),
                bool(plant.assessment.register.processes), "P")  # fmt: skip
     yield Item(_CONTROL, "L2", Text("产量自动采集", "part counts are collected"), parts, "P")
-    yield Item(_CONTROL, "L3", Text("工艺参数(程序)采集", "process parameters (program) collected"), program, "F")
+    yield Item(_CONTROL, "L3", Text("工艺参数（程序）采集", "process parameters (program) collected"), program, "F")
     yield Item(_CONTROL, "L3", Text("工单采集并与其他系统共享", "work orders, shared with other systems"), False, "F")
     yield Item(_CONTROL, "L4", Text("排产模型与优化", "models and optimisation"), False, "P")
 
@@ -142,7 +144,7 @@ def plan(plant: Plant, figures: Figures) -> Json:
     found = [_staircase(plant, todo), _steps_table(plant, todo), _nc_table(plant, figures), _projects(plant), _tiers()]
     found.append(
         paragraph(
-            "比例与上限引自东府办〔2017〕12号,仅为指示性计算:不是承诺,不代表任何补贴可获批准;"
+            "比例与上限引自东府办〔2017〕12号，仅为指示性计算：不是承诺，不代表任何补贴可获批准；"
             "以申报时有效的政策和核定的「项目设备和技术投入总额」为准。",
             "Percentages and caps are those of 东府办〔2017〕12号, an indication only: no promise and no entitlement. "
             "What counts is the policy in force and the investment as accounted by the authority.",
@@ -178,11 +180,12 @@ def _steps(plant: Plant) -> Iterator[Step]:
             continue
         machine, interface = each.equipment, each.equipment.interface
         if each.evidence.live:
-            yield Step(0, machine, Text("已有数据:核对后在台账中申报联网", "delivers data: declare it in the register"),
+            yield Step(0, machine,
+                       Text("已有数据：核对后在台账中申报联网", "delivers data: declare it in the register"),
                        interface, "intelligent", False)  # fmt: skip
         elif plant.device(machine):
             why = each.evidence.why_not or Text("", "")
-            yield Step(1, machine, Text(f"已接入:排除原因「{why.zh}」", f"connected: mend “{why.en}”"), interface,
+            yield Step(1, machine, Text(f"已接入：排除原因「{why.zh}」", f"connected: mend “{why.en}”"), interface,
                        "intelligent", False)  # fmt: skip
         elif interface != "none":
             yield Step(2, machine, Text("接入现有接口", "connect its interface"), interface, "intelligent",
@@ -222,7 +225,7 @@ def _steps_table(plant: Plant, todo: list[Step]) -> Json:
         )  # fmt: skip
     return table(
         "plan",
-        "逐台接入建议(按易难排序,比率为累计)",
+        "逐台接入建议（按易难排序，比率为累计）",
         "machine by machine (easiest first, rates cumulative)",
         columns,
         rows,
@@ -257,7 +260,7 @@ def _nc_table(plant: Plant, figures: Figures) -> Json:
             rows.append([machine.equipment_id, title(machine), process.process_id, after, met, TIERS["automation"][0]])
     return table(
         "plan_nc",
-        "关键工序中的非数控设备(各自单独的影响)",
+        "关键工序中的非数控设备（各自单独的影响）",
         "machines without NC in key processes (each by itself)",
         columns,
         rows,
@@ -267,10 +270,10 @@ def _nc_table(plant: Plant, figures: Figures) -> Json:
 def _projects(plant: Plant) -> Json:
     columns = (
         Column("项目", "project"), Column("设备数", "machines", "count"),
-        Column("购置金额合计(元)", "purchase total (yuan)", "number"),
+        Column("购置金额合计（元）", "purchase total (yuan)", "number"),
         Column("缺少金额的设备", "machines without a price"),
-        Column("按 20 % 指示(元)", "20 % as an indication (yuan)", "number"),
-        Column("上限(元)", "cap (yuan)", "number"),
+        Column("按 20 % 指示（元）", "20 % as an indication (yuan)", "number"),
+        Column("上限（元）", "cap (yuan)", "number"),
     )  # fmt: skip
     projects: dict[str, list[Equipment]] = {}
     for row in plant.assessment.register.equipment:
@@ -287,17 +290,17 @@ def _projects(plant: Plant) -> Json:
 
 def _tiers() -> Json:
     columns = (
-        Column("层次", "tier"), Column("比例", "percentage", "percent"), Column("上限(元)", "cap (yuan)", "count"),
+        Column("层次", "tier"), Column("比例", "percentage", "percent"), Column("上限（元）", "cap (yuan)", "count"),
         Column("说明", "remark"),
     )  # fmt: skip
     remarks = {
         "automation": blocks.text("单机、整线改造", "single machine, whole line"),
-        "intelligent": blocks.text("采集生产线数据,合理管理生产进度", "collect line data, manage progress"),
+        "intelligent": blocks.text("采集生产线数据，合理管理生产进度", "collect line data, manage progress"),
         "demonstration": blocks.text(
             "采用国产智能装备和控制系统的最高 1000 万元", "up to 10 M yuan with domestic equipment and control systems"
         ),
     }
     rows: list[list[Any]] = [[name, share, cap, remarks[key]] for key, (name, share, cap) in TIERS.items()]
-    integrator = blocks.text("集成商(不超过项目投入)", "system integrator (of the project's investment)")
+    integrator = blocks.text("集成商（不超过项目投入）", "system integrator (of the project's investment)")
     rows.append([integrator, Fraction(8, 100), None, None])
-    return table("tiers", "政策比例与上限(指示)", "percentages and caps (indication)", columns, rows)
+    return table("tiers", "政策比例与上限（指示）", "percentages and caps (indication)", columns, rows)

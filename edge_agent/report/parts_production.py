@@ -22,8 +22,8 @@ LOSSES: Final = {
     "setup": blocks.text("准备与调整", "set-up"),
     "unknown": blocks.text("状态未知", "state unknown"),
     "failure": blocks.text("故障", "failure"),
-    "short_stop": blocks.text("短停(< 30 s)", "short stop (< 30 s)"),
-    "standing": blocks.text("停顿(待料、进给保持)", "standing (starved, feed hold)"),
+    "short_stop": blocks.text("短停（< 30 s）", "short stop (< 30 s)"),
+    "standing": blocks.text("停顿（待料、进给保持）", "standing (starved, feed hold)"),
     "corrective_maintenance": blocks.text("修复性维护", "corrective maintenance"),
     "maintenance": blocks.text("计划外维护", "unplanned maintenance"),
     "no_order": blocks.text("无任务", "no order"),
@@ -59,20 +59,20 @@ def production(plant: Plant, figures: Figures) -> Json:
     found += list(_paretos(plant))
     found.append(_machines(plant, figures))
     found.append(_times(plant))
-    return blocks.part(7, "时间模型与设备综合效率(OEE)", "time model and OEE", found)
+    return blocks.part(7, "时间模型与设备综合效率（OEE）", "time model and OEE", found)
 
 
 def _order_notes(machines: list[Machine]) -> Iterator[Json]:
     if any(each.production and each.production.order_source == "calendar" for each in machines):
         yield paragraph(
-            "任务来源 order_source: calendar(无任务信号):计划时间都视为有任务,ADOT 及依赖它的指标为空。",
+            "任务来源 order_source: calendar（无任务信号）：计划时间都视为有任务，ADOT 及依赖它的指标为空。",
             "order_source: calendar (there is no order signal): all planned time counts as ordered, so ADOT and what "
             "rests on it is empty.",
             "assumption",
         )
     yield paragraph(
-        "状态未知的时间计入 ADET 并单独列出。产线、车间、厂区 = 分子之和 / 分母之和,只含两者齐全的设备;"
-        "效率超过 100 % 时请核对标准节拍,以及状态未知期间的产量。",
+        "状态未知的时间计入 ADET 并单独列出。产线、车间、厂区 = 分子之和 / 分母之和，只含两者齐全的设备；"
+        "效率超过 100 % 时请核对标准节拍，以及状态未知期间的产量。",
         "Time of unknown state is in ADET and shown apart. A line, workshop or site is the sum of numerators over "
         "the sum of denominators, of the machines that have both. Effectiveness above 100 %: check the nominal cycle, "
         "and parts made while the state was unknown.",
@@ -178,7 +178,7 @@ def _times(plant: Plant) -> Json:
         for each in plant.machines
         if each.production is not None
     ]
-    return table("time", "逐台时间(小时)", "time by machine (hours)", columns, rows)
+    return table("time", "逐台时间（小时）", "time by machine (hours)", columns, rows)
 
 
 def energy_part(plant: Plant, figures: Figures) -> Json:
@@ -187,7 +187,7 @@ def energy_part(plant: Plant, figures: Figures) -> Json:
     coefficient = figures["M-19"].details["kgce_per_kwh"]
     found.append(
         paragraph(
-            f"折标系数 {coefficient} kgce/kWh(当量值,通行说法,可配置),属假设。15 分钟负荷为该窗口的平均功率。",
+            f"折标系数 {coefficient} kgce/kWh（当量值，通行说法，可配置），属假设。15 分钟负荷为该窗口的平均功率。",
             f"Coefficient {coefficient} kgce/kWh (equivalent value as commonly used, configurable): an assumption. "
             "15-minute load is the mean power of the window.",
             "assumption",
@@ -208,7 +208,7 @@ def _load(plant: Plant) -> Json:
             series.append({"name": name, "points": _daily_peaks(profile)})
         if top:
             peaks.append({"name": name, "t": iso(top[0]), "kw": round(float(top[1]), 3)})
-    return blocks.chart("load", "15 分钟负荷曲线(kW)", "15-minute load (kW)", series=series, peaks=peaks)
+    return blocks.chart("load", "15 分钟负荷曲线（kW）", "15-minute load (kW)", series=series, peaks=peaks)
 
 
 def _full_quarters(profile: list[tuple[int, Fraction]], plant: Plant) -> list[tuple[int, Fraction]]:
@@ -283,6 +283,6 @@ def _check(plant: Plant) -> Json:
         counted, integral = (each.between(plant.facts.start, plant.facts.end) for each in (used, power))
         rows.append([meter.equipment_id, counted, integral, energy.disagreement(counted, integral)])
     return table(
-        "energy_check", "电表与功率积分核对(超过几个百分点:查 CT/PT 变比与接线)",
+        "energy_check", "电表与功率积分核对（超过几个百分点：查 CT/PT 变比与接线）",
         "meters against integrated power (above a few percent: check CT/PT ratio and wiring)", columns, rows,
     )  # fmt: skip

@@ -27,13 +27,13 @@ def scope(plant: Plant, site: Mapping[str, str]) -> Json:
     """Part 1: who, what, which version, which window."""
     register, facts = plant.assessment.register, plant.facts
     rows = [
-        (blocks.text("企业全称(请填写)", "full name of the enterprise (to be filled in)"), ""),
-        (blocks.text("统一社会信用代码(请填写)", "unified social credit code (to be filled in)"), ""),
+        (blocks.text("企业全称（请填写）", "full name of the enterprise (to be filled in)"), ""),
+        (blocks.text("统一社会信用代码（请填写）", "unified social credit code (to be filled in)"), ""),
         (blocks.text("企业代号", "enterprise id"), site["enterprise"]),
         (blocks.text("厂区", "site"), site["site"]),
         (blocks.text("采集代理", "agent"), site["agent"]),
         (blocks.text("统计窗口", "window"), blocks.span(facts.start, facts.end)),
-        (blocks.text("窗口长度(小时)", "length of the window (hours)"), facts.hours),
+        (blocks.text("窗口长度（小时）", "length of the window (hours)"), facts.hours),
         (blocks.text("设备台账版本 sha256", "register version sha256"), register.version),
         (blocks.text("台账行数", "rows of the register"), len(register.equipment)),
         (blocks.text("纳入统计且在用", "in scope and in use"), len(plant.assessment.machines)),
@@ -57,8 +57,8 @@ def headlines(plant: Plant, figures: Figures) -> Json:
     found.append(_rollup(plant))
     found.append(
         paragraph(
-            f"评分:{bands.NAME} 问卷的右闭分档 [0,10] (10,20] (20,40] (40,60] (60,100] % → 0 / 1.5 / 3 / 4.5 / 6 分,"
-            "按精确分数判断;仅适用于生产设备数字化率与设备联网率。",
+            f"评分：{bands.NAME} 问卷的右闭分档 [0,10] (10,20] (20,40] (40,60] (60,100] % → 0 / 1.5 / 3 / 4.5 / 6 分，"
+            "按精确分数判断；仅适用于生产设备数字化率与设备联网率。",
             f"Scoring: right-closed bands of the {bands.NAME} questionnaire give 0 / 1.5 / 3 / 4.5 / 6 points, judged "
             "by the exact fraction; for the digital and the networking rate only.",
             "note",
@@ -97,7 +97,7 @@ def _rates_table(figures: Figures) -> Json:
         Column("编号", "id"), Column("指标", "metric"), Column("值", "value", "percent"),
         Column("分子", "numerator", "number"), Column("分母", "denominator", "count"), Column("证据", "grade"),
         Column("分档 %", "band %"), Column("得分", "points", "number"),
-        Column("到下一档还差(台)", "machines to the next band"),
+        Column("到下一档还差（台）", "machines to the next band"),
         Column("目标", "target"),
     )  # fmt: skip
     keys = [key for key in figures if "@" not in key and figures[key].definition.unit == "1" and key < "M-11"]
@@ -178,7 +178,7 @@ def gaps(plant: Plant, noted: Sequence[Finding], seen: Sequence[Observation]) ->
 
 
 def _noted(noted: Sequence[Finding]) -> Json:
-    columns = (Column("位置(文件:行:列)", "place (file:row:column)"), Column("提示", "remark"))
+    columns = (Column("位置（文件：行：列）", "place (file:row:column)"), Column("提示", "remark"))
     rows = [[each.where, blocks.text(each.zh, each.en)] for each in noted]
     return table("register_remarks", "台账与日历提示", "remarks on register and calendar", columns, rows)
 
@@ -203,9 +203,9 @@ def _gap_tables(plant: Plant) -> Iterator[Json]:
     offline = [
         key for key, each in machines.items() if each.equipment.digital and not each.equipment.networked_declared
     ]
-    why = blocks.text("具备数字接口,未申报联网", "has a digital interface, not declared networked")
+    why = blocks.text("具备数字接口，未申报联网", "has a digital interface, not declared networked")
     yield table("gap_digital", "数字化但未联网", "digital, not networked", columns, rows(offline, lambda _: why))
-    extra = blocks.text("有数据但台账未申报:只列出,不计入", "delivers data, not declared: listed, not counted")
+    extra = blocks.text("有数据但台账未申报：只列出，不计入", "delivers data, not declared: listed, not counted")
     undeclared = rows(live_not_declared(assessment), lambda _: extra)
     yield table("gap_undeclared", "在线但未申报", "live, not declared", columns, undeclared)
     yield _key_processes(plant)
@@ -217,7 +217,7 @@ def _key_processes(plant: Plant) -> Json:
         Column("设备", "machines", "count"), Column("份额", "share", "percent"), Column("说明", "why"),
     )  # fmt: skip
     names = {process.process_id: process for process in plant.assessment.register.processes}
-    none = blocks.text("没有在用设备,按 0 计(人工)", "no machine in use: counts as 0 (manual)")
+    none = blocks.text("没有在用设备，按 0 计（人工）", "no machine in use: counts as 0 (manual)")
     rows = [
         [key, names[key].name_zh or names[key].name_en, part, whole, Fraction(part, whole) if whole else Fraction(0),
          None if whole else none]
@@ -242,7 +242,7 @@ def evidence(plant: Plant) -> Json:
         Column("覆盖率", "coverage", "percent"), Column("未计入原因", "why not"),
     )  # fmt: skip
     grades = paragraph(
-        "E0 仅申报;E1 建立过连接;E2 窗口内有有效数据;E3 控制器级语义(执行状态、模式、程序或计数)。",
+        "E0 仅申报；E1 建立过连接；E2 窗口内有有效数据；E3 控制器级语义（执行状态、模式、程序或计数）。",
         "E0 declared only; E1 a connection was established; E2 good data; E3 controller-level semantics.",
         "note",
     )

@@ -7,25 +7,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from itertools import pairwise
 from typing import Final
 
 from edge_agent.metrics import energy, oee
 from edge_agent.metrics.assessment import Assessment
-from edge_agent.metrics.counters import Count, Longs, Rule, count
+from edge_agent.metrics.counters import Count, Rule, count, profile
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evidence import Evidence
 from edge_agent.metrics.oee import Production
+from edge_agent.metrics.readings import Longs
 from edge_agent.metrics.register import Equipment
 from edge_agent.metrics.result import Result, Window
 from edge_agent.metrics.timemodel import Item, Mode, Plan, Timeline, Totals, Track, classify, spans, totals
 from edge_agent.report.facts import Counter, Facts, Role, State
 
 NO_CALENDAR: Final = Text(
-    "未配置班次日历(register.calendar):窗口内全部时间视为计划时间,属假设。",
+    "未配置班次日历（register.calendar）：窗口内全部时间视为计划时间，属假设。",
     "There is no shift calendar (register.calendar): all time of the window counts as planned, an assumption.",
 )
 _PARTS: Final = Rule(restarts=True)
+_ITEMS: Final = tuple(Item)
+_MODES: Final = tuple(Mode)
 _OF_PARTS: Final = ("produced", "good", "scrap")
 
 
@@ -45,7 +47,7 @@ class Sum:
 
     def profile(self, edges: Longs) -> list[Fraction]:
         """kWh used between each of these moments and the next."""
-        return [self.between(a, b) for a, b in pairwise(edges.tolist())]
+        return profile(self.parts, edges)
 
 
 @dataclass(frozen=True)
@@ -120,8 +122,8 @@ class Plant:
 
     def _timeline(self, equipment: Equipment, states: Sequence[State]) -> Timeline:
         times = [row.t for row in states]
-        item = Track(times, [Item(row.item) for row in states])
-        mode = Track(times, [Mode(row.mode) for row in states])
+        item = Track(times, [_ITEMS[row.item] for row in states])
+        mode = Track(times, [_MODES[row.mode] for row in states])
         order = None if states[0].order is None else Track(times, [bool(row.order) for row in states])
         return classify(spans(times[0], self.facts.end, item, mode, order, self._plan(equipment.schedule_id)))
 

@@ -10,15 +10,13 @@ import numpy as np
 import orjson
 
 from edge_agent.metrics.curve import inside, moments
-from edge_agent.model import STATUS, status_name
-from edge_agent.report import thinning
+from edge_agent.model import status_name
+from edge_agent.report import columns, thinning
 from edge_agent.report.facts import MINUTE_NS
-from edge_agent.stores import Changes, Store
+from edge_agent.stores import Store
 from edge_agent.stores.base import Name
-from edge_agent.stores.columns import NO_TIME
 from edge_agent.stores.evidence import SEAM_NS, bridged
 
-_OUT_OF_RANGE: Final = STATUS["UncertainEngineeringUnitsExceeded"]
 _ENOUGH: Final = 600
 """A float that has one value in this many readings is named as unchanged."""
 _MS: Final = 1_000_000
@@ -36,13 +34,13 @@ def operations(store: Store) -> dict[str, Answer]:
         "report_series": lambda: _series(store),
         "report_minutes": lambda from_ns, to_ns: _minutes(store, from_ns, to_ns),
         "report_known": lambda from_ns, to_ns: _known(store, from_ns, to_ns),
-        "report_changes": lambda device, tags, from_ns, to_ns: _changes(store, device, tags, from_ns, to_ns),
-        "report_steps": lambda device, tag, at, from_ns, to_ns: _steps(store, (device, tag), at, from_ns, to_ns),
+        "report_changes": lambda names, from_ns, to_ns: _changes(store, names, from_ns, to_ns),
+        "report_counts": lambda wanted, from_ns, to_ns: _counts(store, wanted, from_ns, to_ns),
         "report_energy": lambda device, tag, at, known, from_ns, to_ns: _energy(
             store, (device, tag), at, known, from_ns, to_ns
         ),
         "report_lateness": lambda names, from_ns, to_ns: _lateness(store, names, from_ns, to_ns),
-        "report_quality": lambda device, from_ns, to_ns: _quality(store, device, from_ns, to_ns),
+        "report_quality": lambda devices, from_ns, to_ns: _quality(store, devices, from_ns, to_ns),
         "report_stored": lambda from_ns, to_ns: store.metrics(from_ns, to_ns),
     }
 
@@ -55,16 +53,9 @@ def _series(store: Store) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _minutes(store: Store, from_ns: int, to_ns: int) -> dict[str, list[list[Any]]]:
-    """Device -> rows as `Minutes` has them."""
-    return {
-        device: [
-            [end, round(1000 * row.scheduled_s), round(1000 * row.covered_s), row.due, row.done, row.good, row.bad,
-             row.values, row.overruns, -1 if row.last_good_t is None else row.last_good_t]
-            for end, row in rows
-        ]
-        for device, rows in store.health_by(from_ns, to_ns, MINUTE_NS).items()
-    }  # fmt: skip
+def _minutes(store: Store, from_ns: int, to_ns: int) -> dict[str, str]:
+    """Device -> its rows as `Minutes` has them, one after the other."""
+    return {device: columns.told(rows) for device, rows in store.health_sums(from_ns, to_ns, MINUTE_NS).items()}
 
 
 def _known(store: Store, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
@@ -77,35 +68,34 @@ def _known(store: Store, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, 
     }
 
 
-def _changes(store: Store, device: str, tags: list[str], from_ns: int, to_ns: int) -> dict[str, list[list[Any]]]:
-    """Tag -> [t, number or None, status name] at every change; None where the reading was bad."""
-    found = store.changes([(device, tag) for tag in tags], from_ns, to_ns)
-    return {tag: _rows(found.get((device, tag), Changes.empty())) for tag in tags}
+def _changes(store: Store, names: list[list[str]], from_ns: int, to_ns: int) -> dict[str, dict[str, list[Any]]]:
+    """Device -> tag -> (t, number) at every change as columns, NaN where the reading was bad, and of those the place
+    and the status' name."""
+    answer: dict[str, dict[str, list[Any]]] = {}
+    for (device, tag), runs in store.changes([(device, tag) for device, tag in names], from_ns, to_ns).items():
+        number = np.where(runs.good, runs.num, np.nan)
+        bad = np.flatnonzero(~runs.good).tolist()
+        why = {str(place): status_name(int(runs.status[place])) for place in bad}
+        answer.setdefault(device, {})[tag] = [columns.told(runs.first), columns.told(number), why]
+    return answer
 
 
-def _rows(runs: Changes) -> list[list[Any]]:
-    usable = runs.good
-    number = thinning.numbers(np.where(usable, runs.num, np.nan))
-    status = ["" if fine else status_name(int(code)) for fine, code in zip(usable, runs.status, strict=True)]
-    return [list(row) for row in zip(runs.first.tolist(), number, status, strict=True)]
+def _counts(store: Store, wanted: list[dict[str, str]], from_ns: int, to_ns: int) -> dict[str, dict[str, list[str]]]:
+    """Device -> tag -> columns (t, reading) of a counter, thinned; with the last reading before the window and the
+    first after it. `wanted`: device, tag, and the moments `at` which what it counted is told apart."""
+    at = {(each["device"], each["tag"]): columns.read(each["at"], np.int64) for each in wanted}
+    answer: dict[str, dict[str, list[str]]] = {}
+    for (device, tag), runs in store.counted(at, from_ns, to_ns).items():
+        t, value = thinning.readings(runs)
+        if np.any((t >= from_ns) & (t <= to_ns)):
+            told = thinning.steps(t, value, at[device, tag]) & (t <= thinning.after(t, to_ns))
+            answer.setdefault(device, {})[tag] = [columns.told(t[told]), columns.told(value[told])]
+    return answer
 
 
-def _steps(store: Store, name: Name, at: list[int], from_ns: int, to_ns: int) -> list[list[Any]]:
-    """[t, reading] of a counter, thinned; with the last reading before the window and the first after it."""
-    runs = store.changes([name], from_ns, to_ns + AFTER_NS).get(name, Changes.empty())
-    t, value = thinning.readings(runs)
-    if not np.any((t >= from_ns) & (t <= to_ns)):
-        return []
-    told = thinning.steps(t, value, np.array(at, np.int64))
-    kept = np.flatnonzero(told & (t <= thinning.after(t, to_ns)))
-    return [list(row) for row in zip(t[kept].tolist(), thinning.numbers(value[kept]), strict=True)]
-
-
-def _energy(
-    store: Store, name: Name, at: list[int], known: list[list[int]], from_ns: int, to_ns: int
-) -> list[list[Any]]:
-    """[t, energy since `from_ns`] in unit-hours of a power tag, at every minute in which it rose, and at `at`."""
-    spans, changes = [(a, b) for a, b in known], np.array(at, np.int64)
+def _energy(store: Store, name: Name, at: str, known: list[list[int]], from_ns: int, to_ns: int) -> list[str]:
+    """Columns (t, unit-hours since `from_ns`) of a power tag, at every minute in which it rose, and at `at`."""
+    spans, changes = [(a, b) for a, b in known], columns.read(at, np.int64)
     exact = moments(from_ns, to_ns, MINUTE_NS, [changes], spans)
     used = store.energy({name: exact}).get(name)
     curve = None if used is None else inside(exact, used, spans)
@@ -113,8 +103,9 @@ def _energy(
         return []
     t = moments(from_ns, to_ns, MINUTE_NS, [changes], [])
     energy = np.round(np.interp(t - from_ns, curve.t - from_ns, curve.kwh), _DIGITS)
-    kept = np.flatnonzero(thinning.steps(t, energy, changes)).tolist()
-    return [[int(t[i]), round(float(energy[i]), _DIGITS)] for i in sorted({*kept, len(t) - 1})]
+    kept = thinning.steps(t, energy, changes)
+    kept[-1] = True
+    return [columns.told(t[kept]), columns.told(np.array([round(kwh, _DIGITS) for kwh in energy[kept].tolist()]))]
 
 
 def _lateness(store: Store, names: list[list[str]], from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
@@ -123,27 +114,26 @@ def _lateness(store: Store, names: list[list[str]], from_ns: int, to_ns: int) ->
     return {device: sorted(counts.items()) for device, counts in found.items()}
 
 
-def _quality(store: Store, device: str, from_ns: int, to_ns: int) -> dict[str, Any]:
-    """Counts over all tags of a device, and how far its clock is from ours."""
-    totals = [0, 0, 0]
-    unchanged: list[str] = []
-    skew: list[int] = []
-    for tag, sid in sorted(store.catalogue.of_device(device).items()):
-        samples = store.samples(device, tag, from_ns, to_ns)
-        status = samples.status.astype(np.int64)
-        totals[0] += len(samples)
-        totals[1] += int(np.count_nonzero(status & 0xC0000000))
-        totals[2] += int(np.count_nonzero((status & 0xFFFF0000) == _OUT_OF_RANGE))
-        measured = orjson.loads(store.catalogue.series[sid].meta or "{}").get("type") == "float"
-        usable = samples.num[((status & 0x80000000) == 0) & ~np.isnan(samples.num)]
-        if measured and len(usable) >= _ENOUGH and float(np.ptp(usable)) == 0.0:
-            unchanged.append(tag)
-        stamped = samples.source != NO_TIME
-        skew += ((samples.t[stamped] - samples.source[stamped]) // _MS).tolist()[:1000]
-    return {
-        "readings": totals[0],
-        "not_good": totals[1],
-        "out_of_range": totals[2],
-        "unchanged": unchanged,
-        "skew_ms": int(np.median(skew)) if skew else None,
-    }
+def _quality(store: Store, devices: list[str], from_ns: int, to_ns: int) -> dict[str, dict[str, Any]]:
+    """Device -> counts over all its tags, and how far its clock is from ours."""
+    tags = {device: dict(sorted(store.catalogue.of_device(device).items())) for device in devices}
+    found = store.seen([(device, tag) for device, own in tags.items() for tag in own], from_ns, to_ns)
+    series = store.catalogue.series
+    answer = {}
+    for device, own in tags.items():
+        seen = {tag: found[device, tag] for tag in own if (device, tag) in found}
+        skew = [ns // _MS for each in seen.values() for ns in each.skews]
+        answer[device] = {
+            "readings": sum(each.readings for each in seen.values()),
+            "not_good": sum(each.not_good for each in seen.values()),
+            "out_of_range": sum(each.out_of_range for each in seen.values()),
+            "unchanged": [
+                tag
+                for tag, each in seen.items()
+                if orjson.loads(series[own[tag]].meta or "{}").get("type") == "float"
+                and each.numbers >= _ENOUGH
+                and each.low == each.high
+            ],
+            "skew_ms": int(np.median(skew)) if skew else None,
+        }
+    return answer

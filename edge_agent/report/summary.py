@@ -49,7 +49,7 @@ def _count(value: Fraction | None) -> str:
 
 def _missing(result: Result) -> Text:
     name, reason = result.definition.name, result.reason or Text("", "")
-    return Text(f"{name.zh}没有数值:{reason.zh}。", f"No {name.en}: {reason.en}.")
+    return Text(f"{name.zh}没有数值：{reason.zh}。", f"No {name.en}: {reason.en}.")
 
 
 # --- what was found ------------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def _key_processes(rate: Result, machines: Result) -> Text:
     zh, en = ("已超过", "above") if above else ("未超过", "not above")
     by_machine = "—" if machines.value is None else _pct(machines.value)
     return Text(
-        f"关键工序数控化率 {_pct(rate.value)}({_count(rate.denominator)} 道关键工序,按份额平均;按设备计为 "
+        f"关键工序数控化率 {_pct(rate.value)}({_count(rate.denominator)} 道关键工序，按份额平均；按设备计为 "
         f"{by_machine}),{zh}政策目标 50 %。",
         f"The key-process NC rate is {_pct(rate.value)} (mean share of {_count(rate.denominator)} key processes; by "
         f"machine {by_machine}): {en} the policy's target of 50 %.",
@@ -83,7 +83,7 @@ def _digital(rate: Result) -> Text:
         return _missing(rate)
     zh, en = _to_next(rate)
     return Text(
-        f"在用生产设备 {_count(rate.denominator)} 台,其中数字化 {_count(rate.numerator)} 台:生产设备数字化率 "
+        f"在用生产设备 {_count(rate.denominator)} 台，其中数字化 {_count(rate.numerator)} 台：生产设备数字化率 "
         f"{_pct(rate.value)}{zh}。",
         f"Of {_count(rate.denominator)} machines in use {_count(rate.numerator)} are digital: {_pct(rate.value)}{en}.",
     )
@@ -91,10 +91,10 @@ def _digital(rate: Result) -> Text:
 
 def _to_next(rate: Result) -> tuple[str, str]:
     more = next_band(rate)
-    zh, en = f",问卷得 {points(rate):g} 分", f", {points(rate):g} points of the questionnaire"
+    zh, en = f"，问卷得 {points(rate):g} 分", f", {points(rate):g} points of the questionnaire"
     if more is None:
-        return f"{zh}(最高档)", f"{en} (the highest band)"
-    return f"{zh},再有 {more} 台进入下一档", f"{en}; {more} more reach the next band"
+        return f"{zh}（最高档）", f"{en} (the highest band)"
+    return f"{zh}，再有 {more} 台进入下一档", f"{en}; {more} more reach the next band"
 
 
 def _networked(declared: Result, effective: Result) -> Text:
@@ -105,9 +105,9 @@ def _networked(declared: Result, effective: Result) -> Text:
     if gap:
         zh, en = f"{zh};{gap} 台已申报而未被证明", f"{en}; {gap} declared ones are not shown"
     if effective.provisional:
-        zh, en = f"{zh}。接入不足 30 天,为暂定值", f"{en}. Under 30 days of history: provisional"
+        zh, en = f"{zh}。接入不足 30 天，为暂定值", f"{en}. Under 30 days of history: provisional"
     return Text(
-        f"申报联网 {_count(declared.numerator)} 台,由数据证明有效联网 {_count(effective.numerator)} 台:设备联网率 "
+        f"申报联网 {_count(declared.numerator)} 台，由数据证明有效联网 {_count(effective.numerator)} 台：设备联网率 "
         f"{_pct(effective.value)}{zh}。",
         f"{_count(declared.numerator)} machines are declared networked, the data show {_count(effective.numerator)}: "
         f"{_pct(effective.value)}{en}.",
@@ -119,7 +119,7 @@ def _collected(readings: Result, online: Result) -> Text:
         return _missing(readings)
     on = "—" if online.value is None else _pct(online.value)
     return Text(
-        f"应采样本中有效入库 {_pct(readings.value)},设备在线率 {on}。",
+        f"应采样本中有效入库 {_pct(readings.value)}，设备在线率 {on}。",
         f"{_pct(readings.value)} of the readings due were good and stored; the machines were online {on} of their "
         "scheduled time.",
     )
@@ -134,7 +134,7 @@ def _production(plant: Plant, figures: Figures) -> Text:
     if oee.value is not None:
         counted, every = len(oee.numerator_ids), len(plant.machines)
         whole = Text(
-            f"全厂 OEE {_pct(oee.value)}(具备节拍与合格品计数的 {counted} 台,共 {every} 台),{whole.zh}",
+            f"全厂 OEE {_pct(oee.value)}（具备节拍与合格品计数的 {counted} 台，共 {every} 台）,{whole.zh}",
             f"OEE is {_pct(oee.value)} (of the {counted} of {every} machines with a nominal cycle and a count of good "
             f"parts). {whole.en}",
         )
@@ -144,7 +144,7 @@ def _production(plant: Plant, figures: Figures) -> Text:
         return Text(f"{whole.zh}。", f"{whole.en}.")
     name, hours = LOSSES[losses[0][0]], losses[0][1] / 3.6e12
     return Text(
-        f"{whole.zh};最大损失是「{name['zh']}」{hours:.1f} h;状态未知占计划时间 {_pct(unknown)}。",
+        f"{whole.zh}；最大损失是「{name['zh']}」{hours:.1f} h；状态未知占计划时间 {_pct(unknown)}。",
         f"{whole.en}; the largest loss is “{name['en']}”, {hours:.1f} h; {_pct(unknown)} of planned time is unknown.",
     )
 
@@ -155,12 +155,12 @@ def _energy(figures: Figures) -> Text:
         return _missing(coal)
     kwh = coal.details["kwh"]
     zh, en = (
-        f"用电 {kwh:,.1f} kWh,折 {float(coal.value):.4f} tce(系数为假设)",
+        f"用电 {kwh:,.1f} kWh，折 {float(coal.value):.4f} tce（系数为假设）",
         (f"{kwh:,.1f} kWh were used, {float(coal.value):.4f} tce (the coefficient is assumed)"),
     )
     if per_part.value is not None:
         each = f"{float(per_part.value):.3f} kWh"
-        zh, en = f"{zh},每件合格品 {each}", f"{en}, {each} per good part"
+        zh, en = f"{zh}，每件合格品 {each}", f"{en}, {each} per good part"
     return Text(f"{zh}。", f"{en}.")
 
 
@@ -173,13 +173,13 @@ def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
     if missing:
         names = _named(missing)
         yield Text(
-            f"{names.zh} 申报联网但未被数据证明:查明原因并排除(见第 3、4 部分)。",
+            f"{names.zh} 申报联网但未被数据证明：查明原因并排除（见第 3、4 部分）。",
             f"{names.en}: declared networked and not shown by data; find out why and mend it (parts 3 and 4).",
         )
     if extra:
         names = _named(extra)
         yield Text(
-            f"{names.zh} 已有数据但台账未申报:核对后申报,联网率即可计入。",
+            f"{names.zh} 已有数据但台账未申报：核对后申报，联网率即可计入。",
             f"{names.en}: data come, and the register does not declare it; check and declare, and the rate counts it.",
         )
     todo = steps(plant)
@@ -198,7 +198,7 @@ def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
             f"Have these key processes reviewed and signed: {names.en}.",
         )
     yield Text(
-        "在第 12 部分签字盖章,并连同 SHA256SUMS 一起存档。", "Sign part 12, and keep the report with its SHA256SUMS."
+        "在第 12 部分签字盖章，并连同 SHA256SUMS 一起存档。", "Sign part 12, and keep the report with its SHA256SUMS."
     )
 
 
@@ -216,13 +216,13 @@ def _connect(rate: Result, new: Sequence[Step]) -> Iterator[Text]:
     ready = [step.machine.equipment_id for step in new if step.rank == 2]
     bare = [step.machine.equipment_id for step in new if step.rank == 3]
     for ids, zh, en in (
-        (ready, "已有通信接口,接入即可", "interface there: connect"),
-        (bare, "没有通信接口,需加装采集模块", "no interface: fit a module"),
+        (ready, "已有通信接口，接入即可", "interface there: connect"),
+        (bare, "没有通信接口，需加装采集模块", "no interface: fit a module"),
     ):
         if ids:
             names, after = _named(ids), _pct(Fraction(rate.numerator + len(ids), rate.denominator))
             yield Text(
-                f"{names.zh} {zh};仅完成这些,设备联网率为 {after}。",
+                f"{names.zh} {zh}；仅完成这些，设备联网率为 {after}。",
                 f"{names.en}: {en}; with these alone the networking rate would be {after}.",
             )
 
@@ -234,12 +234,12 @@ def _key_gaps(plant: Plant) -> Iterator[Text]:
     if part:
         names = _named(part, "道")
         yield Text(
-            f"关键工序 {names.zh} 未全部数控化,逐台影响见第 10 部分。",
+            f"关键工序 {names.zh} 未全部数控化，逐台影响见第 10 部分。",
             f"Key processes not wholly NC: {names.en}; part 10 says what each machine would change.",
         )
     if empty:
         names = _named(empty, "道")
         yield Text(
-            f"关键工序 {names.zh} 没有在用设备,按人工(0)计入:请核对工序表。",
+            f"关键工序 {names.zh} 没有在用设备，按人工（0）计入：请核对工序表。",
             f"Key processes without a machine in use: {names.en}; they count as manual (0), check the process list.",
         )

@@ -6,10 +6,10 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final, cast, get_args
 
+from edge_agent.metrics.readings import Readings
 from edge_agent.metrics.timemodel import Item, Mode, Plan
 from edge_agent.report.facts import (
     Connection,
@@ -91,7 +91,8 @@ def digits(number: Fraction) -> str:
         shift += 1
     if scaled.denominator != 1:
         return str(number)
-    return format(Decimal(scaled.numerator).scaleb(-shift), "f")
+    figures = str(abs(scaled.numerator)).rjust(shift + 1, "0")  # a Decimal would round to its context's 28 digits
+    return f"{'-' if number < 0 else ''}{figures[:-shift]}.{figures[-shift:]}"
 
 
 def number(text: str) -> Fraction:
@@ -127,8 +128,10 @@ def _seconds(ms: int) -> str:
 
 def _counters(facts: Facts) -> Cells:
     for each in facts.counters:
-        for t, reading in each.readings:
-            yield [each.device, each.role, each.tag, digits(each.ratio), each.modulus, t, digits(reading)]
+        head, ratio = (each.device, each.role, each.tag), digits(each.ratio)
+        readings = each.readings.texts() if isinstance(each.readings, Readings) else None
+        for t, reading in readings or ((t, digits(number)) for t, number in each.readings):
+            yield [*head, ratio, each.modulus, t, reading]
 
 
 _ROWS: Final[Mapping[str, Callable[[Facts], Cells]]] = {
@@ -222,18 +225,22 @@ def _state(row: Row) -> State:
     )
 
 
-def _read_counters(rows: Iterable[Row]) -> list[Counter]:
+def _read_counters(table: Iterable[Row]) -> list[Counter]:
     found: dict[tuple[str, str, str, str, str], list[tuple[int, Fraction]]] = {}
-    for row in rows:
+    for row in table:
         key = (row["device"], row["role"], row["tag"], row["ratio"], row["modulus"])
         found.setdefault(key, []).append((int(row["t_ns"]), number(row["reading"])))
     for _, role, *_ in found:
         if role not in get_args(Role):
             raise ValueError(f"no such role: {role}")
     return [
-        Counter(device, cast("Role", role), tag, number(ratio), int(modulus) if modulus else None, tuple(readings))
-        for (device, role, tag, ratio, modulus), readings in found.items()
+        Counter(device, cast("Role", role), tag, number(ratio), int(modulus) if modulus else None, _column(rows))
+        for (device, role, tag, ratio, modulus), rows in found.items()
     ]
+
+
+def _column(rows: Sequence[tuple[int, Fraction]]) -> Readings:
+    return Readings.written([t for t, _ in rows], [reading for _, reading in rows])
 
 
 def _read_lateness(rows: Iterable[Row]) -> dict[str, dict[int, int]]:

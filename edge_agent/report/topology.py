@@ -26,7 +26,7 @@ def block(plant: Plant) -> Json:
         {"endpoint": endpoint, "protocol": devices[0].connector, "devices": [_words(each) for each in devices]}
         for endpoint, devices in endpoints.items()
     ]
-    return blocks.chart("topology", "网络拓扑(按配置生成)", "topology as configured", endpoints=rows)
+    return blocks.chart("topology", "网络拓扑（按配置生成）", "topology as configured", endpoints=rows)
 
 
 def _words(device: Device) -> str:

@@ -55,7 +55,7 @@ def read_pack(path: Path) -> dict[str, bytes]:
         # As broad as that, because zipfile stumbles over malformed archives in many ways.
         raise FindingsError.one(
             "no-pack",
-            f"不是证据包或无法读取({error}):请指定含 manifest.json 的文件夹或 zip。",
+            f"不是证据包或无法读取（{error}）：请指定含 manifest.json 的文件夹或 zip。",
             f"This is no evidence pack, or cannot be read ({error}): name a folder or zip with a manifest.json.",
             str(path),
         ) from error

@@ -14,6 +14,8 @@ from edge_agent.stores.columns import Changes, Floats, Longs, Rows, Samples
 #: One tag of one device.
 Name = tuple[str, str]
 
+#: After a window so much more of a counter is read: its next reading tells what the last step inside was.
+NEXT_NS: Final = 3_600_000_000_000
 #: A reading made longer than this before a window says nothing about the window any more.
 LOOKBACK_NS: Final = 7 * 86_400_000_000_000
 
@@ -106,6 +108,26 @@ class LiveFacts:
     bad: int
 
 
+#: Readings of which the distance between read and source time is told.
+SKEWS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One tag's readings in a window, counted."""
+
+    readings: int
+    not_good: int
+    out_of_range: int
+    """Those with the status that says so."""
+    numbers: int
+    """Those with a number that is not bad; `low` and `high` are the least and the greatest."""
+    low: float | None
+    high: float | None
+    skews: tuple[int, ...]
+    """Read time - source time in ns, of the first SKEWS that have both."""
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Values, over the life of the store; retention does not lower them."""
@@ -143,6 +165,17 @@ class Store(Protocol):
         A tag without readings is missing. This is what states and counters are computed from.
         """
 
+    def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
+        """Counters as those of their runs that tell what was counted, in `from <= t < to` and the hour after it, led by
+        the last reading before.
+
+        The same as from `changes` comes out at `from_ns` and `to_ns`, at full quarters of an hour, and at those of
+        `moments` (ns) at which a tag changed that `watch` names beside the counter, or its device's evidence.
+        """
+
+    def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
+        """What the readings of these tags were in `from <= t < to`; a tag without any is missing."""
+
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
         """Device -> spans inside the window in which its health rows show that its values were current."""
 
@@ -157,11 +190,14 @@ class Store(Protocol):
         names beside it; a moment of another kind is so at the ends of the window only.
         """
 
-    def watch(self, names: Sequence[Name], powers: Mapping[Name, Sequence[Name]] | None = None) -> None:
-        """Tags of which `changes` will be asked over long windows, and powers of which `energy` will be asked.
-
-        Beside each power stand the tags at whose changes its energy is told apart.
-        """
+    def watch(
+        self,
+        names: Sequence[Name],
+        powers: Mapping[Name, Sequence[Name]] | None = None,
+        counters: Mapping[Name, Sequence[Name]] | None = None,
+    ) -> None:
+        """Tags of which `changes` will be asked over long windows, powers of which `energy` and counters of which
+        `counted` will be asked. Beside each power and counter stand the tags at whose changes it is told apart."""
 
     def compact(self, now_ns: int, hours: int) -> int:
         """Prepare up to so many past hours of what is watched; returns how many (0: none is left to do)."""
@@ -178,6 +214,10 @@ class Store(Protocol):
     def silences(self, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
         """Device -> holes between its health rows in `from < t <= to`, sorted: more than `longest_ns` lie between two
         rows of which the second one's `covered_s` does not speak."""
+
+    def health_sums(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
+        """The same for long windows, as rows of integers: (end, scheduled ms, covered ms, due, done, good, bad, values,
+        overruns, last good time or -1)."""
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """Every device ever heard of -> facts; rows counted once per (device, t)."""

@@ -171,16 +171,17 @@ class Changes:
         return cls(none, none, np.zeros(0), np.zeros(0, np.uint32))
 
     @classmethod
-    def join(cls, parts: Sequence[Changes]) -> Changes:
-        """Runs of adjoining windows, in order of time, as one."""
+    def join(cls, parts: Sequence[Changes], *, merged: bool = True) -> Changes:
+        """Runs of adjoining windows, in order of time, as one; or as they are, one after the other."""
         if not parts:
             return cls.empty()
-        return cls(
+        together = cls(
             np.concatenate([part.first for part in parts]),
             np.concatenate([part.last for part in parts]),
             np.concatenate([part.num for part in parts]),
             np.concatenate([part.status for part in parts]),
-        ).merged()
+        )
+        return together.merged() if merged else together
 
     def merged(self) -> Changes:
         """Neighbours that say the same become one."""

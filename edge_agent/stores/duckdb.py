@@ -19,6 +19,7 @@ import orjson
 from edge_agent.errors import StoreError
 from edge_agent.intervals import IntervalSet
 from edge_agent.process import give_back
+from edge_agent.stores import duckdb_counts as counts
 from edge_agent.stores import duckdb_loads as loads
 from edge_agent.stores import duckdb_read as read
 from edge_agent.stores import duckdb_runs as runs
@@ -30,6 +31,7 @@ from edge_agent.stores.base import (
     LiveFacts,
     Name,
     Refusal,
+    Seen,
     Silence,
     WriteBatch,
     merged,
@@ -71,6 +73,7 @@ class DuckDbStore:
         self._broken = False
         self._watched: list[int] = []
         self._loads: list[loads.Load] = []
+        self._counters: list[loads.Load] = []
         self._open: set[int] | None = None
         """Hours not kept as runs; None until `compact` first asks."""
         self._touched = Touched()
@@ -247,6 +250,20 @@ class DuckDbStore:
             found = runs.changes(cursor, list(sids), from_ns, to_ns) if sids else {}
         return {sids[sid]: rows for sid, rows in found.items()}
 
+    def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
+        """The runs of counters that tell."""
+        sids = self._sids(list(moments))
+        with self._cursor() as cursor:
+            asked = {sid: moments[name] for sid, name in sids.items()}
+            found = counts.changes(cursor, asked, from_ns, to_ns) if sids else {}
+        return {sids[sid]: rows for sid, rows in found.items()}
+
+    def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
+        """Counted by SQL."""
+        sids = self._sids(names)
+        with self._cursor() as cursor:
+            return {sids[sid]: found for sid, found in read.seen(cursor, list(sids), from_ns, to_ns).items()}
+
     def energy(self, moments: Mapping[Name, Longs]) -> dict[Name, Floats]:
         """Unit-hours of powers."""
         sids = self._sids(list(moments))
@@ -292,6 +309,11 @@ class DuckDbStore:
         with self._cursor() as cursor:
             return read.silences(cursor, from_ns, to_ns, longest_ns)
 
+    def health_sums(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
+        """Sums per device and step, as rows."""
+        with self._cursor() as cursor:
+            return read.health_sums(cursor, from_ns, to_ns, step_ns)
+
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """Facts per device."""
         with self._cursor() as cursor:
@@ -320,20 +342,30 @@ class DuckDbStore:
 
     # --- keeping house -----------------------------------------------------------------------------------------
 
-    def watch(self, names: Sequence[Name], powers: Mapping[Name, Sequence[Name]] | None = None) -> None:
-        """These tags are kept as runs too, and these powers as what they add up to, hour by hour."""
-        sid = self.catalogue.sid
-        self._watched = sorted({sid(*name) for name in names})
-        self._loads = [
-            loads.Load(sid(*name), name[0], tuple(sid(*cut) for cut in cuts)) for name, cuts in (powers or {}).items()
-        ]
+    def watch(
+        self,
+        names: Sequence[Name],
+        powers: Mapping[Name, Sequence[Name]] | None = None,
+        counters: Mapping[Name, Sequence[Name]] | None = None,
+    ) -> None:
+        """These tags are kept as runs too, these powers as what they add up to, and of these counters what tells."""
+        self._watched = sorted({self.catalogue.sid(*name) for name in names})
+        self._loads = [self._load_of(name, cuts, {name[0]}) for name, cuts in (powers or {}).items()]
+        self._counters = [self._load_of(name, cuts, set()) for name, cuts in (counters or {}).items()]
         self._open = None
+
+    def _load_of(self, name: Name, cuts: Sequence[Name], devices: set[str]) -> loads.Load:
+        sid = self.catalogue.sid
+        return loads.Load(
+            sid(*name), tuple(sid(*cut) for cut in cuts), tuple(sorted(devices.union(device for device, _ in cuts)))
+        )
 
     def compact(self, now_ns: int, hours: int) -> int:
         """Keep up to so many past hours of the watched tags, newest first: those are asked for most."""
-        if not self._watched and not self._loads:
+        apart = [*self._loads, *self._counters]
+        if not self._watched and not apart:
             return 0
-        marks = [runs.HEALTH, *self._watched, *(loads.mark(load.sid) for load in self._loads)]
+        marks = [runs.HEALTH, *self._watched, *(loads.mark(load.sid) for load in apart)]
         with translated():
             if self._open is None:
                 oldest = now_ns - int(self._days * _DAY)
@@ -343,7 +375,11 @@ class DuckDbStore:
             for hour in chosen:
                 with self._transaction():
                     runs.compact(self._connection, self._watched, hour)
-                    loads.keep(self._connection, self._loads, hour)
+                    if apart:
+                        cuts = loads.cuts(self._connection, [sid for load in apart for sid in load.cuts], hour)
+                        edges = loads.edges(self._connection, hour)
+                        loads.keep(self._connection, self._loads, hour, cuts, edges)
+                        counts.keep(self._connection, self._counters, hour, cuts, edges)
                     runs.marked(self._connection, marks, hour)
                 self._kept.add(hour)
                 self._open.discard(hour)

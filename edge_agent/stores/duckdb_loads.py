@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from edge_agent.stores.base import LOOKBACK_NS
 from edge_agent.stores.columns import Floats, Longs
 from edge_agent.stores.duckdb_read import Cursor, plain
-from edge_agent.stores.duckdb_runs import EVIDENCE, LAST, compacted, fetched, rest
+from edge_agent.stores.duckdb_runs import EVIDENCE, LAST, compacted, fetched, rest, split
 from edge_agent.stores.duckdb_write import append
 from edge_agent.stores.evidence import REACH_NS, SEAM_NS
 from edge_agent.stores.held import Adding, Piece, joined, piece
@@ -42,32 +42,40 @@ group by sid"""
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A power, its device, and the series whose changes it is cut at."""
+    """A power or a counter, and the series at whose changes it is told."""
 
     sid: int
-    device: str
     cuts: tuple[int, ...]
+    devices: tuple[str, ...]
+    """Those at whose evidence it is told too."""
+
+    def moments(self, changes: Mapping[int, Longs], edges: Mapping[str, Longs]) -> list[Longs]:
+        """When it is told."""
+        return [
+            *(changes[cut] for cut in self.cuts if cut in changes),
+            *(edges[device] for device in self.devices if device in edges),
+        ]
 
 
 def mark(sid: int) -> int:
-    """What stands in `compacted` for a series kept as a total."""
+    """What stands in `compacted` for a series that is not kept as all its runs."""
     return -2 - sid
 
 
-def keep(connection: Cursor, loads: Sequence[Load], hour: int) -> None:
-    """Keep one hour, in the transaction that is open; the hour's runs are made already."""
+def keep(
+    connection: Cursor, loads: Sequence[Load], hour: int, changes: Mapping[int, Longs], edges: Mapping[str, Longs]
+) -> None:
+    """Keep one hour, in the transaction that is open: `cuts` and `edges` have told of it."""
     connection.execute("delete from loads where t = ?", [hour])
     if not loads:
         return
-    changes, edges = _changes(connection, loads, hour), _edges(connection, hour)
     minutes = np.arange(hour, hour + HOUR_NS, _MINUTE_NS)
     for start in range(0, len(loads), _AT_ONCE):
         chosen = {load.sid: load for load in loads[start : start + _AT_ONCE]}
         found = []
         for sid, whole in _pieces(connection, list(chosen), hour, hour + HOUR_NS):
             load = chosen[sid]
-            cuts = [*(changes[cut] for cut in load.cuts if cut in changes), edges.get(load.device, minutes[:0])]
-            found.append((sid, whole.cut(np.concatenate([minutes, *cuts]))))
+            found.append((sid, whole.cut(np.concatenate([minutes, *load.moments(changes, edges)]))))
         _insert(connection, hour, found)
 
 
@@ -86,15 +94,14 @@ def _insert(connection: Cursor, hour: int, found: Sequence[tuple[int, Piece]]) -
     })  # fmt: skip
 
 
-def _changes(cursor: Cursor, loads: Sequence[Load], hour: int) -> dict[int, Longs]:
-    """Series -> when it changed in the hour."""
-    cuts = sorted({sid for load in loads for sid in load.cuts})
+def cuts(cursor: Cursor, sids: Sequence[int], hour: int) -> dict[int, Longs]:
+    """Series -> when it changed in the hour, whose runs are made already."""
     query = "select sid, first from runs where t = $hour and sid in (select unnest($sids)) order by sid"
-    got = fetched(cursor, query, hour=hour, sids=cuts)
-    return _split(plain(got["sid"], 0), plain(got["first"], 0))
+    got = fetched(cursor, query, hour=hour, sids=sorted(set(sids)))
+    return split(plain(got["sid"], 0), plain(got["first"], 0))
 
 
-def _edges(cursor: Cursor, hour: int) -> dict[str, Longs]:
+def edges(cursor: Cursor, hour: int) -> dict[str, Longs]:
     """Device -> where its evidence began or ended; rows of the next hour speak of the end of this one."""
     bounds = {"from": hour - 1, "to": hour + HOUR_NS + REACH_NS}
     got = fetched(cursor, EVIDENCE, **bounds, seam=SEAM_NS)
@@ -106,19 +113,13 @@ def _edges(cursor: Cursor, hour: int) -> dict[str, Longs]:
     return {device: np.array(times, np.int64) for device, times in found.items()}
 
 
-def _split(sid: Any, column: Longs) -> dict[int, Longs]:
-    """Parts of a column by series; `sid` is sorted."""
-    names, starts = np.unique(sid, return_index=True)
-    return dict(zip(names.tolist(), np.split(column, starts[1:]), strict=True)) if len(names) else {}
-
-
 def _pieces(cursor: Cursor, sids: Sequence[int], first: int, last: int) -> Iterator[tuple[int, Piece]]:
     """From the samples of a stretch."""
     got = fetched(cursor, _READ, **{"from": first, "to": last, "sids": list(sids)})
     sid, t = plain(got["sid"], 0), plain(got["t"], 0)
     order = np.lexsort((t, sid))
     number, status = plain(got["num"], np.nan)[order], plain(got["status"], 0)[order].astype(np.uint32)
-    for each, places in _split(sid[order], np.arange(len(order))).items():
+    for each, places in split(sid[order], np.arange(len(order))).items():
         found = piece(t[order][places], number[places], status[places], last)
         if found is not None:
             yield each, found
@@ -169,7 +170,7 @@ def _kept(cursor: Cursor, sids: Sequence[int], hours: Sequence[int]) -> Iterator
     # An hour's last moment is the next one's first, hence the hour before the moment.
     order = np.lexsort((at, t, sid))
     at, used, rate = at[order], plain(got["used"], 0.0)[order], plain(got["rate"], np.nan)[order]
-    for each, places in _split(sid[order], np.arange(len(order))).items():
+    for each, places in split(sid[order], np.arange(len(order))).items():
         yield each, joined(at[places], used[places], rate[places])
 
 

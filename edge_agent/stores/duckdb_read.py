@@ -12,7 +12,8 @@ import numpy.typing as npt
 import orjson
 
 from edge_agent.intervals import IntervalSet
-from edge_agent.stores.base import HealthSummary, LiveFacts, Silence
+from edge_agent.model import STATUS
+from edge_agent.stores.base import SKEWS, HealthSummary, LiveFacts, Seen, Silence
 from edge_agent.stores.columns import NO_TIME, Rows, Samples
 
 Cursor = duckdb.DuckDBPyConnection
@@ -43,6 +44,23 @@ def samples(cursor: Cursor, sid: int, from_ns: int, to_ns: int) -> Samples:
         plain(got["stored"], NO_TIME),
         _texts(got["txt"]),
     )
+
+
+_SEEN = """
+select sid, count(*), count(*) filter (status & 3221225472 <> 0), count(*) filter (status & 4294901760 = $range),
+    count(num) filter (status & 2147483648 = 0), min(num) filter (status & 2147483648 = 0),
+    max(num) filter (status & 2147483648 = 0), arg_min(t - source, t, $skews) filter (source is not null)
+from samples where t >= $from and t < $to and sid in (select unnest($sids)) group by sid"""
+
+
+def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, Seen]:
+    """The readings of these series, counted."""
+    code = STATUS["UncertainEngineeringUnitsExceeded"]
+    values = {"from": from_ns, "to": to_ns, "sids": list(sids), "range": code, "skews": SKEWS}
+    rows = cursor.execute(_SEEN, values).fetchall() if sids else []
+    return {
+        sid: Seen(n, bad, out, good, low, high, tuple(skews or ())) for sid, n, bad, out, good, low, high, skews in rows
+    }
 
 
 _SINCE = """
@@ -121,6 +139,25 @@ def silences(cursor: Cursor, from_ns: int, to_ns: int, longest_ns: int) -> dict[
     for device, *rest in cursor.execute(_SILENCES, values).fetchall():
         found[device].append(Silence(*rest))
     return dict(found)
+
+
+_SUMS = """
+select device, (t + $step - 1) // $step * $step step_end, coalesce(sum(scheduled_s), 0) scheduled,
+    coalesce(sum(covered_s), 0) covered, coalesce(sum(due), 0)::bigint due, coalesce(sum(done), 0)::bigint done,
+    coalesce(sum(good), 0)::bigint good, coalesce(sum(bad), 0)::bigint bad, coalesce(sum("values"), 0)::bigint n,
+    coalesce(sum(overruns), 0)::bigint overruns, coalesce(max(last_good_t), -1) last_good
+from health where t > $from and t <= $to group by device, step_end order by device, step_end"""
+
+
+def health_sums(cursor: Cursor, from_ns: int, to_ns: int, step_ns: int) -> dict[str, npt.NDArray[np.int64]]:
+    """Sums per device and step, as rows of integers; seconds in milliseconds."""
+    got = cursor.execute(_SUMS, {"from": from_ns, "to": to_ns, "step": step_ns}).fetchnumpy()
+    seconds = [np.rint(1000 * plain(got[name], 0)).astype(np.int64) for name in ("scheduled", "covered")]
+    counts = [plain(got[name], 0) for name in ("due", "done", "good", "bad", "n", "overruns", "last_good")]
+    rows = np.stack([plain(got["step_end"], 0), *seconds, *counts], axis=1)
+    device = plain(got["device"], 0)
+    names, starts = np.unique(device, return_index=True)
+    return dict(zip(names.tolist(), np.split(rows, starts[1:]), strict=True)) if len(rows) else {}
 
 
 _FACTS = """

@@ -7,6 +7,7 @@ the samples. What is not marked is read from the samples themselves; both ways g
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
@@ -14,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_agent.stores.base import LOOKBACK_NS
-from edge_agent.stores.columns import Changes
+from edge_agent.stores.columns import Changes, Longs
 from edge_agent.stores.duckdb_read import Cursor, plain
 from edge_agent.stores.evidence import REACH_NS, SEAM_NS, Span, clipped, joined
 from edge_agent.stores.touched import HOUR_NS
@@ -71,6 +72,19 @@ def compacted(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> 
     return [int(t) for (t,) in cursor.execute(query, values).fetchall()]
 
 
+def alike(cursor: Cursor, marks: Sequence[int], from_ns: int, to_ns: int) -> list[list[int]]:
+    """Series (their places among `marks`) by how many hours are kept of them: one that is not watched, or new, must
+    not have all others read from the samples."""
+    query = """select sid, count(*) from compacted where t >= $from and t + $hour <= $to
+        and sid in (select unnest($sids)) group by sid"""
+    values = {"from": from_ns, "to": to_ns, "hour": HOUR_NS, "sids": list(marks)}
+    kept = dict(cursor.execute(query, values).fetchall())
+    together: defaultdict[int, list[int]] = defaultdict(list)
+    for place, mark in enumerate(marks):
+        together[kept.get(mark, 0)].append(place)
+    return list(together.values())
+
+
 def rest(hours: Sequence[int], from_ns: int, to_ns: int) -> list[Span]:
     """The window without these hours."""
     spans: list[Span] = []
@@ -84,17 +98,23 @@ def rest(hours: Sequence[int], from_ns: int, to_ns: int) -> list[Span]:
 
 def changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, Changes]:
     """Series -> runs in `from <= t < to`, led by the last reading before."""
+    found: dict[int, Changes] = {}
+    for places in alike(cursor, sids, from_ns, to_ns):
+        found |= _changes(cursor, [sids[place] for place in places], from_ns, to_ns)
+    return found
+
+
+def _changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, Changes]:
     hours = compacted(cursor, sids, from_ns, to_ns)
-    pieces = [_lead(cursor, sids, from_ns)]
+    pieces = [lead(cursor, sids, from_ns, sids)]
     for first, last in rest(hours, from_ns, to_ns):
         pieces.append(fetched(cursor, _RUNS, **{"from": first, "to": last, "sids": list(sids)}))
     if not hours:
-        return _by_series(pieces)
+        return by_series(pieces)
     found: dict[int, Changes] = {}
     for start in range(0, len(sids), _AT_ONCE):
         chosen = list(sids[start : start + _AT_ONCE])
-        kept = fetched(cursor, _KEPT, **{"from": from_ns, "to": to_ns, "hours": hours, "sids": chosen})
-        found |= _by_series([*(_only(each, chosen) for each in pieces), kept])
+        found |= by_series([*(_only(each, chosen) for each in pieces), kept(cursor, chosen, hours)])
     return found
 
 
@@ -103,10 +123,18 @@ def _only(piece: Mapping[str, Any], sids: Sequence[int]) -> dict[str, Any]:
     return {name: column[own] for name, column in piece.items()}
 
 
-def _lead(cursor: Cursor, sids: Sequence[int], from_ns: int) -> dict[str, Any]:
-    """The last reading of each series before `from_ns`, from the nearest stretch that has one."""
+def kept(cursor: Cursor, sids: Sequence[int], hours: Sequence[int]) -> dict[str, Any]:
+    """The runs of these hours."""
+    return fetched(cursor, _KEPT, **{"from": hours[0], "to": hours[-1] + 1, "hours": list(hours), "sids": list(sids)})
+
+
+def lead(cursor: Cursor, sids: Sequence[int], from_ns: int, marks: Sequence[int]) -> dict[str, Any]:
+    """The last reading of each series before `from_ns`, from the nearest stretch that has one.
+
+    `marks` say which hours are kept.
+    """
     start = from_ns - LOOKBACK_NS
-    hours = compacted(cursor, sids, start, from_ns)
+    hours = compacted(cursor, marks, start, from_ns)
     stretches: list[tuple[Span, str, dict[str, Any]]] = [(span, LAST, {}) for span in rest(hours, start, from_ns)]
     if hours:
         stretches.append(((hours[0], hours[-1] + HOUR_NS), _LAST_KEPT, {"hours": hours}))
@@ -139,7 +167,8 @@ def _latest(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _by_series(pieces: Sequence[Mapping[str, Any]]) -> dict[int, Changes]:
+def by_series(pieces: Sequence[Mapping[str, Any]]) -> dict[int, Changes]:
+    """Series -> its runs, sorted."""
     sid = np.concatenate([plain(piece["sid"], 0) for piece in pieces])
     first = np.concatenate([plain(piece["first"], 0) for piece in pieces])
     order = np.lexsort((first, sid))
@@ -150,6 +179,12 @@ def _by_series(pieces: Sequence[Mapping[str, Any]]) -> dict[int, Changes]:
     edges = np.flatnonzero(np.diff(sid)) + 1
     bounds = [0, *edges.tolist(), len(sid)] if len(sid) else [0]
     return {int(sid[a]): Changes(first[a:b], last[a:b], num[a:b], status[a:b]).merged() for a, b in pairwise(bounds)}
+
+
+def split(sid: Any, column: Longs) -> dict[int, Longs]:
+    """Parts of a column by series; `sid` is sorted."""
+    names, starts = np.unique(sid, return_index=True)
+    return dict(zip(names.tolist(), np.split(column, starts[1:]), strict=True)) if len(names) else {}
 
 
 def evidence(cursor: Cursor, from_ns: int, to_ns: int) -> dict[str, list[Span]]:

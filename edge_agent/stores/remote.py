@@ -18,14 +18,18 @@ import orjson
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import StoreError
 from edge_agent.intervals import IntervalSet
+from edge_agent.model import STATUS
 from edge_agent.stores.base import (
     LOOKBACK_NS,
+    NEXT_NS,
+    SKEWS,
     Counts,
     HealthSummary,
     Latest,
     LiveFacts,
     Name,
     Refusal,
+    Seen,
     Silence,
     WriteBatch,
     new_first_good,
@@ -36,6 +40,7 @@ from edge_agent.stores.held import Adding, piece
 from edge_agent.stores.lines import Encoder, TextStyle, escape_tag
 from edge_agent.stores.newest import Newest
 from edge_agent.stores.sidecar import Sidecar
+from edge_agent.stores.telling import counted, in_order
 from edge_agent.stores.touched import Touched, hours_of
 
 _DAY: Final = 86_400_000_000_000
@@ -44,6 +49,21 @@ _SNAPSHOT_SECONDS: Final = 60.0
 
 #: Times, covered ns, and states of the health rows of one device.
 HealthRows = tuple[Longs, Longs, list[str]]
+
+
+def _seen(samples: Samples) -> Seen:
+    status = samples.status.astype(np.int64)
+    usable = samples.num[((status & 0x80000000) == 0) & ~np.isnan(samples.num)]
+    stamped = samples.source != NO_TIME
+    return Seen(
+        len(samples),
+        int(np.count_nonzero(status & 0xC0000000)),
+        int(np.count_nonzero((status & 0xFFFF0000) == STATUS["UncertainEngineeringUnitsExceeded"])),
+        len(usable),
+        float(usable.min()) if len(usable) else None,
+        float(usable.max()) if len(usable) else None,
+        tuple((samples.t[stamped] - samples.source[stamped]).tolist()[:SKEWS]),
+    )
 
 
 class RemoteStore(ABC):
@@ -103,6 +123,29 @@ class RemoteStore(ABC):
                 found[name] = runs
         return found
 
+    def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
+        """The server's samples day by day, of which only the runs that tell are kept."""
+        found = {}
+        for name, asked in moments.items():
+            newest = self.last_before(*name, from_ns - LOOKBACK_NS, from_ns)
+            starts = [] if newest is None else [(newest, min(from_ns, newest + 1_000_000))]
+            days = range(from_ns - from_ns % _DAY, to_ns + NEXT_NS, _DAY)
+            starts += [(max(day, from_ns), min(to_ns + NEXT_NS, day + _DAY)) for day in days]
+            parts = []
+            for first, last in starts:
+                part = self.samples(*name, first, last)
+                parts.append(counted(part.t, part.num, part.status, np.append(asked, to_ns)))
+            runs = in_order(parts)
+            if len(runs):
+                found[name] = runs
+        return found
+
+    def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
+        """From the server's samples."""
+        return {
+            name: _seen(samples) for name in names for samples in (self.samples(*name, from_ns, to_ns),) if len(samples)
+        }
+
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
         """From the server's health rows."""
         found = {}
@@ -146,7 +189,10 @@ class RemoteStore(ABC):
         return None if lead is None else lead.rate
 
     def watch(  # noqa: B027 - nothing to do is its meaning here
-        self, names: Sequence[Name], powers: Mapping[Name, Sequence[Name]] | None = None
+        self,
+        names: Sequence[Name],
+        powers: Mapping[Name, Sequence[Name]] | None = None,
+        counters: Mapping[Name, Sequence[Name]] | None = None,
     ) -> None:
         """The server keeps what it has as it likes."""
 
@@ -217,6 +263,17 @@ class RemoteStore(ABC):
                     for i in np.flatnonzero(t - before - covered > longest_ns).tolist()
                 ]
         return {device: silences for device, silences in found.items() if silences}
+
+    def health_sums(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
+        """From the summaries."""
+        return {
+            device: np.array([
+                [end, round(1000 * row.scheduled_s), round(1000 * row.covered_s), row.due, row.done, row.good, row.bad,
+                 row.values, row.overruns, -1 if row.last_good_t is None else row.last_good_t]
+                for end, row in rows
+            ], np.int64)
+            for device, rows in self.health_by(from_ns, to_ns, step_ns).items()
+        }  # fmt: skip
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """The server's sums, and the first connections from the sidecar."""

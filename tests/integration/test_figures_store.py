@@ -14,7 +14,13 @@ import pytest
 
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.ingest import decode
+from edge_agent.metrics.counters import U16, Rule, count
+from edge_agent.metrics.readings import Readings
+from edge_agent.model import STATUS
+from edge_agent.report import thinning
 from edge_agent.stores import Changes, Rows, Silence, Store, WriteBatch, open_store
+from edge_agent.stores.base import Seen
+from edge_agent.stores.columns import FLOAT, NO_TIME, NONE
 from edge_agent.stores.line import LineStore
 from tests.support import servers
 
@@ -23,6 +29,7 @@ HOUR = 3600 * SECOND
 #: A full hour, so that the embedded store may keep the hours before it as runs.
 T0 = (time.time_ns() // HOUR - 4) * HOUR
 STATE, PARTS, POWER = ("m1", "machine_state"), ("m1", "parts_total"), ("m1", "power")
+PULSES = ("m1", "pulses")
 BAD = 0x800A0000
 
 
@@ -111,6 +118,25 @@ def test_runs_of_equal_readings(opened: tuple[str, Store]) -> None:
     assert told(found[PARTS]) == [(0, 24, 10, 0), (25, 39, 11, 0), (4000, 4009, 12.5, 0)]
     assert set(found) == {STATE, PARTS}
     assert found[STATE].good.tolist() == [True, False, True, True, True]
+
+
+def test_readings_are_counted_by_their_status(opened: tuple[str, Store]) -> None:
+    _, store = opened
+    stamped = ("m1", "stamped")
+    sid, t = store.catalogue.sid(*stamped), T0 + np.arange(3) * SECOND
+    status = np.array([0, 0x80000000, STATUS["UncertainEngineeringUnitsExceeded"]], np.uint32)
+    source = np.array([t[0] - 2 * SECOND, NO_TIME, t[2] + 70 * SECOND])
+    num = np.array([5.0, np.nan, -1.0])
+    kind = np.array([FLOAT, NONE, FLOAT], np.uint8)
+    store.write(WriteBatch(Rows(np.full(3, sid, np.int32), t, num, kind, status, source, {}), T0))
+    server_has_it(store)
+    found = store.seen([STATE, PARTS, stamped, ("m1", "nothing")], T0, T0 + HOUR)
+    assert found.keys() == {STATE, PARTS, stamped}
+    assert found[STATE] == Seen(40, 5, 0, 35, 2.0, 3.0, ())
+    assert found[PARTS] == Seen(40, 0, 0, 40, 10.0, 11.0, ())
+    skews = found[stamped].skews
+    assert found[stamped] == Seen(3, 2, 1, 2, -1.0, 5.0, skews)
+    assert [round(skew / 1e6) for skew in skews] == [2000, -70_000]
 
 
 def test_the_last_reading_before_the_window_leads_it(opened: tuple[str, Store]) -> None:
@@ -227,3 +253,52 @@ def test_kept_hours_answer_as_the_samples_do(opened: tuple[str, Store], monkeypa
 def answers(store: Store, start: int, end: int) -> tuple[Any, ...]:
     found = store.changes([STATE, PARTS], start, end)
     return {name: told(runs) for name, runs in found.items()}, store.evidence(start, end)
+
+
+#: Where the machine changed its state, in seconds after BUSY.
+CHANGED = (0, 700, 1234, 3599, 3605, 4100)
+BUSY = T0 + 2 * HOUR
+
+
+def busy(store: Store, seconds: Iterator[int] | range, more: int = 0) -> WriteBatch:
+    """A counter that changes each second and rolls over once."""
+    rows = []
+    for s in seconds:
+        values = {"pulses": (60_000 + 3 * s + s % 2 + more) % U16}
+        values |= {"machine_state": 2 + CHANGED.index(s) % 2} if s in CHANGED else {}
+        rows.append(decode.data({"v": 1, "device": "m1", "t": BUSY + s * SECOND, "values": values}, store.catalogue))
+    return WriteBatch(Rows.of(rows), BUSY + 6000 * SECOND)
+
+
+def test_a_counter_that_changes_each_second_counts_the_same_kept_or_not(opened: tuple[str, Store]) -> None:
+    kind, store = opened
+    store.write(busy(store, (s for s in range(4500) if not 2000 <= s < 2100)))
+    server_has_it(store)
+    at = BUSY + np.array(CHANGED) * SECOND
+    quarters = [BUSY + minute * 60 * SECOND for minute in (0, 15, 30, 45, 60, 75)]
+    #: The first and the last begin or end inside an hour.
+    windows = [(BUSY, BUSY + 2 * HOUR), (BUSY + 83 * SECOND, BUSY + 4000 * SECOND), (T0, BUSY + 1200 * SECOND)]
+    sizes = []
+
+    def agree() -> None:
+        for start, end in windows:
+            edges = np.unique([start, *(t for t in (*quarters, *at.tolist()) if start < t < end), end])
+            told = store.counted({PULSES: at}, start, end)[PULSES]
+            whole = store.changes([PULSES], start, end + HOUR)[PULSES]
+            thin, full = (count(Readings(*thinning.readings(runs)), Rule(U16)) for runs in (told, whole))
+            assert thin.profile(edges) == full.profile(edges)
+            assert [event.kind for event in thin.events] == [event.kind for event in full.events]
+            assert len(told) < len(whole) / 4
+            sizes.append(len(told))
+
+    agree()
+    store.watch([STATE], None, {PULSES: [STATE]})
+    assert (store.compact(T0 + 5 * HOUR, 10) > 0) == (kind == "duckdb")
+    agree()
+    store.write(busy(store, range(2000, 2100), 1))
+    server_has_it(store)
+    agree()
+    assert store.compact(T0 + 5 * HOUR, 10) == (1 if kind == "duckdb" else 0), "the one hour that was written into"
+    agree()
+    assert store.counted({("m1", "nothing"): at}, BUSY, BUSY + HOUR) == {}
+    assert max(sizes) < 400

@@ -101,7 +101,7 @@ def recent(device):  # online and scheduled seconds, good and expected readings 
 
 
 @cache
-def curve(key):  # moments, and what (device, role) has counted until each, in pieces or kWh
+def curve(key):  # moments, and what (device, role) has counted until each
     rows = {int(row["t_ns"]): row for row in reversed(counters[key])}  # of one moment the first
     times, amounts = sorted(rows), [Fraction(0)]
     for old, new in pairwise(rows[t] for t in times):
@@ -111,20 +111,23 @@ def curve(key):  # moments, and what (device, role) has counted until each, in p
             step += wrap
         elif step < 0:
             step = after if key[1] in ("produced", "good", "scrap") and 0 <= after <= before / 2 else 0
-        amounts.append(amounts[-1] + step * Fraction(new["ratio"]))
+        amounts.append(amounts[-1] + step)
     return times, amounts
 
 
-def until(key, t):
-    times, amounts = curve(key)
-    i = bisect_right(times, t)
-    if i in (0, len(times)):
-        return amounts[i and -1]
-    return amounts[i - 1] + (amounts[i] - amounts[i - 1]) * Fraction(t - times[i - 1], times[i] - times[i - 1])
-
-
-def counted(key, a=start, b=end):
-    return until(key, b) - until(key, a) if key in counters else None
+def counted(key, spans=((start, end),)):  # pieces or kWh
+    if key not in counters:
+        return None
+    (times, amounts), whole, shares = curve(key), Fraction(0), {}
+    for t, sign in ((t, sign) for span in spans for t, sign in zip(span, (-1, 1), strict=True)):
+        i = bisect_right(times, t)
+        whole += sign * amounts[max(0, i - 1)]
+        if 0 < i < len(times) and t > times[i - 1]:
+            length, step = times[i] - times[i - 1], amounts[i] - amounts[i - 1]
+            shares[length] = shares.get(length, 0) + sign * step * Fraction(t - times[i - 1], length)
+    fine = len(shares) <= 4
+    parts = (part if fine else Fraction(round(part * 10**12), 10**12) for part in shares.values())
+    return (whole + sum(parts)) * Fraction(counters[key][0]["ratio"])
 
 
 def good_parts(d):
@@ -221,8 +224,7 @@ def worked(m):  # metric -> (numerator, denominator)
         pairs = dict.fromkeys(pairs, (None, None))
     idle = [(max(a, start), b) for a, b, item, *_ in spans if item == "2" and b > start]
     used = metered(m)
-    standing = sum((counted(used, a, b) for a, b in idle), Fraction(0)) if used else None
-    return pairs | {"M-12": (gq, pq), "M-20": (standing, kwh([used] if used else []))}
+    return pairs | {"M-12": (gq, pq), "M-20": (counted(used, idle), counted(used))}
 
 
 # --- the figures

@@ -116,7 +116,7 @@ def _counter(chance: Random, device: str, role: Role) -> Counter:
         readings.append((t, Fraction(reading, 4 if role == "energy" else 1)))
         reading = chance.choice([reading + chance.choice([60, 300, 6000])] * 8 + [0, reading * 2 // 3])
         reading = reading % (modulus or 1 << 40)
-        t += chance.choice([0, 1, 7, 13, 40]) * MINUTE
+        t += chance.choice([0, 1, 7, 13, 40, chance.randrange(50)]) * MINUTE
     ratio = Fraction(1) if role in ("produced", "good", "scrap") else chance.choice([Fraction(40), Fraction(1, 1000)])
     return Counter(device, role, role, ratio, modulus, tuple(readings))
 

@@ -15,6 +15,7 @@ import pytest
 from edge_agent.app.figures import Figures
 from edge_agent.app.production import production
 from edge_agent.app.production_schedule import Period, ProductionFigures
+from edge_agent.app.production_signals import Links
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
 from edge_agent.ingest import decode
 from edge_agent.metrics.calendar import Calendar
@@ -334,3 +335,32 @@ def test_a_calendar_that_cannot_be_used_does_not_stop_the_rates(store: DuckDbSto
     write(store, "m1", [(0, state(3))], [(0, 60)])
     broken = nights_off(tmp_path, "{start: noon}")
     assert Figures(broken).live(store, T0 + 60 * MINUTE).devices["m1"].coverage == 1
+
+
+def test_a_meter_of_one_machine_is_told_at_the_machines_states_kept_or_not(store: DuckDbStore, tmp_path: Path) -> None:
+    """It counts 1 Wh a second while the machine runs and one in ten seconds while it stands, in no full minutes."""
+    runs = [(s // 100) % 2 for s in range(7200)]
+    used, readings = 0, []
+    for s, running in enumerate(runs):
+        used += 10 if running else 1
+        readings.append((s / 60, {"import": used / 10}))
+    states = [(s / 60, state(3 if running else 2)) for s, running in enumerate(runs) if s % 100 == 0]
+    write(store, "m1", states, [(0, 120)])
+    write(store, "meter", readings, [(0, 120)])
+    mine = Register((REGISTER.equipment[0], REGISTER.equipment[3]))
+    where, window = site(tmp_path), (T0 - HOUR, T0 + 2 * HOUR)
+    idle = sum(
+        b[1]["import"] - a[1]["import"] for a, b, on in zip(readings, readings[1:], runs, strict=False) if not on
+    )
+
+    def told() -> Any:
+        return production(store, where, mine, CALENDAR, *window)["machines"]["EQ-1"]
+
+    raw = told()
+    links = Links(where, mine)
+    store.watch(links.steady, links.powers, links.counters)
+    assert store.compact(T0 + DAY, 10) == 2
+    assert told() == raw
+    assert raw["energy"]["source"] == "meter"
+    kwh = raw["energy"]["kwh"]
+    assert raw["results"]["M-20"]["value"] * kwh == pytest.approx(idle / 1000, abs=1e-6)

@@ -119,6 +119,12 @@ def test_malformed_gaps_are_refused(gap: Any) -> None:
     assert message.refused or gap == []
 
 
+def test_a_birth_whose_tags_are_null_has_none() -> None:
+    message = messages.read("edge/e/s/area/line/m1/birth", b'{"v":1,"device":"m1","tags":null}', Catalogue())
+    assert message.birth is not None
+    Catalogue().born(message.birth)
+
+
 @pytest.mark.parametrize("tags", [[], {"a": 1}, {"": {}}])
 def test_malformed_births_are_refused(tags: Any) -> None:
     topic = "edge/e/s/area/line/m1/birth"

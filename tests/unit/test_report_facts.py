@@ -12,16 +12,17 @@ from edge_agent.metrics.counters import Rule, count
 from edge_agent.report import thinning
 from edge_agent.report.facts import MINUTE_NS
 from edge_agent.report.roles import counters_of
-from edge_agent.report.states import SILENT, states
+from edge_agent.report.states import SILENT, Told, states
 from edge_agent.stores import Changes, HealthSummary
 from edge_agent.stores.remote import RemoteStore
 
 SECOND = 1_000_000_000
+NONE = Told.of([])
 
 
 def test_states_hold_only_while_something_vouches_for_them() -> None:
     items = [[10, 3, ""], [50, None, "BadTimeout"], [60, 2, ""], [80, 9, ""]]
-    rows = states(items, [[10, 3, ""]], None, [(20, 70), (75, 100)], 0, 100)
+    rows = states(Told.of(items), Told.of([[10, 3, ""]]), None, [(20, 70), (75, 100)], 0, 100)
     told = [(row.t, row.item, row.why) for row in rows]
     assert told == [(0, 0, SILENT), (20, 3, ""), (50, 0, "BadTimeout"), (60, 2, ""), (70, 0, SILENT), (75, 2, ""),
                     (80, 0, "unknown-state")]  # fmt: skip
@@ -29,13 +30,14 @@ def test_states_hold_only_while_something_vouches_for_them() -> None:
 
 
 def test_an_order_is_there_as_last_told() -> None:
-    rows = states([[0, 3, ""]], [], [[30, 1, ""], [40, None, "Bad"], [60, 0, ""]], [(0, 100)], 0, 100)
+    orders = Told.of([[30, 1, ""], [40, None, "Bad"], [60, 0, ""]])
+    rows = states(Told.of([[0, 3, ""]]), NONE, orders, [(0, 100)], 0, 100)
     assert [(row.t, row.order) for row in rows] == [(0, False), (30, True), (60, False)]
 
 
 def test_without_readings_everything_is_unknown() -> None:
-    assert [(row.t, row.item) for row in states([], [], None, [(0, 100)], 0, 100)] == [(0, 0)]
-    assert [(row.t, row.item) for row in states([[0, 3, ""]], [], None, [], 0, 100)] == [(0, 0)]
+    assert [(row.t, row.item) for row in states(NONE, NONE, None, [(0, 100)], 0, 100)] == [(0, 0)]
+    assert [(row.t, row.item) for row in states(Told.of([[0, 3, ""]]), NONE, None, [], 0, 100)] == [(0, 0)]
 
 
 readings = st.lists(st.integers(0, 300), min_size=1, max_size=60)
@@ -105,6 +107,15 @@ def test_health_by_minute_of_a_server_that_only_sums() -> None:
     assert ends == sorted({-(-t // 60) * 60 for t in store.rows})
     assert sum(row.good for _, row in found) == len(store.rows)
     assert store.asked < 60  # of 124 minutes, most of them silent
+
+
+def test_the_sums_of_the_minutes_are_rows_of_integers() -> None:
+    store = Remote()
+    rows = store.health_sums(0, 7400 * SECOND, MINUTE_NS)["m1"]
+    summaries = store.health_by(0, 7400 * SECOND, MINUTE_NS)["m1"]
+    assert rows[:, 0].tolist() == [end for end, _ in summaries]
+    assert rows[:, 2].tolist() == [round(1000 * row.covered_s) for _, row in summaries]
+    assert rows[:, -1].tolist() == [row.last_good_t for _, row in summaries]
 
 
 def test_roles_by_name_and_unit() -> None:

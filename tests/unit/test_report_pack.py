@@ -14,7 +14,7 @@ from typing import Any
 from zipfile import ZipFile
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_agent.cli.main import main
@@ -358,6 +358,8 @@ def test_facts_come_back_from_their_tables_as_they_were() -> None:
 
 
 @given(st.fractions())
+@example(Fraction(7, 549755813888))
+@example(Fraction(-(10**30) - 1, 1000))
 def test_every_number_survives_its_digits(number: Fraction) -> None:
     assert Fraction(tabular.digits(number)) == number
 

@@ -104,7 +104,7 @@ def test_languages(document: dict[str, Any]) -> None:
 
 def test_assumptions_are_printed_as_such(document: dict[str, Any]) -> None:
     page = html.render(document, "zh")
-    assert "属假设,不是官方口径" in page
+    assert "属假设，不是官方口径" in page
     assert "M-04b" in page
     assert "不是承诺" in page
 
