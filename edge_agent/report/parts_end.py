@@ -38,7 +38,7 @@ def definitions(figures: Figures) -> Json:
         *_lists(figures),
         paragraph(
             "标 M 的口径未找到官方公开文本，按通行说法计算，属假设，不是官方措辞。"
-            "有两种分母的联网率并列给出：M-04a 以生产设备总数为分母（工信部 2024 问卷）,M-04b 以数字化设备数为分母。",
+            "有两种分母的联网率并列给出：M-04a 以生产设备总数为分母（工信部 2024 问卷），M-04b 以数字化设备数为分母。",
             "For definitions marked M no official public text was found: they follow common usage and are assumptions, "
             "never the official wording. The networking rate is given with both denominators: M-04a over all "
             "production equipment (questionnaire of 2024), M-04b over digital equipment.",

@@ -134,7 +134,7 @@ def _production(plant: Plant, figures: Figures) -> Text:
     if oee.value is not None:
         counted, every = len(oee.numerator_ids), len(plant.machines)
         whole = Text(
-            f"全厂 OEE {_pct(oee.value)}（具备节拍与合格品计数的 {counted} 台，共 {every} 台）,{whole.zh}",
+            f"全厂 OEE {_pct(oee.value)}（具备节拍与合格品计数的 {counted} 台，共 {every} 台），{whole.zh}",
             f"OEE is {_pct(oee.value)} (of the {counted} of {every} machines with a nominal cycle and a count of good "
             f"parts). {whole.en}",
         )
