@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import os
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,11 +69,12 @@ def settle_heap() -> None:
 
 
 def give_back() -> None:
-    """Return free pages to the system (nothing without glibc), and note what is left: if that grows, something leaks.
+    """Free cycles, return free pages to the system (not without glibc), and note what is left: if that grows, it leaks.
 
     Some milliseconds.
     """
     global _settled
+    gc.collect()
     if (libc := _glibc()) is not None:
         libc.malloc_trim(0)
     _settled = _resident()

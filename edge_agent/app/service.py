@@ -15,6 +15,10 @@ from edge_agent.app import logs
 #: (Python's own limit is 700, which a read of some hundred devices at once passes several times).
 YOUNG_OBJECTS = 10_000
 
+#: How often all cycles are looked for, in seconds. A lost connection leaves some (an exception, its traceback, a task):
+#: megabytes would gather before Python looks by itself, because so few of the young objects survive.
+COLLECT_S = 60.0
+
 
 class Service(Protocol):
     """Something that works until `stop` is set."""
@@ -62,7 +66,17 @@ async def _until_signal(service: Service) -> None:
         loop.add_signal_handler(number, stop.set)
     if isinstance(service, Reloadable):
         loop.add_signal_handler(signal.SIGHUP, service.hang_up)
-    await service.run(stop)
+    collector = asyncio.create_task(_collect(), name="collector")
+    try:
+        await service.run(stop)
+    finally:
+        await end([collector])
+
+
+async def _collect() -> None:
+    while True:
+        await asyncio.sleep(COLLECT_S)
+        gc.collect()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import weakref
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from edge_agent.app.service import YOUNG_OBJECTS, run_service
 from edge_agent.clock import Clock
 from edge_agent.config import load
 from edge_agent.config.places import Table
-from tests.support.aio import run
+from tests.support.aio import run, until
 from tests.support.sites import write
 
 DEVICES = 2 * DEVICES_AT_ONCE + 5
@@ -98,3 +99,28 @@ def test_a_service_is_frozen_when_it_is_built_and_collects_seldom(monkeypatch: p
         gc.set_threshold(*before)
     assert seen == [False, True, YOUNG_OBJECTS, True]
     assert gc.get_freeze_count() == 0
+
+
+def test_cycles_do_not_gather_while_a_service_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service.logs, "configure", lambda *_: None)
+    monkeypatch.setattr(service, "COLLECT_S", 0.01)
+    before = gc.get_threshold()
+    gone: list[bool] = []
+
+    class Knot:
+        """Refers to itself, as an exception and its traceback do by way of a frame."""
+
+        def __init__(self) -> None:
+            self.me = self
+
+    class Service:
+        async def run(self, stop: asyncio.Event) -> None:
+            left = weakref.ref(Knot())
+            await until(lambda: left() is None, what="the collector")
+            gone.append(True)
+
+    try:
+        run_service(Service, "ERROR")
+    finally:
+        gc.set_threshold(*before)
+    assert gone == [True]
