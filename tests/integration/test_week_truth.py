@@ -197,11 +197,16 @@ def test_energy_agrees_within_the_meters_resolution(story: Story) -> None:
         assert energy["kwh"] == pytest.approx(used, abs=2 * RESOLUTION[meter] + stale), line
         assert figures["lines"][line]["results"]["M-19"]["value"] == pytest.approx(used * 0.1229 / 1000, rel=0.1)
         print(line, energy["kwh"], used)
+    # A power read now and then is a sample: in 20 minutes one machine's energy scatters by up to 2.5 % (one standard
+    # deviation), in a week by less, and that of all together by a fraction of it.
+    found, real = 0.0, 0.0
     for machine in figures["machines"].values():
         if machine["energy"]["kwh"] is not None:
-            used = story.truth.used(machine["device"], story.start, story.end)
-            unknown = 1 - (machine["unknown_share"] or 0)
-            assert machine["energy"]["kwh"] == pytest.approx(used, rel=0.08 + 1 - unknown), machine["device"]
+            used, unknown = story.truth.used(machine["device"], story.start, story.end), machine["unknown_share"] or 0
+            each = pytest.approx(used, rel=(0.08 if WEEK else 0.125) + unknown)
+            assert machine["energy"]["kwh"] == each, machine["device"]
+            found, real = found + machine["energy"]["kwh"], real + used * (1 - unknown)
+    assert found == pytest.approx(real, rel=0.03)
 
 
 def test_networking_and_coverage_are_exact(story: Story) -> None:
