@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 FONT = "font-family='system-ui, sans-serif' font-size='13' fill='#24292f'"
-COLOURS = ("#0969da", "#8250df", "#bf8700", "#cf222e")
+COLOURS = ("#0969da", "#8250df", "#bf8700", "#cf222e", "#1a7f37")
 WIDTH = 760
 _GRID = "stroke='#d0d7de' stroke-width='1'"
 
