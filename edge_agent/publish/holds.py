@@ -12,8 +12,9 @@ log = logging.getLogger(__name__)
 
 REFUSED_S: Final = 30.0
 """A message that was answered with a refusal is tried again after this time."""
-HANGS_UP_S: Final = 600.0
-"""One that made the broker hang up: trying it costs everybody the connection."""
+HANGS_UP_S: Final = (10.0, 30.0, 90.0, 270.0, 600.0)
+"""One at which the broker hung up, each time that happens until one is taken: trying it costs everybody the connection,
+but a broker that merely restarts again and again makes innocents look like it."""
 
 
 class Holds:
@@ -24,6 +25,8 @@ class Holds:
         """Topic -> when its messages are tried again."""
         self.reason: Finding | None = None
         """Of the newest message that was not taken; `where` is its topic."""
+        self.strikes: dict[str, int] = {}
+        """Topic -> how often it was held because the broker hung up, since one of its messages was taken."""
         self._suspect = ""
         self._told: set[str] = set()
 
@@ -53,5 +56,7 @@ class Holds:
         Once is chance. Twice in a row at the same topic, and it is held.
         """
         if topic is not None and topic == self._suspect:
-            self.hold(hangs_up(topic), HANGS_UP_S, now)
+            before = self.strikes.get(topic, 0)
+            self.strikes[topic] = before + 1
+            self.hold(hangs_up(topic), HANGS_UP_S[min(before, len(HANGS_UP_S) - 1)], now)
         self._suspect = topic or ""

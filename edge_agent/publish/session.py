@@ -325,6 +325,8 @@ class Session:
             if entry is not None:
                 self._keep_waiting(entry)
         elif entry is not None:
+            if self._holds.strikes:
+                self._holds.strikes.pop(sent.topic, None)
             self._counters.acknowledged += entry.values
             self._acked.append(entry)
 
