@@ -17,6 +17,10 @@ HANGS_UP_S: Final = (10.0, 30.0, 90.0, 270.0, 600.0)
 but a broker that merely restarts again and again makes innocents look like it."""
 
 
+Suspect = tuple[str, tuple[str, int]]
+"""Topic and identity of a message."""
+
+
 class Holds:
     """What is known beyond one connection. Times are seconds of the monotonic clock."""
 
@@ -27,7 +31,8 @@ class Holds:
         """Of the newest message that was not taken; `where` is its topic."""
         self.strikes: dict[str, int] = {}
         """Topic -> how often it was held because the broker hung up, since one of its messages was taken."""
-        self._suspect = ""
+        self.suspect: Suspect | None = None
+        """The broker hung up at this message, and it was not taken since."""
         self._told: set[str] = set()
 
     def hold(self, reason: Finding, seconds: float, now: float) -> None:
@@ -50,13 +55,28 @@ class Holds:
             self._told.discard(topic)
         return bool(due)
 
-    def hung_up(self, topic: str | None, now: float) -> None:
-        """The broker hung up while only a message to `topic` was under way (None: none, or several).
+    @property
+    def doubts(self) -> bool:
+        """Whether it matters what is taken."""
+        return self.suspect is not None or bool(self.strikes)
 
-        Once is chance. Twice in a row at the same topic, and it is held.
+    def taken(self, topic: str, message: tuple[str, int]) -> None:
+        """The broker took this message."""
+        self.strikes.pop(topic, None)
+        if self.suspect == (topic, message):
+            self.suspect = None
+
+    def hung_up(self, sole: Suspect | None, now: float) -> None:
+        """The broker hung up while only this message was under way (None: none, or several).
+
+        Once is chance. Twice at the same topic, without the first message having been taken in between, and the topic
+        is held. A broker that restarts again and again hangs up at innocents: those are taken the next time.
         """
-        if topic is not None and topic == self._suspect:
+        if sole is None:
+            return
+        topic = sole[0]
+        if self.suspect is not None and self.suspect[0] == topic:
             before = self.strikes.get(topic, 0)
             self.strikes[topic] = before + 1
             self.hold(hangs_up(topic), HANGS_UP_S[min(before, len(HANGS_UP_S) - 1)], now)
-        self._suspect = topic or ""
+        self.suspect = sole

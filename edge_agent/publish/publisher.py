@@ -19,7 +19,7 @@ from edge_agent.mqtt.trouble import LinkError, tls_context
 from edge_agent.outbox import Outbox
 from edge_agent.publish import confirm
 from edge_agent.publish.holds import Holds
-from edge_agent.publish.session import Counters, Session
+from edge_agent.publish.session import Counters, Sent, Session
 from edge_agent.publish.trouble import Backoff, Teller
 from edge_agent.topics import Topics
 
@@ -57,6 +57,8 @@ class Publisher:
         self._teller = Teller()
         self._restless = Restless()
         self._holds = Holds()
+        self._suspects: tuple[Sent, ...] = ()
+        """What was under way when the last connection ended."""
         self._acked_at: float | None = None
         self._connected_at = 0.0
         self.problem: Finding | None = None
@@ -177,7 +179,7 @@ class Publisher:
         self._note_streams()
         session = Session(
             self._config, link, self._outbox, self._documents, self._counters, self._on_message, self._holds,
-            singly=self._restless.now,
+            self._suspects if self._restless.now else (),
         )  # fmt: skip
         log.info("mqtt-connected url=%s version=%s", self._config.url, self._config.version)
         if not self._restless.now:
@@ -197,13 +199,13 @@ class Publisher:
             if session.acked_at is not None or lasted > _SETTLED_S:
                 self._backoff.reset()
             self.ack_age()
-            sole = session.sole if session.singly else None
+            sole, self._suspects = session.sole, session.left_under_way
             self._session = None
             session.end()
             self._outbox.detach()
         if link.error is not None:
             self._restless.ended(lasted)
-            self._holds.hung_up(sole, time.monotonic())
+            self._holds.hung_up(sole and (sole.topic, sole.message), time.monotonic())
             raise link.error
 
     def _settled(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,6 +56,11 @@ class Sent(NamedTuple):
     topic: str
     live: bool
 
+    @property
+    def message(self) -> tuple[str, int]:
+        """The same for a message that is sent again."""
+        return (self.topic, 0) if self.entry is None else (self.entry.stream, self.entry.seq)
+
 
 class Session:
     """From CONNACK to the end of the connection. `pump` does all sending; it is called whenever something changed."""
@@ -69,10 +74,9 @@ class Session:
         counters: Counters,
         on_message: Callable[[Message], None],
         holds: Holds,
-        *,
-        singly: bool = False,
+        suspects: Sequence[Sent] = (),
     ) -> None:
-        """`singly`: one message at a time, to find the one at which the broker hangs up."""
+        """`suspects`: at one of these the broker may have hung up: they are sent first, one at a time, to find it."""
         self._loop = asyncio.get_running_loop()
         now = time.monotonic()
         self._link = link
@@ -81,16 +85,19 @@ class Session:
         self._counters = counters
         self._stores = config.confirm == "store"
         self._keepalive = config.keepalive
-        self.singly = singly
+        self._careful = len(suspects)
+        """So many messages more go one at a time."""
         self._full_window = min(config.window, link.receive_maximum)
-        self._window = 1 if singly else self._full_window
+        self._window = 1 if suspects else self._full_window
         self._largest = link.maximum_packet
         self._holds = holds
         self._drain = config.drain
         self._pace = self._new_pace(now)
         self._under_way: dict[int, Sent] = {}
         self._backlog_under_way = 0
-        self._to_send = dict.fromkeys(documents)
+        self._to_send = dict.fromkeys(
+            [*(sent.topic for sent in suspects if sent.entry is None and sent.topic in documents), *documents]
+        )
         self._waiting: dict[str, IntervalSet] = {}
         """Entries that were handed out and wait for their topic."""
         self._skipped = 0
@@ -126,15 +133,20 @@ class Session:
         return bool(self._waiting)
 
     def widen(self) -> None:
-        """The connection holds: no longer singly."""
-        if self.singly:
-            self.singly, self._window = False, self._full_window
+        """The connection holds, or the suspects proved innocent: the full window."""
+        if self._careful:
+            self._careful, self._window = 0, self._full_window
             self._pace = self._new_pace(time.monotonic())
 
     @property
-    def sole(self) -> str | None:
-        """The topic of the only message under way; None with none or several."""
-        return next(iter(self._under_way.values())).topic if len(self._under_way) == 1 else None
+    def left_under_way(self) -> tuple[Sent, ...]:
+        """What was sent and not acknowledged."""
+        return tuple(self._under_way.values())
+
+    @property
+    def sole(self) -> Sent | None:
+        """The only message under way while they go one at a time; None otherwise."""
+        return next(iter(self._under_way.values()), None) if self._careful else None
 
     def live_done(self) -> bool:
         """Whether all live entries are acknowledged."""
@@ -177,6 +189,8 @@ class Session:
         before, take_live, self._skipped = len(under_way), self._outbox.take_live, 0
         while len(under_way) < window and link.error is None and self._to_send:
             self._send_document()
+        if self._careful and (entry := self._next_suspect()) is not None:
+            self._send_entry(entry, live=False)
         while len(under_way) < window and link.error is None and (entry := take_live()) is not None:
             self._send_entry(entry, live=True)
             if self._skipped >= _SKIP_AT_MOST:
@@ -265,6 +279,11 @@ class Session:
             self._backlog_under_way += 1
         return entry
 
+    def _next_suspect(self) -> Entry | None:
+        """What was under way when a connection ended is the oldest of the backlog."""
+        idle = not self._under_way and self._link.error is None
+        return self._next_backlog() if idle else None
+
     def _wake_later(self) -> None:
         """When only the rate limit holds the backlog up, no acknowledgement will come to wake us."""
         wait = self._pace.wait()
@@ -303,12 +322,20 @@ class Session:
             sent = self._under_way.pop(mid, None)
             if sent is not None:
                 self._settle(sent, refusal, now)
+                if self._careful:
+                    self._count_innocent()
         if len(self._acked) >= _BOOK_AT or self._all_acknowledged():
             self.book()
         elif self._acked and self._booking is None:
             self._booking = self._loop.call_later(_BOOK_S, self.book)
         self.pump()
         self._changed.set()
+
+    def _count_innocent(self) -> None:
+        if self._careful > 1:
+            self._careful -= 1
+        else:
+            self.widen()
 
     def _all_acknowledged(self) -> bool:
         """Nothing is under way, so that waiting would only wake the agent once more; not more often than otherwise."""
@@ -324,9 +351,10 @@ class Session:
             self._holds.hold(not_taken(sent.topic, refusal), REFUSED_S, now)
             if entry is not None:
                 self._keep_waiting(entry)
-        elif entry is not None:
-            if self._holds.strikes:
-                self._holds.strikes.pop(sent.topic, None)
+            return
+        if self._holds.doubts:
+            self._holds.taken(sent.topic, sent.message)
+        if entry is not None:
             self._counters.acknowledged += entry.values
             self._acked.append(entry)
 
