@@ -191,7 +191,7 @@ def test_opcua_a_damaged_recording_is_refused_by_both_readers_or_read_the_same(
 
 def _data_values() -> list[ua.DataValue]:
     """Every record of every Read response, decoded by asyncua."""
-    reads = [one.body for one in RESPONSES if one.service == "Read" and isinstance(ours("Read", one.body), Columns)]
+    reads = [one.body for one in RESPONSES if one.service == "Read" and isinstance(strict("Read", one.body), Columns)]
     return [value for body in reads for value in struct_from_binary(ua.ReadResponse, Buffer(body)).Results]
 
 
