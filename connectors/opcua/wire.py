@@ -16,8 +16,11 @@ from typing import Any, Final
 
 from asyncua.client.client import Client
 from asyncua.client.ua_client import UASocketProtocol
+from asyncua.common.utils import Buffer
+from asyncua.ua.object_ids import ObjectIds
 
 from connectors.opcua import chunk
+from connectors.opcua.binary import DecodeError, node_id
 from edge_agent.sdk import Deadline
 
 log = logging.getLogger(__name__)
@@ -35,8 +38,15 @@ class _Body(asyncio.Future[Any]):
     """The body of a response that is ours to decode: bytes, or asyncua's buffer of them."""
 
 
+@functools.cache
+def _answer_to(request: str) -> str:
+    """The type id of what answers a request, given the name of its class."""
+    return f"i={getattr(ObjectIds, request.removesuffix('Request') + 'Response_Encoding_DefaultBinary')}"
+
+
 class BoundedProtocol(UASocketProtocol):
-    """asyncua's protocol with the frames cut here, so that a hostile length field cannot make it buffer or loop."""
+    """asyncua's protocol with the frames cut here, so that a hostile length field cannot make it buffer or loop, and
+    with answers of another service than the one asked refused, which asyncua would decode as if they were right."""
 
     def __init__(self, *args: Any, **keys: Any) -> None:
         super().__init__(*args, **keys)
@@ -64,6 +74,16 @@ class BoundedProtocol(UASocketProtocol):
             if self.transport is None or self.transport.is_closing():
                 break
         kept[:] = buffer[start:]
+
+    async def send_request(self, request: Any, *args: Any, **keys: Any) -> Buffer:
+        """asyncua's own, for all that is not sent by a `Wire`. Raises DecodeError for another service's answer."""
+        answer = await super().send_request(request, *args, **keys)
+        kind, expected = node_id(bytes(answer), 0)[0], _answer_to(type(request).__name__)
+        if kind != expected:
+            if self.transport is not None:
+                self.transport.abort()  # asyncua's publishing would go on after an error of one response
+            raise DecodeError(f"message {kind} in the place of {expected}")
+        return answer
 
     def _chunk(self, whole: bytes) -> None:
         """Hand on one chunk: to who awaits a body to decode it himself, else to asyncua."""

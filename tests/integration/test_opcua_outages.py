@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import struct
 import sys
 from collections.abc import Iterator
@@ -210,16 +209,9 @@ HOSTILE: dict[str, Alter] = {
 }
 
 
-def unless_stock(what: str) -> None:
-    """asyncua itself does not look at which service an answer is of."""
-    if what == "another service's answer" and os.environ.get(STOCK_ONLY):
-        pytest.skip(f"{STOCK_ONLY} turns our own check off")
-
-
+@pytest.mark.usefixtures("codec")
 @pytest.mark.parametrize("what", HOSTILE)
 def test_opcua_hostile_answers_end_in_an_error_and_never_in_a_value(machine: Running, what: str) -> None:
-    unless_stock(what)
-
     async def case() -> None:
         async with proxy(machine.port) as between:
             device = plan(between.endpoint, counter(), timeout=0.2, mode="read")
@@ -235,12 +227,11 @@ def test_opcua_hostile_answers_end_in_an_error_and_never_in_a_value(machine: Run
     run(case())
 
 
+@pytest.mark.usefixtures("codec")
 @pytest.mark.parametrize(
     "what", ["a chunk cut short", "noise in the place of a body", "nothing", "another service's answer"]
 )
 def test_opcua_hostile_publish_responses_end_the_stream(machine: Running, what: str) -> None:
-    unless_stock(what)
-
     async def case() -> None:
         async with proxy(machine.port) as between, streaming(plan(between.endpoint, counter(), timeout=0.2)) as stream:
             await stream.has("Counter")
