@@ -15,11 +15,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Final
 
+import numpy as np
 import pytest
 
 from edge_agent.app.production import production
+from edge_agent.app.production_signals import Links, Signals
 from edge_agent.app.status import serve_door
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
@@ -31,6 +34,7 @@ from edge_agent.metrics.timemodel import Bucket, Item, Mode, Totals, Track, clas
 from edge_agent.stores import Store, open_store
 from tests.support.aio import run, until
 from tests.support.rehearsal import CALENDAR, SECOND, ZONE, Rehearsal, Truth
+from tests.support.replay import Floats, Longs, Replay, held, replay
 
 WEEK: Final = bool(os.environ.get("EDGE_AGENT_WEEK"))
 SPEED: Final = 600.0 if WEEK else 60.0
@@ -39,8 +43,13 @@ EVERY_S: Final = 120.0 if WEEK else 10.0
 TICK_S: Final = 0.1 * SPEED
 MINUTE: Final = 60 * SECOND
 DAY: Final = 86_400 * SECOND
+HOUR: Final = 3600 * SECOND
 #: kWh per step of the meters' registers: float32 near 10^5.., and a scale of 0.4.
 RESOLUTION: Final = {"meter-ml1": 1 / 32, "meter-pl1": 0.4}
+#: kW per step of the coarsest power tag of a machine.
+POWER_STEP: Final = 0.01
+#: Two seconds of ours: what a device shows is not older, however busy this machine.
+LATE_S: Final = 2 * SPEED
 
 pytestmark = pytest.mark.timeout(3600 if WEEK else 240)
 
@@ -58,6 +67,24 @@ class Story:
     end: int
     counters: dict[str, int]
     newest: list[dict[str, Any]]
+    replay: Replay
+
+    @cached_property
+    def signals(self) -> Signals:
+        return Signals(self.store, Links(self.site, self.register), self.start, self.end)
+
+    def known(self, device: str) -> list[tuple[int, int]]:
+        """When in the window the device's values were current (ns)."""
+        spans = [(max(a, self.start), min(b, self.end)) for a, b in self.signals.known(device)]
+        return [(a, b) for a, b in spans if a < b]
+
+    def readings(self, device: str, tag: str, after: int = 0) -> tuple[Longs, Floats]:
+        """All up to `after` (ns) behind the window; NaN where a reading has no number."""
+        found = self.store.samples(device, tag, self.replay.epoch, self.end + after)
+        return found.t, found.num
+
+    def site_tags(self, device: str) -> set[str]:
+        return next(set(each.tags) for each in self.site.devices if each.id == device)
 
     def figures(self, start: int | None = None, end: int | None = None) -> dict[str, Any]:
         window = self.start if start is None else start, self.end if end is None else end
@@ -86,7 +113,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     register, _ = load_register(register_file.equipment, register_file.processes, ids)
     with contextlib.closing(open_store(rehearsal.site.store)) as store:
         yield Story(rehearsal.site, store, Truth(rehearsal.truth), register, load_calendar(register_file.calendar),
-                    start, end, words["counters"], newest)  # fmt: skip
+                    start, end, words["counters"], newest, replay(rehearsal.spec, end))  # fmt: skip
 
 
 def hour_of(t: int) -> float:
@@ -185,28 +212,88 @@ def test_parts_agree(story: Story) -> None:
             assert abs((found["produced"] - found["good"]) - made[-1][1]) <= 1 + 2 * WEEK, (key, found, made)
 
 
-def test_energy_agrees_within_the_meters_resolution(story: Story) -> None:
+def test_the_replay_is_the_same_history(story: Story) -> None:
+    for device, column in story.replay.kwh.items():
+        begun = column[0]
+        rows = [(t, kwh) for t, kwh in story.truth.kwh[device] if t <= story.end]
+        assert len(rows) > 20
+        for t, kwh in rows:
+            second = round((t - story.replay.epoch) / SECOND)
+            assert column[second] - begun == pytest.approx(kwh - rows[0][1], abs=1e-6), (device, second)
+
+
+def test_readings_of_power_and_energy_are_what_the_devices_showed(story: Story) -> None:
+    """To the step of the tag, at some time in the `LATE_S` before the reading."""
+    for device, column in story.replay.kw.items():
+        t, number = story.readings(device, "power")
+        good = ~np.isnan(number)
+        assert good.any() == ("power" in story.site_tags(device)), device
+        for moment, kw in zip(t[good].tolist(), number[good].tolist(), strict=True):
+            near = story.replay.shown(column, moment, LATE_S)
+            assert np.abs(near - kw).min() <= POWER_STEP / 2 + 1e-6, (device, moment, kw, near)
+    for meter, step in RESOLUTION.items():
+        t, number = story.readings(meter, "import")
+        good = ~np.isnan(number)
+        assert good.sum() > 50
+        for moment, kwh in zip(t[good].tolist(), number[good].tolist(), strict=True):
+            near = story.replay.shown(story.replay.kwh[meter], moment, LATE_S)
+            assert near[0] - step <= kwh <= near[-1] + step, (meter, moment, kwh, near)
+
+
+def test_a_machines_energy_is_its_readings_each_held_until_the_next(story: Story) -> None:
+    """Exactly, whatever was read, wherever the machine's evidence vouches for the reading."""
+    integrated = 0
+    for key, machine in story.figures()["machines"].items():
+        device, energy = machine["device"], machine["energy"]
+        if energy["kwh"] is None:
+            assert not story.site_tags(device) & {"power", "energy", "import"}
+            continue
+        assert energy["source"] == f"{device} integrated", "a machine with a counter of its own is to be tested as one"
+        expected = held(*story.readings(device, "power"), story.known(device))
+        assert energy["kwh"] == pytest.approx(expected, abs=1e-6), key
+        integrated += 1
+    assert integrated == len([device for device in story.replay.kw if "power" in story.site_tags(device)])
+
+
+def test_a_lines_energy_agrees_within_the_meters_resolution(story: Story) -> None:
     figures = story.figures()
+    assert set(RESOLUTION) == set(story.replay.kwh) - set(story.replay.kw)
+    lag = int((EVERY_S + TICK_S) * SECOND)
     for line, meter in (("ML1", "meter-ml1"), ("PL1", "meter-pl1")):
         energy = figures["lines"][line]["energy"]
-        used = story.truth.used(meter, story.start, story.end)
+        used = story.replay.used(meter, story.start, story.end)
         assert energy["meters"] == [meter]
-        # One step at each edge of the window; in the week a reading there may be three minutes old.
-        lag = int((EVERY_S + TICK_S) * SECOND)
-        stale = max(story.truth.used(meter, edge - lag, edge) for edge in (story.start, story.end)) if WEEK else 0.0
+        # One step at each edge of the window, where what was read is late by the simulators' tick and our own.
+        stale = max(story.replay.used(meter, edge - lag, edge) for edge in (story.start, story.end))
         assert energy["kwh"] == pytest.approx(used, abs=2 * RESOLUTION[meter] + stale), line
         assert figures["lines"][line]["results"]["M-19"]["value"] == pytest.approx(used * 0.1229 / 1000, rel=0.1)
+        # Of the readings themselves, straight between any two of them, it is exact.
+        t, number = story.readings(meter, "import", after=2 * lag)
+        t, number = t[~np.isnan(number)], number[~np.isnan(number)]
+        first, last = np.interp([story.start - t[0], story.end - t[0]], t - t[0], number)
+        assert energy["kwh"] == pytest.approx(last - first, abs=1e-6), line
         print(line, energy["kwh"], used)
-    # A power read now and then is a sample: in 20 minutes one machine's energy scatters by up to 2.5 % (one standard
-    # deviation), in a week by less, and that of all together by a fraction of it.
-    found, real = 0.0, 0.0
-    for machine in figures["machines"].values():
-        if machine["energy"]["kwh"] is not None:
-            used, unknown = story.truth.used(machine["device"], story.start, story.end), machine["unknown_share"] or 0
-            each = pytest.approx(used, rel=(0.08 if WEEK else 0.125) + unknown)
-            assert machine["energy"]["kwh"] == each, machine["device"]
-            found, real = found + machine["energy"]["kwh"], real + used * (1 - unknown)
-    assert found == pytest.approx(real, rel=0.03)
+
+
+def test_a_machines_energy_agrees_as_well_as_a_power_read_now_and_then_can(story: Story) -> None:
+    """Within five standard deviations of what such readings of this very history get wrong; all together likewise."""
+    seen, off, variance, slack = {}, 0.0, 0.0, 0.0
+    for machine in story.figures()["machines"].values():
+        device, kwh = machine["device"], machine["energy"]["kwh"]
+        if kwh is None:
+            continue
+        used = story.replay.used(device, story.start, story.end)
+        bias, deviation = story.replay.scatter(device, story.start, story.end, EVERY_S, TICK_S)
+        rounded = POWER_STEP / 2 * (story.end - story.start) / HOUR
+        # What was held while nothing vouched for it is not counted, and nobody knows it.
+        power = story.readings(device, "power")
+        unknown = held(*power, [(story.start, story.end)]) - held(*power, story.known(device))
+        wrong, allowed = kwh - used - bias, 5 * deviation + rounded + unknown
+        seen[device] = {name: f"{100 * each / used:.2f} %" for name, each in (("off", wrong), ("allowed", allowed))}
+        assert abs(wrong) <= allowed, (device, kwh, used, bias, deviation, unknown)
+        off, variance, slack = off + wrong, variance + deviation**2, slack + rounded + unknown
+    print(json.dumps(seen, indent=1))
+    assert abs(off) <= 5 * variance**0.5 + slack, seen
 
 
 def test_networking_and_coverage_are_exact(story: Story) -> None:

@@ -39,6 +39,8 @@ class Rehearsal:
     start_hour: float = 9.0
     """Hour of the simulated day at the start."""
     site: Site = field(init=False)
+    spec: dict[str, Any] = field(init=False)
+    """What the simulators were given."""
     simulation: rehearse.Simulation = field(init=False)
     children: list[Child] = field(default_factory=list)
 
@@ -67,9 +69,9 @@ class Rehearsal:
         await wait_for_port(port)
         original = configs() / "demo.yaml"
         site = load(original)
-        spec = rehearse.spec(site, plans(site), self.clock, truth=self.truth, faults=faults)
-        spec["start_hour"] = self.start_hour
-        endpoints = await self.simulation.start(spec)
+        self.spec = rehearse.spec(site, plans(site), self.clock, truth=self.truth, faults=faults)
+        self.spec["start_hour"] = self.start_hour
+        endpoints = await self.simulation.start(self.spec)
         file = self.folder / "site.yaml"
         file.write_text(rehearse.redirect(original, endpoints, self._overrides(port)), encoding="utf-8")
         self.site = load(file)
@@ -148,15 +150,3 @@ class Truth:
         times = [row[0] for row in rows]
         first, last = (rows[max(0, bisect_right(times, edge) - 1)] for edge in (start, end))
         return last[1] - first[1], last[2] - first[2]
-
-    def used(self, device: str, start: int, end: int) -> float:
-        """kWh in `start..end`, straight between the minutes of the log."""
-        return self._kwh(device, end) - self._kwh(device, start)
-
-    def _kwh(self, device: str, t: int) -> float:
-        rows = self.kwh[device]
-        place = bisect_right(rows, (t, float("inf")))
-        if place == 0 or place == len(rows):
-            return rows[min(place, len(rows) - 1)][1]
-        (t0, a), (t1, b) = rows[place - 1], rows[place]
-        return a + (b - a) * (t - t0) / (t1 - t0)
