@@ -22,7 +22,8 @@ DOCUMENTS = {f"edge/{n}/birth": (b"{}",) for n in range(4)}
 
 
 @pytest.fixture
-def box(tmp_path: Path) -> Iterator[Outbox]:
+def box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Outbox]:
+    monkeypatch.setenv("EDGE_AGENT_STOCK", "0")  # the message ids are known
     made = Outbox(tmp_path / "box", agent="ipc-01", max_bytes=50_000_000, fsync_ms=20)
     yield made
     made.close_now()
