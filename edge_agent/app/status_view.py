@@ -111,7 +111,10 @@ def _missing(console: Console, missing: Document, timezone: str) -> None:
     span = f"{_time(missing['from'], timezone)} – {_time(missing['to'], timezone)}"
     console.print(f"\n缺了什么 / what is missing, {span}")
     _list(console, "  没有中断 / no outage", [_outage(row, timezone) for row in missing["outages"]])
-    _list(console, "  没有丢失的数据 / no data lost", [_gap(row, timezone) for row in missing["gaps"]])
+    absent = missing.get("absent", ())
+    nothing = "  没有已记录的丢失 / no loss on record" if absent else "  没有丢失的数据 / no data lost"
+    _list(console, nothing, [_gap(row, timezone) for row in missing["gaps"]])
+    _absent(console, absent)
     if missing["tags"]:
         _list(console, "", [_tag(row, timezone) for row in missing["tags"]])
     low = {name: row for name, row in missing["covered"].items() if row["covered_s"] < 0.99 * row["window_s"]}
@@ -140,6 +143,19 @@ def _gap(row: Document, timezone: str) -> str:
         f"  丢失 lost {row['agent']}: {span}, {row['entries']:,} 条消息 messages, {values} 个值 values"
         f" ({row['stream']} {row['from_seq']}–{row['to_seq']}) [{row['reason'] or '?'}]\n"
         f"      {row['zh']}\n      {row['en']}"
+    )
+
+
+def _absent(console: Console, rows: Sequence[Document]) -> None:
+    """Messages the store never got; the sentence is the same for all of them."""
+    if rows:
+        _list(console, "", [_hole(row) for row in rows])
+        console.print(f"      {rows[0]['zh']}\n      {rows[0]['en']}")
+
+
+def _hole(row: Document) -> str:
+    return (
+        f"  未到达 never arrived {row['stream']} {row['from_seq']}–{row['to_seq']}: {row['entries']:,} 条消息 messages"
     )
 
 
