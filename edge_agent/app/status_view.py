@@ -35,7 +35,11 @@ def show(document: Document, timezone: str) -> None:
         _agent(console, agent, timezone)
     else:
         console.print("采集代理未运行 / the agent does not run: edge-agent run CONFIG")
-        _last_words(console, document.get("last_words"))
+        left = document.get("waiting")
+        if left is not None and "problem" in left:
+            _problem(console, "无法得知待送达的数量 / what waits cannot be told:", left)
+        elif left is not None:
+            _waiting(console, left, timezone)
     _missing(console, document["missing"], timezone)
 
 
@@ -95,12 +99,6 @@ def _waiting(console: Console, outbox: Document, timezone: str) -> None:
     if outbox["pending_values"]:
         oldest = "" if outbox["oldest_t"] is None else f", {_time(outbox['oldest_t'], timezone)} 起 from then on"
         console.print(f"  待送达（未丢失）waiting, not lost: {outbox['pending_values']:,} 个值 values{oldest}")
-
-
-def _last_words(console: Console, words: Document | None) -> None:
-    if words is not None and words.get("outbox"):
-        pending = words["outbox"]["pending_values"]
-        console.print(f"  停止时待送达（未丢失）waiting when it ended, not lost: {pending:,} 个值 values")
 
 
 def _missing(console: Console, missing: Document, timezone: str) -> None:
