@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from rich.console import Console
 
 from edge_agent.app.demo_view import devices_table
+from edge_agent.app.outage_view import clock, outage_lines
 from edge_agent.health.ne107 import NAMES, Health
 
 #: Lines of one list; the rest is counted, and `--json` has all of it.
@@ -97,7 +96,7 @@ def _tags(console: Console, row: Document) -> None:
 
 def _waiting(console: Console, outbox: Document, timezone: str) -> None:
     if outbox["pending_values"]:
-        oldest = "" if outbox["oldest_t"] is None else f", {_time(outbox['oldest_t'], timezone)} 起 from then on"
+        oldest = "" if outbox["oldest_t"] is None else f", {clock(outbox['oldest_t'], timezone)} 起 from then on"
         console.print(f"  待送达（未丢失）waiting, not lost: {outbox['pending_values']:,} 个值 values{oldest}")
 
 
@@ -106,9 +105,9 @@ def _missing(console: Console, missing: Document, timezone: str) -> None:
     if "problem" in missing:
         _problem(console, "无法查询缺了什么 / what is missing cannot be told:", missing)
         return
-    span = f"{_time(missing['from'], timezone)} – {_time(missing['to'], timezone)}"
+    span = f"{clock(missing['from'], timezone)} – {clock(missing['to'], timezone)}"
     console.print(f"\n缺了什么 / what is missing, {span}")
-    _list(console, "  没有中断 / no outage", [_outage(row, timezone) for row in missing["outages"]])
+    _list(console, "  没有中断 / no outage", outage_lines(missing["outages"], timezone))
     absent = missing.get("absent", ())
     nothing = "  没有已记录的丢失 / no loss on record" if absent else "  没有丢失的数据 / no data lost"
     _list(console, nothing, [_gap(row, timezone) for row in missing["gaps"]])
@@ -128,14 +127,8 @@ def _list(console: Console, nothing: str, lines: Sequence[str]) -> None:
         console.print(f"  … 另有 {len(lines) - MOST_LINES} 条，见 --json / more of them in --json")
 
 
-def _outage(row: Document, timezone: str) -> str:
-    until = "至今 until now" if row["to_t"] is None else _time(row["to_t"], timezone)
-    head = f"  中断 outage {row['device']}: {_time(row['from_t'], timezone)} – {until}, {row['seconds']:,.0f} s"
-    return f"{head} [{row['reason']}]\n      {row['zh']}\n      {row['en']}"
-
-
 def _gap(row: Document, timezone: str) -> str:
-    span = f"{_time(row['from_t'], timezone)} – {_time(row['to_t'], timezone)}"
+    span = f"{clock(row['from_t'], timezone)} – {clock(row['to_t'], timezone)}"
     values = "数量不明 unknown number of" if row["values"] is None else f"{row['values']:,}"
     return (
         f"  丢失 lost {row['agent']}: {span}, {row['entries']:,} 条消息 messages, {values} 个值 values"
@@ -159,9 +152,5 @@ def _hole(row: Document) -> str:
 
 def _tag(row: Document, timezone: str) -> str:
     why = f" {row['zh']}" if row["reason"] else ""
-    at = _time(row["t"], timezone)
+    at = clock(row["t"], timezone)
     return f"  变量 tag {row['device']}/{row['tag']}: {at} {row['from']} → {row['to']}{why}"
-
-
-def _time(t: int, timezone: str) -> str:
-    return datetime.fromtimestamp(t / 1e9, ZoneInfo(timezone)).strftime("%m-%d %H:%M:%S")
