@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edge_agent.app.serve import StoreService
-from edge_agent.app.status import agent_door, serve_door
+from edge_agent.app.status import agent_door, ask_missing, serve_door
 from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load
@@ -269,6 +269,8 @@ def test_what_a_broker_acknowledged_before_anyone_subscribed_is_told_as_never_ar
                     text = capsys.readouterr().out
                     assert f"never arrived {stream} 1–{hole['to_seq']}" in text
                     assert "no data lost" not in text
+                    ever = await asyncio.to_thread(ask_missing, site, 999_999 * 86_400.0)
+                    assert abs(ever["from"]) < 60 * S, "more than there is time: from 1970 on"
                 stop.set()
                 await serving
 
