@@ -170,6 +170,8 @@ def _missing(text: _Text, missing: Document | None) -> None:
             )
     values = sum(gap["values"] or 0 for gap in missing["gaps"])
     text.gauge("edge_agent_store_gap_values", "Values told as lost in the last 24 h, as far as counted.", values)
+    never = "Messages numbered before one that came, neither stored nor told as lost; lost unless an outbox holds them."
+    text.gauge("edge_agent_store_absent_entries", never, sum(row["entries"] for row in missing.get("absent", ())))
     entries: dict[str, int] = {}
     for gap in missing["gaps"]:
         entries[gap["reason"]] = entries.get(gap["reason"], 0) + gap["entries"]

@@ -12,11 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from edge_agent.app.absent import absent
 from edge_agent.health.reasons import sentence
 from edge_agent.stores.base import HealthSummary, Silence, Store
 
 _SECOND: Final = 1_000_000_000
+_MINUTE: Final = 60 * _SECOND
 _DAY: Final = 86_400 * _SECOND
+_ANSWERS: Final = ("online", "degraded")
 #: How far back the state at the window's start is looked for.
 BEFORE_NS: Final = 7 * _DAY
 #: Rows that may be missing before a device counts as silent, and the shortest time for that.
@@ -69,7 +72,7 @@ def report(
         outage
         for device in known
         for outage in _outages(
-            device, moves, ends, silences.get(device, ()), before.get(device), within.get(device), span
+            device, moves, ends, silences.get(device, ()), before.get(device), within.get(device), span, store
         )
     ]
     return {
@@ -77,6 +80,7 @@ def report(
         "to": to_ns,
         "outages": [asdict(outage) for outage in outages],
         "gaps": [_gap(row) for row in sorted(store.gaps(from_ns, to_ns), key=_begin)],
+        "absent": absent(store),
         "tags": [row for row in transitions if row.get("tag") and row["device"] in known],
         "covered": {device: _share(within.get(device), before.get(device), span) for device in known},
     }
@@ -143,6 +147,7 @@ def _outages(
     before: HealthSummary | None,
     within: HealthSummary | None,
     span: _Window,
+    store: Store,
 ) -> list[Outage]:
     """The outages of one device in the window, in order."""
     story = _Story(device, span.start)
@@ -159,12 +164,23 @@ def _outages(
         story.moved(row, last)
     for hole in holes:
         story.silent(hole, began_anew=False)
+    if story.since is not None and within is not None and within.state in _ANSWERS and within.last_t > story.since:
+        back = _answered_again(store, device, story.since, within.last_t)  # the transition that ended it was lost
+        story.end(back, back)
     heard = max((row.last_t for row in (before, within) if row is not None), default=span.start)
     if story.since is None and span.end - heard > span.silent:
         story.begin(heard, "no_report")
     if story.since is not None:
         story.end(None, span.end)
     return story.outages
+
+
+def _answered_again(store: Store, device: str, since: int, last: int) -> int:
+    """When rows say that the device answers again, to a minute; `last`: its newest row, which says so."""
+    for _, row in store.health_by(since, last, _MINUTE).get(device, ()):
+        if row.state in _ANSWERS:
+            return row.last_t
+    return last
 
 
 class _Story:

@@ -61,6 +61,30 @@ def last_words(site: Site) -> dict[str, Any] | None:
     return words
 
 
+def waiting(site: Site) -> dict[str, Any] | None:
+    """What waits in the outbox of an agent that does not run, counted now: an agent that was killed left no word, or an
+    old one. None when there is no outbox. Raises FindingsError when it cannot be read."""
+    from edge_agent.outbox.folders import outboxes
+    from edge_agent.outbox.survey import verify
+
+    if not site.outbox.path.is_dir():
+        return None
+    try:
+        found = verify(*outboxes(site.outbox.path))
+    except OSError as error:
+        raise FindingsError.one(
+            "outbox-unreadable",
+            f"无法读取发件箱：{error}。请以采集代理的用户运行。",
+            f"The outbox cannot be read: {error}. Run this as the agent's user.",
+            str(site.outbox.path),
+        ) from error
+    return {
+        "pending_values": found.pending_values,
+        "pending_entries": found.pending_entries,
+        "oldest_t": found.oldest_t,
+    }
+
+
 def leave_last_words(site: Site, status: dict[str, Any]) -> None:
     """Keep the final status beside the outbox."""
     try:
@@ -102,6 +126,7 @@ def agent_status(device: PolledDevice) -> dict[str, Any]:
 
 def ask_missing(site: Site, seconds: float) -> dict[str, Any]:
     """What is missing of the last `seconds`: from the running service, else from the store itself."""
+    seconds = min(seconds, time.time())  # before 1970 there is nothing, and nanoseconds end soon after
     try:
         answer: dict[str, Any] = ask(serve_door(site), "missing", seconds=seconds)
     except ConnectionError:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from rich.console import Console
 
 from edge_agent.app.demo_view import devices_table
+from edge_agent.app.outage_view import clock, outage_lines
 from edge_agent.health.ne107 import NAMES, Health
 
 #: Lines of one list; the rest is counted, and `--json` has all of it.
@@ -35,7 +34,11 @@ def show(document: Document, timezone: str) -> None:
         _agent(console, agent, timezone)
     else:
         console.print("采集代理未运行 / the agent does not run: edge-agent run CONFIG")
-        _last_words(console, document.get("last_words"))
+        left = document.get("waiting")
+        if left is not None and "problem" in left:
+            _problem(console, "无法得知待送达的数量 / what waits cannot be told:", left)
+        elif left is not None:
+            _waiting(console, left, timezone)
     _missing(console, document["missing"], timezone)
 
 
@@ -93,14 +96,8 @@ def _tags(console: Console, row: Document) -> None:
 
 def _waiting(console: Console, outbox: Document, timezone: str) -> None:
     if outbox["pending_values"]:
-        oldest = "" if outbox["oldest_t"] is None else f", {_time(outbox['oldest_t'], timezone)} 起 from then on"
+        oldest = "" if outbox["oldest_t"] is None else f", {clock(outbox['oldest_t'], timezone)} 起 from then on"
         console.print(f"  待送达（未丢失）waiting, not lost: {outbox['pending_values']:,} 个值 values{oldest}")
-
-
-def _last_words(console: Console, words: Document | None) -> None:
-    if words is not None and words.get("outbox"):
-        pending = words["outbox"]["pending_values"]
-        console.print(f"  停止时待送达（未丢失）waiting when it ended, not lost: {pending:,} 个值 values")
 
 
 def _missing(console: Console, missing: Document, timezone: str) -> None:
@@ -108,10 +105,13 @@ def _missing(console: Console, missing: Document, timezone: str) -> None:
     if "problem" in missing:
         _problem(console, "无法查询缺了什么 / what is missing cannot be told:", missing)
         return
-    span = f"{_time(missing['from'], timezone)} – {_time(missing['to'], timezone)}"
+    span = f"{clock(missing['from'], timezone)} – {clock(missing['to'], timezone)}"
     console.print(f"\n缺了什么 / what is missing, {span}")
-    _list(console, "  没有中断 / no outage", [_outage(row, timezone) for row in missing["outages"]])
-    _list(console, "  没有丢失的数据 / no data lost", [_gap(row, timezone) for row in missing["gaps"]])
+    _list(console, "  没有中断 / no outage", outage_lines(missing["outages"], timezone))
+    absent = missing.get("absent", ())
+    nothing = "  没有已记录的丢失 / no loss on record" if absent else "  没有丢失的数据 / no data lost"
+    _list(console, nothing, [_gap(row, timezone) for row in missing["gaps"]])
+    _absent(console, absent)
     if missing["tags"]:
         _list(console, "", [_tag(row, timezone) for row in missing["tags"]])
     low = {name: row for name, row in missing["covered"].items() if row["covered_s"] < 0.99 * row["window_s"]}
@@ -127,14 +127,8 @@ def _list(console: Console, nothing: str, lines: Sequence[str]) -> None:
         console.print(f"  … 另有 {len(lines) - MOST_LINES} 条，见 --json / more of them in --json")
 
 
-def _outage(row: Document, timezone: str) -> str:
-    until = "至今 until now" if row["to_t"] is None else _time(row["to_t"], timezone)
-    head = f"  中断 outage {row['device']}: {_time(row['from_t'], timezone)} – {until}, {row['seconds']:,.0f} s"
-    return f"{head} [{row['reason']}]\n      {row['zh']}\n      {row['en']}"
-
-
 def _gap(row: Document, timezone: str) -> str:
-    span = f"{_time(row['from_t'], timezone)} – {_time(row['to_t'], timezone)}"
+    span = f"{clock(row['from_t'], timezone)} – {clock(row['to_t'], timezone)}"
     values = "数量不明 unknown number of" if row["values"] is None else f"{row['values']:,}"
     return (
         f"  丢失 lost {row['agent']}: {span}, {row['entries']:,} 条消息 messages, {values} 个值 values"
@@ -143,11 +137,20 @@ def _gap(row: Document, timezone: str) -> str:
     )
 
 
+def _absent(console: Console, rows: Sequence[Document]) -> None:
+    """Messages the store never got; the sentence is the same for all of them."""
+    if rows:
+        _list(console, "", [_hole(row) for row in rows])
+        console.print(f"      {rows[0]['zh']}\n      {rows[0]['en']}")
+
+
+def _hole(row: Document) -> str:
+    return (
+        f"  未到达 never arrived {row['stream']} {row['from_seq']}–{row['to_seq']}: {row['entries']:,} 条消息 messages"
+    )
+
+
 def _tag(row: Document, timezone: str) -> str:
     why = f" {row['zh']}" if row["reason"] else ""
-    at = _time(row["t"], timezone)
+    at = clock(row["t"], timezone)
     return f"  变量 tag {row['device']}/{row['tag']}: {at} {row['from']} → {row['to']}{why}"
-
-
-def _time(t: int, timezone: str) -> str:
-    return datetime.fromtimestamp(t / 1e9, ZoneInfo(timezone)).strftime("%m-%d %H:%M:%S")

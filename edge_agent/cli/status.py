@@ -33,7 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what the store service and the agent say."""
-    from edge_agent.app.status import ask_agent, ask_missing, ask_serve, last_words
+    from edge_agent.app.status import ask_agent, ask_missing, ask_serve, last_words, waiting
     from edge_agent.config import load
 
     site = load(args.config)
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     document = {"agent": agent, "serve": store, "missing": missing}
     if agent is None:
         document["last_words"] = last_words(site)
+        document["waiting"] = _asked(lambda: waiting(site))
     if args.json:
         print(json.dumps(document, ensure_ascii=False, indent=1))
     else:
@@ -72,9 +73,17 @@ def _seconds(text: str) -> float:
     from edge_agent.config.values import Duration
 
     try:
-        return float(TypeAdapter(Duration).validate_python(text))
+        return float(TypeAdapter(Duration).validate_python(_number(text)))
     except ValidationError:
-        raise argparse.ArgumentTypeError(f"应为时长 / a duration such as 30m, 24h, 7d: {text!r}") from None
+        raise argparse.ArgumentTypeError(f"应为时长 / a duration such as 30m, 24h, 7d, or seconds: {text!r}") from None
+
+
+def _number(text: str) -> str | float:
+    """A bare number means seconds, as in the configuration."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _well(agent: dict[str, Any] | None, store: dict[str, Any] | None, devices: set[str]) -> bool:

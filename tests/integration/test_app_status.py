@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edge_agent.app.serve import StoreService
-from edge_agent.app.status import agent_door, serve_door
+from edge_agent.app.status import agent_door, ask_missing, serve_door
 from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load
@@ -231,5 +231,47 @@ def test_a_device_that_falls_silent_over_an_open_connection_is_bad_and_told_once
                 assert "all_devices_offline" in [n["reason"] for n in agent.status()["ne107"]["notices"]]
                 plc.silent = False
                 await until(online(agent, "d"))
+
+    run(scenario())
+
+
+def test_what_a_broker_acknowledged_before_anyone_subscribed_is_told_as_never_arrived(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A real broker keeps nothing for a store service that has never subscribed, and acknowledges all the same."""
+
+    async def scenario() -> None:
+        with mosquitto(tmp_path / "broker") as server:
+            async with Plc().on() as plc:
+                devices = {"d": f"url: '{plc.url}', every: 100ms, tags: {{a: {{address: holding/0}}}}"}
+                path = configuration(tmp_path, server.port, devices, mqtt=", confirm: broker")
+                site = load(path)
+                async with running(path) as agent:
+                    await until(lambda: agent._outbox.stats.confirmed_entries > 10)
+                    before, stream = agent._outbox.stats.confirmed_entries, agent._outbox.stream
+                    stop = asyncio.Event()
+                    serving = asyncio.create_task(StoreService(site, Clock()).run(stop))
+                    await until(serve_door(site).exists)
+
+                    def absent() -> list[dict[str, Any]]:
+                        found: list[dict[str, Any]] = ask(serve_door(site), "missing")["absent"]
+                        return found
+
+                    async def told() -> bool:
+                        return bool(await asyncio.to_thread(absent))
+
+                    await until(told)
+                    hole = (await asyncio.to_thread(absent))[0]
+                    assert hole["stream"] == stream
+                    assert hole["from_seq"] == 1
+                    assert hole["entries"] >= before
+                    await asyncio.to_thread(main, ["status", str(path)])
+                    text = capsys.readouterr().out
+                    assert f"never arrived {stream} 1–{hole['to_seq']}" in text
+                    assert "no data lost" not in text
+                    ever = await asyncio.to_thread(ask_missing, site, 999_999 * 86_400.0)
+                    assert abs(ever["from"]) < 60 * S, "more than there is time: from 1970 on"
+                stop.set()
+                await serving
 
     run(scenario())

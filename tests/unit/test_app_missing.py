@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from edge_agent.app.exposition import _missing as _exposed
+from edge_agent.app.exposition import _Text
 from edge_agent.app.missing import report
-from edge_agent.stores.base import WriteBatch
+from edge_agent.app.status_view import _missing
+from edge_agent.stores.base import Mark, WriteBatch
 from edge_agent.stores.columns import Rows
 from edge_agent.stores.duckdb import DuckDbStore
 
@@ -217,3 +221,38 @@ def test_only_the_devices_asked_for_are_told(store: DuckDbStore) -> None:
     found = report(store, T0 + 60 * S, T0 + HOUR * S, ["m1", "never"])
     assert list(found["covered"]) == ["m1"]
     assert found["outages"] == []
+
+
+def test_a_lost_transition_does_not_keep_a_device_away_that_answers(store: DuckDbStore) -> None:
+    night = Night(store).becomes(0, "online").runs(0, 600).becomes(601, "offline", "BadTimeout").runs(600, 1200)
+    night.state, night.reason = "online", ""  # the transition itself never came
+    night.runs(1200, 1800)
+    ((_, began, until, reason),) = brief(night.asked(60, 1810))
+    assert (began, reason) == (601, "BadTimeout")
+    assert until is not None
+    assert 1200 < until <= 1320
+    ((*_, later, _reason),) = brief(night.runs(1800, 3600).asked(60, 3610))
+    assert later == until, "it does not grow"
+
+
+def test_messages_that_never_came_are_told_unless_a_gap_record_does(store: DuckDbStore) -> None:
+    gap = {"stream": "s", "from_seq": 5, "to_seq": 6, "entries": 2, "values": 9, "from_t": T0, "to_t": T0}
+    agent = {"device": "ipc", "t": T0 + S, "gap": gap | {"reason": "full"}}
+    marks = [Mark(stream, seq, 1) for stream, seqs in (("s", (3, 4, 7, 10)), ("whole", (1, 2))) for seq in seqs]
+    found = Night(store).becomes(0, "online").runs(0, 60).asked(0, 60, marks=marks, agents=[agent])
+    assert [(row["stream"], row["from_seq"], row["to_seq"], row["entries"]) for row in found["absent"]] == [
+        ("s", 1, 2, 2),
+        ("s", 8, 9, 2),
+    ]
+
+
+def test_never_arrived_is_shown_and_measured(store: DuckDbStore, capsys: pytest.CaptureFixture[str]) -> None:
+    night = Night(store).becomes(0, "online").runs(0, 60)
+    found = night.asked(0, 60, marks=[Mark("s", seq, 1) for seq in range(963, 1403)])
+    _missing(Console(highlight=False, markup=False, soft_wrap=True), found, "UTC")
+    shown = capsys.readouterr().out
+    assert "s 1–962: 962" in shown
+    assert "no data lost" not in shown
+    text = _Text()
+    _exposed(text, found)
+    assert "edge_agent_store_absent_entries 962" in str(text).splitlines()

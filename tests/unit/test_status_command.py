@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import socket
 import threading
@@ -18,6 +19,7 @@ from edge_agent.cli.main import main
 from edge_agent.config import load
 from edge_agent.ingest.quarantine import Entry, Quarantine
 from edge_agent.outbox import Outbox
+from edge_agent.stores import open_store
 from tests.support.agents import configuration
 from tests.support.servers import free_port
 
@@ -117,3 +119,29 @@ def test_a_quarantine_is_filled_until_the_last_entry_has_left(tmp_path: Path) ->
     assert Quarantine(tmp_path / "q").filled, "also after a restart"
     quarantine.drop([entry.id])
     assert not quarantine.filled
+
+
+def test_what_waits_is_counted_when_an_agent_was_killed_and_not_read_from_an_old_word(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = site_file(tmp_path)
+    site = load(path)
+    outbox = Outbox(site.outbox.path, agent="ipc-01", max_bytes=2_000_000, fsync_ms=5)
+    for n in range(13):
+        outbox.append("edge/a/data", b'{"seq":', b"}", 1_700_000_000_000_000_000 + n, 4)
+    outbox.close_now()
+    status.leave_last_words(site, {"outbox": {"pending_values": 0}})  # of the orderly end before
+    assert main(["status", str(path)]) == 1
+    assert "waiting, not lost: 52 个值 values" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("since", ["999999d", "5"])
+def test_any_span_is_answered_and_a_bare_number_means_seconds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], since: str
+) -> None:
+    path = site_file(tmp_path)
+    open_store(load(path).store).close()
+    assert main(["status", str(path), "--since", since, "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)["missing"]
+    assert found["outages"] == []
+    assert (found["to"] - found["from"] == 5_000_000_000) == (since == "5")

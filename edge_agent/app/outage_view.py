@@ -1,0 +1,78 @@
+"""Outages as lines for people: the newest last, and nobody's hidden by a device that comes and goes all night."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+Document = Mapping[str, Any]
+
+#: So many outages of one device for one reason stand each for itself; more are one line.
+_SINGLE: Final = 3
+#: Devices named in a line of several.
+_NAMED: Final = 8
+_LASTS: Final = 2**63
+
+
+def clock(t: int, timezone: str) -> str:
+    """A time (ns) in the site's zone, to the second."""
+    return datetime.fromtimestamp(t / 1e9, ZoneInfo(timezone)).strftime("%m-%d %H:%M:%S")
+
+
+def outage_lines(rows: Sequence[Document], timezone: str) -> list[str]:
+    """One text each: repeats of one device and equal spans of many devices are folded; those that last come last."""
+    repeats: dict[tuple[str, str], list[Document]] = {}
+    for row in rows:
+        repeats.setdefault((row["device"], row["reason"]), []).append(row)
+    lines: list[tuple[int, int, str]] = []
+    spans: dict[tuple[str, str, str], list[Document]] = {}
+    for group in repeats.values():
+        if len(group) > _SINGLE:
+            lines.append((*_when(group), _repeated(group, timezone)))
+            continue
+        for row in group:
+            spans.setdefault((*_span([row], timezone), row["reason"]), []).append(row)
+    lines += [(*_when(group), _together(group, timezone)) for group in spans.values()]
+    return [text for _, _, text in sorted(lines)]
+
+
+def _when(group: Sequence[Document]) -> tuple[int, int]:
+    """What a line is sorted by: the end of its last outage, then the beginning of it."""
+    ends = [_LASTS if row["to_t"] is None else row["to_t"] for row in group]
+    return max(ends), max(row["from_t"] for row in group)
+
+
+def _span(group: Sequence[Document], timezone: str) -> tuple[str, str]:
+    end, _ = _when(group)
+    until = "至今 until now" if end == _LASTS else clock(end, timezone)
+    return clock(min(row["from_t"] for row in group), timezone), until
+
+
+def _repeated(group: Sequence[Document], timezone: str) -> str:
+    begin, until = _span(group, timezone)
+    seconds = sum(row["seconds"] for row in group)
+    first = group[0]
+    return (
+        f"  中断 outage {first['device']}: {len(group)} 次 times, {begin} – {until}, 共 in all {_length(seconds)}"
+        f" {_why(first)}"
+    )
+
+
+def _together(group: Sequence[Document], timezone: str) -> str:
+    begin, until = _span(group, timezone)
+    names = [row["device"] for row in group]
+    named = ", ".join(names[:_NAMED]) + (f" … +{len(names) - _NAMED}" if len(names) > _NAMED else "")
+    count = f" ({len(names)} 台设备 devices)" if len(names) > 1 else ""
+    longest = max(row["seconds"] for row in group)
+    return f"  中断 outage {named}{count}: {begin} – {until}, {_length(longest)} {_why(group[0])}"
+
+
+def _length(seconds: float) -> str:
+    """An outage of half a second did not last 0 s."""
+    return f"{seconds:,.0f} s" if seconds >= 1 else "< 1 s"
+
+
+def _why(row: Document) -> str:
+    return f"[{row['reason']}]\n      {row['zh']}\n      {row['en']}"
