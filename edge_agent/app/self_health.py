@@ -87,7 +87,7 @@ class SelfHealth:
             unsynced_s=self._disk.look(stats.durable_seq, self._outbox.last_seq, now),
             stalled=stalled,
             devices=len(devices),
-            offline=sum(device.health.state == "offline" for device in devices),
+            offline=sum(device.health.unreached for device in devices),
             clock=self._own.findings(wall),
             jump_s=self._own.jump,
             refused=self.refused,
