@@ -50,7 +50,8 @@ class Facts:
     """`clock_unset`, `clock_jump`."""
     jump_s: float = 0.0
     refused: str = ""
-    """Why the last reload was refused."""
+    """Why the last reload was refused, in English; beside it in Chinese."""
+    refused_zh: str = ""
     restart: Sequence[str] = ()
     """Sections of the configuration that changed and wait for a restart."""
     listen: str = ""
@@ -219,7 +220,7 @@ def _configuration(facts: Facts) -> Iterator[Notice]:
         yield Notice(
             Health.MAINTENANCE_REQUIRED,
             "reload_refused",
-            f"新配置有误，仍在使用旧配置：{facts.refused}",
+            f"新配置有误，仍在使用旧配置：{facts.refused_zh}",
             f"The changed configuration was refused and the old one is in use: {facts.refused}",
         )
     if facts.restart:
