@@ -12,6 +12,7 @@ from edge_agent.health import sentence
 from edge_agent.model import is_bad, is_good, status_name
 from edge_agent.normalise.state import ITEM_STATE
 from edge_agent.stores.base import HealthSummary, Latest, Store
+from edge_agent.stores.newest import AHEAD_NS
 
 #: The window from which values per second and the connection's state are taken.
 RECENT_NS = 15_000_000_000
@@ -54,6 +55,7 @@ def _device(
     good_t = [sample.t for sample in latest.values() if is_good(sample.status)]
     if good_t and last is not None and last.last_good_t is not None:
         good_t.append(last.last_good_t)  # a subscription that proves itself confirms what did not change
+    good_t = [t for t in good_t if t <= now_ns + AHEAD_NS]  # a time still to come proves nothing of now
     age = max(0.0, (now_ns - max(good_t)) / 1e9) if good_t else None
     staleness = float(birth.get("staleness", DEFAULT_STALENESS_S))
     connection = last.state if last is not None else "silent"
@@ -80,7 +82,7 @@ def _machine_state(sample: Latest | None, now_ns: int, staleness: float) -> str 
     """The word of the vocabulary; None for a device without machine state. What is old is not available."""
     if sample is None:
         return None
-    if is_bad(sample.status) or now_ns - sample.t > staleness * 1e9 + RECENT_NS:
+    if is_bad(sample.status) or not -AHEAD_NS <= now_ns - sample.t <= staleness * 1e9 + RECENT_NS:
         return ITEM_STATE[0]
     number = int(sample.value)
     return ITEM_STATE[number] if 0 <= number < len(ITEM_STATE) else ITEM_STATE[0]

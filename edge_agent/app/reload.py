@@ -77,7 +77,7 @@ class Reload:
 
     def _refused(self, error: FindingsError) -> None:
         first = error.findings[0]
-        self._health.refused = f"{first.where} {first.zh} / {first.en}"
+        self._health.refused, self._health.refused_zh = f"{first.where} {first.en}", f"{first.where} {first.zh}"
         for finding in error.findings:
             log.error("reload-finding code=%s where=%s text=%r", finding.code, finding.where, finding.en)
 

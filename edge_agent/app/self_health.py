@@ -54,7 +54,7 @@ class SelfHealth:
         self._own = OwnClock(clock.time_ns(), clock.monotonic())
         self._disk = _Disk()
         self._drops = _Drops()
-        self.refused = ""
+        self.refused = self.refused_zh = ""
         self.restart: tuple[str, ...] = ()
         self.listen = ""
         self.judgement = Judgement()
@@ -87,10 +87,11 @@ class SelfHealth:
             unsynced_s=self._disk.look(stats.durable_seq, self._outbox.last_seq, now),
             stalled=stalled,
             devices=len(devices),
-            offline=sum(device.health.state == "offline" for device in devices),
+            offline=sum(device.health.unreached for device in devices),
             clock=self._own.findings(wall),
             jump_s=self._own.jump,
             refused=self.refused,
+            refused_zh=self.refused_zh,
             restart=self.restart,
             listen=self.listen,
         )

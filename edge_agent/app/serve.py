@@ -23,6 +23,7 @@ from edge_agent.health.ne107 import Health, Judgement, Notice, judged
 from edge_agent.ingest import api
 from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.service import Ingest
+from edge_agent.mqtt.trouble import tls_context
 from edge_agent.process import give_back, held
 from edge_agent.report import questions
 from edge_agent.stores import open_store
@@ -47,6 +48,7 @@ class StoreService:
     """Everything behind the broker. `run` works until `stop` is set."""
 
     def __init__(self, site: Site, clock: Clock) -> None:
+        tls_context(site.mqtt)  # certificates that cannot be used are said at once: no retry mends them
         self._site = site
         self._clock = clock
         self._topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)

@@ -151,6 +151,6 @@ def _hole(row: Document) -> str:
 
 
 def _tag(row: Document, timezone: str) -> str:
-    why = f" {row['zh']}" if row["reason"] else ""
+    why = f" {row['zh']} {row['en']}" if row["reason"] else ""
     at = clock(row["t"], timezone)
     return f"  变量 tag {row['device']}/{row['tag']}: {at} {row['from']} → {row['to']}{why}"

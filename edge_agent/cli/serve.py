@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 
@@ -30,5 +31,6 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.config import load
     from edge_agent.process import settle_heap
 
+    os.umask(0o077)  # the store writes files of its own making beside it, in a folder that others may enter
     settle_heap()
     return run_service(lambda: StoreService(load(args.config), Clock.from_environment()), args.log)

@@ -45,11 +45,13 @@ class Facts:
     """Connections whose loop takes no step."""
     devices: int = 0
     offline: int = 0
+    """Devices that cannot be reached; one that answers with bad values is not among them."""
     clock: Sequence[str] = ()
     """`clock_unset`, `clock_jump`."""
     jump_s: float = 0.0
     refused: str = ""
-    """Why the last reload was refused."""
+    """Why the last reload was refused, in English; beside it in Chinese."""
+    refused_zh: str = ""
     restart: Sequence[str] = ()
     """Sections of the configuration that changed and wait for a restart."""
     listen: str = ""
@@ -72,11 +74,15 @@ def notices(facts: Facts) -> Iterator[Notice]:
 
 def _delivery(facts: Facts) -> Iterator[Notice]:
     if facts.broker is not None:
+        if facts.connected:  # the connection stands again, so nothing queues; it is not to be trusted yet
+            zh, en = "与消息服务器的连接不稳定", "The connection to the broker is unstable"
+        else:
+            zh, en = "连不上消息服务器，数据在本机排队", "The broker is away and values queue up here"
         yield Notice(
             Health.MAINTENANCE_REQUIRED,
             "broker_away",
-            f"连不上消息服务器，数据在本机排队：{facts.broker.zh}",
-            f"The broker is away and values queue up here: {facts.broker.en}",
+            f"{zh}：{facts.broker.zh}",
+            f"{en}: {facts.broker.en}",
         )
     elif not facts.connected:
         yield Notice(
@@ -214,7 +220,7 @@ def _configuration(facts: Facts) -> Iterator[Notice]:
         yield Notice(
             Health.MAINTENANCE_REQUIRED,
             "reload_refused",
-            f"新配置有误，仍在使用旧配置：{facts.refused}",
+            f"新配置有误，仍在使用旧配置：{facts.refused_zh}",
             f"The changed configuration was refused and the old one is in use: {facts.refused}",
         )
     if facts.restart:

@@ -7,13 +7,16 @@ uncovered. It is counted before report-by-change, so a quiet tag costs no covera
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from edge_agent.health import ne107
 from edge_agent.health.clocks import SourceClock
 from edge_agent.health.reasons import sentence
 from edge_agent.health.tags import TagStates
 from edge_agent.model import Batch, is_bad, status_name
+
+#: Reasons of a device that does not answer at all.
+UNREACHED: Final = frozenset({"BadTimeout", "BadNoCommunication", "BadNotConnected"})
 
 DeviceState = Literal["starting", "online", "degraded", "offline"]
 
@@ -128,6 +131,11 @@ class DeviceHealth:
         """The device did not answer. True when this is news: it was not offline for this reason before."""
         self._evidence = None
         return self._become("offline", status_name(status), detail)
+
+    @property
+    def unreached(self) -> bool:
+        """Offline because it does not answer; one that answers with values that are no good has been reached."""
+        return self.state == "offline" and self.reason in UNREACHED
 
     def missed(self, turns: int, readings: int) -> None:
         """Turns that were due and brought nothing, with the readings they should have brought."""

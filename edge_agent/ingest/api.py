@@ -164,8 +164,8 @@ def running(path: Path) -> bool:
 
 
 def ask(path: Path, op: str, *, limit: float = _ANSWER_SECONDS, **arguments: Any) -> Any:
-    """One question to the running service. Raises ConnectionError when none runs, FindingsError when it refuses or
-    does not answer in time."""
+    """One question to the running service. Raises ConnectionError when none runs, FindingsError when it refuses, does
+    not answer in time, or is another user's."""
     line = _exchange(path, orjson.dumps({"op": op, **arguments}) + b"\n", limit)
     answer: dict[str, Any] = orjson.loads(line) if line else {"error": "the service ended"}
     if "ok" in answer:
@@ -195,6 +195,14 @@ def _exchange(path: Path, question: bytes, limit: float) -> bytes:
                 f"服务在运行，但 {limit:.0f} 秒内没有应答：可能停住或过载，请查看其日志，必要时重启。",
                 f"The service runs but has not answered for {limit:.0f} s: it may hang or be overloaded; see"
                 " its log, and restart it if need be.",
+                str(path),
+            ) from error
+        except PermissionError as error:
+            raise FindingsError.one(
+                "service-not-ours",
+                "无权访问该服务的套接字：请用运行该服务的用户执行此命令（如 sudo -u）。",
+                "No permission to ask the service at this socket: run the command as the service's user"
+                " (such as `sudo -u`).",
                 str(path),
             ) from error
         except OSError as error:

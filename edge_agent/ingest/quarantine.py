@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import orjson
 
-from edge_agent.errors import StoreError
+from edge_agent.errors import FindingsError, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -92,26 +92,30 @@ class Quarantine:
             )
 
     def entries(self) -> Iterator[Entry]:
-        """All, oldest first; a torn last line of a power cut is passed over."""
-        for path in self._files():
-            for line in path.read_bytes().splitlines():
+        """All, oldest first; a torn last line of a power cut is passed over. FindingsError: not ours to read."""
+        with self._readable():
+            files = self._files()
+        for path in files:
+            with self._readable():
+                lines = path.read_bytes().splitlines()
+            for line in lines:
                 with contextlib.suppress(ValueError, KeyError, TypeError):
                     yield Entry.from_json(line)
 
     @property
     def filled(self) -> bool:
-        """Whether there are entries; reads none of them."""
-        return bool(self._files())
+        """Whether there are entries, as far as we may look; reads none of them."""
+        with contextlib.suppress(PermissionError):
+            return bool(self._files())
+        return False
 
     def drop(self, ids: Collection[str]) -> int:
-        """Forget entries; returns how many there were."""
-        dropped = 0
-        if not self.folder.is_dir():
-            return 0
-        with self._locked():
-            for path in self._files():
-                dropped += self._drop_from(path, ids)
-        return dropped
+        """Forget entries; returns how many there were. FindingsError: not ours to change."""
+        with self._readable():
+            if not self.folder.is_dir():
+                return 0
+            with self._locked():
+                return sum(self._drop_from(path, ids) for path in self._files())
 
     def _drop_from(self, path: Path, ids: Collection[str]) -> int:
         entries = []
@@ -133,7 +137,24 @@ class Quarantine:
         return len(entries) - len(keep)
 
     def _files(self) -> list[Path]:
-        return sorted(self.folder.glob("*.jsonl"))
+        """Oldest first. PermissionError for a folder that may not be read, which `glob` takes for an empty one."""
+        try:
+            with os.scandir(self.folder) as found:
+                return sorted(Path(entry.path) for entry in found if entry.name.endswith(".jsonl"))
+        except FileNotFoundError:
+            return []
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        try:
+            yield
+        except PermissionError as error:
+            raise FindingsError.one(
+                "quarantine-not-ours",
+                "无权读取隔离区：请用运行该服务的用户执行此命令（如 sudo -u）。",
+                "No permission to read the quarantine: run the command as the service's user (such as `sudo -u`).",
+                str(self.folder),
+            ) from error
 
     def _current(self) -> Path:
         files = self._files()

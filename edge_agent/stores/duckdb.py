@@ -129,7 +129,7 @@ class DuckDbStore:
         self._touched.add(hours)
         if self._open is not None:
             self._open |= {*hours, *late}
-        self._newest.update(batch.rows)
+        self._newest.update(batch.rows, batch.stored)
         self._last_stored = batch.stored
         self._stored += sum(mark.values for mark in batch.marks)
         self._quarantined += sum(batch.quarantined.values())

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import threading
+from typing import Final
 
 import numpy as np
 
 from edge_agent.stores.base import Latest
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import NO_TIME, Rows, value_of
+
+#: A sample further ahead of the store's clock than two machines' clocks differ was stamped by a clock gone wrong.
+AHEAD_NS: Final = 5_000_000_000
+_ANY_TIME: Final = np.iinfo(np.int64).max - AHEAD_NS
 
 
 class Newest:
@@ -22,14 +27,20 @@ class Newest:
         self._status = np.zeros(0, np.uint32)
         self._text: dict[int, str] = {}
 
-    def update(self, rows: Rows) -> None:
-        """Take over what is at least as new as what is known; late samples change nothing."""
+    def update(self, rows: Rows, now: int = int(_ANY_TIME)) -> None:
+        """Take over what is at least as new as what is known; late samples change nothing.
+
+        What is held from ahead of `now` (ns) gives way to whatever comes: a clock that jumped and was put right
+        must not pin a value for as long as the jump was.
+        """
         if not len(rows):
             return
         with self._lock:
             self._grow(int(rows.sid.max()) + 1)
-            order = np.argsort(rows.t, kind="stable")
-            chosen = order[rows.t[order] >= self._t[rows.sid[order]]]
+            limit = now + AHEAD_NS
+            order = np.argsort(np.where(rows.t > limit, NO_TIME, rows.t), kind="stable")
+            known = self._t[rows.sid[order]]
+            chosen = order[(rows.t[order] >= known) | (known > limit)]
             # With an index that repeats, numpy keeps the last assignment: the newest, as `chosen` is sorted.
             winner = np.full(len(self._t), -1, np.int64)
             winner[rows.sid[chosen]] = chosen

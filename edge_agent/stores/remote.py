@@ -217,7 +217,7 @@ class RemoteStore(ABC):
         self._sidecar.save(batch, self.catalogue, first_good)
         self._first_good |= first_good
         self._touched.add(hours_of(batch))
-        self._newest.update(batch.rows)
+        self._newest.update(batch.rows, batch.stored)
         if time.monotonic() - self._saved > _SNAPSHOT_SECONDS:
             self._sidecar.save_newest(self._newest.rows())
             self._saved = time.monotonic()

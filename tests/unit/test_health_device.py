@@ -195,3 +195,12 @@ def test_totals_are_the_sum_of_all_rows() -> None:
     totals = device.totals
     assert (totals["due"], totals["done"], totals["good"], totals["latency"]) == (7, 7, 14, 1.75)
     assert sum(row["good"] for row in rows) == 12
+
+
+@pytest.mark.parametrize(("status", "unreached"), [("BadTimeout", True), ("BadSensorFailure", False)])
+def test_a_device_that_answers_with_bad_values_is_offline_but_reached(status: str, unreached: bool) -> None:
+    device = health()
+    bad = STATUS[status]
+    device.answered(Batch(TABLE, 1, [None, None], {0: bad, 1: bad}), 1.0, 0.0)
+    assert device.state == "offline"
+    assert device.unreached == unreached

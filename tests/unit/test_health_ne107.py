@@ -87,6 +87,22 @@ def test_the_agent_is_judged(facts: agent.Facts, health: Health, reason: str) ->
     assert re.search("[a-z]", worst.en)
 
 
+def test_a_refused_file_is_told_in_one_language_a_sentence() -> None:
+    worst = judged(
+        agent.notices(agent.Facts(refused="x.yaml:3:1 Unknown key.", refused_zh="x.yaml:3:1 未知的键。"))
+    ).worst
+    assert "未知的键" in worst.zh
+    assert "Unknown" not in worst.zh
+    assert not CHINESE.search(worst.en)
+
+
+def test_values_are_said_to_queue_only_while_there_is_no_connection() -> None:
+    away, unstable = (judged(agent.notices(agent.Facts(connected=on, broker=AWAY))).worst for on in (False, True))
+    assert ("queue" in away.en, "排队" in away.zh) == (True, True)
+    assert ("queue" in unstable.en, "排队" in unstable.zh) == (False, False)
+    assert ("unstable" in unstable.en, "不稳定" in unstable.zh) == (True, True)
+
+
 @pytest.mark.parametrize("why", [not_taken("a/b", "Quota exceeded"), too_large("a/b", 10, 5), hangs_up("a/b")])
 def test_what_the_broker_refuses_is_said_in_both_languages(why: Finding) -> None:
     (notice,) = agent.notices(agent.Facts(refusal=why))

@@ -1,0 +1,39 @@
+"""A clock that jumped ahead and was put right: what it stamped pins no value and proves no device alive."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_agent.app.overview import _device
+from edge_agent.stores.base import Latest
+from edge_agent.stores.columns import Chunk, Rows
+from edge_agent.stores.newest import Newest
+
+S = 1_000_000_000
+NOW = 1_800_000_000 * S
+KINDS = np.full(1, 3, np.uint8)
+
+
+def _rows(*samples: tuple[int, float]) -> Rows:
+    return Rows.of([Chunk(np.zeros(1, np.int32), t, np.array([x]), KINDS) for t, x in samples])
+
+
+@pytest.mark.parametrize("ahead", [NOW + 3600 * S, 2**63 - 1])
+def test_what_comes_after_a_jump_replaces_what_was_stamped_ahead(ahead: int) -> None:
+    newest = Newest()
+    newest.update(_rows((ahead, 1.0)), NOW)
+    newest.update(_rows((NOW, 2.0)), NOW)
+    assert (newest.rows().t.tolist(), newest.rows().num.tolist()) == ([NOW], [2.0])
+    newest.update(_rows((NOW + S, 3.0), (ahead, 4.0), (NOW + 2 * S, 5.0)), NOW + 2 * S)
+    newest.update(_rows((NOW + S, 6.0)), NOW + 2 * S)
+    assert newest.rows().num.tolist() == [5.0]
+
+
+@pytest.mark.parametrize(("ahead", "quality"), [(0, "Good"), (1, "Good"), (3600, "UncertainLastUsableValue")])
+def test_a_sample_from_the_future_is_not_fresh(ahead: int, quality: str) -> None:
+    samples = {"n": Latest(1.0, 0, NOW + ahead * S), "machine_state": Latest(1, 0, NOW + ahead * S)}
+    row = _device("m1", {"tags": 2}, samples, None, None, NOW)
+    assert row["quality"] == quality
+    assert (row["last_good_age_s"] is None) == (ahead > 5)
+    assert (row["state"] == "NotAvailable") == (ahead > 5)
