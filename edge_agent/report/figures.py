@@ -102,7 +102,7 @@ def _machine_energy(plant: Plant, machine: Machine) -> dict[str, Result]:
     if machine.energy is None and machine.production is None:
         return {}
     scope = energy_scope(plant, machine.id, machine)
-    good = machine.production.gq if machine.production else None
+    good = machine.production.whole_gq if machine.production else None
     idle = energy.idle_share(scope, machine.energy, machine.timeline or Timeline((), ()))
     if machine.timeline is None and machine.energy is not None:
         idle = replace(idle, value=None, reason=_NO_STATES)
@@ -118,7 +118,7 @@ def _energy(plant: Plant, options: Options) -> dict[str, Result]:
     for line in plant.lines:
         used, sources = plant.line_energy(line)
         scope, last = energy_scope(plant, line), plant.last_station(line)
-        good = last.production.gq if last and last.production else None
+        good = last.production.whole_gq if last and last.production else None
         per_part = energy.per_good_part(scope, used, good)
         if used is not None and last is None:
             per_part = replace(per_part, reason=_NO_LAST_STATION)
@@ -138,7 +138,8 @@ def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
     coal = energy.standard_coal(scope, whole, options.kgce_per_kwh)
     lasts = [(line, plant.last_station(line)) for line in plant.lines]
     counted = [line for line, last in lasts if last is not None]
-    good = [last.production.gq for _, last in lasts if last and last.production and last.production.gq is not None]
+    made = [last.production.whole_gq for _, last in lasts if last and last.production]
+    good = [each for each in made if each is not None]
     together = [used for used, _ in map(plant.line_energy, counted) if used is not None]
     with_parts = Sum([count for part in together for count in part.parts]) if together else None
     per_part = energy.per_good_part(scope, with_parts, sum(good, Fraction(0)) if good else None)

@@ -126,7 +126,12 @@ exact fractions (a ratio may be written `a/b`).
   The sum of differences. At a fall: with a `modulus` and 0 < difference + modulus <= modulus // 16 that sum counts (a
   rollover); else a part counter counts the new reading if it is at least 0 and at most half the old one (a restart); else
   nothing. A step across the window's edge is shared by time.
-- **PQ** = produced;**GQ** = good，没有时为 produced − scrap。 GQ = good, else produced - scrap.
+- **PQ** = produced;**GQ** = good，没有时为 produced − scrap；只计 PBT 各段（APT、ASUT、ADET、ADOT，相邻者合为一段）内的
+  件数，跨越段边界的一步按时间分摊；一个计数器被切开的步多于四种时长时，分摊如 M-20 取到 1e-12。计划外的产量不计入，
+  只有 M-18 的 GQ 按整个窗口计。 GQ = good, else produced - scrap; of the spans of PBT alone (APT, ASUT, ADET, ADOT,
+  adjoining ones as one): a step across an edge is shared by time, and where the spans of a counter cut steps of more
+  than four different lengths, the shares are told to 1e-12 as for M-20. Parts made outside PBT do not count, only the GQ
+  of M-18 is that of the whole window.
 - **M-11@机器** = APT / PBT;**M-12** = GQ / PQ;**M-13** = PRU·PQ / APT;**M-14** = PRU·GQ / PBT
   (PRU = `nominal_cycle_s`)。窗口内状态全部未知时为空 null when no state of the window was known。产线、车间、厂区 `@line:` `@workshop:` = 分子之和 / 分母之和，只含两者齐全的机器
   (`numerator_ids`)。 A line's is the sum of numerators / the sum of denominators over the machines that have both.

@@ -78,6 +78,13 @@ def _order_notes(machines: list[Machine]) -> Iterator[Json]:
         "and parts made while the state was unknown.",
         "note",
     )
+    yield paragraph(
+        "产量与合格品只计计划工作时间（PBT）内的件数，与时间同一口径；加班和计划停机中的产量单列，不进入 OEE，"
+        "但计入单位产品能耗。",
+        "Produced and good parts are those of planned busy time (PBT), the time the figures speak of; parts made in "
+        "overtime or in planned stops stand apart: no part of OEE, but of energy per good part.",
+        "note",
+    )
 
 
 def _parts(machine: Machine) -> dict[str, Fraction]:
@@ -150,7 +157,8 @@ def _machines(plant: Plant, figures: Figures) -> Json:
         Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"),
         Column("时间利用率", "availability", "percent"), Column("效率", "effectiveness", "percent"),
         Column("质量率", "quality ratio", "percent"), Column("OEE", "OEE", "percent"), Column("NEE", "NEE", "percent"),
-        Column("产量", "produced", "count"), Column("合格", "good", "count"), Column("故障", "failures", "count"),
+        Column("产量", "produced", "count"), Column("合格", "good", "count"),
+        Column("计划外产量", "produced outside planned time", "count"), Column("故障", "failures", "count"),
         Column("MTBF h", "MTBF h", "hours"), Column("MTTR h", "MTTR h", "hours"),
         Column("数据覆盖", "known share of PBT", "percent"),
     )  # fmt: skip
@@ -161,11 +169,11 @@ def _machine(machine: Machine, figures: Figures) -> list[Any]:
     head = [machine.id, title(machine.equipment), machine.equipment.line]
     made = machine.production
     if made is None:
-        return [*head, blocks.text("无状态数据", "no machine state"), *[None] * 10]
+        return [*head, blocks.text("无状态数据", "no machine state"), *[None] * 11]
     rates = [value_or_reason(figures[f"{key}@{machine.id}"]) for key in ("M-11", "M-13", "M-12", "M-14", "M-15")]
     seconds = [figures[f"{key}@{machine.id}"].value for key in ("M-17-mtbf", "M-17-mttr")]
     times = [None if each is None else each / 3600 for each in seconds]
-    return [*head, *rates, made.pq, made.gq, made.totals.failures, *times, made.coverage]
+    return [*head, *rates, made.pq, made.gq, made.outside_pq, made.totals.failures, *times, made.coverage]
 
 
 def _times(plant: Plant) -> Json:

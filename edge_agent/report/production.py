@@ -11,14 +11,25 @@ from typing import Final
 
 from edge_agent.metrics import energy, oee
 from edge_agent.metrics.assessment import Assessment
-from edge_agent.metrics.counters import Count, Rule, count, profile
+from edge_agent.metrics.counters import Count, Rule, count, made_in, profile
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evidence import Evidence
 from edge_agent.metrics.oee import Production
 from edge_agent.metrics.readings import Longs
 from edge_agent.metrics.register import Equipment
 from edge_agent.metrics.result import Result, Window
-from edge_agent.metrics.timemodel import Item, Mode, Plan, Timeline, Totals, Track, classify, spans, totals
+from edge_agent.metrics.timemodel import (
+    Item,
+    Mode,
+    Plan,
+    Timeline,
+    Totals,
+    Track,
+    classify,
+    planned_busy,
+    spans,
+    totals,
+)
 from edge_agent.report.facts import Counter, Facts, Role, State
 
 NO_CALENDAR: Final = Text(
@@ -28,7 +39,7 @@ NO_CALENDAR: Final = Text(
 _PARTS: Final = Rule(restarts=True)
 _ITEMS: Final = tuple(Item)
 _MODES: Final = tuple(Mode)
-_OF_PARTS: Final = ("produced", "good", "scrap")
+_OF_PARTS: Final[tuple[Role, ...]] = ("produced", "good", "scrap")
 
 
 class Sum:
@@ -108,15 +119,21 @@ class Plant:
         if device is None or not states:
             return Machine(equipment, evidence, None, None, used, source)
         timeline = self._timeline(equipment, states)
+        window = self.facts.start, self.facts.end
+        pq, gq = self._parts(device, planned_busy(timeline, *window))
+        whole_pq, whole_gq = self._parts(device, [window])
         production = Production(
             equipment.equipment_id,
-            totals(timeline, self.facts.start, self.facts.end),
-            *self._parts(device),
+            totals(timeline, *window),
+            pq,
+            gq,
             pru_s=None if equipment.nominal_cycle_s is None else Fraction(equipment.nominal_cycle_s),
             order_source="calendar" if states[0].order is None else "tag",
             window=self.window,
             grade=evidence.grade,
             register_version=self.assessment.register.version,
+            whole_pq=whole_pq,
+            whole_gq=whole_gq,
         )
         return Machine(equipment, evidence, timeline, production, used, source)
 
@@ -149,16 +166,9 @@ class Plant:
         track = self._plan(schedules[0]) if schedules else Track((0,), (Plan.SHIFT,))
         return list(zip(track.times, track.values, strict=True))
 
-    def _parts(self, device: str) -> tuple[Fraction | None, Fraction | None]:
-        """Produced and good parts; without a counter of good parts the produced ones less the scrap."""
-        produced, good, scrap = (self._counted(device, role) for role in ("produced", "good", "scrap"))
-        if good is None and produced is not None and scrap is not None:
-            good = produced - scrap
-        return produced, good
-
-    def _counted(self, device: str, role: Role) -> Fraction | None:
-        counted = self.counted(device, role)
-        return None if counted is None else counted.between(self.facts.start, self.facts.end)
+    def _parts(self, device: str, when: Sequence[tuple[int, int]]) -> tuple[Fraction | None, Fraction | None]:
+        """Parts produced and good parts in these spans."""
+        return made_in({role: self.counted(device, role) for role in _OF_PARTS}, when)
 
     def counted(self, device: str, role: Role) -> Count | None:
         """What a device's counter in a role counted; None without such a counter."""

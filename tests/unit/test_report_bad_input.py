@@ -97,7 +97,7 @@ def test_a_machine_linked_to_two_devices(tmp_path: Path) -> None:
 
 
 def test_a_counter_that_runs_backwards() -> None:
-    made = [(START, 1000), (START + HOUR, 1060), (START + 2 * HOUR, 900), (END, 950)]
+    made = [(START, 1000), (START + HOUR, 1060), (START + 2 * HOUR, 900), (START + 7 * HOUR, 950)]
     counter = Counter("lathe01", "produced", "parts", Fraction(1), None, tuple((t, Fraction(n)) for t, n in made))
     document = reported(golden.plant(counters=[counter, *golden.shift_counters()[1:]]))
     assert any(each.startswith("lathe01.parts The counter ran backwards 1 times") for each in remarks(document))

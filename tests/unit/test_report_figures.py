@@ -11,11 +11,12 @@ import pytest
 
 from edge_agent.metrics.result import percent
 from edge_agent.report.document import Setting, build
-from edge_agent.report.facts import Facts, State
+from edge_agent.report.facts import Counter, Facts, Planned, State
 from edge_agent.report.figures import Options, figures
 from tests.support import report_plant as golden
 from tests.support.report_plant import END, START
 
+HOUR = 3600 * 10**9
 SETTING = Setting("health-check", "test", "测试厂", "dongguan", "ipc-01", issued_ns=END)
 
 
@@ -46,6 +47,35 @@ def test_golden_shift_through_facts() -> None:
     assert found["M-17-mtbf@EQ-001"].value == 375 * 60
     assert found["M-17-mttr@EQ-001"].value == 15 * 60
     assert found["M-18@EQ-001"].value == Fraction(25, 2) / 321
+
+
+def test_parts_of_overtime_are_no_part_of_oee() -> None:
+    """Of two hours at work one is a shift: its time and its parts, 60 of 180; energy goes over all of them."""
+    plan = (Planned("", START - golden.DAY, "off"), Planned("", START, "shift"), Planned("", START + HOUR, "off"))
+    made = tuple((START + hour * HOUR, Fraction(parts)) for hour, parts in ((0, 5), (1, 65), (2, 185)))
+    kwh = ((START, Fraction(0)), (START + 2 * HOUR, Fraction(9)))
+    counters = [Counter("lathe01", "produced", "parts", Fraction(1), None, made),
+                Counter("lathe01", "good", "ok", Fraction(1), None, made),
+                Counter("lathe01", "energy", "import", Fraction(1), None, kwh)]  # fmt: skip
+    plant = golden.plant(end=START + 2 * HOUR, plan=plan, counters=counters,
+                         states={"lathe01": (State(START - golden.DAY, 3, 3),)})  # fmt: skip
+    found = figures(plant, Options())
+    assert (found["M-11@EQ-001"].value, found["M-14@EQ-001"].value) == (1, 1)  # a nominal cycle of a minute
+    assert found["M-13@EQ-001"].numerator == 3600
+    assert (found["M-12@EQ-001"].numerator, found["M-12@EQ-001"].denominator) == (60, 60)
+    assert found["M-14"].value == 1
+    assert found["M-18@EQ-001"].value == Fraction(9, 180)
+    row = next(row for row in table(build(plant, SETTING), "oee") if row[0] == "EQ-001")
+    assert row[8:11] == [60, 60, 120]
+
+
+def test_a_step_across_a_shifts_end_is_shared_by_time() -> None:
+    plan = (Planned("", START - golden.DAY, "off"), Planned("", START, "shift"), Planned("", START + HOUR, "stop"),
+            Planned("", START + 2 * HOUR, "shift"))  # fmt: skip
+    made = ((START, Fraction(0)), (START + 4 * HOUR, Fraction(40)))
+    plant = golden.plant(end=START + 3 * HOUR, plan=plan, states={"lathe01": (State(START - golden.DAY, 3, 3),)},
+                         counters=[Counter("lathe01", "produced", "parts", Fraction(1), None, made)])  # fmt: skip
+    assert figures(plant, Options())["M-13@EQ-001"].numerator == 20 * 60
 
 
 def test_a_line_is_the_sum_of_its_machines() -> None:
