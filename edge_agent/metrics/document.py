@@ -179,8 +179,11 @@ def _columns(columns: tuple[Column, ...]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for column in columns:
         words = " · ".join(f"{also[0]} {word}" for word, also in column.words.items())
-        values = words or {"flag": "是/否 Y/N", "date": "2024-05-01", "decimal": "≥ 0"}.get(column.kind, "")
+        values = words or _VALUES.get(column.kind, "")
         yield f"| {column.zh} | `{column.name}` | {'是 yes' if column.required else ''} | {values} |"
+
+
+_VALUES: Final = {"flag": "是/否 Y/N", "date": "2024-05-01", "decimal": "≥ 0", "positive": "> 0"}
 
 
 if __name__ == "__main__":

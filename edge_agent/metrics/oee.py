@@ -143,7 +143,7 @@ def _missing(*pairs: tuple[bool, Text]) -> list[Text]:
 def _rates(machine: Production) -> list[Result]:
     """Availability, quality, effectiveness, OEE and NEE."""
     apt, pbt = machine.seconds(Bucket.APT), machine.pbt
-    pq, gq, pru = machine.pq, machine.gq, machine.pru_s
+    pq, gq, pru = machine.pq, machine.gq, machine.pru_s or None  # a cycle of no time is none
     nominal = None if pru is None or pq is None else pru * pq
     good = None if pru is None or gq is None else pru * gq
     no_pru, no_pq, no_gq = (pru is None, _NO_PRU), (pq is None, _NO_PQ), (gq is None, _NO_GQ)

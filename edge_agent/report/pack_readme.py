@@ -133,7 +133,7 @@ exact fractions (a ratio may be written `a/b`).
   than four different lengths, the shares are told to 1e-12 as for M-20. Parts made outside PBT do not count, only the GQ
   of M-18 is that of the whole window.
 - **M-11@机器** = APT / PBT;**M-12** = GQ / PQ;**M-13** = PRU·PQ / APT;**M-14** = PRU·GQ / PBT
-  (PRU = `nominal_cycle_s`)。窗口内状态全部未知时为空 null when no state of the window was known。产线、车间、厂区 `@line:` `@workshop:` = 分子之和 / 分母之和，只含两者齐全的机器
+  (PRU = `nominal_cycle_s`，0 视为没有 0 is none)。窗口内状态全部未知时为空 null when no state of the window was known。产线、车间、厂区 `@line:` `@workshop:` = 分子之和 / 分母之和，只含两者齐全的机器
   (`numerator_ids`)。 A line's is the sum of numerators / the sum of denominators over the machines that have both.
 - **M-15** = AUPT·PRU·GQ / (PBT·APT)，AUPT = APT + ASUT；汇总时以 PBT 加权（分子 = 值 × PBT，分母 = PBT，只含有值的机器）。
   Summed up weighted with PBT: numerator value x PBT, denominator PBT, over the machines with a value.

@@ -221,7 +221,7 @@ def worked(m):  # metric -> (numerator, denominator)
     pbt, aupt, count = apt + asut + adet + adot, apt + asut, sum(start <= spans[at[0]][0] < end for at in failed)
     aubt = pbt - adot if states[own(m),][0]["order"] else None
     pq, gq = parts(own(m), joined((a, b) for a, b, _, _, where, _ in spans if where in PBT))
-    pru = Fraction(m["nominal_cycle_s"]) if m["nominal_cycle_s"] else None
+    pru = Fraction(m["nominal_cycle_s"] or 0) or None
     made, good = (None if pru is None or n is None else pru * n for n in (pq, gq))
     nee = None if good is None else ratio(aupt * good, pbt * apt)
     pairs = {"M-11": (apt, pbt), "M-13": (made, apt), "M-14": (good, pbt)}

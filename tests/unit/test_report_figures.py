@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
+from edge_agent.metrics.importing import load
 from edge_agent.metrics.result import percent
 from edge_agent.report.document import Setting, build
 from edge_agent.report.facts import Counter, Facts, Planned, State
@@ -76,6 +78,29 @@ def test_a_step_across_a_shifts_end_is_shared_by_time() -> None:
     plant = golden.plant(end=START + 3 * HOUR, plan=plan, states={"lathe01": (State(START - golden.DAY, 3, 3),)},
                          counters=[Counter("lathe01", "produced", "parts", Fraction(1), None, made)])  # fmt: skip
     assert figures(plant, Options())["M-13@EQ-001"].numerator == 20 * 60
+
+
+@pytest.mark.parametrize("text", ["0", "0.0"])
+def test_a_nominal_cycle_of_nothing_is_none_and_not_an_oee_of_zero(tmp_path: Path, text: str) -> None:
+    """In the file it is listed and left empty; and a register that has it all the same gets the reason."""
+    lines = (golden.GOLDEN / "equipment_register.csv").read_text(encoding="utf-8").splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("EQ-001"))
+    cells = ["nominal_cycle_s", *[""] * (len(lines) - 1)]
+    cells[first] = text
+    file = tmp_path / "register.csv"
+    file.write_text("\n".join(f"{line},{cell}" for line, cell in zip(lines, cells, strict=True)), encoding="utf-8")
+    register, noted = load(file, golden.GOLDEN / "processes.csv")
+    assert next(row for row in register.equipment if row.equipment_id == "EQ-001").nominal_cycle_s is None
+    assert [each.en for each in noted if "nominal_cycle_s" in each.where] == [
+        f"“{text}” is not a number above 0; nominal_cycle_s was left empty, correct it."
+    ]
+    for known in (register, golden.with_row(golden.register(), "EQ-001", nominal_cycle_s=Decimal(text))):
+        found = figures(golden.plant(known), Options())
+        for key in ("M-13@EQ-001", "M-14@EQ-001", "M-15@EQ-001", "M-14", "M-14@line:ML1"):
+            reason = found[key].reason
+            assert found[key].value is None
+            assert reason is not None
+            assert "nominal cycle" in reason.en, key
 
 
 def test_a_line_is_the_sum_of_its_machines() -> None:
