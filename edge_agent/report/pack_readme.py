@@ -75,6 +75,9 @@ exact fractions (a ratio may be written `a/b`).
   没有其他在用机器使用它；首末数据存在且最大 `last_good_ns` 距结束不超过 7 天；覆盖率 ≥ 9/10。
   Production equipment that is declared, linked to exactly one configured device which no other machine in use has, whose
   newest `last_good_ns` (of the last 30 days) is at most 7 days before the end, and whose coverage is at least 9/10.
+- **没有采集数据 no collected data**：`facts/devices.csv` 所列设备在 `facts/health_minutes.csv` 中没有 min（窗口开始，窗口结束 − 30 天）
+  < `end_ns` ≤ 窗口结束 的行时，M-04a/b/c-effective、M-04d、M-05、M-05-process、M-06、M-07 为 null。 While the listed devices
+  have no row with min(start, end - 30 days) < end_ns <= end, these are null, not 0.
 - **M-04b** / **M-04c** -effective：同上，只计 `digital = Y` / `process_id` 为关键工序的生产设备；**-declared**（a、b、c）：
   只要求 `networked_declared = Y`。 The same of production equipment with `digital = Y` / in a key process; -declared asks
   for `networked_declared = Y` alone.

@@ -170,7 +170,13 @@ def _energy(figures: Figures) -> Text:
 def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
     assessment = plant.assessment
     missing, extra = not_effective(assessment), live_not_declared(assessment)
-    if missing:
+    if not assessment.collected:
+        yield Text(
+            "窗口内没有采集数据：检查采集程序与存储是否运行，或另选窗口；有数据后再评定联网与采集。",
+            "No data were collected in the window: see that agent and store run, or choose another window; what is "
+            "networked and collected can be told from data only.",
+        )
+    elif missing:
         names = _named(missing)
         yield Text(
             f"{names.zh} 申报联网但未被数据证明：查明原因并排除（见第 3、4 部分）。",

@@ -255,6 +255,9 @@ def rank(part):  # of all delays, in seconds
     return Fraction(late[bisect_left(sums, ceil(part * sums[-1]))][0], 1000) if late else None
 
 
+unseen = {"M-04a-effective", "M-04b-effective", "M-04c-effective", "M-04d", "M-05", "M-05-process", "M-06", "M-07"}
+if any(minutes(d, min(start, end - 30 * DAY), [(0, end)]) for d in devices):
+    unseen = set()
 keys = [p for p, row in processes.items() if row["is_key"] == "Y"]
 nc_shares = [share(nc, [m for m in machines if m["process_id"] == p]) or Fraction(0) for p in keys]
 digital, key_machines = ([m for m in machines if test(m)] for test in (
@@ -288,6 +291,7 @@ figures = {
 for name, whole in ("a", machines), ("b", digital), ("c", key_machines):
     figures[f"M-04{name}-declared"] = share(lambda m: m["networked_declared"] == "Y", whole)
     figures[f"M-04{name}-effective"] = share(lambda m: m in effective, whole)
+figures |= dict.fromkeys(unseen)
 
 work = {m["equipment_id"]: worked(m) for m in machines if own(m) and (own(m),) in states}
 for m in machines:

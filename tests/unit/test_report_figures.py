@@ -134,15 +134,24 @@ def test_the_plan_counts_on_to_the_next_band() -> None:
 
 
 def test_a_month_without_data_is_null_with_reasons() -> None:
-    plant = golden.plant(minutes={}, first_good={}, states={}, counters=(), lateness={})
+    first = {"lathe01": END + HOUR, "lathe02": START - 60 * golden.DAY}  # one connected later, one before
+    plant = golden.plant(minutes={}, first_good=first, states={}, counters=(), lateness={})
     found = figures(plant, Options())
     for key in ("M-11", "M-14", "M-18", "M-19", "M-21-p95", "M-05"):
         assert found[key].value is None, key
         assert found[key].reason, key
+    for key in (*(f"M-04{kind}-effective" for kind in "abc"), "M-04d", "M-05", "M-05-process", "M-06", "M-07"):
+        reason = found[key].reason
+        assert reason is not None
+        assert (found[key].value, reason.en) == (None, "no collected data in the window"), key
     assert found["M-03"].value == Fraction(16, 19)
-    assert found["M-04a-effective"].value == 0  # counted from the register: none is shown by data
     document = build(plant, SETTING)
     assert [part["number"] for part in document["parts"]] == list(range(1, 13))
+    steps = document["summary"][1]["items"]
+    assert steps[0]["en"].startswith("No data were collected in the window")
+    assert not any("not shown by data" in step["en"] for step in steps)
+    whys = {row[3]["en"] for row in table(document, "gap_declared")}
+    assert whys == {"connected, and no good value in this window", "not connected in this window"}
 
 
 def test_all_machines_scrapped() -> None:

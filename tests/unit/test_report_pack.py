@@ -90,6 +90,17 @@ def test_a_stranger_computes_every_figure_of_any_plant(seed: int, tmp_path: Path
     assert stranger(folder) == claimed(folder)
 
 
+@pytest.mark.parametrize("known", [{"first_good": {}}, {}], ids=["never", "before"])
+def test_a_stranger_computes_the_nulls_of_a_window_without_data(tmp_path: Path, known: dict[str, Any]) -> None:
+    """Nobody collected: whether a device was connected once or never, there is nothing to tell its networking from."""
+    files = pack.build(golden.plant(minutes={}, states={}, counters=(), lateness={}, **known), CLAIM)
+    assert summary(verify(files))["equal"]
+    folder = write(tmp_path / "pack", files)
+    told = stranger(folder)
+    assert told == claimed(folder)
+    assert (told["M-04a-effective"], told["M-04d"], told["M-05-process"], told["M-06"]) == (None, None, None, None)
+
+
 def test_the_plants_of_any_kind_give_every_metric_a_value() -> None:
     """Nulls are equal easily: among these plants every metric has values, and they are not the same in all."""
     values: dict[str, set[str | None]] = {}
