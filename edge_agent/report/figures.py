@@ -82,14 +82,16 @@ def _together(
     having = {each.id: each for each in machines if each.production is not None}
     found = {}
     for metric in _PRODUCTION:
-        results = {key: known.get(f"{metric}@{key}") for key in having}
-        members = {key: (result, _pbt(having[key])) for key, result in results.items() if result is not None}
+        results = {key: known[name] for key in having if (name := f"{metric}@{key}") in known}
+        members = {key: (result, _pbt(having[key])) for key, result in results.items()}
         result = rolled_up(metric, members, scope, plant.window)
         details = {**result.details, "without_states": sorted(each.id for each in machines if each.id not in having)}
         version = plant.assessment.register.version
         reason = result.reason if having else _NO_STATES
         notes = (*plant.assumptions, *result.notes)
-        found[metric] = replace(result, register_version=version, reason=reason, notes=notes, details=details)
+        provisional = any(results[key].provisional for key in result.numerator_ids)
+        found[metric] = replace(result, register_version=version, reason=reason, notes=notes, details=details,
+                                provisional=provisional)  # fmt: skip
     return found
 
 

@@ -30,11 +30,15 @@ from edge_agent.metrics.timemodel import (
     spans,
     totals,
 )
-from edge_agent.report.facts import Counter, Facts, Role, State
+from edge_agent.report.facts import MINUTE_NS, Counter, Facts, Role, State
 
 NO_CALENDAR: Final = Text(
     "未配置班次日历（register.calendar）：窗口内全部时间视为计划时间，属假设。",
     "There is no shift calendar (register.calendar): all time of the window counts as planned, an assumption.",
+)
+_CONNECTED_LATE: Final = Text(
+    "部分计划时间在首次接入之前，状态未知：结果为暂定。",
+    "Part of the planned time lies before the first connection and is unknown: provisional.",
 )
 _PARTS: Final = Rule(restarts=True)
 _ITEMS: Final = tuple(Item)
@@ -72,6 +76,8 @@ class Machine:
     energy: Count | None
     energy_source: str
     """The device that measured it, ` integrated` behind a power tag."""
+    unconnected_ns: int = 0
+    """Planned busy time before the machine was connected for the first time; nothing is known of it."""
 
     @property
     def id(self) -> str:
@@ -79,8 +85,14 @@ class Machine:
 
     @cached_property
     def results(self) -> dict[str, Result]:
-        """M-11 to M-17; empty without machine states."""
-        return {} if self.production is None else oee.evaluate(self.production)
+        """M-11 to M-17; empty without machine states. Provisional when the machine was connected inside the window."""
+        found = {} if self.production is None else oee.evaluate(self.production)
+        if self.unconnected_ns < MINUTE_NS:
+            return found
+        return {
+            metric: replace(result, provisional=True, notes=(*result.notes, _CONNECTED_LATE))
+            for metric, result in found.items()
+        }
 
 
 class Plant:
@@ -135,7 +147,9 @@ class Plant:
             whole_pq=whole_pq,
             whole_gq=whole_gq,
         )
-        return Machine(equipment, evidence, timeline, production, used, source)
+        first = min(self.facts.first_good.get(device, self.facts.end), self.facts.end)
+        before = totals(timeline, self.facts.start, first).pbt
+        return Machine(equipment, evidence, timeline, production, used, source, before)
 
     def _timeline(self, equipment: Equipment, states: Sequence[State]) -> Timeline:
         times = [row.t for row in states]

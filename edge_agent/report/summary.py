@@ -27,16 +27,17 @@ _NAMED: Final = 4
 _NOTHING: Final = Text("没有待办事项。", "There is nothing to do.")
 
 
-def summary(plant: Plant, figures: Figures, noted: int) -> list[Json]:
-    """`noted`: how many things the register check and the data gave reason to list."""
-    found = conclusions(plant, figures)
+def summary(plant: Plant, figures: Figures, noted: int, partial: Text | None = None) -> list[Json]:
+    """`noted`: how many things the register check and the data gave reason to list; `partial`: why the window is not
+    all of the period."""
+    found = conclusions(plant, figures, partial)
     todo = list(_next_steps(plant, figures, noted)) or [_NOTHING]
     return [found, blocks.listing("下一步", "next steps", todo)]
 
 
-def conclusions(plant: Plant, figures: Figures) -> Json:
+def conclusions(plant: Plant, figures: Figures, partial: Text | None = None) -> Json:
     """What was found, alone."""
-    return blocks.listing("结论", "findings", _conclusions(plant, figures))
+    return blocks.listing("结论", "findings", [*([partial] if partial else []), *_conclusions(plant, figures)])
 
 
 def _pct(value: Fraction) -> str:

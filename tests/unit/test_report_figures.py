@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.importing import load
 from edge_agent.metrics.result import percent
 from edge_agent.report.document import Setting, build
@@ -101,6 +102,24 @@ def test_a_nominal_cycle_of_nothing_is_none_and_not_an_oee_of_zero(tmp_path: Pat
             assert found[key].value is None
             assert reason is not None
             assert "nominal cycle" in reason.en, key
+
+
+def test_a_machine_connected_inside_the_window_makes_provisional_figures() -> None:
+    late = golden.plant(first_good={"lathe01": START + 2 * HOUR})
+    found = figures(late, Options())
+    for key in ("M-11@EQ-001", "M-14@EQ-001", "M-11@line:ML1", "M-14"):
+        assert found[key].provisional, key
+        assert any("before the first connection" in note.en for note in found[key].notes)
+    known = figures(golden.plant(), Options())
+    assert known["M-14"].value == found["M-14"].value
+    assert not known["M-11@EQ-001"].provisional
+    assert not known["M-14"].provisional
+
+
+def test_a_window_that_is_not_all_of_its_period_says_so_first() -> None:
+    why = Text("不是整月。", "Not the whole month.")
+    document = build(golden.plant(), replace(SETTING, partial=why))
+    assert document["summary"][0]["items"][0] == why._asdict()
 
 
 def test_a_line_is_the_sum_of_its_machines() -> None:
