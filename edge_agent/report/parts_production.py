@@ -114,16 +114,20 @@ def _lines(plant: Plant, figures: Figures) -> Json:
         Column("APT h", "APT h", "hours"),
         Column("未知 h", "unknown h", "hours"), Column("时间利用率", "availability", "percent"),
         Column("效率", "effectiveness", "percent"), Column("质量率", "quality ratio", "percent"),
-        Column("OEE", "OEE", "percent"), Column("未计入的设备", "machines left out"),
+        Column("OEE", "OEE", "percent"),
+        Column("设备数（时间利用率·效率·质量率·OEE）", "machines behind availability · effectiveness · quality · OEE"),
+        Column("未计入 OEE 的设备", "left out of OEE"),
     )  # fmt: skip
     rows = []
     for (level, name), machines in groups(plant.machines).items():
         suffix = "" if level == "site" else f"@{level}:{name}"
         time = summed(machines)
-        rates = [value_or_reason(figures.get(f"{metric}{suffix}")) for metric in ("M-11", "M-13", "M-12", "M-14")]
+        told = [figures[f"{metric}{suffix}"] for metric in ("M-11", "M-13", "M-12", "M-14")]
+        behind = " · ".join(str(len(each.numerator_ids)) for each in told)
         details = figures[f"M-14{suffix}"].details
         left_out = sorted({*details["left_out"], *details["without_states"]})
-        rows.append([_LEVELS[level], name, *_hours(time), *rates, blocks.words(left_out)])
+        rates = [value_or_reason(each) for each in told]
+        rows.append([_LEVELS[level], name, *_hours(time), *rates, behind, blocks.words(left_out)])
     return table("oee_lines", "按产线、车间、厂区", "by line, workshop and site", columns, rows)
 
 

@@ -130,6 +130,17 @@ def test_a_line_is_the_sum_of_its_machines() -> None:
     assert "EQ-001" not in left_out
 
 
+def test_a_lines_row_says_how_many_machines_are_behind_each_figure() -> None:
+    """The second machine of the line has states and counts, and no nominal cycle: in A and Q, not in E and OEE."""
+    counters = [*golden.shift_counters(), *golden.shift_counters("lathe02")]
+    plant = golden.plant(states={name: golden.shift_states() for name in ("lathe01", "lathe02")}, counters=counters)
+    block = next(b for p in build(plant, SETTING)["parts"] for b in p["blocks"] if b.get("name") == "oee_lines")
+    row = next(row for row in block["rows"] if row[1] == "ML1")
+    assert row[9] == "2 · 1 · 2 · 1"
+    assert block["columns"][10]["title"]["en"] == "left out of OEE"
+    assert "EQ-002" in str(row[10])
+
+
 def test_lateness_is_ranked_over_all_messages() -> None:
     found = figures(golden.plant(), Options())
     assert (found["M-21-p50"].value, found["M-21-p95"].value) == (Fraction("0.12"), Fraction("0.9"))
