@@ -128,6 +128,7 @@ def evidence(
         previous,
         shots,
         dict(_rendered("evidence", shown, language)) | dict(_rendered("report", check, language)),
+        about.site.agent.timezone,
     )
     return _write_pack(folder, project, period, pack.build(plant, claim), plant)
 

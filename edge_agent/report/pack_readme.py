@@ -22,7 +22,7 @@ exact fractions (a ratio may be written `a/b`).
 |---|---|
 | `manifest.json` | 每个文件的 sha256;`previous.manifest_sha256` 是上一个包的 manifest.json 的 sha256（链） / the sha256 of each file; `previous.manifest_sha256` is that of the previous pack's manifest.json (the chain) |
 | `figures.json` | 全部数值（主张） / every figure (the claims): `key`, `value_exact` (a/b), `numerator`, `denominator`, `numerator_ids`, `denominator_ids` |
-| `options.json` | 窗口 `start_ns` `end_ns`，选项 `robot_is_nc` `kgce_per_kwh` / window and options |
+| `options.json` | 窗口 `start_ns` `end_ns`，选项 `robot_is_nc` `kgce_per_kwh`，工厂时区 `timezone` / window, options and the plant's zone |
 | `register.csv`, `processes.csv` | 设备台账、工序表 / equipment register, processes (Y/N) |
 | `facts/devices.csv` | 已配置的采集设备 / configured devices |
 | `facts/first_good.csv` | 每个设备的首次有效数据 / first good reading of all time |
@@ -32,7 +32,7 @@ exact fractions (a ratio may be written `a/b`).
 | `facts/plan.csv` | 班次日历展开：自 `t_ns` 起 shift / stop / maintenance / off；空 = 全部为计划时间 / the calendar, resolved; empty = all time is planned |
 | `facts/lateness.csv` | 时延（毫秒）→ 消息数 / lateness in ms -> messages |
 | `facts/tags.csv`, `quality.csv`, `connections.csv`, `gaps.csv` | 接口表、质量、连接变化、丢弃 / interface table, quality, changes of connection, dropped values |
-| `project.csv`, `project_totals.csv`, `domestic.csv`, `connections.csv`, `interfaces.csv`, `acceptance.csv`, `topology.svg` | 供评审阅读，由台账与事实得出，`verify` 逐字节重算；形似公式的文字前加 ' / for people, with ' before what a spreadsheet would take for a formula; they follow from register and facts, `verify` makes them again byte by byte |
+| `project.csv`, `project_totals.csv`, `domestic.csv`, `connections.csv`, `interfaces.csv`, `acceptance.csv`, `topology.svg` | 供评审阅读，由台账与事实得出，`verify` 逐字节重算；形似公式的文字前加 ' / for people, with ' before what a spreadsheet would take for a formula; they follow from register and facts, `verify` makes them again byte by byte. `acceptance.csv`: 每台设备每个自然日（`options.json` 的 `timezone`，截到窗口），`end_ns` 在其中（起点除外）的各分钟之和 / per device and day of the `timezone` of `options.json`, cut to the window, the sums of the minutes whose `end_ns` lies in it (its start excluded) |
 | `evidence.*`, `report.*` | 证据文档（9 部分）与同窗口的数字体检报告（12 部分）；其 JSON 中的数值与 `figures.json` 一致 / the evidence document (9 parts) and the health check of the same window (12 parts); the figures in their JSON are those of `figures.json` |
 | `snapshots.csv`, `integrator.md` | 各日期已存结果（不能由本包重算）；集成商声明（待填） / results stored at dates, which this pack cannot replay; the integrator's statement, to be filled in |
 
