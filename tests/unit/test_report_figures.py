@@ -68,8 +68,8 @@ def test_parts_of_overtime_are_no_part_of_oee() -> None:
     assert (found["M-12@EQ-001"].numerator, found["M-12@EQ-001"].denominator) == (60, 60)
     assert found["M-14"].value == 1
     assert found["M-18@EQ-001"].value == Fraction(9, 180)
-    row = next(row for row in table(build(plant, SETTING), "oee") if row[0] == "EQ-001")
-    assert row[8:11] == [60, 60, 120]
+    row = next(row for row in table(build(plant, SETTING), "parts") if row[0] == "EQ-001")
+    assert row[3:6] == [60, 60, 120]
 
 
 def test_a_step_across_a_shifts_end_is_shared_by_time() -> None:
@@ -134,11 +134,11 @@ def test_a_lines_row_says_how_many_machines_are_behind_each_figure() -> None:
     """The second machine of the line has states and counts, and no nominal cycle: in A and Q, not in E and OEE."""
     counters = [*golden.shift_counters(), *golden.shift_counters("lathe02")]
     plant = golden.plant(states={name: golden.shift_states() for name in ("lathe01", "lathe02")}, counters=counters)
-    block = next(b for p in build(plant, SETTING)["parts"] for b in p["blocks"] if b.get("name") == "oee_lines")
+    block = next(b for p in build(plant, SETTING)["parts"] for b in p["blocks"] if b.get("name") == "oee_behind")
     row = next(row for row in block["rows"] if row[1] == "ML1")
-    assert row[9] == "2 · 1 · 2 · 1"
-    assert block["columns"][10]["title"]["en"] == "left out of OEE"
-    assert "EQ-002" in str(row[10])
+    assert row[2:6] == [2, 1, 2, 1]
+    assert block["columns"][6]["title"]["en"] == "left out of OEE"
+    assert "EQ-002" in str(row[6])
 
 
 def test_lateness_is_ranked_over_all_messages() -> None:
