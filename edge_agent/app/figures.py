@@ -90,6 +90,7 @@ class Figures:
             known = long.get(device.id)
             first = known.first_ns if known else None
             sums: tuple[Sums, ...] = (_sums(known), _sums(recent.get(device.id)))
+            collected = any(each.scheduled_s > 0 for each in sums)
             hours = None
             if self._hours is not None:
                 hours = self._hours.planned(device.id, max(long_start, first or long_start), now_ns)
@@ -106,6 +107,7 @@ class Figures:
                 controller=speaks_for_its_controller(device),
                 normalised=device.state is not None,
                 business_links=links(device),
+                collected=collected,
             )
         return Live(facts, now_ns, RECENT_NS // 1_000_000_000)
 

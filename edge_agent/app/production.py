@@ -8,21 +8,30 @@ from fractions import Fraction
 from functools import cached_property
 from typing import Any, Final
 
-import numpy as np
-
 from edge_agent.app.production_signals import BEFORE_NS, Device, Links, Signals
 from edge_agent.config.models import Site
 from edge_agent.metrics import energy, oee
 from edge_agent.metrics.calendar import Calendar
-from edge_agent.metrics.counters import Event
-from edge_agent.metrics.curve import NANO, Curve, Longs
+from edge_agent.metrics.counters import PARTS, Count, Event, made_in
+from edge_agent.metrics.curve import Curve, Curves
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.lateness import from_histogram
 from edge_agent.metrics.oee import Production
 from edge_agent.metrics.register import Equipment, Register
 from edge_agent.metrics.result import Result, Window, divide, iso, number
 from edge_agent.metrics.rollup import rolled_up
-from edge_agent.metrics.timemodel import Bucket, Plan, Timeline, Totals, Track, classify, pareto, spans, totals
+from edge_agent.metrics.timemodel import (
+    Bucket,
+    Plan,
+    Timeline,
+    Totals,
+    Track,
+    classify,
+    pareto,
+    planned_busy,
+    spans,
+    totals,
+)
 from edge_agent.stores import Store
 
 NO_CALENDAR: Final = Text(
@@ -123,20 +132,26 @@ class Plant:
         # From before the window on: a failure that goes on across its start began in an earlier one.
         parts = spans(self._start - BEFORE_NS, self._end, signals.item(device), signals.mode(device), order, plan)
         timeline = classify(parts)
-        produced, good, events = self._counted(device)
+        window = (self._start, self._end)
+        busy = planned_busy(timeline, *window)
+        counts = {role: signals.parts(device, role, [window, *busy]) for role in PARTS}
+        pq, gq = made_in(counts, busy)
+        whole_pq, whole_gq = made_in(counts, [window])
         made = Production(
             equipment.equipment_id,
-            totals(timeline, self._start, self._end),
-            produced,
-            good,
+            totals(timeline, *window),
+            pq,
+            gq,
             None if equipment.nominal_cycle_s is None else Fraction(equipment.nominal_cycle_s),
             "tag" if by_tag else "calendar",
-            Window(self._start, self._end),
+            Window(*window),
             signals.grade(device),
             self._links.register.version,
             self._computed_at,
+            whole_pq,
+            whole_gq,
         )
-        return Machine(equipment, device, timeline, made, events, *self._energy(equipment, device))
+        return Machine(equipment, device, timeline, made, self._events(counts), *self._energy(equipment, device))
 
     def _order_source(self, equipment: Equipment) -> str:
         schedule = self._calendar.schedule(equipment.schedule_id) if self._calendar else None
@@ -150,19 +165,14 @@ class Plant:
             self._plans[schedule] = plan
         return self._plans[schedule]
 
-    def _counted(self, device: Device) -> tuple[Fraction | None, Fraction | None, dict[str, tuple[Event, ...]]]:
-        """Parts produced and good in the window, and what the counters did besides counting."""
-        counts = {role: self._signals.parts(device, role) for role in ("produced", "good", "scrap")}
-        inside = {role: None if c is None else c.between(self._start, self._end) for role, c in counts.items()}
-        produced, good, scrap = inside["produced"], inside["good"], inside["scrap"]
-        if good is None and produced is not None and scrap is not None:
-            good = produced - scrap
+    def _events(self, counts: Mapping[str, Count | None]) -> dict[str, tuple[Event, ...]]:
+        """What the counters did in the window besides counting."""
         events = {
             role: tuple(event for event in c.events if self._start < event.t <= self._end)
             for role, c in counts.items()
             if c is not None
         }
-        return produced, good, {role: found for role, found in events.items() if found}
+        return {role: found for role, found in events.items() if found}
 
     def _energy(self, equipment: Equipment, device: Device) -> tuple[Curve | None, str, Fraction | None]:
         """The machine's own counter, else a meter of its own, else its power tag; and how counter and power differ."""
@@ -209,7 +219,7 @@ class Plant:
         scope = self._scope(machine.id, machine.production.grade)
         found = [
             *oee.evaluate(machine.production).values(),
-            energy.per_good_part(scope, machine.energy, machine.production.gq),
+            energy.per_good_part(scope, machine.energy, machine.production.whole_gq),
             energy.standard_coal(scope, machine.energy),
             energy.idle_share(scope, machine.energy, machine.timeline),
         ]
@@ -264,20 +274,18 @@ class Plant:
                 together[ms] = together.get(ms, 0) + values
         return from_histogram(together, having, Window(self._signals.last_hour, self._end))
 
-    def line_energy(self, line: str | None) -> SummedEnergy | None:
+    def line_energy(self, line: str | None) -> Curves | None:
         """Energy of a line (None: of the site): its meters, else its machines' own."""
         if line is None:
             parts = [self.line_energy(each) for each in self._links.lines]
             return (
-                SummedEnergy([curve for part in parts if part is not None for curve in part.curves])
-                if any(parts)
-                else None
+                Curves([curve for part in parts if part is not None for curve in part.curves]) if any(parts) else None
             )
         curves = [self._signals.energy(meter) for meter in self._links.meters(line)]
         if not any(curve is not None for curve in curves):
             curves = [machine.energy for machine in self.machines.values() if machine.equipment.line == line]
         found = [curve for curve in curves if curve is not None]
-        return SummedEnergy(found) if found else None
+        return Curves(found) if found else None
 
     def _line_good(self, line: str) -> tuple[Fraction | None, Text | None]:
         ends = [
@@ -285,9 +293,9 @@ class Plant:
             for machine in self.machines.values()
             if machine.equipment.line == line and machine.equipment.category == "inspection"
         ]
-        if len(ends) != 1 or ends[0].production.gq is None:
+        if len(ends) != 1 or ends[0].production.whole_gq is None:
             return None, _NO_LAST_STATION
-        return ends[0].production.gq, None
+        return ends[0].production.whole_gq, None
 
     # --- documents ---------------------------------------------------------------------------------------------
 
@@ -304,6 +312,7 @@ class Plant:
             "parts": {
                 "produced": number(made.pq),
                 "good": number(made.gq),
+                "produced_outside_planned": number(made.outside_pq),
                 "events": {role: [_event(event) for event in found] for role, found in machine.counters.items()},
             },
             "energy": {
@@ -346,26 +355,6 @@ class Plant:
     def _meter_check(self, meter: Device) -> Fraction | None:
         curve = self._signals.energy(meter)
         return None if curve is None else self._difference(curve, self._signals.power(meter))
-
-
-class SummedEnergy:
-    """Several meters as one."""
-
-    def __init__(self, curves: Sequence[Curve]) -> None:
-        self.curves = curves
-
-    def between(self, start: int, end: int) -> Fraction:
-        """kWh used in `start..end`."""
-        return self.over([(start, end)])
-
-    def over(self, windows: Sequence[tuple[int, int]]) -> Fraction:
-        """kWh used in all these windows together."""
-        return sum((curve.over(windows) for curve in self.curves), Fraction(0))
-
-    def profile(self, edges: Longs) -> list[Fraction]:
-        """kWh used between each of these moments and the next."""
-        used = sum((curve.nano(edges) for curve in self.curves), np.zeros(len(edges) - 1, np.int64))
-        return [Fraction(each, NANO) for each in used.tolist()]
 
 
 def _checked(difference: Fraction | None, notes: Sequence[Text]) -> dict[str, Any]:

@@ -244,8 +244,8 @@ class Signals:
         usable = runs.good
         return Track(runs.first[usable].tolist(), [bool(number) for number in runs.num[usable]])
 
-    def parts(self, device: Device, role: str) -> Count | None:
-        """A part counter; None where it is not mapped, or has no reading in the window."""
+    def parts(self, device: Device, role: str, asked: Sequence[Span]) -> Count | None:
+        """A part counter, to be told in these spans; None where it is not mapped, or has no reading in the window."""
         signal = device.roles.get(role)
         if signal is None:
             return None
@@ -253,7 +253,7 @@ class Signals:
         t, number = _readings(runs, self.known(device.id))
         if not np.any((t >= self.start) & (t <= self.end)):
             return None
-        kept = _telling(t, number, (self.start, self.end))
+        kept = _telling(t, number, [edge for span in asked for edge in span])
         return count(Readings(t[kept], number[kept]), signal.rule)
 
     def energy(self, device: Device) -> Curve | None:

@@ -18,7 +18,9 @@ from edge_agent.config.models import Site
 from edge_agent.errors import Finding, FindingsError
 from edge_agent.metrics import importing
 from edge_agent.metrics.calendar import Calendar, check_schedules, load_calendar
+from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.register import Register
+from edge_agent.metrics.result import iso
 from edge_agent.report import html, pack, tables
 from edge_agent.report.archive import zipped
 from edge_agent.report.blocks import Json
@@ -27,7 +29,7 @@ from edge_agent.report.figures import Options, plant_of
 from edge_agent.report.issue import Issue, read_index, record, settle
 from edge_agent.report.parts_evidence import Project
 from edge_agent.report.production import Plant
-from edge_agent.report.speech import Language
+from edge_agent.report.speech import Language, local
 
 _S: Final = 1_000_000_000
 _EVIDENCE: Final = "evidence"
@@ -81,10 +83,20 @@ def monthly(about: Subject, folder: Path, wanted: str, languages: Sequence[Langu
     """The same of one month of the plant's calendar, with the trend. A month not over yet is provisional."""
     month(wanted, about.site)  # a word that is no month is told before the store is asked
     with source(about.site) as question:
-        start, end, closed = month_so_far(wanted, about.site, newest(question, about.now_ns), about.now_ns)
+        last = newest(question, about.now_ns)
+        start, end, closed = month_so_far(wanted, about.site, last, _first(about, question, last), about.now_ns)
         plant = _plant(about, question, start, end)
         extra = [trend(question, about.site, wanted)]
-    return _issue(about, plant, folder, "monthly", wanted, languages, extra=extra, closed=closed)
+    partial = _partial(about, start) if start > month(wanted, about.site)[0] else None
+    return _issue(about, plant, folder, "monthly", wanted, languages, extra=extra, closed=closed, partial=partial)
+
+
+def _partial(about: Subject, start: int) -> Text:
+    moment = local(iso(start) or "", about.site.agent.timezone)[:16]
+    return Text(
+        f"不是整月：工厂于 {moment} 首次接入，全部数值自此计起。",
+        f"Not the whole month: the plant was first connected on {moment}, and every figure begins there.",
+    )
 
 
 def evidence(
@@ -116,6 +128,7 @@ def evidence(
         previous,
         shots,
         dict(_rendered("evidence", shown, language)) | dict(_rendered("report", check, language)),
+        about.site.agent.timezone,
     )
     return _write_pack(folder, project, period, pack.build(plant, claim), plant)
 
@@ -163,9 +176,13 @@ def take_snapshot(about: Subject, folder: Path, at: str) -> Path:
 
 def _window(about: Subject, question: Ask, wanted: str | None) -> tuple[int, int]:
     last = newest(question, about.now_ns)
+    return window(wanted, about.site, last, _first(about, question, last), about.now_ns)
+
+
+def _first(about: Subject, question: Ask, last: int | None) -> int | None:
+    """When the first of all devices was first read well."""
     known = question("live_facts", from_ns=0, to_ns=last or about.now_ns)
-    first = min((row["first_ns"] for row in known.values() if row["first_ns"] is not None), default=None)
-    return window(wanted, about.site, last, first, about.now_ns)
+    return min((row["first_ns"] for row in known.values() if row["first_ns"] is not None), default=None)
 
 
 def _plant(about: Subject, question: Ask, start: int, end: int) -> Plant:
@@ -174,8 +191,6 @@ def _plant(about: Subject, question: Ask, start: int, end: int) -> Plant:
 
 
 def _period(start: int, end: int) -> str:
-    from edge_agent.metrics.result import iso
-
     first, last = ((iso(t) or "")[:16].replace("-", "").replace(":", "") for t in (start, end))
     return f"{first}-{last}"
 
@@ -198,8 +213,9 @@ def _issue(
     *,
     extra: Sequence[Json] = (),
     closed: bool = True,
+    partial: Text | None = None,
 ) -> Issue:
-    document = build(plant, _setting(about, kind, period, extra=extra, closed=closed))
+    document = build(plant, _setting(about, kind, period, extra=extra, closed=closed, partial=partial))
     issue = settle(folder, document)
     record(folder, issue, dict(_files(issue, languages)))
     return issue

@@ -98,14 +98,16 @@ def month(text: str, site: Site) -> tuple[int, int]:
     return instant(first, zone), instant(after, zone)
 
 
-def month_so_far(text: str, site: Site, newest: int | None, now: int) -> tuple[int, int, bool]:
-    """A month as far as it has come, and whether it is over."""
+def month_so_far(text: str, site: Site, newest: int | None, first: int | None, now: int) -> tuple[int, int, bool]:
+    """A month as far as it has come, and whether it is over. A plant's first month begins with its `first` data, for
+    all of its figures: what was before is no outage."""
     start, after = month(text, site)
     closed = max(now, newest or 0) >= after
     end = after if closed else min(after, newest or start)
     if end <= start:
         raise _not_yet(text, "--month")
-    return start, end, closed
+    begun = start if first is None else max(start, _floor(first))
+    return begun if begun < end else start, end, closed
 
 
 def months_before(text: str, number: int) -> list[str]:

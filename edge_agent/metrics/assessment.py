@@ -74,6 +74,11 @@ class Assessment:
         return Window(None if end is None or length is None else end - length * _S, end)
 
     @property
+    def collected(self) -> bool:
+        """Whether anything was collected in the window, of any device: else nothing is said of what data would show."""
+        return any(facts.collected for facts in self.live.devices.values())
+
+    @property
     def provisional(self) -> bool:
         """Whether a declared machine has under 30 days of history, or a running plant has none of any yet."""
         nothing_yet = bool(self.live.devices) and not any(facts.connected for facts in self.live.devices.values())

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-CellKind = Literal["id", "ids", "text", "word", "flag", "decimal", "date"]
+CellKind = Literal["id", "ids", "text", "word", "flag", "decimal", "positive", "date"]
 
 
 def fold(text: str) -> str:
@@ -120,7 +120,7 @@ EQUIPMENT: Final[tuple[Column, ...]] = (
     Column("photo_ref", "通讯模块照片", also=("照片",)),
     Column("invoice_ref", "发票号", also=("发票",)),
     Column("contract_ref", "合同号", also=("合同",)),
-    Column("nominal_cycle_s", "标准节拍(s)", "decimal", ("标准节拍", "节拍")),
+    Column("nominal_cycle_s", "标准节拍(s)", "positive", ("标准节拍", "节拍")),
     Column("schedule_id", "班次日历", "id", ("日历", "班制")),
     Column("reviewer", "审核人"),
     Column("reviewed_on", "审核日期", "date"),

@@ -24,6 +24,9 @@ EventKind = Literal["rollover", "restart", "break", "jump"]
 _LENGTHS: Final = 4
 _PICO: Final = 10**12
 
+#: The counters of parts, by what they count.
+PARTS: Final = ("produced", "good", "scrap")
+
 U16: Final = 1 << 16
 U32: Final = 1 << 32
 
@@ -216,6 +219,17 @@ def count(readings: Sequence[tuple[int, Number]], rule: Rule | None = None) -> C
             odd[place] = amount
             events.append(Event(t, kind, before, after))
     return Count(column, odd, rule.ratio, events)
+
+
+def made_in(
+    counts: Mapping[str, Count | None], when: Sequence[tuple[int, int]]
+) -> tuple[Fraction | None, Fraction | None]:
+    """(produced, good) in all these spans together, from the counters `PARTS`; None = not counted. Without a counter of
+    good parts they are the produced ones less the scrap."""
+    produced, good, scrap = (None if each is None else each.over(when) for each in map(counts.get, PARTS))
+    if good is None and produced is not None and scrap is not None:
+        good = produced - scrap
+    return produced, good
 
 
 def _suspects(column: Readings, rule: Rule) -> Longs:

@@ -71,6 +71,26 @@ class Curve:
         return bool(np.any((self.t >= start) & (self.t <= end)))
 
 
+class Curves:
+    """Several meters as one."""
+
+    def __init__(self, curves: Sequence[Curve]) -> None:
+        self.curves = curves
+
+    def between(self, start: int, end: int) -> Fraction:
+        """kWh used in `start..end`."""
+        return self.over([(start, end)])
+
+    def over(self, windows: Sequence[tuple[int, int]]) -> Fraction:
+        """kWh used in all these windows together."""
+        return sum((curve.over(windows) for curve in self.curves), Fraction(0))
+
+    def profile(self, edges: Longs) -> list[Fraction]:
+        """kWh used between each of these moments and the next."""
+        used = sum((curve.nano(edges) for curve in self.curves), np.zeros(len(edges) - 1, np.int64))
+        return [Fraction(each, NANO) for each in used.tolist()]
+
+
 def _told(kwh: float) -> Fraction:
     return Fraction(round(kwh * NANO), NANO)
 

@@ -51,6 +51,11 @@ _MIIT = "工信部《中小企业数字化水平评测指标（2024年版）》�
 _LIHUA = "两化融合指标（通行说法）"
 _ISO = "ISO 22400-2"
 
+_PLANNED_PARTS = Text(
+    "PQ、GQ 只计计划工作时间（PBT）内的件数；跨越其边界的一步按时间分摊，计划外的产量单列。",
+    "PQ and GQ are the parts of planned busy time (PBT); a step across its edge is shared by time, and parts made "
+    "outside it stand apart.",
+)
 _NO_OFFICIAL = Text(
     "未找到载有该公式的官方公开文本；此处按通行说法计算，属假设，不是官方口径。",
     "No official public text with this formula was found; it follows common usage and is an assumption.",
@@ -230,25 +235,30 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
         Text("APT / PBT", "APT / PBT: actual production time / planned busy time"),
         "1", "ISO", _ISO,
     ),
-    Definition("M-12", Text("质量率", "quality ratio"), Text("GQ / PQ", "GQ / PQ: good / produced"), "1", "ISO", _ISO),
+    Definition(
+        "M-12",
+        Text("质量率", "quality ratio"),
+        Text("GQ / PQ", "GQ / PQ: good / produced"),
+        "1", "ISO", _ISO, (_PLANNED_PARTS,),
+    ),
     Definition(
         "M-13",
         Text("效率", "effectiveness"),
         Text("PRU · PQ / APT", "PRU · PQ / APT: planned time per unit × produced / actual production time"),
         "1", "ISO", _ISO,
-        (Text("可能超过 100 %，标记但不截断。", "May be above 100 %: flagged, not clipped."),),
+        (_PLANNED_PARTS, Text("可能超过 100 %，标记但不截断。", "May be above 100 %: flagged, not clipped.")),
     ),
     Definition(
         "M-14",
         Text("设备综合效率 OEE", "overall equipment effectiveness"),
         Text("M-11 · M-13 · M-12(≡ PRU · GQ / PBT)", "M-11 · M-13 · M-12 (identical to PRU · GQ / PBT)"),
-        "1", "ISO", _ISO,
+        "1", "ISO", _ISO, (_PLANNED_PARTS,),
     ),
     Definition(
         "M-15",
         Text("净设备效率 NEE", "net equipment effectiveness"),
         Text("AUPT / PBT · M-13 · M-12", "AUPT / PBT · M-13 · M-12 (set-up is no loss)"),
-        "1", "ISO", _ISO,
+        "1", "ISO", _ISO, (_PLANNED_PARTS,),
     ),
     Definition(
         "M-16-allocation",
@@ -296,6 +306,10 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
         Text("单位产品能耗", "energy per good part"),
         Text("ΔkWh / GQ", "kWh / good parts"),
         "kWh", "ISO", f"{_ISO} (comprehensive energy consumption)",
+        (Text(
+            "电量与合格品都按整个窗口计，含加班与计划停机。",
+            "Energy and good parts are both of the whole window, overtime and planned stops included.",
+        ),),
     ),
     Definition(
         "M-19",

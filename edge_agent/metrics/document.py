@@ -31,6 +31,10 @@ _INTRO: Final = """# 指标定义 / Metric definitions
   by the exact fraction, "above 50 %" is strict.
 - 除数为零或数据缺失时为空值并注明原因，绝不显示 0 或 100 %。
   A zero divisor or missing data gives null with its reason, never 0 or 100 %.
+- 窗口内没有任何采集设备的健康记录时，由数据得出的比率（M-04 有效联网、M-04d、M-05、M-06、M-07）为空值；
+  采集程序尝试过而设备没有应答，才是 0。
+  While no device has a health row of the window, the rates that data show (M-04 effective, M-04d, M-05, M-06, M-07) are
+  null; they are 0 only where an agent tried and no device answered.
 - 每个结果带有：分子、分母及其编号，时间窗口，证据等级，台账版本（sha256），计算时间，定义编号，假设。
   Every result carries numerator and denominator with their ids, window, grade, register version, time, definition and
   assumptions.
@@ -179,8 +183,11 @@ def _columns(columns: tuple[Column, ...]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for column in columns:
         words = " · ".join(f"{also[0]} {word}" for word, also in column.words.items())
-        values = words or {"flag": "是/否 Y/N", "date": "2024-05-01", "decimal": "≥ 0"}.get(column.kind, "")
+        values = words or _VALUES.get(column.kind, "")
         yield f"| {column.zh} | `{column.name}` | {'是 yes' if column.required else ''} | {values} |"
+
+
+_VALUES: Final = {"flag": "是/否 Y/N", "date": "2024-05-01", "decimal": "≥ 0", "positive": "> 0"}
 
 
 if __name__ == "__main__":

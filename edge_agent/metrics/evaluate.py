@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, Final
 
 from edge_agent.errors import Finding
 from edge_agent.metrics import bands, collection, composition, rates
 from edge_agent.metrics.assessment import Assessment, Metric
+from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.live import Live
 from edge_agent.metrics.register import Register
 from edge_agent.metrics.result import Result, number, percent
@@ -35,6 +37,12 @@ METRICS: Final[Mapping[str, Metric]] = {
     "M-09": composition.m09,
     "M-10": composition.m10,
 }
+NO_DATA: Final = Text("窗口内没有采集数据", "no collected data in the window")
+#: What data show; of these what is divided by time, readings or machines that data show.
+_OF_DATA: Final = (
+    "M-04a-effective", "M-04b-effective", "M-04c-effective", "M-04d", "M-05", "M-05-process", "M-06", "M-07",
+)  # fmt: skip
+_OF_TIME: Final = ("M-04d", "M-05", "M-07")
 
 #: Flat key -> the metric whose percentage it is.
 _PERCENTAGES: Final = {
@@ -55,8 +63,17 @@ _BOUNDARIES: Final = ("0", "10", "10.01", "20", "20.01", "40", "40.01", "60", "6
 
 
 def compute(assessment: Assessment) -> dict[str, Result]:
-    """Every register-based metric by id."""
-    return {metric: function(assessment) for metric, function in METRICS.items()}
+    """Every register-based metric by id; without any collected data those that rest on data are null, not 0."""
+    found = {metric: function(assessment) for metric, function in METRICS.items()}
+    if assessment.collected or not assessment.machines:
+        return found
+    return found | {metric: _unseen(found[metric]) for metric in _OF_DATA}
+
+
+def _unseen(result: Result) -> Result:
+    if result.denominator == 0 and result.reason is not None and result.definition.id not in _OF_TIME:
+        return result  # there is nothing to divide by either, which is what is to be mended first
+    return replace(result, value=None, numerator=None, numerator_ids=(), grade=None, reason=NO_DATA)
 
 
 def evaluate(
@@ -68,7 +85,7 @@ def evaluate(
     configured: Collection[str] | None = None,
     findings: Collection[Finding] = (),
 ) -> dict[str, Any]:
-    """Plain JSON: flat figures at the top, full results under `results`. `live` None: nothing is connected."""
+    """Plain JSON: flat figures at the top, full results under `results`. `live` None: nothing is collected."""
     assessment = Assessment(register, live or Live(), computed_at, robot_is_nc, configured)
     results = compute(assessment)
     return {

@@ -84,8 +84,8 @@ def _broken_link(machine: Equipment, configured: Collection[str], users: Mapping
 def _not_live(fact: DeviceFacts) -> Text | None:
     if fact.last_good_age_s is None:
         if fact.connected:
-            return Text("已连接但从未有有效数据", "connected, and never a good value")
-        return Text("从未连接", "never connected")
+            return Text("已连接，但窗口内没有有效数据", "connected, and no good value in this window")
+        return Text("窗口内未连接", "not connected in this window")
     if fact.last_good_age_s > MAX_AGE_S:
         days = float(fact.last_good_age_s / DAY_S)
         return Text(f"末次有效数据在 {days:.1f} 天前（> 7 天）", f"last good value {days:.1f} days ago (> 7 days)")

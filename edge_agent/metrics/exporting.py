@@ -113,7 +113,8 @@ def _fill(sheet: Worksheet, cells: list[list[str]], columns: Sequence[Column]) -
 def _explain(column: Column) -> str:
     must = "必填 required" if column.required else "可空 optional"
     words = "\n".join(f"{also[0]} = {word}" for word, also in column.words.items())
-    kinds = {"flag": "是/否 Y/N", "date": "2024-05-01", "decimal": "数字 number", "ids": "一个设备 id / one device id"}
+    kinds = {"flag": "是/否 Y/N", "date": "2024-05-01", "decimal": "数字 number",
+             "positive": "大于 0 的数字 number above 0", "ids": "一个设备 id / one device id"}  # fmt: skip
     return f"{must}\n{words or kinds.get(column.kind, '文本 text')}"
 
 

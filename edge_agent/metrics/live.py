@@ -49,6 +49,8 @@ class DeviceFacts:
     """Its values follow the common machine model: M-07."""
     business_links: frozenset[str] = frozenset()
     """Links of the questionnaire its tags are marked with: M-06."""
+    collected: bool = True
+    """There is a health row of the window: somebody tried to read it, with or without success."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def from_health(
     controller: bool = False,
     normalised: bool | None = None,
     business_links: frozenset[str] = frozenset(),
+    collected: bool = True,
 ) -> DeviceFacts:
     """Facts from health rows; each window is (start ns, sums). Seconds without a row are scheduled and uncovered.
 
@@ -106,6 +109,7 @@ def from_health(
         controller=controller,
         normalised=normalised,
         business_links=business_links,
+        collected=collected,
     )
 
 

@@ -20,7 +20,7 @@ _NO_STATE: Final = Text(
 _NO_RUN: Final = Text("窗口内没有加工时间（APT 为 0）", "no production time in the window (APT is 0)")
 _NO_BUSY: Final = Text("窗口内没有占用时间（AUBT 为 0）", "no busy time in the window (AUBT is 0)")
 _NO_UNIT: Final = Text("窗口内没有加工和准备时间（AUPT 为 0）", "no processing time in the window (AUPT is 0)")
-_NO_PARTS: Final = Text("窗口内没有产量", "nothing was produced in the window")
+_NO_PARTS: Final = Text("计划工作时间内没有产量", "nothing was produced in planned busy time")
 _NO_PQ: Final = Text("没有产量计数（PQ）", "there is no count of produced parts (PQ)")
 _NO_GQ: Final = Text(
     "没有合格品计数（GQ），不以 100 % 代替", "there is no count of good parts (GQ); 100 % is not assumed"
@@ -42,9 +42,9 @@ class Production:
     equipment_id: str
     totals: Totals
     pq: Fraction | None = None
-    """Parts produced."""
+    """Parts produced in planned busy time, as all of these figures are."""
     gq: Fraction | None = None
-    """Good parts."""
+    """Good parts of that time."""
     pru_s: Fraction | None = None
     """Planned time per unit (nominal cycle), seconds."""
     order_source: Literal["tag", "calendar"] = "tag"
@@ -52,6 +52,15 @@ class Production:
     grade: Grade | None = "E2"
     register_version: str = ""
     computed_at: int | None = None
+    whole_pq: Fraction | None = None
+    """Parts produced in the whole window, in overtime and planned stops too."""
+    whole_gq: Fraction | None = None
+    """Good parts of the whole window, over which its energy goes (M-18)."""
+
+    @property
+    def outside_pq(self) -> Fraction | None:
+        """Parts produced outside planned busy time: no part of OEE, whose time has none of theirs."""
+        return None if self.pq is None or self.whole_pq is None else self.whole_pq - self.pq
 
     def seconds(self, *buckets: Bucket) -> Fraction:
         return Fraction(self.totals.bucket(*buckets), _S)
@@ -134,7 +143,7 @@ def _missing(*pairs: tuple[bool, Text]) -> list[Text]:
 def _rates(machine: Production) -> list[Result]:
     """Availability, quality, effectiveness, OEE and NEE."""
     apt, pbt = machine.seconds(Bucket.APT), machine.pbt
-    pq, gq, pru = machine.pq, machine.gq, machine.pru_s
+    pq, gq, pru = machine.pq, machine.gq, machine.pru_s or None  # a cycle of no time is none
     nominal = None if pru is None or pq is None else pru * pq
     good = None if pru is None or gq is None else pru * gq
     no_pru, no_pq, no_gq = (pru is None, _NO_PRU), (pq is None, _NO_PQ), (gq is None, _NO_GQ)

@@ -197,7 +197,7 @@ def read_cell(text: str, column: Column) -> Cell:
                 f"“{column.zh}”未填写;该列决定统计结果,不能推断,请填写。",
                 f"{column.name} is empty; a count rests on it and it is never inferred, so fill it in.",
             )
-        return None if column.kind in ("decimal", "date", "flag") else ""
+        return None if column.kind in ("decimal", "positive", "date", "flag") else ""
     return _READERS[column.kind](plain, column)
 
 
@@ -252,6 +252,15 @@ def _read_decimal(text: str, column: Column) -> Decimal:
     )
 
 
+def _read_positive(text: str, column: Column) -> Decimal:
+    if number := _read_decimal(text, column):
+        return number
+    raise CellError(
+        f"“{text}”不是大于 0 的数；“{column.zh}”按空处理，请改正。",
+        f"“{text}” is not a number above 0; {column.name} was left empty, correct it.",
+    )
+
+
 _DATE: Final = re.compile(r"(\d{4})(?:[-/.年](\d{1,2})[-/.月](\d{1,2})日?|(\d{2})(\d{2}))(?:[ T].*)?")
 
 
@@ -275,5 +284,6 @@ _READERS: Final[Mapping[str, Callable[[str, Column], Cell]]] = {
     "word": _read_word,
     "flag": _read_flag,
     "decimal": _read_decimal,
+    "positive": _read_positive,
     "date": _read_date,
 }

@@ -60,6 +60,9 @@ class Bucket(StrEnum):
     OFF = "off"
 
 
+_PBT: Final = (Bucket.APT, Bucket.ASUT, Bucket.ADET, Bucket.ADOT)
+
+
 class Reason(StrEnum):
     """The part of a bucket that is shown apart."""
 
@@ -267,7 +270,7 @@ class Totals:
     @property
     def pbt(self) -> int:
         """Planned busy time: the calendar's shifts without its planned stops."""
-        return self.bucket(Bucket.APT, Bucket.ASUT, Bucket.ADET, Bucket.ADOT)
+        return self.bucket(*_PBT)
 
     @property
     def pot(self) -> int:
@@ -289,6 +292,19 @@ def totals(timeline: Timeline, start: int, end: int) -> Totals:
             key = (piece.bucket, piece.reason)
             parts[key] = parts.get(key, 0) + length
     return Totals(parts, sum(start <= began < end for began in timeline.failures))
+
+
+def planned_busy(timeline: Timeline, start: int, end: int) -> list[tuple[int, int]]:
+    """PBT in `start..end` as spans, adjoining ones as one: the parts that OEE speaks of were made in them."""
+    found: list[tuple[int, int]] = []
+    for piece in timeline.slices:
+        begin, stop = max(start, piece.start), min(end, piece.end)
+        if piece.bucket not in _PBT or begin >= stop:
+            continue
+        if found and found[-1][1] == begin:
+            begin = found.pop()[0]
+        found.append((begin, stop))
+    return found
 
 
 def pareto(window: Totals) -> list[tuple[str, int]]:

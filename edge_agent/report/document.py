@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from edge_agent.errors import Finding
+from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.result import Result, iso, number
 from edge_agent.report import figures as computing
 from edge_agent.report.blocks import Json, text
@@ -61,6 +62,8 @@ class Setting:
     """What an evidence document is about."""
     closed: bool = True
     """The period is over: another result is another revision."""
+    partial: Text | None = None
+    """Why the window is not all of the period."""
 
 
 def build(plant: Plant, setting: Setting) -> Json:
@@ -73,7 +76,7 @@ def build(plant: Plant, setting: Setting) -> Json:
     else:
         seen = observed(plant)
         parts = [*_twelve(plant, found, who, setting, seen), *setting.extra]
-        told = summary(plant, found, len(setting.noted) + len(seen))
+        told = summary(plant, found, len(setting.noted) + len(seen), setting.partial)
     document = {
         "schema": SCHEMA,
         "kind": setting.kind,

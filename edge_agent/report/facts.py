@@ -259,4 +259,5 @@ def _device(facts: Facts, device: str, hours: Hours | None) -> DeviceFacts:
         controller=about.controller,
         normalised=about.normalised,
         business_links=frozenset(about.business_links),
+        collected=len(facts.minutes_of(device).inside(facts.history_start, facts.end)) > 0,
     )

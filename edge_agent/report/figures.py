@@ -82,14 +82,16 @@ def _together(
     having = {each.id: each for each in machines if each.production is not None}
     found = {}
     for metric in _PRODUCTION:
-        results = {key: known.get(f"{metric}@{key}") for key in having}
-        members = {key: (result, _pbt(having[key])) for key, result in results.items() if result is not None}
+        results = {key: known[name] for key in having if (name := f"{metric}@{key}") in known}
+        members = {key: (result, _pbt(having[key])) for key, result in results.items()}
         result = rolled_up(metric, members, scope, plant.window)
         details = {**result.details, "without_states": sorted(each.id for each in machines if each.id not in having)}
         version = plant.assessment.register.version
         reason = result.reason if having else _NO_STATES
         notes = (*plant.assumptions, *result.notes)
-        found[metric] = replace(result, register_version=version, reason=reason, notes=notes, details=details)
+        provisional = any(results[key].provisional for key in result.numerator_ids)
+        found[metric] = replace(result, register_version=version, reason=reason, notes=notes, details=details,
+                                provisional=provisional)  # fmt: skip
     return found
 
 
@@ -102,7 +104,7 @@ def _machine_energy(plant: Plant, machine: Machine) -> dict[str, Result]:
     if machine.energy is None and machine.production is None:
         return {}
     scope = energy_scope(plant, machine.id, machine)
-    good = machine.production.gq if machine.production else None
+    good = machine.production.whole_gq if machine.production else None
     idle = energy.idle_share(scope, machine.energy, machine.timeline or Timeline((), ()))
     if machine.timeline is None and machine.energy is not None:
         idle = replace(idle, value=None, reason=_NO_STATES)
@@ -118,7 +120,7 @@ def _energy(plant: Plant, options: Options) -> dict[str, Result]:
     for line in plant.lines:
         used, sources = plant.line_energy(line)
         scope, last = energy_scope(plant, line), plant.last_station(line)
-        good = last.production.gq if last and last.production else None
+        good = last.production.whole_gq if last and last.production else None
         per_part = energy.per_good_part(scope, used, good)
         if used is not None and last is None:
             per_part = replace(per_part, reason=_NO_LAST_STATION)
@@ -138,7 +140,8 @@ def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
     coal = energy.standard_coal(scope, whole, options.kgce_per_kwh)
     lasts = [(line, plant.last_station(line)) for line in plant.lines]
     counted = [line for line, last in lasts if last is not None]
-    good = [last.production.gq for _, last in lasts if last and last.production and last.production.gq is not None]
+    made = [last.production.whole_gq for _, last in lasts if last and last.production]
+    good = [each for each in made if each is not None]
     together = [used for used, _ in map(plant.line_energy, counted) if used is not None]
     with_parts = Sum([count for part in together for count in part.parts]) if together else None
     per_part = energy.per_good_part(scope, with_parts, sum(good, Fraction(0)) if good else None)

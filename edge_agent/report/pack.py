@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from edge_agent.metrics.columns import EQUIPMENT, PROCESSES
 from edge_agent.metrics.exporting import table as register_table
@@ -19,6 +20,7 @@ from edge_agent.metrics.register import Equipment
 from edge_agent.metrics.result import iso
 from edge_agent.report import figures as computing
 from edge_agent.report import tabular
+from edge_agent.report.days import local_days
 from edge_agent.report.facts import Facts
 from edge_agent.report.figures import Options
 from edge_agent.report.pack_readme import integrator_statement, readme
@@ -27,7 +29,6 @@ from edge_agent.report.topology import topology
 
 SCHEMA: Final = "edge-agent/evidence/1"
 MANIFEST: Final = "manifest.json"
-_DAY: Final = 86_400_000_000_000
 _DOMESTIC: Final = ("equipment_id", "name_zh", "brand_origin", "controller_brand", "controller_model", "purchase_cny")
 
 Files = dict[str, bytes]
@@ -48,6 +49,8 @@ class Claim:
     """Stored results at dates: `{"at", "figures": [...]}`."""
     report: Mapping[str, bytes] = field(default_factory=dict)
     """The report of the same window, rendered."""
+    timezone: str = "UTC"
+    """Whose days the acceptance log has."""
 
 
 def build(plant: Plant, claim: Claim) -> Files:
@@ -56,11 +59,11 @@ def build(plant: Plant, claim: Claim) -> Files:
     files: Files = {
         "README.md": readme(claim.project).encode(),
         "figures.json": _json(found),
-        "options.json": _json(stated_options(plant.facts, claim.options)),
+        "options.json": _json(stated_options(plant.facts, claim.options, claim.timezone)),
         "register.csv": to_csv(plant.assessment.register.equipment, EQUIPMENT),
         "processes.csv": to_csv(plant.assessment.register.processes, PROCESSES),
         **{f"facts/{name}.csv": content for name, content in tabular.tables(plant.facts)},
-        **for_people(plant, claim.project),
+        **for_people(plant, claim.project, claim.timezone),
         "snapshots.csv": tabular.for_people(*_snapshots(claim.snapshots)),
         "integrator.md": integrator_statement(claim.project).encode(),
         **claim.report,
@@ -73,8 +76,8 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
-def stated_options(facts: Facts, options: Options) -> dict[str, Any]:
-    """What `options.json` says: the window, how far back the health reaches, and the choices."""
+def stated_options(facts: Facts, options: Options, timezone: str) -> dict[str, Any]:
+    """What `options.json` says: the window, how far back the health reaches, the choices, and the zone of the days."""
     return {
         "start_ns": facts.start,
         "end_ns": facts.end,
@@ -82,6 +85,7 @@ def stated_options(facts: Facts, options: Options) -> dict[str, Any]:
         "robot_is_nc": options.robot_is_nc,
         "kgce_per_kwh": tabular.digits(options.kgce_per_kwh),
         "calendar": "facts/plan.csv" if facts.plan else None,
+        "timezone": timezone,
     }
 
 
@@ -102,8 +106,9 @@ def _manifest(facts: Facts, claim: Claim, files: Files, version: str) -> dict[st
     }
 
 
-def for_people(plant: Plant, project: str) -> Files:
-    """What an assessor asks for besides the figures, as far as it follows from register and facts."""
+def for_people(plant: Plant, project: str, timezone: str) -> Files:
+    """What an assessor asks for besides the figures, as far as it follows from register and facts; days are those of
+    the plant's zone."""
     rows = project_rows(plant, project)
     head, *cells = register_table(rows, EQUIPMENT, "zh")
     return {
@@ -113,7 +118,7 @@ def for_people(plant: Plant, project: str) -> Files:
         "interfaces.csv": tabular.for_people(tabular.TABLES["tags"], ([*_tag(tag)] for tag in plant.facts.tags)),
         "domestic.csv": tabular.for_people(_DOMESTIC, ([getattr(row, name) for name in _DOMESTIC] for row in rows
                                                   if row.brand_origin in ("domestic", "local"))),
-        "acceptance.csv": tabular.for_people(*_acceptance(plant.facts)),
+        "acceptance.csv": tabular.for_people(*_acceptance(plant.facts, ZoneInfo(timezone))),
         "topology.svg": topology(plant).encode(),
     }  # fmt: skip
 
@@ -161,18 +166,18 @@ def connections(plant: Plant) -> tuple[tuple[str, ...], list[list[object]]]:
     return head, rows
 
 
-def _acceptance(facts: Facts) -> tuple[tuple[str, ...], list[list[object]]]:
-    """By day (UTC) and device: seconds the device was covered, and readings that were good."""
-    head = ("day_utc", "device", "covered_s", "good_readings", "readings", "completeness")
+def _acceptance(facts: Facts, zone: ZoneInfo) -> tuple[tuple[str, ...], list[list[object]]]:
+    """By day of the plant and device: seconds the device was covered, and readings that were good."""
+    head = ("day", "timezone", "device", "covered_s", "good_readings", "readings", "completeness")
     rows: list[list[object]] = []
-    for day in range((facts.start // _DAY) * _DAY, facts.end, _DAY):
+    for day, since, until in local_days(facts.start, facts.end, zone):
         for device in facts.devices:
-            minutes = facts.minutes_of(device).inside(max(day, facts.start), min(day + _DAY, facts.end))
+            minutes = facts.minutes_of(device).inside(since, until)
             good, readings = minutes.total("good"), minutes.total("good") + minutes.total("bad")
             if len(minutes):
                 covered = tabular.digits(Fraction(minutes.total("covered_ms"), 1000))
                 share = f"{good / readings:.4f}" if readings else None
-                rows.append([(iso(day) or "")[:10], device, covered, good, readings, share])
+                rows.append([day.isoformat(), zone.key, device, covered, good, readings, share])
     return head, rows
 
 

@@ -22,7 +22,7 @@ exact fractions (a ratio may be written `a/b`).
 |---|---|
 | `manifest.json` | 每个文件的 sha256;`previous.manifest_sha256` 是上一个包的 manifest.json 的 sha256（链） / the sha256 of each file; `previous.manifest_sha256` is that of the previous pack's manifest.json (the chain) |
 | `figures.json` | 全部数值（主张） / every figure (the claims): `key`, `value_exact` (a/b), `numerator`, `denominator`, `numerator_ids`, `denominator_ids` |
-| `options.json` | 窗口 `start_ns` `end_ns`，选项 `robot_is_nc` `kgce_per_kwh` / window and options |
+| `options.json` | 窗口 `start_ns` `end_ns`，选项 `robot_is_nc` `kgce_per_kwh`，工厂时区 `timezone` / window, options and the plant's zone |
 | `register.csv`, `processes.csv` | 设备台账、工序表 / equipment register, processes (Y/N) |
 | `facts/devices.csv` | 已配置的采集设备 / configured devices |
 | `facts/first_good.csv` | 每个设备的首次有效数据 / first good reading of all time |
@@ -32,7 +32,7 @@ exact fractions (a ratio may be written `a/b`).
 | `facts/plan.csv` | 班次日历展开：自 `t_ns` 起 shift / stop / maintenance / off；空 = 全部为计划时间 / the calendar, resolved; empty = all time is planned |
 | `facts/lateness.csv` | 时延（毫秒）→ 消息数 / lateness in ms -> messages |
 | `facts/tags.csv`, `quality.csv`, `connections.csv`, `gaps.csv` | 接口表、质量、连接变化、丢弃 / interface table, quality, changes of connection, dropped values |
-| `project.csv`, `project_totals.csv`, `domestic.csv`, `connections.csv`, `interfaces.csv`, `acceptance.csv`, `topology.svg` | 供评审阅读，由台账与事实得出，`verify` 逐字节重算；形似公式的文字前加 ' / for people, with ' before what a spreadsheet would take for a formula; they follow from register and facts, `verify` makes them again byte by byte |
+| `project.csv`, `project_totals.csv`, `domestic.csv`, `connections.csv`, `interfaces.csv`, `acceptance.csv`, `topology.svg` | 供评审阅读，由台账与事实得出，`verify` 逐字节重算；形似公式的文字前加 ' / for people, with ' before what a spreadsheet would take for a formula; they follow from register and facts, `verify` makes them again byte by byte. `acceptance.csv`: 每台设备每个自然日（`options.json` 的 `timezone`，截到窗口），`end_ns` 在其中（起点除外）的各分钟之和 / per device and day of the `timezone` of `options.json`, cut to the window, the sums of the minutes whose `end_ns` lies in it (its start excluded) |
 | `evidence.*`, `report.*` | 证据文档（9 部分）与同窗口的数字体检报告（12 部分）；其 JSON 中的数值与 `figures.json` 一致 / the evidence document (9 parts) and the health check of the same window (12 parts); the figures in their JSON are those of `figures.json` |
 | `snapshots.csv`, `integrator.md` | 各日期已存结果（不能由本包重算）；集成商声明（待填） / results stored at dates, which this pack cannot replay; the integrator's statement, to be filled in |
 
@@ -75,6 +75,9 @@ exact fractions (a ratio may be written `a/b`).
   没有其他在用机器使用它；首末数据存在且最大 `last_good_ns` 距结束不超过 7 天；覆盖率 ≥ 9/10。
   Production equipment that is declared, linked to exactly one configured device which no other machine in use has, whose
   newest `last_good_ns` (of the last 30 days) is at most 7 days before the end, and whose coverage is at least 9/10.
+- **没有采集数据 no collected data**：`facts/devices.csv` 所列设备在 `facts/health_minutes.csv` 中没有 min（窗口开始，窗口结束 − 30 天）
+  < `end_ns` ≤ 窗口结束 的行时，M-04a/b/c-effective、M-04d、M-05、M-05-process、M-06、M-07 为 null。 While the listed devices
+  have no row with min(start, end - 30 days) < end_ns <= end, these are null, not 0.
 - **M-04b** / **M-04c** -effective：同上，只计 `digital = Y` / `process_id` 为关键工序的生产设备；**-declared**（a、b、c）：
   只要求 `networked_declared = Y`。 The same of production equipment with `digital = Y` / in a key process; -declared asks
   for `networked_declared = Y` alone.
@@ -126,9 +129,14 @@ exact fractions (a ratio may be written `a/b`).
   The sum of differences. At a fall: with a `modulus` and 0 < difference + modulus <= modulus // 16 that sum counts (a
   rollover); else a part counter counts the new reading if it is at least 0 and at most half the old one (a restart); else
   nothing. A step across the window's edge is shared by time.
-- **PQ** = produced;**GQ** = good，没有时为 produced − scrap。 GQ = good, else produced - scrap.
+- **PQ** = produced;**GQ** = good，没有时为 produced − scrap；只计 PBT 各段（APT、ASUT、ADET、ADOT，相邻者合为一段）内的
+  件数，跨越段边界的一步按时间分摊；一个计数器被切开的步多于四种时长时，分摊如 M-20 取到 1e-12。计划外的产量不计入，
+  只有 M-18 的 GQ 按整个窗口计。 GQ = good, else produced - scrap; of the spans of PBT alone (APT, ASUT, ADET, ADOT,
+  adjoining ones as one): a step across an edge is shared by time, and where the spans of a counter cut steps of more
+  than four different lengths, the shares are told to 1e-12 as for M-20. Parts made outside PBT do not count, only the GQ
+  of M-18 is that of the whole window.
 - **M-11@机器** = APT / PBT;**M-12** = GQ / PQ;**M-13** = PRU·PQ / APT;**M-14** = PRU·GQ / PBT
-  (PRU = `nominal_cycle_s`)。窗口内状态全部未知时为空 null when no state of the window was known。产线、车间、厂区 `@line:` `@workshop:` = 分子之和 / 分母之和，只含两者齐全的机器
+  (PRU = `nominal_cycle_s`，0 视为没有 0 is none)。窗口内状态全部未知时为空 null when no state of the window was known。产线、车间、厂区 `@line:` `@workshop:` = 分子之和 / 分母之和，只含两者齐全的机器
   (`numerator_ids`)。 A line's is the sum of numerators / the sum of denominators over the machines that have both.
 - **M-15** = AUPT·PRU·GQ / (PBT·APT)，AUPT = APT + ASUT；汇总时以 PBT 加权（分子 = 值 × PBT，分母 = PBT，只含有值的机器）。
   Summed up weighted with PBT: numerator value x PBT, denominator PBT, over the machines with a value.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -13,6 +12,7 @@ from edge_agent.metrics.register import Equipment
 from edge_agent.metrics.result import Result, divide, number
 from edge_agent.report import blocks, tabular
 from edge_agent.report.blocks import Column, Json, paragraph, table
+from edge_agent.report.days import local_days
 from edge_agent.report.facts import Device
 from edge_agent.report.pack import connections, project_rows
 from edge_agent.report.parts_network import access_of, coverage_map
@@ -30,7 +30,6 @@ COMPARED: Final = {
     "M-04b-effective": "M-04b-effective", "M-04c-effective": "M-04c-effective", "M-14": "M-14/day/site",
     "M-18": "M-18/day/site",
 }  # fmt: skip
-_S: Final = 1_000_000_000
 _DOMESTIC: Final = ("domestic", "local")
 
 
@@ -309,9 +308,9 @@ def _acceptance(plant: Plant, zone: ZoneInfo) -> Json:
         worst = f"{int(10_000 * min(shares)) / 100:.2f} %"  # at least so much: rounded down
         found.append(
             paragraph(
-                f"窗口内逐日数据完整率不低于 {worst}。逐台逐日（UTC 日）见 acceptance.csv。",
+                f"窗口内逐日数据完整率不低于 {worst}。逐台逐日（同为 {zone.key} 的自然日）见 acceptance.csv。",
                 f"On every day of the window completeness was at least {worst}. acceptance.csv has every device and "
-                "day (days of UTC).",
+                f"day (the same days, of {zone.key}).",
                 "note",
             )
         )
@@ -335,16 +334,3 @@ def _days(plant: Plant, zone: ZoneInfo) -> Iterator[list[Any]]:
         good, every, covered = (sum(each[i] for each in seen.values()) for i in range(3))
         yield [day.isoformat(), len(seen), Fraction(covered, 3_600_000), good, every, divide(good, every), worst,
                shares[worst] if worst else None]  # fmt: skip
-
-
-def local_days(start: int, end: int, zone: ZoneInfo) -> Iterator[tuple[date, int, int]]:
-    """(day, start, end) in ns of every day of the zone that the window touches, cut to the window."""
-    day = datetime.fromtimestamp(start // _S, zone).date()
-    while (since := _midnight(day, zone)) < end:
-        after = day + timedelta(days=1)
-        yield day, max(since, start), min(_midnight(after, zone), end)
-        day = after
-
-
-def _midnight(day: date, zone: ZoneInfo) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=zone).timestamp()) * _S

@@ -55,9 +55,9 @@ def production(plant: Plant, figures: Figures) -> Json:
         for each in with_states
     ]
     found.append(blocks.chart("buckets", "时间去向", "where the time went", bars=bars, order=list(BUCKETS)))
-    found.append(_lines(plant, figures))
+    found += [_lines(plant, figures), _behind(plant, figures)]
     found += list(_paretos(plant))
-    found.append(_machines(plant, figures))
+    found += [_machines(plant, figures), _parts_made(plant)]
     found.append(_times(plant))
     return blocks.part(7, "时间模型与设备综合效率（OEE）", "time model and OEE", found)
 
@@ -76,6 +76,13 @@ def _order_notes(machines: list[Machine]) -> Iterator[Json]:
         "Time of unknown state is in ADET and shown apart. A line, workshop or site is the sum of numerators over "
         "the sum of denominators, of the machines that have both. Effectiveness above 100 %: check the nominal cycle, "
         "and parts made while the state was unknown.",
+        "note",
+    )
+    yield paragraph(
+        "产量与合格品只计计划工作时间（PBT）内的件数，与时间同一口径；加班和计划停机中的产量单列，不进入 OEE，"
+        "但计入单位产品能耗。",
+        "Produced and good parts are those of planned busy time (PBT), the time the figures speak of; parts made in "
+        "overtime or in planned stops stand apart: no part of OEE, but of energy per good part.",
         "note",
     )
 
@@ -107,19 +114,36 @@ def _lines(plant: Plant, figures: Figures) -> Json:
         Column("APT h", "APT h", "hours"),
         Column("未知 h", "unknown h", "hours"), Column("时间利用率", "availability", "percent"),
         Column("效率", "effectiveness", "percent"), Column("质量率", "quality ratio", "percent"),
-        Column("OEE", "OEE", "percent"), Column("未计入的设备", "machines left out"),
+        Column("OEE", "OEE", "percent"),
     )  # fmt: skip
     rows = []
     for (level, name), machines in groups(plant.machines).items():
-        suffix = "" if level == "site" else f"@{level}:{name}"
-        time = summed(machines)
-        rates = [value_or_reason(figures.get(f"{metric}{suffix}")) for metric in ("M-11", "M-13", "M-12", "M-14")]
-        details = figures[f"M-14{suffix}"].details
-        left_out = sorted({*details["left_out"], *details["without_states"]})
-        rows.append([_LEVELS[level], name, *_hours(time), *rates, blocks.words(left_out)])
+        rates = [value_or_reason(figures[f"{metric}{_suffix(level, name)}"]) for metric in _LINE_RATES]
+        rows.append([_LEVELS[level], name, *_hours(summed(machines)), *rates])
     return table("oee_lines", "按产线、车间、厂区", "by line, workshop and site", columns, rows)
 
 
+def _behind(plant: Plant, figures: Figures) -> Json:
+    """How many machines each of these figures rests on: they are not the same ones."""
+    columns = (
+        Column("层级", "level"), Column("名称", "name"), Column("时间利用率", "availability", "count"),
+        Column("效率", "effectiveness", "count"), Column("质量率", "quality ratio", "count"),
+        Column("OEE", "OEE", "count"), Column("未计入 OEE 的设备", "left out of OEE"),
+    )  # fmt: skip
+    rows = []
+    for level, name in groups(plant.machines):
+        told = [figures[f"{metric}{_suffix(level, name)}"] for metric in _LINE_RATES]
+        details = told[-1].details
+        left_out = sorted({*details["left_out"], *details["without_states"]})
+        rows.append([_LEVELS[level], name, *(len(each.numerator_ids) for each in told), blocks.words(left_out)])
+    return table("oee_behind", "各值所含的设备数", "machines behind each figure", columns, rows)
+
+
+def _suffix(level: str, name: str) -> str:
+    return "" if level == "site" else f"@{level}:{name}"
+
+
+_LINE_RATES: Final = ("M-11", "M-13", "M-12", "M-14")
 _LEVELS: Final = {
     "line": blocks.text("产线", "line"),
     "workshop": blocks.text("车间", "workshop"),
@@ -150,7 +174,7 @@ def _machines(plant: Plant, figures: Figures) -> Json:
         Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"),
         Column("时间利用率", "availability", "percent"), Column("效率", "effectiveness", "percent"),
         Column("质量率", "quality ratio", "percent"), Column("OEE", "OEE", "percent"), Column("NEE", "NEE", "percent"),
-        Column("产量", "produced", "count"), Column("合格", "good", "count"), Column("故障", "failures", "count"),
+        Column("故障", "failures", "count"),
         Column("MTBF h", "MTBF h", "hours"), Column("MTTR h", "MTTR h", "hours"),
         Column("数据覆盖", "known share of PBT", "percent"),
     )  # fmt: skip
@@ -161,11 +185,25 @@ def _machine(machine: Machine, figures: Figures) -> list[Any]:
     head = [machine.id, title(machine.equipment), machine.equipment.line]
     made = machine.production
     if made is None:
-        return [*head, blocks.text("无状态数据", "no machine state"), *[None] * 10]
+        return [*head, blocks.text("无状态数据", "no machine state"), *[None] * 8]
     rates = [value_or_reason(figures[f"{key}@{machine.id}"]) for key in ("M-11", "M-13", "M-12", "M-14", "M-15")]
     seconds = [figures[f"{key}@{machine.id}"].value for key in ("M-17-mtbf", "M-17-mttr")]
     times = [None if each is None else each / 3600 for each in seconds]
-    return [*head, *rates, made.pq, made.gq, made.totals.failures, *times, made.coverage]
+    return [*head, *rates, made.totals.failures, *times, made.coverage]
+
+
+def _parts_made(plant: Plant) -> Json:
+    columns = (
+        Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"),
+        Column("计划时间内产量", "produced in planned time", "count"), Column("其中合格", "good of these", "count"),
+        Column("计划外产量", "produced outside planned time", "count"),
+    )  # fmt: skip
+    rows = [
+        [each.id, title(each.equipment), each.equipment.line, made.pq, made.gq, made.outside_pq]
+        for each in plant.machines
+        if (made := each.production) is not None and (made.pq, made.gq) != (None, None)
+    ]
+    return table("parts", "逐台产量", "parts by machine", columns, rows)
 
 
 def _times(plant: Plant) -> Json:

@@ -11,24 +11,39 @@ from typing import Final
 
 from edge_agent.metrics import energy, oee
 from edge_agent.metrics.assessment import Assessment
-from edge_agent.metrics.counters import Count, Rule, count, profile
+from edge_agent.metrics.counters import Count, Rule, count, made_in, profile
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evidence import Evidence
 from edge_agent.metrics.oee import Production
 from edge_agent.metrics.readings import Longs
 from edge_agent.metrics.register import Equipment
 from edge_agent.metrics.result import Result, Window
-from edge_agent.metrics.timemodel import Item, Mode, Plan, Timeline, Totals, Track, classify, spans, totals
-from edge_agent.report.facts import Counter, Facts, Role, State
+from edge_agent.metrics.timemodel import (
+    Item,
+    Mode,
+    Plan,
+    Timeline,
+    Totals,
+    Track,
+    classify,
+    planned_busy,
+    spans,
+    totals,
+)
+from edge_agent.report.facts import MINUTE_NS, Counter, Facts, Role, State
 
 NO_CALENDAR: Final = Text(
     "未配置班次日历（register.calendar）：窗口内全部时间视为计划时间，属假设。",
     "There is no shift calendar (register.calendar): all time of the window counts as planned, an assumption.",
 )
+_CONNECTED_LATE: Final = Text(
+    "部分计划时间在首次接入之前，状态未知：结果为暂定。",
+    "Part of the planned time lies before the first connection and is unknown: provisional.",
+)
 _PARTS: Final = Rule(restarts=True)
 _ITEMS: Final = tuple(Item)
 _MODES: Final = tuple(Mode)
-_OF_PARTS: Final = ("produced", "good", "scrap")
+_OF_PARTS: Final[tuple[Role, ...]] = ("produced", "good", "scrap")
 
 
 class Sum:
@@ -61,6 +76,8 @@ class Machine:
     energy: Count | None
     energy_source: str
     """The device that measured it, ` integrated` behind a power tag."""
+    unconnected_ns: int = 0
+    """Planned busy time before the machine was connected for the first time; nothing is known of it."""
 
     @property
     def id(self) -> str:
@@ -68,8 +85,14 @@ class Machine:
 
     @cached_property
     def results(self) -> dict[str, Result]:
-        """M-11 to M-17; empty without machine states."""
-        return {} if self.production is None else oee.evaluate(self.production)
+        """M-11 to M-17; empty without machine states. Provisional when the machine was connected inside the window."""
+        found = {} if self.production is None else oee.evaluate(self.production)
+        if self.unconnected_ns < MINUTE_NS:
+            return found
+        return {
+            metric: replace(result, provisional=True, notes=(*result.notes, _CONNECTED_LATE))
+            for metric, result in found.items()
+        }
 
 
 class Plant:
@@ -108,17 +131,25 @@ class Plant:
         if device is None or not states:
             return Machine(equipment, evidence, None, None, used, source)
         timeline = self._timeline(equipment, states)
+        window = self.facts.start, self.facts.end
+        pq, gq = self._parts(device, planned_busy(timeline, *window))
+        whole_pq, whole_gq = self._parts(device, [window])
         production = Production(
             equipment.equipment_id,
-            totals(timeline, self.facts.start, self.facts.end),
-            *self._parts(device),
+            totals(timeline, *window),
+            pq,
+            gq,
             pru_s=None if equipment.nominal_cycle_s is None else Fraction(equipment.nominal_cycle_s),
             order_source="calendar" if states[0].order is None else "tag",
             window=self.window,
             grade=evidence.grade,
             register_version=self.assessment.register.version,
+            whole_pq=whole_pq,
+            whole_gq=whole_gq,
         )
-        return Machine(equipment, evidence, timeline, production, used, source)
+        first = min(self.facts.first_good.get(device, self.facts.end), self.facts.end)
+        before = totals(timeline, self.facts.start, first).pbt
+        return Machine(equipment, evidence, timeline, production, used, source, before)
 
     def _timeline(self, equipment: Equipment, states: Sequence[State]) -> Timeline:
         times = [row.t for row in states]
@@ -149,16 +180,9 @@ class Plant:
         track = self._plan(schedules[0]) if schedules else Track((0,), (Plan.SHIFT,))
         return list(zip(track.times, track.values, strict=True))
 
-    def _parts(self, device: str) -> tuple[Fraction | None, Fraction | None]:
-        """Produced and good parts; without a counter of good parts the produced ones less the scrap."""
-        produced, good, scrap = (self._counted(device, role) for role in ("produced", "good", "scrap"))
-        if good is None and produced is not None and scrap is not None:
-            good = produced - scrap
-        return produced, good
-
-    def _counted(self, device: str, role: Role) -> Fraction | None:
-        counted = self.counted(device, role)
-        return None if counted is None else counted.between(self.facts.start, self.facts.end)
+    def _parts(self, device: str, when: Sequence[tuple[int, int]]) -> tuple[Fraction | None, Fraction | None]:
+        """Parts produced and good parts in these spans."""
+        return made_in({role: self.counted(device, role) for role in _OF_PARTS}, when)
 
     def counted(self, device: str, role: Role) -> Count | None:
         """What a device's counter in a role counted; None without such a counter."""

@@ -27,16 +27,17 @@ _NAMED: Final = 4
 _NOTHING: Final = Text("没有待办事项。", "There is nothing to do.")
 
 
-def summary(plant: Plant, figures: Figures, noted: int) -> list[Json]:
-    """`noted`: how many things the register check and the data gave reason to list."""
-    found = conclusions(plant, figures)
+def summary(plant: Plant, figures: Figures, noted: int, partial: Text | None = None) -> list[Json]:
+    """`noted`: how many things the register check and the data gave reason to list; `partial`: why the window is not
+    all of the period."""
+    found = conclusions(plant, figures, partial)
     todo = list(_next_steps(plant, figures, noted)) or [_NOTHING]
     return [found, blocks.listing("下一步", "next steps", todo)]
 
 
-def conclusions(plant: Plant, figures: Figures) -> Json:
+def conclusions(plant: Plant, figures: Figures, partial: Text | None = None) -> Json:
     """What was found, alone."""
-    return blocks.listing("结论", "findings", _conclusions(plant, figures))
+    return blocks.listing("结论", "findings", [*([partial] if partial else []), *_conclusions(plant, figures)])
 
 
 def _pct(value: Fraction) -> str:
@@ -170,7 +171,13 @@ def _energy(figures: Figures) -> Text:
 def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
     assessment = plant.assessment
     missing, extra = not_effective(assessment), live_not_declared(assessment)
-    if missing:
+    if not assessment.collected:
+        yield Text(
+            "窗口内没有采集数据：检查采集程序与存储是否运行，或另选窗口；有数据后再评定联网与采集。",
+            "No data were collected in the window: see that agent and store run, or choose another window; what is "
+            "networked and collected can be told from data only.",
+        )
+    elif missing:
         names = _named(missing)
         yield Text(
             f"{names.zh} 申报联网但未被数据证明：查明原因并排除（见第 3、4 部分）。",

@@ -188,7 +188,7 @@ def _replayed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterat
             yield _together(name, told, found)
             yield _words(name, told, found)
     listed = {entry["path"] for entry in manifest["files"]}
-    for name, content in for_people(plant, manifest["project"]).items():
+    for name, content in for_people(plant, manifest["project"], _timezone(files)).items():
         there = files.get(name)
         if there is not None or name not in listed:  # a listed file that is gone was told by its hash
             yield Check("table", name, there == content, None if there is None else _sha(there), _sha(content))
@@ -209,8 +209,13 @@ def _stated(files: Mapping[str, bytes], manifest: Mapping[str, Any], plant: Plan
              "register_version": plant.assessment.register.version}  # fmt: skip
     for name, value in found.items():
         yield Check("manifest", name, manifest.get(name) == value, manifest.get(name), value)
-    told, made = json.loads(files["options.json"]), stated_options(facts, options)
+    told, made = json.loads(files["options.json"]), stated_options(facts, options, _timezone(files))
     yield Check("manifest", "options.json", told == made, told, made)
+
+
+def _timezone(files: Mapping[str, bytes]) -> str:
+    """Whose days the pack's tables have: as it says itself, and it shows in them."""
+    return str(json.loads(files["options.json"]).get("timezone", "UTC"))
 
 
 def _together(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> Check:

@@ -202,6 +202,11 @@ def test_a_closed_month_is_issued_again_as_a_revision_when_late_data_come(
     about = subject(config)
     open_month = monthly(about, tmp_path, "2026-05", ["zh"])
     assert (open_month.document["closed"], open_month.document["revision"]) == (False, 1)
+    # The plant's first month: time, rates and energy begin with its first data, and page 1 says so.
+    assert open_month.document["window"]["from_ns"] == T0
+    assert "Not the whole month" in open_month.document["summary"][0]["items"][0]["en"]
+    assert values(open_month.document)["M-11"] == pytest.approx(2 / 3, abs=0.01)
+    assert not any(figure["provisional"] for figure in open_month.document["figures"] if figure["key"] == "M-11")
     monkeypatch.setattr("edge_agent.app.report.Clock.time_ns", lambda _: T0 + 60 * 86_400 * SECOND)
     later = subject(config)
     closed = monthly(later, tmp_path, "2026-05", ["zh"])
@@ -210,6 +215,8 @@ def test_a_closed_month_is_issued_again_as_a_revision_when_late_data_come(
     assert (tmp_path / "monthly-2026-05-r2.en.html").is_file()
     nothing = monthly(later, tmp_path, "2026-04", ["zh"]).document
     assert values(nothing)["M-11"] is None
+    assert values(nothing)["M-04a-effective"] is None
+    assert "Not the whole month" not in json.dumps(nothing["summary"])
     assert values(nothing)["M-03"] == 0.75
     assert nothing["parts"][-1]["blocks"][1]["name"] == "trend"
 

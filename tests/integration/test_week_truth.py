@@ -30,7 +30,18 @@ from edge_agent.ingest.api import ask
 from edge_agent.metrics.calendar import Calendar, load_calendar
 from edge_agent.metrics.importing import load as load_register
 from edge_agent.metrics.register import Register
-from edge_agent.metrics.timemodel import Bucket, Item, Mode, Totals, Track, classify, spans, totals
+from edge_agent.metrics.timemodel import (
+    Bucket,
+    Item,
+    Mode,
+    Timeline,
+    Totals,
+    Track,
+    classify,
+    planned_busy,
+    spans,
+    totals,
+)
 from edge_agent.stores import Store, open_store
 from tests.support.aio import run, until
 from tests.support.rehearsal import CALENDAR, SECOND, ZONE, Rehearsal, Truth
@@ -161,14 +172,27 @@ async def rehearse(rehearsal: Rehearsal, window: list[int]) -> tuple[dict[str, A
         return await rehearsal.settle(), newest
 
 
-def truth_totals(story: Story, device: str, schedule: str) -> tuple[Totals, int]:
-    """The time model of what the machine really did, and how often it changed."""
+def truth_timeline(story: Story, device: str, schedule: str) -> Timeline:
+    """The time model of what the machine really did."""
     rows = story.truth.states[device]
     t = [row[0] for row in rows]
     item, mode = Track(t, [Item(row[1]) for row in rows]), Track(t, [Mode(row[2]) for row in rows])
     plan = story.calendar.plan(schedule, t[0], story.end)
-    timeline = classify(spans(t[0], story.end, item, mode, None, plan))
-    return totals(timeline, story.start, story.end), sum(story.start < each < story.end for each in t)
+    return classify(spans(t[0], story.end, item, mode, None, plan))
+
+
+def truth_totals(story: Story, device: str, schedule: str) -> tuple[Totals, int]:
+    """Its sums in the window, and how often the machine changed."""
+    changes = sum(story.start < row[0] < story.end for row in story.truth.states[device])
+    return totals(truth_timeline(story, device, schedule), story.start, story.end), changes
+
+
+def truth_made(story: Story, device: str, busy: list[tuple[int, int]], lag: int) -> list[tuple[int, int]]:
+    """(least, most) of parts produced, and of scrap, in these spans: what is made in the `lag` before an edge may be
+    read on either side of it."""
+    made = [[story.truth.made(device, start + a, end + b) for a in (-lag, 0) for b in (-lag, 0)] for start, end in busy]
+    columns = [[[row[i] for row in span] for span in made] for i in (0, 1)]
+    return [(sum(map(min, spans_)), sum(map(max, spans_))) for spans_ in columns]
 
 
 def test_the_machine_kept_up(story: Story) -> None:
@@ -199,17 +223,20 @@ def test_times_agree_within_one_poll_period_per_transition(story: Story) -> None
 def test_parts_agree(story: Story) -> None:
     for key, machine in story.figures()["machines"].items():
         device, found = machine["device"], machine["parts"]
-        lag = int((EVERY_S + TICK_S + 5) * SECOND)
-        # A part finished in the last seconds is read in the next window, at either edge.
-        made = [story.truth.made(device, story.start + a, story.end + b) for a in (-lag, 0) for b in (-lag, 0)]
+        # Of planned time: the planned stop's parts stand apart.
+        busy = planned_busy(truth_timeline(story, device, "two-shift"), story.start, story.end)
+        assert len(busy) > 1
         if found["produced"] is None:
             assert device == "agv-01"
             continue
         batch = 10 if device == "washer-01" else 1
-        least, most = min(row[0] for row in made) - batch, max(row[0] for row in made) + batch
-        assert least <= found["produced"] <= most, (key, found, made)
+        made, scrap = truth_made(story, device, busy, int((EVERY_S + TICK_S + 5) * SECOND))
+        assert made[0] - batch <= found["produced"] <= made[1] + batch, (key, found, made)
+        whole, _ = truth_made(story, device, [(story.start, story.end)], int((EVERY_S + TICK_S + 5) * SECOND))
+        every = found["produced"] + found["produced_outside_planned"]
+        assert whole[0] - batch <= every <= whole[1] + batch, (key, found, whole)
         if found["good"] is not None:
-            assert abs((found["produced"] - found["good"]) - made[-1][1]) <= 1 + 2 * WEEK, (key, found, made)
+            assert scrap[0] - 1 <= found["produced"] - found["good"] <= scrap[1] + 1, (key, found, scrap)
 
 
 def test_the_replay_is_the_same_history(story: Story) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 pack = Path(sys.argv[1])
 S, DAY = 10**9, 86_400 * 10**9
+PBT = {"APT", "ASUT", "ADET", "ADOT"}
 CONTROL = {"discrete": {"cnc"}, "process": {"plc", "dcs", "pcs"}}
 LINKS = {"生产管控", "质量管理", "设备管理", "安全生产", "能耗管理"}
 
@@ -130,8 +131,8 @@ def counted(key, spans=((start, end),)):  # pieces or kWh
     return (whole + sum(parts)) * Fraction(counters[key][0]["ratio"])
 
 
-def good_parts(d):
-    produced, good, scrap = (counted((d, role)) for role in ("produced", "good", "scrap"))
+def parts(d, spans=((start, end),)):  # produced, good
+    produced, good, scrap = (counted((d, role), spans) for role in ("produced", "good", "scrap"))
     return produced, produced - scrap if good is None and None not in (produced, scrap) else good
 
 
@@ -182,6 +183,14 @@ def bucket(item, mode, ordered, what):
     return "ADET", "stopped" if item == "1" else ""
 
 
+def joined(spans):  # what of them lies in the window, adjoining ones as one
+    found = []
+    for a, b in ((max(a, start), min(b, end)) for a, b in spans):
+        if a < b:
+            found[-1:] = [(found[-1][0], b)] if found and found[-1][1] == a else [*found[-1:], (a, b)]
+    return found
+
+
 def failures(spans):  # the places of the spans of each
     found, stopped, down, up = [], [], 0, 0
     for i, (a, b, item, mode, _, part) in enumerate(spans):
@@ -211,8 +220,8 @@ def worked(m):  # metric -> (numerator, denominator)
     )
     pbt, aupt, count = apt + asut + adet + adot, apt + asut, sum(start <= spans[at[0]][0] < end for at in failed)
     aubt = pbt - adot if states[own(m),][0]["order"] else None
-    pq, gq = good_parts(own(m))
-    pru = Fraction(m["nominal_cycle_s"]) if m["nominal_cycle_s"] else None
+    pq, gq = parts(own(m), joined((a, b) for a, b, _, _, where, _ in spans if where in PBT))
+    pru = Fraction(m["nominal_cycle_s"] or 0) or None
     made, good = (None if pru is None or n is None else pru * n for n in (pq, gq))
     nee = None if good is None else ratio(aupt * good, pbt * apt)
     pairs = {"M-11": (apt, pbt), "M-13": (made, apt), "M-14": (good, pbt)}
@@ -246,6 +255,9 @@ def rank(part):  # of all delays, in seconds
     return Fraction(late[bisect_left(sums, ceil(part * sums[-1]))][0], 1000) if late else None
 
 
+unseen = {"M-04a-effective", "M-04b-effective", "M-04c-effective", "M-04d", "M-05", "M-05-process", "M-06", "M-07"}
+if any(minutes(d, min(start, end - 30 * DAY), [(0, end)]) for d in devices):
+    unseen = set()
 keys = [p for p, row in processes.items() if row["is_key"] == "Y"]
 nc_shares = [share(nc, [m for m in machines if m["process_id"] == p]) or Fraction(0) for p in keys]
 digital, key_machines = ([m for m in machines if test(m)] for test in (
@@ -279,13 +291,14 @@ figures = {
 for name, whole in ("a", machines), ("b", digital), ("c", key_machines):
     figures[f"M-04{name}-declared"] = share(lambda m: m["networked_declared"] == "Y", whole)
     figures[f"M-04{name}-effective"] = share(lambda m: m in effective, whole)
+figures |= dict.fromkeys(unseen)
 
 work = {m["equipment_id"]: worked(m) for m in machines if own(m) and (own(m),) in states}
 for m in machines:
     name = m["equipment_id"]
     figures |= {f"{metric}@{name}": ratio(*pair) for metric, pair in work.get(name, {}).items()}
     if name in work or metered(m):
-        gq = good_parts(own(m))[1] if name in work else None
+        gq = parts(own(m))[1] if name in work else None
         figures[f"M-18@{name}"] = ratio(counted(metered(m)), gq)
         figures.setdefault(f"M-20@{name}", None)
 summed = ["M-11", "M-12", "M-13", "M-14", "M-15", "M-16-allocation", "M-16-utilisation", "M-16-technical",
@@ -301,7 +314,7 @@ per_kwh, site, site_counted, site_good = Fraction(options["kgce_per_kwh"]) / 100
 for line in sorted({m["line"] for m in machines if m["line"]}):
     used = line_meters(line)
     last = [m for m in machines if m["line"] == line and m["category"] == "inspection"]
-    gq = good_parts(own(last[0]))[1] if len(last) == 1 and last[0]["equipment_id"] in work else None
+    gq = parts(own(last[0]))[1] if len(last) == 1 and last[0]["equipment_id"] in work else None
     figures[f"M-18@line:{line}"] = ratio(kwh(used), gq)
     figures[f"M-19@line:{line}"] = kwh(used) * per_kwh if used else None
     site += used

@@ -61,7 +61,8 @@ class Replay:
         wrong = np.zeros(_TRIALS)
         for trial in range(_TRIALS):
             read = grid - random.uniform(0, every_s) + random.uniform(0, every_s / 2, len(grid))
-            shown = np.maximum(read - random.uniform(0, tick_s, len(grid)), 0).astype(np.int64)
+            # A reading behind the window, where rounding makes one of the grid's end, is held for no time in it.
+            shown = np.clip(read - random.uniform(0, tick_s, len(grid)), 0, last).astype(np.int64)
             edges = np.clip(np.append(read, last), first, last)
             wrong[trial] = kw[shown] @ np.diff(edges) / _HOUR_S - used
         return float(wrong.mean()), float(wrong.std())

@@ -68,9 +68,9 @@ def shift_plan() -> tuple[Planned, ...]:
 
 
 def shift_counters(device: str = "lathe01") -> list[Counter]:
-    """330 parts, 9 of them scrap, over a counter that is set to zero once; and 12.5 kWh."""
-    made = [(START, 1000), (START + 150 * MINUTE, 1120), (START + 200 * MINUTE, 0), (END, 210)]
-    scrap = [(START, 7), (END, 16)]
+    """330 parts, 9 of them scrap, over a counter that is set to zero once; and 12.5 kWh. None in the maintenance."""
+    made = [(START, 1000), (START + 150 * MINUTE, 1120), (START + 200 * MINUTE, 0), (UPKEEP, 210), (END, 210)]
+    scrap = [(START, 7), (UPKEEP, 16), (END, 16)]
     kwh = [(START, Fraction("327136.25")), (END, Fraction("327148.75"))]
     return [
         Counter(device, "produced", "parts_total", Fraction(1), None, tuple((t, Fraction(n)) for t, n in made)),

@@ -196,7 +196,34 @@ def test_a_gap_of_three_days_is_unknown_and_not_a_failure(store: DuckDbStore, tm
     whole = figures(store, tmp_path, 0, three + 120)["machines"]["EQ-1"]
     assert (whole["seconds"]["APT"], whole["seconds"]["unknown"]) == (2 * 3600, 6 * 3600)
     assert (whole["seconds"]["ADET"], whole["failures"]) == (6 * 3600, 0)
-    assert whole["parts"]["produced"] == 10
+    parts = whole["parts"]  # what was made in the three days is shared by time: six of their hours are shifts
+    assert parts["produced"] == pytest.approx(10 * 6 / 72)
+    assert parts["produced"] + parts["produced_outside_planned"] == pytest.approx(10)
+
+
+def test_parts_of_overtime_are_no_part_of_oee(store: DuckDbStore, tmp_path: Path) -> None:
+    """The shift ends after two hours; the machine works on for one more, and its energy goes over all parts."""
+    made = [(minute, state(3) | {"parts_total": minute, "power": 6.0}) for minute in range(0, 181, 10)]
+    write(store, "m1", made, [(0, 180)])
+    machine = figures(store, tmp_path, 0, 180)["machines"]["EQ-1"]
+    assert machine["seconds"]["overtime"] == 3600
+    assert (machine["parts"]["produced"], machine["parts"]["produced_outside_planned"]) == (120, 60)
+    assert machine["results"]["M-13"]["value_exact"] == "5/6"  # 50 s a part, of one each minute
+    write(store, "m1", [(minute, {"parts_scrap": 0}) for minute in (0, 90, 180)], [])
+    results = figures(store, tmp_path, 0, 180)["machines"]["EQ-1"]["results"]
+    assert results["M-14"]["value_exact"] == "5/6"
+    assert results["M-18"]["value"] == pytest.approx(18 / 180)
+
+
+def test_two_shifts_of_a_window_count_their_own_parts(store: DuckDbStore, tmp_path: Path) -> None:
+    """A counter that tells more than its edges need: what stands between the shifts is kept apart exactly."""
+    two = Calendar.model_validate({"schedules": {"default": {"shifts": [
+        {"name": "a", "start": "8:00", "end": "9:00"}, {"name": "b", "start": "10:00", "end": "11:00"}]}}})  # fmt: skip
+    made = [(minute, state(3) | {"parts_total": minute if minute <= 60 else 3 * minute - 120 if minute <= 120 else
+                                 minute + 120}) for minute in range(0, 181, 5)]  # fmt: skip
+    write(store, "m1", made, [(0, 180)])
+    parts = production(store, site(tmp_path), REGISTER, two, T0, T0 + 3 * HOUR)["machines"]["EQ-1"]["parts"]
+    assert (parts["produced"], parts["produced_outside_planned"]) == (120, 180)
 
 
 def test_numbers_outside_the_map_are_no_state(store: DuckDbStore, tmp_path: Path) -> None:

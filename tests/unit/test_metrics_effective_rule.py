@@ -62,7 +62,10 @@ def test_grades(facts: DeviceFacts, grade: str) -> None:
 
 
 def test_a_gateway_that_answers_for_a_dead_slave_is_not_networked() -> None:
-    assert evidence(DeviceFacts(connected=True, coverage=Fraction(1))).why_not.en == "connected, and never a good value"
+    assert (
+        evidence(DeviceFacts(connected=True, coverage=Fraction(1))).why_not.en
+        == "connected, and no good value in this window"
+    )
 
 
 def test_a_device_that_is_not_configured_is_no_evidence() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from edge_agent.cli import main
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.evaluate import compute, evaluate
 from edge_agent.metrics.importing import load
-from edge_agent.metrics.live import read_live
+from edge_agent.metrics.live import Live, read_live
+from edge_agent.metrics.register import Register
 
 FACTORY = Path(__file__).parents[1] / "cases" / "golden_factory"
 EXPECTED = json.loads((FACTORY / "expected.json").read_text(encoding="utf-8"))
@@ -74,13 +76,29 @@ def test_robots_count_only_by_the_flag() -> None:
     assert result["key_equipment_nc"] == 9
 
 
-def test_without_live_facts_nothing_is_effective_and_nothing_is_invented() -> None:
+def test_without_live_facts_nothing_is_said_of_what_data_would_show() -> None:
     document = evaluate(REGISTER)
-    assert document["networked_effective"] == 0
-    assert document["networking_rate_miit_effective_pct"] == 0.0
-    assert document["results"]["M-04d"]["value"] is None
-    assert document["results"]["M-05"]["value"] is None
-    assert document["results"]["M-05"]["reason"]["zh"]
+    for metric in ("M-04a-effective", "M-04b-effective", "M-04c-effective", "M-04d", "M-05", "M-05-process", "M-06",
+                   "M-07"):  # fmt: skip
+        result = document["results"][metric]
+        assert (result["value"], result["numerator"], result["grade"]) == (None, None, None), metric
+        assert result["reason"] == {"zh": "窗口内没有采集数据", "en": "no collected data in the window"}, metric
+    assert document["networked_effective"] is None
+    assert document["networking_rate_miit_effective_pct"] is None
+    assert document["miit_score_networked_effective"] is None
+    assert document["networked_declared"] == evaluate(REGISTER, LIVE)["networked_declared"]
+
+
+def test_devices_that_were_tried_in_vain_are_networked_at_nought() -> None:
+    dark = {device: replace(fact, last_good_age_s=None, connected=False) for device, fact in LIVE.devices.items()}
+    assert evaluate(REGISTER, Live(dark))["networked_effective"] == 0
+    never = {device: replace(fact, collected=False) for device, fact in dark.items()}
+    assert evaluate(REGISTER, Live(never))["networked_effective"] is None
+
+
+def test_where_there_is_nothing_to_divide_by_that_is_the_reason() -> None:
+    bare = Register(tuple(replace(row, digital=False) for row in REGISTER.equipment), REGISTER.processes)
+    assert "digital" in evaluate(bare)["results"]["M-04b-effective"]["reason"]["en"]
 
 
 def test_the_findings_name_the_digital_machines_without_interface() -> None:

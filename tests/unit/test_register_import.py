@@ -51,7 +51,12 @@ def test_the_version_ignores_row_order_and_sees_every_cell() -> None:
     first = REGISTER.equipment[0]
     for column in EQUIPMENT:
         old = getattr(first, column.name)
-        new = {"decimal": Decimal("1.5"), "date": date(2001, 2, 3), "flag": old is not True}.get(column.kind, "other")
+        new = {
+            "decimal": Decimal("1.5"),
+            "positive": Decimal("1.5"),
+            "date": date(2001, 2, 3),
+            "flag": old is not True,
+        }.get(column.kind, "other")
         values = {each.name: getattr(first, each.name) for each in EQUIPMENT} | {column.name: new}
         changed = Register((Equipment(**values), *REGISTER.equipment[1:]), REGISTER.processes)
         assert changed.version != REGISTER.version, column.name
@@ -139,7 +144,9 @@ def test_cells(column: str, text: str, value: object) -> None:
     [
         ("status", "in_us", "in_use"), ("interface", "modbustpc", "modbus_tcp"), ("in_scope", "也许", "是/否"),
         ("commissioned", "2016-02-30", "2024-05-01"), ("purchase_cny", "-3", "0 or more"),
-        ("purchase_cny", "NaN", "0 or"), ("rated_power_kw", "11,5", "0 or more"), ("purchase_cny", "$420000", "0 or"),
+        ("purchase_cny", "NaN", "0 or"), ("rated_power_kw", "11,5", "0 or more"),
+        ("nominal_cycle_s", "0", "above 0; nominal_cycle_s was left empty"), ("nominal_cycle_s", "-1", "0 or more"),
+        ("nominal_cycle_s", "0.00", "above 0"), ("purchase_cny", "$420000", "0 or"),
         ("equipment_id", "#REF!", "formula"), ("gateway_device", "#N/A", "formula"),
         ("networked_declared", "", "never inferred"),
     ],

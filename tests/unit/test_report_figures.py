@@ -6,16 +6,20 @@ import json
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 
+from edge_agent.metrics.definitions import Text
+from edge_agent.metrics.importing import load
 from edge_agent.metrics.result import percent
 from edge_agent.report.document import Setting, build
-from edge_agent.report.facts import Facts, State
+from edge_agent.report.facts import Counter, Facts, Planned, State
 from edge_agent.report.figures import Options, figures
 from tests.support import report_plant as golden
 from tests.support.report_plant import END, START
 
+HOUR = 3600 * 10**9
 SETTING = Setting("health-check", "test", "测试厂", "dongguan", "ipc-01", issued_ns=END)
 
 
@@ -48,12 +52,93 @@ def test_golden_shift_through_facts() -> None:
     assert found["M-18@EQ-001"].value == Fraction(25, 2) / 321
 
 
+def test_parts_of_overtime_are_no_part_of_oee() -> None:
+    """Of two hours at work one is a shift: its time and its parts, 60 of 180; energy goes over all of them."""
+    plan = (Planned("", START - golden.DAY, "off"), Planned("", START, "shift"), Planned("", START + HOUR, "off"))
+    made = tuple((START + hour * HOUR, Fraction(parts)) for hour, parts in ((0, 5), (1, 65), (2, 185)))
+    kwh = ((START, Fraction(0)), (START + 2 * HOUR, Fraction(9)))
+    counters = [Counter("lathe01", "produced", "parts", Fraction(1), None, made),
+                Counter("lathe01", "good", "ok", Fraction(1), None, made),
+                Counter("lathe01", "energy", "import", Fraction(1), None, kwh)]  # fmt: skip
+    plant = golden.plant(end=START + 2 * HOUR, plan=plan, counters=counters,
+                         states={"lathe01": (State(START - golden.DAY, 3, 3),)})  # fmt: skip
+    found = figures(plant, Options())
+    assert (found["M-11@EQ-001"].value, found["M-14@EQ-001"].value) == (1, 1)  # a nominal cycle of a minute
+    assert found["M-13@EQ-001"].numerator == 3600
+    assert (found["M-12@EQ-001"].numerator, found["M-12@EQ-001"].denominator) == (60, 60)
+    assert found["M-14"].value == 1
+    assert found["M-18@EQ-001"].value == Fraction(9, 180)
+    row = next(row for row in table(build(plant, SETTING), "parts") if row[0] == "EQ-001")
+    assert row[3:6] == [60, 60, 120]
+
+
+def test_a_step_across_a_shifts_end_is_shared_by_time() -> None:
+    plan = (Planned("", START - golden.DAY, "off"), Planned("", START, "shift"), Planned("", START + HOUR, "stop"),
+            Planned("", START + 2 * HOUR, "shift"))  # fmt: skip
+    made = ((START, Fraction(0)), (START + 4 * HOUR, Fraction(40)))
+    plant = golden.plant(end=START + 3 * HOUR, plan=plan, states={"lathe01": (State(START - golden.DAY, 3, 3),)},
+                         counters=[Counter("lathe01", "produced", "parts", Fraction(1), None, made)])  # fmt: skip
+    assert figures(plant, Options())["M-13@EQ-001"].numerator == 20 * 60
+
+
+@pytest.mark.parametrize("text", ["0", "0.0"])
+def test_a_nominal_cycle_of_nothing_is_none_and_not_an_oee_of_zero(tmp_path: Path, text: str) -> None:
+    """In the file it is listed and left empty; and a register that has it all the same gets the reason."""
+    lines = (golden.GOLDEN / "equipment_register.csv").read_text(encoding="utf-8").splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("EQ-001"))
+    cells = ["nominal_cycle_s", *[""] * (len(lines) - 1)]
+    cells[first] = text
+    file = tmp_path / "register.csv"
+    file.write_text("\n".join(f"{line},{cell}" for line, cell in zip(lines, cells, strict=True)), encoding="utf-8")
+    register, noted = load(file, golden.GOLDEN / "processes.csv")
+    assert next(row for row in register.equipment if row.equipment_id == "EQ-001").nominal_cycle_s is None
+    assert [each.en for each in noted if "nominal_cycle_s" in each.where] == [
+        f"“{text}” is not a number above 0; nominal_cycle_s was left empty, correct it."
+    ]
+    for known in (register, golden.with_row(golden.register(), "EQ-001", nominal_cycle_s=Decimal(text))):
+        found = figures(golden.plant(known), Options())
+        for key in ("M-13@EQ-001", "M-14@EQ-001", "M-15@EQ-001", "M-14", "M-14@line:ML1"):
+            reason = found[key].reason
+            assert found[key].value is None
+            assert reason is not None
+            assert "nominal cycle" in reason.en, key
+
+
+def test_a_machine_connected_inside_the_window_makes_provisional_figures() -> None:
+    late = golden.plant(first_good={"lathe01": START + 2 * HOUR})
+    found = figures(late, Options())
+    for key in ("M-11@EQ-001", "M-14@EQ-001", "M-11@line:ML1", "M-14"):
+        assert found[key].provisional, key
+        assert any("before the first connection" in note.en for note in found[key].notes)
+    known = figures(golden.plant(), Options())
+    assert known["M-14"].value == found["M-14"].value
+    assert not known["M-11@EQ-001"].provisional
+    assert not known["M-14"].provisional
+
+
+def test_a_window_that_is_not_all_of_its_period_says_so_first() -> None:
+    why = Text("不是整月。", "Not the whole month.")
+    document = build(golden.plant(), replace(SETTING, partial=why))
+    assert document["summary"][0]["items"][0] == why._asdict()
+
+
 def test_a_line_is_the_sum_of_its_machines() -> None:
     found = figures(golden.plant(), Options())
     assert found["M-14@line:ML1"].value == found["M-14@EQ-001"].value == found["M-14"].value
     left_out = found["M-14@line:ML1"].details["without_states"]
     assert "EQ-002" in left_out
     assert "EQ-001" not in left_out
+
+
+def test_a_lines_row_says_how_many_machines_are_behind_each_figure() -> None:
+    """The second machine of the line has states and counts, and no nominal cycle: in A and Q, not in E and OEE."""
+    counters = [*golden.shift_counters(), *golden.shift_counters("lathe02")]
+    plant = golden.plant(states={name: golden.shift_states() for name in ("lathe01", "lathe02")}, counters=counters)
+    block = next(b for p in build(plant, SETTING)["parts"] for b in p["blocks"] if b.get("name") == "oee_behind")
+    row = next(row for row in block["rows"] if row[1] == "ML1")
+    assert row[2:6] == [2, 1, 2, 1]
+    assert block["columns"][6]["title"]["en"] == "left out of OEE"
+    assert "EQ-002" in str(row[6])
 
 
 def test_lateness_is_ranked_over_all_messages() -> None:
@@ -79,15 +164,24 @@ def test_the_plan_counts_on_to_the_next_band() -> None:
 
 
 def test_a_month_without_data_is_null_with_reasons() -> None:
-    plant = golden.plant(minutes={}, first_good={}, states={}, counters=(), lateness={})
+    first = {"lathe01": END + HOUR, "lathe02": START - 60 * golden.DAY}  # one connected later, one before
+    plant = golden.plant(minutes={}, first_good=first, states={}, counters=(), lateness={})
     found = figures(plant, Options())
     for key in ("M-11", "M-14", "M-18", "M-19", "M-21-p95", "M-05"):
         assert found[key].value is None, key
         assert found[key].reason, key
+    for key in (*(f"M-04{kind}-effective" for kind in "abc"), "M-04d", "M-05", "M-05-process", "M-06", "M-07"):
+        reason = found[key].reason
+        assert reason is not None
+        assert (found[key].value, reason.en) == (None, "no collected data in the window"), key
     assert found["M-03"].value == Fraction(16, 19)
-    assert found["M-04a-effective"].value == 0  # counted from the register: none is shown by data
     document = build(plant, SETTING)
     assert [part["number"] for part in document["parts"]] == list(range(1, 13))
+    steps = document["summary"][1]["items"]
+    assert steps[0]["en"].startswith("No data were collected in the window")
+    assert not any("not shown by data" in step["en"] for step in steps)
+    whys = {row[3]["en"] for row in table(document, "gap_declared")}
+    assert whys == {"connected, and no good value in this window", "not connected in this window"}
 
 
 def test_all_machines_scrapped() -> None:

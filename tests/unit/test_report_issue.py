@@ -166,13 +166,20 @@ def test_what_is_still_to_come_is_no_outage() -> None:
     assert window("2026-05-01..2026-05-31", SITE, end, None, end) == (local("2026-05-01"), end)
     late = end + 3 * DAY  # the plant has not been read for three days: that is an outage
     assert window("2026-05-01..2026-05-31", SITE, end, None, late) == (local("2026-05-01"), late)
-    assert month_so_far("2026-05", SITE, end, end) == (local("2026-05-01"), end, False)
-    assert month_so_far("2026-04", SITE, end, end) == (local("2026-04-01"), local("2026-05-01"), True)
+    assert month_so_far("2026-05", SITE, end, None, end) == (local("2026-05-01"), end, False)
+    assert month_so_far("2026-04", SITE, end, None, end) == (local("2026-04-01"), local("2026-05-01"), True)
     with pytest.raises(FindingsError, match="newest data"):
         window("2026-06-01..2026-06-30", SITE, end, None, end)
     for text in ("2026-06", "2099-01"):
         with pytest.raises(FindingsError, match="newest data"):
-            month_so_far(text, SITE, end, end)
+            month_so_far(text, SITE, end, None, end)
+
+
+def test_a_plants_first_month_begins_with_its_first_data() -> None:
+    end, first = local("2026-06-02T10:00"), local("2026-05-28T13:20")
+    assert month_so_far("2026-05", SITE, end, first + 7, end) == (first, local("2026-06-01"), True)
+    assert month_so_far("2026-06", SITE, end, first, end) == (local("2026-06-01"), end, False)
+    assert month_so_far("2026-04", SITE, end, first, end) == (local("2026-04-01"), local("2026-05-01"), True)
 
 
 def test_months_follow_the_plants_clock() -> None:

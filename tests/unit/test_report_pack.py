@@ -25,6 +25,7 @@ from edge_agent.report.archive import zipped
 from edge_agent.report.document import Setting, build
 from edge_agent.report.facts import Minutes
 from edge_agent.report.figures import Options, figures
+from edge_agent.report.parts_evidence import Project
 from edge_agent.report.verify import chain, read_pack, summary, verify
 from tests.support import report_plant as golden
 from tests.support.any_plant import any_plant
@@ -88,6 +89,17 @@ def test_a_stranger_computes_every_figure_of_any_plant(seed: int, tmp_path: Path
     assert summary(verify(files))["equal"]
     folder = write(tmp_path / "pack", files)
     assert stranger(folder) == claimed(folder)
+
+
+@pytest.mark.parametrize("known", [{"first_good": {}}, {}], ids=["never", "before"])
+def test_a_stranger_computes_the_nulls_of_a_window_without_data(tmp_path: Path, known: dict[str, Any]) -> None:
+    """Nobody collected: whether a device was connected once or never, there is nothing to tell its networking from."""
+    files = pack.build(golden.plant(minutes={}, states={}, counters=(), lateness={}, **known), CLAIM)
+    assert summary(verify(files))["equal"]
+    folder = write(tmp_path / "pack", files)
+    told = stranger(folder)
+    assert told == claimed(folder)
+    assert (told["M-04a-effective"], told["M-04d"], told["M-05-process"], told["M-06"]) == (None, None, None, None)
 
 
 def test_the_plants_of_any_kind_give_every_metric_a_value() -> None:
@@ -331,6 +343,24 @@ def test_a_name_like_a_formula_is_harmless_in_the_tables_for_people() -> None:
         assert f"'{name}" in cells, table
         assert not [cell for cell in cells if cell.startswith(("=", "@"))]
     assert name.encode() in made["register.csv"]  # what is computed from stays as it was written
+
+
+def test_the_acceptance_log_has_the_days_of_the_page(tmp_path: Path) -> None:
+    """Minutes on both sides of the plant's midnight, which is 16:00 UTC: the days and sums of the HTML's table."""
+    midnight = golden.START + 16 * 60 * golden.MINUTE  # the next day begins in Dongguan
+    ends = [midnight - golden.MINUTE, midnight, midnight + golden.MINUTE]
+    rows = [[t, 60_000, 60_000, 1, 1, good, 1, good + 1, 0, t] for t, good in zip(ends, (3, 5, 7), strict=True)]
+    plant = golden.plant(end=midnight + 4 * 60 * golden.MINUTE, minutes={"lathe01": Minutes(rows)})
+    made = pack.build(plant, replace(CLAIM, timezone="Asia/Shanghai"))
+    told = [(row["day"], row["timezone"], row["good_readings"]) for row in tabular.read(made["acceptance.csv"])]
+    assert told == [("2026-05-04", "Asia/Shanghai", "8"), ("2026-05-05", "Asia/Shanghai", "7")]
+    page = build(plant, Setting("evidence", "t", timezone="Asia/Shanghai", project=Project(CLAIM.project)))
+    log = next(b["rows"] for p in page["parts"] for b in p["blocks"] if b.get("name") == "acceptance")
+    assert [(row[0], "Asia/Shanghai", str(row[3])) for row in log] == told
+    assert summary(verify(made))["equal"]
+    options = json.loads(made["options.json"]) | {"timezone": "UTC"}
+    moved = resealed(made, **{"options.json": json.dumps(options).encode()})
+    assert "acceptance.csv" in [check.name for check in verify(moved) if not check.equal]
 
 
 def test_the_project_has_its_rows_and_total(files: dict[str, bytes]) -> None:
