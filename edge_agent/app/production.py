@@ -55,9 +55,6 @@ _DISAGREE: Final = Text(
     "电表计数与功率积分相差超过 10 %：请核对互感器变比与接线。",
     "Meter and integrated power differ by more than 10 %: check the CT/PT ratio and the wiring.",
 )
-_TOLERANCE: Final = Fraction(1, 10)
-#: Steps of a counter below which its energy is too coarse to be compared.
-_STEPS: Final = 20
 _S: Final = 1_000_000_000
 
 
@@ -187,7 +184,7 @@ class Plant:
     def _difference(self, curve: Curve, power: Curve | None) -> Fraction | None:
         """None where there is too little energy to tell: a counter's steps are coarse."""
         used = curve.between(self._start, self._end)
-        if power is None or used < _STEPS * curve.resolution:
+        if power is None or used < energy.STEPS * curve.resolution:
             return None
         return energy.disagreement(used, power.between(self._start, self._end))
 
@@ -358,7 +355,7 @@ class Plant:
 
 
 def _checked(difference: Fraction | None, notes: Sequence[Text]) -> dict[str, Any]:
-    told = [*notes, *([_DISAGREE] if difference is not None and difference > _TOLERANCE else [])]
+    told = [*notes, *([_DISAGREE] if difference is not None and difference > energy.TOLERANCE else [])]
     return {"disagreement": number(difference), "notes": [note._asdict() for note in told]}
 
 

@@ -18,6 +18,12 @@ LINKS: Final = (
     "产品设计", "工艺设计", "营销管理", "售后服务", "计划排程", "生产管控", "质量管理",
     "设备管理", "安全生产", "能耗管理", "采购管理", "仓储物流", "财务管理", "人力资源",
 )  # fmt: skip
+#: The same in English, where people read them; in data the Chinese name is the id.
+LINK_NAMES: Final = dict(zip(LINKS, (
+    "product design", "process design", "marketing", "after-sales service", "planning and scheduling",
+    "production control", "quality management", "equipment management", "safety", "energy management", "purchasing",
+    "storage and logistics", "finance", "human resources",
+), strict=True))  # fmt: skip
 #: Those of them that machines can evidence.
 LINKS_IN_REACH: Final = LINKS[5:10]
 _STANDARD: Final = frozenset({"opc_ua", "modbus_tcp", "modbus_rtu", "mtconnect"})

@@ -135,6 +135,12 @@ def integrated(power: Sequence[tuple[int, float]], max_gap_ns: int) -> Fraction:
     return total
 
 
+#: A meter and its own power further apart than this are pointed out.
+TOLERANCE: Final = Fraction(1, 10)
+#: Steps of a counter below which its energy is too coarse to be compared.
+STEPS: Final = 20
+
+
 def disagreement(metered: Fraction, integral: Fraction) -> Fraction | None:
     """|meter - integral| / meter; None without metered energy. Above a few percent: CT/PT ratio or wiring."""
     return divide(abs(metered - integral), metered)

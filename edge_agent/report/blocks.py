@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any, Final, Literal, NamedTuple
 
+from edge_agent.metrics.collection import LINK_NAMES
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.result import Result, iso, number
 
@@ -92,3 +93,10 @@ def value_or_reason(result: Result | None) -> Fraction | Text | None:
 def words(items: Iterable[str]) -> str:
     """A list in one cell."""
     return ", ".join(items) or DASH
+
+
+def named(items: Iterable[str]) -> Json | str:
+    """A list in one cell; business links of the questionnaire, whose ids are Chinese, in both languages."""
+    ids = tuple(items)
+    english = words(LINK_NAMES.get(each, each) for each in ids)
+    return english if english == words(ids) else text("、".join(ids), english)

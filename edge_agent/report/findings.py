@@ -1,4 +1,4 @@
-"""What the facts show that someone should look at: counters that ran backwards, states outside their map, outages.
+"""What the facts show that someone should look at: counters that ran backwards, meters off, odd states, outages.
 
 Each is listed with its place and time, and the rest of the report stands.
 """
@@ -6,15 +6,18 @@ Each is listed with its place and time, and the rest of the report stands.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from edge_agent.metrics import energy
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.timemodel import Plan
 from edge_agent.report.facts import MINUTE_NS, Counter, Facts, State
 from edge_agent.report.production import Plant
+from edge_agent.report.speech import percent
 
 Span = tuple[int, int]
 
@@ -37,7 +40,7 @@ class Observation(NamedTuple):
 
 def observed(plant: Plant) -> list[Observation]:
     """Everything seen in the window, by kind and device."""
-    return [*_backwards(plant), *_outside(plant.facts), *_outages(plant)]
+    return [*_backwards(plant), *_meters(plant), *_outside(plant.facts), *_outages(plant)]
 
 
 def _backwards(plant: Plant) -> Iterator[Observation]:
@@ -59,6 +62,37 @@ def _breaks(plant: Plant, counter: Counter) -> list[int]:
     counted = plant.counted(counter.device, counter.role)
     events = () if counted is None else counted.events
     return [event.t for event in events if event.kind == "break" and plant.facts.start < event.t <= plant.facts.end]
+
+
+def _meters(plant: Plant) -> Iterator[Observation]:
+    """Energy counters that say otherwise than the power of the same device adds up to."""
+    window = plant.facts.start, plant.facts.end
+    for counter in sorted(plant.facts.counters, key=lambda each: (each.device, each.tag)):
+        used, power = plant.metered(counter.device), plant.integrated(counter.device)
+        if counter.role != "energy" or used is None or power is None:
+            continue
+        counted, integral = used.between(*window), power.between(*window)
+        off = energy.disagreement(counted, integral)
+        if off is None or off <= energy.TOLERANCE or counted < energy.STEPS * _step(counter):
+            continue
+        recorded = plant.facts.minutes_of(counter.device).inside(*window).sums()
+        share = f"{percent(recorded.covered_s / recorded.scheduled_s):.2f} %" if recorded.scheduled_s else "—"
+        yield Observation(
+            f"{counter.device}.{counter.tag}",
+            Text(
+                f"电表计数 {float(counted):.1f} kWh，功率积分 {float(integral):.1f} kWh，"
+                f"相差 {percent(float(off)):.2f} %（覆盖率 {share}）：请核对互感器变比与接线；覆盖不全时功率积分偏低。",
+                f"The meter counted {float(counted):.1f} kWh, its power adds up to {float(integral):.1f} kWh: "
+                f"{percent(float(off)):.2f} % apart (coverage {share}). Check the CT/PT ratio and the wiring; where "
+                "coverage is not whole the integrated power is too low.",
+            ),
+        )
+
+
+def _step(counter: Counter) -> Fraction:
+    """The smallest step seen, kWh: the counter is no finer, as far as one can tell."""
+    steps = [after - before for (_, before), (_, after) in pairwise(counter.readings) if after > before]
+    return min(steps, default=Fraction(0)) * counter.ratio
 
 
 def _outside(facts: Facts) -> Iterator[Observation]:

@@ -64,7 +64,18 @@ def _based(each: Definition) -> Json:
     basis = _BASIS[each.basis]
     if each.basis in ("ISO", "P"):
         return blocks.text(basis["zh"], basis["en"])
-    return blocks.text(f"{basis['zh']}:{each.source}", f"{basis['en']}: {each.source}")
+    english = each.source
+    for zh, en in _SOURCES.items():
+        english = english.replace(zh, en)
+    return blocks.text(f"{basis['zh']}：{each.source}", f"{basis['en']}: {english}")
+
+
+#: Sources in English; the number of a document (东府办〔2017〕12号) is its name in any language.
+_SOURCES: Final = {
+    "工信部《中小企业数字化水平评测指标（2024年版）》问卷": "MIIT questionnaire on the digital level of SMEs (2024)",
+    "第三方评估工具（非官方）": "third-party assessment tool (not official)",
+    "两化融合指标（通行说法）": "indicators of IT and industry integration (common usage)",
+}
 
 
 def _lists(figures: Figures) -> Iterator[Json]:
@@ -74,7 +85,7 @@ def _lists(figures: Figures) -> Iterator[Json]:
     shared = [ids for ids, users in lists.items() if users > 1 and len(ids) > _SHORT]
     letters = {ids: f"L{number}" for number, ids in enumerate(shared, 1)}
     members = (Column("清单", "list"), Column("项数", "items", "count"), Column("内容", "members"))
-    rows = ([letter, len(ids), blocks.words(ids)] for ids, letter in letters.items())
+    rows = ([letter, len(ids), blocks.named(ids)] for ids, letter in letters.items())
     yield table("shared_lists", "共用清单", "lists that several figures share", members, rows)
     columns = (
         Column("编号", "id"), Column("窗口", "window"), Column("分子名单", "numerator list"),
@@ -90,7 +101,7 @@ def _lists(figures: Figures) -> Iterator[Json]:
 def _named(ids: tuple[str, ...], letters: Mapping[tuple[str, ...], str]) -> Any:
     letter = letters.get(ids)
     return (
-        blocks.words(ids)
+        blocks.named(ids)
         if letter is None
         else blocks.text(f"清单 {letter}（{len(ids)} 项）", f"list {letter} ({len(ids)})")
     )

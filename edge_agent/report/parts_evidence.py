@@ -165,7 +165,7 @@ def _compared(
     return table(name, *(titles if form == "percent" else ("单位产品能耗", "energy per good part")), columns, rows)
 
 
-_UNITS: Final = {"1": "%", "kWh": "kWh/件"}
+_UNITS: Final = {"1": "%", "kWh": blocks.text("kWh/件", "kWh/part")}
 
 
 def _live(plant: Plant, rows: Sequence[Equipment]) -> Json:
@@ -288,7 +288,7 @@ def _interfaces(plant: Plant) -> Json:
 
 
 def _interface(each: Device) -> list[Any]:
-    links = "、".join(each.business_links) or None
+    links = blocks.named(each.business_links) if each.business_links else None
     return [each.connector, each.endpoint, each.unit or None, access_of(each), each.profile or None, each.every_s,
             yes(each.normalised), each.tags, links]  # fmt: skip
 

@@ -10,6 +10,7 @@ from edge_agent.errors import Finding
 from edge_agent.metrics import bands
 from edge_agent.metrics.evaluate import live_not_declared, not_effective
 from edge_agent.metrics.rates import nc_shares
+from edge_agent.metrics.register import Equipment, Process
 from edge_agent.metrics.result import Result, iso, number
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, said, table, value_or_reason
@@ -219,7 +220,7 @@ def _key_processes(plant: Plant) -> Json:
     names = {process.process_id: process for process in plant.assessment.register.processes}
     none = blocks.text("没有在用设备，按 0 计（人工）", "no machine in use: counts as 0 (manual)")
     rows = [
-        [key, names[key].name_zh or names[key].name_en, part, whole, Fraction(part, whole) if whole else Fraction(0),
+        [key, title(names[key]), part, whole, Fraction(part, whole) if whole else Fraction(0),
          None if whole else none]
         for key, (part, whole) in nc_shares(plant.assessment).items()
         if part < whole or not whole
@@ -227,10 +228,11 @@ def _key_processes(plant: Plant) -> Json:
     return table("gap_key_processes", "数控化未达 100 % 的关键工序", "key processes below 100 % NC", columns, rows)
 
 
-def title(machine: Any) -> Json:
-    """A machine's name in both languages, as far as the register has them."""
-    zh, en = machine.name_zh or machine.name_en, machine.name_en or machine.name_zh
-    return blocks.text(zh or machine.equipment_id, en or machine.equipment_id)
+def title(row: Equipment | Process) -> Json:
+    """The name of a machine or a process in both languages, as far as the register has them."""
+    zh, en = row.name_zh or row.name_en, row.name_en or row.name_zh
+    key = row.process_id if isinstance(row, Process) else row.equipment_id
+    return blocks.text(zh or key, en or key)
 
 
 def evidence(plant: Plant) -> Json:

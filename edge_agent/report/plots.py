@@ -23,6 +23,9 @@ _ROOM: Final = WIDTH - 60
 _STEPS_S: Final = (300, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400, 172_800, 432_000, 864_000)
 #: Coverage from none to whole: what is not covered is what the eye should find.
 _HEAT: Final = ("#d55e00", "#ee9a5d", "#f7cfae", "#bfe3d6", "#63bfa2", "#1f9472")
+#: Where each colour but the first begins, and every colour's words.
+_LIMITS: Final = (0.001, 0.25, 0.5, 0.9, 0.99)
+_SHADES: Final = ("< 0.1 %", "< 25 %", "< 50 %", "< 90 %", "< 99 %", "≥ 99 %")
 
 
 def load(block: Chart, language: Language, zone: str) -> Markup:
@@ -96,7 +99,7 @@ def before_after(block: Chart, language: Language, zone: str) -> Markup:
     series = [each for each in block["series"] if any(value is not None for _, value in each["points"])]
     if not series:
         return Markup("")
-    left, room, high = 210.0, WIDTH - 260.0, 26.0
+    left, room, high = 290.0, WIDTH - 350.0, 26.0
     dates = [date for date, _ in series[0]["points"]]
     now = say({"zh": "本包窗口", "en": "this pack"}, _one(language))
     marks = [(INK if date is None else _LINES[i % len(_LINES)], date or now) for i, date in enumerate(dates)]
@@ -135,9 +138,8 @@ def heat(block: Chart, language: Language, zone: str) -> Markup:
         return Markup("")
     fields = len(rows[0]["shares"])
     width = (WIDTH - left) / fields
-    shades = [(_HEAT[0], "0 %"), (_HEAT[2], "< 50 %"), (_HEAT[3], "< 90 %"), (_HEAT[5], "≥ 99 %")]
     nothing = say({"zh": "尚未接入", "en": "not connected yet"}, _one(language))
-    pieces, y = legend([*shades, ("#eef2f5", nothing)]), 26.0
+    pieces, y = legend([*zip(_HEAT, _SHADES, strict=True), ("#eef2f5", nothing)]), 26.0
     for row in rows:
         pieces.append(
             label(left - 6, y + 10, cut(row["name"], left - 10, 10), font_size=10, fill=INK, text_anchor="end")
@@ -154,8 +156,7 @@ def heat(block: Chart, language: Language, zone: str) -> Markup:
 def _shade(share: float | None) -> str:
     if share is None:
         return "#eef2f5"
-    limits = (0.001, 0.25, 0.5, 0.9, 0.99)
-    return _HEAT[sum(share >= limit for limit in limits)]
+    return _HEAT[sum(share >= limit for limit in _LIMITS)]
 
 
 def _one(language: Language) -> Language:

@@ -108,6 +108,24 @@ def test_a_restart_at_the_target_is_no_remark() -> None:
     assert not any("backwards" in each for each in remarks(reported(golden.plant())))
 
 
+def metered(integral: int) -> list[str]:
+    """Remarks on a meter that counted 120 kWh by single ones, and whose power adds up to `integral`."""
+    counted = tuple((START + i * 4 * MINUTE, Fraction(i)) for i in range(121))
+    power = ((START, Fraction(0)), (END, Fraction(integral)))
+    counters = [
+        Counter("lathe01", "energy", "import", Fraction(1), None, counted),
+        Counter("lathe01", "integrated_power", "power", Fraction(1), None, power),
+    ]
+    found = remarks(reported(golden.plant(counters=[*golden.shift_counters()[:2], *counters])))
+    return [each for each in found if each.startswith("lathe01.import")]
+
+
+def test_a_meter_that_disagrees_with_its_own_power() -> None:
+    (remark,) = metered(96)
+    assert "counted 120.0 kWh, its power adds up to 96.0 kWh: 20.00 % apart (coverage " in remark
+    assert metered(108) == []  # ten percent are not above ten percent
+
+
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHT = Calendar.model_validate(
     {"timezone": "Europe/Berlin", "schedules": {"default": {"shifts": [{"start": "22:00", "end": "6:00"}]}}}

@@ -207,3 +207,14 @@ def test_topology_escapes_names() -> None:
     drawn = topology(golden.plant(devices=devices))
     assert "<script" not in drawn
     ElementTree.fromstring(drawn)
+
+
+def test_the_legend_of_the_coverage_map_names_every_colour_it_uses() -> None:
+    shares = [None, 0.0, 0.1, 0.3, 0.6, 0.95, 1.0]
+    block = {"chart": "heat", "title": {"zh": "覆盖", "en": "coverage"}, "rows": [{"name": "d", "shares": shares}],
+             "from": "2026-05-01T00:00:00+00:00", "to": "2026-05-02T00:00:00+00:00"}  # fmt: skip
+    drawn = draw(block, "en")
+    named = re.findall(r'fill="(#\w+)" stroke="#b7c1ca"', drawn)
+    used = re.findall(r'fill="(#\w+)"><title>', drawn)
+    assert len(set(used)) == len(shares)
+    assert set(used) == set(named)
