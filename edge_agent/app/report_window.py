@@ -63,7 +63,7 @@ def _not_yet(text: str, where: str) -> FindingsError:
     return FindingsError.one(
         "report-not-yet",
         f"“{text}”还没有数据（晚于最新数据）：请选择已开始采集的时间。",
-        f"“{text}” lies behind the newest data: choose a time that has begun.",
+        f"“{text}” lies after the newest data: choose a time that has begun.",
         where,
     )
 
