@@ -26,10 +26,12 @@ class Target:
 
     above: Fraction
     text: Text
+    judged: bool = True
+    """False: it speaks of something else than the factory (the local market), which no figure of ours can meet."""
 
     def met(self, value: Fraction | None) -> bool | None:
-        """None when there is no value to compare."""
-        return None if value is None else value > self.above
+        """None when there is no value to compare, or nothing this factory could meet."""
+        return value > self.above if value is not None and self.judged else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +222,15 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
         Text("国产机器人占比（本厂）", "domestic robots (in this factory)"),
         Text("国产（含莞产）机器人数 / 机器人数", "domestic robots, Dongguan-made ones included / robots"),
         "1", "P", _POLICY, (_FACTORY_SHARE,),
-        Target(Fraction(1, 2), Text("国产机器人本地市场占有率超过 50 %", "domestic robots above 50 % of the market")),
+        Target(Fraction(1, 2), Text("国产机器人本地市场占有率超过 50 %", "domestic robots above 50 % of the market"),
+               judged=False),
     ),
     Definition(
         "M-10",
         Text("莞产机器人占比（本厂）", "Dongguan-made robots (in this factory)"),
         Text("莞产机器人数 / 机器人数", "Dongguan-made robots / robots"),
         "1", "P", _POLICY, (_FACTORY_SHARE,),
-        Target(Fraction(1, 4), Text("莞产机器人超过 25 %", "Dongguan-made robots above 25 %")),
+        Target(Fraction(1, 4), Text("莞产机器人超过 25 %", "Dongguan-made robots above 25 %"), judged=False),
     ),
     Definition(
         "M-11",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -24,11 +25,13 @@ h3{font-size:14px;margin:18px 0 6px}.sub{color:#5b6975;margin:0}
 padding:8px 14px;break-inside:avoid}.card p{margin:0;color:#5b6975;font-size:12px}
 .card b{font-size:28px;line-height:1.35;font-variant-numeric:tabular-nums}.card b.none{color:#8a97a3}
 .card.met{border-top-color:#009e73}.card.met em{color:#00785a}.card em{font-style:normal;font-size:12px;color:#9a4300}
-.summary{background:#f4f8fa;border:1px solid #d4dce3;padding:2px 18px 8px;margin:0 0 18px}
+td.path{overflow-wrap:anywhere;min-width:9em}
+.summary{background:#f4f8fa;border:1px solid #d4dce3;padding:2px 18px 8px;margin:0 0 18px;
+-webkit-box-decoration-break:clone;box-decoration-break:clone}
 ol.said{margin:4px 0;padding-left:22px}ol.said li{margin:3px 0;break-inside:avoid}
 nav ol{columns:2;padding-left:22px;margin:8px 0}nav a{color:#22617d;text-decoration:none}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:12px;line-height:1.45;margin:4px 0 10px}
-th,td{border:1px solid #d4dce3;padding:3px 6px;text-align:left;vertical-align:top;overflow-wrap:anywhere}
+th,td{border:1px solid #d4dce3;padding:3px 6px;text-align:left;vertical-align:top;overflow-wrap:break-word}
 th{background:#eef2f5;font-weight:600;overflow-wrap:break-word}th.n{text-align:right}
 td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 td.k,span.k{white-space:nowrap}td.none{color:#8a97a3}td sup{color:#9a4300}tr{break-inside:avoid}
@@ -50,8 +53,12 @@ p.note,p.assumption,p.warning,p.good,.empty{font-size:8.2pt}ol.reasons{font-size
 section.new{break-before:page}h2,h3{break-after:avoid}.wide{overflow:visible}
 *{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
+#: The space between a number and its unit.
+_UNIT: Final = re.compile(r"(?<=[0-9]) (?=%|kWh\b|kW\b|h\b|s\b|min\b)")
 _SHORT: Final = 16
 _FEW: Final = 6
+#: From so many letters on a word without a space (a URL, a hash) may be broken anywhere; an endpoint is shorter.
+_LONG: Final = 32
 #: A time is printed as `2026-05-04 08:00`.
 _TO_THE_MINUTE: Final = 16
 _CONTENTS: Final = text("目录", "contents")
@@ -121,7 +128,7 @@ def _card(figure: Mapping[str, Any], language: Language) -> Markup:
     if met is not None:
         target = f"> {100 * figure['target']['above']:g} %"
         remarks.append(
-            text(f"目标 {target}:{'达到' if met else '未达到'}", f"target {target}: {'' if met else 'not '}met")
+            text(f"目标 {target}：{'达到' if met else '未达到'}", f"target {target}: {'' if met else 'not '}met")
         )
     if figure["provisional"]:
         remarks.append(text("暂定（接入不足 30 天）", "provisional (under 30 days)"))
@@ -138,8 +145,13 @@ def _fraction(figure: Mapping[str, Any]) -> str:
 
 
 def _list(block: Mapping[str, Any], language: Language) -> Markup:
-    items = (element("li", say(item, language)) for item in block["items"])
+    items = (element("li", _unbroken(say(item, language))) for item in block["items"])
     return join(element("h3", say(block["title"], language)), element("ol", *items, class_="said"))
+
+
+def _unbroken(sentence: str) -> str:
+    """A number and its unit stay on one line."""
+    return _UNIT.sub("\u00a0", sentence)
 
 
 def _contents(document: Mapping[str, Any], language: Language) -> Markup:
@@ -160,7 +172,7 @@ def _parts(document: Mapping[str, Any], language: Language) -> Iterator[Markup]:
 
 def _block(block: Mapping[str, Any], language: Language, zone: str) -> Markup:
     if block["kind"] == "paragraph":
-        return element("p", say(block["text"], language), class_=block["level"])
+        return element("p", _unbroken(say(block["text"], language)), class_=block["level"])
     if block["kind"] == "list":
         return _list(block, language)
     if block["kind"] == "table":
@@ -214,7 +226,13 @@ def _cell(cell: Any, form: str, language: Language, zone: str, reasons: Mapping[
         return element("td", DASH, element("sup", str(reasons[words])), class_="n none", title=words)
     numeric = form not in ("text", "time") and isinstance(cell, int | float)
     shown = show(cell, form, language, zone)[: _TO_THE_MINUTE if form == "time" and cell else None]
-    kind = "none" if cell is None else "n" if numeric else "k" if form == "time" or _is_key(shown) else None
+    kind = (
+        "none" if cell is None
+        else "n" if numeric
+        else "k" if form == "time" or _is_key(shown)
+        else "path" if " " not in shown and shown.isascii() and len(shown) > _LONG
+        else None
+    )  # fmt: skip
     return element("td", *(_ids(shown) if ", " in shown else [shown]), class_=kind)
 
 
@@ -227,7 +245,11 @@ def _ids(words: str) -> Iterator[str]:
 
 def _is_key(words: str) -> bool:
     """A short id, or a word or two: not to be broken."""
-    return len(words) <= _FEW or (words.isascii() and len(words) <= _SHORT and "/" not in words)
+    return (
+        len(words) <= _FEW
+        or (words.isascii() and len(words) <= _SHORT and "/" not in words)
+        or ("://" in words and " " not in words and len(words) <= _LONG)
+    )
 
 
 def _footer(document: Mapping[str, Any]) -> Markup:

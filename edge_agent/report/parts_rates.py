@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from edge_agent.errors import Finding
 from edge_agent.metrics import bands
+from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evaluate import live_not_declared, not_effective
 from edge_agent.metrics.rates import nc_shares
 from edge_agent.metrics.register import Equipment, Process
@@ -131,16 +132,23 @@ def next_band(result: Result) -> int | None:
 
 def _target(result: Result) -> Json | None:
     target = result.definition.target
-    met = target.met(result.value) if target else None
-    if target is None or met is None:
+    if target is None:
         return None
-    share = f"> {float(100 * target.above):g} %"
+    share, met = f"> {float(100 * target.above):g} %", target.met(result.value)
+    if not target.judged:
+        return blocks.text(f"本地市场 {share}，不判定", f"local market {share}: not judged")
+    if met is None:
+        return None
     return blocks.text(f"{share} {'达到' if met else '未达到'}", f"{share} {'met' if met else 'not met'}")
 
 
-def _notes(figures: Figures) -> list[Any]:
-    found = [note for key in HEADLINES for note in (*figures[key].definition.assumptions, *figures[key].notes)]
-    return list(dict.fromkeys(found))
+def _notes(figures: Figures) -> list[Text]:
+    """What the headline rates assume, each with the ids it speaks of."""
+    ids: dict[Text, list[str]] = {}
+    for key in HEADLINES:
+        for note in dict.fromkeys((*figures[key].definition.assumptions, *figures[key].notes)):
+            ids.setdefault(note, []).append(key)
+    return [Text(f"{'、'.join(keys)}：{note.zh}", f"{', '.join(keys)}: {note.en}") for note, keys in ids.items()]
 
 
 def _rollup(plant: Plant) -> Json:

@@ -36,7 +36,7 @@ def show(cell: Any, form: str, language: Language, zone: str = "UTC") -> str:
     if form == "percent":
         return f"{percent(cell):.2f} %"
     if form == "hours":
-        return f"{cell:.2f}"
+        return f"{cell:,.2f}"
     if isinstance(cell, int):
         return f"{cell:,}"
     if form == "count":  # a counter's step that straddles the window's edge is shared by time

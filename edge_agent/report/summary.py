@@ -72,8 +72,8 @@ def _key_processes(rate: Result, machines: Result) -> Text:
     zh, en = ("已超过", "above") if above else ("未超过", "not above")
     by_machine = "—" if machines.value is None else _pct(machines.value)
     return Text(
-        f"关键工序数控化率 {_pct(rate.value)}({_count(rate.denominator)} 道关键工序，按份额平均；按设备计为 "
-        f"{by_machine}),{zh}政策目标 50 %。",
+        f"关键工序数控化率 {_pct(rate.value)}（{_count(rate.denominator)} 道关键工序，按份额平均；按设备计为 "
+        f"{by_machine}），{zh}政策目标 50 %。",
         f"The key-process NC rate is {_pct(rate.value)} (mean share of {_count(rate.denominator)} key processes; by "
         f"machine {by_machine}): {en} the policy's target of 50 %.",
     )
@@ -104,7 +104,7 @@ def _networked(declared: Result, effective: Result) -> Text:
     zh, en = _to_next(effective)
     gap = (declared.numerator or Fraction(0)) - (effective.numerator or Fraction(0))
     if gap:
-        zh, en = f"{zh};{gap} 台已申报而未被证明", f"{en}; {gap} declared ones are not shown"
+        zh, en = f"{zh}；{gap} 台已申报而未被证明", f"{en}; {gap} declared ones are not shown"
     if effective.provisional:
         zh, en = f"{zh}。接入不足 30 天，为暂定值", f"{en}. Under 30 days of history: provisional"
     return Text(

@@ -253,3 +253,20 @@ def test_equal_facts_give_an_equal_content_hash() -> None:
 
 def test_a_window_needs_no_whole_history() -> None:
     assert Facts(START, END).history_start == END - 30 * golden.DAY
+
+
+def test_a_target_for_the_local_market_is_not_judged_by_the_factorys_share() -> None:
+    document = build(golden.plant(), SETTING)
+    told = {figure["key"]: figure["target"] for figure in document["figures"]}
+    assert (told["M-09"]["above"], told["M-09"]["met"], told["M-10"]["met"]) == (0.5, None, None)
+    assert told["M-01-prorata"]["met"] is not None
+    targets = {row[0]: row[-1] for row in table(document, "rates")}
+    assert targets["M-10"]["en"] == "local market > 25 %: not judged"
+    assert targets["M-01-prorata"]["en"] in ("> 50 % met", "> 50 % not met")
+
+
+def test_what_a_headline_assumes_names_the_figure_it_speaks_of() -> None:
+    blocks = build(golden.plant(), SETTING)["parts"][1]["blocks"]
+    notes = [block["text"]["en"] for block in blocks if block.get("level") == "assumption"]
+    assert notes
+    assert all(note.startswith("M-0") for note in notes)

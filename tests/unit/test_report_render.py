@@ -218,3 +218,12 @@ def test_the_legend_of_the_coverage_map_names_every_colour_it_uses() -> None:
     used = re.findall(r'fill="(#\w+)"><title>', drawn)
     assert len(set(used)) == len(shares)
     assert set(used) == set(named)
+
+
+def test_a_number_keeps_its_unit_and_an_endpoint_its_port() -> None:
+    device = Device("d", "d", "ML1", connector="modbus", endpoint="tcp://192.168.101.12:15020")
+    page = html.render(build(golden.plant(devices={"d": device}), SETTING), "zh")
+    sentences = re.findall(r"<(?:li|p)[^>]*>([^<]*)</", page)
+    assert any("\u00a0%" in sentence for sentence in sentences)
+    assert not [sentence for sentence in sentences if re.search("[0-9] (%|kWh)", sentence)]
+    assert '<td class="k">tcp://192.168.101.12:15020</td>' in page
