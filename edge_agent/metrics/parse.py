@@ -55,7 +55,7 @@ class Parsed:
     """Column name -> position in the sheet, 0-based."""
 
     def place(self, row: Row | int, column: str) -> str:
-        """`file:row:column`, as every finding about a cell names it."""
+        """`file:row:column` (of a workbook `file[sheet]:row:column`), as every finding about a cell names it."""
         return f"{self.name}:{row if isinstance(row, int) else row.number}:{column}"
 
 

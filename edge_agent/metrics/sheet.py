@@ -121,7 +121,8 @@ def _read_xlsx(path: Path, data: bytes, which: str) -> Sheet:
     book = _open(path.name, data)
     try:
         sheet = _choose(cast("list[Worksheet]", book.worksheets), which, path.name)
-        return _sheet(path.name, _filled(sheet), (*_merged(path.name, sheet), *_uncomputed(path.name, data, sheet)))
+        place = f"{path.name}[{sheet.title}]"  # a workbook holds two sheets: a row's number alone does not say where
+        return _sheet(place, _filled(sheet), (*_merged(place, sheet), *_uncomputed(place, path.name, data, sheet)))
     finally:
         book.close()
 
@@ -232,7 +233,7 @@ def _merged(name: str, sheet: Worksheet) -> Iterable[Finding]:
         )
 
 
-def _uncomputed(name: str, data: bytes, sheet: Worksheet) -> Iterable[Finding]:
+def _uncomputed(place: str, name: str, data: bytes, sheet: Worksheet) -> Iterable[Finding]:
     """Formulas whose value the file does not hold: a program wrote them that does not calculate."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         sheets = [each for each in archive.namelist() if each.startswith("xl/worksheets/")]
@@ -244,7 +245,7 @@ def _uncomputed(name: str, data: bytes, sheet: Worksheet) -> Iterable[Finding]:
             if cell.data_type == "f" and sheet[cell.coordinate].value is None:
                 yield Finding(
                     "formula-without-value",
-                    f"{name}:{cell.coordinate}",
+                    f"{place}:{cell.coordinate}",
                     f"单元格 {cell.coordinate} 是公式,但文件中没有计算结果,按空处理;请用 Excel 打开后保存,或填写数值。",
                     f"the cell {cell.coordinate} is a formula whose result is not in the file: it reads as empty; "
                     "open and save it in the spreadsheet program, or write the value.",

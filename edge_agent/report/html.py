@@ -226,6 +226,8 @@ def _cell(cell: Any, form: str, language: Language, zone: str, reasons: Mapping[
         return element("td", DASH, element("sup", str(reasons[words])), class_="n none", title=words)
     numeric = form not in ("text", "time") and isinstance(cell, int | float)
     shown = show(cell, form, language, zone)[: _TO_THE_MINUTE if form == "time" and cell else None]
+    if isinstance(cell, Mapping):
+        shown = _unbroken(shown)
     kind = (
         "none" if cell is None
         else "n" if numeric

@@ -133,7 +133,6 @@ class Step:
     machine: Equipment
     action: Text
     interface: str
-    tier: str
     digital: bool
     """It makes the machine digital (M-03) besides networking it."""
 
@@ -141,7 +140,14 @@ class Step:
 def plan(plant: Plant, figures: Figures) -> Json:
     """Part 10: which connection moves which rate to the next band."""
     todo = steps(plant)
-    found = [_staircase(plant, todo), _steps_table(plant, todo), _nc_table(plant, figures), _projects(plant), _tiers()]
+    found = [
+        _staircase(plant, todo),
+        _steps_table(plant, todo),
+        *_tier_of(todo),
+        _nc_table(plant, figures),
+        _projects(plant),
+        _tiers(),
+    ]
     found.append(
         paragraph(
             "比例与上限引自东府办〔2017〕12号，仅为指示性计算：不是承诺，不代表任何补贴可获批准；"
@@ -182,16 +188,16 @@ def _steps(plant: Plant) -> Iterator[Step]:
         if each.evidence.live:
             yield Step(0, machine,
                        Text("已有数据：核对后在台账中申报联网", "delivers data: declare it in the register"),
-                       interface, "intelligent", False)  # fmt: skip
+                       interface, False)  # fmt: skip
         elif plant.device(machine):
             why = each.evidence.why_not or Text("", "")
             yield Step(1, machine, Text(f"已接入：排除原因「{why.zh}」", f"connected: mend “{why.en}”"), interface,
-                       "intelligent", False)  # fmt: skip
+                       False)  # fmt: skip
         elif interface != "none":
-            yield Step(2, machine, Text("接入现有接口", "connect its interface"), interface, "intelligent",
+            yield Step(2, machine, Text("接入现有接口", "connect its interface"), interface,
                        not machine.digital)  # fmt: skip
         else:
-            yield Step(3, machine, *_retrofit(machine), "intelligent", not machine.digital)
+            yield Step(3, machine, *_retrofit(machine), not machine.digital)
 
 
 def _retrofit(machine: Equipment) -> tuple[Text, str]:
@@ -201,13 +207,24 @@ def _retrofit(machine: Equipment) -> tuple[Text, str]:
     return Text("加装 PLC 或传感器与电能表", "fit a PLC or sensors, and a power meter"), "modbus_rtu / modbus_tcp"
 
 
+def _tier_of(todo: list[Step]) -> Iterator[Json]:
+    """Which tier the steps belong to, once for all of them."""
+    if todo:
+        name, share, _ = TIERS["intelligent"]
+        yield paragraph(
+            f"以上各项适用层次：{name.zh}（{share * 100} %）。",
+            f"Tier of all these steps: {name.en} ({share * 100} %).",
+            "note",
+        )
+
+
 def _steps_table(plant: Plant, todo: list[Step]) -> Json:
     columns = (
         Column("序", "no.", "count"), Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"),
         Column("建议", "suggestion"), Column("接口", "interface"),
         Column("完成后设备联网率", "networking rate after it", "percent"),
         Column("分档", "band"), Column("完成后数字化率", "digital rate after it", "percent"), Column("分档", "band"),
-        Column("进入新分档", "reaches the next band"), Column("适用层次", "tier"),
+        Column("进入新分档", "reaches the next band"),
     )  # fmt: skip
     whole = len(plant.machines)
     networked = sum(each.evidence.effective for each in plant.machines)
@@ -217,11 +234,10 @@ def _steps_table(plant: Plant, todo: list[Step]) -> Json:
         before = [divide(part, whole) for part in (networked, digital)]
         networked, digital = networked + 1, digital + step.digital
         after = [divide(part, whole) for part in (networked, digital)]
-        machine, tier = step.machine, TIERS[step.tier]
+        machine = step.machine
         rows.append(
             [position, machine.equipment_id, title(machine), machine.line, step.action, step.interface,
-             after[0], _band(after[0]), after[1], _band(after[1]), _reaches(before, after),
-             blocks.text(f"{tier[0].zh}({tier[1] * 100} %)", f"{tier[0].en} ({tier[1] * 100} %)")]
+             after[0], _band(after[0]), after[1], _band(after[1]), _reaches(before, after)]
         )  # fmt: skip
     return table(
         "plan",

@@ -187,7 +187,7 @@ def gaps(plant: Plant, noted: Sequence[Finding], seen: Sequence[Observation]) ->
 
 
 def _noted(noted: Sequence[Finding]) -> Json:
-    columns = (Column("位置（文件：行：列）", "place (file:row:column)"), Column("提示", "remark"))
+    columns = (Column("位置（文件[工作表]：行：列）", "place (file[sheet]:row:column)"), Column("提示", "remark"))
     rows = [[each.where, blocks.text(each.zh, each.en)] for each in noted]
     return table("register_remarks", "台账与日历提示", "remarks on register and calendar", columns, rows)
 

@@ -99,7 +99,7 @@ def before_after(block: Chart, language: Language, zone: str) -> Markup:
     series = [each for each in block["series"] if any(value is not None for _, value in each["points"])]
     if not series:
         return Markup("")
-    left, room, high = 290.0, WIDTH - 350.0, 26.0
+    left, room, high = 326.0, WIDTH - 386.0, 26.0
     dates = [date for date, _ in series[0]["points"]]
     now = say({"zh": "本包窗口", "en": "this pack"}, _one(language))
     marks = [(INK if date is None else _LINES[i % len(_LINES)], date or now) for i, date in enumerate(dates)]

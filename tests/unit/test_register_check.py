@@ -125,7 +125,9 @@ def test_merged_cells_are_a_finding_and_the_rest_stands(tmp_path: Path) -> None:
     path = tmp_path / "merged.xlsx"
     book.save(path)
     inspection = inspect(path)
-    assert [(finding.code, finding.where) for finding in inspection.notes] == [("merged-cells", "merged.xlsx:M2:M3")]
+    assert [(finding.code, finding.where) for finding in inspection.notes] == [
+        ("merged-cells", "merged.xlsx[Sheet]:M2:M3")
+    ]
     assert inspection.register is not None
     assert [machine.workshop for machine in inspection.register.equipment] == ["机加", ""]
 
@@ -214,3 +216,17 @@ def test_template_and_convert_commands(files: Path, capsys: pytest.CaptureFixtur
     assert command("convert", files / "r.csv", files / "both.xlsx", "--processes", files / "p.csv") == 0
     assert load(files / "both.xlsx")[0].version == load(files / "r.csv", files / "p.csv")[0].version
     assert command("convert", files / "r.csv", files / "no" / "folder.csv") == 2
+
+
+def test_a_place_in_a_workbook_names_its_sheet(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    machines, processes = book.worksheets[0], book.create_sheet("工序")
+    machines.title = "设备台账"
+    for row in (HEADER, swapped(status="in_us")):
+        machines.append(row.split(","))
+    for row in ("process_id,is_key,industry_type", "P1,maybe,discrete"):
+        processes.append(row.split(","))
+    path = tmp_path / "both.xlsx"
+    book.save(path)
+    places = [finding.where for finding in inspect(path).errors]
+    assert places == ["both.xlsx[设备台账]:2:status", "both.xlsx[工序]:2:is_key"]

@@ -234,7 +234,7 @@ def test_a_formula_without_its_value_is_listed(tmp_path: Path) -> None:
     book.save(path)
     register, notes = load(path)
     assert [note.where for note in notes if note.code == "formula-without-value"] == [
-        f"formula.xlsx:{sheet.cell(2, column).coordinate}"
+        f"formula.xlsx[设备台账]:{sheet.cell(2, column).coordinate}"
     ]
     assert register.equipment[0].purchase_cny is None
 

@@ -102,3 +102,10 @@ def test_days_follow_the_change_of_clock() -> None:
     assert [day for day, _, _ in days] == [date(2026, 3, 28), date(2026, 3, 29), date(2026, 3, 30)]
     assert days[1][2] - days[1][1] == 23 * 60 * golden.MINUTE
     assert (days[0][1], days[-1][2]) == (start, start + 2 * golden.DAY)
+
+
+def test_no_name_is_cut_in_the_picture_of_before_and_after() -> None:
+    found = document(Project(PROJECT, snapshots=[shot("2026-04-01", M_03=0.5)]))
+    (chart,) = [b for p in found["parts"] for b in p["blocks"] if b.get("chart") == "before_after"]
+    for language in ("zh", "en"):
+        assert "…" not in draw(chart, language)  # type: ignore[arg-type]

@@ -270,3 +270,11 @@ def test_what_a_headline_assumes_names_the_figure_it_speaks_of() -> None:
     notes = [block["text"]["en"] for block in blocks if block.get("level") == "assumption"]
     assert notes
     assert all(note.startswith("M-0") for note in notes)
+
+
+def test_the_tier_of_the_plans_steps_is_said_once() -> None:
+    blocks = build(golden.plant(), SETTING)["parts"][9]["blocks"]
+    plan = next(block for block in blocks if block.get("name") == "plan")
+    assert "tier" not in [column["title"]["en"] for column in plan["columns"]]
+    told = [block["text"]["en"] for block in blocks if block["kind"] == "paragraph"]
+    assert "Tier of all these steps: intelligent upgrade (20 %)." in told
