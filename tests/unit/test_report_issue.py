@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from edge_agent.app.report import Subject, _setting
 from edge_agent.app.report_window import day_end, month, month_so_far, months_before, window
 from edge_agent.config.models import Agent, Mqtt, Site
 from edge_agent.errors import FindingsError
@@ -193,3 +194,11 @@ def test_months_follow_the_plants_clock() -> None:
     for text in ("soon", "9999-12-31"):
         with pytest.raises(FindingsError, match="2026-11-30"):
             day_end(text, SITE)
+
+
+def test_nothing_is_issued_before_its_window_ends() -> None:
+    plant = golden.plant()
+    for now, issued in ((golden.START, golden.END), (golden.END + DAY, golden.END + DAY)):
+        about = Subject(SITE, plant.assessment.register, None, Options(), {}, now)
+        setting = _setting(about, golden.END, "health-check", "test")
+        assert setting.issued_ns == issued
