@@ -91,9 +91,7 @@ def trend(question: Ask, site: Site, last: str) -> Json:
     amounts = months(summed, _SUMMED_AMOUNTS)
     found = [
         blocks.chart("trend", "月度趋势", "trend by month", series=rates),
-        _trend_table(
-            "trend", "月末存储的比率与当月 OEE", "rates at each month's end, and the month's OEE", rates, "percent"
-        ),
+        _trend_table("trend", *_trend_titles(rates), rates, "percent"),
         _trend_table("trend_energy", "当月能耗", "energy of the month", amounts, "number"),
         blocks.paragraph(
             "OEE、单位产品能耗与综合能耗为当月各自然日已存结果的 分子之和 / 分母之和；没有存储结果的月份为空。",
@@ -103,6 +101,13 @@ def trend(question: Ask, site: Site, last: str) -> Json:
         ),
     ]
     return blocks.part(13, "趋势", "trend", found)
+
+
+def _trend_titles(rates: list[Json]) -> tuple[str, str]:
+    """OEE is named where the table has it: without a stored day it has not."""
+    if any(each["id"] in _SUMMED_RATES for each in rates):
+        return "月末存储的比率与当月 OEE", "rates at each month's end, and the month's OEE"
+    return "月末存储的比率", "rates at each month's end"
 
 
 def _trend_table(name: str, zh: str, en: str, series: list[Json], form: blocks.Format) -> Json:

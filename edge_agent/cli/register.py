@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Collection
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_agent.errors import Finding, RegisterError
+
+if TYPE_CHECKING:
+    from edge_agent.config.models import Site
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -111,31 +116,46 @@ def _write(path: Path, data: bytes) -> None:
 
 def run_check(args: argparse.Namespace) -> int:
     """List every problem."""
+    from edge_agent.clock import Clock
+    from edge_agent.metrics.calendar import check_schedules, load_calendar
+    from edge_agent.metrics.check import future_dates
     from edge_agent.metrics.importing import inspect
 
-    inspection = inspect(args.equipment, args.processes, _configured(args.config))
+    site = _configured(args.config)
+    devices = None if site is None else [device.id for device in site.devices]
+    inspection = inspect(args.equipment, args.processes, devices)
+    notes = list(inspection.notes)
+    today = datetime.fromtimestamp(Clock.from_environment().time_ns() // 1_000_000_000, UTC).date()
+    if inspection.register is not None:
+        notes += future_dates(inspection.register, today, args.equipment.name)
+        if site is not None and site.register_.calendar is not None:
+            calendar = load_calendar(site.register_.calendar)
+            notes += check_schedules(inspection.register, calendar, args.equipment.name)
     _list("错误 error", inspection.errors)
-    _list("提示 note", inspection.notes)
+    _list("提示 note", notes)
     if inspection.register is None:
         print(f"不能使用：{len(inspection.errors)} 个错误 / cannot be used: {len(inspection.errors)} errors")
         return 1
     register = inspection.register
+    if not register.equipment:
+        print("不能使用：台账没有任何设备 / cannot be used: the register has no machine")
+        return 1
     counted = sum(machine.counted for machine in register.equipment)
     print(
         f"可以使用：{len(register.equipment)} 行，其中纳入统计且在用 {counted} 台；"
-        f"{len(register.processes)} 道工序；{len(inspection.notes)} 条提示\n"
+        f"{len(register.processes)} 道工序；{len(notes)} 条提示\n"
         f"    usable: {len(register.equipment)} rows, {counted} in scope and in use; "
-        f"{len(register.processes)} processes; {len(inspection.notes)} notes\nsha256 {register.version}"
+        f"{len(register.processes)} processes; {len(notes)} notes\nsha256 {register.version}"
     )
     return 0
 
 
-def _configured(config: Path | None) -> Collection[str] | None:
+def _configured(config: Path | None) -> Site | None:
     if config is None:
         return None
     from edge_agent.config import load
 
-    return [device.id for device in load(config).devices]
+    return load(config)
 
 
 def _list(kind: str, findings: Collection[Finding]) -> None:

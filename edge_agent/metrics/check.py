@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from datetime import date
 
 from edge_agent.errors import Finding
 from edge_agent.metrics.parse import Parsed, Row, nearest
+from edge_agent.metrics.register import Register
 
 
 def check_processes(parsed: Parsed) -> None:
@@ -144,6 +146,40 @@ def _device_links(parsed: Parsed, devices: Collection[str] | None) -> Iterator[F
             if devices is not None and link not in devices:
                 yield _unknown_device(parsed, row, link, devices)
     yield from _shared_devices(parsed, users)
+    if devices is not None:
+        yield from _unknown_meters(parsed, devices)
+
+
+def _unknown_meters(parsed: Parsed, devices: Collection[str]) -> Iterator[Finding]:
+    """Each meter that is no configured device, once: the energy it would give is missing."""
+    seen = set[str]()
+    for row in filter(_in_use, parsed.rows):
+        meter = row.text("meter_id")
+        if meter and meter not in devices and meter not in seen:
+            seen.add(meter)
+            near = nearest(meter, list(devices))
+            yield Finding(
+                "unknown-meter",
+                parsed.place(row, "meter_id"),
+                f"电表“{meter}”没有配置为采集设备，其电量不计；"
+                + (f"是否应为“{near}”？" if near else "请在配置的 devices 中添加或改正。"),
+                f"the meter “{meter}” is no configured device, its energy is not counted; "
+                + (f"did you mean “{near}”?" if near else "add it under devices."),
+            )
+
+
+def future_dates(register: Register, today: date, name: str) -> list[Finding]:
+    """Machines in use that are commissioned after today."""
+    return [
+        Finding(
+            "future-date",
+            f"{name}:{row.equipment_id}:commissioned",
+            f"{row.equipment_id} 在用，启用日期 {row.commissioned} 却在今天之后，请改正。",
+            f"{row.equipment_id} is in use and commissioned on {row.commissioned}, after today; correct either.",
+        )
+        for row in register.equipment
+        if row.counted and row.commissioned is not None and row.commissioned > today
+    ]
 
 
 def _unknown_device(parsed: Parsed, row: Row, link: str, devices: Collection[str]) -> Finding:

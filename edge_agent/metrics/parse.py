@@ -94,7 +94,7 @@ def _total(parsed: Parsed, number: int) -> Finding:
     return Finding(
         "total-row",
         f"{parsed.name}:{number}:",
-        f"第 {number} 行是合计行,不是设备(工序),已忽略。",
+        f"第 {number} 行是合计行，不是设备（工序），已忽略。",
         f"row {number} sums up the others and was left out.",
     )
 
@@ -125,7 +125,7 @@ def _match_header(parsed: Parsed, number: int, header: Sequence[str], columns: S
                 Finding(
                     "duplicate-column",
                     parsed.place(number, text),
-                    f"列“{text}”重复,请只保留一列。",
+                    f"列“{text}”重复，请只保留一列。",
                     f"the column “{text}” ({name}) is there twice; keep one.",
                 )
             )
@@ -137,7 +137,7 @@ def _match_header(parsed: Parsed, number: int, header: Sequence[str], columns: S
                 Finding(
                     "missing-column",
                     parsed.place(number, column.name),
-                    f"缺少列“{column.zh}”({column.name}),请补上,不能推断。",
+                    f"缺少列“{column.zh}”（{column.name}），请补上，不能推断。",
                     f"the column {column.name} ({column.zh}) is missing; add it, it is never inferred.",
                 )
             )
@@ -151,7 +151,7 @@ def _note_unknown_header(parsed: Parsed, number: int, text: str, columns: Sequen
         Finding(
             "unknown-column",
             parsed.place(number, text),
-            f"不认识的列“{text}”,已忽略。" + (f"是否应为“{near}”?" if near else ""),
+            f"不认识的列“{text}”，已忽略。" + (f"是否应为“{near}”？" if near else ""),
             f"the column “{text}” is not known and was ignored." + (f" Did you mean “{near}”?" if near else ""),
         )
     )
@@ -187,14 +187,14 @@ def read_cell(text: str, column: Column) -> Cell:
     """One cell. Raises CellError with the reason and the next step; an empty optional cell is the column's empty."""
     if text.strip().upper() in _FAULTS:
         raise CellError(
-            f"“{text}”是表格公式的错误值,“{column.zh}”按空处理;请改正公式或直接填写。",
+            f"“{text}”是表格公式的错误值，“{column.zh}”按空处理；请改正公式或直接填写。",
             f"“{text}” is the error of a formula; {column.name} was left empty; correct it, or write the value.",
         )
     plain = text.strip() if column.kind == "text" else unicodedata.normalize("NFKC", text).strip()
     if not plain:
         if column.required:
             raise CellError(
-                f"“{column.zh}”未填写;该列决定统计结果,不能推断,请填写。",
+                f"“{column.zh}”未填写；该列决定统计结果，不能推断，请填写。",
                 f"{column.name} is empty; a count rests on it and it is never inferred, so fill it in.",
             )
         return None if column.kind in ("decimal", "positive", "date", "flag") else ""
@@ -216,7 +216,7 @@ def _read_word(text: str, column: Column) -> str:
     choices = " ".join(f"{word}({also[0]})" for word, also in column.words.items())
     near = nearest(text, [form for word, also in column.words.items() for form in (word, *also)])
     raise CellError(
-        f"“{text}”不是“{column.zh}”的可选值。" + (f"是否应为“{near}”?" if near else "") + f"可选:{choices}。",
+        f"“{text}”不是“{column.zh}”的可选值。" + (f"是否应为“{near}”？" if near else "") + f"可选:{choices}。",
         f"“{text}” is no {column.name}." + (f" Did you mean “{near}”?" if near else "") + f" Choose from: {choices}.",
     )
 
@@ -247,7 +247,7 @@ def _read_decimal(text: str, column: Column) -> Decimal:
     if number.is_finite() and number >= 0 and _written_out(number):
         return number
     raise CellError(
-        f"“{text}”不是有效的非负数;“{column.zh}”按空处理,请改正。",
+        f"“{text}”不是有效的非负数；“{column.zh}”按空处理，请改正。",
         f"“{text}” is not a number of 0 or more; {column.name} was left empty, correct it.",
     )
 
@@ -272,7 +272,7 @@ def _read_date(text: str, column: Column) -> date:
         except ValueError:
             pass
     raise CellError(
-        f"“{text}”不是有效日期;“{column.zh}”按空处理,请写成 2024-05-01。",
+        f"“{text}”不是有效日期；“{column.zh}”按空处理，请写成 2024-05-01。",
         f"“{text}” is not a date; {column.name} was left empty, write it as 2024-05-01.",
     )
 

@@ -56,14 +56,14 @@ def read_sheet(path: Path, which: str) -> Sheet:
     except OSError as error:
         raise RegisterError.one(
             "register-unreadable",
-            f"读不到文件({error.strerror}),请检查路径和权限。",
+            f"读不到文件（{error.strerror}），请检查路径和权限。",
             f"the file cannot be read ({error.strerror}); check the path and the permissions.",
             str(path),
         ) from error
     if data.startswith(_OLE):
         raise RegisterError.one(
             "register-old-excel",
-            "这是旧版 Excel(.xls)或加密文件,请另存为 .xlsx 或 CSV。",
+            "这是旧版 Excel（.xls）或加密文件，请另存为 .xlsx 或 CSV。",
             "this is an old Excel file (.xls) or an encrypted one; save it as .xlsx or CSV.",
             path.name,
         )
@@ -94,7 +94,7 @@ def _read_csv(name: str, data: bytes) -> Sheet:
     except csv.Error as error:
         raise RegisterError.one(
             "register-csv",
-            f"不是有效的 CSV({error}),请检查引号,或重新导出。",
+            f"不是有效的 CSV（{error}），请检查引号，或重新导出。",
             f"not a valid CSV ({error}); check the quotes, or export it again.",
             name,
         ) from error
@@ -138,7 +138,7 @@ def _open(name: str, data: bytes, *, formulas: bool = False) -> Workbook:
         if _too_large(data):
             raise RegisterError.one(
                 "register-large",
-                "工作簿展开后远大于任何台账:请删除表格以外设过格式或合并的空行、空列,或另存为 CSV。",
+                "工作簿展开后远大于任何台账：请删除表格以外设过格式或合并的空行、空列，或另存为 CSV。",
                 "unpacked, the workbook is far larger than any register; delete the empty rows and columns beyond the "
                 "table that are formatted or merged, or save it as CSV.",
                 name,
@@ -153,7 +153,7 @@ def _open(name: str, data: bytes, *, formulas: bool = False) -> Workbook:
         # As broad as that: zipfile, the XML parser and openpyxl stumble over damaged files in many ways.
         raise RegisterError.one(
             "register-xlsx",
-            "XLSX 文件损坏或无法识别,请用 Excel 打开后重新保存。",
+            "XLSX 文件损坏或无法识别，请用 Excel 打开后重新保存。",
             "the XLSX file is damaged or not recognised; open it in the spreadsheet program and save it again.",
             name,
         ) from error
@@ -201,7 +201,7 @@ def _choose(sheets: Sequence[Worksheet], which: str, name: str) -> Worksheet:
     wanted = SHEET_NAMES[which][0]
     raise RegisterError.one(
         "register-sheet",
-        f"工作簿里没有名为“{wanted}”的工作表,请改名。",
+        f"工作簿里没有名为“{wanted}”的工作表，请改名。",
         f"the workbook has no sheet called “{wanted}” or “{which}”; rename it.",
         name,
     )
@@ -227,7 +227,7 @@ def _merged(name: str, sheet: Worksheet) -> Iterable[Finding]:
         yield Finding(
             "merged-cells",
             f"{name}:{area}",
-            f"单元格 {area} 是合并的,只有左上角有值,其余按空处理;请取消合并并逐行填写。",
+            f"单元格 {area} 是合并的，只有左上角有值，其余按空处理；请取消合并并逐行填写。",
             f"the cells {area} are merged: only the first holds a value, the others read as empty; "
             "unmerge them and fill in every row.",
         )
@@ -246,7 +246,8 @@ def _uncomputed(place: str, name: str, data: bytes, sheet: Worksheet) -> Iterabl
                 yield Finding(
                     "formula-without-value",
                     f"{place}:{cell.coordinate}",
-                    f"单元格 {cell.coordinate} 是公式,但文件中没有计算结果,按空处理;请用 Excel 打开后保存,或填写数值。",
+                    f"单元格 {cell.coordinate} 是公式，但文件中没有计算结果，按空处理；"
+                    "请用 Excel 打开后保存，或填写数值。",
                     f"the cell {cell.coordinate} is a formula whose result is not in the file: it reads as empty; "
                     "open and save it in the spreadsheet program, or write the value.",
                 )

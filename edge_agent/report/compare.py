@@ -53,6 +53,8 @@ def figure_key(figure: Mapping[str, Any]) -> str:
 
 
 def _differs(each: Difference, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
+    if each.before is None and each.after is None:
+        return bool(each.lists)  # no value then, none now: counts that make up no figure are no difference
     counts = [(figure or {}).get(name) for name in ("numerator", "denominator") for figure in (old, new)]
     return each.before != each.after or bool(each.lists) or counts[0] != counts[1] or counts[2] != counts[3]
 

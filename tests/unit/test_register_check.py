@@ -230,3 +230,34 @@ def test_a_place_in_a_workbook_names_its_sheet(tmp_path: Path) -> None:
     book.save(path)
     places = [finding.where for finding in inspect(path).errors]
     assert places == ["both.xlsx[设备台账]:2:status", "both.xlsx[工序]:2:is_key"]
+
+
+def test_a_meter_that_is_no_device_is_listed_once(files: Path) -> None:
+    header = f"{HEADER},meter_id"
+    rows = [f"{ROW},m9", f"{swapped(equipment_id='EQ-2', asset_no='', gateway_device='d2')},m9"]
+    assert listed(files, *rows, header=header, devices=("d1", "d2")) == {"unknown-meter": "2:meter_id"}
+    assert listed(files, *rows, header=header, devices=("d1", "d2", "m9")) == {}
+    assert listed(files, *rows, header=header) == {}  # without a configuration nobody knows the devices
+
+
+def test_the_check_command_looks_into_the_calendar_and_at_the_date(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (files / "r.csv").write_text(f"{HEADER},schedule_id,commissioned\n{ROW},nights,2999-01-01\n")
+    (files / "c.yaml").write_text(
+        'timezone: Asia/Shanghai\nschedules: {default: {shifts: [{start: "8:00", end: "16:00"}]}}\n'
+    )
+    (files / "site.yaml").write_text(
+        "agent: {id: a}\nmqtt: {url: mqtt://127.0.0.1:1883}\nregister: {equipment: r.csv, calendar: c.yaml}\n"
+    )
+    arguments = ("check", files / "r.csv", "--processes", files / "p.csv", "--config", files / "site.yaml")
+    assert command(*arguments) == 0
+    told = capsys.readouterr().out
+    assert "[unknown-schedule] r.csv:EQ-1:schedule_id" in told
+    assert "[future-date] r.csv:EQ-1:commissioned" in told
+
+
+def test_a_register_without_a_machine_is_of_no_use(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (files / "r.csv").write_text(f"{HEADER}\n")
+    assert command("check", files / "r.csv", "--processes", files / "p.csv") == 1
+    assert "the register has no machine" in capsys.readouterr().out

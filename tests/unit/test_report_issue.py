@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from edge_agent.app.report import Subject, _setting
+from edge_agent.app.report_stored import _trend_titles
 from edge_agent.app.report_window import day_end, month, month_so_far, months_before, window
 from edge_agent.config.models import Agent, Mqtt, Site
 from edge_agent.errors import FindingsError
@@ -193,3 +195,25 @@ def test_months_follow_the_plants_clock() -> None:
     for text in ("soon", "9999-12-31"):
         with pytest.raises(FindingsError, match="2026-11-30"):
             day_end(text, SITE)
+
+
+def test_nothing_is_issued_before_its_window_ends() -> None:
+    plant = golden.plant()
+    for now, issued in ((golden.START, golden.END), (golden.END + DAY, golden.END + DAY)):
+        about = Subject(SITE, plant.assessment.register, None, Options(), {}, now)
+        setting = _setting(about, golden.END, "health-check", "test")
+        assert setting.issued_ns == issued
+
+
+def test_a_figure_without_a_value_before_and_after_is_no_difference() -> None:
+    before = document()
+    empty = {"value": None, "value_exact": None}
+    figures = [figure | (empty if figure["key"] == "M-14" else {}) for figure in before["figures"]]
+    counted = [figure | ({"denominator": 7} if figure["key"] == "M-14" else {}) for figure in figures]
+    assert compare(before | {"figures": figures}, before | {"figures": counted}) == []
+    assert [each.key for each in compare(before, before | {"figures": counted})] == ["M-14"]
+
+
+def test_the_trend_speaks_of_oee_only_where_days_were_stored() -> None:
+    assert "OEE" in _trend_titles([{"id": "M-03"}, {"id": "M-14"}])[1]
+    assert "OEE" not in "".join(_trend_titles([{"id": "M-03"}]))
