@@ -52,5 +52,10 @@ async def dialled(host: str, port: int, context: ssl.SSLContext | None, limit: f
                 result.close()
 
     threading.Thread(target=work, name="mqtt-connect", daemon=True).start()
-    async with asyncio.timeout(2 * limit):
-        return await done
+    try:
+        async with asyncio.timeout(2 * limit):
+            return await done
+    except (asyncio.CancelledError, TimeoutError):
+        if done.done() and not done.cancelled() and done.exception() is None:
+            done.result().close()  # it came in the very turn in which the waiting was cancelled
+        raise
