@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from benchmarks import rig
-from edge_agent.app.status import ask_serve
+from edge_agent.app.status.ask import ask_serve
 from edge_agent.config import load
 from edge_agent.config.models import Site
 

@@ -27,9 +27,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from edge_agent.app.production import production
-from edge_agent.app.production_signals import Links
-from edge_agent.app.report import Subject, monthly, subject
+from edge_agent.app.figures.production import production
+from edge_agent.app.figures.signals import Links
+from edge_agent.app.reports.command import Subject, monthly, subject
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.stores import Rows, WriteBatch
 from edge_agent.stores import duckdb_write as write

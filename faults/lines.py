@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from edge_agent.app.status import ask_agent
+from edge_agent.app.status.ask import ask_agent
 from edge_agent.config import load
 from edge_agent.config.models import Site as Configuration
 from faults import network

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from edge_agent.app.status import agent_door, ask_agent, ask_serve, serve_door
+from edge_agent.app.status.ask import agent_door, ask_agent, ask_serve, serve_door
 from edge_agent.config import load
 from edge_agent.config.models import Site as Configuration
 from edge_agent.ingest.api import ask

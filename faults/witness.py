@@ -11,7 +11,7 @@ import os
 import sys
 import time
 
-from edge_agent.app import hand, worker
+from edge_agent.app.workers import hand, worker
 from edge_agent.cli.main import main
 from edge_agent.outbox import Outbox
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import orjson
 
-from edge_agent.app import missing, overview
-from edge_agent.app.figures import Figures
-from edge_agent.app.production_schedule import ProductionFigures
-from edge_agent.app.production_service import ProductionService
+from edge_agent.app.figures.live import Figures
+from edge_agent.app.figures.schedule import ProductionFigures
+from edge_agent.app.figures.service import ProductionService
 from edge_agent.app.service import end
+from edge_agent.app.status import missing, overview
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.errors import StoreError
@@ -105,7 +105,7 @@ class StoreService:
                 api.serving(door, api.operations(self._store) | questions.operations(self._store) | own)
             )
             if self._site.store.listen is not None:
-                from edge_agent.app.loopback import pages, serving
+                from edge_agent.app.status.loopback import pages, serving
 
                 try:
                     await doors.enter_async_context(serving(self._site.store.listen, pages(self._exposed, "serve")))

@@ -133,7 +133,7 @@ def summary(site: Site) -> str:
 
 def spread_of(site: Site) -> str:
     """How the devices are spread over several workers, a line for each; nothing for one process."""
-    from edge_agent.app.spread import homes, rate
+    from edge_agent.app.workers.spread import homes, rate
     from edge_agent.config.plugins import Installed
 
     workers = site.agent.workers

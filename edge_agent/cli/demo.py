@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     import asyncio
 
     from edge_agent.app import logs
-    from edge_agent.app.demo_run import present
+    from edge_agent.app.demo.run import present
 
     logs.configure("WARNING")
     folder = args.data or Path("data") / "demo" / time.strftime("%Y-%m-%dT%H-%M-%S")

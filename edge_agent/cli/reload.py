@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Ask the agent. Raises FindingsError with what it, or the file, says."""
     import json
 
-    from edge_agent.app.status import agent_door_of
+    from edge_agent.app.status.ask import agent_door_of
     from edge_agent.config import load
     from edge_agent.ingest.api import ask
 

@@ -94,14 +94,14 @@ def _add_compare(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def run_health_check(args: argparse.Namespace) -> int:
     """Write the health check."""
-    from edge_agent.app import report
+    from edge_agent.app.reports import command as report
 
     return _told(report.health_check(report.subject(args.config), args.out, args.window, [args.lang]), args)
 
 
 def run_monthly(args: argparse.Namespace) -> int:
     """Write the monthly report, or its next revision."""
-    from edge_agent.app import report
+    from edge_agent.app.reports import command as report
 
     return _told(report.monthly(report.subject(args.config), args.out, args.month, [args.lang]), args)
 
@@ -118,7 +118,7 @@ def _told(issue: Any, args: argparse.Namespace) -> int:
 
 def run_evidence(args: argparse.Namespace) -> int:
     """Write the pack."""
-    from edge_agent.app import report
+    from edge_agent.app.reports import command as report
 
     about = report.subject(args.config)
     path, digest = report.evidence(about, args.out, args.project, args.window, args.snapshot, args.lang)
@@ -128,7 +128,7 @@ def run_evidence(args: argparse.Namespace) -> int:
 
 def run_snapshot(args: argparse.Namespace) -> int:
     """Write the snapshot; status 1 when nothing was stored then."""
-    from edge_agent.app import report
+    from edge_agent.app.reports import command as report
 
     path = report.take_snapshot(report.subject(args.config), args.out, args.at)
     document = json.loads(path.read_bytes())

@@ -64,7 +64,7 @@ def _fault(text: str) -> tuple[str, dict[str, Any]]:
 
 
 async def _rehearse(args: argparse.Namespace) -> int:
-    from edge_agent.app import rehearse
+    from edge_agent.app.demo import rehearse
     from edge_agent.clock import Clock
     from edge_agent.config import load
     from edge_agent.config.compile import plans

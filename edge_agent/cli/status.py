@@ -33,7 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what the store service and the agent say."""
-    from edge_agent.app.status import ask_agent, ask_missing, ask_serve, last_words, waiting
+    from edge_agent.app.status.ask import ask_agent, ask_missing, ask_serve, last_words, waiting
     from edge_agent.config import load
 
     site = load(args.config)
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(document, ensure_ascii=False, indent=1))
     else:
-        from edge_agent.app.status_view import show
+        from edge_agent.app.status.view import show
 
         show(document, site.agent.timezone)
     return 0 if _well(agent, store, {device.id for device in site.devices}) else 1

@@ -131,7 +131,7 @@ def _card(figure: Mapping[str, Any], language: Language) -> Markup:
             text(f"目标 {target}：{'达到' if met else '未达到'}", f"target {target}: {'' if met else 'not '}met")
         )
     if figure["provisional"]:
-        remarks.append(text("暂定（接入不足 30 天）", "provisional (under 30 days)"))
+        remarks.append(text("暂定", "provisional"))
     told = " · ".join(say(remark, language) for remark in remarks)
     return element(
         "div", element("p", say(name, language)), big, element("p", rest), element("em", told),

@@ -20,7 +20,7 @@ exact fractions (a ratio may be written `a/b`).
 
 | 文件 / file | 内容 / content |
 |---|---|
-| `manifest.json` | 每个文件的 sha256;`previous.manifest_sha256` 是上一个包的 manifest.json 的 sha256（链） / the sha256 of each file; `previous.manifest_sha256` is that of the previous pack's manifest.json (the chain) |
+| `manifest.json` | 每个文件的 sha256；`previous.manifest_sha256` 是上一个包的 manifest.json 的 sha256（链） / the sha256 of each file; `previous.manifest_sha256` is that of the previous pack's manifest.json (the chain) |
 | `figures.json` | 全部数值（主张） / every figure (the claims): `key`, `value_exact` (a/b), `numerator`, `denominator`, `numerator_ids`, `denominator_ids` |
 | `options.json` | 窗口 `start_ns` `end_ns`，选项 `robot_is_nc` `kgce_per_kwh`，工厂时区 `timezone` / window, options and the plant's zone |
 | `register.csv`, `processes.csv` | 设备台账、工序表 / equipment register, processes (Y/N) |
@@ -63,15 +63,15 @@ exact fractions (a ratio may be written `a/b`).
   `last_good_ns`（不论是否计划时间），距窗口结束不超过 7 天为**新近**。 A first good reading after the end is none. The
   last good reading is the largest `last_good_ns` of the minutes with end - 30 days < `end_ns` <= end, scheduled or not;
   it is **recent** if it is at most 7 days before the end.
-- **计划时间 scheduled time**（设备）: 该设备唯一在用机器的 `schedule_id` 在 `facts/plan.csv` 中为 shift 的时间；没有日历、没有这样的
+- **计划时间 scheduled time**（设备）：该设备唯一在用机器的 `schedule_id` 在 `facts/plan.csv` 中为 shift 的时间；没有日历、没有这样的
   机器，或自 L（见下条）以来没有任何 shift 时，为全部时间。一分钟按其中点（end_ns − 30 s）归属。
   The time that `facts/plan.csv` calls shift for the `schedule_id` of the one machine in use that the device is linked to;
   all time without a calendar, without such a machine, or without any shift since L (see below). A minute belongs where its
   middle (end_ns - 30 s) lies.
-- **覆盖率 coverage**（设备）: 设 L = max（`first_good`，窗口结束 − 30 天）；计划时间内各分钟 Σ `covered_s`（end_ns > 窗口结束 − 30 天） /
+- **覆盖率 coverage**（设备）：设 L = max（`first_good`，窗口结束 − 30 天）；计划时间内各分钟 Σ `covered_s`（end_ns > 窗口结束 − 30 天） /
  （L 至窗口结束的计划时间），最大为 1。 Let L = max(first_good, end - 30 days); the sum of `covered_s` of scheduled minutes
   with end_ns > end - 30 days, over the scheduled time from L to the end, at most 1.
-- **M-04a-effective** = 满足全部条件的生产设备 / 生产设备：`networked_declared = Y`;`gateway_device` 恰为一个已配置设备，且
+- **M-04a-effective** = 满足全部条件的生产设备 / 生产设备：`networked_declared = Y`；`gateway_device` 恰为一个已配置设备，且
   没有其他在用机器使用它；首末数据存在且最大 `last_good_ns` 距结束不超过 7 天；覆盖率 ≥ 9/10。
   Production equipment that is declared, linked to exactly one configured device which no other machine in use has, whose
   newest `last_good_ns` (of the last 30 days) is at most 7 days before the end, and whose coverage is at least 9/10.
@@ -101,7 +101,7 @@ exact fractions (a ratio may be written `a/b`).
 - **M-21-p50** / **-p95** = `facts/lateness.csv` 全部设备的 `late_ms` 按 `messages` 计数，从小到大第 ⌈n/2⌉ / ⌈0.95 n⌉ 个
   （最近秩），除以 1000（秒）。 All devices' `late_ms`, each `messages` times, n in all: the ⌈n/2⌉-th / ⌈0.95 n⌉-th from
   the smallest (nearest rank), / 1000 (seconds).
-- **时间 Time**: 把窗口按状态与日历切开，依次取第一条符合的规则 / cut the window at every change of state and calendar; the first
+- **时间 Time**：把窗口按状态与日历切开，依次取第一条符合的规则 / cut the window at every change of state and calendar; the first
   rule that fits: 日历 off → overtime (Executing) / off; stop, maintenance → planned_down; item 0 → ADET, unknown; mode
   Maintenance → ADET; mode Setup → ASUT; Executing → APT；其余 else → ADET. 无任务（`order` = N）时，item 0 与其余归 ADOT
   without an order item 0 and the rest are ADOT. PBT = APT + ASUT + ADET + ADOT.
@@ -122,20 +122,20 @@ exact fractions (a ratio may be written `a/b`).
   maintenance, unless Executing, + time of the rule "mode Maintenance -> ADET"; the latter is CMT instead from a failure's
   span on until the next span, neither of that rule nor of a failure, that is Executing or ASUT. FT = the spans of
   failures.
-- **计数 Counting**: 相邻读数之差之和。下降时：若有 `modulus` 且 0 < 差 + modulus ≤ modulus // 16，计入差 + modulus（回零）；否则
+- **计数 Counting**：相邻读数之差之和。下降时：若有 `modulus` 且 0 < 差 + modulus ≤ modulus // 16，计入差 + modulus（回零）；否则
   件数计数器若新值 ≥ 0 且 ≤ 旧值的一半，计入新值（清零重计）；否则计 0。跨窗口边界的一步按时间分摊。
   件数计数器：produced、good、scrap；同一时刻的多个读数取第一个。 Part counters: produced, good, scrap; of several readings
   at one moment the first counts.
   The sum of differences. At a fall: with a `modulus` and 0 < difference + modulus <= modulus // 16 that sum counts (a
   rollover); else a part counter counts the new reading if it is at least 0 and at most half the old one (a restart); else
   nothing. A step across the window's edge is shared by time.
-- **PQ** = produced;**GQ** = good，没有时为 produced − scrap；只计 PBT 各段（APT、ASUT、ADET、ADOT，相邻者合为一段）内的
+- **PQ** = produced；**GQ** = good，没有时为 produced − scrap；只计 PBT 各段（APT、ASUT、ADET、ADOT，相邻者合为一段）内的
   件数，跨越段边界的一步按时间分摊；一个计数器被切开的步多于四种时长时，分摊如 M-20 取到 1e-12。计划外的产量不计入，
   只有 M-18 的 GQ 按整个窗口计。 GQ = good, else produced - scrap; of the spans of PBT alone (APT, ASUT, ADET, ADOT,
   adjoining ones as one): a step across an edge is shared by time, and where the spans of a counter cut steps of more
   than four different lengths, the shares are told to 1e-12 as for M-20. Parts made outside PBT do not count, only the GQ
   of M-18 is that of the whole window.
-- **M-11@机器** = APT / PBT;**M-12** = GQ / PQ;**M-13** = PRU·PQ / APT;**M-14** = PRU·GQ / PBT
+- **M-11@机器** = APT / PBT；**M-12** = GQ / PQ；**M-13** = PRU·PQ / APT；**M-14** = PRU·GQ / PBT
   (PRU = `nominal_cycle_s`，0 视为没有 0 is none)。窗口内状态全部未知时为空 null when no state of the window was known。产线、车间、厂区 `@line:` `@workshop:` = 分子之和 / 分母之和，只含两者齐全的机器
   (`numerator_ids`)。 A line's is the sum of numerators / the sum of denominators over the machines that have both.
 - **M-15** = AUPT·PRU·GQ / (PBT·APT)，AUPT = APT + ASUT；汇总时以 PBT 加权（分子 = 值 × PBT，分母 = PBT，只含有值的机器）。
@@ -148,7 +148,7 @@ exact fractions (a ratio may be written `a/b`).
   production equipment whose device has states, and of every line, workshop and the site (without `@`). When PBT > 0 and
   all of it is unknown, the numerators other than those of M-12 and M-20 are not known, and the machine is in no sum; a
   denominator of 0 is a known one.
-- **M-18** = kWh / GQ;**M-19** = kWh × `kgce_per_kwh` / 1000。机器：自身电能计数器，否则独用电表（`meter_id`），否则功率积分；
+- **M-18** = kWh / GQ；**M-19** = kWh × `kgce_per_kwh` / 1000。机器：自身电能计数器，否则独用电表（`meter_id`），否则功率积分；
   产线：`category = meter` 的电表（不计单台独用的），没有时为各机器之和（`details.measured_by`）；产线的 GQ 取其唯一的
   `category = inspection` 机器（`details.good_parts_of`）。 A machine: its own energy counter, else a meter that only it
   has, else integrated power. A line: its meters (`category = meter`, those of one machine alone left out), else its

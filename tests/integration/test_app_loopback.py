@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edge_agent.app import loopback
+from edge_agent.app.status import loopback
 from edge_agent.config.models import Agent
 from edge_agent.health.ne107 import FINE, Health, Notice, judged
 from edge_agent.process import held

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from edge_agent.app.agent import EdgeAgent
-from edge_agent.app.status import agent_door
+from edge_agent.app.agent.agent import EdgeAgent
+from edge_agent.app.status.ask import agent_door
 from edge_agent.config import load
 from edge_agent.errors import FindingsError
 from edge_agent.ingest.api import ask

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edge_agent.app.serve import StoreService
-from edge_agent.app.status import agent_door, ask_missing, serve_door
+from edge_agent.app.status.ask import agent_door, ask_missing, serve_door
 from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load

@@ -21,9 +21,9 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge_agent.app import hand as module_of_hand
-from edge_agent.app.hand import Hand
-from edge_agent.app.status import ask_agent, last_words
+from edge_agent.app.status.ask import ask_agent, last_words
+from edge_agent.app.workers import hand as module_of_hand
+from edge_agent.app.workers.hand import Hand
 from edge_agent.cli.main import main
 from edge_agent.config import load
 from edge_agent.config.plugins import Installed

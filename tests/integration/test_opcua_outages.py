@@ -214,7 +214,7 @@ HOSTILE: dict[str, Alter] = {
 def test_opcua_hostile_answers_end_in_an_error_and_never_in_a_value(machine: Running, what: str) -> None:
     async def case() -> None:
         async with proxy(machine.port) as between:
-            device = plan(between.endpoint, counter(), timeout=0.2, mode="read")
+            device = plan(between.endpoint, counter(), timeout=0.5, mode="read")
             async with opened(device) as connection:
                 between.alter = HOSTILE[what]
                 with pytest.raises(DeviceError) as failed:
@@ -233,7 +233,7 @@ def test_opcua_hostile_answers_end_in_an_error_and_never_in_a_value(machine: Run
 )
 def test_opcua_hostile_publish_responses_end_the_stream(machine: Running, what: str) -> None:
     async def case() -> None:
-        async with proxy(machine.port) as between, streaming(plan(between.endpoint, counter(), timeout=0.2)) as stream:
+        async with proxy(machine.port) as between, streaming(plan(between.endpoint, counter(), timeout=0.5)) as stream:
             await stream.has("Counter")
             before = len(stream.batches)
             between.alter = HOSTILE[what]

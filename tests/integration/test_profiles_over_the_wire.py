@@ -22,7 +22,7 @@ from pymodbus import FramerType
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.client.base import ModbusBaseClient
 
-from edge_agent.app import rehearse
+from edge_agent.app.demo import rehearse
 from edge_agent.config import load
 from edge_agent.config.compile import plans
 from edge_agent.config.plugins import Installed

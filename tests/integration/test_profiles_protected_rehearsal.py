@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.app import rehearse
+from edge_agent.app.demo import rehearse
 from edge_agent.config import load
 from edge_agent.config.compile import plans
 from edge_agent.config.plugins import Installed

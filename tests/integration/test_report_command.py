@@ -17,9 +17,9 @@ import openpyxl
 import orjson
 import pytest
 
-from edge_agent.app.production import production
-from edge_agent.app.report import health_check, monthly, subject
-from edge_agent.app.report_gather import source
+from edge_agent.app.figures.production import production
+from edge_agent.app.reports.command import health_check, monthly, subject
+from edge_agent.app.reports.gather import source
 from edge_agent.cli.main import main
 from edge_agent.ingest import api, decode
 from edge_agent.report import questions
@@ -114,7 +114,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def now(monkeypatch: pytest.MonkeyPatch) -> None:
     """The moment after the story; the plant's clock is set as the demo sets it."""
-    monkeypatch.setattr("edge_agent.app.report.Clock.time_ns", lambda _: T0 + MINUTES * MINUTE)
+    monkeypatch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + MINUTES * MINUTE)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def reported(config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     """The health check in all languages."""
     out = tmp_path_factory.mktemp("out")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("edge_agent.app.report.Clock.time_ns", lambda _: T0 + MINUTES * MINUTE)
+        patch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + MINUTES * MINUTE)
         issue = health_check(subject(config), out, None, ["zh", "both"])
     return out / issue.stem, issue.document
 
@@ -207,7 +207,7 @@ def test_a_closed_month_is_issued_again_as_a_revision_when_late_data_come(
     assert "Not the whole month" in open_month.document["summary"][0]["items"][0]["en"]
     assert values(open_month.document)["M-11"] == pytest.approx(2 / 3, abs=0.01)
     assert not any(figure["provisional"] for figure in open_month.document["figures"] if figure["key"] == "M-11")
-    monkeypatch.setattr("edge_agent.app.report.Clock.time_ns", lambda _: T0 + 60 * 86_400 * SECOND)
+    monkeypatch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + 60 * 86_400 * SECOND)
     later = subject(config)
     closed = monthly(later, tmp_path, "2026-05", ["zh"])
     assert (closed.document["closed"], closed.document["revision"], closed.new) == (True, 2, True)
@@ -238,7 +238,7 @@ def test_snapshot_and_compare(config: Path, tmp_path: Path, capsys: pytest.Captu
 def test_late_data_of_a_closed_month_is_another_revision_that_says_what_changed(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge_agent.app.report.Clock.time_ns", lambda _: T0 + 60 * 86_400 * SECOND)
+    monkeypatch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + 60 * 86_400 * SECOND)
     about = subject(shutil.copytree(config.parent, tmp_path / "site") / config.name)
     first = monthly(about, tmp_path / "out", "2026-05", ["zh"])
     issued = (tmp_path / "out" / f"{first.stem}.json").read_bytes()

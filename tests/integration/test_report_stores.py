@@ -27,7 +27,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge_agent.app.status import ask_serve, serve_door
+from edge_agent.app.status.ask import ask_serve, serve_door
 from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load
@@ -427,7 +427,7 @@ def test_a_backlog_corrects_its_window_and_a_closed_month_is_issued_again(
     stores: tuple[dict[str, Service], Wire], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     services, wire = stores
-    monkeypatch.setattr("edge_agent.app.report.Clock.time_ns", lambda _: END + 40 * 86_400 * SECOND)
+    monkeypatch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: END + 40 * 86_400 * SECOND)
     month = ["--month", minute(END)[:7]]
     before = {kind: production(service) for kind, service in services.items()}
     issued = {kind: reported(service, tmp_path / kind, "monthly", *month) for kind, service in services.items()}

@@ -21,9 +21,9 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from edge_agent.app.production import production
-from edge_agent.app.production_signals import Links, Signals
-from edge_agent.app.status import serve_door
+from edge_agent.app.figures.production import production
+from edge_agent.app.figures.signals import Links, Signals
+from edge_agent.app.status.ask import serve_door
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.ingest.api import ask

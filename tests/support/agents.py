@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from edge_agent.app.agent import EdgeAgent
+from edge_agent.app.agent.agent import EdgeAgent
 from edge_agent.clock import Clock
 from edge_agent.config import load
 from tests.support.modbus_wire import Device, honest, tcp_device

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from edge_agent.app import rehearse
-from edge_agent.app.broker import configuration, free_port, program, wait_for_port
-from edge_agent.app.children import Child, python
-from edge_agent.app.status import ask_agent, ask_serve, last_words
+from edge_agent.app.demo import rehearse
+from edge_agent.app.demo.broker import configuration, free_port, program, wait_for_port
+from edge_agent.app.demo.children import Child, python
+from edge_agent.app.status.ask import ask_agent, ask_serve, last_words
 from edge_agent.clock import Clock
 from edge_agent.config import load
 from edge_agent.config.compile import plans

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from edge_agent.app.crew import Crew
+from edge_agent.app.workers.crew import Crew
 from edge_agent.config import load
 from edge_agent.config.plugins import Installed
 from edge_agent.polling.loop import STALL_S

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.app import agent as agent_module
 from edge_agent.app import service
-from edge_agent.app.agent import DEVICES_AT_ONCE, EdgeAgent
+from edge_agent.app.agent import agent as agent_module
+from edge_agent.app.agent.agent import DEVICES_AT_ONCE, EdgeAgent
 from edge_agent.app.service import YOUNG_OBJECTS, run_service
 from edge_agent.clock import Clock
 from edge_agent.config import load

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from edge_agent.app.exposition import _missing as _exposed
-from edge_agent.app.exposition import _Text
-from edge_agent.app.missing import report
-from edge_agent.app.status_view import _missing
+from edge_agent.app.status.exposition import _missing as _exposed
+from edge_agent.app.status.exposition import _Text
+from edge_agent.app.status.missing import report
+from edge_agent.app.status.view import _missing
 from edge_agent.stores.base import Mark, WriteBatch
 from edge_agent.stores.columns import Rows
 from edge_agent.stores.duckdb import DuckDbStore

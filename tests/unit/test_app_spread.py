@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.app.shares import LEAST, divided, weights
-from edge_agent.app.spread import TOLERANCE, homes, loads, rate, spread
+from edge_agent.app.agent.shares import LEAST, divided, weights
+from edge_agent.app.workers.spread import TOLERANCE, homes, loads, rate, spread
 from edge_agent.cli.main import main
 from edge_agent.config.plugins import Installed
 from edge_agent.config.transfer import packed, unpacked

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from edge_agent.app.channel import Asker, GoneError, RefusedError, answer, first, framed
-from edge_agent.app.exposition import agent_metrics
-from edge_agent.app.whole import absent, added, ended, together
+from edge_agent.app.agent.whole import absent, added, ended, together
+from edge_agent.app.status.exposition import agent_metrics
+from edge_agent.app.workers.channel import Asker, GoneError, RefusedError, answer, first, framed
 from edge_agent.errors import Finding
 from edge_agent.health.agent import Facts, notices
 from edge_agent.health.ne107 import judged

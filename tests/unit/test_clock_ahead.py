@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge_agent.app.overview import _device
+from edge_agent.app.status.overview import _device
 from edge_agent.stores.base import Latest
 from edge_agent.stores.columns import Chunk, Rows
 from edge_agent.stores.newest import Newest

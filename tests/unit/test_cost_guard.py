@@ -34,7 +34,7 @@ from connectors.modbus.plan import Knowledge, Limits, Span, plan
 from connectors.modbus.reader import Reader, Unit
 from connectors.opcua.messages import read_response
 from connectors.opcua.wire import BoundedProtocol, Wire
-from edge_agent.app.devices import Workshop
+from edge_agent.app.agent.devices import Workshop
 from edge_agent.clock import Clock
 from edge_agent.config import load
 from edge_agent.config.models import Mqtt

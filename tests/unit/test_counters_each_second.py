@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import month
-from edge_agent.app.report_gather import gather
+from edge_agent.app.reports.gather import gather
 from edge_agent.ingest.api import operations
 from edge_agent.metrics import counters
 from edge_agent.metrics.counters import U16, Count, Rule, count

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.app.agent import STOP_LIMIT_S
+from edge_agent.app.agent.agent import STOP_LIMIT_S
 from edge_agent.cli.main import COMMANDS
 from edge_agent.polling.loop import STALL_S
 

@@ -12,10 +12,10 @@ from typing import Any
 import orjson
 import pytest
 
-from edge_agent.app.figures import Figures
-from edge_agent.app.production import production
-from edge_agent.app.production_schedule import Period, ProductionFigures
-from edge_agent.app.production_signals import Links
+from edge_agent.app.figures.live import Figures
+from edge_agent.app.figures.production import production
+from edge_agent.app.figures.schedule import Period, ProductionFigures
+from edge_agent.app.figures.signals import Links
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
 from edge_agent.ingest import decode
 from edge_agent.metrics.calendar import Calendar

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_agent.app.outage_view import outage_lines
-from edge_agent.app.status_view import MOST_LINES
+from edge_agent.app.status.outages import outage_lines
+from edge_agent.app.status.view import MOST_LINES
 
 S = 1_000_000_000
 T0 = 1_763_900_000 * S

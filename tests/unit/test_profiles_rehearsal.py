@@ -10,7 +10,7 @@ import orjson
 import pytest
 import yaml
 
-from edge_agent.app import rehearse
+from edge_agent.app.demo import rehearse
 from edge_agent.cli import simulate
 from edge_agent.config import load
 from edge_agent.config.compile import plans

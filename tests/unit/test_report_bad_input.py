@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import openpyxl
 import pytest
 
-from edge_agent.app.report_window import instant
+from edge_agent.app.reports.window import instant
 from edge_agent.errors import Finding
 from edge_agent.metrics.calendar import Calendar, check_schedules
 from edge_agent.metrics.exporting import to_xlsx

@@ -11,9 +11,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge_agent.app.report import Subject, _setting
-from edge_agent.app.report_stored import _trend_titles
-from edge_agent.app.report_window import day_end, month, month_so_far, months_before, window
+from edge_agent.app.reports.command import Subject, _setting
+from edge_agent.app.reports.stored import _trend_titles
+from edge_agent.app.reports.window import day_end, month, month_so_far, months_before, window
 from edge_agent.config.models import Agent, Mqtt, Site
 from edge_agent.errors import FindingsError
 from edge_agent.report import pack

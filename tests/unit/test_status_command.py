@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from edge_agent.app import status
-from edge_agent.app.demo_view import devices_table
+from edge_agent.app.demo.view import devices_table
+from edge_agent.app.status import ask as status
 from edge_agent.cli.main import main
 from edge_agent.config import load
 from edge_agent.ingest.quarantine import Entry, Quarantine

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge_agent.app.status_view import _tag
+from edge_agent.app.status.view import _tag
 from edge_agent.health import sentence
 
 

@@ -1,0 +1,1 @@
+"""`edge-agent run`: one process that reads devices, and what it says of itself."""

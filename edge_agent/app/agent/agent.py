@@ -1,0 +1,237 @@
+"""`edge-agent run`: connections, polling, normalisation, outbox and publisher of one configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from edge_agent.app.agent.devices import Workshop
+from edge_agent.app.agent.doors import answering
+from edge_agent.app.agent.fleet import Fleet
+from edge_agent.app.agent.leftovers import Leftovers
+from edge_agent.app.agent.own_rows import OwnRows
+from edge_agent.app.agent.reload import Reload
+from edge_agent.app.agent.self_health import SelfHealth
+from edge_agent.app.agent.shares import divided
+from edge_agent.app.agent.whole import Beat, added, figures
+from edge_agent.app.service import end
+from edge_agent.app.status.ask import agent_status, leave_last_words
+from edge_agent.clock import Clock
+from edge_agent.config.models import Site
+from edge_agent.config.plugins import Plugins, plugins_or_installed
+from edge_agent.health import watchdog
+from edge_agent.outbox import Outbox
+from edge_agent.outbox.folders import bytes_in
+from edge_agent.polling.device import PolledDevice
+from edge_agent.polling.metronome import Metronome
+from edge_agent.process import give_back, held
+from edge_agent.publish import Publisher
+from edge_agent.sdk import within
+from edge_agent.topics import Topics
+
+log = logging.getLogger(__name__)
+
+#: A stopping agent is gone within 5 s: so long it waits for what it holds to be acknowledged; the rest stays in the
+#: outbox. Saying goodbye to the broker takes at most one second more, and the disk has what is left.
+STOP_LIMIT_S = 4.5
+DRAIN_LIMIT_S = 2.5
+CLOSE_AT_LEAST_S = 0.5
+
+#: How often staleness and the agent's own health are looked at: seconds of its clock, and the shortest real pause.
+LOOK_S = 1.0
+LOOK_AT_LEAST_S = 0.1
+
+#: Health rows written, and devices looked at, in one go: a thousand at once would hold up the values of that moment.
+DEVICES_AT_ONCE = 20
+
+
+class EdgeAgent:
+    """All parts of one agent. `run` works until `stop` is set, then drains and closes."""
+
+    def __init__(
+        self,
+        site: Site,
+        clock: Clock,
+        plugins: Plugins | None = None,
+        source: Path | None = None,
+        *,
+        worker: int = 0,
+    ) -> None:
+        """`source`: the file `site` was loaded from, which a reload reads again. `worker`: the number of this process
+        when it is one of several, with its part of the site; then the supervisor speaks for the agent."""
+        self.site = site
+        self._worker = worker
+        self._clock = clock
+        self._plugins = plugins_or_installed(plugins)
+        topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
+        self._former = Leftovers(site, topics, clock, present=None if worker else ())
+        self._outbox = Outbox(
+            site.outbox.path,
+            agent=site.agent.id,
+            worker=worker,
+            max_bytes=self._room(),
+            fsync_ms=site.outbox.fsync_ms,
+        )
+        self._publisher = Publisher(site.mqtt, self._outbox, topics, site.agent.id, clock, speaks=not worker)
+        self._publisher.other_streams = self._former.streams
+        workshop = Workshop(site.agent, topics, self._outbox, clock)
+        metronome = Metronome(self._publisher.hurry)
+        self.fleet = Fleet(site, workshop, self._plugins, clock, self._publisher, metronome)
+        self.health = SelfHealth(self._outbox, self._publisher, clock)
+        self._own = OwnRows(site.agent, topics, self._outbox, clock)
+        self._outbox.on_dropped = self._tell_gaps  # at once: a kill would take the knowledge of the hole with it
+        self._reload = Reload(site, source, self._plugins, self.fleet, self.health)
+        self._started = time.monotonic()
+
+    def _room(self) -> int:
+        """Bytes that the outbox may hold at first."""
+        most, closed = self.site.outbox.max_bytes, self._former.closed
+        return divided(most, {0: bytes_in(self.site.outbox.path)}, {0: 1.0}, closed)[0] if closed else most
+
+    @property
+    def devices(self) -> list[PolledDevice]:
+        return self.fleet.devices
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set. What could not be sent stays in the outbox for the next start."""
+        log.info("agent-start agent=%s version=%s", self.site.agent.id, version("shopfloor-edge-agent"))
+        log.info("agent-reads devices=%d connections=%d", len(self.devices), self.fleet.connections)
+        ends = time.monotonic() + STOP_LIMIT_S
+        try:
+            async with self._answering(), asyncio.TaskGroup() as group:
+                publishers = [
+                    group.create_task(self._publisher.run(), name="publisher"),
+                    group.create_task(self._former.run(), name="leftovers"),
+                ]
+                self.fleet.start(group)
+                keepers = [
+                    group.create_task(self._tell_health(), name="health"),
+                    group.create_task(self._look(), name="look"),
+                    group.create_task(self._reload.run(), name="reload"),
+                    group.create_task(watchdog.feed(self.fleet.stalled), name="watchdog"),
+                ]
+                watchdog.notify("READY=1")
+                await stop.wait()
+                watchdog.notify("STOPPING=1")
+                ends = time.monotonic() + STOP_LIMIT_S
+                await end(keepers)
+                leaving = self.fleet.cancel()
+                self._tell(self.devices)
+                await self._publisher.drain(DRAIN_LIMIT_S)
+                await end([*publishers, *leaving])
+        finally:
+            await self._outbox.close(max(CLOSE_AT_LEAST_S, ends - time.monotonic()))
+            if not self._worker:
+                leave_last_words(self.site, self.status())
+            log.info("agent-stop agent=%s counters=%s", self.site.agent.id, self.counters())
+
+    def _answering(self) -> contextlib.AbstractAsyncContextManager[None]:
+        if self._worker:
+            return contextlib.nullcontext()
+        operations = {"reload": self._reload.ask, "settle": self._settle}
+        return answering(self.site, self._answer, operations, self.health)
+
+    def hang_up(self) -> None:
+        """SIGHUP: read the configuration again."""
+        self._reload.request()
+
+    async def _tell_health(self) -> None:
+        """Each device once in `agent.health` seconds, some at a time."""
+        while True:
+            goes = self._goes()
+            for number in range(goes):
+                await within(self.site.agent.health / goes, self._clock)
+                self._tell(self.devices[number::goes])
+
+    def _goes(self) -> int:
+        """In how many goes all devices are served. Who is served is looked up each time: a reload may come between."""
+        return max(1, -(-len(self.devices) // DEVICES_AT_ONCE))
+
+    def _tell(self, devices: Iterable[PolledDevice]) -> None:
+        for device in devices:
+            device.tell()
+        self._tell_gaps()
+
+    def _tell_gaps(self) -> None:
+        self._own.gaps([*self._outbox.gaps(), *self._former.gaps()])
+
+    async def _look(self) -> None:
+        """Staleness, gaps, and the agent's own health."""
+        while True:
+            for number in range(goes := self._goes()):
+                for device in self.devices[number::goes]:
+                    device.watch(self._clock.monotonic(), self._clock.time_ns())
+                await asyncio.sleep(0)
+            self._tell_gaps()
+            if not self._worker:
+                self._share()
+                self._own.health(self.health.look(self.devices, self.fleet.stalled()), self.counters)
+            await asyncio.sleep(max(LOOK_AT_LEAST_S, self._clock.real(LOOK_S)))
+
+    def _share(self) -> None:
+        """The bound is shared with the outboxes of former workers while there are any."""
+        held, closed, most = self._former.held(), self._former.closed, self.site.outbox.max_bytes
+        if not held and not closed:
+            if self._outbox.limit < most:
+                self._outbox.resize(most)
+            return
+        limits = divided(most, {0: self._outbox.stats.bytes, **held}, {0: 1.0}, closed)
+        self._outbox.resize(limits[0])
+        self._former.resize(limits)
+
+    def counters(self) -> dict[str, int]:
+        """Values since the start, one tag once; `published` alone counts a value as often as it was sent."""
+        found: dict[str, int] = self._figures()["counters"]
+        return found
+
+    def _figures(self) -> dict[str, Any]:
+        read = self.fleet.values_gone + sum(device.health.values_total for device in self.devices)
+        return added([figures(self._outbox, self._publisher, read), *self._former.figures()])
+
+    def beat(self) -> Beat:
+        """What a worker tells its supervisor every second."""
+        return Beat(
+            self._figures(),
+            self.health.facts(self.devices, self.fleet.stalled()),
+            self._outbox.streams(),
+            self._publisher.connected,
+            self._publisher.ack_age(),
+            held(),
+        )
+
+    def resize(self, max_bytes: int) -> None:
+        """Another share of the outbox's bound."""
+        self._outbox.resize(max_bytes)
+
+    async def _settle(self) -> dict[str, Any]:
+        """Give free memory back; what is held then would grow only by a leak."""
+        give_back()
+        return held()
+
+    async def _answer(self) -> dict[str, Any]:
+        return self.status()
+
+    def status(self) -> dict[str, Any]:
+        """What `edge-agent status` shows of this agent, and what its metrics are made from."""
+        self.health.look(self.devices, self.fleet.stalled())
+        document = {
+            "agent": self.site.agent.id,
+            "version": version("shopfloor-edge-agent"),
+            "stream": self._outbox.stream,
+            "streams": [*self._former.streams(), *self._outbox.streams()],
+            "uptime_s": time.monotonic() - self._started,
+            "ne107": self.health.judgement.full(),
+            "broker_connected": self._publisher.connected,
+            "ack_age_s": self._publisher.ack_age(),
+            **self._figures(),
+            "process": held(),
+            "devices": [agent_status(device) for device in self.devices],
+        }
+        document["outbox"]["limit_bytes"] = self.site.outbox.max_bytes
+        return document

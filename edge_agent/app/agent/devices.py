@@ -1,0 +1,113 @@
+"""One configured device, put together: its plan, its normalisers, its topics, its birth document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edge_agent import payload
+from edge_agent.app.agent.births import birth
+from edge_agent.clock import Clock
+from edge_agent.config.compile import plan as compiled
+from edge_agent.config.compile import staleness, values_per_second
+from edge_agent.config.models import Agent, DeviceCommon
+from edge_agent.health import DeviceHealth
+from edge_agent.health.tags import breaker_move
+from edge_agent.model import STATUS, Batch, TagTable
+from edge_agent.normalise import Normaliser
+from edge_agent.normalise.state import StateMachine
+from edge_agent.outbox import Outbox
+from edge_agent.polling.device import PolledDevice, Tell
+from edge_agent.sdk import Plugin, Sink
+from edge_agent.topics import Topics
+
+_OUT_OF_SERVICE = STATUS["BadOutOfService"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A device of the fleet with what it was made from."""
+
+    config: DeviceCommon
+    polled: PolledDevice
+    path: str
+    """Its topic; `/data`, `/birth` and `/health` hang below it."""
+    birth: tuple[bytes, ...]
+    """The pieces of its birth document."""
+    send: Sink
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Its tags, derived ones included."""
+        return frozenset(name for normaliser in self.polled.normalisers.values() for name in normaliser.table.names)
+
+    def withdraw(self, names: Iterable[str], t: int) -> None:
+        """Say of these tags that they are out of service, so that nobody takes their last values for current ones."""
+        gone = set(names)
+        for normaliser in self.polled.normalisers.values():
+            table: TagTable = normaliser.table
+            columns = [position for position, name in enumerate(table.names) if name in gone]
+            if columns:
+                status = dict.fromkeys(range(len(columns)), _OUT_OF_SERVICE)
+                self.send(Batch(table, t, [None] * len(columns), status, None, columns))
+
+
+class Workshop:
+    """Makes members. It opens nothing and announces nothing, so that what it made can still be thrown away."""
+
+    def __init__(self, agent: Agent, topics: Topics, outbox: Outbox, clock: Clock) -> None:
+        self._agent = agent
+        self._topics = topics
+        self._outbox = outbox
+        self._clock = clock
+
+    def path(self, device: DeviceCommon) -> str:
+        """The topic of a device."""
+        return self._topics.device(device.area or self._agent.area, device.line, device.id)
+
+    def make(self, device: DeviceCommon, plugin: Plugin) -> Member:
+        """One device, ready to be polled."""
+        plan = compiled(device, plugin)
+        area = device.area or self._agent.area
+        path = self.path(device)
+        own = frozenset(name for table in plan.tables for name in table.names) if device.state else frozenset()
+        state = StateMachine.compile(device.state, plan.tables, own)
+        normalisers = {table: Normaliser(table, state) for table in plan.tables}
+        tables = [normaliser.table for normaliser in normalisers.values()]
+        health = DeviceHealth(
+            device.id,
+            sum(map(len, tables)),
+            values_per_second(tables),
+            self._clock.monotonic(),
+            clock_tolerance=device.clock_tolerance,
+        )
+        send, tell = self._sender(path, device.id), self._teller(path, device.id)
+        polled = PolledDevice(plan, normalisers, health, send, tell, device.staleness)
+        return Member(device, polled, path, self._birth(device, tables, area, path), send)
+
+    def _birth(self, device: DeviceCommon, tables: list[TagTable], area: str, path: str) -> tuple[bytes, ...]:
+        oldest = max((staleness(device, table.every) for table in tables), default=0.0)
+        t = self._clock.time_ns()
+        return birth(device, tables, agent=self._agent.id, path=path, area=area, staleness=oldest, t=t)
+
+    def _sender(self, path: str, device: str) -> Sink:
+        append, topic = self._outbox.append, f"{path}/data"
+        head = payload.head(device, self._outbox.stream)
+
+        def send(batch: Batch) -> None:
+            append(topic, head, payload.data_tail(batch), batch.t, len(batch.values))
+
+        return send
+
+    def _teller(self, path: str, device: str) -> Tell:
+        append, topic, clock = self._outbox.append, f"{path}/health", self._clock
+        head = payload.head(device, self._outbox.stream)
+
+        def tell(polled: PolledDevice) -> None:
+            t, row = clock.time_ns(), polled.health.row(clock.monotonic())
+            if polled.breaker.moved():
+                move = breaker_move(polled.breaker.is_open, polled.health.reason)
+                row["tag_transitions"] = [*row.get("tag_transitions", ()), move]
+            append(topic, head, payload.document_tail(t, row), t, 0)
+
+        return tell

@@ -1,0 +1,220 @@
+"""All devices of an agent and the connections they share; changed while it runs, without touching the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from edge_agent.app.agent.devices import Member, Workshop
+from edge_agent.app.service import end
+from edge_agent.clock import Clock
+from edge_agent.config.models import DeviceCommon, Site
+from edge_agent.config.plugins import Plugins
+from edge_agent.model import STATUS
+from edge_agent.polling.device import PolledDevice
+from edge_agent.polling.loop import ConnectionLoop
+from edge_agent.polling.metronome import Metronome
+from edge_agent.polling.turnstile import Turnstile
+from edge_agent.sdk import Pollable
+
+log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""Connector and connection key."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """One connection: its devices in order, its loop, and the task that runs it."""
+
+    members: Sequence[Member]
+    loop: ConnectionLoop
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a reload did, by device id, and the connections that were made anew."""
+
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    reopened: list[str] = field(default_factory=list)
+    unchanged: int = 0
+    moved: list[str] = field(default_factory=list)
+    """Devices that another worker reads from now on."""
+
+    def to_json(self) -> dict[str, Any]:
+        told = {
+            "added": self.added, "changed": self.changed, "removed": self.removed, "reopened": self.reopened,
+            "unchanged": self.unchanged,
+        }  # fmt: skip
+        return told | {"moved": self.moved} if self.moved else told
+
+
+class Retained(Protocol):
+    """Who keeps retained documents at the broker; one without pieces takes a topic's document away."""
+
+    def retain(self, topic: str, *pieces: bytes) -> None: ...
+
+    def forget(self, topic: str) -> None:
+        """Leave a topic to whoever keeps it now."""
+
+
+#: Devices that are read by another worker from now on, as they are configured there.
+Elsewhere = Mapping[str, DeviceCommon]
+_NOWHERE: Elsewhere = MappingProxyType({})
+
+
+class Fleet:
+    """Members by id, lines by connection key. `broker` keeps the birth documents."""
+
+    def __init__(
+        self,
+        site: Site,
+        workshop: Workshop,
+        plugins: Plugins,
+        clock: Clock,
+        broker: Retained,
+        metronome: Metronome,
+    ) -> None:
+        self._workshop = workshop
+        self._plugins = plugins
+        self._clock = clock
+        self._broker = broker
+        self._metronome, self._turnstile = metronome, Turnstile()
+        self._group: asyncio.TaskGroup | None = None
+        self.values_gone = 0
+        """Values read by devices that a reload has removed or replaced."""
+        self._members = {
+            device.id: workshop.make(device, plugins[device.connector]) for device in site.devices
+        }  # fmt: skip
+        self._lines = {key: self._connect(key, members) for key, members in self._sharing(self._members).items()}
+        for member in self._members.values():
+            broker.retain(f"{member.path}/birth", *member.birth)
+
+    @property
+    def devices(self) -> list[PolledDevice]:
+        return [member.polled for member in self._members.values()]
+
+    @property
+    def connections(self) -> int:
+        return len(self._lines)
+
+    def stalled(self) -> list[str]:
+        """Connections whose loop has taken no step for far too long."""
+        return [line.loop.key for line in self._lines.values() if line.loop.stalled()]
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        """Begin to poll."""
+        self._group = group
+        for line in self._lines.values():
+            self._run(line)
+
+    def cancel(self) -> list[asyncio.Task[None]]:
+        """End all loops; the tasks returned may take a moment to leave their devices politely."""
+        tasks = [line.task for line in self._lines.values() if line.task is not None]
+        for task in tasks:
+            task.cancel()
+        return tasks
+
+    async def apply(self, site: Site, elsewhere: Elsewhere = _NOWHERE) -> Change:
+        """Become what `site` says. Nothing is stopped before everything new could be made.
+
+        A device is left alone when its keys are equal, a connection when its devices are. A device that is `elsewhere`
+        from now on leaves without a word: it is not out of service, and its birth document is another's.
+        """
+        members: dict[str, Member] = {}
+        for device in site.devices:
+            known = self._members.get(device.id)
+            if known is not None and known.config == device:
+                members[device.id] = known
+            else:
+                members[device.id] = self._made(device)
+                await asyncio.sleep(0)  # the others' turns come first
+        wanted = self._sharing(members)
+        lines = {key: line for key, line in self._lines.items() if _same(line.members, wanted.get(key, ()))}
+        fresh = {key: self._connect(key, found) for key, found in wanted.items() if key not in lines}
+        await self._stop([line for key, line in self._lines.items() if key not in lines])
+        change = self._differences(members, [line.loop.key for line in fresh.values()])
+        before, self._members = self._members, members
+        self._lines = {key: lines.get(key) or fresh[key] for key in wanted}
+        self._leave_to_others(elsewhere)
+        moved = {name: self._made(elsewhere[name]) for name in change.removed if name in elsewhere}
+        self._hand_over(before, moved | members, change)
+        for line in fresh.values():
+            self._run(line)
+        return change
+
+    def _made(self, device: DeviceCommon) -> Member:
+        return self._workshop.make(device, self._plugins[device.connector])
+
+    def _leave_to_others(self, elsewhere: Elsewhere) -> None:
+        for device in elsewhere.values():
+            self._broker.forget(f"{self._workshop.path(device)}/birth")
+
+    def _differences(self, members: Mapping[str, Member], reopened: list[str]) -> Change:
+        known = self._members
+        both = [name for name in members if name in known]
+        changed = [name for name in both if members[name] is not known[name]]
+        return Change(
+            added=[name for name in members if name not in known],
+            changed=changed,
+            removed=[name for name in known if name not in members],
+            reopened=reopened,
+            unchanged=len(both) - len(changed),
+        )
+
+    def _hand_over(self, before: Mapping[str, Member], after: Mapping[str, Member], change: Change) -> None:
+        """The last words of devices that go or are replaced, and who the new ones are."""
+        t, now = self._clock.time_ns(), self._clock.monotonic()
+        for name in change.removed:
+            if name in after:  # with another worker
+                continue
+            before[name].polled.failed(STATUS["BadOutOfService"], "removed from the configuration", t, now)
+        for name in change.removed + change.changed:
+            old, new = before[name], after.get(name)
+            if new is not None:
+                old.polled.tell()
+                old.withdraw(old.names - new.names, t)
+            elif old.polled.health.changed:  # the row did not leave early
+                old.polled.tell()
+            self.values_gone += old.polled.health.values_total
+            if new is None or new.path != old.path:
+                self._broker.retain(f"{old.path}/birth")
+        for name in change.added + change.changed:
+            self._broker.retain(f"{after[name].path}/birth", *after[name].birth)
+
+    def _sharing(self, members: Mapping[str, Member]) -> dict[Key, list[Member]]:
+        """Devices with one connection share one loop."""
+        shared: dict[Key, list[Member]] = {}
+        for member in members.values():
+            connector = member.config.connector
+            key = self._plugins[connector].connection_key(member.polled.plan.options)
+            shared.setdefault((connector, key), []).append(member)
+        return shared
+
+    def _connect(self, key: Key, members: Sequence[Member]) -> _Line:
+        devices = [member.polled for member in members]
+        connection = self._plugins[key[0]].connect([device.plan for device in devices], self._clock)
+        for device in devices:
+            device.health.streaming = not isinstance(connection, Pollable)
+        loop = ConnectionLoop(key[1], connection, devices, self._clock, self._metronome, self._turnstile)
+        return _Line(members, loop)
+
+    def _run(self, line: _Line) -> None:
+        if self._group is None:
+            raise RuntimeError("the fleet was not started")
+        line.task = self._group.create_task(line.loop.run(), name=f"connection {line.loop.key}")
+
+    @staticmethod
+    async def _stop(lines: Sequence[_Line]) -> None:
+        await end(line.task for line in lines if line.task is not None)
+
+
+def _same(before: Sequence[Member], after: Sequence[Member]) -> bool:
+    return len(before) == len(after) and all(b is a for b, a in zip(before, after, strict=True))

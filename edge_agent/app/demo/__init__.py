@@ -1,0 +1,1 @@
+"""`edge-agent demo`: a whole site without machines, on this computer alone."""

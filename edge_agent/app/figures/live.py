@@ -1,0 +1,139 @@
+"""From the store's health rows and the configured devices to the live facts the metrics are functions of."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Final
+
+from edge_agent.app.figures.scheduled import ScheduledHealth
+from edge_agent.config.models import DeviceCommon, Site
+from edge_agent.config.models import Register as RegisterFiles
+from edge_agent.errors import ConfigError, Finding, RegisterError
+from edge_agent.metrics.assessment import Assessment
+from edge_agent.metrics.calendar import load_calendar
+from edge_agent.metrics.evaluate import compute
+from edge_agent.metrics.importing import load
+from edge_agent.metrics.live import DeviceFacts, Live, Sums, from_health
+from edge_agent.metrics.register import Register
+from edge_agent.stores import LiveFacts, Store
+
+log = logging.getLogger(__name__)
+
+_DAY_NS: Final = 86_400_000_000_000
+#: The window of effective networking, and the recent one of the online ratio and of automatic acquisition.
+LONG_NS: Final = 30 * _DAY_NS
+RECENT_NS: Final = _DAY_NS
+
+#: So many health rows may be late before their absence counts as a gap.
+PATIENCE_ROWS: Final = 6
+
+#: Tags that show the controller's own meaning (grade E3): what it executes, and a program or a part count.
+_EXECUTION: Final = {"execution", "machine_state", "program_status", "channel_state", "state_current"}
+_PRODUCTION: Final = {"program", "part_count", "parts_actual", "parts_total", "parts_completed"}
+
+
+class Figures:
+    """The register of a site and what is configured; computes results from a store."""
+
+    def __init__(self, site: Site) -> None:
+        """A register with errors is told in full and not used: data is stored all the same."""
+        self._site = site
+        self._devices = [device.id for device in site.devices]
+        self._hours: ScheduledHealth | None = None
+        self.findings: tuple[Finding, ...] = ()
+        self.register = self._load(site.register_)
+        if self.register is not None and site.register_.calendar is not None:
+            self._hours = _hours(site.register_.calendar, self.register)
+
+    def _load(self, files: RegisterFiles) -> Register | None:
+        if files.equipment is None:
+            return None
+        try:
+            register, notes = load(files.equipment, files.processes, self._devices)
+        except RegisterError as error:
+            self.findings = error.findings
+            for finding in error.findings:
+                log.error("register-faulty code=%s where=%s: %s", finding.code, finding.where, finding.en)
+            return None
+        for note in notes:
+            log.info("register-note code=%s where=%s", note.code, note.where)
+        return register
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a register to compute from."""
+        return self.register is not None
+
+    def compute(self, store: Store, now_ns: int) -> list[dict[str, Any]]:
+        """All metrics as of now, as full documents."""
+        if self.register is None:
+            return []
+        now_ns = self._end(store, now_ns)
+        live = self.live(store, now_ns)
+        nc = self._site.register_.robot_is_nc
+        results = compute(Assessment(self.register, live, now_ns, nc, self._devices))
+        return [result.to_full_json() for result in results.values()]
+
+    def _end(self, store: Store, now_ns: int) -> int:
+        """The end of the last interval the health rows speak of, while they come: what is not yet told is no gap."""
+        patience = int(PATIENCE_ROWS * 1e9 * self._site.agent.health)
+        newest = max((row.last_t for row in store.health(now_ns - patience, now_ns).values()), default=now_ns)
+        return min(now_ns, newest)
+
+    def live(self, store: Store, now_ns: int) -> Live:
+        """The facts of every configured device up to now."""
+        long_start, recent_start = now_ns - LONG_NS, now_ns - RECENT_NS
+        long, recent = store.live_facts(long_start, now_ns), store.live_facts(recent_start, now_ns)
+        facts: dict[str, DeviceFacts] = {}
+        for device in self._site.devices:
+            known = long.get(device.id)
+            first = known.first_ns if known else None
+            sums: tuple[Sums, ...] = (_sums(known), _sums(recent.get(device.id)))
+            collected = any(each.scheduled_s > 0 for each in sums)
+            hours = None
+            if self._hours is not None:
+                hours = self._hours.planned(device.id, max(long_start, first or long_start), now_ns)
+                if hours is not None:
+                    starts = (long_start, recent_start)
+                    sums = tuple(self._hours.sums(store, device.id, hours, start, now_ns) for start in starts)
+            facts[device.id] = from_health(
+                now_ns,
+                first,
+                known.last_good_ns if known else None,
+                (long_start, sums[0]),
+                (recent_start, sums[1]),
+                planned=hours,
+                controller=speaks_for_its_controller(device),
+                normalised=device.state is not None,
+                business_links=links(device),
+                collected=collected,
+            )
+        return Live(facts, now_ns, RECENT_NS // 1_000_000_000)
+
+
+def _hours(file: Path, register: Register) -> ScheduledHealth | None:
+    """None for a calendar that cannot be used, which is told where the shifts are computed."""
+    try:
+        return ScheduledHealth(load_calendar(file), register.schedules)
+    except ConfigError as error:
+        log.error("calendar-faulty reason=%s", error)
+        return None
+
+
+def _sums(facts: LiveFacts | None) -> Sums:
+    if facts is None:
+        return Sums(0.0, 0.0, 0, 0)
+    return Sums(facts.scheduled_s, facts.covered_s, facts.good, facts.bad)
+
+
+def speaks_for_its_controller(device: DeviceCommon) -> bool:
+    """Whether its tags show what the controller executes, and a program or a part count (grade E3)."""
+    names = set(device.tags)
+    return bool((device.state is not None or names & _EXECUTION) and names & _PRODUCTION)
+
+
+def links(device: DeviceCommon) -> frozenset[str]:
+    """The links of the questionnaire the device and its tags are marked with."""
+    links = {device.business_link, *(tag.business_link for tag in device.tags.values())}
+    return frozenset(links - {""})

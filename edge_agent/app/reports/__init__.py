@@ -1,0 +1,1 @@
+"""`edge-agent report`: from a site and its store to files for people."""

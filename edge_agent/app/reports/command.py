@@ -1,0 +1,236 @@
+"""`edge-agent report ...`: gathers the facts, builds the document, writes what was asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from edge_agent.app.reports.gather import Ask, gather, newest, source
+from edge_agent.app.reports.stored import snapshot, trend
+from edge_agent.app.reports.window import day_end, month, month_so_far, window
+from edge_agent.clock import Clock
+from edge_agent.config import load
+from edge_agent.config.models import Site
+from edge_agent.errors import Finding, FindingsError
+from edge_agent.metrics import importing
+from edge_agent.metrics.calendar import Calendar, check_schedules, load_calendar
+from edge_agent.metrics.definitions import Text
+from edge_agent.metrics.register import Register
+from edge_agent.metrics.result import iso
+from edge_agent.report import html, pack, tables
+from edge_agent.report.archive import zipped
+from edge_agent.report.blocks import Json
+from edge_agent.report.document import Kind, Setting, build
+from edge_agent.report.figures import Options, plant_of
+from edge_agent.report.issue import Issue, read_index, record, settle
+from edge_agent.report.parts_evidence import Project
+from edge_agent.report.production import Plant
+from edge_agent.report.speech import Language, local
+
+_S: Final = 1_000_000_000
+_EVIDENCE: Final = "evidence"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A site with its register: what a report is about."""
+
+    site: Site
+    register: Register
+    calendar: Calendar | None
+    options: Options
+    sources: Mapping[str, str]
+    now_ns: int
+    noted: tuple[Finding, ...] = ()
+    """What the check of register and calendar noted."""
+
+
+def subject(config: Path) -> Subject:
+    """Load everything a report needs. Raises FindingsError with all that is wrong."""
+    site = load(config)
+    files = site.register_
+    if files.equipment is None:
+        raise FindingsError.one(
+            "report-without-register",
+            "配置中没有设备台账（register.equipment）：报告以台账为准，请先填写（edge-agent register template）。",
+            "The configuration names no equipment register (register.equipment), on which every report rests: make one "
+            "with `edge-agent register template`.",
+            str(config),
+        )
+    register, noted = importing.load(files.equipment, files.processes, [device.id for device in site.devices])
+    calendar = load_calendar(files.calendar) if files.calendar else None
+    noted = (*noted, *check_schedules(register, calendar, files.equipment.name))
+    read = [path for path in (config, files.equipment, files.processes, files.calendar) if path is not None]
+    sources = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in read}
+    return Subject(
+        site, register, calendar, Options(files.robot_is_nc), sources, Clock.from_environment().time_ns(), noted
+    )
+
+
+def health_check(about: Subject, folder: Path, wanted: str | None, languages: Sequence[Language]) -> Issue:
+    """数字体检: the twelve parts."""
+    with source(about.site) as question:
+        start, end = _window(about, question, wanted)
+        plant = _plant(about, question, start, end)
+    return _issue(about, plant, folder, "health-check", _period(start, end), languages)
+
+
+def monthly(about: Subject, folder: Path, wanted: str, languages: Sequence[Language]) -> Issue:
+    """The same of one month of the plant's calendar, with the trend. A month not over yet is provisional."""
+    month(wanted, about.site)  # a word that is no month is told before the store is asked
+    with source(about.site) as question:
+        last = newest(question, about.now_ns)
+        start, end, closed = month_so_far(wanted, about.site, last, _first(about, question, last), about.now_ns)
+        plant = _plant(about, question, start, end)
+        extra = [trend(question, about.site, wanted)]
+    partial = _partial(about, start) if start > month(wanted, about.site)[0] else None
+    return _issue(about, plant, folder, "monthly", wanted, languages, extra=extra, closed=closed, partial=partial)
+
+
+def _partial(about: Subject, start: int) -> Text:
+    moment = local(iso(start) or "", about.site.agent.timezone)[:16]
+    return Text(
+        f"不是整月：工厂于 {moment} 首次接入，全部数值自此计起。",
+        f"Not the whole month: the plant was first connected on {moment}, and every figure begins there.",
+    )
+
+
+def evidence(
+    about: Subject, folder: Path, project: str, wanted: str | None, dates: Sequence[str], language: Language
+) -> tuple[Path, str]:
+    """The pack of a project as a folder; its path, and the hash of its manifest."""
+    known = sorted({row.project_id for row in about.register.equipment if row.project_id})
+    if project not in known:
+        raise FindingsError.one(
+            "unknown-project",
+            f"台账中没有项目“{project}”；已有：{', '.join(known) or '无'}。",
+            f"The register has no project “{project}”; it has: {', '.join(known) or 'none'}.",
+            "--project",
+        )
+    with source(about.site) as question:
+        start, end = _window(about, question, wanted)
+        plant = _plant(about, question, start, end)
+        shots = [snapshot(question, about.site, day_end(text, about.site), text) for text in dates]
+    previous = _previous(folder, project)
+    period = _period(start, end)
+    check = build(plant, _setting(about, end, "health-check", period))
+    shown = build(plant, _setting(about, end, "evidence", period, project=Project(project, shots, previous)))
+    claim = pack.Claim(
+        project,
+        about.site.agent.enterprise,
+        about.site.agent.site,
+        about.options,
+        max(about.now_ns, end),
+        previous,
+        shots,
+        dict(_rendered("evidence", shown, language)) | dict(_rendered("report", check, language)),
+        about.site.agent.timezone,
+    )
+    return _write_pack(folder, project, period, pack.build(plant, claim), plant)
+
+
+def _rendered(name: str, document: Json, language: Language) -> Iterator[tuple[str, bytes]]:
+    yield f"{name}.json", _json(document)
+    yield f"{name}.html", html.render(document, language).encode()
+    yield f"{name}.xlsx", tables.workbook(document, language)
+
+
+def _previous(folder: Path, project: str) -> dict[str, str] | None:
+    """The last pack of the same project in this folder."""
+    rows = [row for row in read_index(folder) if row["kind"] == _EVIDENCE and row["project"] == project]
+    return {"pack": rows[-1]["stem"], "manifest_sha256": rows[-1]["content_sha256"]} if rows else None
+
+
+def _write_pack(folder: Path, project: str, period: str, files: pack.Files, plant: Plant) -> tuple[Path, str]:
+    digest = hashlib.sha256(files[pack.MANIFEST]).hexdigest()
+    earlier = sum(row["kind"] == _EVIDENCE and row["project"] == project for row in read_index(folder))
+    safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in project)
+    stem = f"evidence-{safe}-{earlier + 1:03}"
+    document = {
+        "kind": _EVIDENCE,
+        "project": project,
+        "period": period,
+        "revision": earlier + 1,
+        "content_sha256": digest,
+        "issued": json.loads(files[pack.MANIFEST])["issued"],
+        "register_version": plant.assessment.register.version,
+    }
+    written = {f"{stem}/{name}": content for name, content in files.items()}
+    record(folder, Issue(document, stem, True), written)
+    return folder / stem, digest
+
+
+def take_snapshot(about: Subject, folder: Path, at: str) -> Path:
+    """The stored results as of a date, as a file that `compare` takes."""
+    with source(about.site) as question:
+        found = snapshot(question, about.site, day_end(at, about.site), at)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"snapshot-{at.replace(':', '')}.json"
+    path.write_bytes(_json(found))
+    return path
+
+
+def _window(about: Subject, question: Ask, wanted: str | None) -> tuple[int, int]:
+    last = newest(question, about.now_ns)
+    return window(wanted, about.site, last, _first(about, question, last), about.now_ns)
+
+
+def _first(about: Subject, question: Ask, last: int | None) -> int | None:
+    """When the first of all devices was first read well."""
+    known = question("live_facts", from_ns=0, to_ns=last or about.now_ns)
+    return min((row["first_ns"] for row in known.values() if row["first_ns"] is not None), default=None)
+
+
+def _plant(about: Subject, question: Ask, start: int, end: int) -> Plant:
+    facts = gather(about.site, question, about.register, about.calendar, start, end)
+    return plant_of(facts, about.register, about.options)
+
+
+def _period(start: int, end: int) -> str:
+    first, last = ((iso(t) or "")[:16].replace("-", "").replace(":", "") for t in (start, end))
+    return f"{first}-{last}"
+
+
+def _setting(about: Subject, end: int, kind: Kind, period: str, **more: Any) -> Setting:
+    """Nothing is issued before its window ends: with speed-up the plant's time runs ahead of this machine's clock."""
+    agent = about.site.agent
+    return Setting(
+        kind, period, agent.enterprise, agent.site, agent.id, about.options, about.sources, timezone=agent.timezone,
+        issued_ns=max(about.now_ns, end), noted=about.noted, **more,
+    )  # fmt: skip
+
+
+def _issue(
+    about: Subject,
+    plant: Plant,
+    folder: Path,
+    kind: Kind,
+    period: str,
+    languages: Sequence[Language],
+    *,
+    extra: Sequence[Json] = (),
+    closed: bool = True,
+    partial: Text | None = None,
+) -> Issue:
+    document = build(plant, _setting(about, plant.facts.end, kind, period, extra=extra, closed=closed, partial=partial))
+    issue = settle(folder, document)
+    record(folder, issue, dict(_files(issue, languages)))
+    return issue
+
+
+def _files(issue: Issue, languages: Sequence[Language]) -> Iterator[tuple[str, bytes]]:
+    """The renderings; the JSON of an issue that exists already stays as it is."""
+    if issue.new:
+        yield f"{issue.stem}.json", _json(issue.document)
+    for language in languages:
+        yield f"{issue.stem}.{language}.html", html.render(issue.document, language).encode()
+        yield f"{issue.stem}.{language}.xlsx", tables.workbook(issue.document, language)
+        yield f"{issue.stem}.{language}.csv.zip", zipped(dict(tables.csv_files(issue.document, language)))
+
+
+def _json(document: Any) -> bytes:
+    return json.dumps(document, ensure_ascii=False, indent=1).encode() + b"\n"

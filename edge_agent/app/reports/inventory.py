@@ -1,0 +1,53 @@
+"""The configured devices as an assessor sees them. Never a secret: of an account only that there is one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_agent.app.figures.live import links, speaks_for_its_controller
+from edge_agent.config.models import DeviceCommon, Site
+from edge_agent.report.facts import Device
+
+
+def devices(site: Site) -> dict[str, Device]:
+    """Every device of the configuration, by id."""
+    return {device.id: _device(device, site) for device in site.devices}
+
+
+def _device(device: DeviceCommon, site: Site) -> Device:
+    options: dict[str, Any] = device.model_dump(mode="json")
+    return Device(
+        id=device.id,
+        name=device.name,
+        line=device.line,
+        area=device.area or site.agent.area,
+        connector=device.connector,
+        endpoint=str(options.get("endpoint") or options.get("url") or ""),
+        unit=str(options.get("unit", "")),
+        security=_security(options),
+        access=_access(options) if "endpoint" in options else "",
+        profile=device.profile or "",
+        every_s=f"{device.every:g}",
+        tags=len(device.tags),
+        controller=speaks_for_its_controller(device),
+        normalised=device.state is not None,
+        business_links=tuple(sorted(links(device))),
+    )
+
+
+def _security(options: dict[str, Any]) -> str:
+    """The channel: OPC UA policy and mode, `TLS`, or `None`."""
+    security = options.get("security")
+    if isinstance(security, dict):
+        policy = str(security.get("policy", "None"))
+        mode = security.get("mode") or ("None" if policy == "None" else "SignAndEncrypt")
+        return "None" if policy == "None" else f"{policy}/{mode}"
+    return "TLS" if str(options.get("url", "")).startswith("tls://") else "None"
+
+
+def _access(options: dict[str, Any]) -> str:
+    """How the agent identifies itself to an OPC UA server."""
+    user = options.get("user")
+    if not isinstance(user, dict):
+        return "anonymous"
+    return "certificate" if user.get("certificate") else "user name"

@@ -1,0 +1,164 @@
+"""Where the running agent and the running store service answer, and how to ask them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from edge_agent.config.files import read_site
+from edge_agent.config.findings import Findings
+from edge_agent.config.models import File, Site
+from edge_agent.config.shape import anchored
+from edge_agent.errors import FindingsError
+from edge_agent.ingest.api import ask, socket_path
+from edge_agent.polling.device import PolledDevice
+
+log = logging.getLogger(__name__)
+
+#: Tags that are not good, named in a status document one by one; their number is always told.
+NAMED_TAGS = 20
+
+#: How long a running part may take to say how it is.
+STATUS_SECONDS = 10.0
+
+
+def agent_door(site: Site) -> Path:
+    """The socket the agent answers on."""
+    return socket_path(site.outbox.path / "agent")
+
+
+def agent_door_of(config: Path) -> Path | None:
+    """The agent's socket by the file it runs from, even when the rest of that file is faulty; None when it is not said.
+
+    Raises ConfigError for a file that cannot be read at all.
+    """
+    top = anchored(read_site(config, Findings(config)), File, defaults=True)
+    outbox = top.get("outbox")
+    path = outbox.get("path") if isinstance(outbox, dict) else None
+    return socket_path(Path(path) / "agent") if isinstance(path, str) else None
+
+
+def serve_door(site: Site) -> Path:
+    """The socket the store service answers on."""
+    return socket_path(site.store.path)
+
+
+def ask_agent(site: Site) -> dict[str, Any] | None:
+    """The agent's status document, or None when it does not run."""
+    return _ask(agent_door(site))
+
+
+def last_words(site: Site) -> dict[str, Any] | None:
+    """What the agent said of itself when it last ended in order; None when it never did."""
+    try:
+        words: dict[str, Any] = orjson.loads(_last(site).read_bytes())
+    except (OSError, orjson.JSONDecodeError):
+        return None
+    return words
+
+
+def waiting(site: Site) -> dict[str, Any] | None:
+    """What waits in the outbox of an agent that does not run, counted now: an agent that was killed left no word, or an
+    old one. None when there is no outbox. Raises FindingsError when it cannot be read."""
+    from edge_agent.outbox.folders import outboxes
+    from edge_agent.outbox.survey import verify
+
+    if not site.outbox.path.is_dir():
+        return None
+    try:
+        found = verify(*outboxes(site.outbox.path))
+    except OSError as error:
+        raise FindingsError.one(
+            "outbox-unreadable",
+            f"无法读取发件箱：{error}。请以采集代理的用户运行。",
+            f"The outbox cannot be read: {error}. Run this as the agent's user.",
+            str(site.outbox.path),
+        ) from error
+    return {
+        "pending_values": found.pending_values,
+        "pending_entries": found.pending_entries,
+        "oldest_t": found.oldest_t,
+    }
+
+
+def leave_last_words(site: Site, status: dict[str, Any]) -> None:
+    """Keep the final status beside the outbox."""
+    try:
+        _last(site).write_bytes(orjson.dumps(status))
+    except OSError as error:  # a full disk must not turn an orderly end into a crash
+        log.warning("last-words-lost reason=%s", error)
+
+
+def _last(site: Site) -> Path:
+    return site.outbox.path / "last.json"
+
+
+def ask_serve(site: Site) -> dict[str, Any] | None:
+    """The store service's status document, or None when it does not run."""
+    return _ask(serve_door(site))
+
+
+def agent_status(device: PolledDevice) -> dict[str, Any]:
+    """One device in the agent's status document."""
+    health = device.health
+    not_good = health.tags.not_good()
+    return {
+        "id": device.plan.id,
+        "state": health.state,
+        "reason": health.reason,
+        "detail": health.detail,
+        "ne107": health.judgement().full(),
+        "last_good_t": health.last_good_t,
+        "values": health.values_total,
+        "overruns": health.overruns_total,
+        "totals": health.totals,
+        "set_aside": device.breaker.is_open,
+        "clock_offset_s": health.clock.offset,
+        "clock_drift_s_per_day": health.clock.drift,
+        "tags_not_good": len(not_good),
+        "tags": not_good[:NAMED_TAGS],
+    }
+
+
+def ask_missing(site: Site, seconds: float) -> dict[str, Any]:
+    """What is missing of the last `seconds`: from the running service, else from the store itself."""
+    seconds = min(seconds, time.time())  # before 1970 there is nothing, and nanoseconds end soon after
+    try:
+        answer: dict[str, Any] = ask(serve_door(site), "missing", seconds=seconds)
+    except ConnectionError:
+        answer = missing_from_file(site, seconds)
+    return answer
+
+
+def missing_from_file(site: Site, seconds: float) -> dict[str, Any]:
+    """The same without a running service. Raises FindingsError when there is no store yet, or it cannot be opened."""
+    from edge_agent.app.status.missing import report
+    from edge_agent.stores import open_store
+
+    path = site.store.path if site.store.kind == "duckdb" else site.store.path.with_suffix(".sqlite")
+    if not path.exists():  # opening would create it, perhaps as another user than the service's
+        raise FindingsError.one(
+            "no-store",
+            "还没有数据库：请先运行 edge-agent serve，或检查 store.path。",
+            "There is no store yet: start `edge-agent serve` first, or check store.path.",
+            str(path),
+        )
+    now = time.time_ns()
+    store = open_store(site.store)
+    try:
+        devices = [device.id for device in site.devices]
+        return report(store, now - int(seconds * 1e9), now, devices, site.agent.health)
+    finally:
+        store.close()
+
+
+def _ask(door: Path) -> dict[str, Any] | None:
+    try:
+        answer: dict[str, Any] = ask(door, "status", limit=STATUS_SECONDS)
+    except ConnectionError:
+        return None
+    return answer

@@ -1,0 +1,270 @@
+"""What is missing, from when to when, and why: outages of devices and gaps in the data, out of the store.
+
+An outage is a time in which a device gave no good value. Three kinds of evidence tell of it: a transition to
+`offline`; the restart of an agent, before which its health rows end; and health rows that do not come, any more or for
+a while.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from edge_agent.app.status.absent import absent
+from edge_agent.health.reasons import sentence
+from edge_agent.stores.base import HealthSummary, Silence, Store
+
+_SECOND: Final = 1_000_000_000
+_MINUTE: Final = 60 * _SECOND
+_DAY: Final = 86_400 * _SECOND
+_ANSWERS: Final = ("online", "degraded")
+#: How far back the state at the window's start is looked for.
+BEFORE_NS: Final = 7 * _DAY
+#: Rows that may be missing before a device counts as silent, and the shortest time for that.
+SILENT_ROWS: Final = 3
+SILENT_AT_LEAST_NS: Final = 10 * _SECOND
+#: Between the last row of an agent that stops and the first of its next life lies at least this; less is no outage.
+SHORTEST_NS: Final = _SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """One device without good values, `from_t` to `to_t` (ns; None = still)."""
+
+    device: str
+    from_t: int
+    to_t: int | None
+    seconds: float
+    reason: str
+    """A status name; `agent_stopped`; `no_report`."""
+    zh: str
+    en: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """`start` to `end`, and how long a device may say nothing; ns."""
+
+    start: int
+    end: int
+    silent: int
+
+
+def report(
+    store: Store, from_ns: int, to_ns: int, devices: Iterable[str] | None = None, row_s: float = 5.0
+) -> dict[str, Any]:
+    """The whole answer for a window: outages, gaps, tags that went bad, and the covered share of each device.
+
+    `devices`: only these; `row_s`: how often health rows come.
+    """
+    silent = max(SILENT_AT_LEAST_NS, int(SILENT_ROWS * row_s * _SECOND))
+    span = _Window(from_ns, to_ns, silent)
+    transitions = store.transitions(from_ns, to_ns)
+    before = store.health(from_ns - BEFORE_NS, from_ns)
+    within = store.health(from_ns, to_ns)
+    known = sorted({*before, *within} if devices is None else {*before, *within} & set(devices))
+    moves = [row for row in transitions if not row.get("tag")]
+    ends = _ends_before_restarts(store, from_ns, moves)
+    silences = _silences(store, span, before, within)
+    outages = [
+        outage
+        for device in known
+        for outage in _outages(
+            device, moves, ends, silences.get(device, ()), before.get(device), within.get(device), span, store
+        )
+    ]
+    return {
+        "from": from_ns,
+        "to": to_ns,
+        "outages": [asdict(outage) for outage in outages],
+        "gaps": [_gap(row) for row in sorted(store.gaps(from_ns, to_ns), key=_begin)],
+        "absent": absent(store),
+        "tags": [row for row in transitions if row.get("tag") and row["device"] in known],
+        "covered": {device: _share(within.get(device), before.get(device), span) for device in known},
+    }
+
+
+def _begin(gap: Mapping[str, Any]) -> int:
+    return int(gap["from_t"])
+
+
+def _gap(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A gap record with its number of messages and its sentence. Where nobody can know any more how many values they
+    held, `values` is None: a file that is gone did not hold 0, and neither did bytes that cannot be read."""
+    reason = row.get("reason") or ""
+    zh, en = _GAP_REASONS.get(reason, _GAP_UNKNOWN)
+    unknown = reason == "missing" or (reason == "damaged" and not row["values"])
+    values = None if unknown else row["values"]
+    entries = row["to_seq"] - row["from_seq"] + 1
+    return {**row, "values": values, "entries": entries, "reason": reason, "zh": zh, "en": en}
+
+
+def _share(row: HealthSummary | None, before: HealthSummary | None, span: _Window) -> dict[str, float]:
+    """Seconds with good values, and seconds of the window in which the device was known. What the newest rows do not
+    speak of yet is not asked for, as long as they come."""
+    if row is None:
+        return {"covered_s": 0.0, "window_s": (span.end - span.start) / _SECOND}
+    start = span.start if before is not None else max(span.start, row.first_t)
+    end = span.end if span.end - row.last_t > span.silent else row.last_t
+    window = max(0.0, (end - start) / _SECOND)
+    return {"covered_s": min(row.covered_s, window), "window_s": window}
+
+
+def _ends_before_restarts(
+    store: Store, from_ns: int, moves: Sequence[Mapping[str, Any]]
+) -> dict[int, dict[str, HealthSummary]]:
+    """For each moment at which devices started anew: the last that was heard of each before it."""
+    starts = {row["t"] for row in moves if row["from"] == "starting"}
+    ends: dict[int, dict[str, HealthSummary]] = {}
+    newest: dict[str, HealthSummary] = {}
+    at = from_ns - BEFORE_NS
+    for t in sorted(starts):
+        newest = newest | store.health(at, t - 1)
+        ends[t], at = newest, t - 1
+    return ends
+
+
+def _silences(
+    store: Store, span: _Window, before: Mapping[str, HealthSummary], within: Mapping[str, HealthSummary]
+) -> dict[str, list[Silence]]:
+    """Holes between health rows that end in the window. Those that began before it are looked for where there are
+    some."""
+    begun = [
+        before[device].last_t
+        for device, row in within.items()
+        if device in before and row.first_t - before[device].last_t > span.silent
+    ]
+    return store.silences(min([span.start, *(t - 1 for t in begun)]), span.end, span.silent)
+
+
+def _outages(
+    device: str,
+    moves: Sequence[Mapping[str, Any]],
+    ends: Mapping[int, Mapping[str, HealthSummary]],
+    silences: Sequence[Silence],
+    before: HealthSummary | None,
+    within: HealthSummary | None,
+    span: _Window,
+    store: Store,
+) -> list[Outage]:
+    """The outages of one device in the window, in order."""
+    story = _Story(device, span.start)
+    if before is not None and before.state == "offline":
+        story.begin(span.start, before.reason)
+    holes = deque(silences)
+    for row in moves:
+        if row["device"] != device:
+            continue
+        while holes and holes[0].until <= row["t"]:
+            hole = holes.popleft()
+            story.silent(hole, began_anew=hole.until == row["t"] and row["from"] == "starting")
+        last = ends[row["t"]].get(device) if row["from"] == "starting" else None
+        story.moved(row, last)
+    for hole in holes:
+        story.silent(hole, began_anew=False)
+    if story.since is not None and within is not None and within.state in _ANSWERS and within.last_t > story.since:
+        back = _answered_again(store, device, story.since, within.last_t)  # the transition that ended it was lost
+        story.end(back, back)
+    heard = max((row.last_t for row in (before, within) if row is not None), default=span.start)
+    if story.since is None and span.end - heard > span.silent:
+        story.begin(heard, "no_report")
+    if story.since is not None:
+        story.end(None, span.end)
+    return story.outages
+
+
+def _answered_again(store: Store, device: str, since: int, last: int) -> int:
+    """When rows say that the device answers again, to a minute; `last`: its newest row, which says so."""
+    for _, row in store.health_by(since, last, _MINUTE).get(device, ()):
+        if row.state in _ANSWERS:
+            return row.last_t
+    return last
+
+
+class _Story:
+    """What is known of one device, told in the order in which it happened."""
+
+    def __init__(self, device: str, start: int) -> None:
+        self.outages: list[Outage] = []
+        self.since: int | None = None
+        """When the outage began that lasts at this point."""
+        self._device, self._start, self._reason = device, start, ""
+
+    def begin(self, t: int, reason: str) -> None:
+        """From now on there is nothing, or for another reason than before."""
+        self.since, self._reason = max(self._start, t), reason
+
+    def end(self, until: int | None, t: int, sentences: tuple[str, str] | None = None) -> None:
+        """The outage is over at `t`, or at least this reason for it; `until` None: it lasts."""
+        if self.since is not None:
+            zh, en = sentences or _OWN_REASONS.get(self._reason) or sentence(self._reason)
+            seconds = (t - self.since) / _SECOND
+            self.outages.append(Outage(self._device, self.since, until, seconds, self._reason, zh, en))
+        self.since = None
+
+    def silent(self, hole: Silence, *, began_anew: bool) -> None:
+        """No rows came for a while; of a device that was away before, and may be yet, that is no news."""
+        if self.since is not None:
+            return
+        if began_anew or hole.state == "starting":
+            self.begin(hole.since, "agent_stopped")  # until it is heard that the device has started
+            return
+        self.begin(hole.since, "no_report")
+        self.end(hole.until, hole.until, _WAS_SILENT)
+
+    def moved(self, row: Mapping[str, Any], last: HealthSummary | None) -> None:
+        """A transition; `last`: what was heard before it, when it is the first one of an agent."""
+        t, reason = row["t"], row["reason"]
+        if last is not None and self.since is None and t - last.last_t > SHORTEST_NS:
+            self.begin(last.last_t, "agent_stopped")
+        if row["to"] != "offline":
+            self.end(t, t)
+        elif self.since is None:
+            self.begin(t, reason)
+        elif self._reason != reason:
+            self.end(t, t)
+            self.begin(t, reason)
+
+
+#: How rows that did not come are told once rows come again.
+_WAS_SILENT: Final = (
+    "这段时间没有健康记录：采集代理停顿过（进程被挂起或虚拟机暂停），或这些记录已丢失、仍在本机排队。",
+    "There are no health rows of this time: the agent stood still (suspended, its machine paused), or the rows were"
+    " lost or still wait where they are.",
+)
+
+_OWN_REASONS: Final = {
+    "agent_stopped": (
+        "采集代理没有运行（停机、断电或被终止），这段时间没有采集。",
+        "The agent did not run (stopped, without power, or killed); nothing was read.",
+    ),
+    "no_report": (
+        "没有收到健康记录：采集代理没有运行，或它的数据还在本机排队。",
+        "No health rows have come: the agent does not run, or its data still waits where it is.",
+    ),
+}
+
+_GAP_REASONS: Final = {
+    "full": (
+        "发件箱写满，最旧的数据被丢弃：消息服务器或入库服务离开太久，请加大 outbox.max_bytes。",
+        "The outbox was full and its oldest data was dropped: broker or store service were away too long; raise"
+        " outbox.max_bytes.",
+    ),
+    "disk": (
+        "磁盘写不进，内存也放不下：请检查磁盘空间和状态。",
+        "The disk took nothing and memory was full: check the disk's space and its health.",
+    ),
+    "damaged": (
+        "发件箱中的数据已损坏，已隔离，未送出：请检查磁盘（edge-agent outbox verify）。",
+        "Bytes of the outbox were damaged; they were set aside and not sent: check the disk (`edge-agent outbox"
+        " verify`).",
+    ),
+    "missing": (
+        "发件箱的文件不见了、被截断，或停机时磁盘已满，其中有多少个值已无从得知：请查明原因，并检查磁盘。",
+        "A file of the outbox is gone or cut short, or the disk was full when the agent ended; how many values that"
+        " were cannot be known: find out why, and check the disk.",
+    ),
+}
+_GAP_UNKNOWN: Final = ("原因没有记录。", "The reason was not recorded.")

@@ -1,0 +1,1 @@
+"""`edge-agent run` with `workers: N`: several processes that are one agent."""
