@@ -121,12 +121,15 @@ class Verdict:
 Key = tuple[str, str, int]
 
 
-def audit(witness: Witness, database: Path, *, durable_only: bool = False) -> Verdict:
-    """Compare. `durable_only`: a power cut may take what was not yet synced, so only the rest counts as promised."""
+def audit(witness: Witness, database: Path, *, durable_only: bool = False, since: int = 0) -> Verdict:
+    """Compare. `durable_only`: a power cut may take what was not yet synced, so only the rest counts as promised.
+
+    `since` (ns): what the store has of the time before was there from the start.
+    """
     notes = [note for note in witness.read() if note.is_data]
     promised = witness.promised()
     wanted = [n for n in notes if not durable_only or n.seq <= promised[n.stream]]
-    stored, counts, marks, gaps = _store(database)
+    stored, counts, marks, gaps = _store(database, since)
     verdict = Verdict(len(wanted))
     verdict.doubled = sum(count - 1 for count in counts.values())
     everything: set[Key] = set()
@@ -157,12 +160,12 @@ def _same(stored: Any, accepted: Any) -> bool:
 
 
 def _store(
-    database: Path,
+    database: Path, since: int
 ) -> tuple[dict[Key, Any], Counter[Key], dict[str, IntervalSet], dict[str, IntervalSet]]:
     """Good values by (device, tag, t), how often each is there, and the intervals of marks and gaps."""
     with duckdb.connect(str(database), read_only=True) as connection:
         rows = connection.execute(
-            "select device, tag, t, num from samples join series using (sid) where num is not null"
+            "select device, tag, t, num from samples join series using (sid) where num is not null and t >= ?", [since]
         ).fetchall()
         marks = _intervals(connection.execute("select stream, first, last from marks").fetchall())
         gaps = _intervals(connection.execute("select stream, from_seq, to_seq from gaps").fetchall())
