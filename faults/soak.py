@@ -96,8 +96,9 @@ def _past(database: Path) -> int:
         store.execute(
             "insert into samples select i % 64, ?::bigint + (i // 64) * ?::bigint, i % 1000 / 7.0, ?, null, 0, null, ?"
             " from range(?) past(i)",
-            [now - HOUR_NS, HOUR_NS * 64 // _PAST_ROWS, FLOAT, now, _PAST_ROWS],
+            [now - HOUR_NS, HOUR_NS * 64 // _PAST_ROWS, FLOAT, now - HOUR_NS, _PAST_ROWS],
         )
+        store.execute("insert into newest select i, ?, 0, ?, null, 0, ? from range(64) past(i)", [now, FLOAT, now])
     return now
 
 
