@@ -57,7 +57,7 @@ def device_notes(site: Site) -> Iterator[Finding]:
 
 def register_notes(site: Site) -> Sequence[Finding]:
     """What to know about the register. Raises RegisterError with everything that is wrong in it."""
-    from edge_agent.metrics.importing import load
+    from edge_agent.register.importing import load
 
     files = site.register_
     if files.equipment is None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edge_agent.config.models import Store
     from edge_agent.errors import Finding
     from edge_agent.metrics.live import Live
-    from edge_agent.metrics.register import Register
+    from edge_agent.register.model import Register
 
 _WIDTH: Final = 120
 """Columns of the table when it does not go to a terminal."""
@@ -123,8 +123,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
 def _inputs(args: argparse.Namespace) -> tuple[Live | None, Register, tuple[Finding, ...]]:
     """The files of an assessment. Raises FindingsError with what is wrong in any of them."""
     from edge_agent.errors import FindingsError
-    from edge_agent.metrics.importing import load
     from edge_agent.metrics.live import read_live
+    from edge_agent.register.importing import load
 
     wrong: list[Finding] = []
     live = None

@@ -86,7 +86,7 @@ def _equipment(command: argparse.ArgumentParser, name: str) -> None:
 
 def run_template(args: argparse.Namespace) -> int:
     """Write the template; an existing file is left alone."""
-    from edge_agent.metrics.exporting import template
+    from edge_agent.register.exporting import template
 
     _write(args.path, template())
     print(f"已写入 {args.path}；“设备台账”和“工序”两个工作表，黄色列必填。")
@@ -118,8 +118,8 @@ def run_check(args: argparse.Namespace) -> int:
     """List every problem."""
     from edge_agent.clock import Clock
     from edge_agent.metrics.calendar import check_schedules, load_calendar
-    from edge_agent.metrics.check import future_dates
-    from edge_agent.metrics.importing import inspect
+    from edge_agent.register.check import future_dates
+    from edge_agent.register.importing import inspect
 
     site = _configured(args.config)
     devices = None if site is None else [device.id for device in site.devices]
@@ -165,8 +165,8 @@ def _list(kind: str, findings: Collection[Finding]) -> None:
 
 def run_diff(args: argparse.Namespace) -> int:
     """Print the changes, `~` changed, `+` added, `-` removed."""
-    from edge_agent.metrics.diff import diff
-    from edge_agent.metrics.importing import load
+    from edge_agent.register.diff import diff
+    from edge_agent.register.importing import load
 
     before, _ = load(args.before, args.processes_before)
     after, _ = load(args.after, args.processes_after)
@@ -179,8 +179,8 @@ def run_diff(args: argparse.Namespace) -> int:
 
 def run_convert(args: argparse.Namespace) -> int:
     """Write the register in another form; its version stays the same."""
-    from edge_agent.metrics.exporting import encode
-    from edge_agent.metrics.importing import load
+    from edge_agent.register.exporting import encode
+    from edge_agent.register.importing import load
 
     register, _ = load(args.source, args.processes)
     _write(args.target, encode(register, args.target.suffix, args.headers, args.encoding))

@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print every check, the differing ones marked."""
-    from edge_agent.report.verify import chain, read_pack, summary, verify
+    from edge_agent.report.pack.verify import chain, read_pack, summary, verify
 
     if args.previous:
         checks, missing = verify(read_pack(args.pack), read_pack(args.previous)), None

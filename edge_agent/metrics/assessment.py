@@ -11,8 +11,8 @@ from typing import Any, Final
 from edge_agent.metrics.definitions import BY_ID, Text
 from edge_agent.metrics.evidence import HISTORY_S, Evidence, collect
 from edge_agent.metrics.live import Live
-from edge_agent.metrics.register import Equipment, Process, Register
 from edge_agent.metrics.result import Grade, Result, Window, divide, weakest
+from edge_agent.register.model import Equipment, Process, Register
 
 _S: Final = 1_000_000_000
 

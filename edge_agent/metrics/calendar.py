@@ -20,8 +20,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, fi
 
 from edge_agent.config.models import Model
 from edge_agent.errors import ConfigError, Finding
-from edge_agent.metrics.register import Register
 from edge_agent.metrics.timemodel import Plan, Track
+from edge_agent.register.model import Register
 
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _NS: Final = 1_000_000_000

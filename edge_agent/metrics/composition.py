@@ -8,8 +8,8 @@ from typing import Final
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.rates import NO_EQUIPMENT
-from edge_agent.metrics.register import Equipment
 from edge_agent.metrics.result import Result, divide
+from edge_agent.register.model import Equipment
 
 _CONTROLLED: Final = frozenset({"cnc", "robot", "plc", "dcs", "pcs"})
 _NO_ROBOT: Final = Text("没有在用的机器人", "there is no robot in use")

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from edge_agent.metrics.bands import BANDS, NAME
-from edge_agent.metrics.columns import EQUIPMENT, PROCESSES, Column
 from edge_agent.metrics.definitions import DEFINITIONS, Definition
+from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
 
 _BASIS: Final = {
     "F": "F 公开文本 / read in public text",

@@ -12,8 +12,8 @@ from edge_agent.metrics import bands, collection, composition, rates
 from edge_agent.metrics.assessment import Assessment, Metric
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.live import Live
-from edge_agent.metrics.register import Register
 from edge_agent.metrics.result import Result, number, percent
+from edge_agent.register.model import Register
 
 METRICS: Final[Mapping[str, Metric]] = {
     "M-01-strict": rates.m01_strict,

@@ -10,8 +10,8 @@ from typing import Final
 
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.live import DeviceFacts, Live
-from edge_agent.metrics.register import Equipment, Register
 from edge_agent.metrics.result import Grade
+from edge_agent.register.model import Equipment, Register
 
 DAY_S: Final = Fraction(86_400)
 MAX_AGE_S: Final = 7 * DAY_S

@@ -8,8 +8,8 @@ from typing import Final
 
 from edge_agent.metrics.assessment import Assessment, Metric
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.register import Equipment, Process
 from edge_agent.metrics.result import Result, divide
+from edge_agent.register.model import Equipment, Process
 
 NO_EQUIPMENT: Final = Text("没有纳入统计且在用的生产设备", "there is no production equipment in scope and in use")
 _NO_DIGITAL: Final = Text("没有数字化设备", "there is no digital equipment")

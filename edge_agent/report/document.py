@@ -16,13 +16,13 @@ from edge_agent.report.blocks import Json, text
 from edge_agent.report.facts import Facts
 from edge_agent.report.figures import Options
 from edge_agent.report.findings import Observation, observed
-from edge_agent.report.parts_end import definitions, signature
-from edge_agent.report.parts_evidence import Project
-from edge_agent.report.parts_evidence import parts as evidence_parts
-from edge_agent.report.parts_network import inventory, quality
-from edge_agent.report.parts_plan import plan, scenes
-from edge_agent.report.parts_production import energy_part, production
-from edge_agent.report.parts_rates import evidence, gaps, headlines, scope
+from edge_agent.report.parts.end import definitions, signature
+from edge_agent.report.parts.evidence import Project
+from edge_agent.report.parts.evidence import parts as evidence_parts
+from edge_agent.report.parts.network import inventory, quality
+from edge_agent.report.parts.plan import plan, scenes
+from edge_agent.report.parts.production import energy_part, production
+from edge_agent.report.parts.rates import evidence, gaps, headlines, scope
 from edge_agent.report.production import Plant
 from edge_agent.report.summary import conclusions, summary
 

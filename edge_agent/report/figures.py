@@ -16,10 +16,10 @@ from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.definitions import BY_ID, Text
 from edge_agent.metrics.evaluate import compute
 from edge_agent.metrics.lateness import from_histogram
-from edge_agent.metrics.register import Register
 from edge_agent.metrics.result import Result
 from edge_agent.metrics.rollup import rolled_up
 from edge_agent.metrics.timemodel import Timeline
+from edge_agent.register.model import Register
 from edge_agent.report.facts import Facts, live
 from edge_agent.report.production import Machine, Plant, Sum, energy_scope, groups
 

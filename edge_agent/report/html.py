@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from edge_agent.report.blocks import DASH, text
-from edge_agent.report.charts import draw
-from edge_agent.report.parts_rates import HEADLINES
+from edge_agent.report.parts.rates import HEADLINES
+from edge_agent.report.pictures.charts import draw
+from edge_agent.report.pictures.svg import Markup, element, join
 from edge_agent.report.speech import Language, local, say, show
-from edge_agent.report.svg import Markup, element, join
 
 _CSS: Final = """
 :root{color-scheme:light}

@@ -16,7 +16,6 @@ from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evidence import Evidence
 from edge_agent.metrics.oee import Production
 from edge_agent.metrics.readings import Longs
-from edge_agent.metrics.register import Equipment
 from edge_agent.metrics.result import Result, Window
 from edge_agent.metrics.timemodel import (
     Item,
@@ -30,6 +29,7 @@ from edge_agent.metrics.timemodel import (
     spans,
     totals,
 )
+from edge_agent.register.model import Equipment
 from edge_agent.report.facts import MINUTE_NS, Counter, Facts, Role, State
 
 NO_CALENDAR: Final = Text(

@@ -13,9 +13,9 @@ from edge_agent.metrics.result import Result
 from edge_agent.metrics.timemodel import pareto
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Json
-from edge_agent.report.parts_plan import Step, steps
-from edge_agent.report.parts_production import LOSSES
-from edge_agent.report.parts_rates import next_band, points
+from edge_agent.report.parts.plan import Step, steps
+from edge_agent.report.parts.production import LOSSES
+from edge_agent.report.parts.rates import next_band, points
 from edge_agent.report.production import Plant, summed
 from edge_agent.report.speech import percent
 

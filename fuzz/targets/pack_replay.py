@@ -9,11 +9,11 @@ from fractions import Fraction
 from functools import cache
 from typing import Final
 
-from edge_agent.metrics.register import Equipment, Process, Register
-from edge_agent.report import pack
+from edge_agent.register.model import Equipment, Process, Register
 from edge_agent.report.facts import Counter, Device, Facts, Gap, Minutes, Planned, Quality, State
 from edge_agent.report.figures import Options, plant_of
-from edge_agent.report.verify import summary, verify
+from edge_agent.report.pack import build as pack
+from edge_agent.report.pack.verify import summary, verify
 from fuzz.target import Feed, Target, demand
 
 _MINUTE: Final = 60_000_000_000
@@ -74,7 +74,7 @@ def replay(data: bytes) -> None:
 
 def _refused(files: dict[str, bytes]) -> bool:
     """`read_pack` would have refused this manifest before anybody verified the pack."""
-    from edge_agent.report.verify import _listed
+    from edge_agent.report.pack.verify import _listed
 
     try:
         _listed(files[pack.MANIFEST])

@@ -10,8 +10,8 @@ from typing import Final
 
 from edge_agent.errors import FindingsError
 from edge_agent.report.archive import zipped
-from edge_agent.report.pack import MANIFEST, SCHEMA
-from edge_agent.report.verify import read_pack
+from edge_agent.report.pack.build import MANIFEST, SCHEMA
+from edge_agent.report.pack.verify import read_pack
 from fuzz.target import Feed, Target, demand, rewritten
 
 _LOCAL: Final = Struct("<4s5H3I2H")

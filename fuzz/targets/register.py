@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.errors import Finding, RegisterError
-from edge_agent.metrics.columns import EQUIPMENT, PROCESSES
-from edge_agent.metrics.exporting import to_csv
-from edge_agent.metrics.importing import Inspection, inspect
-from edge_agent.metrics.register import Equipment, Process, Register
+from edge_agent.register.columns import EQUIPMENT, PROCESSES
+from edge_agent.register.exporting import to_csv
+from edge_agent.register.importing import Inspection, inspect
+from edge_agent.register.model import Equipment, Process, Register
 from fuzz.target import Feed, Target, demand, rewritten
 
 _MACHINES: Final = "equipment_id,in_scope,status,control_class,digital,interface,networked_declared,is_robot,"

@@ -29,9 +29,7 @@ from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.ingest.api import ask
 from edge_agent.metrics.calendar import Calendar, load_calendar
-from edge_agent.metrics.importing import load as load_register
 from edge_agent.metrics.planned import planned
-from edge_agent.metrics.register import Register
 from edge_agent.metrics.timemodel import (
     Bucket,
     Item,
@@ -44,6 +42,8 @@ from edge_agent.metrics.timemodel import (
     spans,
     totals,
 )
+from edge_agent.register.importing import load as load_register
+from edge_agent.register.model import Register
 from edge_agent.stores import Store, open_store
 from tests.support.aio import run, until
 from tests.support.rehearsal import CALENDAR, SECOND, ZONE, Rehearsal, Truth

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.metrics.assessment import Assessment
-from edge_agent.metrics.columns import CONTROL, INTERFACE, ORIGIN, STATUS
 from edge_agent.metrics.evaluate import METRICS, compute, evaluate
 from edge_agent.metrics.evidence import DAY_S
 from edge_agent.metrics.live import DeviceFacts, Live
-from edge_agent.metrics.register import Equipment, Process, Register
 from edge_agent.metrics.result import percent
+from edge_agent.register.columns import CONTROL, INTERFACE, ORIGIN, STATUS
+from edge_agent.register.model import Equipment, Process, Register
 
 DEVICES = [f"d{number}" for number in range(6)]
 PROCESSES = [f"P{number}" for number in range(4)]

@@ -8,7 +8,7 @@ from fractions import Fraction
 from random import Random
 from typing import Final
 
-from edge_agent.metrics.register import Equipment, Register
+from edge_agent.register.model import Equipment, Register
 from edge_agent.report.facts import BEFORE_NS, Counter, Device, Facts, Minutes, Planned, Role, State
 from edge_agent.report.figures import Options, plant_of
 from edge_agent.report.production import Plant

@@ -9,8 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from edge_agent.metrics.importing import load
-from edge_agent.metrics.register import Equipment, Register
+from edge_agent.register.importing import load
+from edge_agent.register.model import Equipment, Register
 from edge_agent.report.facts import BEFORE_NS, Counter, Device, Facts, Minutes, Planned, State
 from edge_agent.report.figures import Options, plant_of
 from edge_agent.report.production import Plant

@@ -19,7 +19,7 @@ from edge_agent.app.figures.signals import Links
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
 from edge_agent.ingest import decode
 from edge_agent.metrics.calendar import Calendar
-from edge_agent.metrics.register import Equipment, Register
+from edge_agent.register.model import Equipment, Register
 from edge_agent.stores import Rows, WriteBatch
 from edge_agent.stores.duckdb import DuckDbStore
 

@@ -17,7 +17,7 @@ from edge_agent.metrics.definitions import BY_ID, DEFINITIONS
 from edge_agent.metrics.evaluate import METRICS, compute, evaluate
 from edge_agent.metrics.evidence import DAY_S, collect
 from edge_agent.metrics.live import DeviceFacts, Live, Sums, from_health, parse_live, read_live
-from edge_agent.metrics.register import Equipment, Process, Register
+from edge_agent.register.model import Equipment, Process, Register
 
 MACHINE = Equipment("EQ-1", gateway_device="d1", networked_declared=True, digital=True, interface="opc_ua",
                     control_class="cnc", process_id="P1")  # fmt: skip

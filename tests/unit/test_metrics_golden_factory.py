@@ -12,9 +12,9 @@ import pytest
 from edge_agent.cli import main
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.evaluate import compute, evaluate
-from edge_agent.metrics.importing import load
 from edge_agent.metrics.live import Live, read_live
-from edge_agent.metrics.register import Register
+from edge_agent.register.importing import load
+from edge_agent.register.model import Register
 
 FACTORY = Path(__file__).parents[1] / "cases" / "golden_factory"
 EXPECTED = json.loads((FACTORY / "expected.json").read_text(encoding="utf-8"))

@@ -11,7 +11,7 @@ import pytest
 from edge_agent.cli import main
 from edge_agent.ingest import api
 from edge_agent.metrics.evaluate import evaluate
-from edge_agent.metrics.importing import load
+from edge_agent.register.importing import load
 
 FACTORY = Path(__file__).parents[1] / "cases" / "golden_factory"
 REGISTER, _ = load(FACTORY / "equipment_register.csv", FACTORY / "processes.csv")

@@ -9,8 +9,8 @@ import pytest
 
 from edge_agent.cli import main
 from edge_agent.errors import RegisterError
-from edge_agent.metrics.diff import diff
-from edge_agent.metrics.importing import inspect, load
+from edge_agent.register.diff import diff
+from edge_agent.register.importing import inspect, load
 
 HEADER = (
     "equipment_id,asset_no,in_scope,status,process_id,"

@@ -15,12 +15,12 @@ import openpyxl
 import pytest
 
 from edge_agent.errors import RegisterError
-from edge_agent.metrics.columns import EQUIPMENT, PROCESSES, Column
-from edge_agent.metrics.exporting import encode, template, to_csv, to_xlsx
-from edge_agent.metrics.importing import inspect, load
-from edge_agent.metrics.parse import CellError, read_cell
-from edge_agent.metrics.register import Equipment, Process, Register
-from edge_agent.metrics.sheet import decode, has_sheet
+from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
+from edge_agent.register.exporting import encode, template, to_csv, to_xlsx
+from edge_agent.register.importing import inspect, load
+from edge_agent.register.model import Equipment, Process, Register
+from edge_agent.register.parse import CellError, read_cell
+from edge_agent.register.sheet import decode, has_sheet
 
 ROOT = Path(__file__).parents[2]
 FACTORY = ROOT / "tests" / "cases" / "golden_factory"

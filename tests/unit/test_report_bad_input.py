@@ -16,9 +16,9 @@ import pytest
 from edge_agent.app.reports.window import instant
 from edge_agent.errors import Finding
 from edge_agent.metrics.calendar import Calendar, check_schedules
-from edge_agent.metrics.exporting import to_xlsx
-from edge_agent.metrics.importing import load
-from edge_agent.metrics.register import Register
+from edge_agent.register.exporting import to_xlsx
+from edge_agent.register.importing import load
+from edge_agent.register.model import Register
 from edge_agent.report import html, tables
 from edge_agent.report.document import Setting, build
 from edge_agent.report.facts import Counter, Minutes, Planned, State

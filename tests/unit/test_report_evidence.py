@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from edge_agent.report import html, tables
-from edge_agent.report.charts import draw
 from edge_agent.report.days import local_days
 from edge_agent.report.document import Setting, build
-from edge_agent.report.parts_evidence import COMPARED, Project
+from edge_agent.report.parts.evidence import COMPARED, Project
+from edge_agent.report.pictures.charts import draw
 from tests.support import report_plant as golden
 
 PROJECT = "ZNH-2017-01"

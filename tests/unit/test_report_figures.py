@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.importing import load
 from edge_agent.metrics.result import percent
+from edge_agent.register.importing import load
 from edge_agent.report.document import Setting, build
 from edge_agent.report.facts import Counter, Facts, Planned, State
 from edge_agent.report.figures import Options, figures

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from edge_agent.metrics.register import Register
+from edge_agent.register.model import Register
 from edge_agent.report import html
 from edge_agent.report.document import Setting, build
-from edge_agent.report.parts_evidence import Project
+from edge_agent.report.parts.evidence import Project
 from tests.support import report_plant as golden
 
 CJK = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f]")

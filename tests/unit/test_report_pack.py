@@ -20,13 +20,14 @@ from hypothesis import strategies as st
 from edge_agent.cli.main import main
 from edge_agent.errors import FindingsError
 from edge_agent.metrics.definitions import BY_ID
-from edge_agent.report import pack, tabular
+from edge_agent.report import tabular
 from edge_agent.report.archive import zipped
 from edge_agent.report.document import Setting, build
 from edge_agent.report.facts import Minutes
 from edge_agent.report.figures import Options, figures
-from edge_agent.report.parts_evidence import Project
-from edge_agent.report.verify import chain, read_pack, summary, verify
+from edge_agent.report.pack import build as pack
+from edge_agent.report.pack.verify import chain, read_pack, summary, verify
+from edge_agent.report.parts.evidence import Project
 from tests.support import report_plant as golden
 from tests.support.any_plant import any_plant
 from tests.support.stranger import SCRIPT, claimed, stranger

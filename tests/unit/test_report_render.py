@@ -14,11 +14,11 @@ import openpyxl
 import pytest
 
 from edge_agent.report import html, tables
-from edge_agent.report.charts import draw
 from edge_agent.report.document import Setting, build
 from edge_agent.report.facts import Device, Gap
+from edge_agent.report.pictures.charts import draw
+from edge_agent.report.pictures.topology import topology
 from edge_agent.report.speech import LANGUAGES, Language, show
-from edge_agent.report.topology import topology
 from tests.support import report_plant as golden
 
 SETTING = Setting("health-check", "test", "测试厂 <b>&", "dongguan", "ipc-01", issued_ns=golden.END,

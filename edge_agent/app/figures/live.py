@@ -13,9 +13,9 @@ from edge_agent.errors import ConfigError, Finding, RegisterError
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.calendar import load_calendar
 from edge_agent.metrics.evaluate import compute
-from edge_agent.metrics.importing import load
 from edge_agent.metrics.live import DeviceFacts, Live, Sums, from_health
-from edge_agent.metrics.register import Register
+from edge_agent.register.importing import load
+from edge_agent.register.model import Register
 from edge_agent.stores import LiveFacts, Store
 
 log = logging.getLogger(__name__)

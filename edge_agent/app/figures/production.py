@@ -17,7 +17,6 @@ from edge_agent.metrics.curve import Curve, Curves
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.lateness import from_histogram
 from edge_agent.metrics.oee import Production
-from edge_agent.metrics.register import Equipment, Register
 from edge_agent.metrics.result import Result, Window, divide, iso, number
 from edge_agent.metrics.rollup import rolled_up
 from edge_agent.metrics.timemodel import (
@@ -32,6 +31,7 @@ from edge_agent.metrics.timemodel import (
     spans,
     totals,
 )
+from edge_agent.register.model import Equipment, Register
 from edge_agent.stores import Store
 
 NO_CALENDAR: Final = Text(

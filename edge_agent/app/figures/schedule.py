@@ -17,7 +17,7 @@ from edge_agent.app.figures.production import production
 from edge_agent.app.figures.signals import AFTER_NS, Links
 from edge_agent.config.models import Site
 from edge_agent.metrics.calendar import Calendar, Schedule, load_calendar
-from edge_agent.metrics.register import Register
+from edge_agent.register.model import Register
 from edge_agent.stores import Store
 from edge_agent.stores.base import Name
 from edge_agent.stores.touched import HOUR_NS

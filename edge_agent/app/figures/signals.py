@@ -19,9 +19,9 @@ from edge_agent.metrics.counters import U16, U32, Count, Rule, count
 from edge_agent.metrics.curve import Curve, Longs, distinct, inside, metered, moments
 from edge_agent.metrics.energy import DEMAND_NS
 from edge_agent.metrics.readings import Readings
-from edge_agent.metrics.register import Equipment, Register
 from edge_agent.metrics.result import Grade
 from edge_agent.metrics.timemodel import Item, Mode, Track
+from edge_agent.register.model import Equipment, Register
 from edge_agent.report.facts import MINUTE_NS
 from edge_agent.report.roles import counters_of
 from edge_agent.stores import Changes, Store

@@ -16,18 +16,19 @@ from edge_agent.clock import Clock
 from edge_agent.config import load
 from edge_agent.config.models import Site
 from edge_agent.errors import Finding, FindingsError
-from edge_agent.metrics import importing
 from edge_agent.metrics.calendar import Calendar, check_schedules, load_calendar
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.register import Register
 from edge_agent.metrics.result import iso
-from edge_agent.report import html, pack, tables
+from edge_agent.register import importing
+from edge_agent.register.model import Register
+from edge_agent.report import html, tables
 from edge_agent.report.archive import zipped
 from edge_agent.report.blocks import Json
 from edge_agent.report.document import Kind, Setting, build
 from edge_agent.report.figures import Options, plant_of
 from edge_agent.report.issue import Issue, read_index, record, settle
-from edge_agent.report.parts_evidence import Project
+from edge_agent.report.pack import build as pack
+from edge_agent.report.parts.evidence import Project
 from edge_agent.report.production import Plant
 from edge_agent.report.speech import Language, local
 

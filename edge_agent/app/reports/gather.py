@@ -17,7 +17,7 @@ from edge_agent.config.models import Site
 from edge_agent.ingest.api import ask, operations, running, socket_path
 from edge_agent.metrics.calendar import Calendar
 from edge_agent.metrics.readings import Readings
-from edge_agent.metrics.register import Register
+from edge_agent.register.model import Register
 from edge_agent.report import columns, questions
 from edge_agent.report.facts import (
     BEFORE_NS,

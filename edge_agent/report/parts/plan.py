@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from edge_agent.metrics import bands
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.register import Equipment
 from edge_agent.metrics.result import Result, divide, number
+from edge_agent.register.model import Equipment
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, table
-from edge_agent.report.parts_rates import title
+from edge_agent.report.parts.rates import title
 from edge_agent.report.production import Plant
 
 Figures = Mapping[str, Result]

@@ -11,8 +11,8 @@ from edge_agent.metrics import bands
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evaluate import live_not_declared, not_effective
 from edge_agent.metrics.rates import nc_shares
-from edge_agent.metrics.register import Equipment, Process
 from edge_agent.metrics.result import Result, iso, number
+from edge_agent.register.model import Equipment, Process
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, said, table, value_or_reason
 from edge_agent.report.findings import Observation

@@ -11,7 +11,7 @@ from datetime import date
 from decimal import Decimal
 from functools import cached_property
 
-from edge_agent.metrics.columns import EQUIPMENT, PROCESSES, Column
+from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
 
 Cell = str | bool | Decimal | date | None
 

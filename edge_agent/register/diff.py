@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from edge_agent.metrics.columns import EQUIPMENT, PROCESSES, Column
-from edge_agent.metrics.register import Register, canonical_rows
+from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
+from edge_agent.register.model import Register, canonical_rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from edge_agent.report.svg import Markup, label, rect
+from edge_agent.report.pictures.svg import Markup, label, rect
 
 WIDTH: Final = 720.0
 INK, QUIET, PAPER = "#1c2733", "#5b6975", "#eef2f5"

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 from typing import Any, Final
 
-from edge_agent.report.marks import BANDS, INK, QUIET, WIDTH, cut, legend
-from edge_agent.report.parts_production import BUCKET_NAMES, LOSSES
-from edge_agent.report.plots import before_after, heat, load, stairs, trend
+from edge_agent.report.parts.production import BUCKET_NAMES, LOSSES
+from edge_agent.report.pictures.marks import BANDS, INK, QUIET, WIDTH, cut, legend
+from edge_agent.report.pictures.plots import before_after, heat, load, stairs, trend
+from edge_agent.report.pictures.svg import Markup, element, join, label, line, picture, rect
+from edge_agent.report.pictures.topology import draw as topology
 from edge_agent.report.speech import Language, percent, say
-from edge_agent.report.svg import Markup, element, join, label, line, picture, rect
-from edge_agent.report.topology import draw as topology
 
 Chart = Mapping[str, Any]
 _GRADES: Final = {"E0": "#d9dee3", "E1": "#f0e3a4", "E2": "#9ccbe3", "E3": "#2f8f6f"}

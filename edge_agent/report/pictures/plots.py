@@ -8,9 +8,9 @@ from math import ceil, floor, log10
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from edge_agent.report.marks import BANDS, INK, QUIET, WIDTH, cut, legend
+from edge_agent.report.pictures.marks import BANDS, INK, QUIET, WIDTH, cut, legend
+from edge_agent.report.pictures.svg import Markup, element, join, label, line, picture, rect
 from edge_agent.report.speech import Language, local, percent, say
-from edge_agent.report.svg import Markup, element, join, label, line, picture, rect
 
 Chart = Mapping[str, Any]
 Points = Sequence[tuple[float, float]]

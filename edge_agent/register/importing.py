@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from edge_agent.errors import Finding, RegisterError
-from edge_agent.metrics.check import check_equipment, check_processes
-from edge_agent.metrics.columns import EQUIPMENT, PROCESSES
-from edge_agent.metrics.parse import Row, parse
-from edge_agent.metrics.register import Equipment, Process, Register
-from edge_agent.metrics.sheet import has_sheet, read_sheet
+from edge_agent.register.check import check_equipment, check_processes
+from edge_agent.register.columns import EQUIPMENT, PROCESSES
+from edge_agent.register.model import Equipment, Process, Register
+from edge_agent.register.parse import Row, parse
+from edge_agent.register.sheet import has_sheet, read_sheet
 
 T = TypeVar("T", Equipment, Process)
 

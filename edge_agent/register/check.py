@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import date
 
 from edge_agent.errors import Finding
-from edge_agent.metrics.parse import Parsed, Row, nearest
-from edge_agent.metrics.register import Register
+from edge_agent.register.model import Register
+from edge_agent.register.parse import Parsed, Row, nearest
 
 
 def check_processes(parsed: Parsed) -> None:

@@ -11,7 +11,7 @@ from edge_agent.metrics.result import Result, divide, iso, number
 from edge_agent.metrics.timemodel import Bucket, Reason, Totals, pareto
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, said, table, value_or_reason
-from edge_agent.report.parts_rates import title
+from edge_agent.report.parts.rates import title
 from edge_agent.report.production import Machine, Plant, groups, summed
 
 _S: Final = 1_000_000_000

@@ -12,9 +12,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from edge_agent.errors import Finding, RegisterError
-from edge_agent.metrics.columns import NO, YES, Column, fold
-from edge_agent.metrics.register import Cell
-from edge_agent.metrics.sheet import Sheet
+from edge_agent.register.columns import NO, YES, Column, fold
+from edge_agent.register.model import Cell
+from edge_agent.register.sheet import Sheet
 
 _HEADER_WITHIN: Final = 10
 """A title or a note may stand above the header, in the first rows."""

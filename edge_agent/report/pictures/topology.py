@@ -8,9 +8,9 @@ from typing import Any, Final
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Json
 from edge_agent.report.facts import Device
-from edge_agent.report.marks import INK, cut
+from edge_agent.report.pictures.marks import INK, cut
+from edge_agent.report.pictures.svg import Markup, element, label, line, picture, rect
 from edge_agent.report.production import Plant
-from edge_agent.report.svg import Markup, element, label, line, picture, rect
 
 _ROW: Final = 24.0
 _WIDTH: Final = 760.0

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from edge_agent.errors import RegisterError
-from edge_agent.metrics.columns import EQUIPMENT, PROCESSES, Column
-from edge_agent.metrics.register import Cell, Equipment, Process, Register, cell_text
-from edge_agent.metrics.sheet import SHEET_NAMES
+from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
+from edge_agent.register.model import Cell, Equipment, Process, Register, cell_text
+from edge_agent.register.sheet import SHEET_NAMES
 
 if TYPE_CHECKING:
     from openpyxl.workbook import Workbook

@@ -12,13 +12,13 @@ from typing import Any, Final
 from zipfile import ZipFile
 
 from edge_agent.errors import FindingsError
-from edge_agent.metrics.importing import load
-from edge_agent.metrics.register import Register
 from edge_agent.metrics.result import iso
+from edge_agent.register.importing import load
+from edge_agent.register.model import Register
 from edge_agent.report import figures as computing
 from edge_agent.report import tabular
 from edge_agent.report.figures import Options
-from edge_agent.report.pack import MANIFEST, SCHEMA, for_people, stated_options
+from edge_agent.report.pack.build import MANIFEST, SCHEMA, for_people, stated_options
 from edge_agent.report.production import Plant
 
 _LARGEST: Final = 4_000_000_000

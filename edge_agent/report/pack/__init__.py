@@ -1,0 +1,1 @@
+"""The evidence pack: written, explained to a stranger, and replayed."""

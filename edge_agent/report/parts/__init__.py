@@ -1,0 +1,1 @@
+"""The parts of the documents, each from facts and figures to blocks."""
