@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -86,6 +86,7 @@ def _read_zip(path: Path) -> dict[str, bytes]:
         if MANIFEST not in sizes or sum(sizes.values()) > min(_LARGEST, _SMALL + _RATIO * path.stat().st_size):
             raise ValueError("no manifest.json in it, or too large")
         manifest = archive.read(MANIFEST)
+        _inside(sizes)
         there = (name for name in sizes if _ours(name) and not name.endswith("/"))
         names = dict.fromkeys([*_listed(manifest), *there])
         return {MANIFEST: manifest, **{name: archive.read(name) for name in names if name in sizes}}
@@ -94,10 +95,15 @@ def _read_zip(path: Path) -> dict[str, bytes]:
 def _listed(manifest: bytes) -> list[str]:
     """The names of a manifest's files. Raises ValueError for one that is not ours, or points out of its folder."""
     names = list(dict.fromkeys(entry["path"] for entry in _entries(json.loads(manifest))))
+    _inside(names)
+    return names
+
+
+def _inside(names: Iterable[str]) -> None:
+    """Raises ValueError for a name that points out of the pack's folder."""
     for name in names:
         if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or ":" in name:
             raise ValueError(f"a file outside the pack: {name}")
-    return names
 
 
 def _entries(document: Any) -> list[dict[str, str]]:
