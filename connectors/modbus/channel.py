@@ -90,11 +90,14 @@ class Channel(asyncio.Protocol):
         self._answered += len(answers)
         if self._timing.pause:
             self._last_arrival = self._loop.time()
-        if self._sent < self._end:
-            self._send_after_pause()
-        elif self._answered == self._end:
+        if self._answered == self._end:
             self.arrived = self._now()
             self._finish()
+        elif self._sent < self._end and self._sent - self._answered <= self._timing.window // 2:
+            # Not before half the window is free: both sides then move several frames with one system call.
+            self._send_after_pause()
+        else:
+            self._deadline.set(self._timing.timeout)
 
     def _heed_gateway(self, slot: int, answer: int) -> None:
         """A refusal; when it says that the unit is silent, nothing more is asked of it in this exchange."""
