@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -64,12 +65,19 @@ def _target(target: Target, args: argparse.Namespace) -> tuple[Total, int]:
     """All runs of a target's present code once this call's are done, and how many there were to be."""
     folder = args.folder / target.name
     code = version(f"fuzz.targets.{catalogue.MODULES[target.name]}")
-    before = counts.total(folder, code)
-    goal = target.full if args.full else args.runs or before.runs + target.runs
-    if args.table or before.runs >= goal or before.findings:
-        return before, 0 if args.table else goal
-    counts.note(folder, fuzz(target, code, goal - before.runs, args.seconds, folder))
-    return counts.total(folder, code), goal
+    done = counts.total(folder, code)
+    goal = target.full if args.full else args.runs or done.runs + target.runs
+    if args.table:
+        return done, 0
+    end = time.monotonic() + args.seconds
+    while done.runs < goal and not done.findings:
+        before, wanted = done.runs, min(target.each, goal - done.runs)
+        left = max(1, round(end - time.monotonic())) if args.seconds else 0
+        counts.note(folder, fuzz(target, code, wanted, left, folder))
+        done = counts.total(folder, code)
+        if done.runs - before < wanted:  # its time is over, or the user ended it
+            break
+    return done, goal
 
 
 def row(target: Target, done: Total) -> str:

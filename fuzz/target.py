@@ -41,6 +41,8 @@ class Target:
     """Bytes of an input."""
     full: int = 10_000_000
     """The runs after which the target counts as done (`--full`)."""
+    each: int = full
+    """Runs of one process. atheris keeps something of every comparison it follows, some 10 kB of a long run."""
 
 
 class Feed:
