@@ -80,13 +80,15 @@ def _changes(store: Store, names: list[list[str]], from_ns: int, to_ns: int) -> 
     return answer
 
 
-def _counts(store: Store, wanted: list[dict[str, str]], from_ns: int, to_ns: int) -> dict[str, dict[str, list[str]]]:
+def _counts(store: Store, wanted: list[dict[str, Any]], from_ns: int, to_ns: int) -> dict[str, dict[str, list[str]]]:
     """Device -> tag -> columns (t, reading) of a counter, thinned; with the last reading before the window and the
-    first after it. `wanted`: device, tag, and the moments `at` which what it counted is told apart."""
-    at = {(each["device"], each["tag"]): columns.read(each["at"], np.int64) for each in wanted}
+    first after it. `wanted`: device, tag, the moments `at` which what it counted is told apart, and the spans `known`,
+    in which it stood between two changes."""
+    about = {(each["device"], each["tag"]): each for each in wanted}
+    at = {name: columns.read(each["at"], np.int64) for name, each in about.items()}
     answer: dict[str, dict[str, list[str]]] = {}
     for (device, tag), runs in store.counted(at, from_ns, to_ns).items():
-        t, value = thinning.readings(runs)
+        t, value = thinning.readings(runs, [(a, b) for a, b in about[device, tag]["known"]])
         if np.any((t >= from_ns) & (t <= to_ns)):
             told = thinning.steps(t, value, at[device, tag]) & (t <= thinning.after(t, to_ns))
             answer.setdefault(device, {})[tag] = [columns.told(t[told]), columns.told(value[told])]

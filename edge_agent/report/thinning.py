@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,16 +10,33 @@ import numpy.typing as npt
 
 from edge_agent.report.facts import MINUTE_NS
 from edge_agent.stores import Changes
+from edge_agent.stores.evidence import Span
+from edge_agent.stores.telling import QUARTER_NS
 
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-def readings(runs: Changes) -> tuple[Longs, Floats]:
-    """The good readings of a counter: each run by its first and its last."""
+def readings(runs: Changes, known: Sequence[Span] = ()) -> tuple[Longs, Floats]:
+    """(times, numbers) of a counter's good readings: each run by its first and its last.
+
+    A subscription sends a count once. Inside the spans in which the device's values were `known` to be current it stood
+    until the next one came, unless readings in between may have been left out: in one quarter of
+    an hour, of a rise by more than one.
+    """
     usable = runs.good
-    t = np.stack([runs.first[usable], runs.last[usable]], axis=1).ravel()
+    last = runs.last
+    edges = np.array(known, np.int64).reshape(-1, 2)
+    if len(edges) and len(runs):
+        span = np.searchsorted(edges[:, 0], last, "right") - 1
+        stood = (span >= 0) & (last <= edges[span, 1])
+        quarter = runs.first // QUARTER_NS
+        stood[:-1] &= (quarter[1:] != quarter[:-1]) | (runs.num[1:] - runs.num[:-1] == 1)
+        until = np.where(stood, edges[span, 1], last)
+        until[:-1] = np.minimum(until[:-1], runs.first[1:] - 1)
+        last = np.maximum(last, until)
+    t = np.stack([runs.first[usable], last[usable]], axis=1).ravel()
     value = np.repeat(runs.num[usable], 2)
     new = np.append(True, t[1:] > t[:-1])[: len(t)]
     return t[new], value[new]

@@ -16,10 +16,14 @@ from edge_agent.app.figures.live import Figures
 from edge_agent.app.figures.production import production
 from edge_agent.app.figures.schedule import Period, ProductionFigures
 from edge_agent.app.figures.signals import Links
+from edge_agent.app.reports.gather import gather
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
 from edge_agent.ingest import decode
+from edge_agent.ingest.api import operations
 from edge_agent.metrics.calendar import Calendar
 from edge_agent.register.model import Equipment, Register
+from edge_agent.report import questions
+from edge_agent.report.figures import Options, plant_of
 from edge_agent.stores import Rows, WriteBatch
 from edge_agent.stores.duckdb import DuckDbStore
 
@@ -138,6 +142,27 @@ def test_a_shift_by_hand(store: DuckDbStore, tmp_path: Path) -> None:
     assert results["M-20"]["value"] == pytest.approx((1 / 6 + 1 / 6) / 9.5)
     assert results["M-18"]["value"] == pytest.approx(9.5 / 58)
     assert results["M-11"]["grade"] == "E3"
+
+
+def test_parts_of_a_subscription_are_counted_when_they_came_and_not_over_a_break(
+    store: DuckDbStore, tmp_path: Path
+) -> None:
+    """The part that was finished after the break is no part of the break: live and in a report."""
+    paused = Calendar.model_validate(
+        {"schedules": {"default": {"shifts": [{"name": "day", "start": "8:00", "end": "10:00"}],
+                                   "breaks": [{"start": "8:30", "end": "9:00"}]}}}
+    )  # fmt: skip
+    counts = [(10, 1), (29, 2), (61, 3), (80, 4), (119, 5)]
+    write(store, "m1", [(0, state(3)), (0, {"parts_total": 0, "parts_scrap": 0})]
+          + [(minute, {"parts_total": count}) for minute, count in counts], [(0, 125)])  # fmt: skip
+    about, window = site(tmp_path), (T0, T0 + 2 * HOUR)
+    live = production(store, about, REGISTER, paused, *window)["machines"]["EQ-1"]["parts"]
+    known = operations(store) | questions.operations(store)
+    facts = gather(about, lambda op, **keys: orjson.loads(orjson.dumps(known[op](**keys))), REGISTER, paused, *window)
+    told = next(each.production for each in plant_of(facts, REGISTER, Options()).machines if each.id == "EQ-1")
+    assert told is not None
+    assert (live["produced"], live["produced_outside_planned"], live["good"]) == (5, 0, 5)
+    assert (told.pq, told.whole_pq, told.gq) == (5, 5, 5)
 
 
 def test_with_the_calendar_as_order_source_what_rests_on_orders_is_null(store: DuckDbStore, tmp_path: Path) -> None:

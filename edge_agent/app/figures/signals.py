@@ -24,6 +24,7 @@ from edge_agent.metrics.timemodel import Item, Mode, Track
 from edge_agent.register.model import Equipment, Register
 from edge_agent.report.facts import MINUTE_NS
 from edge_agent.report.roles import counters_of
+from edge_agent.report.thinning import readings
 from edge_agent.stores import Changes, Store
 from edge_agent.stores.base import NEXT_NS, Name
 from edge_agent.stores.evidence import SEAM_NS, Span, bridged
@@ -250,7 +251,7 @@ class Signals:
         if signal is None:
             return None
         runs = self._changes.get(signal.name, Changes.empty())
-        t, number = _readings(runs, self.known(device.id))
+        t, number = readings(runs, self.known(device.id))
         if not np.any((t >= self.start) & (t <= self.end)):
             return None
         kept = _telling(t, number, [edge for span in asked for edge in span])
@@ -261,7 +262,7 @@ class Signals:
         signal = device.roles.get("energy")
         if signal is None:
             return None
-        curve = metered(*_readings(self._changes.get(signal.name, Changes.empty())), signal.rule)
+        curve = metered(*readings(self._changes.get(signal.name, Changes.empty())), signal.rule)
         return curve if curve.seen(self.start, self.end) else None
 
     def power(self, device: Device) -> Curve | None:
@@ -294,25 +295,6 @@ def _held(runs: Changes, known: Sequence[Span], words: int) -> tuple[list[int], 
     value = np.where(current, number[place], 0)
     new = np.append(True, value[1:] != value[:-1])
     return points[new].tolist(), value[new].tolist()
-
-
-def _readings(runs: Changes, known: Sequence[Span] = ()) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """(times, numbers) of the good readings: each run by its first and its last.
-
-    A subscription sends a count once; inside the known spans it stood until the next one came.
-    """
-    usable = runs.good
-    last = runs.last
-    edges = np.array(known, np.int64).reshape(-1, 2)
-    if len(edges) and len(runs):
-        span = np.searchsorted(edges[:, 0], last, "right") - 1
-        until = np.where((span >= 0) & (last <= edges[span, 1]), edges[span, 1], last)
-        until[:-1] = np.minimum(until[:-1], runs.first[1:] - 1)
-        last = np.maximum(last, until)
-    t = np.stack([runs.first[usable], last[usable]], axis=1).ravel()
-    number = np.repeat(runs.num[usable], 2)
-    new = np.append(True, t[1:] > t[:-1])[: len(t)]
-    return t[new], number[new]
 
 
 def _telling(

@@ -44,6 +44,8 @@ Known = dict[str, list[list[int]]]
 _DAY: Final = 86_400_000_000_000
 #: Letters of moments in one question; the service takes a line of a million.
 _ROOM: Final = 600_000
+#: Letters of one span.
+_SPAN: Final = 44
 
 
 @contextlib.contextmanager
@@ -165,7 +167,7 @@ def _counters(
         device.id: columns.told(_changed(links, device, states_of, start, end)) for device in links.devices.values()
     }
     window = {"from_ns": start, "to_ns": end}
-    told = _told(question, links, changes, window)
+    told = _told(question, links, changes, known, window)
     found = []
     for device in links.devices.values():
         for role, signal in device.roles.items():
@@ -190,11 +192,19 @@ def _changed(
     return np.array(sorted(times), np.int64)
 
 
-def _told(question: Ask, links: Links, changes: Mapping[str, str], window: Mapping[str, int]) -> dict[Name, list[str]]:
-    """(device, tag) -> columns of all counters; energy is told apart where the state changed."""
+def _told(
+    question: Ask, links: Links, changes: Mapping[str, str], known: Known, window: Mapping[str, int]
+) -> dict[Name, list[str]]:
+    """(device, tag) -> columns of all counters; energy is told apart where the state changed, and rises evenly between
+    two readings, while a count of parts stands until the next."""
     none = columns.told(np.zeros(0, np.int64))
     wanted = [
-        {"device": device.id, "tag": signal.name[1], "at": changes[device.id] if role == "energy" else none}
+        {
+            "device": device.id,
+            "tag": signal.name[1],
+            "at": changes[device.id] if role == "energy" else none,
+            "known": [] if role == "energy" else known.get(device.id, []),
+        }
         for device in links.devices.values()
         for role, signal in device.roles.items()
         if role != "integrated_power"
@@ -206,16 +216,17 @@ def _told(question: Ask, links: Links, changes: Mapping[str, str], window: Mappi
     return found
 
 
-def _groups(wanted: Sequence[dict[str, str]]) -> Iterator[list[dict[str, str]]]:
+def _groups(wanted: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     """As many at once as a question has room for."""
-    some: list[dict[str, str]] = []
+    some: list[dict[str, Any]] = []
     room = _ROOM
     for each in wanted:
-        if some and room < len(each["at"]):
+        size = len(each["at"]) + _SPAN * len(each["known"])
+        if some and room < size:
             yield some
             some, room = [], _ROOM
         some.append(each)
-        room -= len(each["at"])
+        room -= size
     if some:
         yield some
 
