@@ -12,10 +12,11 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -85,7 +86,11 @@ class Story:
 
     @cached_property
     def signals(self) -> Signals:
-        return Signals(self.store, Links(self.site, self.register), self.start, self.end)
+        return Signals(self.store, self.links, self.start, self.end)
+
+    @cached_property
+    def links(self) -> Links:
+        return Links(self.site, self.register)
 
     def known(self, device: str) -> list[tuple[int, int]]:
         """When in the window the device's values were current (ns)."""
@@ -198,6 +203,17 @@ def truth_made(story: Story, device: str, busy: list[tuple[int, int]], lag: int)
     return [(sum(map(min, spans_)), sum(map(max, spans_))) for spans_ in columns]
 
 
+def unvouched(story: Story, device: str, edges: Iterable[int]) -> float:
+    """Parts of the steps across edges at which nothing vouched for the device: how many on either side nobody knows."""
+    signal = story.links.devices[device].roles["produced"]
+    t, number = story.readings(*signal.name, NEVER)
+    t, number = t[~np.isnan(number)], number[~np.isnan(number)]
+    places = [
+        int(np.searchsorted(t, edge)) for edge in edges if not any(a <= edge <= b for a, b in story.known(device))
+    ]
+    return sum(float(number[place] - number[place - 1]) for place in set(places) if 0 < place < len(t))
+
+
 def test_the_machine_kept_up(story: Story) -> None:
     counters = story.counters
     assert counters["enqueued"] == counters["acknowledged"] == story.store.counts().stored
@@ -233,13 +249,15 @@ def test_parts_agree(story: Story) -> None:
             assert device == "agv-01"
             continue
         batch = 10 if device == "washer-01" else 1
+        slack = batch + unvouched(story, device, chain.from_iterable(busy))
         made, scrap = truth_made(story, device, busy, int((EVERY_S + TICK_S + 5) * SECOND))
-        assert made[0] - batch <= found["produced"] <= made[1] + batch, (key, found, made)
+        print(key, found["produced"], made, found["good"], scrap, slack)
+        assert made[0] - slack <= found["produced"] <= made[1] + slack, (key, found, made)
         whole, _ = truth_made(story, device, [(story.start, story.end)], int((EVERY_S + TICK_S + 5) * SECOND))
         every = found["produced"] + found["produced_outside_planned"]
-        assert whole[0] - batch <= every <= whole[1] + batch, (key, found, whole)
+        assert whole[0] - slack <= every <= whole[1] + slack, (key, found, whole)
         if found["good"] is not None:
-            assert scrap[0] - 1 <= found["produced"] - found["good"] <= scrap[1] + 1, (key, found, scrap)
+            assert scrap[0] - slack <= found["produced"] - found["good"] <= scrap[1] + slack, (key, found, scrap)
 
 
 def test_the_replay_is_the_same_history(story: Story) -> None:
@@ -340,10 +358,12 @@ def test_networking_and_coverage_are_exact(story: Story) -> None:
     hours = planned(zip(plan.times, plan.values, strict=True), end)
     assert online["denominator"] == len(linked) * hours.within(max(start, story.replay.epoch), end) / SECOND
     facts = Figures(story.site).live(story.store, end).devices
+    last_row = 6 * EVERY_S / (hours.within(max(start, story.replay.epoch), end) / SECOND)
     for row, part, whole in ((online, "online_s", "scheduled_s"), (acquired, "good", "expected")):
         assert set(row["denominator_ids"]) == set(linked)
         sums = [sum(getattr(facts[device], name) for device in linked.values()) for name in (part, whole)]
-        assert row["value"] == pytest.approx(float(sums[0] / sums[1]), abs=1e-6)
+        # By now the store may have a health row more of a device than it had when this was computed.
+        assert row["value"] == pytest.approx(float(sums[0] / sums[1]), abs=last_row)
         assert 0.5 < row["value"] <= 1
     print({row["id"]: row["value"] for row in (effective, online, acquired)})
 
