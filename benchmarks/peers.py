@@ -108,7 +108,8 @@ def _measure(child: subprocess.Popen[str], witness: rig.Counter, shape: Shape, s
     return {
         "values_per_s": values / took, "expected_per_s": shape.load.values_per_s, "core_percent": 100 * cpu / took,
         "us_per_value": 1e6 * cpu / values if values else None, "p50_ms": after["p50_ms"], "p99_ms": after["p99_ms"],
-        "rss_mb": rig.rss_mb(child.pid), "lost": "",
+        "rss_mb": rig.rss_mb(child.pid),
+        "lost": f"{after['holes']} sequence numbers never came" if after["holes"] else "",
     }  # fmt: skip
 
 

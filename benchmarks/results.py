@@ -41,11 +41,13 @@ def _system() -> str:
 
 
 def save(name: str, rows: Mapping[str, Any], **about: Any) -> None:
-    """Keep the runs of each row; rows measured earlier and not now stay."""
+    """Keep the runs of each row. Rows measured earlier stay if they are of the same day, machine and versions, which
+    the page says of all of them."""
     path = FOLDER / f"{name}.json"
-    before = load(name)
+    before, same = load(name), {"machine": machine(), "versions": versions()}
     FOLDER.mkdir(parents=True, exist_ok=True)
-    document = {"machine": machine(), "versions": versions(), **about, "rows": {**before.get("rows", {}), **rows}}
+    kept = before.get("rows", {}) if {key: before.get(key) for key in same} == same else {}
+    document = {**same, **about, "rows": {**kept, **rows}}
     path.write_text(json.dumps(document, ensure_ascii=False, indent=1))
 
 

@@ -256,7 +256,7 @@ def _lost(
         return f"a device was sent what is no request: {served['malformed']}"
     if after["bad"] > before["bad"]:
         return f"{after['bad'] - before['bad']} values were bad"
-    if took > 1.01 * due + _JITTER_S:
+    if took - due > min(0.01 * due + _JITTER_S, 0.9 * load.every):
         values = after["values"] - before["values"]
         return f"{values / took:.0f} of {load.values_per_s:.0f} values/s arrived"
     if served.get("values", 0) > after["values"] + 3 * load.per_cycle:

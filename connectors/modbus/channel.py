@@ -93,7 +93,9 @@ class Channel(asyncio.Protocol):
         if self._answered == self._end:
             self.arrived = self._now()
             self._finish()
-        elif self._sent < self._end and self._sent - self._answered <= self._timing.window // 2:
+            return
+        free = self._timing.window - (self._sent - self._answered)
+        if self._sent < self._end and free >= max(1, self._timing.window // 2):
             # Not before half the window is free: both sides then move several frames with one system call.
             self._send_after_pause()
         else:
@@ -115,6 +117,7 @@ class Channel(asyncio.Protocol):
             return
         rest = self._last_arrival + self._timing.pause - self._loop.time()
         if rest > 0:
+            self._deadline.clear()  # nothing is under way: with a pause, requests go one by one
             self._resting = self._loop.call_later(rest, self._send)
         else:
             self._send()

@@ -67,8 +67,9 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
         yield Problem(
             None,
             "pipeline",
-            "pipeline 只对 tcp:// 和 client: own 有效；这里每次只有一个请求。",
-            "pipeline has an effect on tcp:// with client: own only; here one request is under way at a time.",
+            "pipeline 只对 tcp://、client: own 且没有 pause_ms 时有效；这里每次只有一个请求。",
+            "pipeline has an effect on tcp:// with client: own and without pause_ms only; here one request is under "
+            "way at a time.",
         )
 
 

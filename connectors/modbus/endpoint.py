@@ -64,9 +64,9 @@ def on_pymodbus(endpoint: Endpoint, options: ModbusDevice) -> bool:
 
 
 def pipelined(endpoint: Endpoint, options: ModbusDevice) -> bool:
-    """Whether requests may overlap: only where frames carry a transaction id on a reliable stream, and pymodbus, which
-    has one request under way at a time, does not speak."""
-    return endpoint.scheme == "tcp" and not on_pymodbus(endpoint, options)
+    """Whether requests may overlap: only where frames carry a transaction id on a reliable stream, the device wants no
+    pause before each, and pymodbus, which has one request under way at a time, does not speak."""
+    return endpoint.scheme == "tcp" and not options.pause_ms and not on_pymodbus(endpoint, options)
 
 
 def parse_url(url: str) -> Endpoint:

@@ -119,7 +119,7 @@ class ModbusDevice(Options):
     and silence plus the device's own delay, a register 2.3 ms: 32 is about where both meet with a device that takes
     50 ms. On TCP it only ever saves. In coils and discrete inputs a register counts as 16."""
     pipeline: int = Field(default=1, ge=1, le=16)
-    """Requests under way at once (`tcp://` with the agent's own codec; elsewhere always 1)."""
+    """Requests under way at once (`tcp://` with the agent's own codec and no `pause_ms`; elsewhere always 1)."""
     pause_ms: float = Field(default=0, ge=0, le=10_000)
     """Milliseconds of silence between an answer and the next request, for devices that need it."""
     areas: dict[str, Area] = Field(default_factory=dict)

@@ -51,6 +51,7 @@ class BoundedProtocol(UASocketProtocol):
     def __init__(self, *args: Any, **keys: Any) -> None:
         super().__init__(*args, **keys)
         self._partial = bytearray()
+        self._ours = _has_state(self)
 
     def data_received(self, data: bytes) -> None:
         """Hand on whole chunks; drop the connection when one announces an impossible size."""
@@ -87,7 +88,7 @@ class BoundedProtocol(UASocketProtocol):
 
     def _chunk(self, whole: bytes) -> None:
         """Hand on one chunk: to who awaits a body to decode it himself, else to asyncua."""
-        request = chunk.request_of(self._connection, whole)
+        request = chunk.request_of(self._connection, whole) if self._ours else None
         awaited = None if request is None else self._callbackmap.get(request)
         if request is None or type(awaited) is not _Body:
             self._process_received_data(whole)
@@ -114,10 +115,10 @@ def bound(client: Client) -> None:
 
 def limit_messages(client: Client) -> None:
     """Bound what one message may grow to; asyncua takes its own limits from what the *server* announces."""
-    protocol = client.uaclient.protocol
-    if protocol is not None:
-        protocol._connection._limits.max_message_size = _MAX_MESSAGE
-        protocol._connection._limits.max_chunk_count = _MAX_CHUNKS
+    limits = getattr(getattr(client.uaclient.protocol, "_connection", None), "_limits", None)
+    if limits is not None:
+        limits.max_message_size = _MAX_MESSAGE
+        limits.max_chunk_count = _MAX_CHUNKS
 
 
 def has_bounded_seam(client: Client) -> bool:
@@ -127,18 +128,23 @@ def has_bounded_seam(client: Client) -> bool:
     return all(hasattr(low, name) for name in names) and hasattr(UASocketProtocol, "_process_received_data")
 
 
+def _has_state(protocol: object) -> bool:
+    """Whether this version of asyncua keeps where we look for it what is to be known of an answer."""
+    return isinstance(getattr(protocol, "_callbackmap", None), dict) and chunk.fits(
+        getattr(protocol, "_connection", None)
+    )
+
+
 def open_wire(client: Client) -> Wire | None:
     """The raw wire of a connected client, or None when it has to be the stock path."""
-    if os.environ.get(STOCK_ONLY):
+    if os.environ.get(STOCK_ONLY) == "1":
         return None
     protocol = client.uaclient.protocol
-    connection = getattr(protocol, "_connection", None)
     fits = (
-        isinstance(getattr(protocol, "_callbackmap", None), dict)
+        _has_state(protocol)
         and isinstance(getattr(protocol, "_request_id", None), int)
         and callable(getattr(protocol, "revolve_security_token", None))
-        and callable(getattr(connection, "message_to_binary", None))
-        and chunk.fits(connection)
+        and callable(getattr(getattr(protocol, "_connection", None), "message_to_binary", None))
         and hasattr(protocol, "transport")
     )
     if protocol is None or not fits:

@@ -83,6 +83,21 @@ def test_without_pipeline_one_request_is_under_way_at_a_time(options):
     run(main())
 
 
+def test_a_pause_may_be_longer_than_the_time_out():
+    """The device is asked nothing in a pause, so it cannot be late; and nothing overlaps, whatever the pipeline."""
+
+    async def main():
+        async with tcp_device(sound(device())) as url:
+            few = {name: MANY[name] for name in ("r0", "r1", "r2")}
+            plan = make_plan(url, few, timeout=0.2, pause_ms=300, pipeline=4)
+            conn = connection(plan)
+            await conn.open()
+            assert (await conn.read(plan.tables[0])).values == [1, 2, 3]
+            await conn.close()
+
+    run(main())
+
+
 def test_the_time_of_a_batch_is_the_arrival_of_its_last_answer():
     async def main():
         async with tcp_device(sound(device())) as url:

@@ -27,6 +27,7 @@ import orjson
 import pytest
 
 from connectors.modbus.channel import Channel
+from connectors.modbus.frame import Request
 from connectors.modbus.framing import MbapFraming
 from connectors.modbus.line import Timing
 from connectors.modbus.options import ModbusDevice, ModbusTag, device_options
@@ -388,8 +389,10 @@ class Answering:
 
     def __init__(self) -> None:
         self.asked: list[bytes] = []
+        self.writes = 0
 
     def write(self, data: bytes) -> None:
+        self.writes += 1
         self.asked += [data[at : at + 12] for at in range(0, len(data), 12)]
 
     def is_closing(self) -> bool:
@@ -398,8 +401,8 @@ class Answering:
     def abort(self) -> None:
         """The end of the test."""
 
-    def answers(self) -> bytes:
-        asked, self.asked = self.asked, []
+    def answers(self, most: int | None = None) -> bytes:
+        asked, self.asked = self.asked[:most], [] if most is None else self.asked[most:]
         sizes = [2 * int.from_bytes(request[10:12], "big") for request in asked]
         return b"".join(
             request[:4] + (3 + size).to_bytes(2, "big") + request[6:8] + bytes((size,)) + bytes(size)
@@ -435,6 +438,29 @@ def test_modbus_reads_call_little(window: int, most: int) -> None:
             assert timers.call_count == 0, "one timer serves all requests"
         assert batch.values == [0.0] * 1000
         assert len(called) <= most, len(called)
+        channel.close()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(("window", "writes"), [(1, 17), (2, 16), (3, 15), (4, 8), (5, 7), (8, 4), (16, 2)])
+def test_modbus_pipelines_write_little(window: int, writes: int) -> None:
+    """17 requests to a device that answers one after the other: writes, each when half the window is free."""
+
+    async def scenario() -> None:
+        device = Answering()
+        channel = Channel(MbapFraming(), time.time_ns)
+        channel.connection_made(device)
+        wave = [Request(1, "holding", 100 * n, 100) for n in range(17)]
+        exchange = asyncio.create_task(channel.exchange(wave, Timing(1.0, window)))
+        most = 0
+        while not exchange.done():
+            await asyncio.sleep(0)
+            most = max(most, len(device.asked))
+            if device.asked:
+                channel.data_received(device.answers(1))
+        assert exchange.result() == [bytes(200)] * 17
+        assert (most, device.writes) == (window, writes)
         channel.close()
 
     run(scenario())

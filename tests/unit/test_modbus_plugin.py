@@ -233,6 +233,7 @@ def test_what_this_machine_lacks_is_a_note(monkeypatch):
     assert notes("tcp://h", pipeline=8) == []
     assert notes("tcp://h", pipeline=8, client="pymodbus") == ["pipeline"]
     assert notes("rtu-tcp://h", pipeline=8) == ["pipeline"]
+    assert notes("tcp://h", pipeline=8, pause_ms=10) == ["pipeline"]
 
 
 def test_the_requests_of_one_round_are_known_beforehand():

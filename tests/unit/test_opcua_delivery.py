@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -209,6 +210,25 @@ def test_opcua_another_asyncua_means_the_stock_path_and_one_warning(
     assert wire.open_wire(strange) is None
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert not wire.has_bounded_seam(strange)
+
+
+@pytest.mark.parametrize("name", ["_peer_sequence_number", "security_token", "_limits", "_incoming_parts"])
+def test_opcua_an_asyncua_that_keeps_a_channel_elsewhere_judges_every_chunk_itself(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(wire.chunk, "_STATE", (*wire.chunk._STATE, f"{name}_of_another_version"))
+    judged: list[bytes] = []
+
+    async def case() -> None:
+        protocol = wire.BoundedProtocol(1.0)
+        protocol.transport = cast(Any, SimpleNamespace(is_closing=lambda: False))
+        monkeypatch.delattr(protocol._connection, name)
+        monkeypatch.setattr(protocol, "_process_received_data", judged.append)
+        wire.limit_messages(cast(Any, SimpleNamespace(uaclient=SimpleNamespace(protocol=protocol))))
+        protocol.data_received(struct.pack("<4sIIIII", b"MSGF", 28, 0, 0, 1, 1) + b"body")
+
+    run(case())
+    assert len(judged) == 1
 
 
 @pytest.mark.parametrize(
