@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from edge_agent.report.facts import MINUTE_NS
 from edge_agent.stores import Changes
-from edge_agent.stores.evidence import Span
+from edge_agent.stores.evidence import SEAM_NS, Span
 from edge_agent.stores.telling import QUARTER_NS
 
 Longs = npt.NDArray[np.int64]
@@ -21,25 +21,35 @@ Mask = npt.NDArray[np.bool_]
 def readings(runs: Changes, known: Sequence[Span] = ()) -> tuple[Longs, Floats]:
     """(times, numbers) of a counter's good readings: each run by its first and its last.
 
-    A subscription sends a count once. Inside the spans in which the device's values were `known` to be current it stood
-    until the next one came, unless readings in between may have been left out: in one quarter of
-    an hour, of a rise by more than one.
+    A subscription sends a count once. It stood until the end of the `known` span in which it came (the device's values
+    were current), and until the next one if that came later than at the start of a known span, where a change of the
+    time before would have come. It may not have stood where readings in between were left out: in one quarter of an
+    hour, of a rise by more than one.
     """
-    usable = runs.good
-    last = runs.last
+    usable, last = runs.good, runs.last
     edges = np.array(known, np.int64).reshape(-1, 2)
     if len(edges) and len(runs):
-        span = np.searchsorted(edges[:, 0], last, "right") - 1
-        stood = (span >= 0) & (last <= edges[span, 1])
+        _, until, inside = _spans(edges, last)
+        stood = np.where(inside, until, last)
+        following = runs.first[1:]
+        since, _, inside = _spans(edges, following)
+        came_late = inside & (following - since > SEAM_NS)
+        stood[:-1] = np.where(came_late, following - 1, np.minimum(stood[:-1], following - 1))
         quarter = runs.first // QUARTER_NS
-        stood[:-1] &= (quarter[1:] != quarter[:-1]) | (runs.num[1:] - runs.num[:-1] == 1)
-        until = np.where(stood, edges[span, 1], last)
-        until[:-1] = np.minimum(until[:-1], runs.first[1:] - 1)
-        last = np.maximum(last, until)
+        whole = (quarter[1:] != quarter[:-1]) | (runs.num[1:] - runs.num[:-1] == 1)
+        stood[:-1] = np.where(whole, stood[:-1], last[:-1])
+        last = np.maximum(last, stood)
     t = np.stack([runs.first[usable], last[usable]], axis=1).ravel()
     value = np.repeat(runs.num[usable], 2)
     new = np.append(True, t[1:] > t[:-1])[: len(t)]
     return t[new], value[new]
+
+
+def _spans(edges: Longs, moments: Longs) -> tuple[Longs, Longs, Mask]:
+    """Start and end of the span that begins last before each moment, and whether the moment lies in it."""
+    place = np.searchsorted(edges[:, 0], moments, "right") - 1
+    since, until = edges[place, 0], edges[place, 1]
+    return since, until, (place >= 0) & (moments <= until)
 
 
 def after(t: Longs, end: int) -> int:

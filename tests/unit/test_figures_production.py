@@ -144,8 +144,9 @@ def test_a_shift_by_hand(store: DuckDbStore, tmp_path: Path) -> None:
     assert results["M-11"]["grade"] == "E3"
 
 
+@pytest.mark.parametrize("current", [[(0, 125)], [(0, 33), (35, 64), (66, 125)]], ids=["always", "with gaps"])
 def test_parts_of_a_subscription_are_counted_when_they_came_and_not_over_a_break(
-    store: DuckDbStore, tmp_path: Path
+    store: DuckDbStore, tmp_path: Path, current: list[tuple[int, int]]
 ) -> None:
     """The part that was finished after the break is no part of the break: live and in a report."""
     paused = Calendar.model_validate(
@@ -154,7 +155,7 @@ def test_parts_of_a_subscription_are_counted_when_they_came_and_not_over_a_break
     )  # fmt: skip
     counts = [(10, 1), (29, 2), (61, 3), (80, 4), (119, 5)]
     write(store, "m1", [(0, state(3)), (0, {"parts_total": 0, "parts_scrap": 0})]
-          + [(minute, {"parts_total": count}) for minute, count in counts], [(0, 125)])  # fmt: skip
+          + [(minute, {"parts_total": count}) for minute, count in counts], current)  # fmt: skip
     about, window = site(tmp_path), (T0, T0 + 2 * HOUR)
     live = production(store, about, REGISTER, paused, *window)["machines"]["EQ-1"]["parts"]
     known = operations(store) | questions.operations(store)
