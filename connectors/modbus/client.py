@@ -53,8 +53,5 @@ class ModbusConnection:
 
 
 def _timing(options: ModbusDevice, endpoint: Endpoint) -> Timing:
-    return Timing(
-        options.timeout,
-        options.pipeline if pipelined(endpoint, options) else 1,
-        max(options.pause_ms / 1000, endpoint.silence),
-    )
+    window = options.pipeline if pipelined(endpoint, options) else 1
+    return Timing(options.timeout, window, max(options.pause_ms / 1000, endpoint.silence))

@@ -1,1 +1,1 @@
-"""`edge-agent demo`: a whole site without machines, on this computer alone."""
+"""`edge-agent demo` and `simulate`: a whole site without machines, on this computer alone."""
