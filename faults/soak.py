@@ -29,8 +29,9 @@ _DEVICES: Final = 8
 _TAGS: Final = 8
 _EVERY: Final = "20ms"
 _FAULT_S: Final = 2.0
+_WARM_S: Final = 300.0
 #: The engine of the store takes a quarter of an hour and more to hold what it will hold; of a shorter run a third.
-_WARM_S: Final = 1800.0
+_FILL_S: Final = {"agent": _WARM_S, "service": 1800.0}
 #: Once a minute nothing is harmed for a moment, and memory is looked at.
 _REST_EVERY_S: Final = 60.0
 _REST_S: Final = 4.0
@@ -40,7 +41,7 @@ _PAST_ROWS: Final = 20_000_000
 #: Counts are looked at by their lowest of each window, so that a passing rise is none.
 _WINDOW_S: Final = 120.0
 #: A shorter run has too few moments for any slope of memory: it shows losses, and that nothing else grows.
-_TELLS_S: Final = 660.0
+_TELLS_S: Final = _WARM_S + 6 * _REST_EVERY_S
 _LIMIT_KB: Final = 100.0
 #: Each process must end with no more of these than so many above the least it ever had after the warm-up.
 _SPREAD: Final = {"descriptors": 12, "threads": 4, "tasks": 12}
@@ -143,8 +144,8 @@ def _pause(what: Broker | Child) -> None:
 def _judge(result: Result, name: str, sampled: _Samples) -> None:
     """Slopes of memory, and what the counts end with."""
     _keep(name, sampled)
-    rss = settled(sampled.rss, _WARM_S)
-    memory = trend(settled(sampled.rest, _WARM_S))
+    rss = settled(sampled.rss, _FILL_S[name])
+    memory = trend(settled(sampled.rest, _FILL_S[name]))
     result.figures[f"{name} RSS kB/h"] = str(memory)
     result.figures[f"{name} RSS MB, lowest to highest"] = (
         f"{min(rss, key=_value)[1] / 1024:.1f} to {max(rss, key=_value)[1] / 1024:.1f}"
