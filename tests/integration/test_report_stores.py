@@ -209,6 +209,17 @@ def wait_all(services: Mapping[str, Service], values: int) -> None:
     for service in services.values():
         wait(lambda service=service: service.stored() == values, f"{service.kind}: {service.stored()} of {values}")  # type: ignore[misc]
         service.settle()
+    # VictoriaMetrics may remember for a while that series it was asked for before they were searchable were not there.
+    told = heard(services["duckdb"])
+    assert set(told) == set(BIRTHS)
+    for service in services.values():
+        wait(lambda service=service: heard(service) == told, f"{service.kind}: {heard(service)}, not {told}")  # type: ignore[misc]
+
+
+def heard(service: Service) -> dict[str, tuple[int, int]]:
+    """Turns and good readings of each device, by the health rows the store answers with."""
+    rows = ask(serve_door(service.site), "health", from_ns=T0, to_ns=END)
+    return {device: (row["due"], row["good"]) for device, row in rows.items()}
 
 
 @contextlib.contextmanager
