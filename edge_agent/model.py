@@ -46,6 +46,7 @@ STATUS: Final[Mapping[str, int]] = {
     "BadAttributeIdInvalid": 0x80350000,
     "BadNotReadable": 0x803A0000,
     "BadOutOfRange": 0x803C0000,
+    "BadResourceUnavailable": 0x80040000,
     "BadNotFound": 0x803E0000,
     "BadNoSubscription": 0x80790000,
     "BadTooManyOperations": 0x80100000,

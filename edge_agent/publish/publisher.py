@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 
 import orjson
 
@@ -17,6 +16,7 @@ from edge_agent.mqtt import Connection, Message
 from edge_agent.mqtt.restless import Restless, restless
 from edge_agent.mqtt.trouble import LinkError, tls_context
 from edge_agent.outbox import Outbox
+from edge_agent.process import own_version
 from edge_agent.publish import confirm
 from edge_agent.publish.holds import Holds
 from edge_agent.publish.session import Counters, Sent, Session
@@ -270,7 +270,7 @@ class Publisher:
             "agent": self._agent,
             "state": state,
             "t": self._clock.time_ns(),
-            "version": _version(),
+            "version": own_version(),
             "streams": self._streams(),
         }
         return Message(self._state_topic, orjson.dumps(document), retained=True)
@@ -302,10 +302,3 @@ class Publisher:
         finding = restless(self._client_id, self._config.url, error.finding.en) if self._restless.now else error.finding
         self.problem = finding
         self._teller.tell(finding.en, time.monotonic())
-
-
-def _version() -> str:
-    try:
-        return version("shopfloor-edge-agent")
-    except PackageNotFoundError:
-        return "unknown"

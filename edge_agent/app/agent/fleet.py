@@ -15,10 +15,12 @@ from edge_agent.clock import Clock
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Plugins
 from edge_agent.model import STATUS
+from edge_agent.polling.attempts import RESERVE, ConnectionSlots, RetryBudget
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
 from edge_agent.polling.metronome import Metronome
 from edge_agent.polling.turnstile import Turnstile
+from edge_agent.process import descriptors_left
 from edge_agent.sdk import Pollable
 
 log = logging.getLogger(__name__)
@@ -86,7 +88,10 @@ class Fleet:
         self._plugins = plugins
         self._clock = clock
         self._broker = broker
-        self._metronome, self._turnstile = metronome, Turnstile()
+        self._metronome = metronome
+        self._turnstile = Turnstile()
+        self._retries = RetryBudget()
+        self._slots = ConnectionSlots()
         self._group: asyncio.TaskGroup | None = None
         self.values_gone = 0
         """Values read by devices that a reload has removed or replaced."""
@@ -112,6 +117,7 @@ class Fleet:
     def start(self, group: asyncio.TaskGroup) -> None:
         """Begin to poll."""
         self._group = group
+        self._slots.limit = descriptors_left(RESERVE)
         for line in self._lines.values():
             self._run(line)
 
@@ -203,7 +209,16 @@ class Fleet:
         connection = self._plugins[key[0]].connect([device.plan for device in devices], self._clock)
         for device in devices:
             device.health.streaming = not isinstance(connection, Pollable)
-        loop = ConnectionLoop(key[1], connection, devices, self._clock, self._metronome, self._turnstile)
+        loop = ConnectionLoop(
+            key[1],
+            connection,
+            devices,
+            self._clock,
+            self._metronome,
+            self._turnstile,
+            self._retries,
+            self._slots,
+        )
         return _Line(members, loop)
 
     def _run(self, line: _Line) -> None:
