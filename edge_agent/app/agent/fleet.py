@@ -98,13 +98,15 @@ class Fleet:
         self._members = {
             device.id: workshop.make(device, plugins[device.connector]) for device in site.devices
         }  # fmt: skip
+        self._polled = [member.polled for member in self._members.values()]
         self._lines = {key: self._connect(key, members) for key, members in self._sharing(self._members).items()}
         for member in self._members.values():
             broker.retain(f"{member.path}/birth", *member.birth)
 
     @property
     def devices(self) -> list[PolledDevice]:
-        return [member.polled for member in self._members.values()]
+        """Not to be changed by the caller: the same list until a reload, since it is asked for many times a second."""
+        return self._polled
 
     @property
     def connections(self) -> int:
@@ -148,6 +150,7 @@ class Fleet:
         await self._stop([line for key, line in self._lines.items() if key not in lines])
         change = self._differences(members, [line.loop.key for line in fresh.values()])
         before, self._members = self._members, members
+        self._polled = [member.polled for member in members.values()]
         self._lines = {key: lines.get(key) or fresh[key] for key in wanted}
         self._leave_to_others(elsewhere)
         moved = {name: self._made(elsewhere[name]) for name in change.removed if name in elsewhere}
