@@ -206,8 +206,11 @@ class TagCommon(Model):
     """Lowest and highest plausible value; outside it the value is uncertain."""
     map: dict[int, str] | None = None
     """Names of an enumeration's numbers: `{0: idle, 1: running}`."""
-    sentinels: tuple[float, ...] = ()
-    """Raw numbers by which the device says that it has no value."""
+    scale_exponent_from: str | None = None
+    """Another tag of the device whose value n is the power of ten of this one, as SunSpec's scale factors are: value =
+    raw number x 10^n x scale + offset. It is an integer without a scale of its own, read in the same period."""
+    sentinels: tuple[int | float, ...] = ()
+    """Raw numbers by which the device says that it has no value; compared exactly."""
     deadband: Deadband = 0.0
     """Absolute in the tag's unit, or percent of its range: `0.5` or `1%`."""
     every: Period | None = None
