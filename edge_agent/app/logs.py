@@ -6,6 +6,8 @@ import logging
 import sys
 import time
 
+from edge_agent.app.log_limit import LimitedHandler
+
 
 class _Line(logging.Formatter):
     converter = staticmethod(time.gmtime)
@@ -17,11 +19,11 @@ class _Line(logging.Formatter):
 
 
 def configure(level: str = "INFO", more: str = "") -> None:
-    """Send all logs to stderr, each with `more` (`worker=2`) at its end.
+    """Send all logs to stderr, each with `more` (`worker=2`) at its end; one line per cause (`log_limit`).
 
-    The protocol libraries speak only when something is wrong.
+    With DEBUG every line is written: somebody is looking. The protocol libraries speak only when something is wrong.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(sys.stderr) if level == "DEBUG" else LimitedHandler(sys.stderr)
     handler.setFormatter(_Line(more))
     root = logging.getLogger()
     root.handlers[:] = [handler]
