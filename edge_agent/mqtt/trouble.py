@@ -200,6 +200,12 @@ def _causes(attempt: Attempt) -> tuple[list[str], list[str]]:
         "集群没有法定多数或存储不可用（如 NATS JetStream）",
         "its cluster has no quorum or its storage is away (NATS JetStream)",
     )
+    if attempt.accepted_before:
+        changed = (
+            "其账号、权限、TLS 或保留消息（mqtt.retain）的设置被改过",
+            "its accounts, permissions, TLS or retained messages (mqtt.retain) were set otherwise",
+        )
+        return [broker[0], changed[0]], [broker[1], changed[1]]
     ours = []
     if attempt.tls:
         ours.append(("它要求客户端证书（mqtt.cert、mqtt.key）", "it wants a client certificate (mqtt.cert, mqtt.key)"))
@@ -213,7 +219,7 @@ def _causes(attempt: Attempt) -> tuple[list[str], list[str]]:
             f"it keeps no retained messages, and our last will is one (`mqtt.retain: false`{hint[1]})",
         ))  # fmt: skip
     ours.append(("MQTT 版本（mqtt.version）或 mqtt.client_id", "the version (mqtt.version) or mqtt.client_id"))
-    causes = [broker, *ours] if attempt.accepted_before else [*ours, broker]
+    causes = [*ours, broker]
     return [zh for zh, _ in causes], [en for _, en in causes]
 
 
