@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.app import logs
 from edge_agent.app.log_limit import BURST_BYTES, BYTES_PER_PERIOD, NEW_CAUSES, PERIOD_S, LimitedHandler, cause_of
 
 MONTH_S = 31 * 86_400
@@ -189,6 +190,27 @@ def test_a_wrong_template_does_not_end_who_logs(capsys: pytest.CaptureFixture[st
     log = Log()
     log.logger.warning("a=%d", "no number")
     assert "no number" in capsys.readouterr().err
+
+
+@pytest.fixture
+def root() -> Iterator[logging.Logger]:
+    """The root logger, as it was before afterwards."""
+    logger = logging.getLogger()
+    handlers, level = logger.handlers[:], logger.level
+    yield logger
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+
+
+@pytest.mark.parametrize(
+    ("level", "every", "limited"), [("INFO", "", True), ("DEBUG", "", False), ("INFO", "1", False)]
+)
+def test_every_line_is_written_for_who_looks_closely(
+    root: logging.Logger, monkeypatch: pytest.MonkeyPatch, level: str, every: str, limited: bool
+) -> None:
+    monkeypatch.setenv(logs.EVERY_LINE, every)
+    logs.configure(level)
+    assert [isinstance(handler, LimitedHandler) for handler in root.handlers] == [limited]
 
 
 def test_words_identify_and_measurements_do_not() -> None:
