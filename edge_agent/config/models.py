@@ -76,6 +76,9 @@ class Mqtt(Model):
     """First level of every topic."""
     confirm: Literal["broker", "store"] = "broker"
     """An entry is freed when the broker acknowledged it, or when the store is known to have it."""
+    retain: Literal["auto", False] = "auto"
+    """`false` for a broker without retained messages: births and state are then sent again every minute and after each
+    reconnection. `auto`: the same once a broker of MQTT 5 has said that it keeps none."""
     drain: int | None = Field(default=None, gt=0)
     """Backlog messages per second at the most; none = as fast as broker and store take them."""
 

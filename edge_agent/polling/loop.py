@@ -111,7 +111,7 @@ class ConnectionLoop:
             self._retries.give_back()
         if self._told:
             self._told = ""
-            log.info("connection-back key=%s", self.key)
+            log.info("connection-back key=%s", self.key, extra={"ends": ("connection-lost", self.key)})
 
     def _begin(self) -> None:
         """The first time: from now on the devices are asked. Before its turn nobody is late, or waited for."""
