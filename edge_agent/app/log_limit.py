@@ -5,9 +5,10 @@ must not fill the disk. It is done here, at the end of all logging, so that whoe
 plain `log.warning("event key=%s ...", ...)` and needs nothing from us.
 
 The **cause** of a line is its event (the first word) with the words among its fields; numbers are measurements and
-vary within one cause. Two attributes of a record say it otherwise (`extra=` of the logging calls):
+vary within one cause. Three attributes of a record say it otherwise (`extra=` of the logging calls):
 
 - `cause`: what identifies it instead of its fields, a string or a tuple of strings;
+- `always`: this line answers a person and is written, however often;
 - `ends`: an event, or (event, first word of its cause), that is over with this line: the next one is news again.
 """
 
@@ -41,6 +42,8 @@ _OMITTED_EVERY_S: Final = 3600.0
 _FIELD: Final = re.compile(r"(?:(\w+)=)?'?%(?:%|[-#0 +]*[\d*]*(?:\.[\d*]+)?([a-zA-Z]))")
 _FREE_TEXT: Final = frozenset({"reason", "error", "text", "hint"})
 """Fields in which numbers (ports, addresses, seconds) vary without being another cause."""
+_IDENTIFYING: Final = frozenset({"worker", "unit"})
+"""Fields whose numbers say who it is."""
 _NUMBER: Final = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?")
 
 
@@ -70,7 +73,7 @@ def cause_of(record: logging.LogRecord) -> Cause:
 def _words(template: str, arguments: tuple[Any, ...]) -> tuple[str, ...]:
     words = []
     for (name, conversion), argument in zip(_fields(template), arguments, strict=False):
-        if conversion not in "sra" or isinstance(argument, int | float):
+        if name not in _IDENTIFYING and (conversion not in "sra" or isinstance(argument, int | float)):
             continue
         word = str(argument)
         words.append(_NUMBER.sub("#", word) if name in _FREE_TEXT else word)
@@ -134,6 +137,8 @@ class CauseCounter:
 
     def take(self, record: logging.LogRecord, now: float) -> bool:
         """Whether to write this line; otherwise it is counted."""
+        if getattr(record, "always", False):
+            return True
         if self._due is None:
             self._due = now + PERIOD_S
         cause = cause_of(record)

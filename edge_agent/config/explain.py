@@ -263,9 +263,14 @@ def _should(zh: str) -> str:
     return f"应为 {zh}" if zh[0].isascii() else f"应为{zh}"
 
 
+#: Python's word -> YAML's.
+_AS_WRITTEN = {"False": "false", "True": "true"}
+
+
 def _choice(ctx: Mapping[str, Any]) -> tuple[str, str, str]:
     expected = str(ctx.get("expected", ""))
-    words = re.findall(r"'([^']*)'", expected) or re.split(r", | or ", expected)
+    words = [word.strip("'") for word in re.split(r", | or ", expected)]
+    words = [_AS_WRITTEN.get(word, word) for word in words]
     return "unknown-value", f"应为 {'、'.join(words)} 之一", f"must be one of {', '.join(words)}"
 
 

@@ -93,6 +93,13 @@ def test_another_reason_is_another_cause_and_another_number_is_not() -> None:
     assert len(log.lines) == 2
 
 
+def test_two_workers_are_two_causes() -> None:
+    log = Log()
+    for worker in (1, 2, 1):
+        log.logger.error("worker-hangs worker=%d", worker)
+    assert log.lines == ["worker-hangs worker=1", "worker-hangs worker=2"]
+
+
 def test_what_happens_once_is_one_line() -> None:
     log = Log()
     log.logger.warning("disk-slow ms=%d", 12)
@@ -158,6 +165,13 @@ def test_a_thousand_dead_devices_are_a_hundred_lines_and_a_count() -> None:
         log.pass_(1)
     assert len(log.lines) == NEW_CAUSES + 1
     assert log.lines[-1].endswith(f"count={60_000 - NEW_CAUSES} causes={NEW_CAUSES + 1}")
+
+
+def test_what_answers_a_person_is_written_each_time() -> None:
+    log = Log()
+    for _ in range(5):
+        log.logger.error("reload-finding code=%s", "unknown-key", extra={"always": True})
+    assert len(log.lines) == 5
 
 
 def test_the_last_counts_are_written_at_the_end() -> None:

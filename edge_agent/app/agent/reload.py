@@ -16,6 +16,9 @@ from edge_agent.errors import ConfigError, FindingsError
 
 log = logging.getLogger(__name__)
 
+#: Somebody has asked and waits for these lines: they are not collapsed with those of the last time.
+_TO_A_PERSON = {"always": True}
+
 #: Sections that the running agent cannot change, and those that concern `edge-agent serve` alone.
 AFTER_RESTART = ("agent", "mqtt", "outbox")
 OF_SERVE = ("store", "register_")
@@ -54,7 +57,7 @@ class Reload:
             try:
                 await self._reload(None)
             except FindingsError as error:
-                log.warning("reload-refused findings=%d", len(error.findings))
+                log.warning("reload-refused findings=%d", len(error.findings), extra=_TO_A_PERSON)
 
     async def ask(self, config: str | None = None) -> dict[str, Any]:
         """Reload now and say what changed. Raises FindingsError with everything that is wrong with the file."""
@@ -79,7 +82,9 @@ class Reload:
         first = error.findings[0]
         self._health.refused, self._health.refused_zh = f"{first.where} {first.en}", f"{first.where} {first.zh}"
         for finding in error.findings:
-            log.error("reload-finding code=%s where=%s text=%r", finding.code, finding.where, finding.en)
+            log.error(
+                "reload-finding code=%s where=%s text=%r", finding.code, finding.where, finding.en, extra=_TO_A_PERSON
+            )
 
     async def _apply(self, site: Site) -> dict[str, Any]:
         change = await self._devices.apply(site)
@@ -88,7 +93,8 @@ class Reload:
         self._last = site
         self._health.refused, self._health.restart = "", tuple(restart)
         outcome = change.to_json() | {"restart": restart, "restart_serve": serve}
-        log.info("reload-applied %s", " ".join(f"{key}={value}" for key, value in outcome.items()))
+        changes = " ".join(f"{key}={value}" for key, value in outcome.items())
+        log.info("reload-applied %s", changes, extra=_TO_A_PERSON)
         return outcome
 
 
