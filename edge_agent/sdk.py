@@ -49,6 +49,8 @@ class Problem:
     key: str
     zh: str
     en: str
+    certain: bool = False
+    """Wrong whatever else the device says: told also while a profile, or another key, is not known."""
 
 
 class Connection(Protocol):

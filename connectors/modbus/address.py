@@ -60,6 +60,7 @@ def locate(address: int | float | str, base: int, areas: Mapping[str, Area]) -> 
             f"地址 {address} 是一个小数，可能丢失了末尾的零：请写成文字，例如 '40101.10'。",
             f"The address {address} is a decimal number, which may have lost a final zero: "
             f"write it as text in quotes, as in '40101.10'.",
+            certain=True,
         )
     text = str(address).strip()
     if (match := _SLASH.fullmatch(text)) is not None:
@@ -76,6 +77,7 @@ def locate(address: int | float | str, base: int, areas: Mapping[str, Area]) -> 
         f"或设备模板中的区，例如 D100。",
         f"The address {text} is not understood: write holding/100, input/0, coil/5, discrete/7, 40101, 0x0064, "
         f"or an area of the device's profile such as D100.",
+        certain=True,
     )
 
 

@@ -63,7 +63,7 @@ class Layout:
             try:
                 point = resolve(tag_options(tag.where), alike.options)
             except InvalidError as error:
-                self.problems.append(Problem(tag.name, error.key, error.zh, error.en))
+                self.problems.append(Problem(tag.name, error.key, error.zh, error.en, error.certain))
             else:
                 span = Span(point.object, point.address, point.end)
                 self.points[span] = (*self.points.get(span, ()), (place, point))

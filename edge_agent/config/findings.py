@@ -70,15 +70,15 @@ class Findings:
         raise ConfigError(self.sorted())
 
 
-def nearest(word: object, known: Iterable[object]) -> str | None:
-    """The known word that a typo most likely meant."""
-    return _nearest(str(word).casefold()[:80], tuple(sorted({str(name) for name in known})))
+def nearest(word: object, known: Iterable[object], alike: float = 0.6) -> str | None:
+    """The known word that a typo most likely meant; `alike`: how much of it must be the same, up to 1."""
+    return _nearest(str(word).casefold()[:80], tuple(sorted({str(name) for name in known})), alike)
 
 
 @lru_cache(maxsize=1024)  # a slip in a template comes back with every device made from it
-def _nearest(word: str, known: tuple[str, ...]) -> str | None:
+def _nearest(word: str, known: tuple[str, ...], alike: float) -> str | None:
     by_fold = {name.casefold(): name for name in known}
-    close = get_close_matches(word, list(by_fold), n=1, cutoff=0.6)
+    close = get_close_matches(word, list(by_fold), n=1, cutoff=alike)
     return by_fold[close[0]] if close else None
 
 

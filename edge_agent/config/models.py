@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from edge_agent.config.values import (
+    AgentId,
     Deadband,
     Duration,
     Level,
     Listen,
+    Name,
     Period,
     Range,
     TimeZone,
@@ -29,7 +31,7 @@ class Model(BaseModel):
 class Agent(Model):
     """Who and where this agent is (ISA-95: enterprise, site, area)."""
 
-    id: Level
+    id: AgentId
     """The name of this agent in topics and reports."""
     enterprise: Level = "enterprise"
     """ISA-95 enterprise, a level of every topic."""
@@ -251,7 +253,7 @@ class DeviceCommon(Model):
     """How this device's tags become the common machine state."""
     business_link: str = ""
     """The business object this device serves."""
-    tags: dict[str, Any] = {}
+    tags: dict[Name, Any] = {}
     """Tag name -> its keys; in a loaded site instances of the connector's tag model, common keys included."""
 
 
