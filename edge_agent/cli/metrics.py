@@ -9,6 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from edge_agent.words import command
+
 if TYPE_CHECKING:
     from edge_agent.config.models import Store
     from edge_agent.errors import Finding
@@ -73,8 +75,8 @@ def run_show(args: argparse.Namespace) -> int:
         metrics = _newest(site.store)
     except ConnectionError:
         print(
-            f"入库服务未运行，请先启动：edge-agent serve {args.config}\n"
-            f"    the store service does not run; start it: edge-agent serve {args.config}"
+            f"入库服务未运行，请先启动：{command('serve', args.config)}\n"
+            f"    the store service does not run; start it: {command('serve', args.config)}"
         )
         return 1
     if args.json:

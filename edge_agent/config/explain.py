@@ -195,6 +195,8 @@ class _Explainer:
         name = _dotted((*error.path, part))
         if isinstance(part, int):
             name = _dotted(error.path)
+            if any(isinstance(item, str) and full_width(item, at) for item in self._value(error.path)):
+                return  # told of the item: two values in one
             zh, en = (
                 f'"{name}" 的值不够，请补上第 {part + 1} 个。',
                 f'"{name}" has too few values; add number {part + 1}.',

@@ -14,7 +14,7 @@ from edge_agent.errors import ConfigError, Finding
 
 _SHOWN = 12
 #: Where one of these is told of a value, whatever else is said of the same value only follows from it.
-_CAUSES = {"unknown-variable", "bad-format", "unknown-tag", "empty-tag", "missing-secret"}
+_CAUSES = {"unknown-variable", "bad-format", "unknown-tag", "empty-tag", "missing-secret", "full-width"}
 
 
 @dataclass(slots=True)

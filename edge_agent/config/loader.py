@@ -12,7 +12,7 @@ from edge_agent.config.expansion import RawDevice, combine, with_tags_written_ou
 from edge_agent.config.explain import validated
 from edge_agent.config.files import SHARED, read_site
 from edge_agent.config.findings import Findings, advice, nearest
-from edge_agent.config.models import DeviceCommon, File, Site, TagCommon
+from edge_agent.config.models import ConfirmReason, DeviceCommon, File, Mqtt, Site, TagCommon
 from edge_agent.config.places import Items, Place, Table, merged
 from edge_agent.config.plugins import Plugins, any_connector, device_model, loadable, plugins_or_installed, tag_model
 from edge_agent.config.secrets import portable, resolved
@@ -34,9 +34,19 @@ def load(path: Path | str, plugins: Plugins | None = None) -> Site:
     file = _site_keys(top, found)
     devices = _devices(top, plugins_or_installed(plugins), found)
     found.check()
+    mqtt, reason = _with_confirm(file, top)
     return Site(
-        agent=file.agent, mqtt=file.mqtt, outbox=file.outbox, store=file.store, register=file.register_, devices=devices
+        confirm_reason=reason, agent=file.agent, mqtt=mqtt, outbox=file.outbox, store=file.store,
+        register=file.register_, devices=devices,
     )  # fmt: skip
+
+
+def _with_confirm(file: File, top: Table) -> tuple[Mqtt, ConfirmReason]:
+    """Where `mqtt.confirm` is not written: a `store:` section says that a store service of ours follows."""
+    if file.mqtt.confirm is not None:
+        return file.mqtt, "mqtt.confirm"
+    there = "store" in top
+    return file.mqtt.model_copy(update={"confirm": "store" if there else "broker"}), "store" if there else "no store"
 
 
 def expand(path: Path | str, plugins: Plugins | None = None) -> dict[str, Any]:
@@ -65,6 +75,8 @@ def _site_keys(top: Table, found: Findings) -> Any:
     written = top.copy()
     for key in SHARED:
         written.drop(key)
+    if "store" in written and written["store"] is None:  # `store:` with nothing behind it is a section too
+        written["store"] = Table(written.values_at["store"])
     written = anchored(written, File, defaults=True)
     data = resolved(written, found)
     checks.check_site(_sound(data), written, found)

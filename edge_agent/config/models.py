@@ -76,8 +76,9 @@ class Mqtt(Model):
     """Messages sent and not yet acknowledged."""
     topic_prefix: Level = "edge"
     """First level of every topic."""
-    confirm: Literal["broker", "store"] = "broker"
-    """An entry is freed when the broker acknowledged it, or when the store is known to have it."""
+    confirm: Literal["broker", "store"] | None = None
+    """An entry is freed when the broker acknowledged it, or when the store is known to have it. Default: `store` when
+    the file has a `store:` section, an empty one too; else `broker`."""
     drain: int | None = Field(default=None, gt=0)
     """Backlog messages per second at the most; none = as fast as broker and store take them."""
 
@@ -257,8 +258,15 @@ class DeviceCommon(Model):
     """Tag name -> its keys; in a loaded site instances of the connector's tag model, common keys included."""
 
 
+ConfirmReason = Literal["mqtt.confirm", "store", "no store"]
+"""Why an entry is freed when it is: it is written, or there is a `store:` section, or none."""
+
+
 class Site(Model):
     """A whole configuration file, templates expanded, includes and profiles merged."""
+
+    confirm_reason: ConfirmReason = "mqtt.confirm"
+    """What decided `mqtt.confirm`, which is always set in a loaded site."""
 
     agent: Agent
     mqtt: Mqtt

@@ -150,6 +150,7 @@ def _connect(top: Schema, devices: dict[str, type[DeviceCommon]]) -> None:
     properties = top["properties"]
     properties["devices"]["items"] = chosen
     properties["templates"]["additionalProperties"] = chosen
+    properties["store"] = {"anyOf": [properties["store"], {"type": "null"}]}  # `store:` with nothing behind it
     properties["defaults"] |= {
         "additionalProperties": False,
         "properties": {name: {"$ref": f"#/definitions/{model.__name__}"} for name, model in devices.items()},

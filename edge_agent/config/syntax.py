@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import yaml
 
+from edge_agent.config import width
 from edge_agent.config.places import Place
 
 #: A piece of the parser's problem or context; whether its sentence speaks of where the construct began; the sentence.
@@ -62,6 +65,82 @@ def explain(path: Path, text: str, error: yaml.YAMLError) -> tuple[Place, str, s
             mark = (getattr(error, "context_mark", None) if at_start else None) or at
             return _place(path, mark), zh, en
     return _place(path, at), *_OTHER
+
+
+Position = tuple[int, int]
+Candidate = tuple[int, int, str]
+"""Line and column from 0, and the character."""
+_END: Final = (1 << 60, 0)
+_MOST_CHARACTERS: Final = 200_000
+_MOST_FINDINGS: Final = 20
+_MOST_CANDIDATES: Final = 60
+_BEFORE: Final = 3
+"""A complaint may come so many lines after its cause."""
+
+
+def causes(path: Path, text: str, error: yaml.YAMLError, parsed: Callable[[str], Position | None]) -> list[width.Told]:
+    """The full-width characters at which a text stops being YAML: with plain ones in their place it goes on further.
+
+    `parsed` says where a text stops. What only looks suspicious (Chinese text with its own punctuation) is not blamed.
+    """
+    if len(text) > _MOST_CHARACTERS or isinstance(error, yaml.reader.ReaderError):
+        return []
+    told: list[Candidate] = []
+    stop = parsed(text)
+    while stop is not None and len(told) < _MOST_FINDINGS:
+        blamed, text, after = _cause(text, error if not told else None, stop, parsed)
+        if not blamed:
+            break
+        told += blamed
+        stop = after
+    if any(width.PLAIN[at[2]] == ":" for at in told):
+        lines = text.split("\n")  # in block style the lines after it would only be read as one text with it
+        told += [(line, column, "：") for line, column in width.key_like(lines, 0, len(lines))]
+    return [width.finding(at[2], Place(path, at[0] + 1, at[1] + 1)) for at in told]
+
+
+def _cause(
+    text: str, error: yaml.YAMLError | None, stop: Position, parsed: Callable[[str], Position | None]
+) -> tuple[list[Candidate], str, Position | None]:
+    """The candidates to blame, the text with them made plain, and where that stops."""
+    lines = text.split("\n")
+    start = getattr(getattr(error, "context_mark", None), "line", stop[0])
+    first = max(0, min(start, stop[0]) - _BEFORE)
+    candidates = list(_candidates(lines, first, stop[0]))[-_MOST_CANDIDATES:]
+    rows = {line: [one for one in candidates if one[0] == line] for line, _, _ in candidates}
+    for trial in [*([one] for one in candidates), *rows.values(), candidates]:
+        changed = _plain(lines, trial)
+        after = parsed(changed)
+        if trial and (_END if after is None else after) > stop:
+            return trial, changed, after
+    return [], text, stop
+
+
+def _candidates(lines: list[str], first: int, last: int) -> Iterator[Candidate]:
+    for line in range(first, min(last + 1, len(lines))):
+        for column in width.positions(_outside_quotes(lines[line])):
+            yield line, column, lines[line][column]
+
+
+def _outside_quotes(line: str) -> str:
+    """The line with plain-quoted text and its comment as blanks."""
+    return _QUOTED.sub(lambda match: "_" * len(match[0]), line)
+
+
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"|(?<!\w)\'(?:[^\']|\'\')*\'|(?:^|(?<=\s))#.*')
+
+
+def _plain(lines: list[str], candidates: list[Candidate]) -> str:
+    changed = dict(enumerate(lines))
+    shift: dict[int, int] = {}
+    for line, column, character in candidates:
+        at, row = column + shift.get(line, 0), changed[line]
+        want = width.PLAIN[character]
+        if want in ":," and row[at + 1 : at + 2] not in ("", " "):
+            want += " "
+            shift[line] = shift.get(line, 0) + 1
+        changed[line] = row[:at] + want + row[at + 1 :]
+    return "\n".join(changed.values())
 
 
 def _first_unprintable(path: Path, text: str) -> Place:

@@ -22,6 +22,8 @@ _NAMES: Final[dict[str, tuple[str, str]]] = {
 }  # fmt: skip
 _AFTER_COLON: Final = ("，后面空一格", " with a space after it")
 
+_KEY: Final = re.compile(r"\s*(?:- )?[A-Za-z_][A-Za-z0-9_.\-]*：")
+
 CODE: Final = "full-width"
 Told = tuple[str, Place, str, str]
 
@@ -34,6 +36,15 @@ def plain(text: str) -> str:
 def positions(text: str) -> list[int]:
     """Where full-width characters stand in a text."""
     return [match.start() for match in _FOUND.finditer(text)]
+
+
+def key_like(lines: list[str], first: int, last: int) -> list[tuple[int, int]]:
+    """Where lines `first..last` look like `key：value`: line and column of the colon, from 0."""
+    found = []
+    for line in range(first, min(last + 1, len(lines))):
+        if (match := _KEY.match(lines[line])) is not None:
+            found.append((line, match.end() - 1))
+    return found
 
 
 def full_width(text: str, at: Place) -> Told | None:

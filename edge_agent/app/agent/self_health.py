@@ -79,6 +79,7 @@ class SelfHealth:
             refusal=self._publisher.refusal,
             lacking=self._publisher.lacking,
             ingest_silent=self._publisher.ingest_silent,
+            freed_unseen=self._publisher.freed_unseen,
             outbox_bytes=stats.bytes,
             outbox_limit=self._outbox.limit,
             dropping=self._drops.look(stats.dropped, now),
