@@ -6,20 +6,32 @@ Opens nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from connectors.modbus.address import check_area
 from connectors.modbus.endpoint import OWN, SCHEMES, SERIAL, on_pymodbus, parse_url, pipelined
 from connectors.modbus.invalid import InvalidError
 from connectors.modbus.layout import layout_of
-from connectors.modbus.options import ModbusDevice, device_options, tag_options
+from connectors.modbus.options import Area, ModbusDevice, device_options, tag_options
 from connectors.modbus.point import kind
 from edge_agent.sdk import DevicePlan, Kind, Options, Problem
 
 
 def kind_of(options: Options) -> Kind:
-    """The shape of a tag's values."""
-    return kind(tag_options(options))
+    """The shape of a tag's values, of a device without areas."""
+    return kind(tag_options(options), {})
+
+
+def kinds(options: Options) -> Callable[[Options], Kind]:
+    """The shape of the tags of a device: an area of coils gives bools. Devices with equal areas get one function."""
+    return _kinds(tuple(device_options(options).areas.items()))
+
+
+@lru_cache(maxsize=256)
+def _kinds(areas: tuple[tuple[str, Area], ...]) -> Callable[[Options], Kind]:
+    known = dict(areas)
+    return lambda options: kind(tag_options(options), known)
 
 
 def connection_key(options: Options) -> str:

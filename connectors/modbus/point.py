@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from connectors.modbus.address import POINTS, Location, locate, names_bit
 from connectors.modbus.invalid import InvalidError
-from connectors.modbus.options import ByteOrder, DataType, ModbusDevice, ModbusTag, ObjectName, byte_order
+from connectors.modbus.options import Area, ByteOrder, DataType, ModbusDevice, ModbusTag, ObjectName, byte_order
 from edge_agent.sdk import Kind
 
 #: Registers of one value of a type.
@@ -48,16 +49,16 @@ def is_bits(table: ObjectName) -> bool:
     return table in ("coil", "discrete")
 
 
-def data_type(tag: ModbusTag) -> DataType:
-    """The type of a tag, stated or by its address."""
+def data_type(tag: ModbusTag, areas: Mapping[str, Area]) -> DataType:
+    """The type of a tag, stated or by its address: what lies in an area of bits is a bool."""
     if tag.type is not None:
         return tag.type
-    return "bool" if tag.bit is not None or names_bit(tag.address) else "uint16"
+    return "bool" if tag.bit is not None or names_bit(tag.address, areas) else "uint16"
 
 
-def kind(tag: ModbusTag) -> Kind:
+def kind(tag: ModbusTag, areas: Mapping[str, Area]) -> Kind:
     """The shape of a tag's values."""
-    return "array" if tag.count > 1 else _KINDS.get(data_type(tag), "int")
+    return "array" if tag.count > 1 else _KINDS.get(data_type(tag, areas), "int")
 
 
 def resolve(tag: ModbusTag, device: ModbusDevice) -> Point:
@@ -82,22 +83,22 @@ def resolve(tag: ModbusTag, device: ModbusDevice) -> Point:
 
 
 def _bits(tag: ModbusTag, location: Location) -> Point:
-    if data_type(tag) != "bool" or tag.bit is not None:
+    if tag.type not in (None, "bool") or tag.bit is not None:
         raise InvalidError(
             "type" if tag.bit is None else "bit",
-            f"{tag.address} 是线圈或离散输入，只有一位：请写 type: bool，且不写 bit。",
-            f"{tag.address} is a coil or discrete input, a single bit: write type: bool and no bit.",
+            f"{tag.address} 是线圈或离散输入，只有一位：请去掉 {'type' if tag.bit is None else 'bit'}。",
+            f"{tag.address} is a coil or discrete input, a single bit: remove {'type' if tag.bit is None else 'bit'}.",
         )
-    _no_string_keys(tag)
+    _no_string_keys(tag, "bool")
     return Point(location.object, location.address, tag.count, "bool", count=tag.count)
 
 
 def _registers(tag: ModbusTag, location: Location, device: ModbusDevice) -> Point:
-    type_ = data_type(tag)
+    type_ = data_type(tag, device.areas)
     order = byte_order(tag.word_order or device.word_order)
     if type_ == "string":
         return _string(tag, location, order)
-    _no_string_keys(tag)
+    _no_string_keys(tag, type_)
     bit = _bit(tag, location, type_)
     if type_ == "bool":
         bit = 0 if bit is None and tag.count > 1 else bit
@@ -151,10 +152,10 @@ def _string(tag: ModbusTag, location: Location, order: ByteOrder) -> Point:
     )  # fmt: skip
 
 
-def _no_string_keys(tag: ModbusTag) -> None:
+def _no_string_keys(tag: ModbusTag, type_: DataType) -> None:
     if tag.length is not None:
         raise InvalidError(
             "length",
-            f"length 只用于 type: string；这里的类型是 {data_type(tag)}。",
-            f"length belongs to type: string; this tag is {data_type(tag)}.",
+            f"length 只用于 type: string；这里的类型是 {type_}。",
+            f"length belongs to type: string; this tag is {type_}.",
         )

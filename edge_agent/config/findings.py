@@ -52,6 +52,8 @@ class Findings:
         """`subject` (a key's path) stands for the text where the text differs from device to device."""
         if self._causes.setdefault(place, code if code in _CAUSES else "") not in ("", code):
             return
+        if code == "full-width" and any(known[:2] == (code, place) for known in self._entries):
+            return  # one character is told once, whatever it spoils
         entry = self._entries.setdefault((code, place, subject or en), _Entry(code, place, zh, en, -1))
         entry.more += 1
 

@@ -40,11 +40,8 @@ def positions(text: str) -> list[int]:
 
 def key_like(lines: list[str], first: int, last: int) -> list[tuple[int, int]]:
     """Where lines `first..last` look like `key：value`: line and column of the colon, from 0."""
-    found = []
-    for line in range(first, min(last + 1, len(lines))):
-        if (match := _KEY.match(lines[line])) is not None:
-            found.append((line, match.end() - 1))
-    return found
+    matches = ((line, _KEY.match(lines[line])) for line in range(first, min(last + 1, len(lines))))
+    return [(line, match.end() - 1) for line, match in matches if match is not None]
 
 
 def full_width(text: str, at: Place) -> Told | None:
