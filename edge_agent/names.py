@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Final
 
 MAX_BYTES: Final = 256
+AGENT_LINE: Final = "_agent"
+"""The level of a topic at which an agent's own health stands where devices have their line."""
 
 Sentence = tuple[str, str]
 """What a name must not be, Chinese and English; it continues a sentence that begins with the name's key."""
@@ -32,6 +34,16 @@ _UNSEEN: Final = frozenset(
     )
 )
 _TOPIC_SIGNS: Final = frozenset("/+#")
+
+
+class NotANameError(ValueError):
+    """A text that arrived as a name and is none; its text is the reason in English."""
+
+
+def require(name: str) -> None:
+    """Raise NotANameError for a text that is no name."""
+    if (found := fault(name)) is not None:
+        raise NotANameError(f"a name {found[1]}")
 
 
 @lru_cache(maxsize=65_536)  # a thousand equal devices have the same tags, and every message names its device
@@ -65,6 +77,13 @@ def level_fault(name: str) -> Sentence | None:
     if name[0] in ".$":
         return f"是主题的一级，不能以 {name[0]} 开头", f"is a level of a topic and must not begin with {name[0]}"
     return None
+
+
+def line_fault(name: str) -> Sentence | None:
+    """Why a name cannot be a production line; None when it can. The agent's own health has a place among the lines."""
+    if name == AGENT_LINE:
+        return f"不能是 {AGENT_LINE}，它留给采集器自己", f"must not be {AGENT_LINE}, which is kept for the agent itself"
+    return level_fault(name)
 
 
 def agent_fault(name: str) -> Sentence | None:

@@ -12,6 +12,7 @@ from edge_agent.config.values import (
     Deadband,
     Duration,
     Level,
+    LineName,
     Listen,
     Name,
     Period,
@@ -234,7 +235,7 @@ class DeviceCommon(Model):
     """The name people use, in any language."""
     area: Level | None = None
     """ISA-95 area; default: the agent's."""
-    line: Level = "line"
+    line: LineName = "line"
     """The production line, a level of the topic."""
     cell: str = ""
     """The work cell, for people."""

@@ -139,6 +139,13 @@ Level = Annotated[
 ]
 """A name that is a level of a topic."""
 
+LineName = Annotated[
+    str,
+    AfterValidator(_judged(names.line_fault)),
+    WithJsonSchema(_NO_SIGNS | {"pattern": r"^(?!_agent$)[^\s/+#\\.$][^\s/+#\\]*$"}),
+]
+"""A level that is not the agent's own."""
+
 AgentId = Annotated[
     str,
     AfterValidator(_judged(names.agent_fault)),
