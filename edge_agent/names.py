@@ -74,6 +74,8 @@ def level_fault(name: str) -> Sentence | None:
     for sign in name:
         if sign in _TOPIC_SIGNS:
             return f"是主题的一级，不能含有 {sign}", f"is a level of a topic and must not contain {sign}"
+    if name in ("*", ">"):  # nats-server, the broker that comes with the agent, reads them so
+        return f"是主题的一级，不能只有通配符 {name}", f"is a level of a topic and must not be the wildcard {name}"
     if name[0] in ".$":
         return f"是主题的一级，不能以 {name[0]} 开头", f"is a level of a topic and must not begin with {name[0]}"
     return None

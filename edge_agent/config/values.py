@@ -135,20 +135,20 @@ Name = Annotated[str, AfterValidator(_judged(names.fault)), WithJsonSchema(_NO_S
 Level = Annotated[
     str,
     AfterValidator(_judged(names.level_fault)),
-    WithJsonSchema(_NO_SIGNS | {"pattern": r"^[^\s/+#\\.$][^\s/+#\\]*$"}),
+    WithJsonSchema(_NO_SIGNS | {"pattern": r"^(?![*>]$)[^\s/+#\\.$][^\s/+#\\]*$"}),
 ]
 """A name that is a level of a topic."""
 
 LineName = Annotated[
     str,
     AfterValidator(_judged(names.line_fault)),
-    WithJsonSchema(_NO_SIGNS | {"pattern": r"^(?!_agent$)[^\s/+#\\.$][^\s/+#\\]*$"}),
+    WithJsonSchema(_NO_SIGNS | {"pattern": r"^(?!(_agent|[*>])$)[^\s/+#\\.$][^\s/+#\\]*$"}),
 ]
 """A level that is not the agent's own."""
 
 AgentId = Annotated[
     str,
     AfterValidator(_judged(names.agent_fault)),
-    WithJsonSchema(_NO_SIGNS | {"pattern": r"^[^\s/+#:\\.$][^\s/+#:\\]*$"}),
+    WithJsonSchema(_NO_SIGNS | {"pattern": r"^(?![*>]$)[^\s/+#:\\.$][^\s/+#:\\]*$"}),
 ]
 """A level without a colon."""
