@@ -47,12 +47,12 @@ def check_device(device: DeviceCommon, written: Table, found: Findings, *, whole
     _state(device, written, found, whole=whole)
 
 
-def problems(plan: DevicePlan, plugin: Plugin, faulty: frozenset[str], *, only_certain: bool) -> Iterator[Problem]:
-    """The connector's own judgement of a device of which the keys in `faulty` are not those written."""
+def problems(plan: DevicePlan, plugin: Plugin, sound: Sound, *, only_certain: bool) -> Iterator[Problem]:
+    """The connector's own judgement of a device, of what does not only follow from the keys that `sound` lacks."""
     for problem in plugin.check(plan):
-        if problem.tag is None and problem.key.partition(".")[0] in faulty:
+        if problem.tag is None and problem.key.partition(".")[0] in sound.faulty:
             continue
-        if problem.certain or not only_certain:
+        if problem.certain or not (only_certain or problem.tag in sound.partial):
             yield problem
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from edge_agent.config.filling import Filling, combinations
+from edge_agent.config.filling import Filling, combinations, looks_like_loops
 from edge_agent.config.findings import Findings, advice, nearest
 from edge_agent.config.places import Items, Table, merged
 
@@ -144,12 +144,18 @@ def with_tags_written_out(owner: Table, found: Findings, later: frozenset[str] |
     `later`: the variables of the device's own `for`, which are filled in afterwards.
     """
     tags = owner.get("tags")
-    if not isinstance(tags, Table) or not any(isinstance(tag, Table) and "for" in tag for tag in tags.values()):
+    if not isinstance(tags, Table) or not (
+        looks_like_loops(tags.get("for")) or any(isinstance(tag, Table) and "for" in tag for tag in tags.values())
+    ):
         return owner
     result = owner.copy()
     written = Table(tags.place)
     for name, tag in tags.items():
-        if isinstance(tag, Table) and "for" in tag:
+        if name == "for" and looks_like_loops(tag):
+            zh = 'for 要写在变量里，如 "t{i}": {for: {i: 1..8}, ...}。'
+            en = 'write for inside a tag, as in "t{i}": {for: {i: 1..8}, ...}.'
+            found.add("misplaced-for", tags.keys_at[name], zh, en)
+        elif isinstance(tag, Table) and "for" in tag:
             _write_out(name, tag, tags, written, found, later)
         else:
             _enter(written, name, name, tag, tags, found)

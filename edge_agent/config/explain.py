@@ -174,7 +174,7 @@ class _Explainer:
 
     def _full_width_key(self, path: _Path) -> bool:
         key = path[-1] if path else None
-        if isinstance(key, str) and (finding := full_width(key, self._at(path, key=True))) is not None:
+        if isinstance(key, str) and (finding := full_width(key, self._at(path, key=True), key=True)) is not None:
             self._found.add(*finding)
             return True
         return False
@@ -209,7 +209,7 @@ class _Explainer:
     def _wrong_key(self, path: _Path, group: Sequence[_Error]) -> None:
         name = _dotted(path[:-1])
         code, zh, en = _joined([_sentence(error) for error in group])
-        hint_zh, hint_en = _hint(path, path[-1], group)
+        hint_zh, hint_en = _hint(path[-1], group)
         self._found.add(
             code,
             self._at(path, key=True),
@@ -230,7 +230,7 @@ class _Explainer:
         unit = "" if not duration else " ms" if str(path[-1]).endswith("_ms") else " s"
         code, zh, en = _joined([_sentence(error, unit) for error in group])
         seen_zh, seen_en = (f"，现在是 {quoted}", f"; it is {quoted}") if quoted is not None else ("", "")
-        hint_zh, hint_en = _hint(path, value, group)
+        hint_zh, hint_en = _hint(value, group)
         self._found.add(
             code,
             self._at(path),
@@ -334,13 +334,8 @@ def _joined(said: Sequence[tuple[str, str, str]]) -> tuple[str, str, str]:
     return code, zh, en
 
 
-def _hint(path: _Path, value: object, group: Sequence[_Error]) -> Sentence:
+def _hint(value: object, group: Sequence[_Error]) -> Sentence:
     """One more next step where a common slip is behind it."""
-    if path[-1:] == ("for",) and len(path) > 1 and path[-2] == "tags" and isinstance(value, Table):
-        return (
-            ' 如果要生成多个变量，请把 for 写在变量里："t{i}": {for: {i: 1..8}, ...}。',
-            ' To make several tags, write for inside a tag: "t{i}": {for: {i: 1..8}, ...}.',
-        )
     if isinstance(value, Table) and len(value) == 1 and next(iter(value.values())) is None:
         name = next(iter(value))
         return f' 如果是变量，请加引号："{{{name}}}"。', f' If it is a variable, put it in quotes: "{{{name}}}".'

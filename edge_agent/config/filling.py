@@ -41,6 +41,18 @@ def combinations(loops: object, at: Place, most: int, found: Findings) -> Iterat
         yield dict(zip(names, combination, strict=True))
 
 
+def looks_like_loops(value: object) -> bool:
+    """Whether something can only be meant as what stands under `for`: ranges and lists by variable."""
+    return (
+        isinstance(value, Table)
+        and bool(value)
+        and all(
+            isinstance(one, Items) or (isinstance(one, str) and _RANGE.fullmatch(one) is not None)
+            for one in value.values()
+        )
+    )
+
+
 def _values(loops: Table, name: object, found: Findings) -> list[str | int] | range:
     """What a variable runs through; nothing, with a finding, when it cannot be understood."""
     written, at = loops[name], loops.values_at[name]

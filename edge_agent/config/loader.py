@@ -145,7 +145,7 @@ class _Builder:
             checks.check_device(sound.value, written, self._found, whole=parts.whole)
             if plugin is not None:
                 only_certain = not parts.whole or sound.misleads(plugin.endpoint_key)
-                problems = checks.problems(plan(sound.value, plugin), plugin, sound.faulty, only_certain=only_certain)
+                problems = checks.problems(plan(sound.value, plugin), plugin, sound, only_certain=only_certain)
                 checks.tell(problems, written, self._found)
         return device if parts.whole and parts.plugin is not None else None
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from edge_agent.config.models import DeviceCommon
+from edge_agent.config.models import DeviceCommon, TagCommon
 from edge_agent.config.shape import keys
 
 _PLACEHOLDER: Final = "placeholder"
@@ -22,6 +22,8 @@ class Sound:
     value: Any
     faulty: frozenset[str]
     """The keys that were left out, or replaced where the model needs them."""
+    partial: frozenset[str] = frozenset()
+    """The tags of which one of the connector's keys was left out."""
 
     def misleads(self, endpoint: str) -> bool:
         """Whether a judgement of several keys together may only follow from what was left out of a device.
@@ -41,18 +43,39 @@ def sound_part(model: type[BaseModel], data: Mapping[str, Any]) -> Sound | None:
     """The model of `data` without its faulty keys and tags; None when that is not enough for one."""
     current = dict(data)
     faulty: set[str] = set()
-    for _ in range(2):  # a stand-in may be refused in its turn, and then there is nothing to judge
+    partial: set[str] = set()
+    for attempt in range(3):  # what stands in for a key may be refused in its turn
         try:
-            return Sound(model.model_validate(current), frozenset(faulty))
+            return Sound(model.model_validate(current), frozenset(faulty), frozenset(partial))
         except ValidationError as error:
             places = [one["loc"] for one in error.errors(include_url=False, include_input=False)]
-        inside = {place[1] for place in places if len(place) > 1 and place[0] == "tags"}
+        inside = [place[1:] for place in places if len(place) > 1 and place[0] == "tags"]
         if inside:
-            current["tags"] = {name: tag for name, tag in current["tags"].items() if name not in inside}
+            current["tags"] = _sound_tags(current["tags"], inside, partial, whole_tags=attempt > 0)
         for key in {str(place[0]) for place in places if place and not (len(place) > 1 and place[0] == "tags")}:
             faulty.add(key)
             _replace(model, current, key)
     return None
+
+
+def _sound_tags(
+    tags: Mapping[str, Any], places: list[tuple[Any, ...]], partial: set[str], *, whole_tags: bool
+) -> dict[str, Any]:
+    """The tags without their faulty keys, or without the faulty tags.
+
+    Those that lose a key of the connector's are noted in `partial`.
+    """
+    result = dict(tags)
+    for name, *rest in places:
+        tag = result.get(name)
+        if whole_tags or not rest or rest[0] == "[key]" or not isinstance(tag, dict):
+            result.pop(name, None)
+            continue
+        key = rest[0]
+        if key not in TagCommon.model_fields:
+            partial.add(name)
+        result[name] = {one: value for one, value in tag.items() if one != key}
+    return result
 
 
 def _replace(model: type[BaseModel], current: dict[str, Any], key: str) -> None:

@@ -14,7 +14,7 @@ import yaml
 from edge_agent.config.findings import Findings, advice
 from edge_agent.config.places import Items, Place, Reference, Table
 from edge_agent.config.scalars import plain
-from edge_agent.config.syntax import causes, explain
+from edge_agent.config.syntax import Stop, causes, explain
 from edge_agent.config.width import finding, full_width, key_like, positions
 
 MAX_BYTES: Final = 2_000_000
@@ -48,10 +48,11 @@ def read(path: Path, found: Findings) -> Table | None:
     except _Refused as error:
         found.add(*error.finding)
     except yaml.YAMLError as error:
-        if told := causes(path, text, error, _parsed):
-            for one in told:
-                found.add(*one)
-            return None
+        told, mended = causes(path, text, error, _parsed)
+        for one in told:
+            found.add(*one)
+        if told:
+            return None if mended is None else _judged(path, mended, found)
         place, zh, en = explain(path, text, error)
         if "maximum nesting depth" in str(error):  # newer libyaml looks ahead, and has a bound of its own
             found.add("too-deep", place, *_TOO_DEEP)
@@ -60,14 +61,24 @@ def read(path: Path, found: Findings) -> Table | None:
     return None
 
 
-def _parsed(text: str) -> tuple[int, int] | None:
-    """Where a text stops being YAML, line and column from 0; None when it is YAML to its end."""
+def _judged(path: Path, text: str, found: Findings) -> Table | None:
+    """What a text holds whose slips are told already."""
+    try:
+        return _document(path, text, found)
+    except _Refused as error:
+        found.add(*error.finding)
+        return None
+
+
+def _parsed(text: str) -> Stop | None:
+    """Where a text stops being YAML; None when it is YAML to its end."""
     try:
         for _ in yaml.parse(text, Loader=_Loader):
             pass
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        return (0, 0) if mark is None else (mark.line, mark.column)
+        marks = (getattr(error, name, None) for name in ("problem_mark", "context_mark"))
+        at, began = ((0, 0) if mark is None else (mark.line, mark.column) for mark in marks)
+        return Stop(at, began)
     return None
 
 

@@ -44,13 +44,18 @@ def key_like(lines: list[str], first: int, last: int) -> list[tuple[int, int]]:
     return [(line, match.end() - 1) for line, match in matches if match is not None]
 
 
-def full_width(text: str, at: Place) -> Told | None:
-    """The finding for the first full-width character of an unquoted text that begins at `at`; None without one."""
+def full_width(text: str, at: Place, *, key: bool = False) -> Told | None:
+    """The finding for the first full-width character of an unquoted text that begins at `at`; None without one.
+
+    `key`: the text became a key, so that a colon in it was meant to end the key.
+    """
     match = _FOUND.search(text)
-    return None if match is None else finding(match[0], Place(at.file, at.line, at.column + match.start()))
+    if match is None:
+        return None
+    return finding(match[0], Place(at.file, at.line, at.column + match.start()), ends_key=key)
 
 
-def finding(character: str, at: Place) -> Told:
+def finding(character: str, at: Place, *, ends_key: bool = True) -> Told:
     """The finding for one full-width character at its own place: code, place, Chinese, English."""
     want = PLAIN[character]
     zh, en = _NAMES.get(want, ("数字", "digit") if want.isdigit() else ("字符", "character"))
@@ -59,7 +64,7 @@ def finding(character: str, at: Place) -> Told:
         return CODE, at, f"这里是全角或特殊空格（{shown}），请改成普通空格。", (
             f"a full-width or unusual space ({shown}) stands here; write an ordinary space."
         )  # fmt: skip
-    after = _AFTER_COLON if want == ":" else ("", "")
+    after = _AFTER_COLON if want == ":" and ends_key else ("", "")
     return (
         CODE,
         at,
