@@ -142,7 +142,7 @@ def summary(site: Site) -> str:
     total = (
         f"配置可用：{len(rows)} 台设备，{len(connections)} 个连接，{tags} 个变量，每秒 {rate:g} 个值。\n"
         f"The configuration is fine: {number_of(len(rows), 'device')} on {number_of(len(connections), 'connection')},"
-        f" {number_of(tags, 'tag')}, {rate:g} values/s."
+        f" {number_of(tags, 'tag')}, {rate:g} {verb(1 if rate == 1 else 2, 'value', 'values')}/s."
     )
     return (
         (table(head, rows) + "\n\n" if rows else "")

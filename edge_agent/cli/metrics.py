@@ -37,8 +37,8 @@ def _add_show(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     show = parts.add_parser(
         "show",
         help="查看正在运行的服务的指标 / the metrics of the running store service",
-        description="询问 CONFIG 的入库服务（edge-agent serve）；服务未运行时读取内置库的文件。"
-        " Asks the running `edge-agent serve CONFIG`; when none runs, reads the embedded store's file.",
+        description="询问 CONFIG 的入库服务；服务未运行时读取内置库的文件。"
+        " Asks the store service of CONFIG; when none runs, reads the embedded store's file.",
     )
     show.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
     show.add_argument("--json", action="store_true", help="输出 JSON / print JSON")

@@ -56,7 +56,8 @@ def _sentence(outcome: dict[str, Any]) -> str:
     if outcome["reopened"]:
         lines.append(f"重建的连接 connections made anew: {', '.join(outcome['reopened'])}")
     if outcome["restart"]:
-        lines.append(f"重启 edge-agent run 后生效 effective after its restart: {', '.join(outcome['restart'])}")
+        lines.append(f"重启 {command('run')} 后生效 effective after its restart: {', '.join(outcome['restart'])}")
     if outcome["restart_serve"]:
-        lines.append(f"重启 edge-agent serve 后生效 effective after its restart: {', '.join(outcome['restart_serve'])}")
+        sections = ", ".join(outcome["restart_serve"])
+        lines.append(f"重启 {command('serve')} 后生效 effective after its restart: {sections}")
     return "\n".join(lines)

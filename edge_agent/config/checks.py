@@ -108,7 +108,7 @@ def locate(written: Table, *path: Any) -> Place:
 
 def _problem_at(problem: Problem, written: Table) -> tuple[Place, object]:
     """The place a problem speaks of, and the value written there; None where only a mapping around it was written."""
-    path = [] if problem.tag is None else ["tags", problem.tag]
+    path: list[int | str] = [] if problem.tag is None else ["tags", problem.tag]
     path += [int(part) if part.isdigit() else part for part in problem.key.split(".") if part]
     value: Any = written
     for part in path:

@@ -242,7 +242,7 @@ class _Builder:
             return text
         if _WRONG_QUOTES.fullmatch(text):
             self._wrong_quotes(event, text)
-        elif event.start_mark.line != event.end_mark.line and "：" in text:
+        elif "：" in text and event.start_mark is not None and event.end_mark is not None:
             self._swallowed_keys(event.start_mark.line + 1, event.end_mark.line)
         return plain(text)
 
