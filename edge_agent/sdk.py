@@ -49,6 +49,8 @@ class Problem:
     key: str
     zh: str
     en: str
+    certain: bool = False
+    """Wrong whatever else the device says: told also while a profile, or another key, is not known."""
 
 
 class Connection(Protocol):
@@ -104,6 +106,9 @@ class Plugin:
     notes: Callable[[DevicePlan], Iterable[Problem]] | None = None
     """What is worth knowing about this machine before the start and no fault of the file: a serial port that is not
     there. May look at files; opens nothing."""
+    kinds: Callable[[Options], Callable[[Options], Kind]] | None = None
+    """Where a device's own keys have a say in the kind of its tags: device options -> what is used instead of `kind`.
+    Equal devices must get the same object, so that they share what is compiled of their tags."""
     requests: Callable[[DevicePlan], int] | None = None
     """How many requests read all tables of a device once; 0 when the device speaks by itself."""
 

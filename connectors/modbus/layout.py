@@ -64,7 +64,7 @@ class Layout:
             try:
                 point = resolve(tag_options(tag.where), alike.options)
             except InvalidError as error:
-                self.problems.append(Problem(tag.name, error.key, error.zh, error.en))
+                self.problems.append(Problem(tag.name, error.key, error.zh, error.en, error.certain))
             else:
                 resolved[place] = point
         names = {tag.name: place for place, tag in enumerate(tags)}

@@ -137,7 +137,8 @@ class ModbusTag(Options):
     from 1); `0x0064`, a holding register by its PDU address; `D100`, an area of the device's profile. A bit of a
     register follows a point: `holding/100.3`, `40101.10`."""
     type: DataType | None = None
-    """Default: bool for coil/, discrete/, 0xxxx, 1xxxx and for an address with a bit; uint16 otherwise."""
+    """Default: bool for coil/, discrete/, 0xxxx, 1xxxx, an area of bits (`M10`) and an address with a bit; uint16
+    otherwise."""
     bit: int | None = Field(default=None, ge=0, le=15)
     """The bit of a register, 0 = least significant; the same as `.3` behind the address."""
     word_order: WordOrder | None = None

@@ -28,6 +28,7 @@ from edge_agent.process import give_back, held
 from edge_agent.report import questions
 from edge_agent.stores import open_store
 from edge_agent.topics import Topics
+from edge_agent.words import command
 
 log = logging.getLogger(__name__)
 
@@ -186,12 +187,12 @@ class StoreService:
             zh, en = "正在连接消息服务器。", "The connection to the broker is being made."
             notices.append(Notice(Health.CHECK_FUNCTION, "broker_connecting", zh, en))
         if self._figures.findings:
-            zh = "设备台账有误，指标暂不计算：请运行 edge-agent register check。"
-            en = "The equipment register is faulty and no metric is computed: run `edge-agent register check`."
+            zh = f"设备台账有误，指标暂不计算：请运行 {command('register', 'check')}。"
+            en = f"The equipment register is faulty and no metric is computed: run `{command('register', 'check')}`."
             notices.append(Notice(Health.OFF_SPEC, "register_faulty", zh, en))
         if self._quarantine.filled:
-            zh = "有数据被隔离：请查看 edge-agent quarantine list。"
-            en = "Data was set aside: see `edge-agent quarantine list`."
+            zh = f"有数据被隔离：请查看 {command('quarantine', 'list')}。"
+            en = f"Data was set aside: see `{command('quarantine', 'list')}`."
             notices.append(Notice(Health.OFF_SPEC, "quarantined", zh, en))
         return judged(notices)
 

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from edge_agent.words import command
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
@@ -37,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
         outcome: dict[str, Any] = ask(door, "reload", config=str(source))
     except ConnectionError:
         load(source)  # whoever starts the agent next wants to know what is wrong with it
-        print("采集代理未运行，配置没有问题 / no agent runs here; the configuration is fine: edge-agent run CONFIG")
+        print(
+            f"采集代理未运行，配置没有问题 / no agent runs here; the configuration is fine: {command('run', 'CONFIG')}"
+        )
         return 1
     print(json.dumps(outcome, ensure_ascii=False) if args.json else _sentence(outcome))
     return 0
@@ -52,7 +56,8 @@ def _sentence(outcome: dict[str, Any]) -> str:
     if outcome["reopened"]:
         lines.append(f"重建的连接 connections made anew: {', '.join(outcome['reopened'])}")
     if outcome["restart"]:
-        lines.append(f"重启 edge-agent run 后生效 effective after its restart: {', '.join(outcome['restart'])}")
+        lines.append(f"重启 {command('run')} 后生效 effective after its restart: {', '.join(outcome['restart'])}")
     if outcome["restart_serve"]:
-        lines.append(f"重启 edge-agent serve 后生效 effective after its restart: {', '.join(outcome['restart_serve'])}")
+        sections = ", ".join(outcome["restart_serve"])
+        lines.append(f"重启 {command('serve')} 后生效 effective after its restart: {sections}")
     return "\n".join(lines)

@@ -8,10 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from edge_agent.config.values import (
+    AgentId,
     Deadband,
     Duration,
     Level,
+    LineName,
     Listen,
+    Name,
     Period,
     Range,
     TimeZone,
@@ -29,7 +32,7 @@ class Model(BaseModel):
 class Agent(Model):
     """Who and where this agent is (ISA-95: enterprise, site, area)."""
 
-    id: Level
+    id: AgentId
     """The name of this agent in topics and reports."""
     enterprise: Level = "enterprise"
     """ISA-95 enterprise, a level of every topic."""
@@ -74,11 +77,12 @@ class Mqtt(Model):
     """Messages sent and not yet acknowledged."""
     topic_prefix: Level = "edge"
     """First level of every topic."""
-    confirm: Literal["broker", "store"] = "broker"
-    """An entry is freed when the broker acknowledged it, or when the store is known to have it."""
     retain: Literal["auto", False] = "auto"
     """`false` for a broker without retained messages: births and state are then sent again every minute and after each
     reconnection. `auto`: the same once a broker of MQTT 5 has said that it keeps none."""
+    confirm: Literal["broker", "store"] | None = None
+    """An entry is freed when the broker acknowledged it, or when the store is known to have it. Default: `store` when
+    the file has a `store:` section, an empty one too; else `broker`."""
     drain: int | None = Field(default=None, gt=0)
     """Backlog messages per second at the most; none = as fast as broker and store take them."""
 
@@ -237,7 +241,7 @@ class DeviceCommon(Model):
     """The name people use, in any language."""
     area: Level | None = None
     """ISA-95 area; default: the agent's."""
-    line: Level = "line"
+    line: LineName = "line"
     """The production line, a level of the topic."""
     cell: str = ""
     """The work cell, for people."""
@@ -257,12 +261,19 @@ class DeviceCommon(Model):
     """How this device's tags become the common machine state."""
     business_link: str = ""
     """The business object this device serves."""
-    tags: dict[str, Any] = {}
+    tags: dict[Name, Any] = {}
     """Tag name -> its keys; in a loaded site instances of the connector's tag model, common keys included."""
+
+
+ConfirmReason = Literal["mqtt.confirm", "store", "no store"]
+"""Why an entry is freed when it is: it is written, or there is a `store:` section, or none."""
 
 
 class Site(Model):
     """A whole configuration file, templates expanded, includes and profiles merged."""
+
+    confirm_reason: ConfirmReason = "mqtt.confirm"
+    """What decided `mqtt.confirm`, which is always set in a loaded site."""
 
     agent: Agent
     mqtt: Mqtt

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from edge_agent.errors import Finding, FindingsError
+from edge_agent.words import command
 
 if TYPE_CHECKING:  # the agent serves a socket too, and must not load what only a store needs
     from edge_agent.config.models import Store as StoreConfig
@@ -145,8 +146,8 @@ def _listening(path: Path) -> Iterator[socket.socket]:
     if running(path):
         raise FindingsError.one(
             "already-serving",
-            "已有一个 edge-agent serve 正在使用这个数据库：请先停止它。",
-            "Another `edge-agent serve` is using this store: stop it first.",
+            f"已有一个 {command('serve')} 正在使用这个数据库：请先停止它。",
+            f"Another `{command('serve')}` is using this store: stop it first.",
             str(path),
         )
     path.unlink(missing_ok=True)

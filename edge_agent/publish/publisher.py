@@ -74,7 +74,7 @@ class Publisher:
         """Attempts to connect that failed and connections that broke, since the start."""
         self.problem: Finding | None = None
         """Why there is no connection now, or none that holds; None while there is one."""
-        if config.confirm == "broker":
+        if config.confirm != "store":
             outbox.confirm_acknowledged()
 
     @property
@@ -131,6 +131,12 @@ class Publisher:
     def ingest_silent(self) -> bool:
         """`confirm: store` and no sign of life from an ingest for a minute: a health finding."""
         return self._config.confirm == "store" and self._watch.silent(time.monotonic())
+
+    @property
+    def freed_unseen(self) -> int:
+        """`confirm: store`: values that went at the broker's acknowledgement since the start, while no ingest was ever
+        seen; 0 once one is."""
+        return 0 if self._outbox.ingest_seen else self._outbox.stats.unseen
 
     @property
     def lacking(self) -> bool:
@@ -293,6 +299,7 @@ class Publisher:
             return
         if not message.retained:
             self._watch.life(time.monotonic())
+            self._outbox.note_ingest()
         for stream, pairs in streams.items():
             self._outbox.confirm(stream, pairs)
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from edge_agent import names
 from edge_agent.stores.columns import Ints
 
 #: Distinct sets of tags remembered; report-by-change makes many, so the memory has a bound.
@@ -52,11 +53,19 @@ class Catalogue:
         self.changed.add(entry.sid)
 
     def ids(self, device: str, tags: tuple[str, ...]) -> Ints:
-        """The series ids of these tags, aligned; unknown ones are entered. The array must not be written to."""
+        """The series ids of these tags, aligned; unknown ones are entered. The array must not be written to.
+
+        Raises NotANameError for what is new and no name; nothing is entered then.
+        """
         key = (device, tags)
         found = self._cache.get(key)
         if found is None:
             known = self._ids.get(device, {})
+            if not known:
+                names.require(device)
+            for tag in tags:
+                if tag not in known:
+                    names.require(tag)
             found = np.fromiter(
                 [known[tag] if tag in known else self.sid(device, tag) for tag in tags], np.int32, len(tags)
             )

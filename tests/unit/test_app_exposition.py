@@ -58,7 +58,7 @@ def status() -> dict[str, Any]:
         "entries": {"enqueued": 2, "published": 2, "acknowledged": 1, "dropped": 0, "resent": 0, "refused": 0},
         "outbox": {
             "pending_values": 2, "pending_entries": 1, "unconfirmed_entries": 0, "bytes": 4096, "limit_bytes": 10**9,
-            "oldest_t": None, "quarantined_values": 0, "quarantined_bytes": 0,
+            "oldest_t": None, "freed_unseen_values": 0, "quarantined_values": 0, "quarantined_bytes": 0,
         },
         "process": PROCESS,
         "devices": [device("vmc-01"), device('odd "name" \\ here')],

@@ -80,6 +80,7 @@ class SelfHealth:
             broker_fault=self._publisher.fault,
             lacking=self._publisher.lacking,
             ingest_silent=self._publisher.ingest_silent,
+            freed_unseen=self._publisher.freed_unseen,
             outbox_bytes=stats.bytes,
             outbox_limit=self._outbox.limit,
             dropping=self._drops.look(stats.dropped, now),

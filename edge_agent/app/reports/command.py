@@ -31,6 +31,7 @@ from edge_agent.report.pack import build as pack
 from edge_agent.report.parts.evidence import Project
 from edge_agent.report.production import Plant
 from edge_agent.report.speech import Language, local
+from edge_agent.words import command
 
 _S: Final = 1_000_000_000
 _EVIDENCE: Final = "evidence"
@@ -57,9 +58,10 @@ def subject(config: Path) -> Subject:
     if files.equipment is None:
         raise FindingsError.one(
             "report-without-register",
-            "配置中没有设备台账（register.equipment）：报告以台账为准，请先填写（edge-agent register template）。",
+            "配置中没有设备台账（register.equipment）：报告以台账为准，"
+            f"请先填写（{command('register', 'template')}）。",
             "The configuration names no equipment register (register.equipment), on which every report rests: make one "
-            "with `edge-agent register template`.",
+            f"with `{command('register', 'template')}`.",
             str(config),
         )
     register, noted = importing.load(files.equipment, files.processes, [device.id for device in site.devices])

@@ -16,6 +16,7 @@ from edge_agent.config.shape import anchored
 from edge_agent.errors import FindingsError
 from edge_agent.ingest.api import ask, socket_path
 from edge_agent.polling.device import PolledDevice
+from edge_agent.words import command
 
 log = logging.getLogger(__name__)
 
@@ -143,8 +144,8 @@ def missing_from_file(site: Site, seconds: float) -> dict[str, Any]:
     if not path.exists():  # opening would create it, perhaps as another user than the service's
         raise FindingsError.one(
             "no-store",
-            "还没有数据库：请先运行 edge-agent serve，或检查 store.path。",
-            "There is no store yet: start `edge-agent serve` first, or check store.path.",
+            f"还没有数据库：请先运行 {command('serve')}，或检查 store.path。",
+            f"There is no store yet: start `{command('serve')}` first, or check store.path.",
             str(path),
         )
     now = time.time_ns()

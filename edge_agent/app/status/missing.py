@@ -15,6 +15,7 @@ from typing import Any, Final
 from edge_agent.app.status.absent import absent
 from edge_agent.health.reasons import sentence
 from edge_agent.stores.base import HealthSummary, Silence, Store
+from edge_agent.words import command
 
 _SECOND: Final = 1_000_000_000
 _MINUTE: Final = 60 * _SECOND
@@ -257,9 +258,9 @@ _GAP_REASONS: Final = {
         "The disk took nothing and memory was full: check the disk's space and its health.",
     ),
     "damaged": (
-        "发件箱中的数据已损坏，已隔离，未送出：请检查磁盘（edge-agent outbox verify）。",
-        "Bytes of the outbox were damaged; they were set aside and not sent: check the disk (`edge-agent outbox"
-        " verify`).",
+        f"发件箱中的数据已损坏，已隔离，未送出：请检查磁盘（{command('outbox', 'verify')}）。",
+        "Bytes of the outbox were damaged; they were set aside and not sent: check the disk"
+        f" (`{command('outbox', 'verify')}`).",
     ),
     "missing": (
         "发件箱的文件不见了、被截断，或停机时磁盘已满，其中有多少个值已无从得知：请查明原因，并检查磁盘。",

