@@ -17,10 +17,12 @@ from pydantic import BaseModel, ConfigDict
 from edge_agent.clock import Clock
 from edge_agent.errors import DeviceError
 from edge_agent.model import GOOD, STATUS, Batch, Kind, Tag, TagTable, Value, status_name
+from edge_agent.reasons import Cause, cause, cause_of_error, cause_of_status, status_of_cause, words_of
 
 __all__ = [
-    "GOOD", "STATUS", "Batch", "Clock", "Connection", "Deadline", "DeviceError", "DevicePlan", "Kind", "Options",
-    "Plugin", "Pollable", "Problem", "Sink", "Streaming", "Tag", "TagTable", "Value", "status_name",
+    "GOOD", "STATUS", "Batch", "Cause", "Clock", "Connection", "Deadline", "DeviceError", "DevicePlan", "Kind",
+    "Options", "Plugin", "Pollable", "Problem", "Sink", "Streaming", "Tag", "TagTable", "Value", "cause",
+    "cause_of_error", "cause_of_status", "status_name", "status_of_cause", "words_of",
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from edge_agent.errors import DeviceError
 from edge_agent.health import DeviceHealth
 from edge_agent.model import STATUS, Batch, TagTable
 from edge_agent.normalise import Normaliser
@@ -66,16 +67,22 @@ class PolledDevice:
         self.staleness.listening(now)
         self.health.proven(now, reach, t)
 
-    def failed(self, status: int, detail: str, t: int, now: float) -> None:
-        """The device did not answer: the first time for this reason each of its tags is said to be bad."""
+    def failed(self, fault: DeviceError, t: int, now: float) -> bool:
+        """The device did not answer: the first time for this reason each of its tags is said to be bad.
+
+        True when it is news: the device was not offline for this reason before.
+        """
         self.staleness.forget()
-        if self.health.failed(status, detail):
+        news, status = self.health.failed(fault.status, fault.cause), fault.status
+        if news:
             for table, normaliser in self.normalisers.items():
                 batch = Batch.failed(table, t, status)
                 normaliser.apply(batch)
                 self.health.tags.all_failed(batch)
                 self._report(normaliser, batch)
+        if self.health.changed:
             self._tell_early(now)
+        return news
 
     def watch(self, now: float, t: int) -> None:
         """Make bad what nobody confirmed within its limit, whatever the reason for the silence is."""

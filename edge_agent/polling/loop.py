@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from edge_agent.clock import Clock
 from edge_agent.errors import DeviceError
 from edge_agent.health.device import PROOF_S
-from edge_agent.model import STATUS, Batch, TagTable
+from edge_agent.model import Batch, TagTable
 from edge_agent.polling.backoff import Backoff
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.metronome import Metronome
@@ -21,7 +21,6 @@ from edge_agent.sdk import Connection, Pollable, Streaming, within
 
 log = logging.getLogger(__name__)
 
-_INTERNAL = STATUS["BadInternalError"]
 _REAL = Clock()
 
 #: A loop without a step for this long (and three of its slowest periods) is stalled: no time-out in it is longer.
@@ -128,16 +127,16 @@ class ConnectionLoop:
             return error
         except Exception as error:  # noqa: BLE001 - reason: one connector's fault must not stop the others
             return self._internal(error)
-        return DeviceError(_INTERNAL, "the connector ended by itself", lost=True)
+        return DeviceError.of("internal", lost=True, why="the connector ended by itself", why_zh="连接器自行结束")
 
     def _internal(self, error: Exception) -> DeviceError:
         log.error("connector-error key=%s", self.key, exc_info=error)
-        return DeviceError(_INTERNAL, f"{type(error).__name__}: {error}", lost=True)
+        return DeviceError.of("internal", lost=True, why=f"{type(error).__name__}: {error}")
 
     def _mark_failed(self, fault: DeviceError) -> None:
         t, now = self._clock.time_ns(), self._clock.monotonic()
         for device in self._devices:
-            device.failed(fault.status, fault.detail, t, now)
+            device.failed(fault, t, now)
         for turn in self._turns:
             turn.pass_over(now)
 
@@ -203,8 +202,9 @@ class ConnectionLoop:
         device.health.missed(1, len(turn.table))
         if error.lost and not self._shared:
             raise error
-        if not device.breaker.alone(turn.table):  # the tags of such a table are bad since it was set aside
-            device.failed(error.status, error.detail, clock.time_ns(), clock.monotonic())
+        alone = device.breaker.alone(turn.table)  # the tags of such a table are bad since it was set aside
+        if not alone and device.failed(error, clock.time_ns(), clock.monotonic()):
+            log.warning("device-failed device=%s reason=%r", device.plan.id, str(error))
         try:
             if error.lost:
                 # One unit's silence makes the connection untrusted, not the other units: a new one, at once.

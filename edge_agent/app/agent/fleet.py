@@ -14,7 +14,7 @@ from edge_agent.app.service import end
 from edge_agent.clock import Clock
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Plugins
-from edge_agent.model import STATUS
+from edge_agent.errors import DeviceError
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
 from edge_agent.polling.metronome import Metronome
@@ -175,7 +175,7 @@ class Fleet:
         for name in change.removed:
             if name in after:  # with another worker
                 continue
-            before[name].polled.failed(STATUS["BadOutOfService"], "removed from the configuration", t, now)
+            before[name].polled.failed(DeviceError.of("removed"), t, now)
         for name in change.removed + change.changed:
             old, new = before[name], after.get(name)
             if new is not None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from edge_agent.app.status.absent import absent
-from edge_agent.health.reasons import sentence
+from edge_agent.reasons import sentence
 from edge_agent.stores.base import HealthSummary, Silence, Store
 
 _SECOND: Final = 1_000_000_000

@@ -69,8 +69,7 @@ def _agent(console: Console, agent: Document, timezone: str) -> None:
     for row in agent["devices"]:
         if row["ne107"]["number"]:
             zh, en = NAMES[Health(row["ne107"]["number"])]
-            detail = f" ({row['detail']})" if row["detail"] else ""
-            console.print(f"  {row['id']}: {zh} {en}{detail}")
+            console.print(f"  {row['id']}: {zh} {en}")
             for notice in row["ne107"]["notices"]:
                 _sentence(console, notice["reason"], notice["zh"], notice["en"])
             _tags(console, row)
