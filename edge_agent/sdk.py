@@ -21,7 +21,7 @@ from edge_agent.reasons import Cause, cause, cause_of_error, cause_of_status, st
 
 __all__ = [
     "GOOD", "STATUS", "Batch", "Cause", "Clock", "Connection", "Deadline", "DeviceError", "DevicePlan", "Kind",
-    "Options", "Plugin", "Pollable", "Problem", "Sink", "Streaming", "Tag", "TagTable", "Value", "cause",
+    "Options", "Plugin", "Pollable", "Problem", "Retrying", "Sink", "Streaming", "Tag", "TagTable", "Value", "cause",
     "cause_of_error", "cause_of_status", "status_name", "status_of_cause", "words_of",
 ]  # fmt: skip
 
@@ -82,6 +82,14 @@ class Streaming(Connection, Protocol):
     async def stream(self, sink: Sink, alive: Callable[[str], None]) -> None:
         """Push batches into `sink` until cancelled; call `alive(device_id)` whenever the peer has shown within its
         keep-alive that the device's values are current. Raises DeviceError(lost=True) when it is dead."""
+
+
+@runtime_checkable
+class Retrying(Protocol):
+    """A connection that remembers what its devices refused, and can be told to ask for that again."""
+
+    def retry_refused(self) -> None:
+        """Ask for everything that was refused with the next read, or as soon as may be. Called between any steps."""
 
 
 @dataclass(frozen=True, slots=True)

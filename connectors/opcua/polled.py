@@ -50,6 +50,11 @@ class PolledConnection:
             await self.close()
             raise
 
+    def retry_refused(self) -> None:
+        """With the next reads, look again for every tag that the server did not have."""
+        for reader in self._readers.values():
+            reader.seek_next()
+
     async def close(self) -> None:
         """Release the session; never raises."""
         self._readers.clear()
@@ -96,6 +101,10 @@ class TableReader:
             self._size = max(1, min(self._size, len(self._resolved.nodes)) // 2)
             log.info("opcua-read-limit device=%s limit=%s", self._table.device, self._size)
             self._asker = self._prepare()
+
+    def seek_next(self) -> None:
+        """Look again for what was not there before the next read."""
+        self._sought = float("-inf")
 
     async def _seek(self) -> None:
         """Look again for what was not there. (A node id that is unknown is asked for every time anyway.)"""

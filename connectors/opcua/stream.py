@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -35,6 +36,7 @@ class StreamingConnection:
         self._tables = [(device_options(plan.options), table) for plan in plans for table in plan.tables]
         self._clock = clock
         self._resolved: dict[TagTable, Resolved] = {}
+        self._seek_now = asyncio.Event()
 
     async def open(self) -> None:
         """Connect and find every tag. Raises DeviceError(lost=True)."""
@@ -46,6 +48,10 @@ class StreamingConnection:
         except BaseException:
             await self.close()
             raise
+
+    def retry_refused(self) -> None:
+        """Look at once for every tag that the server did not have or refused."""
+        self._seek_now.set()
 
     async def close(self) -> None:
         """Release the session and with it its subscriptions; never raises."""
@@ -84,7 +90,10 @@ class StreamingConnection:
     async def _seek(self, delivery: _Delivery, feeds: Sequence[tuple[OpcuaDevice, Feed]]) -> None:
         """Now and then, look again for the tags that the server did not have or refused."""
         while any(feed.refused for _, feed in feeds):
-            await asyncio.sleep(self._session.seek_s)
+            self._seek_now.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._session.seek_s):
+                    await self._seek_now.wait()
             for options, feed in feeds:
                 if feed.refused:
                     found = await self._session.seek(feed.table, list(feed.refused))

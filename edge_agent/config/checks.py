@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,6 +25,8 @@ def check_site(sections: Mapping[str, BaseModel], written: Table, found: Finding
     if isinstance(mqtt, Mqtt):
         _mqtt(mqtt, written, found)
     agent, outbox = sections.get("agent"), sections.get("outbox")
+    if isinstance(agent, Agent):
+        _group(agent.group, written, found)
     if isinstance(agent, Agent) and isinstance(outbox, Outbox):
         _room_for_all(agent.workers, outbox.max_bytes, written, found)
     if isinstance(store, Store) and store.kind != "duckdb" and store.url is None:
@@ -93,6 +96,18 @@ def _room_for_all(workers: int, most: int, written: Table, found: Findings) -> N
         zh = f"{workers} 个工作进程分用发件箱，outbox.max_bytes 至少应为 {needed}。"
         en = f"{workers} workers share the outbox; outbox.max_bytes must be at least {needed}."
         found.add("out-of-range", locate(written, "outbox", "max_bytes"), zh, en)
+
+
+def _group(name: str | None, written: Table, found: Findings) -> None:
+    """A group that this machine does not have, while those it has are at hand."""
+    if name is None:
+        return
+    try:
+        grp.getgrnam(name)
+    except (KeyError, ValueError):
+        zh = f'本机没有用户组 {name!r}，请先创建（groupadd --system {name}），或更正 "agent.group"。'
+        en = f'this machine has no group {name!r}; create it (groupadd --system {name}), or correct "agent.group".'
+        found.add("unknown-group", locate(written, "agent", "group"), zh, en)
 
 
 def _mqtt(mqtt: Mqtt, written: Table, found: Findings) -> None:

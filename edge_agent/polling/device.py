@@ -10,6 +10,7 @@ from edge_agent.model import STATUS, Batch, TagTable
 from edge_agent.normalise import Normaliser
 from edge_agent.polling.breaker import Breaker
 from edge_agent.polling.staleness import Staleness
+from edge_agent.reasons import Cause, cause
 from edge_agent.sdk import DevicePlan, Sink
 
 #: Called when a device's health has news, so that the row does not wait for its turn.
@@ -84,10 +85,14 @@ class PolledDevice:
             self._tell_early(now)
         return news
 
-    def watch(self, now: float, t: int) -> None:
-        """Make bad what nobody confirmed within its limit, whatever the reason for the silence is."""
-        self._lapse(self.staleness.overdue(now), _WAITING if self.health.state == "starting" else _TIMEOUT, t)
-        self._lapse(self.staleness.unheard(now), _WAITING, t)
+    def watch(self, now: float, t: int, paused: float = 0.0) -> None:
+        """Make bad what nobody confirmed within its limit, whatever the reason for the silence is.
+
+        `paused`: seconds for which this process itself had stood still just before.
+        """
+        why = cause("agent_paused", seconds=f"{paused:.0f}") if paused else None
+        self._lapse(self.staleness.overdue(now), _WAITING if self.health.state == "starting" else _TIMEOUT, t, why)
+        self._lapse(self.staleness.unheard(now), _WAITING, t, None)
         if self.health.changed:
             self._tell_early(now)
 
@@ -95,10 +100,14 @@ class PolledDevice:
         """Write a health row about the time since the last one."""
         self._tell(self)
 
-    def _lapse(self, what: Iterable[tuple[TagTable, Sequence[int] | None]], status: int, t: int) -> None:
+    def _lapse(
+        self, what: Iterable[tuple[TagTable, Sequence[int] | None]], status: int, t: int, why: Cause | None
+    ) -> None:
         for table, columns in what:
             count = len(table) if columns is None else len(columns)
             batch = Batch(table, t, [None] * count, dict.fromkeys(range(count), status), None, columns)
+            if why is not None:
+                batch.causes = dict.fromkeys(range(count), why)
             normaliser = self.normalisers[table]
             normaliser.apply(batch)
             self.health.lapsed(batch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import heapq
 import logging
 import time
@@ -17,11 +19,9 @@ from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.metronome import Metronome
 from edge_agent.polling.schedule import Schedule
 from edge_agent.polling.turnstile import Turnstile
-from edge_agent.sdk import Connection, Pollable, Streaming, within
+from edge_agent.sdk import Connection, Pollable, Retrying, Streaming
 
 log = logging.getLogger(__name__)
-
-_REAL = Clock()
 
 #: A loop without a step for this long (and three of its slowest periods) is stalled: no time-out in it is longer.
 STALL_S = 60.0
@@ -51,6 +51,7 @@ class ConnectionLoop:
         self._turnstile = turnstile or Turnstile()
         self._shared = len(devices) > 1
         self._backoff = Backoff()
+        self._retry_now = asyncio.Event()
         self._begun = False
         self._turns: list[_Turn] = []
         self._told, self._told_at = "", 0.0
@@ -74,9 +75,29 @@ class ConnectionLoop:
                 await self._connection.close()
                 pause = self._backoff.wait()
                 self._log_lost(str(fault), pause)
-                await within(pause, _REAL)  # the network is real, whatever a demo's clock says
+                await self._rest(pause)
         finally:
             await self._connection.close()
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait before the next attempt, or until `retry`. The network is real, whatever a demo's clock says."""
+        self._retry_now.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._retry_now.wait()
+
+    def retry(self) -> bool:
+        """Somebody has corrected something: a lost connection, a device that is set aside and a tag that was refused
+        are tried again at once. Whether there was anything to try."""
+        unwell = any(device.health.state in ("offline", "degraded") for device in self._devices)
+        if unwell:
+            self._backoff.reset()
+            self._retry_now.set()
+            for device in self._devices:
+                device.breaker.retry()
+            if isinstance(self._connection, Retrying):
+                self._connection.retry_refused()
+        return unwell
 
     def _log_lost(self, reason: str, pause: float) -> None:
         """One line when the reason is new, then one in ten minutes: a dead device must not fill the disk."""

@@ -109,6 +109,12 @@ _NETWORK: Final[Mapping[str, tuple[str, str, str]]] = {
         "串口 {path} 正被其他程序占用：请停止该程序。",
         "Another program uses the serial port {path}: stop it.",
     ),
+    "agent_paused": (
+        "BadTimeout",
+        "采集代理自己停顿了 {seconds} 秒（进程被挂起、虚拟机暂停或负载过高），这段时间没有采集，并非设备故障。",
+        "The agent itself stood still for {seconds} s (suspended, its machine paused or overloaded) and read nothing"
+        " meanwhile; this is no fault of the device.",
+    ),
     "removed": (
         "BadOutOfService",
         "设备已从配置中移除。",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.opcua import pki
 from connectors.opcua.wire import STOCK_ONLY
-from edge_agent.sdk import DeviceError
+from edge_agent.sdk import STATUS, DeviceError
 from tests.support.aio import run
 from tests.support.opcua_devices import plan, read, streaming, table, tag
 from tests.support.opcua_server import URI, endpoint, serving
@@ -147,9 +148,10 @@ def test_opcua_an_unknown_server_is_refused_until_its_certificate_is_trusted(sec
     error = refused(secured, tmp_path, security={"trust": trust})
     assert error.status == UNTRUSTED
     (kept,) = (tmp_path / "rejected").iterdir()
-    assert f"cp {kept} {trust}" in error.detail
+    assert error.detail.endswith(f"run: install -D -m 644 {kept} {trust / kept.name}")
+    assert f"SHA-256 {kept.stem}" in error.detail, "the file has the fingerprint for its name"
     assert kept.read_bytes() == secured.certificate.read_bytes()
-    kept.rename(trust / kept.name)
+    subprocess.run(error.detail.rpartition("run: ")[2], shell=True, check=True)
     (batch,) = run(read(device(secured, tmp_path, security={"trust": trust})))
     assert batch.values[0] == 0.1
 
@@ -203,7 +205,9 @@ def test_opcua_a_policy_the_server_lacks() -> None:
         async with serving(port):
             with pytest.raises(DeviceError) as failed:
                 await read(plan(endpoint(port), table(TAGS), mode="read", security={"policy": "Basic256Sha256"}))
-            assert "None/None" in failed.value.detail
+            assert "does not offer Basic256Sha256/SignAndEncrypt; it offers: None/None" in failed.value.detail
+            assert "不提供 Basic256Sha256/SignAndEncrypt，它提供：None/None" in failed.value.cause.zh
+            assert failed.value.status == STATUS["BadSecurityPolicyRejected"]
 
     run(case())
 

@@ -150,6 +150,10 @@ class Fleet:
             self._run(line)
         return change
 
+    async def retry(self) -> list[str]:
+        """Try again at once whatever is not well; the connections with such devices."""
+        return [line.loop.key for line in self._lines.values() if line.loop.retry()]
+
     def _made(self, device: DeviceCommon) -> Member:
         return self._workshop.make(device, self._plugins[device.connector])
 

@@ -150,6 +150,7 @@ def missing_from_file(site: Site, seconds: float) -> dict[str, Any]:
             "There is no store yet: start `edge-agent serve` first, or check store.path.",
             str(path),
         )
+    site.require_store_secrets()
     now = time.time_ns()
     store = open_store(site.store)
     try:
