@@ -17,7 +17,7 @@ from asyncua.ua.object_ids import ObjectIds
 from connectors.opcua.address import Namespace, NodeAddress, Step, parse_node, parse_path
 from connectors.opcua.limits import Limits, chunks, node_id, read_one
 from connectors.opcua.options import tag_options
-from edge_agent.sdk import STATUS, TagTable, status_name
+from edge_agent.sdk import STATUS, TagTable, cause_of_status, status_name
 
 log = logging.getLogger(__name__)
 
@@ -140,8 +140,9 @@ def report(table: TagTable, before: Mapping[int, int], now: Mapping[int, int]) -
         if before.get(position) != code:
             options = tag_options(table.tags[position].where)
             log.warning(
-                "opcua-tag-refused device=%s tag=%s where=%s status=%s",
+                "opcua-tag-refused device=%s tag=%s where=%s status=%s reason=%r",
                 table.device, table.names[position], options.node or options.path, status_name(code),
+                cause_of_status(status_name(code)).en,
             )  # fmt: skip
 
 

@@ -12,9 +12,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser(
         "reload",
         help="让正在运行的代理重读配置 / have the running agent read its configuration again",
-        description="只改动有变化的设备，其余设备不漏采，不正常的立即重试；配置有误时列出全部问题，旧配置继续运行（退出码 2）。"
-        " Touches only the devices that changed, the others miss no poll, and what is not well is tried again at once. A faulty file is refused with all its"
-        " findings (status 2), and the old one stays in use. Status 1 when no agent runs.",
+        description="只改动有变化的设备，其余设备不漏采，不正常的立即重试；配置有误时列出全部问题，"
+        "旧配置继续运行（退出码 2）。"
+        " Touches only the devices that changed, the others miss no poll, and what is not well is tried again at once."
+        " A faulty file is refused with all its findings (status 2), and the old one stays in use. Status 1 when no"
+        " agent runs.",
     )
     command.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")

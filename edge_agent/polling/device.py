@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from edge_agent.errors import DeviceError
@@ -13,11 +14,16 @@ from edge_agent.polling.staleness import Staleness
 from edge_agent.reasons import Cause, cause
 from edge_agent.sdk import DevicePlan, Sink
 
+log = logging.getLogger(__name__)
+
 #: Called when a device's health has news, so that the row does not wait for its turn.
 Tell = Callable[["PolledDevice"], None]
 
 #: Rows that may be told before their turn: so many at once, and then one a second, however a device flaps.
 EARLY_ROWS = 10
+
+#: How often a reason that stays the same is logged again, seconds.
+REPEAT_S = 600.0
 
 _WAITING, _TIMEOUT = STATUS["BadWaitingForInitialData"], STATUS["BadTimeout"]
 
@@ -43,6 +49,7 @@ class PolledDevice:
         self._send = send
         self._tell = tell
         self._early, self._early_at = float(EARLY_ROWS), 0.0
+        self._logged, self._logged_at = "", 0.0
 
     def answered(self, batch: Batch, now: float, latency: float = 0.0) -> None:
         """A read succeeded, at least in part."""
@@ -61,6 +68,7 @@ class PolledDevice:
                 self.health.clock.polled(batch, now)
         self._report(normaliser, batch)
         if self.health.changed:
+            self._log_state(now)
             self._tell_early(now)
 
     def proven(self, now: float, reach: float, t: int) -> None:
@@ -120,6 +128,17 @@ class PolledDevice:
         if self._early >= 1.0:
             self._early -= 1.0
             self._tell(self)
+
+    def _log_state(self, now: float) -> None:
+        """What an answer has shown of the device: once for a reason, and every ten minutes while it comes and goes."""
+        health = self.health
+        name = health.cause.name if health.cause is not None else ""
+        if name and (name != self._logged or now - self._logged_at >= REPEAT_S):
+            self._logged, self._logged_at = name, now
+            log.warning(
+                "device-state device=%s state=%s tags_bad=%d reason=%r",
+                self.plan.id, health.state, health.tags.bad, f"{health.reason}: {health.detail[1]}",
+            )  # fmt: skip
 
     def _report(self, normaliser: Normaliser, batch: Batch) -> None:
         news = normaliser.news(batch)

@@ -15,7 +15,7 @@ from edge_agent.errors import DeviceError
 from edge_agent.health.device import PROOF_S
 from edge_agent.model import Batch, TagTable
 from edge_agent.polling.backoff import Backoff
-from edge_agent.polling.device import PolledDevice
+from edge_agent.polling.device import REPEAT_S, PolledDevice
 from edge_agent.polling.metronome import Metronome
 from edge_agent.polling.schedule import Schedule
 from edge_agent.polling.turnstile import Turnstile
@@ -25,9 +25,6 @@ log = logging.getLogger(__name__)
 
 #: A loop without a step for this long (and three of its slowest periods) is stalled: no time-out in it is longer.
 STALL_S = 60.0
-
-#: How often a reason that stays the same is logged again.
-REPEAT_S = 600.0
 
 
 class ConnectionLoop:
