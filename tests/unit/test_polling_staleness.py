@@ -148,3 +148,19 @@ def test_confirmation_begins_anew_with_the_loop() -> None:
     assert list(staleness.overdue(1e9)) == []
     staleness.begin(0.0)
     assert list(staleness.overdue(4.0)) == [(FAST, None)]
+
+
+def test_a_pause_of_our_own_is_not_blamed_on_the_device() -> None:
+    bench = Bench(FAST)
+    bench.answer(FAST, 1.0)
+    bench.device.watch(9.0, 90, paused=8.0)
+    assert bench.bad() == [("a", "BadTimeout"), ("b", "BadTimeout")], "what nobody confirmed is not good, whoever slept"
+    zh, en = bench.health.detail
+    assert "采集代理自己停顿了 8 秒" in zh
+    assert "no fault of the device" in en
+    assert "power" not in en
+    bench.answer(FAST, 9.5)
+    assert (bench.health.state, bench.health.detail) == ("online", ("", ""))
+    bench.device.watch(20.0, 200)
+    assert bench.health.cause is not None
+    assert bench.health.cause.name == "BadTimeout", "and a silence of the device is its own again"
