@@ -53,7 +53,12 @@ class RegisterError(FindingsError):
 
 
 class StoreError(EdgeAgentError):
-    """The store did not take a write. It may be repeated: nothing was acknowledged."""
+    """The store did not take a write. It may be repeated: nothing was acknowledged. `cause` says why."""
+
+    def __init__(self, why: Cause | str) -> None:
+        """`why` as a text: the store's own words, or the system's."""
+        self.cause = cause("store_failed", why=why) if isinstance(why, str) else why
+        super().__init__(self.cause.en)
 
 
 class PoisonError(EdgeAgentError):

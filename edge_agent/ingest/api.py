@@ -54,13 +54,14 @@ def socket_path(owned: Path) -> Path:
     """
     digest = hashlib.blake2b(os.fsencode(os.path.abspath(owned)), digest_size=4).hexdigest()
     name = f"{owned.name}-{digest}.sock"
-    if runtime := os.environ.get("RUNTIME_DIRECTORY"):  # several are separated by colons
-        return Path(runtime.split(":")[0]) / name
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]  # several are separated by colons
+    if runtime and (Path(runtime) / name).exists():
+        return Path(runtime) / name
     for root in filter(None, RUNTIME_ROOTS):
         for folder in ("edge-agent", "edge-agent-serve"):
             for path in _found(Path(root) / folder, name):
                 return path
-    return owned.with_name(owned.name + ".sock")
+    return Path(runtime) / name if runtime else owned.with_name(owned.name + ".sock")
 
 
 def _found(folder: Path, name: str) -> list[Path]:

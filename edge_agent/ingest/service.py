@@ -73,8 +73,8 @@ class Ingest:
         """`client_id` names the persistent session at the broker; commits come at `lines` values or `delay` seconds."""
         self.counters = Counters()
         self.connected = False
-        self.problem = ""
-        """Why the broker or the store is away, empty when all is well."""
+        self.problem = self.problem_zh = ""
+        """Why the broker or the store is away, in English and in Chinese; empty when all is well."""
         self._config, self._store, self._topics = config, store, topics
         self._quarantine, self._clock, self._client_id = quarantine, clock, client_id
         self._lines, self._delay = lines, delay
@@ -142,9 +142,10 @@ class Ingest:
                     self._restless.ended(time.monotonic() - self._connected_at)
                 else:
                     self._restless.refused()
-                self.problem = str(error)
+                self._set_problem(error.cause.zh, error.cause.en)
                 if self._restless.now:
-                    self.problem = restless(self._client_id, self._config.url, str(error)).en
+                    finding = restless(self._client_id, self._config.url, str(error))
+                    self._set_problem(finding.zh, finding.en)
                 pause = self._restless.wait(pause)
                 log.warning("broker-away url=%s retry_s=%.1f reason=%s", self._config.url, pause, error)
             finally:
@@ -153,11 +154,14 @@ class Ingest:
             await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
             pause = min(_BACKOFF_LIMIT, pause * 2)
 
+    def _set_problem(self, zh: str = "", en: str = "") -> None:
+        self.problem_zh, self.problem = zh, en
+
     def _ready(self) -> None:
         self.connected = True
         self._connected_at = time.monotonic()
         if not self._restless.now:
-            self.problem = ""
+            self._set_problem()
         log.info("broker-connected url=%s client=%s", self._config.url, self._client_id)
 
     def _received(self, topic: str, payload: bytes, mid: int, qos: int) -> None:
@@ -259,13 +263,13 @@ class Ingest:
             try:
                 result = await self.call(commit, messages, self._store, self._quarantine, self._clock)
             except StoreError as error:
-                self.problem = str(error)
+                self._set_problem(error.cause.zh, error.cause.en)
                 log.warning("store-away held=%d retry_s=%.1f reason=%s", len(messages), pause, error)
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
                 pause = min(_BACKOFF_LIMIT, pause * 2)
                 continue
             if pause > _BACKOFF_FIRST:
-                self.problem = ""
+                self._set_problem()
                 log.info("store-back held=%d", len(messages))
             return result
 
@@ -288,7 +292,7 @@ class Ingest:
             now = time.monotonic()
             if self._restless.now and now - self._connected_at > SHORT_S:
                 self._restless.ended(now - self._connected_at)
-                self.problem = ""
+                self._set_problem()
             everyone = now >= everyone_at
             if everyone:
                 everyone_at = now + _LIFE_SECONDS * 0.9

@@ -14,6 +14,7 @@ from edge_agent.config.models import Mqtt
 from edge_agent.errors import EdgeAgentError, FindingsError
 from edge_agent.mqtt import Connection, Inbound, Message
 from edge_agent.mqtt.trouble import LinkError, tls_context
+from edge_agent.reasons import Cause, cause
 
 _SUBSCRIBE_SECONDS: Final = 5.0
 _EXPIRY_SECONDS: Final = 7 * 24 * 3600
@@ -22,7 +23,19 @@ RECEIVE_MAXIMUM: Final = 1000
 
 
 class SessionLostError(EdgeAgentError):
-    """The broker cannot be reached, refused us, or went away."""
+    """The broker cannot be reached, refused us, or went away; `cause` says why."""
+
+    def __init__(self, why: Cause) -> None:
+        super().__init__(why.en)
+        self.cause = why
+
+
+def _cause(error: Exception | None) -> Cause:
+    """Why there is no connection, as whoever found out has said it."""
+    findings = [error.finding] if isinstance(error, LinkError) else getattr(error, "findings", ())
+    if not findings:
+        return cause("broker_ended", why=error)
+    return Cause(findings[0].code, "".join(one.zh for one in findings), " ".join(one.en for one in findings))
 
 
 class Session:
@@ -39,8 +52,8 @@ class Session:
         self._filters = filters
         self._on_message = on_message
         loop = asyncio.get_running_loop()
-        self._subscribed: asyncio.Future[str] = loop.create_future()
-        self._ended: asyncio.Future[str] = loop.create_future()
+        self._subscribed: asyncio.Future[Cause | None] = loop.create_future()
+        self._ended: asyncio.Future[Cause] = loop.create_future()
         self._connection = Connection(config, client_id, inbound=Inbound(_EXPIRY_SECONDS, RECEIVE_MAXIMUM))
         self._connection.on_message = self._received
         self._connection.on_subscribed = self._answered
@@ -53,13 +66,13 @@ class Session:
             self._connection.subscribe(self._filters)
             async with asyncio.timeout(_SUBSCRIBE_SECONDS):
                 problem = await self._subscribed
-            if not problem:
+            if problem is None:
                 ready()
                 problem = await self._ended
         except TimeoutError as error:
-            raise SessionLostError("the broker does not answer the subscription") from error
+            raise SessionLostError(cause("broker_no_suback")) from error
         except (LinkError, FindingsError) as error:
-            raise SessionLostError(str(error)) from error
+            raise SessionLostError(_cause(error)) from error
         finally:
             # Sends what is queued (acknowledgements) and DISCONNECT as far as the socket takes it, then closes.
             self._connection.disconnect()
@@ -69,12 +82,13 @@ class Session:
     def _answered(self, refusals: list[int]) -> None:
         refused = [self._filters[at] for at in refusals]
         if not self._subscribed.done():
-            self._subscribed.set_result(f"the broker refuses the subscription to {refused}" if refused else "")
+            topics = ", ".join(refused)
+            self._subscribed.set_result(cause("broker_refuses_subscription", topics=topics) if refused else None)
 
     def _lost(self) -> None:
         for future in (self._subscribed, self._ended):
             if not future.done():
-                future.set_result(str(self._connection.error))
+                future.set_result(_cause(self._connection.error))
 
     def _received(self, message: Message) -> None:
         self._on_message(message.topic, message.payload, message.mid, message.qos)

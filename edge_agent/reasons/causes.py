@@ -14,9 +14,9 @@ _FAILED: Final = "BadDeviceFailure"
 _NETWORK: Final[Mapping[str, tuple[str, str, str]]] = {
     "connection_refused": (
         _NO,
-        "{where} 拒绝连接，该端口上没有程序在监听：请确认设备或网关已启动，并核对端口号。",
-        "{where} refuses the connection, nothing listens on that port: check that the device or gateway runs, and the"
-        " port number.",
+        "{where} 拒绝连接，该端口上没有程序在监听：请确认对方已启动，并核对端口号。",
+        "{where} refuses the connection, nothing listens on that port: check that its program runs, and the port"
+        " number.",
     ),
     "connection_timeout": (
         "BadTimeout",
@@ -358,5 +358,40 @@ _OPCUA: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
 }
 
+#: The broker and the store, at the service. Facts: `why` (their own words), `topics`.
+_SERVICE: Final[Mapping[str, tuple[str, str, str]]] = {
+    "store_failed": (
+        _FAILED,
+        "数据库没有接受数据（{why}），数据留在消息服务器，正在重试：请查看数据库的状态和日志。",
+        "The store did not take the data ({why}), which stays with the broker and is tried again: see the store's state"
+        " and log.",
+    ),
+    "store_login": (
+        "BadUserAccessDenied",
+        "数据库拒绝登录（{why}）：请检查 store.token，或 store.username 和 store.password。",
+        "The store refuses the login ({why}): check store.token, or store.username and store.password.",
+    ),
+    "store_not_found": (
+        "BadNotFound",
+        "数据库没有所写的位置（{why}）：请检查 store.url、store.org 和 store.bucket。",
+        "The store does not have the place that is written to ({why}): check store.url, store.org and store.bucket.",
+    ),
+    "broker_no_suback": (
+        "BadTimeout",
+        "消息服务器没有应答订阅：请查看其状态和日志。",
+        "The broker does not answer the subscription: see its state and log.",
+    ),
+    "broker_refuses_subscription": (
+        "BadUserAccessDenied",
+        "消息服务器拒绝订阅 {topics}：请检查其权限。",
+        "The broker refuses the subscription to {topics}: check its permissions.",
+    ),
+    "broker_ended": (
+        _NO,
+        "与消息服务器的连接中断（{why}），正在重试。",
+        "The connection to the broker ended ({why}); it is tried again.",
+    ),
+}
+
 #: Name -> (status, zh, en); braces are facts.
-CAUSES: Final[Mapping[str, tuple[str, str, str]]] = {**_NETWORK, **_MODBUS, **_OPCUA}
+CAUSES: Final[Mapping[str, tuple[str, str, str]]] = {**_NETWORK, **_MODBUS, **_OPCUA, **_SERVICE}

@@ -90,6 +90,9 @@ def test_the_socket_is_in_the_runtime_directory_where_there_is_one(
             found = api.socket_path(tmp_path / "outbox" / "agent")
             assert found == path, "a command outside of the unit finds it"
             assert await asyncio.to_thread(api.ask, found, "hello") == "from the unit"
+            monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run" / "edge-agent-serve" / "ml1"))
+            assert api.socket_path(tmp_path / "outbox" / "agent") == path, "and so does one of another unit"
+            monkeypatch.delenv("RUNTIME_DIRECTORY")
         assert api.socket_path(tmp_path / "outbox" / "agent") == beside
 
     run(scenario())

@@ -12,13 +12,16 @@ import pytest
 from asyncua.ua import status_codes
 
 from connectors.modbus.frame import Request, exception_cause
-from edge_agent.errors import DeviceError
+from edge_agent.errors import DeviceError, Finding, FindingsError, StoreError
 from edge_agent.health import DeviceHealth
+from edge_agent.ingest.session import _cause as why_lost
 from edge_agent.model import STATUS, Batch, Tag, TagTable, status_code, status_name
+from edge_agent.mqtt.trouble import trouble
 from edge_agent.reasons import cause, cause_of_error, sentence
 from edge_agent.reasons.causes import CAUSES
 from edge_agent.reasons.states import STATES
 from edge_agent.reasons.statuses import STATUSES
+from edge_agent.stores.http import refusal
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 HALF_WIDTH = re.compile(r"[\u4e00-\u9fff][,;:?!]")
@@ -153,3 +156,22 @@ def test_a_cause_of_part_of_a_table_goes_with_that_part() -> None:
     health.answered(Batch(TABLE, 3, [1.0], None, None, [1]), 3.0, 0.0)
     assert health.tags.not_good() == []
     assert health.state == "online"
+
+
+@pytest.mark.parametrize(
+    ("status", "name"), [(401, "store_login"), (403, "store_login"), (404, "store_not_found"), (503, "store_failed")]
+)
+def test_a_store_that_refuses_says_what_to_look_at(status: int, name: str) -> None:
+    error = refusal(status, b"because")
+    assert isinstance(error, StoreError)
+    assert error.cause.name == name
+    assert f"HTTP {status}: because" in error.cause.zh
+    assert str(error) == error.cause.en
+
+
+def test_the_services_notice_has_the_brokers_reason_in_both_languages() -> None:
+    found = why_lost(trouble("mqtt-login", "消息服务器拒绝登录。", "The broker refused the login.", "mqtt://h"))
+    assert (found.name, found.zh, found.en) == ("mqtt-login", "消息服务器拒绝登录。", "The broker refused the login.")
+    many = FindingsError([Finding("mqtt-tls-file", "mqtt.ca", f"无法读取 {n}。", f"{n} is unreadable.") for n in "ab"])
+    assert (why_lost(many).zh, why_lost(many).en) == ("无法读取 a。无法读取 b。", "a is unreadable. b is unreadable.")
+    assert CHINESE.search(why_lost(None).zh)
