@@ -86,7 +86,7 @@ class Streaming(Connection, Protocol):
 
 @runtime_checkable
 class Retrying(Protocol):
-    """A connection that remembers what its devices refused, and can be told to ask for that again."""
+    """A connection that remembers what its devices refused, and can ask for that again on request."""
 
     def retry_refused(self) -> None:
         """Ask for everything that was refused with the next read, or as soon as may be. Called between any steps."""

@@ -217,8 +217,8 @@ def _together(obstacles: list[Cause], host: str) -> Cause:
         zh = [f"({number}) {text}" for number, text in enumerate(zh, 1)]
         en = [f"({number}) {text}" for number, text in enumerate(en, 1)]
     facts = {"where": host, "obstacles": " ".join(en), "obstacles_zh": " ".join(zh)}
-    whole = cause("opcua_certificate_refused", **facts)
-    return Cause(obstacles[0].name, whole.zh, whole.en) if len(obstacles) == 1 else whole
+    refusal = cause("opcua_certificate_refused", **facts)
+    return Cause(obstacles[0].name, refusal.zh, refusal.en) if len(obstacles) == 1 else refusal
 
 
 def _faults(certificate: x509.Certificate, host: str | None, uri: str) -> Iterator[Cause]:

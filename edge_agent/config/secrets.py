@@ -70,7 +70,7 @@ def _portable_value(value: object, at: Place) -> object:
 
 
 def _value(value: object, at: Place, found: Findings, spared: Findings | None, absent: Findings, key: object) -> object:
-    """`absent`: where a reference is told that leads nowhere."""
+    """`absent`: which findings take a reference that leads nowhere."""
     if isinstance(value, Reference):
         text = _environment(value, at, absent) if value.tag == "!env" else _file(value, at, absent)
         # A placeholder keeps the models quiet: the reason is told already.

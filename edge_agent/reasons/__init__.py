@@ -1,8 +1,8 @@
 """Why something is not well: one table of reasons, each a sentence in Chinese and in English with the next step.
 
 A reason has a stable name. Those of the status codes (`statuses`) and of states (`states`) say all by themselves; a
-cause (`causes`) is filled in with what is known: the address, the file, what the server offers instead. Whoever tells
-of it (log, `status`, health, `read`, pages) tells this sentence and makes none of its own.
+cause (`causes`) is filled in with what is known: the address, the file, what the server offers instead. Log,
+`status`, health documents, `read` and pages show this sentence and make none of their own.
 """
 
 from __future__ import annotations

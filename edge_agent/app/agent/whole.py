@@ -119,8 +119,8 @@ def absent(device: str, known: Document | None, *, down: bool) -> dict[str, Any]
     state, reason = ("offline", "worker_down") if down else ("starting", "starting")
     row = dict(known) if known is not None else _blank(device)
     zh, en = sentence(reason)
-    told = {"state": state, "reason": reason, "cause": reason, "detail": en, "detail_zh": zh}
-    return row | told | {"ne107": ne107.device(state, reason).full()}
+    known_now = {"state": state, "reason": reason, "cause": reason, "detail": en, "detail_zh": zh}
+    return row | known_now | {"ne107": ne107.device(state, reason).full()}
 
 
 def _blank(device: str) -> dict[str, Any]:

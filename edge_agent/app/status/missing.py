@@ -223,15 +223,15 @@ class _Story:
         if row["to"] != "offline":
             self.end(t, t)
         elif self.since is None:
-            self.begin(t, reason, _told(row))
+            self.begin(t, reason, _sentence_of(row))
         elif self._reason != reason:
             self.end(t, t)
-            self.begin(t, reason, _told(row))
+            self.begin(t, reason, _sentence_of(row))
         else:
-            self._why = _told(row) or self._why  # the same status for another cause
+            self._why = _sentence_of(row) or self._why  # the same status for another cause
 
 
-def _told(row: Mapping[str, Any]) -> tuple[str, str] | None:
+def _sentence_of(row: Mapping[str, Any]) -> tuple[str, str] | None:
     """The sentence that came with a transition."""
     return (row["zh"], row["en"]) if row.get("zh") and row.get("en") else None
 

@@ -47,7 +47,7 @@ def devices(store: Store, now_ns: int) -> list[dict[str, Any]]:
 
 
 def _exact_reasons(store: Store, recent: Mapping[str, HealthSummary], now_ns: int) -> dict[str, tuple[str, str]]:
-    """(zh, en) as the agent told it, of devices that are not well and became so within the day."""
+    """(zh, en) as the agent said it, of devices that are not well and became so within the day."""
     unwell = {device: row.reason for device, row in recent.items() if row.reason}
     if not unwell:
         return {}
