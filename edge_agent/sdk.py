@@ -17,10 +17,12 @@ from pydantic import BaseModel, ConfigDict
 from edge_agent.clock import Clock
 from edge_agent.errors import DeviceError
 from edge_agent.model import GOOD, STATUS, Batch, Kind, Tag, TagTable, Value, status_name
+from edge_agent.reasons import Cause, cause, cause_of_error, cause_of_status, status_of_cause, words_of
 
 __all__ = [
-    "GOOD", "STATUS", "Batch", "Clock", "Connection", "Deadline", "DeviceError", "DevicePlan", "Kind", "Options",
-    "Plugin", "Pollable", "Problem", "Sink", "Streaming", "Tag", "TagTable", "Value", "status_name",
+    "GOOD", "STATUS", "Batch", "Cause", "Clock", "Connection", "Deadline", "DeviceError", "DevicePlan", "Kind",
+    "Options", "Plugin", "Pollable", "Problem", "Retrying", "Sink", "Streaming", "Tag", "TagTable", "Value", "cause",
+    "cause_of_error", "cause_of_status", "status_name", "status_of_cause", "words_of",
 ]  # fmt: skip
 
 
@@ -82,6 +84,14 @@ class Streaming(Connection, Protocol):
     async def stream(self, sink: Sink, alive: Callable[[str], None]) -> None:
         """Push batches into `sink` until cancelled; call `alive(device_id)` whenever the peer has shown within its
         keep-alive that the device's values are current. Raises DeviceError(lost=True) when it is dead."""
+
+
+@runtime_checkable
+class Retrying(Protocol):
+    """A connection that remembers what its devices refused, and can ask for that again on request."""
+
+    def retry_refused(self) -> None:
+        """Ask for everything that was refused with the next read, or as soon as may be. Called between any steps."""
 
 
 @dataclass(frozen=True, slots=True)

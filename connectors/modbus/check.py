@@ -15,7 +15,7 @@ from connectors.modbus.invalid import InvalidError
 from connectors.modbus.layout import layout_of
 from connectors.modbus.options import Area, ModbusDevice, device_options, tag_options
 from connectors.modbus.point import kind
-from edge_agent.sdk import DevicePlan, Kind, Options, Problem
+from edge_agent.sdk import DevicePlan, Kind, Options, Problem, cause
 
 #: Serial names that the kernel gives in the order in which adapters appear.
 _UNSTABLE = ("/dev/ttyUSB", "/dev/ttyACM")
@@ -76,13 +76,8 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
     device = device_options(plan.options)
     endpoint = parse_url(device.url)
     if endpoint.serial and not os.path.exists(endpoint.path):
-        yield Problem(
-            None,
-            "url",
-            f"本机上没有串口 {endpoint.path}：请插好 USB 转换器或更正路径；其他设备不受影响，插好后会自动连接。",
-            f"There is no serial port {endpoint.path} here: plug the adapter in or correct the path. The other devices "
-            f"run meanwhile, and the port is opened as soon as it is there.",
-        )
+        why = cause("port_missing", path=endpoint.path)  # what the log and `status` will say
+        yield Problem(None, "url", why.zh, why.en)
     if endpoint.serial and endpoint.path.startswith(_UNSTABLE):
         yield Problem(
             None,

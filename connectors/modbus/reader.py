@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from connectors.modbus.denormal import other_readings
-from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Request, describe_exception
+from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Request, exception_cause
 from connectors.modbus.layout import Ask, layout_of
 from connectors.modbus.line import Reply
 from connectors.modbus.options import ModbusDevice
 from connectors.modbus.plan import Group, Knowledge, Limits, Span, accepted, plan, refused
-from edge_agent.sdk import STATUS, Batch, DeviceError, TagTable, Value
+from edge_agent.sdk import STATUS, Batch, Cause, DeviceError, TagTable, Value
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,8 @@ class Reader:
         self._unit = unit
         self._news: dict[int, list[str]] = defaultdict(list)
         """Exception code -> tags that it made bad for the first time."""
+        self._reasons: dict[int, str] = {}
+        """Exception code -> the sentence for the first of them."""
         self._layout = layout_of(table, unit.options)
         self._by_span = self._layout.points
         self._asks: list[Ask] = []
@@ -68,6 +70,8 @@ class Reader:
         self._missing: list[Span] = []
         self._unread: dict[int, int] = {}
         """Status of the tags that the plan does not read."""
+        self._refusals: dict[int, Cause] = {}
+        """Why, of those of them that the device refused."""
         self._reads = 0
         self._finished = True
         self.replan()
@@ -82,18 +86,22 @@ class Reader:
             self._follow([self._layout.ask(group) for group in plan(self._by_span, self._unit.limits, known)])
         else:  # as with every other device that is read alike
             self._asks, self._requests = self._layout.asks, self._layout.requests
-            self._missing, self._unread = [], {}
+            self._missing, self._unread, self._refusals = [], {}, {}
 
     def _follow(self, asks: list[Ask]) -> None:
         """Read by these requests from now on."""
         missing = self._unit.known.missing
         self._asks = asks
-        self._unread = {}
+        self._unread, self._refusals = {}, {}
         self._requests = [ask.request for ask in asks]
         self._missing = sorted(self._by_span.keys() & missing.keys())
         for span in self._by_span.keys() - {span for ask in asks for span in ask.group.spans}:
             status = STATUS["BadConfigurationError" if span in missing else "BadWaitingForInitialData"]
-            self._unread.update((place, status) for place, _ in self._by_span[span])
+            places = [place for place, _ in self._by_span[span]]
+            self._unread.update(dict.fromkeys(places, status))
+            if span in missing:
+                why = exception_cause(missing[span], self._layout.ask(Group((span,))).request)
+                self._refusals.update(dict.fromkeys(places, why))
 
     def _begin(self) -> None:
         self._values: list[Value] = [None] * self._width
@@ -101,6 +109,9 @@ class Reader:
         self._standing: list[Ask] = []
         """What was asked and not refused: the next plan, as long as a search is going on."""
         self._news.clear()
+        self._reasons.clear()
+        self._causes = dict(self._refusals)
+        """Position of a tag -> why it is bad, where the reply says more than its status does."""
         self._error: DeviceError | None = None
         self._answered = False
         self._budget = SEARCH_BUDGET
@@ -138,6 +149,7 @@ class Reader:
                 self._error = self._error or reply
                 self._standing.append(ask)
                 self._status.update(dict.fromkeys(ask.places, reply.status))
+                self._causes.update(dict.fromkeys(ask.places, reply.cause))
         self._wave = self._search() if self._halves and self._error is None else []
         return [ask.request for ask in self._wave]
 
@@ -158,7 +170,14 @@ class Reader:
         if self._error is not None and not self._answered:
             raise self._error
         values, self._values = self._values, []  # a thousand readers would hold the last values until the next read
-        return Batch(self._table, t, values, self._status)
+        batch = Batch(self._table, t, values, self._status)
+        if self._status:
+            batch.causes = self._causes_of_bad()
+        return batch
+
+    def _causes_of_bad(self) -> dict[int, Cause] | None:
+        """What is known of the tags that are bad in the end; a later wave may have read some of them after all."""
+        return {place: why for place, why in self._causes.items() if place in self._status} or None
 
     def _accepted(self, ask: Ask, data: bytes) -> None:
         self._answered = True
@@ -206,19 +225,22 @@ class Reader:
     def _report(self) -> None:
         device, unit = self._unit.device, self._unit.options.unit
         for code, names in self._news.items():
-            reason = describe_exception(code).replace(" ", "-")
             tags = ",".join(names[:20])
             log.warning(
-                "modbus-refused device=%s unit=%s reason=%s count=%s tags=%s", device, unit, reason, len(names), tags
-            )
+                "modbus-refused device=%s unit=%s exception=%s count=%s tags=%s reason=%r",
+                device, unit, code, len(names), tags, self._reasons[code],
+            )  # fmt: skip
 
     def _bad(self, ask: Ask, code: int) -> None:
         """The tags of a refused request. Busy and acknowledge (5, 6) are bad as well: no value came with them, so
         there is none to call the last usable one."""
         configured = code in _DIVISIBLE or code == ILLEGAL_FUNCTION
         status = STATUS["BadConfigurationError" if configured else "BadDeviceFailure"]
+        why = exception_cause(code, ask.request)
         self._status.update(dict.fromkeys(ask.places, status))
+        self._causes.update(dict.fromkeys(ask.places, why))
         for span in ask.group.spans:
             if (span, code) not in self._unit.reported:
                 self._unit.reported.add((span, code))
+                self._reasons.setdefault(code, why.en)
                 self._news[code].extend(self._table.names[place] for place, _ in self._by_span[span])

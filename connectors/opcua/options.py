@@ -37,6 +37,8 @@ Mode = Literal["None", "Sign", "SignAndEncrypt"]
 
 def state_folder() -> Path:
     """Where the application certificate and the trust list live unless `security.pki` says otherwise."""
+    if state := os.environ.get("STATE_DIRECTORY"):  # a unit with StateDirectory=; several are separated by colons
+        return Path(state.split(":")[0]) / "pki"
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(base) / "edge-agent" / "pki"
 
@@ -55,7 +57,8 @@ class Security(Options):
     trust: Path | None = None
     """A server (or CA) certificate, or a folder of them, that is accepted. Default: `trusted` in `pki`."""
     pki: Path | None = None
-    """The folder of our certificate, `trusted` and `rejected`. Default: `~/.local/state/edge-agent/pki`."""
+    """The folder of our certificate, `trusted` and `rejected`. Default: `pki` in the unit's `StateDirectory=`, else
+    `~/.local/state/edge-agent/pki`."""
     check_host: bool = True
     """The server's certificate must name the host of `endpoint`."""
 

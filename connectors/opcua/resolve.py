@@ -17,7 +17,7 @@ from asyncua.ua.object_ids import ObjectIds
 from connectors.opcua.address import Namespace, NodeAddress, Step, parse_node, parse_path
 from connectors.opcua.limits import Limits, chunks, node_id, read_one
 from connectors.opcua.options import tag_options
-from edge_agent.sdk import STATUS, TagTable, status_name
+from edge_agent.sdk import STATUS, TagTable, cause_of_status, status_name
 
 log = logging.getLogger(__name__)
 
@@ -145,8 +145,9 @@ def report(table: TagTable, before: Mapping[int, int], now: Mapping[int, int]) -
             refused.setdefault(code, []).append(position)
     for code, positions in refused.items():
         log.warning(
-            "opcua-tags-refused device=%s status=%s count=%s tags=%s",
+            "opcua-tags-refused device=%s status=%s count=%s tags=%s reason=%r",
             table.device, status_name(code), len(positions), _listed(table, positions),
+            cause_of_status(status_name(code)).en,
         )  # fmt: skip
 
 

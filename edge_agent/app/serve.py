@@ -102,9 +102,8 @@ class StoreService:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
         async with contextlib.AsyncExitStack() as doors:
             door = api.socket_path(self._site.store.path)
-            await doors.enter_async_context(
-                api.serving(door, api.operations(self._store) | questions.operations(self._store) | own)
-            )
+            known = api.operations(self._store) | questions.operations(self._store) | own
+            await doors.enter_async_context(api.serving(door, known, group=self._site.agent.group))
             if self._site.store.listen is not None:
                 from edge_agent.app.status.loopback import pages, serving
 

@@ -70,7 +70,7 @@ def run_show(args: argparse.Namespace) -> int:
     """Print what the store service computed last; status 1 when there is no result to be had."""
     from edge_agent.config import load
 
-    site = load(args.config)
+    site = load(args.config, secrets=False)
     try:
         metrics = _newest(site.store)
     except ConnectionError:

@@ -38,7 +38,7 @@ def _folders(args: argparse.Namespace) -> list[Path]:
     """The agent's outbox and those of its workers, present and former."""
     from edge_agent.config import load
 
-    folder: Path = load(args.config).outbox.path
+    folder: Path = load(args.config, secrets=False).outbox.path
     if not folder.is_dir():
         raise FindingsError.one(
             "no-outbox",

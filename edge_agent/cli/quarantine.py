@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.config import load
     from edge_agent.ingest.quarantine import Quarantine
 
-    site = load(args.config)
+    site = load(args.config, secrets=False)
     quarantine = Quarantine(site.store.quarantine)
     if args.action == "list":
         return _list(list(quarantine.entries()), args.json)
@@ -131,6 +131,7 @@ def _replay_here(site: Site, quarantine: Quarantine, entries: list[Entry]) -> di
     from edge_agent.ingest.replay import replay
     from edge_agent.stores import open_store
 
+    site.require_store_secrets()
     store = open_store(site.store)
     try:
         return asdict(replay(entries, store, quarantine, Clock.from_environment()))

@@ -159,7 +159,7 @@ def _configured(config: Path | None) -> Site | None:
         return None
     from edge_agent.config import load
 
-    return load(config)
+    return load(config, secrets=False)
 
 
 def _list(kind: str, findings: Collection[Finding]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
@@ -23,6 +24,8 @@ def check_site(sections: Mapping[str, Sound], written: Table, found: Findings) -
     section that is faulty as a whole is absent."""
     values = {key: section.value for key, section in sections.items()}
     faulty = {f"{key}.{part}" for key, section in sections.items() for part in section.faulty}
+    if "agent" in values and "agent.group" not in faulty:
+        _group(values["agent"].group, written, found)
     if "mqtt" in values:
         _mqtt(values["mqtt"], faulty, written, found)
     if {"agent", "outbox"} <= values.keys() and not {"agent.workers", "outbox.max_bytes"} & faulty:
@@ -124,6 +127,18 @@ def _room_for_all(workers: int, most: int, written: Table, found: Findings) -> N
         zh = f"{workers} 个工作进程分用发件箱，outbox.max_bytes 至少应为 {needed}。"
         en = f"{workers} workers share the outbox; outbox.max_bytes must be at least {needed}."
         found.add("out-of-range", locate(written, "outbox", "max_bytes"), zh, en)
+
+
+def _group(name: str | None, written: Table, found: Findings) -> None:
+    """A group that this machine does not have, while those it has are at hand."""
+    if name is None:
+        return
+    try:
+        grp.getgrnam(name)
+    except (KeyError, ValueError):
+        zh = f'本机没有用户组 {name!r}，请先创建（groupadd --system {name}），或更正 "agent.group"。'
+        en = f'this machine has no group {name!r}; create it (groupadd --system {name}), or correct "agent.group".'
+        found.add("unknown-group", locate(written, "agent", "group"), zh, en)
 
 
 def _mqtt(mqtt: Mqtt, faulty: Set[str], written: Table, found: Findings) -> None:

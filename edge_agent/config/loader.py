@@ -19,26 +19,42 @@ from edge_agent.config.secrets import portable, resolved
 from edge_agent.config.shape import anchored, keys, models
 from edge_agent.config.soundness import Sound, sound_part
 from edge_agent.config.tagset import TagSets
-from edge_agent.errors import ConfigError
+from edge_agent.errors import ConfigError, Finding
 from edge_agent.sdk import Plugin
 
 
-def load(path: Path | str, plugins: Plugins | None = None) -> Site:
+def load(path: Path | str, plugins: Plugins | None = None, *, secrets: bool = True) -> Site:
     """The site a file describes. Relative paths in it count from the file they are written in.
 
-    `plugins` (connector name -> plugin) replaces the installed connectors. Raises ConfigError with all findings.
+    `plugins` (connector name -> plugin) replaces the installed connectors. Without `secrets`, passwords and the like
+    that are not there are no fault: for commands that connect to nothing, or find out later that they must (then
+    `Site.require_store_secrets`). Raises ConfigError with all findings.
     """
     path = Path(path)
-    found = Findings(path)
+    found, absent = Findings(path), Findings(path)
+    spared = None if secrets else absent
     top = read_site(path, found)
-    file = _site_keys(top, found)
-    devices = _devices(top, plugins_or_installed(plugins), found)
+    file = _site_keys(top, found, spared)
+    absent_of_store = _absent_from(top, "store", path, spared)
+    devices = _devices(top, plugins_or_installed(plugins), found, spared)
     found.check()
     mqtt, reason = _with_confirm(file, top)
-    return Site(
+    site = Site(
         confirm_reason=reason, agent=file.agent, mqtt=mqtt, outbox=file.outbox, store=file.store,
         register=file.register_, devices=devices,
     )  # fmt: skip
+    site.note_absent_secrets(absent_of_store)
+    return site
+
+
+def _absent_from(top: Table, section: str, path: Path, spared: Findings | None) -> list[Finding]:
+    """What one section alone lacks to log in."""
+    written = top.get(section)
+    if spared is None or not isinstance(written, Table):
+        return []
+    absent = Findings(path)
+    resolved(written, absent, absent, section)
+    return absent.sorted()
 
 
 def _with_confirm(file: File, top: Table) -> tuple[Mqtt, ConfirmReason]:
@@ -70,7 +86,7 @@ def expand(path: Path | str, plugins: Plugins | None = None) -> dict[str, Any]:
     return dict(portable(result))
 
 
-def _site_keys(top: Table, found: Findings) -> Any:
+def _site_keys(top: Table, found: Findings, spared: Findings | None) -> Any:
     """The keys that are not devices, validated and checked; None when they are faulty."""
     written = top.copy()
     for key in SHARED:
@@ -78,7 +94,7 @@ def _site_keys(top: Table, found: Findings) -> Any:
     if "store" in written and written["store"] is None:  # `store:` with nothing behind it is a section too
         written["store"] = Table(written.values_at["store"])
     written = anchored(written, File, defaults=True)
-    data = resolved(written, found)
+    data = resolved(written, found, spared)
     checks.check_site(_sound(data), written, found)
     return validated(File, data, written, found)
 
@@ -94,10 +110,10 @@ def _sound(data: Table) -> dict[str, Sound]:
     return result
 
 
-def _devices(top: Table, plugins: Plugins, found: Findings) -> tuple[DeviceCommon, ...]:
+def _devices(top: Table, plugins: Plugins, found: Findings, spared: Findings | None) -> tuple[DeviceCommon, ...]:
     raw = expansion.devices(top, found)
     checks.check_ids((device.table for device in raw), found)
-    builder = _Builder(top, plugins, found)
+    builder = _Builder(top, plugins, found, spared)
     builder.check_defaults()
     top.drop("devices")  # with the list below, so that what was written goes while what is made of it comes
     raw.reverse()
@@ -119,10 +135,11 @@ class _Parts:
 class _Builder:
     """Devices from tables: connector, defaults < profile < device, models, checks."""
 
-    def __init__(self, top: Table, plugins: Plugins, found: Findings) -> None:
+    def __init__(self, top: Table, plugins: Plugins, found: Findings, spared: Findings | None = None) -> None:
         self._defaults = _written_out(top.get("defaults") or Table(top.place), found)
         self._plugins = plugins
         self._found = found
+        self._spared = spared
         self._profiles = profiles.Profiles(found)
         self._tags = TagSets()
 
@@ -154,10 +171,10 @@ class _Builder:
         tags = written.get("tags")
         known = self._tags.find(model, tags) if isinstance(tags, Table) else None
         if known is None:
-            return resolved(written, self._found)  # type: ignore[no-any-return]  # a Table gives a Table
+            return resolved(written, self._found, self._spared)  # type: ignore[no-any-return]  # a Table gives a Table
         rest = written.copy()
         rest.drop("tags")
-        data: Table = resolved(rest, self._found)
+        data: Table = resolved(rest, self._found, self._spared)
         data["tags"] = known
         return data
 

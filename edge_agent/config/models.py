@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
 
 from edge_agent.config.values import (
     AgentId,
@@ -21,6 +22,7 @@ from edge_agent.config.values import (
     digits,
     port_in_range,
 )
+from edge_agent.errors import ConfigError, Finding
 
 
 class Model(BaseModel):
@@ -46,6 +48,8 @@ class Agent(Model):
     """How often the health of each device is recorded."""
     listen: Listen | None = None
     """Loopback address for `/metrics` (Prometheus) and `/healthz` of `edge-agent run`; none = no port is opened."""
+    group: str | None = Field(default=None, min_length=1, max_length=64, examples=["plant"])
+    """A group of this machine whose members may ask the running parts (`status`, `read`, ...); none = their user."""
     workers: int = Field(default=1, ge=1, le=16)
     """Processes that share the devices, for machines with more cores (docs/operations.md); 1 = one process for all."""
 
@@ -282,6 +286,16 @@ class Site(Model):
     register_: Register = Field(default=Register(), alias="register")
     devices: tuple[DeviceCommon, ...] = ()
     """Each an instance of its connector's device model, which adds that connector's keys to DeviceCommon's."""
+    _absent_secrets: tuple[Finding, ...] = PrivateAttr(default=())
+
+    def note_absent_secrets(self, of_store: Sequence[Finding]) -> None:
+        """What `store` refers to and is not there, of a site that was loaded without its secrets."""
+        self._absent_secrets = tuple(of_store)
+
+    def require_store_secrets(self) -> None:
+        """Call it before the store itself is opened. Raises ConfigError for secrets that are not there."""
+        if self._absent_secrets:
+            raise ConfigError(self._absent_secrets)
 
 
 class File(Model):

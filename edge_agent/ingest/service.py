@@ -288,7 +288,7 @@ class Ingest:
             try:
                 result = await self.call(commit, messages, self._store, self._quarantine, self._clock)
             except StoreError as error:
-                self.trouble = Finding("store-away", "", str(error), str(error))
+                self.trouble = Finding("store-away", "", error.cause.zh, error.cause.en)
                 log.warning("store-away held=%d retry_s=%.1f reason=%s", len(messages), pause, error)
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
                 pause = min(_BACKOFF_LIMIT, pause * 2)

@@ -13,7 +13,7 @@ from collections import deque
 from typing import Final
 
 from edge_agent.errors import DeviceError
-from edge_agent.model import STATUS
+from edge_agent.reasons import words_of
 
 #: Failed attempts a second that all dead devices of a process share. One costs 0.2 to 0.4 ms of CPU (refused, or
 #: accepted and never answered), so they cost at most 2 % of a core. Up to some 70 dead devices nobody waits longer
@@ -93,7 +93,7 @@ class ConnectionSlots:
     def acquire(self) -> None:
         """Count one connection as open. Raises DeviceError when there is no descriptor left for it."""
         if self.limit is not None and self.used >= self.limit:
-            raise no_descriptor(f"all {self.limit} in use")
+            raise no_descriptor(f"all {self.limit} in use", f"{self.limit} 个都在使用")
         self.used += 1
 
     def release(self) -> None:
@@ -101,13 +101,9 @@ class ConnectionSlots:
         self.used -= 1
 
 
-def no_descriptor(detail: str) -> DeviceError:
+def no_descriptor(why: str, why_zh: str) -> DeviceError:
     """What a device gets for whose connection the process has no descriptor."""
-    return DeviceError(
-        STATUS["BadResourceUnavailable"],
-        f"no file descriptor left for this connection ({detail}): raise LimitNOFILE or `ulimit -n`",
-        lost=True,
-    )
+    return DeviceError.of("no_descriptor", lost=True, why=why, why_zh=why_zh)
 
 
 def as_descriptor_fault(error: BaseException) -> DeviceError | None:
@@ -115,6 +111,7 @@ def as_descriptor_fault(error: BaseException) -> DeviceError | None:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE):
-            return no_descriptor(cause.strerror or "EMFILE")
+            zh, en = words_of(cause)
+            return no_descriptor(en, zh)
         cause = cause.__cause__ or cause.__context__
     return None

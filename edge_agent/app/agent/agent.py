@@ -45,6 +45,8 @@ CLOSE_AT_LEAST_S = 0.5
 #: How often staleness and the agent's own health are looked at: seconds of its clock, and the shortest real pause.
 LOOK_S = 1.0
 LOOK_AT_LEAST_S = 0.1
+#: A look that comes so many seconds late says that the whole process stood still: silence is then no device's fault.
+PAUSED_S = 2.0
 
 #: Health rows written, and devices looked at, in one go: a thousand at once would hold up the values of that moment.
 DEVICES_AT_ONCE = 20
@@ -162,16 +164,21 @@ class EdgeAgent:
 
     async def _look(self) -> None:
         """Staleness, gaps, and the agent's own health."""
+        pause = max(LOOK_AT_LEAST_S, self._clock.real(LOOK_S))
+        looked = time.monotonic()
         while True:
+            late = time.monotonic() - looked - pause
+            paused = late if late > PAUSED_S else 0.0
             for number in range(goes := self._goes()):
                 for device in self.devices[number::goes]:
-                    device.watch(self._clock.monotonic(), self._clock.time_ns())
+                    device.watch(self._clock.monotonic(), self._clock.time_ns(), paused)
                 await asyncio.sleep(0)
             self._tell_gaps()
             if not self._worker:
                 self._share()
                 self._own.health(self.health.look(self.devices, self.fleet.stalled()), self.counters)
-            await asyncio.sleep(max(LOOK_AT_LEAST_S, self._clock.real(LOOK_S)))
+            looked = time.monotonic()
+            await asyncio.sleep(pause)
 
     def _share(self) -> None:
         """The bound is shared with the outboxes of former workers while there are any."""

@@ -14,7 +14,7 @@ from edge_agent.app.service import end
 from edge_agent.clock import Clock
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Plugins
-from edge_agent.model import STATUS
+from edge_agent.errors import DeviceError
 from edge_agent.polling.attempts import RESERVE, ConnectionSlots, RetryBudget
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
@@ -159,6 +159,10 @@ class Fleet:
             self._run(line)
         return change
 
+    async def retry(self) -> list[str]:
+        """Try again at once whatever is not well; the connections with such devices."""
+        return [line.loop.key for line in self._lines.values() if line.loop.retry()]
+
     def _made(self, device: DeviceCommon) -> Member:
         return self._workshop.make(device, self._plugins[device.connector])
 
@@ -184,7 +188,7 @@ class Fleet:
         for name in change.removed:
             if name in after:  # with another worker
                 continue
-            before[name].polled.failed(STATUS["BadOutOfService"], "removed from the configuration", t, now)
+            before[name].polled.failed(DeviceError.of("removed"), t, now)
         for name in change.removed + change.changed:
             old, new = before[name], after.get(name)
             if new is not None:

@@ -29,6 +29,8 @@ class Changeable(Protocol):
 
     async def apply(self, site: Site) -> Change: ...
 
+    async def retry(self) -> list[str]: ...
+
 
 class Reload:
     """One reload at a time, asked for by SIGHUP (`request`) or over the agent's socket (`ask`)."""
@@ -88,11 +90,14 @@ class Reload:
 
     async def _apply(self, site: Site) -> dict[str, Any]:
         change = await self._devices.apply(site)
+        retried = await self._devices.retry()
         restart = _different(self._running, site, AFTER_RESTART)
         serve = _different(self._last, site, OF_SERVE)
         self._last = site
         self._health.refused, self._health.restart = "", tuple(restart)
         outcome = change.to_json() | {"restart": restart, "restart_serve": serve}
+        if retried := [key for key in retried if key not in change.reopened]:
+            outcome["retried"] = retried
         changes = " ".join(f"{key}={value}" for key, value in outcome.items())
         log.info("reload-applied %s", changes, extra=_TO_A_PERSON)
         return outcome

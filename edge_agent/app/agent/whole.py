@@ -122,8 +122,9 @@ def absent(device: str, known: Document | None, *, down: bool) -> dict[str, Any]
     """The row of a device whose worker does not answer: what was last known of it, and that nobody reads it now."""
     state, reason = ("offline", "worker_down") if down else ("starting", "starting")
     row = dict(known) if known is not None else _blank(device)
-    detail = sentence(reason)[1]
-    return row | {"state": state, "reason": reason, "detail": detail, "ne107": ne107.device(state, reason).full()}
+    zh, en = sentence(reason)
+    known_now = {"state": state, "reason": reason, "cause": reason, "detail": en, "detail_zh": zh}
+    return row | known_now | {"ne107": ne107.device(state, reason).full()}
 
 
 def _blank(device: str) -> dict[str, Any]:

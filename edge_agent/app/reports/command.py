@@ -53,7 +53,7 @@ class Subject:
 
 def subject(config: Path) -> Subject:
     """Load everything a report needs. Raises FindingsError with all that is wrong."""
-    site = load(config)
+    site = load(config, secrets=False)
     files = site.register_
     if files.equipment is None:
         raise FindingsError.one(

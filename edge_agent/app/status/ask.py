@@ -106,12 +106,15 @@ def ask_serve(site: Site) -> dict[str, Any] | None:
 def agent_status(device: PolledDevice) -> dict[str, Any]:
     """One device in the agent's status document."""
     health = device.health
+    zh, en = health.detail
     not_good = health.tags.not_good()
     return {
         "id": device.plan.id,
         "state": health.state,
         "reason": health.reason,
-        "detail": health.detail,
+        "cause": "" if health.cause is None else health.cause.name,
+        "detail": en,
+        "detail_zh": zh,
         "ne107": health.judgement().full(),
         "last_good_t": health.last_good_t,
         "values": health.values_total,
@@ -148,6 +151,7 @@ def missing_from_file(site: Site, seconds: float) -> dict[str, Any]:
             f"There is no store yet: start `{command('serve')}` first, or check store.path.",
             str(path),
         )
+    site.require_store_secrets()
     now = time.time_ns()
     store = open_store(site.store)
     try:

@@ -37,12 +37,26 @@ def devices(store: Store, now_ns: int) -> list[dict[str, Any]]:
     recent = store.health(now_ns - RECENT_NS, now_ns)
     counted = store.health(now_ns - COUNTED_NS, now_ns)
     latest = store.latest()
+    why = _exact_reasons(store, recent, now_ns)
     rows = []
     for device, text in sorted(dict(store.catalogue.devices).items()):
         birth = orjson.loads(text) | {"tags": len(store.catalogue.of_device(device))}
         total, last = counted.get(device), recent.get(device)
-        rows.append(_device(device, birth, latest.get(device, {}), total, last, now_ns))
+        row = _device(device, birth, latest.get(device, {}), total, last, now_ns)
+        rows.append(row | {"why": list(why[device])} if device in why else row)
     return rows
+
+
+def _exact_reasons(store: Store, recent: Mapping[str, HealthSummary], now_ns: int) -> dict[str, tuple[str, str]]:
+    """(zh, en) as the agent said it, of devices that are not well and became so within the day."""
+    unwell = {device: row.reason for device, row in recent.items() if row.reason}
+    if not unwell:
+        return {}
+    found: dict[str, tuple[str, str]] = {}
+    for row in store.transitions(now_ns - COUNTED_NS, now_ns):  # in order of time: the newest stays
+        if not row.get("tag") and row["reason"] == unwell.get(row["device"]) and row.get("zh") and row.get("en"):
+            found[row["device"]] = row["zh"], row["en"]
+    return found
 
 
 def _device(

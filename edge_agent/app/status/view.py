@@ -8,7 +8,7 @@ from typing import Any, Final
 from rich.console import Console
 
 from edge_agent.app.status.devices_table import devices_table
-from edge_agent.app.status.outages import clock, outage_lines
+from edge_agent.app.status.outages import clock, outage_lines, tag_lines
 from edge_agent.health.ne107 import NAMES, Health
 from edge_agent.words import command
 
@@ -70,8 +70,7 @@ def _agent(console: Console, agent: Document, timezone: str) -> None:
     for row in agent["devices"]:
         if row["ne107"]["number"]:
             zh, en = NAMES[Health(row["ne107"]["number"])]
-            detail = f" ({row['detail']})" if row["detail"] else ""
-            console.print(f"  {row['id']}: {zh} {en}{detail}")
+            console.print(f"  {row['id']}: {zh} {en}")
             for notice in row["ne107"]["notices"]:
                 _sentence(console, notice["reason"], notice["zh"], notice["en"])
             _tags(console, row)
@@ -114,7 +113,7 @@ def _missing(console: Console, missing: Document, timezone: str) -> None:
     _list(console, nothing, [_gap(row, timezone) for row in missing["gaps"]])
     _absent(console, absent)
     if missing["tags"]:
-        _list(console, "", [_tag(row, timezone) for row in missing["tags"]])
+        _list(console, "", tag_lines(missing["tags"], timezone))
     low = {name: row for name, row in missing["covered"].items() if row["covered_s"] < 0.99 * row["window_s"]}
     for name, row in low.items():
         share = 100 * row["covered_s"] / row["window_s"]
@@ -149,9 +148,3 @@ def _hole(row: Document) -> str:
     return (
         f"  未到达 never arrived {row['stream']} {row['from_seq']}–{row['to_seq']}: {row['entries']:,} 条消息 messages"
     )
-
-
-def _tag(row: Document, timezone: str) -> str:
-    why = f" {row['zh']} {row['en']}" if row["reason"] else ""
-    at = clock(row["t"], timezone)
-    return f"  变量 tag {row['device']}/{row['tag']}: {at} {row['from']} → {row['to']}{why}"

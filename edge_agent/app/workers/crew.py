@@ -167,6 +167,10 @@ class Crew:
             moved=[name for name in after if name in moved],
         )
 
+    async def retry(self) -> list[str]:
+        """Have all of them try again at once whatever is not well."""
+        return [key for keys in await asyncio.gather(*(hand.retry() for hand in self.hands)) for key in keys]
+
     async def _apply(self, parts: Mapping[int, Devices], arrived: Devices, after: Mapping[str, int]) -> list[str]:
         asked = []
         for hand in self.hands:

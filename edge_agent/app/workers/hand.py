@@ -163,6 +163,13 @@ class Hand:
             log.info("part-waits worker=%d", self.number)
         return reopened
 
+    async def retry(self) -> list[str]:
+        """Have it try again at once whatever is not well; the connections concerned."""
+        keys: list[str] = []
+        with contextlib.suppress(GoneError, RefusedError):
+            keys = await self._ask("retry")
+        return keys
+
     async def resize(self, max_bytes: int) -> None:
         """Give its outbox another bound."""
         self.site = self.site.model_copy(
