@@ -20,7 +20,7 @@ from edge_agent.model import GOOD, STATUS, Batch, Kind, Tag, TagTable, Value, st
 
 __all__ = [
     "GOOD", "STATUS", "Batch", "Clock", "Connection", "Deadline", "DeviceError", "DevicePlan", "Kind", "Options",
-    "Plugin", "Pollable", "Problem", "Sink", "Streaming", "Tag", "TagTable", "Value", "status_name",
+    "Plugin", "Pollable", "Problem", "ShowsRaw", "Sink", "Streaming", "Tag", "TagTable", "Value", "status_name",
 ]  # fmt: skip
 
 
@@ -82,6 +82,18 @@ class Streaming(Connection, Protocol):
         keep-alive that the device's values are current. Raises DeviceError(lost=True) when it is dead."""
 
 
+@runtime_checkable
+class ShowsRaw(Protocol):
+    """A connection that can say what stands behind its values before they were decoded, for a person who asks."""
+
+    async def raw(self, table: TagTable, *, ask: bool) -> Sequence[str | None]:
+        """A short text for each tag of a table: the words, or the value with its type, as the device gave them; None
+        where there is none. Called beside the task that uses the connection, so it must not disturb a read under way.
+
+        `ask`: what is not at hand may be asked of the device, over this connection. Raises DeviceError.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Plugin:
     """What a connector package offers; named in the entry point group `edge_agent.connectors`."""
@@ -106,6 +118,8 @@ class Plugin:
     there. May look at files; opens nothing."""
     requests: Callable[[DevicePlan], int] | None = None
     """How many requests read all tables of a device once; 0 when the device speaks by itself."""
+    address: Callable[[object], str] | None = None
+    """Where a tag is in its device (`Tag.where`), as the configuration says it, for people."""
 
 
 async def within(seconds: float, clock: Clock) -> None:

@@ -16,8 +16,8 @@ from importlib.metadata import version
 from edge_agent.errors import FindingsError
 
 COMMANDS = (
-    "demo", "check", "schema", "profiles", "run", "reload", "serve", "simulate", "status", "metrics", "register",
-    "report", "verify", "outbox", "quarantine",
+    "demo", "check", "schema", "profiles", "read", "run", "reload", "serve", "simulate", "status", "metrics",
+    "register", "report", "verify", "outbox", "quarantine",
 )  # fmt: skip
 
 _DESCRIPTION = (

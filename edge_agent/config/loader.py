@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,23 +19,25 @@ from edge_agent.config.findings import Findings, advice
 from edge_agent.config.models import DeviceCommon, File, Site
 from edge_agent.config.places import Items, Place, Table, merged
 from edge_agent.config.plugins import Plugins, device_model, plugins_or_installed, tag_model
-from edge_agent.config.secrets import portable, resolved
+from edge_agent.config.secrets import portable, resolved, unread
 from edge_agent.config.shape import anchored, keys, models
 from edge_agent.config.tagset import TagSets
 from edge_agent.errors import ConfigError
 from edge_agent.sdk import Plugin
 
 
-def load(path: Path | str, plugins: Plugins | None = None) -> Site:
+def load(path: Path | str, plugins: Plugins | None = None, *, no_secrets_of: Collection[str] = ()) -> Site:
     """The site a file describes. Relative paths in it count from the file they are written in.
 
-    `plugins` (connector name -> plugin) replaces the installed connectors. Raises ConfigError with all findings.
+    `plugins` (connector name -> plugin) replaces the installed connectors. `no_secrets_of`: sections (`mqtt`, `store`,
+    `devices`) whose secrets the caller does not use: they are not read, so one that is not there is no fault.
+    Raises ConfigError with all findings.
     """
     path = Path(path)
     found = Findings(path)
     top = read_site(path, found)
-    file = _site_keys(top, found)
-    devices = _devices(top, plugins_or_installed(plugins), found)
+    file = _site_keys(top, found, no_secrets_of)
+    devices = _devices(top, plugins_or_installed(plugins), found, secrets="devices" not in no_secrets_of)
     found.check()
     return Site(
         agent=file.agent, mqtt=file.mqtt, outbox=file.outbox, store=file.store, register=file.register_, devices=devices
@@ -62,13 +65,17 @@ def expand(path: Path | str, plugins: Plugins | None = None) -> dict[str, Any]:
     return dict(portable(result))
 
 
-def _site_keys(top: Table, found: Findings) -> Any:
+def _site_keys(top: Table, found: Findings, no_secrets_of: Collection[str] = ()) -> Any:
     """The keys that are not devices, validated and checked; None when they are faulty."""
     written = top.copy()
     for key in SHARED:
         written.drop(key)
     written = anchored(written, File, defaults=True)
-    data = resolved(written, found)
+    readable = written.copy()
+    for key in no_secrets_of:
+        if isinstance(written.get(key), Table):
+            readable[key] = unread(written[key])
+    data = resolved(readable, found)
     checks.check_site(_sound(data), written, found)
     return validated(File, data, written, found)
 
@@ -83,10 +90,10 @@ def _sound(data: Table) -> dict[str, BaseModel]:
     return result
 
 
-def _devices(top: Table, plugins: Plugins, found: Findings) -> tuple[DeviceCommon, ...]:
+def _devices(top: Table, plugins: Plugins, found: Findings, *, secrets: bool) -> tuple[DeviceCommon, ...]:
     raw = expansion.devices(top, found)
     checks.check_ids((device.table for device in raw), found)
-    builder = _Builder(top, plugins, found)
+    builder = _Builder(top, plugins, found, secrets=secrets)
     builder.check_defaults()
     top.drop("devices")  # with the list below, so that what was written goes while what is made of it comes
     raw.reverse()
@@ -126,7 +133,9 @@ class _Parts:
 class _Builder:
     """Devices from tables: connector, defaults < profile < device, models, checks."""
 
-    def __init__(self, top: Table, plugins: Plugins, found: Findings) -> None:
+    def __init__(self, top: Table, plugins: Plugins, found: Findings, *, secrets: bool = True) -> None:
+        """`secrets`: whether those of devices are filled in."""
+        self._secrets = secrets
         self._defaults: Table = top.get("defaults") or Table(top.place)
         self._plugins = plugins
         self._found = found
@@ -159,6 +168,13 @@ class _Builder:
     def _data(self, written: Table, plugin: Plugin) -> Table:
         """What the models validate: secrets filled in, and the tags as the one object that other devices share."""
         tags = written.get("tags")
+        if not self._secrets:
+            keys_of_device = written.copy()
+            keys_of_device.drop("tags")  # they may be shared with other devices, and hold no secret
+            readable = unread(keys_of_device)
+            if tags is not None:
+                readable.take(written, "tags", tags)
+            written = readable
         known = self._tags.find(tag_model(plugin), tags) if isinstance(tags, Table) else None
         if known is None:
             return resolved(written, self._found)  # type: ignore[no-any-return]  # a Table gives a Table

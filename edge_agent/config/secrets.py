@@ -13,6 +13,7 @@ from edge_agent.config.shape import absolute
 
 MAX_BYTES: Final = 65_536
 _SECRET_KEY: Final = re.compile(r"pass|token|secret|credential|pin$|psk", re.IGNORECASE)
+_UNRESOLVED: Final = "unresolved"
 _USER_PART: Final = re.compile(r"//[^/\s]*@")
 
 
@@ -28,6 +29,25 @@ def resolved(data: Any, found: Findings) -> Any:
         at = place_of(data, index)
         items.add(_value(value, at, found), at)
     return items
+
+
+def unread(data: Any) -> Any:
+    """The same data with a placeholder for every reference: for a part of the file of which no secret is used."""
+    if isinstance(data, Table):
+        result = data.copy()
+        for key, value in data.items():
+            result[key] = _placeholder(value)
+        return result
+    items = Items(data.place)
+    for value, at in zip(data, data.at, strict=True):
+        items.add(_placeholder(value), at)
+    return items
+
+
+def _placeholder(value: object) -> object:
+    if isinstance(value, Reference):
+        return _UNRESOLVED
+    return unread(value) if isinstance(value, Table | Items) else value
 
 
 def shown(key: object, value: object) -> str | None:
@@ -63,7 +83,7 @@ def _value(value: object, at: Place, found: Findings) -> object:
     if isinstance(value, Reference):
         text = _environment(value, at, found) if value.tag == "!env" else _file(value, at, found)
         # A placeholder keeps the models quiet: the reason is told already.
-        return "unresolved" if text is None else text
+        return _UNRESOLVED if text is None else text
     return resolved(value, found) if isinstance(value, Table | Items) else value
 
 

@@ -8,6 +8,7 @@ from edge_agent.health import DeviceHealth
 from edge_agent.model import STATUS, Batch, TagTable
 from edge_agent.normalise import Normaliser
 from edge_agent.polling.breaker import Breaker
+from edge_agent.polling.current import CurrentValues
 from edge_agent.polling.staleness import Staleness
 from edge_agent.sdk import DevicePlan, Sink
 
@@ -38,6 +39,8 @@ class PolledDevice:
         self.breaker = Breaker()
         self.normalisers = normalisers
         self.staleness = Staleness(normalisers, staleness)
+        self.current = CurrentValues()
+        """The newest value of each tag, for whoever asks."""
         self._send = send
         self._tell = tell
         self._early, self._early_at = float(EARLY_ROWS), 0.0
@@ -48,6 +51,7 @@ class PolledDevice:
         self.breaker.answered(table)
         normaliser = self.normalisers[table]
         normaliser.apply(batch)
+        self.current.keep(batch, now)
         self.health.answered(batch, now, latency)
         if self.health.streaming:
             unheard = self.staleness.heard(table, batch.columns, now)
@@ -73,14 +77,15 @@ class PolledDevice:
             for table, normaliser in self.normalisers.items():
                 batch = Batch.failed(table, t, status)
                 normaliser.apply(batch)
+                self.current.keep(batch, now)
                 self.health.tags.all_failed(batch)
                 self._report(normaliser, batch)
             self._tell_early(now)
 
     def watch(self, now: float, t: int) -> None:
         """Make bad what nobody confirmed within its limit, whatever the reason for the silence is."""
-        self._lapse(self.staleness.overdue(now), _WAITING if self.health.state == "starting" else _TIMEOUT, t)
-        self._lapse(self.staleness.unheard(now), _WAITING, t)
+        self._lapse(self.staleness.overdue(now), _WAITING if self.health.state == "starting" else _TIMEOUT, t, now)
+        self._lapse(self.staleness.unheard(now), _WAITING, t, now)
         if self.health.changed:
             self._tell_early(now)
 
@@ -88,12 +93,13 @@ class PolledDevice:
         """Write a health row about the time since the last one."""
         self._tell(self)
 
-    def _lapse(self, what: Iterable[tuple[TagTable, Sequence[int] | None]], status: int, t: int) -> None:
+    def _lapse(self, what: Iterable[tuple[TagTable, Sequence[int] | None]], status: int, t: int, now: float) -> None:
         for table, columns in what:
             count = len(table) if columns is None else len(columns)
             batch = Batch(table, t, [None] * count, dict.fromkeys(range(count), status), None, columns)
             normaliser = self.normalisers[table]
             normaliser.apply(batch)
+            self.current.keep(batch, now)
             self.health.lapsed(batch)
             self._report(normaliser, batch)
 
