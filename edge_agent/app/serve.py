@@ -15,6 +15,7 @@ from edge_agent.app.figures.schedule import ProductionFigures
 from edge_agent.app.figures.service import ProductionService
 from edge_agent.app.service import end
 from edge_agent.app.status import missing, overview
+from edge_agent.app.values.source import operations as history_operations
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.errors import StoreError
@@ -102,7 +103,13 @@ class StoreService:
         async with contextlib.AsyncExitStack() as doors:
             door = api.socket_path(self._site.store.path)
             await doors.enter_async_context(
-                api.serving(door, api.operations(self._store) | questions.operations(self._store) | own)
+                api.serving(
+                    door,
+                    api.operations(self._store)
+                    | questions.operations(self._store)
+                    | history_operations(self._store)
+                    | own,
+                )
             )
             if self._site.store.listen is not None:
                 from edge_agent.app.status.loopback import pages, serving

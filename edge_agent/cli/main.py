@@ -16,7 +16,7 @@ from importlib.metadata import version
 from edge_agent.errors import FindingsError
 
 COMMANDS = (
-    "demo", "check", "schema", "profiles", "read", "run", "reload", "serve", "simulate", "status", "metrics",
+    "demo", "check", "schema", "profiles", "read", "run", "reload", "serve", "simulate", "history", "status", "metrics",
     "register", "report", "verify", "outbox", "quarantine",
 )  # fmt: skip
 

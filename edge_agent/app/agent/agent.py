@@ -219,7 +219,7 @@ class EdgeAgent:
     async def _values(self, names: Sequence[str] = (), *, raw: bool = False) -> dict[str, Any]:
         """The newest values of the tags that `names` mean. Raises FindingsError for a name that means none."""
         known = {device.config.id: tag_names(device.config, device.plugin) for device in self.fleet.readable()}
-        return await self.values_of(selected(names, self.site.agent.id, known), ask=raw)
+        return await self.values_of(selected(names, dict.fromkeys(known, self.site.agent.id), known), ask=raw)
 
     async def values_of(self, tags: Mapping[str, Sequence[str]], *, ask: bool) -> dict[str, Any]:
         """The newest values of these tags by device; `ask`: what stands behind them may be asked of the device."""

@@ -41,8 +41,9 @@ def shown(agent: str, device: str, twins: Iterable[str] = ()) -> str:
     return f"{agent}{_AGENT}{device}" if device in twins else device
 
 
-def selected(arguments: Sequence[str], agent: str, known: Known) -> dict[str, list[str]]:
-    """The tags meant, by device, both in the order of `known`; all of them without any argument.
+def selected(arguments: Sequence[str], agents: Mapping[str, str], known: Known) -> dict[str, list[str]]:
+    """The tags meant, by device, both in the order of `known`; all of them without any argument. `agents`: the agent of
+    each device.
 
     Raises FindingsError with one finding for each argument that fits nothing, the nearest name in it.
     """
@@ -52,9 +53,9 @@ def selected(arguments: Sequence[str], agent: str, known: Known) -> dict[str, li
     findings: list[Finding] = []
     for text in arguments:
         meant = wanted(text, known)
-        hits = _hits(meant, agent, known)
+        hits = _hits(meant, agents, known)
         if not hits:
-            findings.append(_unknown(text, meant, agent, known))
+            findings.append(_unknown(text, meant, agents, known))
         for device, tags in hits.items():
             found.setdefault(device, set()).update(tags)
     if findings:
@@ -62,12 +63,10 @@ def selected(arguments: Sequence[str], agent: str, known: Known) -> dict[str, li
     return {device: [tag for tag in known[device] if tag in found[device]] for device in known if device in found}
 
 
-def _hits(meant: Wanted, agent: str, known: Known) -> dict[str, list[str]]:
-    if meant.agent is not None and not fits(agent, meant.agent):
-        return {}
+def _hits(meant: Wanted, agents: Mapping[str, str], known: Known) -> dict[str, list[str]]:
     hits = {}
     for device, tags in known.items():
-        if fits(device, meant.device):
+        if fits(device, meant.device) and (meant.agent is None or fits(agents[device], meant.agent)):
             named = list(tags) if meant.tag is None else [tag for tag in tags if fits(tag, meant.tag)]
             if named:
                 hits[device] = named
@@ -79,13 +78,14 @@ def fits(name: str, pattern: str) -> bool:
     return name == pattern or fnmatchcase(name, pattern)
 
 
-def _unknown(text: str, meant: Wanted, agent: str, known: Known) -> Finding:
-    if meant.agent is not None and not fits(agent, meant.agent):
-        zh, en = advice(meant.agent, [agent])
+def _unknown(text: str, meant: Wanted, agents: Mapping[str, str], known: Known) -> Finding:
+    own = [device for device in known if meant.agent is None or fits(agents[device], meant.agent)]
+    if meant.agent is not None and not own:
+        zh, en = advice(meant.agent, agents.values())
         return Finding("unknown-agent", text, f"没有采集代理 {meant.agent!r}；{zh}", f"no agent {meant.agent!r}; {en}")
-    devices = [device for device in known if fits(device, meant.device)]
+    devices = [device for device in own if fits(device, meant.device)]
     if not devices:
-        zh, en = advice(meant.device, known)
+        zh, en = advice(meant.device, own)
         return Finding("unknown-device", text, f"没有设备 {meant.device!r}；{zh}", f"no device {meant.device!r}; {en}")
     names: list[str] = []
     for device in devices:

@@ -85,4 +85,4 @@ class Reading:
         """The site with its devices' secrets, and the tags meant."""
         site = load(self._config, self._plugins, no_secrets_of=("mqtt", "store"))
         known = {device.id: tag_names(device, self._plugins[device.connector]) for device in site.devices}
-        return site, selected(self._names, site.agent.id, known)
+        return site, selected(self._names, dict.fromkeys(known, site.agent.id), known)

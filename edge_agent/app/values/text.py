@@ -33,9 +33,9 @@ def for_people(value: Any, label: str | None = None) -> str:
     return f"{text} {printable(label)}" if label else text
 
 
-def number(value: float) -> str:
+def number(value: float, digits: int = _DIGITS) -> str:
     """A float without the digits that only its encoding made: `230.7`, not `230.70000000000002`."""
-    text = f"{value:.{_DIGITS}g}"
+    text = f"{value:.{digits}g}"
     if "e" in text and 1e-5 <= abs(value) < 1e15:
         text = f"{value:.0f}" if abs(value) >= 1 else f"{value:.12f}".rstrip("0")
     return text

@@ -105,7 +105,7 @@ class Crew:
         """
         agent, devices = self._site.agent.id, {device.id: device for device in self._site.devices}
         known = {name: tag_names(device, self._plugins[device.connector]) for name, device in devices.items()}
-        tags = selected(names, agent, known)
+        tags = selected(names, dict.fromkeys(known, agent), known)
         shares: dict[int, dict[str, list[str]]] = {}
         for name, wanted in tags.items():
             shares.setdefault(self._homes[name], {})[name] = wanted
