@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_pages_make_no_difference_and_nothing_is_counted_twice(readings: Any, cu
     rows = [(at / 1000, value, code) for at, value, code in sorted(readings, key=lambda row: row[0])]
     whole = stepped(page(*rows), until=100, step=step, limit=7)
     edges = [0, *sorted(cuts), len(rows)]
-    parts = stepped(*(page(*rows[a:b]) for a, b in zip(edges, edges[1:], strict=False)), until=100, step=step, limit=7)
+    parts = stepped(*(page(*rows[a:b]) for a, b in pairwise(edges)), until=100, step=step, limit=7)
     found, again = whole.finish(), parts.finish()
     assert [tuple(map(repr, one[:3] + one[4:])) for one in found] == [
         tuple(map(repr, one[:3] + one[4:])) for one in again
