@@ -170,16 +170,16 @@ def _write(output: _Output, target: Path, *, parquet: bool) -> int:
 def _print_json(output: _Output) -> int:
     from edge_agent.cli.history_view import document
 
-    history, told, empty = output.history, [], 0
+    history, entries, empty = output.history, [], 0
     for tag in output.tags:
         found = history.read(tag, every=output.every, most=_MOST_JSON, progress=output.progress)
         entry = document(found, history.begin, history.until, output.zone)
         if not found.count:
             empty += 1
             entry["reason_zh"], entry["reason_en"] = _why(output, tag)
-        told.append(entry)
+        entries.append(entry)
     output.clear()
-    print(json.dumps({"history": told}, ensure_ascii=False, indent=1))
+    print(json.dumps({"history": entries}, ensure_ascii=False, indent=1))
     return 1 if empty else 0
 
 

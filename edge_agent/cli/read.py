@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         from edge_agent.cli.read_view import console, view
 
-        console().print(view(document, raw=args.raw))
+        screen = console()
+        screen.print(view(document, raw=args.raw, width=screen.width))
     return 0 if well(document) else 1
 
 
@@ -85,8 +86,8 @@ def _public(document: dict[str, Any], reading: Reading) -> dict[str, Any]:
     zone = ZoneInfo(reading.site.agent.timezone)
     rows = []
     for row in document["values"]:
-        told = {key: value for key, value in row.items() if key != "label"}
-        rows.append(told | {"t": None if row["t"] is None else iso(row["t"], zone)})
+        public = {key: value for key, value in row.items() if key != "label"}
+        rows.append(public | {"t": None if row["t"] is None else iso(row["t"], zone)})
     return {"values": rows}
 
 
@@ -121,4 +122,5 @@ async def _screen(reading: Reading, *, raw: bool) -> None:
                 now = iso(reading.now_ns() // 1_000_000_000 * 1_000_000_000, zone)[11:19]
                 head = Text(f"{document['agent']}  {now}  Ctrl-C 结束 / ends", style="dim")
                 height = terminal.height - 1 if terminal.is_terminal else None
-                live.update(Group(head, view(document, raw=raw, height=height)), refresh=True)
+                shown = view(document, raw=raw, width=terminal.width, height=height)
+                live.update(Group(head, shown), refresh=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -21,6 +21,12 @@ _NAMED: Final = 5
 #: Lines of a table beside its rows: head, rule, blank ones.
 _FRAME: Final = 5
 _LONG: Final = 60
+#: Below so many columns the unit has no column of its own.
+_NARROW: Final = 100
+#: Columns that a name and a value get before others, and what all but raw value and address take.
+_NAME: Final = 26
+_VALUE: Final = 14
+_REST: Final = 70
 
 Document = Mapping[str, Any]
 
@@ -31,49 +37,83 @@ def console() -> Console:
     return made if made.is_terminal else Console(width=PLAIN_WIDTH, highlight=False, markup=False, emoji=False)
 
 
-def view(document: Document, *, raw: bool, height: int | None = None) -> RenderableType:
-    """The table and the reasons. `height`: lines there are; what does not fit is counted."""
+def view(document: Document, *, raw: bool, width: int, height: int | None = None) -> RenderableType:
+    """The table and the reasons, for so many columns. `height`: lines there are; what does not fit is counted."""
     rows: Sequence[Document] = document["values"]
     reasons = list(_reasons(document))
     if height is not None:
-        reasons = reasons[: max(0, height // 3)]
-        room = max(1, height - _FRAME - sum(1 + line.plain.count("\n") for line in reasons))
-        hidden, rows = len(rows) - room, rows[:room]
-        if hidden > 0:
+        reasons = reasons[: max(0, height // 6)]
+        room = height - _FRAME - sum(1 + line.plain.count("\n") for line in reasons)
+        shown = _fitting(rows, room)
+        if shown < len(rows):
+            hidden, rows = len(rows) - shown, rows[:shown]
             reasons.insert(
                 0, Text(f"… 另有 {hidden} 行，请指定设备或变量 / {hidden} more rows: name a device or a tag")
             )
-    return Group(_table(rows, raw=raw), *reasons)
+    layout = _Layout(raw=raw, narrow=width < _NARROW, one_line=height is not None, width=width)
+    return Group(_table(rows, layout), *reasons)
 
 
-def _table(rows: Sequence[Document], *, raw: bool) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("设备/变量 device/tag", overflow="fold", min_width=12, ratio=None)
-    table.add_column("值 value", justify="right", overflow="fold")
-    table.add_column("单位 unit", overflow="fold")
-    table.add_column("质量 quality", overflow="fold")
+def _fitting(rows: Sequence[Document], room: int) -> int:
+    """How many rows fit, each device having a line of its own besides."""
+    device, used = None, 0
+    for number, row in enumerate(rows):
+        used += 1 + (row["device"] != device)
+        device = row["device"]
+        if used > room:
+            return max(1, number)
+    return len(rows)
+
+
+class _Layout(NamedTuple):
+    """What the table has room for."""
+
+    raw: bool
+    narrow: bool
+    """The unit stands behind the value."""
+    one_line: bool
+    """No row may take two lines: what is too long is cut."""
+    width: int
+
+
+def _table(rows: Sequence[Document], layout: _Layout) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    names = [len(row["tag"]) for row in rows]
+    cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"} if layout.one_line else {"overflow": "fold"}
+    table.add_column("变量 tag", min_width=min(_NAME, 2 + max(names, default=0)), **cut)
+    table.add_column("值 value", justify="right", min_width=_VALUE, **cut)
+    if not layout.narrow:
+        table.add_column("单位 unit", **cut)
+    table.add_column("质量 quality", **cut)
     table.add_column("时效 age", justify="right", no_wrap=True)
-    if raw:
-        table.add_column("原始值 raw", overflow="fold")
-        table.add_column("地址 address", overflow="fold")
+    if layout.raw:
+        part = max(10, (layout.width - _REST) // 2) if layout.one_line else None
+        table.add_column("原始值 raw", max_width=part, **cut)
+        table.add_column("地址 address", max_width=part, **cut)
+    device = None
     for row in rows:
-        table.add_row(*_cells(row, raw=raw))
+        if row["device"] != device:
+            device = row["device"]
+            table.add_row(Text(printable(device), style="bold"))
+        table.add_row(*_cells(row, layout))
     return table
 
 
-def _cells(row: Document, *, raw: bool) -> list[Text]:
+def _cells(row: Document, layout: _Layout) -> list[Text]:
     code = status_code(row["quality"])
-    value = _short(for_people(row["value"], row.get("label")))
-    if is_good(code):
-        cells = [Text(value), Text(printable(row["unit"])), Text("Good")]
-    elif is_bad(code):
-        cells = [Text(value), Text(printable(row["unit"])), Text(f"✗ {row['quality']}", style="red")]
-    else:  # the value is there and not to be relied on
-        marked = Text(f"? {row['quality']}", style="yellow")
-        cells = [Text(value, style="strike"), Text(printable(row["unit"])), marked]
-    name = f"{row['device']}/{row['tag']}"
-    cells = [Text(printable(name)), *cells, Text(age(row["age_s"]))]
-    if raw:
+    value, unit = Text(_short(for_people(row["value"], row.get("label")))), printable(row["unit"])
+    quality = Text("Good")
+    if is_bad(code):
+        quality = Text(f"✗ {row['quality']}", style="red")
+    elif not is_good(code):  # the value is there and not to be relied on
+        value.stylize("strike")
+        quality = Text(f"? {row['quality']}", style="yellow")
+    if layout.narrow and unit:
+        value.append(f" {unit}")
+    cells = [Text(f"  {printable(row['tag'])}"), value]
+    cells += [] if layout.narrow else [Text(unit)]
+    cells += [quality, Text(age(row["age_s"]))]
+    if layout.raw:
         cells += [Text(_short(printable(row["raw"] or "—"))), Text(printable(row["address"] or "—"))]
     return cells
 

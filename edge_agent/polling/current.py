@@ -63,12 +63,12 @@ class _Columns:
 
     __slots__ = ("_stamps", "_status", "_values")
 
-    def __init__(self, width: int, whole: tuple[Batch, Stamp] | None) -> None:
+    def __init__(self, width: int, last: tuple[Batch, Stamp] | None) -> None:
         self._values: list[Value] = [None] * width
         self._stamps: list[Stamp | None] = [None] * width
         self._status: dict[int, int] = {}
-        if whole is not None:
-            batch, stamp = whole
+        if last is not None:
+            batch, stamp = last
             self._values, self._stamps, self._status = list(batch.values), [stamp] * width, dict(batch.status)
 
     def enter(self, batch: Batch, stamp: Stamp) -> None:

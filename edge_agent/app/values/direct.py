@@ -1,6 +1,6 @@
 """Devices read without an agent: each connection is opened, every table wanted is read once, and it is closed again.
 
-For a look that goes on (`read --watch`) the loops of the agent itself do the work, with nobody behind them.
+`read --watch` runs the polling loops of the agent itself; their values stay in this process.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from edge_agent.app.service import end
-from edge_agent.app.values.current import Document, RawOf, ReadDevice, current_values, state_machine
+from edge_agent.app.values.current import Document, RawOf, ReadDevice, current_values, merge_documents, state_machine
 from edge_agent.clock import Clock
 from edge_agent.config.compile import plan, values_per_second
 from edge_agent.config.models import DeviceCommon, Site
@@ -50,13 +50,7 @@ async def read_once(site: Site, plugins: Plugins, tags: Wanted, clock: Clock, *,
     found: list[Document] = []
     for documents in await asyncio.gather(*map(one, reads)):
         found += documents
-    by_id = {document["devices"][0]["id"]: document for document in found}
-    ordered = [by_id[device.id] for device in site.devices if device.id in by_id]
-    whole: Document = {"agent": site.agent.id, "values": [], "devices": []}
-    for document in ordered:
-        whole["values"] += document["values"]
-        whole["devices"] += document["devices"]
-    return whole
+    return merge_documents(site.agent.id, [device.id for device in site.devices], found)
 
 
 def _by_connection(site: Site, plugins: Plugins, tags: Wanted) -> dict[tuple[str, str], list[DeviceCommon]]:

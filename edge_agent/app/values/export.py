@@ -27,7 +27,7 @@ STEP_COLUMNS: Final = (*COLUMNS, "min", "max", "last", "count")
 def write_csv(
     history: History, tags: Sequence[HistoryTag], target: Path, zone: ZoneInfo, progress: Progress | None = None
 ) -> int:
-    """Every reading; `-` is standard output. Returns how many. The file is there whole, or not at all."""
+    """Every reading; `-` is standard output. Returns how many. The file appears when it is complete."""
     written = 0
     with _text_file(target) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -79,12 +79,12 @@ def _text_file(target: Path) -> Iterator[TextIO]:
     if str(target) == "-":
         yield sys.stdout
         return
-    with _whole(target) as path, path.open("w", encoding="utf-8", newline="") as file:
+    with _replacing(target) as path, path.open("w", encoding="utf-8", newline="") as file:
         yield file
 
 
 @contextlib.contextmanager
-def _whole(target: Path) -> Iterator[Path]:
+def _replacing(target: Path) -> Iterator[Path]:
     """A path beside the target that takes its place at the end; nothing is left of it after a failure."""
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.absolute().parent)
     os.close(handle)
@@ -127,9 +127,9 @@ def write_parquet(history: History, tags: Sequence[HistoryTag], target: Path, pr
                 for page in history.pages(tag, progress):
                     _append(connection, tag, page)
                     written += len(page)
-            whole = f"{folder}/readings.parquet"
-            connection.execute(_COPY.format(target=whole.replace("'", "''")))
-        Path(whole).replace(target)
+            complete = f"{folder}/readings.parquet"
+            connection.execute(_COPY.format(target=complete.replace("'", "''")))
+        Path(complete).replace(target)
     return written
 
 

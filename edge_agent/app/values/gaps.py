@@ -11,7 +11,7 @@ import numpy as np
 from edge_agent.app.values.source import Page
 from edge_agent.stores.columns import Codes, Floats, Longs
 
-#: Gaps that are named one by one; of more, their number is told.
+#: Gaps that are named one by one; the others are counted.
 MOST_GAPS: Final = 1000
 
 Vouched = Callable[[int, int], bool]

@@ -174,7 +174,7 @@ class History:
         return Steps(self.begin, self.until, length, origin=origin, limit=tag.limit, vouched=self.vouched(tag))
 
     def columns(self, tag: HistoryTag, number: int, progress: Progress | None = None) -> Steps:
-        """The window in `number` equal columns, for a plot; not finished by the caller's name of a step."""
+        """The window in at most `number` equal steps, for a plot; the caller finishes them."""
         steps = self.steps(tag, max(1, -(-(self.until - self.begin) // number)), aligned=False)
         for page in pages(self._source, tag.device, tag.tag, self.begin, self.until, progress):
             steps.feed(page)

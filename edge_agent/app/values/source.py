@@ -79,7 +79,7 @@ class HistorySource(Protocol):
 def pages(
     source: HistorySource, device: str, tag: str, from_ns: int, to_ns: int, seen: Callable[[int], None] | None = None
 ) -> Iterator[Page]:
-    """All readings of `from <= t < to`, in pages of bounded size. `seen`: told how many each one has."""
+    """All readings of `from <= t < to`, in pages of bounded size. `seen` is called with the number of readings of each."""
     start, window = from_ns, _FIRST
     while start < to_ns:
         end = min(to_ns, start + window)

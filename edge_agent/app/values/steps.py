@@ -26,9 +26,9 @@ class Step(NamedTuple):
     low: float | None
     high: float | None
     mean: float | None
-    """By time: each reading weighs as long as it held. For words and truth values it means nothing; see `last`."""
+    """By time: each reading weighs as long as it was valid. For words and truth values it means nothing; see `last`."""
     last: Any
-    """The last reading's value; what still held when the step began if it has no reading of its own."""
+    """The last reading's value; the value valid when the step began if it has no reading of its own."""
     readings: int
     """How many; 0: an earlier one holds."""
     status: int
@@ -117,7 +117,7 @@ class Steps:
         return places
 
     def _hold(self, spans: Spans) -> None:
-        """Enter for how long readings held. Their values are entered already."""
+        """Enter for how long readings were valid. Their values are entered already."""
         if not len(spans.start):
             return
         first, last = self._places(spans.start), self._places(np.maximum(spans.end - 1, spans.start))
