@@ -79,7 +79,8 @@ class HistorySource(Protocol):
 def pages(
     source: HistorySource, device: str, tag: str, from_ns: int, to_ns: int, seen: Callable[[int], None] | None = None
 ) -> Iterator[Page]:
-    """All readings of `from <= t < to`, in pages of bounded size. `seen` is called with the number of readings of each."""
+    """All readings of `from <= t < to`, in pages of bounded size. `seen` is called with the number of readings of each
+    page."""
     start, window = from_ns, _FIRST
     while start < to_ns:
         end = min(to_ns, start + window)

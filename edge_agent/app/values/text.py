@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 _SECOND: Final = 1_000_000_000
+_MINUTE: Final = 60 * _SECOND
 #: Digits of a float that people read; a float32 has no more than nine that mean anything.
 _DIGITS: Final = 9
 
@@ -54,14 +56,22 @@ def for_file(value: Any) -> str:
 
 def iso(t: int, zone: ZoneInfo) -> str:
     """A time in ns as ISO 8601 with the zone's offset, with as many digits as it has: 3, 6 or 9."""
-    seconds, rest = divmod(t, _SECOND)
-    moment = datetime.fromtimestamp(seconds, zone)
-    head, offset = moment.strftime("%Y-%m-%dT%H:%M:%S"), moment.isoformat()[19:]
+    minute, rest = divmod(t, _MINUTE)
+    head, offset = _minute(minute, zone)
+    second, rest = divmod(rest, _SECOND)
     digits = f"{rest:09}"
-    for few in (3, 6):
-        if not digits[few:].strip("0"):
-            return f"{head}.{digits[:few]}{offset}"
-    return f"{head}.{digits}{offset}"
+    if digits.endswith("000000"):
+        digits = digits[:3]
+    elif digits.endswith("000"):
+        digits = digits[:6]
+    return f"{head}:{second:02}.{digits}{offset}"
+
+
+@lru_cache(maxsize=64)
+def _minute(number: int, zone: ZoneInfo) -> tuple[str, str]:
+    """`2026-11-30T08:00` and `+08:00` of a minute since 1970: the calendar is dear, and readings come in order."""
+    moment = datetime.fromtimestamp(number * 60, zone).isoformat()
+    return moment[:16], moment[19:]
 
 
 def age(seconds: float | None) -> str:
