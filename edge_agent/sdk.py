@@ -21,8 +21,8 @@ from edge_agent.reasons import Cause, cause, cause_of_error, cause_of_status, st
 
 __all__ = [
     "GOOD", "STATUS", "Batch", "Cause", "Clock", "Connection", "Deadline", "DeviceError", "DevicePlan", "Kind",
-    "Options", "Plugin", "Pollable", "Problem", "Retrying", "Sink", "Streaming", "Tag", "TagTable", "Value", "cause",
-    "cause_of_error", "cause_of_status", "status_name", "status_of_cause", "words_of",
+    "Options", "Plugin", "Pollable", "Problem", "Retrying", "ShowsRaw", "Sink", "Streaming", "Tag", "TagTable",
+    "Value", "cause", "cause_of_error", "cause_of_status", "status_name", "status_of_cause", "words_of",
 ]  # fmt: skip
 
 
@@ -94,6 +94,18 @@ class Retrying(Protocol):
         """Ask for everything that was refused with the next read, or as soon as may be. Called between any steps."""
 
 
+@runtime_checkable
+class ShowsRaw(Protocol):
+    """A connection that can say what stands behind its values before they were decoded, for a person who asks."""
+
+    async def raw(self, table: TagTable, *, ask: bool) -> Sequence[str | None]:
+        """A short text for each tag of a table: the words, or the value with its type, as the device gave them; None
+        where there is none. Called beside the task that uses the connection, so it must not disturb a read under way.
+
+        `ask`: what is not at hand may be asked of the device, over this connection. Raises DeviceError.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Plugin:
     """What a connector package offers; named in the entry point group `edge_agent.connectors`."""
@@ -121,6 +133,8 @@ class Plugin:
     Equal devices must get the same object, so that they share what is compiled of their tags."""
     requests: Callable[[DevicePlan], int] | None = None
     """How many requests read all tables of a device once; 0 when the device speaks by itself."""
+    address: Callable[[object], str] | None = None
+    """Where a tag is in its device (`Tag.where`), as the configuration says it, for people."""
 
 
 async def within(seconds: float, clock: Clock) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from connectors.modbus.check import check, connection_key, kind_of, kinds, notes, requests
 from connectors.modbus.describe import describe
-from connectors.modbus.options import ModbusDevice, ModbusTag
+from connectors.modbus.options import ModbusDevice, ModbusTag, tag_address
 from edge_agent.sdk import Clock, Connection, DevicePlan, Plugin
 
 
@@ -29,4 +29,5 @@ PLUGIN = Plugin(
     notes=notes,
     kinds=kinds,
     requests=requests,
+    address=tag_address,
 )

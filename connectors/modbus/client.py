@@ -61,6 +61,11 @@ class ModbusConnection:
             wave = reader.next(await self._link.exchange(wave, timing))
         return reader.finish(self._link.arrived)
 
+    async def raw(self, table: TagTable, *, ask: bool) -> Sequence[str | None]:
+        """The registers and bits of the last read; they are at hand, so nothing is asked."""
+        reader = self._readers.get(table)
+        return [None] * len(table) if reader is None else reader.raw()
+
 
 def _timing(options: ModbusDevice, endpoint: Endpoint) -> Timing:
     window = options.pipeline if pipelined(endpoint, options) else 1

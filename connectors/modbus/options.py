@@ -170,3 +170,9 @@ def tag_options(where: object) -> ModbusTag:
     if not isinstance(where, ModbusTag):
         raise TypeError(f"{type(where).__name__} are not the options of a Modbus tag")
     return where
+
+
+def tag_address(where: object) -> str:
+    """Where a tag is, as its entry says; a bit that is written apart comes behind its register."""
+    tag = tag_options(where)
+    return str(tag.address) if tag.bit is None else f"{tag.address} bit {tag.bit}"

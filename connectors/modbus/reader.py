@@ -17,6 +17,7 @@ from connectors.modbus.layout import Ask, layout_of
 from connectors.modbus.line import Reply
 from connectors.modbus.options import ModbusDevice
 from connectors.modbus.plan import Group, Knowledge, Limits, Span, accepted, plan, refused
+from connectors.modbus.raw import raw_text
 from edge_agent.sdk import STATUS, Batch, Cause, DeviceError, TagTable, Value
 
 log = logging.getLogger(__name__)
@@ -74,8 +75,12 @@ class Reader:
         """Why, of those of them that the device refused."""
         self._reads = 0
         self._finished = True
+        self._answers: list[tuple[Sequence[Ask], Sequence[Reply]]] = []
+        self._last_answers = self._answers
         self.replan()
+        self._values: list[Value]
         self._begin()
+        self._values = []  # room for them is made by `first`
 
     def replan(self) -> None:
         """Make the plan anew from what is known of the device by now."""
@@ -104,7 +109,7 @@ class Reader:
                 self._refusals.update(dict.fromkeys(places, why))
 
     def _begin(self) -> None:
-        self._values: list[Value] = [None] * self._width
+        self._values = [None] * self._width
         self._status = dict(self._unread)
         self._standing: list[Ask] = []
         """What was asked and not refused: the next plan, as long as a search is going on."""
@@ -112,6 +117,8 @@ class Reader:
         self._reasons.clear()
         self._causes = dict(self._refusals)
         """Position of a tag -> why it is bad, where the reply says more than its status does."""
+        self._answers = []
+        """What was asked in this read, with the replies as they came."""
         self._error: DeviceError | None = None
         self._answered = False
         self._budget = SEARCH_BUDGET
@@ -120,6 +127,7 @@ class Reader:
         """Start a read: the requests of its first wave (there is always one)."""
         if not self._finished:  # the last read was broken off, perhaps in the middle of a search
             self.replan()
+            self._last_answers = []
         self._finished = False
         self._begin()
         self._reads += 1
@@ -140,6 +148,7 @@ class Reader:
 
     def next(self, replies: Sequence[Reply]) -> list[Request]:
         """Take the replies to a wave; the requests of the next one, or none when the read is complete."""
+        self._answers.append((self._wave, replies))
         for ask, reply in zip(self._wave, replies, strict=True):
             if isinstance(reply, bytes):
                 self._accepted(ask, reply)
@@ -156,6 +165,7 @@ class Reader:
     def finish(self, t: int) -> Batch:
         """The batch of a complete read. Raises the DeviceError when there was no answer at all."""
         self._finished = True
+        self._last_answers = self._answers
         if self._learnt:
             if self._halves or self._error is not None:
                 self._follow(self._standing)
@@ -178,6 +188,19 @@ class Reader:
     def _causes_of_bad(self) -> dict[int, Cause] | None:
         """What is known of the tags that are bad in the end; a later wave may have read some of them after all."""
         return {place: why for place, why in self._causes.items() if place in self._status} or None
+
+    def raw(self) -> list[str | None]:
+        """What the last complete read brought for each tag, as it came: registers as hexadecimal words, bits as 0 and
+        1. None where nothing came."""
+        found: list[str | None] = [None] * self._width
+        for wave, replies in self._last_answers:
+            for ask, reply in zip(wave, replies, strict=True):
+                if isinstance(reply, bytes):
+                    for span in ask.group.spans:
+                        text = raw_text(reply, span, ask.group.start)
+                        for place, _ in self._by_span[span]:
+                            found[place] = text
+        return found
 
     def _accepted(self, ask: Ask, data: bytes) -> None:
         self._answered = True

@@ -159,6 +159,13 @@ def tag_options(where: object) -> OpcuaTag:
     return where
 
 
+def tag_address(where: object) -> str:
+    """Where a tag is on its server: the node id or the browse path of its entry."""
+    tag = tag_options(where)
+    path = tag.path if isinstance(tag.path, str) else "/".join(name.replace("/", "&/") for name in tag.path or ())
+    return tag.node or path
+
+
 def kind(options: Options) -> Kind:
     """The kind of value a tag's options describe, known before any server is asked."""
     options = tag_options(options)

@@ -17,6 +17,7 @@ from connectors.opcua.columns import Columns
 from connectors.opcua.faults import device_errors, explain
 from connectors.opcua.limits import TOO_MUCH, chunks, value_of_node
 from connectors.opcua.messages import Request, ServiceFault, read_request, read_response
+from connectors.opcua.raw import read_raw
 from connectors.opcua.resolve import Resolved, report
 from connectors.opcua.session import Session
 from connectors.opcua.values import Shape
@@ -71,6 +72,11 @@ class PolledConnection:
             # reason: asyncua lets through whatever its decoders stumble over
             raise explain(error, self._session.options.endpoint) from error
 
+    async def raw(self, table: TagTable, *, ask: bool) -> list[str | None]:
+        """Each value with its type, read now when `ask` is set. Raises DeviceError."""
+        reader = self._readers.get(table)
+        return await read_raw(self._session, table, reader.resolved) if ask and reader else [None] * len(table)
+
 
 class TableReader:
     """Reads one table in as many calls as the server's limit demands, each value under its own tag."""
@@ -85,6 +91,11 @@ class TableReader:
         self._asker = self._prepare()
         self._sought = asyncio.get_running_loop().time()
         report(table, {}, resolved.missing)
+
+    @property
+    def resolved(self) -> Resolved:
+        """Where the tags are on the server."""
+        return self._resolved
 
     async def read(self) -> Batch:
         """One batch of the whole table."""

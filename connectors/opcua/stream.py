@@ -16,6 +16,7 @@ from connectors.opcua.faults import SinkError, device_errors, explain
 from connectors.opcua.feed import Feed
 from connectors.opcua.messages import Published, ServiceFault, publish_request, publish_response
 from connectors.opcua.options import OpcuaDevice, device_options
+from connectors.opcua.raw import read_raw
 from connectors.opcua.resolve import Resolved, report
 from connectors.opcua.session import Session
 from connectors.opcua.wire import Wire
@@ -58,6 +59,11 @@ class StreamingConnection:
         self._resolved.clear()
         await self._session.close()
 
+    async def raw(self, table: TagTable, *, ask: bool) -> list[str | None]:
+        """Each value with its type, read now when `ask` is set. Raises DeviceError."""
+        resolved = self._resolved.get(table)
+        return await read_raw(self._session, table, resolved) if ask and resolved else [None] * len(table)
+
     async def stream(self, sink: Sink, alive: Callable[[str], None]) -> None:
         """Push batches until cancelled. Raises DeviceError(lost=True) when the session or a subscription is dead."""
         delivery = _Delivery(self._session, self._clock, sink, alive)
@@ -99,6 +105,7 @@ class StreamingConnection:
                     found = await self._session.seek(feed.table, list(feed.refused))
                     still = await subscriptions.monitor(self._session, feed, found, options, self._clock)
                     delivery.refuse(feed, still)
+                    self._resolved[feed.table] = self._resolved[feed.table].with_found(found)
 
 
 class _Delivery:

@@ -15,6 +15,7 @@ from edge_agent.app.figures.schedule import ProductionFigures
 from edge_agent.app.figures.service import ProductionService
 from edge_agent.app.service import end
 from edge_agent.app.status import missing, overview
+from edge_agent.app.values.source import operations as history_operations
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.errors import StoreError
@@ -102,7 +103,8 @@ class StoreService:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
         async with contextlib.AsyncExitStack() as doors:
             door = api.socket_path(self._site.store.path)
-            known = api.operations(self._store) | questions.operations(self._store) | own
+            known = api.operations(self._store) | questions.operations(self._store)
+            known |= history_operations(self._store) | own
             await doors.enter_async_context(api.serving(door, known, group=self._site.agent.group))
             if self._site.store.listen is not None:
                 from edge_agent.app.status.loopback import pages, serving

@@ -17,8 +17,8 @@ from edge_agent.errors import FindingsError
 from edge_agent.words import command
 
 COMMANDS = (
-    "demo", "check", "schema", "profiles", "run", "reload", "serve", "simulate", "status", "metrics", "register",
-    "report", "verify", "outbox", "quarantine",
+    "demo", "check", "schema", "profiles", "read", "run", "reload", "serve", "simulate", "history", "status", "metrics",
+    "register", "report", "verify", "outbox", "quarantine",
 )  # fmt: skip
 
 _DESCRIPTION = (

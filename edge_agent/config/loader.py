@@ -23,12 +23,15 @@ from edge_agent.errors import ConfigError, Finding
 from edge_agent.sdk import Plugin
 
 
-def load(path: Path | str, plugins: Plugins | None = None, *, secrets: bool = True) -> Site:
+def load(
+    path: Path | str, plugins: Plugins | None = None, *, secrets: bool = True, device_secrets: bool | None = None
+) -> Site:
     """The site a file describes. Relative paths in it count from the file they are written in.
 
     `plugins` (connector name -> plugin) replaces the installed connectors. Without `secrets`, passwords and the like
     that are not there are no fault: for commands that connect to nothing, or find out later that they must (then
-    `Site.require_store_secrets`). Raises ConfigError with all findings.
+    `Site.require_store_secrets`). `device_secrets`: the same for those of the devices alone; default as `secrets`.
+    Raises ConfigError with all findings.
     """
     path = Path(path)
     found, absent = Findings(path), Findings(path)
@@ -36,7 +39,8 @@ def load(path: Path | str, plugins: Plugins | None = None, *, secrets: bool = Tr
     top = read_site(path, found)
     file = _site_keys(top, found, spared)
     absent_of_store = _absent_from(top, "store", path, spared)
-    devices = _devices(top, plugins_or_installed(plugins), found, spared)
+    needed = secrets if device_secrets is None else device_secrets
+    devices = _devices(top, plugins_or_installed(plugins), found, None if needed else absent)
     found.check()
     mqtt, reason = _with_confirm(file, top)
     site = Site(

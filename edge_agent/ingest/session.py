@@ -36,6 +36,14 @@ class SessionLostError(EdgeAgentError):
         return cls(error.finding, slow=error.slow, reason=error.reason)
 
 
+def _joined(findings: Sequence[Finding]) -> Finding:
+    """Several findings as one, so that each of them is shown."""
+    first = findings[0]
+    zh = "".join(finding.zh for finding in findings)
+    en = " ".join(finding.en for finding in findings)
+    return Finding(first.code, first.where, zh, en)
+
+
 class Session:
     """`on_message(topic, payload, mid, qos)` is called on the loop; it must not raise."""
 
@@ -78,7 +86,7 @@ class Session:
         except LinkError as error:
             raise SessionLostError.of(error) from error
         except FindingsError as error:
-            raise SessionLostError(error.findings[0], slow=True) from error
+            raise SessionLostError(_joined(error.findings), slow=True) from error
         finally:
             # Sends what is queued (acknowledgements) and DISCONNECT as far as the socket takes it, then closes.
             self._connection.disconnect()

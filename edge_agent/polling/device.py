@@ -10,6 +10,7 @@ from edge_agent.health import DeviceHealth
 from edge_agent.model import STATUS, Batch, TagTable
 from edge_agent.normalise import Normaliser
 from edge_agent.polling.breaker import Breaker
+from edge_agent.polling.current import CurrentValues
 from edge_agent.polling.staleness import Staleness
 from edge_agent.reasons import Cause, cause
 from edge_agent.sdk import DevicePlan, Sink
@@ -46,6 +47,8 @@ class PolledDevice:
         self.breaker = Breaker()
         self.normalisers = normalisers
         self.staleness = Staleness(normalisers, staleness)
+        self.current = CurrentValues()
+        """The newest value of each tag, for whoever asks."""
         self._send = send
         self._tell = tell
         self._early, self._early_at = float(EARLY_ROWS), 0.0
@@ -57,6 +60,7 @@ class PolledDevice:
         self.breaker.answered(table)
         normaliser = self.normalisers[table]
         normaliser.apply(batch)
+        self.current.keep(batch, now)
         self.health.answered(batch, now, latency)
         if self.health.streaming:
             unheard = self.staleness.heard(table, batch.columns, now)
@@ -87,6 +91,7 @@ class PolledDevice:
             for table, normaliser in self.normalisers.items():
                 batch = Batch.failed(table, t, status)
                 normaliser.apply(batch)
+                self.current.keep(batch, now)
                 self.health.tags.all_failed(batch)
                 self._report(normaliser, batch)
         if self.health.changed:
@@ -99,8 +104,8 @@ class PolledDevice:
         `paused`: seconds for which this process itself had stood still just before.
         """
         why = cause("agent_paused", seconds=f"{paused:.0f}") if paused else None
-        self._lapse(self.staleness.overdue(now), _WAITING if self.health.state == "starting" else _TIMEOUT, t, why)
-        self._lapse(self.staleness.unheard(now), _WAITING, t, None)
+        self._lapse(self.staleness.overdue(now), _WAITING if self.health.state == "starting" else _TIMEOUT, t, now, why)
+        self._lapse(self.staleness.unheard(now), _WAITING, t, now, None)
         if self.health.changed:
             self._tell_early(now)
 
@@ -109,7 +114,12 @@ class PolledDevice:
         self._tell(self)
 
     def _lapse(
-        self, what: Iterable[tuple[TagTable, Sequence[int] | None]], status: int, t: int, why: Cause | None
+        self,
+        what: Iterable[tuple[TagTable, Sequence[int] | None]],
+        status: int,
+        t: int,
+        now: float,
+        why: Cause | None,
     ) -> None:
         for table, columns in what:
             count = len(table) if columns is None else len(columns)
@@ -118,6 +128,7 @@ class PolledDevice:
                 batch.causes = dict.fromkeys(range(count), why)
             normaliser = self.normalisers[table]
             normaliser.apply(batch)
+            self.current.keep(batch, now)
             self.health.lapsed(batch)
             self._report(normaliser, batch)
 

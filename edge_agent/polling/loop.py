@@ -20,7 +20,7 @@ from edge_agent.polling.device import REPEAT_S, PolledDevice
 from edge_agent.polling.metronome import Metronome
 from edge_agent.polling.schedule import Schedule
 from edge_agent.polling.turnstile import Turnstile
-from edge_agent.sdk import Connection, Pollable, Retrying, Streaming
+from edge_agent.sdk import Connection, Pollable, Retrying, ShowsRaw, Streaming
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +68,19 @@ class ConnectionLoop:
 
     def _beat(self) -> None:
         self._progress = time.monotonic()
+
+    async def raw(self, table: TagTable, *, ask: bool) -> Sequence[str | None] | None:
+        """What stands behind the values of a table, from the connection that is open anyway; None when it cannot say.
+
+        `ask`: see `sdk.ShowsRaw`.
+        """
+        if not isinstance(self._connection, ShowsRaw):
+            return None
+        try:
+            return await self._connection.raw(table, ask=ask)
+        except DeviceError as error:
+            log.info("raw-values-refused key=%s reason=%s", self.key, error)
+            return None
 
     async def run(self) -> None:
         """Until cancelled: connect, work, and after a failure wait a little and begin again."""

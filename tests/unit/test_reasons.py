@@ -12,9 +12,9 @@ import pytest
 from asyncua.ua import status_codes
 
 from connectors.modbus.frame import Request, exception_cause
-from edge_agent.errors import DeviceError, Finding, FindingsError, StoreError
+from edge_agent.errors import DeviceError, Finding, StoreError
 from edge_agent.health import DeviceHealth
-from edge_agent.ingest.session import _cause as why_lost
+from edge_agent.ingest.session import SessionLostError, _joined
 from edge_agent.model import STATUS, Batch, Tag, TagTable, status_code, status_name
 from edge_agent.mqtt.trouble import trouble
 from edge_agent.reasons import cause, cause_of_error, sentence
@@ -170,8 +170,9 @@ def test_a_store_that_refuses_says_what_to_look_at(status: int, name: str) -> No
 
 
 def test_the_services_notice_has_the_brokers_reason_in_both_languages() -> None:
-    found = why_lost(trouble("mqtt-login", "消息服务器拒绝登录。", "The broker refused the login.", "mqtt://h"))
-    assert (found.name, found.zh, found.en) == ("mqtt-login", "消息服务器拒绝登录。", "The broker refused the login.")
-    many = FindingsError([Finding("mqtt-tls-file", "mqtt.ca", f"无法读取 {n}。", f"{n} is unreadable.") for n in "ab"])
-    assert (why_lost(many).zh, why_lost(many).en) == ("无法读取 a。无法读取 b。", "a is unreadable. b is unreadable.")
-    assert CHINESE.search(why_lost(None).zh)
+    found = SessionLostError.of(
+        trouble("mqtt-login", "消息服务器拒绝登录。", "The broker refused the login.", "mqtt://h")
+    ).finding
+    assert (found.code, found.zh, found.en) == ("mqtt-login", "消息服务器拒绝登录。", "The broker refused the login.")
+    many = _joined([Finding("mqtt-tls-file", "mqtt.ca", f"无法读取 {n}。", f"{n} is unreadable.") for n in "ab"])
+    assert (many.zh, many.en) == ("无法读取 a。无法读取 b。", "a is unreadable. b is unreadable.")

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from edge_agent.app.agent.shares import divided
 from edge_agent.app.agent.whole import Beat, added, figures
 from edge_agent.app.service import end
 from edge_agent.app.status.ask import agent_status, leave_last_words
+from edge_agent.app.values.current import current_values, tag_names
+from edge_agent.app.values.names import selected
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.config.plugins import Plugins, plugins_or_installed
@@ -135,7 +137,7 @@ class EdgeAgent:
     def _answering(self) -> contextlib.AbstractAsyncContextManager[None]:
         if self._worker:
             return contextlib.nullcontext()
-        operations = {"reload": self._reload.ask, "settle": self._settle}
+        operations = {"reload": self._reload.ask, "settle": self._settle, "values": self._values}
         return answering(self.site, self._answer, operations, self.health)
 
     def hang_up(self) -> None:
@@ -219,6 +221,15 @@ class EdgeAgent:
         """Give free memory back; what is held then would grow only by a leak."""
         give_back()
         return held()
+
+    async def _values(self, names: Sequence[str] = (), *, raw: bool = False) -> dict[str, Any]:
+        """The newest values of the tags that `names` mean. Raises FindingsError for a name that means none."""
+        known = {device.config.id: tag_names(device.config, device.plugin) for device in self.fleet.readable()}
+        return await self.values_of(selected(names, dict.fromkeys(known, self.site.agent.id), known), ask=raw)
+
+    async def values_of(self, tags: Mapping[str, Sequence[str]], *, ask: bool) -> dict[str, Any]:
+        """The newest values of these tags by device; `ask`: what stands behind them may be asked of the device."""
+        return await current_values(self.site.agent.id, self.fleet.readable(tags), tags, self._clock, ask=ask)
 
     async def _answer(self) -> dict[str, Any]:
         return self.status()

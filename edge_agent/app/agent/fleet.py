@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from edge_agent.app.agent.devices import Member, Workshop
 from edge_agent.app.service import end
+from edge_agent.app.values.current import RawOf, ReadDevice
 from edge_agent.clock import Clock
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Plugins
 from edge_agent.errors import DeviceError
+from edge_agent.model import TagTable
 from edge_agent.polling.attempts import RESERVE, ConnectionSlots, RetryBudget
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
@@ -115,6 +117,15 @@ class Fleet:
     def stalled(self) -> list[str]:
         """Connections whose loop has taken no step for far too long."""
         return [line.loop.key for line in self._lines.values() if line.loop.stalled()]
+
+    def readable(self, names: Collection[str] | None = None) -> list[ReadDevice]:
+        """The devices with these ids, or all, for who asks for their values, in the order of the file."""
+        loops = {member.polled.plan.id: line.loop for line in self._lines.values() for member in line.members}
+        return [
+            ReadDevice(member.config, member.polled, self._plugins[member.config.connector], _raw_of(loops[name]))
+            for name, member in self._members.items()
+            if names is None or name in names
+        ]
 
     def start(self, group: asyncio.TaskGroup) -> None:
         """Begin to poll."""
@@ -236,6 +247,13 @@ class Fleet:
     @staticmethod
     async def _stop(lines: Sequence[_Line]) -> None:
         await end(line.task for line in lines if line.task is not None)
+
+
+def _raw_of(loop: ConnectionLoop) -> RawOf:
+    async def raw(table: TagTable, ask: bool) -> Sequence[str | None] | None:
+        return await loop.raw(table, ask=ask)
+
+    return raw
 
 
 def _same(before: Sequence[Member], after: Sequence[Member]) -> bool:

@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ _SETTLED_S = 10.0
 _SLOWEST_S = 5.0
 _FREE_S = 0.2
 _STATUS_S = 5.0
+_VALUES_S = 20.0
 
 State = Literal["starting", "up", "down"]
 
@@ -139,6 +140,15 @@ class Hand:
         try:
             async with asyncio.timeout(_STATUS_S):
                 return self._told(await self._ask("status"))
+        except (GoneError, RefusedError, TimeoutError):
+            return None
+
+    async def values(self, tags: Mapping[str, Sequence[str]], *, ask: bool) -> dict[str, Any] | None:
+        """The newest values of these tags of its devices; None when it does not answer."""
+        try:
+            async with asyncio.timeout(_VALUES_S):
+                found: dict[str, Any] = await self._ask("values", dict(tags), ask)
+                return found
         except (GoneError, RefusedError, TimeoutError):
             return None
 

@@ -119,7 +119,7 @@ class Supervisor:
         self._reload.request()
 
     def _answering(self) -> contextlib.AbstractAsyncContextManager[None]:
-        return answering(self.site, self.status, {"reload": self._reload.ask}, self.health)
+        return answering(self.site, self.status, {"reload": self._reload.ask, "values": self.crew.values}, self.health)
 
     async def _tell_gaps(self) -> None:
         while True:
