@@ -27,6 +27,28 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class EffectiveAfter:
+    """A networking rate before it means anything: so much planned working time is needed, so much there was."""
+
+    needed_s: Fraction
+    so_far_s: Fraction
+    now_online: tuple[int, int]
+
+    def text(self) -> Text:
+        """What is said instead of the rate."""
+        online, declared = self.now_online
+        needed, so_far = int(self.needed_s / 3600), float(self.so_far_s / 3600)
+        return Text(
+            f"现在在线 {online}/{declared} 台；计划工时满 {needed} 小时后评定（已有 {so_far:.1f}）",
+            f"now online {online}/{declared}; effective after {needed} planned hours ({so_far:.1f} so far)",
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        hours = {"planned_hours": number(self.needed_s / 3600), "so_far": number(self.so_far_s / 3600)}
+        return {**hours, **self.text()._asdict()}
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """`value` is exact, or None with a `reason`; numerator and denominator are the exact sums behind it."""
 
@@ -44,6 +66,10 @@ class Result:
     provisional: bool = False
     notes: tuple[Text, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    now_online: tuple[int, int] | None = None
+    """Of a networking rate: machines declared networked that deliver at the window's end, and all declared ones."""
+    effective_after: EffectiveAfter | None = None
+    """Of a networking rate that does not mean anything yet: what readers are shown instead of the value."""
 
     def to_json(self) -> dict[str, Any]:
         """The metric object of the demo's document and of the retained message."""
@@ -61,7 +87,15 @@ class Result:
             "provisional": self.provisional,
             "unit": self.definition.unit,
             "reason": None if self.reason is None else self.reason._asdict(),
+            **self._networking(),
         }
+
+    def _networking(self) -> dict[str, Any]:
+        """What only networking rates have beside their value."""
+        if self.now_online is None:
+            return {}
+        after = self.effective_after
+        return {"now_online": list(self.now_online), "effective_after": None if after is None else after.to_json()}
 
     def to_full_json(self) -> dict[str, Any]:
         """All of it: the exact fraction, the definition, the register's version, notes and the policy target."""
