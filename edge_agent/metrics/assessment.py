@@ -105,12 +105,14 @@ class Assessment:
         seen = [each for each in self.evidence.values() if each.declared and each.planned_s is not None]
         return bool(seen) and all(each.new for each in seen)
 
-    def effective_after(self, machines: Iterable[Equipment]) -> EffectiveAfter | None:
+    def effective_after(self, machines: Collection[Equipment]) -> EffectiveAfter | None:
         """What is said of these machines instead of a networking rate; None when the rate means something."""
         if not self.young:
             return None
         known = [each.planned_s for each in self.evidence.values() if each.declared and each.planned_s is not None]
-        return EffectiveAfter(JUDGED_AFTER_S, max(known), self.now_online(machines))
+        ids = [machine.equipment_id for machine in machines]
+        away = (key for key in ids if self.evidence[key].declared and not self.evidence[key].online)
+        return EffectiveAfter(JUDGED_AFTER_S, max(known), self.now_online(machines), tuple(away))
 
     def grade(self, machines: Iterable[Equipment]) -> Grade | None:
         """The weakest grade among these machines."""

@@ -30,7 +30,8 @@ MORE_SCRAP: Final = Text(
     "more scrap than parts: the two counters contradict each other in this time; check where they come from, and when",
 )
 _MORE_GOOD: Final = Text(
-    "合格品多于件数：两个计数器互相矛盾，请核对。", "More good parts than parts: the two counters contradict each other; check."
+    "合格品多于件数：两个计数器互相矛盾，请核对。",
+    "More good parts than parts: the two counters contradict each other; check.",
 )
 _NO_PRU: Final = Text("台账没有标准节拍（PRU）", "the register has no nominal cycle (PRU)")
 _NO_FAILURE: Final = Text("窗口内没有故障", "there was no failure in the window")
@@ -158,7 +159,11 @@ def _rates(machine: Production) -> list[Result]:
         gq = None
     nominal = None if pru is None or pq is None else pru * pq
     good = None if pru is None or gq is None else pru * gq
-    no_pru, no_pq, no_gq = (pru is None, _NO_PRU), (pq is None, _NO_PQ), (gq is None, MORE_SCRAP if more_scrap else _NO_GQ)
+    no_pru, no_pq, no_gq = (
+        (pru is None, _NO_PRU),
+        (pq is None, _NO_PQ),
+        (gq is None, MORE_SCRAP if more_scrap else _NO_GQ),
+    )
     no_time, no_run = (not pbt, _NO_TIME), (not apt, _NO_RUN)
     availability = _result(machine, "M-11", apt, pbt, _missing(no_time))
     quality = _result(machine, "M-12", gq, pq, _missing(no_pq, no_gq, (pq == 0, _NO_PARTS)))

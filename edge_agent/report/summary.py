@@ -201,8 +201,8 @@ def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
         names = _named(waiting)
         yield Text(
             f"{names.zh} 在线，接入时间还不足以评定：无需处理，计划工时满 8 小时后再看。",
-            f"{names.en}: online, and connected too short a time to be judged; nothing to do, look again after 8 planned "
-            "hours.",
+            f"{names.en}: online, and connected too short a time to be judged; nothing to do, look again after 8 "
+            "planned hours.",
         )
     if extra:
         names = _named(extra)

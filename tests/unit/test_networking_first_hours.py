@@ -74,7 +74,10 @@ def test_what_is_online_is_counted_among_the_declared_ones() -> None:
     document = evaluate(REGISTER, assessment.live)
     assert document["now_online"] == [online, declared]
     text = document["results"]["M-04a-effective"]["effective_after"]
-    assert text["en"] == f"now online {online}/{declared}; effective after 8 planned hours (1.0 so far)"
+    assert (
+        text["en"]
+        == f"now online {online}/{declared} (not {one.equipment_id}); effective after 8 planned hours (1.0 so far)"
+    )
 
 
 def test_a_plant_with_history_judges_and_lists_its_new_machine_as_waiting() -> None:
@@ -87,7 +90,7 @@ def test_a_plant_with_history_judges_and_lists_its_new_machine_as_waiting() -> N
 
 
 def young_plant(minutes: int = 20) -> dict[str, Any]:
-    """The golden factory, all of whose devices were first connected some minutes ago and are covered but for a start."""
+    """The golden factory, all of whose devices were first connected some minutes ago, and covered but at first."""
     since = END - minutes * MINUTE
     known = golden.facts()
     rows = [[since + i * MINUTE, 60_000, 60_000 if i > 5 else 0, 6, 6, 60, 0, 60, 0, since + i * MINUTE]

@@ -176,9 +176,9 @@ def _rollup(plant: Plant) -> Json:
             sum(each.equipment.networked_declared for each in machines),
             sum(each.evidence.effective for each in machines),
         ]
-        whole = counts[0]
+        whole = len(machines)
         rates: list[Fraction | Text | None] = [
-            Fraction(part, whole) if whole else None for part in (counts[1], counts[3])
+            Fraction(part, whole) if whole and part is not None else None for part in (counts[1], counts[3])
         ]
         after = plant.assessment.effective_after([each.equipment for each in machines])
         if after is not None:
