@@ -29,6 +29,7 @@ from edge_agent.report.facts import Counter, Minutes, Planned, State
 from edge_agent.report.figures import Options, figures
 from tests.property.test_metrics_register_rates import DEVICES, lives, registers
 from tests.support import report_plant as golden
+from tests.support.exploration import examples
 from tests.support.report_plant import DAY, END, MINUTE, START
 
 _BETTER = "a_machine_made_better_never_lowers_its_rate"
@@ -222,7 +223,7 @@ def shifts(draw: st.DrawFn) -> Shift:
     return Shift(tuple(states), tuple(plan), *counted, late)  # type: ignore[arg-type, call-arg]
 
 
-few = settings(max_examples=30, deadline=None)
+few = settings(max_examples=examples(30), deadline=None)
 _BOUNDED: Final = (
     "M-11", "M-12", "M-16-allocation", "M-16-utilisation", "M-16-technical", "M-16-setup", "M-17-corrective", "M-20",
 )  # fmt: skip
