@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import subprocess
 from pathlib import Path
@@ -55,3 +56,12 @@ def test_the_tests_and_modules_that_a_page_names_are_there(page: Path) -> None:
         r"`((?:edge_agent|connectors|simulators|benchmarks|faults|fuzz|tests|configs|deploy)/[\w./-]+)`", text
     )
     assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def test_the_picture_of_the_demo_shows_the_first_screen_as_it_is() -> None:
+    """Made anew with `python -m tests.support.demo_picture` when this fails."""
+    drawn = html.unescape((ROOT / "docs" / "demo.svg").read_text(encoding="utf-8")).replace("\u00a0", " ")
+    text = re.sub(r"<[^>]+>", "", drawn)
+    for words in ("关键工序数控化率 key-process NC rate", "设备联网率 equipment networking rate", "now online 15/16",
+                  "All 20 devices are well", "machine state"):  # fmt: skip
+        assert words in text

@@ -197,6 +197,12 @@ def test_a_configured_device_that_never_reported_is_not_well() -> None:
     assert found.who == ("b", "b")
 
 
+def test_a_device_whose_values_are_too_old_is_not_called_well() -> None:
+    rows = [device("a"), device("b", last_good_age_s=60.0, quality="UncertainLastUsableValue")]
+    (found,) = not_well({"serve": served(rows), "agent": FINE, "missing": MISSING}, CONFIG)
+    assert (found.who, found.word[1], found.since) == (("b", "b"), "stale", NOW - 60 * S)
+
+
 def test_the_demo_draws_the_same_screen() -> None:
     out = io.StringIO()
     console = Console(file=out, width=80, height=24)

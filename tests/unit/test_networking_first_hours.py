@@ -14,6 +14,7 @@ from edge_agent.metrics.live import DeviceFacts, Live
 from edge_agent.report.document import Setting, build
 from edge_agent.report.facts import Minutes, Planned
 from edge_agent.report.html import render
+from edge_agent.report.pack import verify
 from edge_agent.report.tables import csv_files
 from tests.support import report_plant as golden
 from tests.support.report_plant import DAY, END, MINUTE, START
@@ -140,3 +141,12 @@ def test_a_first_connection_on_a_holiday_is_no_failure_until_the_first_shift() -
     again = golden.plant(**hours, plan=(replace(holiday[0]),)).assessment
     assert not again.young, "16 planned hours: 12 of them are 75 %, and that is judged"
     assert to_mend(again)
+
+
+def test_a_pack_of_an_earlier_version_is_not_held_against_keys_it_could_not_have() -> None:
+    figures = {each["key"]: each for each in report()["figures"]}
+    later = ("now_online", "effective_after")
+    earlier = {key: {name: each[name] for name in each if name not in later} for key, each in figures.items()}
+    assert verify._words("figures.json", earlier, figures).equal
+    altered = {**figures, "M-04a-effective": {**figures["M-04a-effective"], "now_online": [0, 1]}}
+    assert not verify._words("figures.json", altered, figures).equal

@@ -19,8 +19,16 @@ CONNECTIONS: Final[Mapping[str, tuple[int, str, str]]] = {
     "silent": (0, "无消息", "silent"),
     "degraded": (1, "部分", "degraded"),
     "starting": (2, "启动", "starting"),
+    "stale": (2, "陈旧", "stale"),
     "online": (9, "在线", "online"),
 }
+#: The quality of a device none of whose tags is bad, and whose last good value is older than it may be.
+_OLD: Final = "UncertainLastUsableValue"
+_STALE: Final = (
+    "最后的有效值已过时限：采集代理停顿过，或数据还在路上；持续出现时请检查本机负载。",
+    "Its last good value is older than it may be: the agent stood still, or data is on the way. If it stays so, check"
+    " this machine's load.",
+)
 #: Devices named in one line; the rest is counted.
 _NAMED: Final = 3
 _SEVERITY: Final = {"FAILURE": 0, "CHECK_FUNCTION": 2}
@@ -112,6 +120,8 @@ def _devices(rows: Sequence[Document], now: int | None) -> Iterator[NotWell]:
     """Devices that are not online, those for one reason together."""
     groups: dict[tuple[str, str], list[Document]] = {}
     for row in rows:
+        if row["connection"] == "online" and row["quality"] == _OLD:
+            row = {**row, "connection": "stale", "why": _STALE}
         if row["connection"] != "online":
             groups.setdefault((row["connection"], row["why"][1]), []).append(row)
     for (connection, _), group in groups.items():

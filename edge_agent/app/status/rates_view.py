@@ -9,7 +9,7 @@ from typing import Any, Final
 from rich.cells import cell_len
 from rich.text import Text
 
-from edge_agent.app.status.terminal import Terminal, padded
+from edge_agent.app.status.terminal import Terminal, padded, wrapped
 from edge_agent.metrics import bands
 
 Figure = Mapping[str, Any]
@@ -17,6 +17,8 @@ Figure = Mapping[str, Any]
 #: The figures the policy asks for come first; the others explain them.
 HEADLINES: Final = ("M-01-prorata", "M-04a-effective")
 _COUNTED: Final = {"M-01-prorata": ("道关键工序", "key processes"), "M-04a-effective": ("台生产设备", "machines")}
+#: Columns that are enough to say beside a figure what it rests on.
+_ROOM: Final = 24
 _BANDED: Final = ("M-03", "M-04a-declared", "M-04a-effective")
 
 
@@ -133,9 +135,11 @@ def _other(metric: Figure, name: str, columns: list[int], terminal: Terminal) ->
     zh, en = " · ".join(each[0] for each in said), " · ".join(each[1] for each in said)
     line = Text(f"{key}  {padded(name, columns[1])}  {value}")
     beside = terminal.say(zh, en, " / ") if zh != en else zh
-    line.append(f"  {beside}" if beside else "")
-    if line.cell_len <= terminal.width:
-        return [line]
+    room = terminal.width - line.cell_len - 2
+    if room >= min(_ROOM, cell_len(beside)):
+        first, *rest = wrapped(beside, room)
+        indent = line.cell_len + 2
+        return [Text(f"{line.plain}  {first}"), *(Text(" " * indent + each) for each in rest)]
     indent = len(key) + len(value) + 4
     first, *rest = terminal.lines(f"{metric['name_zh']} · {zh}", f"{metric['name_en']} · {en}", indent)
     return [Text(f"{key}  {value}  {first.plain.lstrip()}"), *rest]
