@@ -137,9 +137,8 @@ def _other(metric: Figure, name: str, columns: list[int], terminal: Terminal) ->
     beside = terminal.say(zh, en, " / ") if zh != en else zh
     room = terminal.width - line.cell_len - 2
     if room >= min(_ROOM, cell_len(beside)):
-        first, *rest = wrapped(beside, room)
-        indent = line.cell_len + 2
-        return [Text(f"{line.plain}  {first}"), *(Text(" " * indent + each) for each in rest)]
+        pieces, hanging = wrapped(beside, room), " " * (line.cell_len + 2)
+        return [Text(f"{line.plain}  {pieces[0]}"), *(Text(hanging + piece) for piece in pieces[1:])]
     indent = len(key) + len(value) + 4
     first, *rest = terminal.lines(f"{metric['name_zh']} · {zh}", f"{metric['name_en']} · {en}", indent)
     return [Text(f"{key}  {value}  {first.plain.lstrip()}"), *rest]
