@@ -46,6 +46,7 @@ STATUS: Final[Mapping[str, int]] = {
     "BadAttributeIdInvalid": 0x80350000,
     "BadNotReadable": 0x803A0000,
     "BadOutOfRange": 0x803C0000,
+    "BadResourceUnavailable": 0x80040000,
     "BadNotFound": 0x803E0000,
     "BadNoSubscription": 0x80790000,
     "BadTooManyOperations": 0x80100000,
@@ -114,8 +115,10 @@ class Tag:
     high: float | None = None
     labels: Mapping[int, str] | None = None
     """Names of an enumeration's numbers. The number travels; the birth document carries the names."""
-    sentinels: tuple[float, ...] = ()
-    """Raw numbers by which the device says 'no value'."""
+    scale_exponent_from: str | None = None
+    """The tag of the same table whose value is the power of ten that this one's is multiplied by."""
+    sentinels: tuple[int | float, ...] = ()
+    """Raw numbers by which the device says 'no value'; integers compare exactly."""
     report: Report = field(default_factory=Report)
     business_link: str = ""
 

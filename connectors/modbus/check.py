@@ -16,6 +16,9 @@ from connectors.modbus.options import ModbusDevice, device_options, tag_options
 from connectors.modbus.point import kind
 from edge_agent.sdk import DevicePlan, Kind, Options, Problem
 
+#: Serial names that the kernel gives in the order in which adapters appear.
+_UNSTABLE = ("/dev/ttyUSB", "/dev/ttyACM")
+
 
 def kind_of(options: Options) -> Kind:
     """The shape of a tag's values."""
@@ -62,6 +65,16 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
             f"本机上没有串口 {endpoint.path}：请插好 USB 转换器或更正路径；其他设备不受影响，插好后会自动连接。",
             f"There is no serial port {endpoint.path} here: plug the adapter in or correct the path. The other devices "
             f"run meanwhile, and the port is opened as soon as it is there.",
+        )
+    if endpoint.serial and endpoint.path.startswith(_UNSTABLE):
+        yield Problem(
+            None,
+            "url",
+            f"{endpoint.path} 这类名称在重启或重新插拔后可能对调，另一条总线的数值会记到这台设备名下："
+            "请改用 /dev/serial/by-id/... 或 /dev/serial/by-path/... 下的名称（ls -l /dev/serial/by-id 可查看）。",
+            f"A name such as {endpoint.path} may change places with another at the next start, and the values of the"
+            " other bus would stand under this device: use the name below /dev/serial/by-id/... or"
+            " /dev/serial/by-path/... (`ls -l /dev/serial/by-id` lists them).",
         )
     if device.pipeline > 1 and not pipelined(endpoint, device):
         yield Problem(

@@ -17,7 +17,8 @@ ByteOrder = Literal["ABCD", "DCBA", "BADC", "CDAB"]
 """The bytes of a 32-bit value in the order they come on the wire; 16 and 64 bit likewise."""
 
 DataType = Literal[
-    "bool", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64", "string", "bcd16", "bcd32",
+    "bool", "int8", "uint8", "int16", "uint16",
+    "int32", "uint32", "int64", "uint64", "float32", "float64", "string", "bcd16", "bcd32",
 ]  # fmt: skip
 
 WordOrder = Literal[
@@ -149,6 +150,11 @@ class ModbusTag(Options):
     """Bytes of a string; two in each register."""
     encoding: str = "ascii"
     """Of a string: ascii, utf-8, gbk, utf-16-be, ..."""
+    nul: Literal["uncertain", "end", "skip"] = "uncertain"
+    """Of a string: what a NUL byte with more text behind it means. `end`: the text ends there. `skip`: NULs carry
+    nothing, as in registers with one character each (`0041 0042` is AB). Default: the text up to it, uncertain."""
+    byte: Literal["high", "low"] | None = None
+    """Of int8 and uint8: which half of the register, `high` being the first on the wire."""
 
 
 def device_options(options: Options) -> ModbusDevice:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from connectors.modbus.address import POINTS, Location, locate, names_bit
 from connectors.modbus.invalid import InvalidError
@@ -12,9 +12,14 @@ from edge_agent.sdk import Kind
 
 #: Registers of one value of a type.
 WORDS: Final[dict[DataType, int]] = {
-    "int16": 1, "uint16": 1, "bcd16": 1, "int32": 2, "uint32": 2, "float32": 2, "bcd32": 2,
+    "int8": 1, "uint8": 1, "int16": 1, "uint16": 1, "bcd16": 1, "int32": 2, "uint32": 2, "float32": 2, "bcd32": 2,
     "int64": 4, "uint64": 4, "float64": 4,
 }  # fmt: skip
+
+NulRule = Literal["uncertain", "end", "skip"]
+
+#: Types of one byte, half of a register.
+HALVES: Final[frozenset[DataType]] = frozenset({"int8", "uint8"})
 
 _KINDS: Final[dict[DataType, Kind]] = {"bool": "bool", "float32": "float", "float64": "float", "string": "text"}
 
@@ -36,6 +41,10 @@ class Point:
     length: int | None = None
     """Bytes of a string."""
     encoding: str = "ascii"
+    nul: NulRule = "uncertain"
+    """What a NUL byte within a string means."""
+    low_byte: bool = False
+    """Of int8 and uint8: the second byte of the register."""
 
     @property
     def end(self) -> int:
@@ -103,9 +112,27 @@ def _registers(tag: ModbusTag, location: Location, device: ModbusDevice) -> Poin
         bit = 0 if bit is None and tag.count > 1 else bit
         size = 1 if bit is None else (bit + tag.count + 15) // 16
         return Point(location.object, location.address, size, type_, _within_word(order), bit, tag.count)
+    if type_ in HALVES:
+        return _half(tag, location, type_)
+    if tag.byte is not None:
+        raise InvalidError(
+            "byte",
+            f"byte 只用于 int8 和 uint8（半个寄存器）；这里的类型是 {type_}。",
+            f"byte belongs to int8 and uint8, halves of a register; this tag is {type_}.",
+        )
     size = WORDS[type_] * tag.count
     order = _within_word(order) if WORDS[type_] == 1 else order
     return Point(location.object, location.address, size, type_, order, count=tag.count)
+
+
+def _half(tag: ModbusTag, location: Location, type_: DataType) -> Point:
+    if tag.byte is None or tag.count > 1:
+        raise InvalidError(
+            "byte",
+            f"{type_} 是半个寄存器：请写 byte: high 或 byte: low，且不写 count。",
+            f"{type_} is half of a register: write byte: high or byte: low, and no count.",
+        )
+    return Point(location.object, location.address, 1, type_, low_byte=tag.byte == "low")
 
 
 def _within_word(order: ByteOrder) -> ByteOrder:
@@ -147,7 +174,7 @@ def _string(tag: ModbusTag, location: Location, order: ByteOrder) -> Point:
         ) from None
     return Point(
         location.object, location.address, (tag.length + 1) // 2, "string", _within_word(order),
-        length=tag.length, encoding=tag.encoding,
+        length=tag.length, encoding=tag.encoding, nul=tag.nul,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
+from connectors.modbus.denormal import other_readings
 from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Request, describe_exception
 from connectors.modbus.layout import Ask, layout_of
 from connectors.modbus.line import Reply
@@ -41,6 +42,8 @@ class Unit:
         self.known = Knowledge()
         self.reported: set[tuple[Span, int]] = set()
         """Refusals that the log has already."""
+        self.denormal: set[str] = set()
+        """Tags of which the log has that they read a denormal float."""
 
     def forget_missing(self) -> None:
         """Ask again for what was missing: a PLC program may have been changed while the connection was away."""
@@ -163,11 +166,28 @@ class Reader:
         if self._status:
             for place in ask.places:
                 self._status.pop(place, None)
-        ask.block.decode(data, self._values, self._status)
+        doubtful = ask.block.decode(data, self._values, self._status)
+        if doubtful:
+            self._report_denormals(ask, doubtful)
         # Without a refusal there is nothing that an answer could teach, and mostly there was none.
         group, known = ask.group, self._unit.known
         if (known.barriers or group.split is not None) and accepted(group, known):
             self._learnt = True
+
+    def _report_denormals(self, ask: Ask, places: Sequence[int]) -> None:
+        """Once for each tag: what the other word orders would read."""
+        points = dict(item for span in ask.group.spans for item in self._by_span[span])
+        for place in places:
+            name, value = self._table.names[place], self._values[place]
+            if name in self._unit.denormal or not isinstance(value, float):
+                continue
+            self._unit.denormal.add(name)
+            readings = other_readings(value, points[place])
+            hint = ", ".join(f"word_order {order} would read {other:.6g}" for order, other in readings)
+            log.warning(
+                "modbus-denormal device=%s unit=%s tag=%s value=%.3g order=%s hint=%r",
+                self._unit.device, self._unit.options.unit, name, value, points[place].order, hint or "check the type",
+            )  # fmt: skip
 
     def _refused(self, ask: Ask, code: int) -> None:
         self._answered = True

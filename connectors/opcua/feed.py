@@ -72,7 +72,8 @@ class Feed:
             if code & _INFO_BITS == OVERFLOW and position < len(self.table):
                 if position not in self.overflows:
                     name = self.table.names[position]
-                    log.warning("opcua-queue-overflow device=%s tag=%s", self.table.device, name)
+                    device = self.table.device
+                    log.warning("opcua-queue-overflow device=%s tag=%s", device, name, extra={"cause": device})
                 self.overflows[position] = self.overflows.get(position, 0) + 1
 
 

@@ -75,7 +75,10 @@ class Shape:
             self._told.add(tag)
             name, device = self._table.names[tag], self._table.device
             kind = next(kind for kind, python in _TYPES.items() if python is found)
-            log.warning("opcua-type-mismatch device=%s tag=%s hint='write type: %s'", device, name, kind)
+            log.warning(
+                "opcua-type-mismatch device=%s tag=%s hint='write type: %s'", device, name, kind,
+                extra={"cause": (device, kind)},
+            )  # fmt: skip
 
 
 def _apply(values: list[Any], status: dict[int, int]) -> None:

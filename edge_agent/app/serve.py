@@ -179,9 +179,10 @@ class StoreService:
         if self._stalled():
             zh, en = "入库停住了，看门狗会重启本服务。", "Storing takes no step; the watchdog will restart the service."
             notices.append(Notice(Health.FAILURE, "ingest_stalled", zh, en))
-        if self._ingest.problem:
-            zh = f"消息服务器或数据库不可用，正在重试：{self._ingest.problem}"
-            en = f"The broker or the store is away; it is tried again: {self._ingest.problem}"
+        trouble = self._ingest.trouble
+        if trouble is not None:
+            zh = f"消息服务器或数据库不可用，正在重试：{trouble.zh}"
+            en = f"The broker or the store is away; it is tried again: {trouble.en}"
             notices.append(Notice(Health.MAINTENANCE_REQUIRED, "broker_or_store_away", zh, en))
         elif not self._ingest.connected:
             zh, en = "正在连接消息服务器。", "The connection to the broker is being made."

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.config import dump, load
 
     site = load(args.config)
-    notes = [*device_notes(site), *register_notes(site)]
+    notes = [*device_notes(site), *descriptor_notes(site), *register_notes(site)]
     print(dump(effective(site)) if args.show else summary(site) + listed(notes), end="")
     return 0
 
@@ -53,6 +53,32 @@ def device_notes(site: Site) -> Iterator[Finding]:
         for note in plugin.notes(plan(device, plugin)) if plugin.notes else ():
             where = ".".join(part for part in (device.id, note.tag, note.key) if part)
             yield Finding("connector", where, note.zh, note.en)
+
+
+def descriptor_notes(site: Site) -> Iterator[Finding]:
+    """A note when the connections need more open files than a process may have here."""
+    from edge_agent.config.compile import plan
+    from edge_agent.config.plugins import Installed
+    from edge_agent.polling.attempts import RESERVE
+    from edge_agent.process import descriptor_limit
+
+    plugins = Installed()
+    connections = set()
+    for device in site.devices:
+        plugin = plugins[device.connector]
+        key = plugin.connection_key(plan(device, plugin).options)
+        connections.add((device.connector, key))
+    needed, limit = len(connections) + RESERVE, descriptor_limit()
+    if needed > limit:
+        yield Finding(
+            "descriptors",
+            "devices",
+            f"{len(connections)} 个连接约需 {needed} 个文件描述符，这里每个进程最多 {limit} 个，"
+            "其余设备将无法连接：请提高服务单元的 LimitNOFILE 或 ulimit -n，或分成几个配置文件。",
+            f"{len(connections)} connections need about {needed} file descriptors and a process may"
+            f" have {limit} here, so the rest will not be connected: raise LimitNOFILE of the unit or"
+            " `ulimit -n`, or use several configuration files.",
+        )
 
 
 def register_notes(site: Site) -> Sequence[Finding]:

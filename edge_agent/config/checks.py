@@ -41,6 +41,7 @@ def check_device(device: DeviceCommon, written: Table, found: Findings) -> None:
         zh, en = '设备没有变量，请写 "tags" 或 "profile"。', 'the device has no tags; write "tags" or a "profile".'
         found.add("no-tags", written.place, zh, en)
     _state(device, written, found)
+    _exponents(device, written, found)
 
 
 def check_plan(plan: DevicePlan, plugin: Plugin, written: Table, found: Findings) -> None:
@@ -116,6 +117,30 @@ def _readable(path: Path | None, key: str, written: Table, found: Findings) -> N
     zh = f'"{key}" 的文件不存在或读不出来：{path}，请检查路径和权限。'
     en = f'the file of "{key}" does not exist or cannot be read: {path}; check its path and permissions.'
     found.add("no-file", locate(written, *key.split(".")), zh, en)
+
+
+def _exponents(device: DeviceCommon, written: Table, found: Findings) -> None:
+    """`scale_exponent_from` names an integer of the same period without a scale of its own."""
+    for name, tag in device.tags.items():
+        source = getattr(tag, "scale_exponent_from", None)
+        if source is None:
+            continue
+        at = locate(written, "tags", name, "scale_exponent_from")
+        other = device.tags.get(source)
+        if other is None:
+            zh, en = advice(source, device.tags)
+            zh = f"scale_exponent_from 用到的变量 {source!r} 不存在；{zh}"
+            en = f"scale_exponent_from names a tag {source!r} that does not exist; {en}"
+            found.add("unknown-tag-name", at, zh, en)
+            continue
+        scaled = other.scale != 1.0 or other.offset != 0.0 or other.scale_exponent_from is not None
+        if source == name or scaled or other.every != tag.every:
+            zh = f"变量 {source!r} 作为 10 的幂须是整数，没有自己的 scale、offset，且与 {name!r} 周期相同。"
+            en = (
+                f"the tag {source!r} gives a power of ten: it must be an integer without scale and offset,"
+                f" read in the same period as {name!r}."
+            )
+            found.add("contradiction", at, zh, en)
 
 
 def _state(device: DeviceCommon, written: Table, found: Findings) -> None:

@@ -65,6 +65,7 @@ def _tag(name: str, options: TagCommon, on_change: bool, plugin: Plugin) -> Tag:
         low=low,
         high=high,
         labels=options.map,
+        scale_exponent_from=options.scale_exponent_from,
         sentinels=options.sentinels,
         report=_report(on_change if options.report is None else options.report == "change", options),
         business_link=options.business_link,
@@ -73,7 +74,7 @@ def _tag(name: str, options: TagCommon, on_change: bool, plugin: Plugin) -> Tag:
 
 def _kind(options: TagCommon, plugin: Plugin) -> Kind:
     kind = plugin.kind(cast("Options", options))
-    scaled = options.scale != 1.0 or options.offset != 0.0
+    scaled = options.scale != 1.0 or options.offset != 0.0 or options.scale_exponent_from is not None
     return "float" if kind == "int" and scaled else kind
 
 

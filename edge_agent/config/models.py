@@ -76,6 +76,9 @@ class Mqtt(Model):
     """First level of every topic."""
     confirm: Literal["broker", "store"] = "broker"
     """An entry is freed when the broker acknowledged it, or when the store is known to have it."""
+    retain: Literal["auto", False] = "auto"
+    """`false` for a broker without retained messages: births and state are then sent again every minute and after each
+    reconnection. `auto`: the same once a broker of MQTT 5 has said that it keeps none."""
     drain: int | None = Field(default=None, gt=0)
     """Backlog messages per second at the most; none = as fast as broker and store take them."""
 
@@ -206,8 +209,11 @@ class TagCommon(Model):
     """Lowest and highest plausible value; outside it the value is uncertain."""
     map: dict[int, str] | None = None
     """Names of an enumeration's numbers: `{0: idle, 1: running}`."""
-    sentinels: tuple[float, ...] = ()
-    """Raw numbers by which the device says that it has no value."""
+    scale_exponent_from: str | None = None
+    """Another tag of the device whose value n is the power of ten of this one, as SunSpec's scale factors are: value =
+    raw number x 10^n x scale + offset. It is an integer without a scale of its own, read in the same period."""
+    sentinels: tuple[int | float, ...] = ()
+    """Raw numbers by which the device says that it has no value; compared exactly."""
     deadband: Deadband = 0.0
     """Absolute in the tag's unit, or percent of its range: `0.5` or `1%`."""
     every: Period | None = None

@@ -28,6 +28,8 @@ class Facts:
     """Why there is no connection to the broker."""
     refusal: Finding | None = None
     """What the broker does not take, and why; `where` is the topic."""
+    broker_fault: Finding | None = None
+    """What the broker does wrong in the protocol."""
     ingest_silent: bool = False
     lacking: bool = False
     """What the broker acknowledges does not reach the store."""
@@ -100,6 +102,9 @@ def _delivery(facts: Facts) -> Iterator[Notice]:
             f"The broker does not take some messages; they are kept here and tried again: {topic}: {facts.refusal.en}."
             " Check its permissions and its limit of size.",
         )
+    if facts.broker_fault is not None:
+        fault = facts.broker_fault
+        yield Notice(Health.MAINTENANCE_REQUIRED, "broker_faulty", fault.zh, fault.en)
     if facts.ingest_silent:
         yield Notice(
             Health.MAINTENANCE_REQUIRED,

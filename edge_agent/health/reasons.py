@@ -20,6 +20,11 @@ _REASONS: Final[Mapping[str, tuple[str, str]]] = {
         "The serial port of the configuration does not exist here: check that the adapter is plugged in, and the path"
         " in `url`. It is opened as soon as it is there.",
     ),
+    "BadResourceUnavailable": (
+        "采集代理的文件描述符用完了，暂时无法连接这台设备：请提高服务单元的 LimitNOFILE（或 ulimit -n）后重启。",
+        "The agent has no file descriptor left for a connection to this device: raise LimitNOFILE of its unit"
+        " (or `ulimit -n`) and restart it.",
+    ),
     "BadNotConnected": (
         "与设备的连接已断开，正在重连。",
         "The connection to the device is gone; it is being made again.",

@@ -12,6 +12,7 @@ import inspect
 import logging
 import os
 import socket
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +34,7 @@ coroutine functions on the loop."""
 
 _LINE: Final = 1_000_000
 _ANSWER_SECONDS: Final = 60.0
+_ACCEPT_PAUSE: Final = 0.5
 
 
 def socket_path(store: Path) -> Path:
@@ -62,13 +64,22 @@ async def serving(path: Path, known: Mapping[str, Operation]) -> AsyncIterator[N
     """Answer on `path` (mode 0600) while the block runs. A socket left behind by a killed service is replaced."""
     loop = asyncio.get_running_loop()
     talks: dict[asyncio.Task[None], socket.socket] = {}
+    again: deque[asyncio.TimerHandle] = deque(maxlen=1)
 
     def accept() -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+        try:
             connection, _ = listener.accept()
-            task = loop.create_task(_converse(connection, known), name="socket-talk")
-            talks[task] = connection
-            task.add_done_callback(done)
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            # No descriptor is free: who asks waits in the queue, and the loop must not spin meanwhile.
+            log.warning("accept-failed path=%s reason=%s", path, error)
+            loop.remove_reader(listener)
+            again.append(loop.call_later(_ACCEPT_PAUSE, loop.add_reader, listener, accept))
+            return
+        task = loop.create_task(_converse(connection, known), name="socket-talk")
+        talks[task] = connection
+        task.add_done_callback(done)
 
     def done(task: asyncio.Task[None]) -> None:
         talks.pop(task).close()
@@ -79,6 +90,8 @@ async def serving(path: Path, known: Mapping[str, Operation]) -> AsyncIterator[N
         try:
             yield
         finally:
+            for timer in again:
+                timer.cancel()
             loop.remove_reader(listener)
             for task in list(talks):
                 task.cancel()

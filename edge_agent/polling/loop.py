@@ -12,6 +12,7 @@ from edge_agent.clock import Clock
 from edge_agent.errors import DeviceError
 from edge_agent.health.device import PROOF_S
 from edge_agent.model import STATUS, Batch, TagTable
+from edge_agent.polling.attempts import ConnectionSlots, RetryBudget, as_descriptor_fault
 from edge_agent.polling.backoff import Backoff
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.metronome import Metronome
@@ -42,14 +43,19 @@ class ConnectionLoop:
         clock: Clock,
         metronome: Metronome | None = None,
         turnstile: Turnstile | None = None,
+        retries: RetryBudget | None = None,
+        slots: ConnectionSlots | None = None,
     ) -> None:
-        """`metronome`, `turnstile`: those of all connections of the process; None = one of its own."""
+        """`metronome`, `turnstile`, `retries`, `slots`: those of all connections of the process; None = its own."""
         self.key = key
         self._connection = connection
         self._devices = devices
         self._clock = clock
         self._metronome = metronome or Metronome()
         self._turnstile = turnstile or Turnstile()
+        self._retries = retries or RetryBudget()
+        self._slots = slots or ConnectionSlots()
+        self._has_slot = self._has_token = False
         self._shared = len(devices) > 1
         self._backoff = Backoff()
         self._begun = False
@@ -72,12 +78,23 @@ class ConnectionLoop:
             while True:
                 fault = await self._until_lost()
                 self._mark_failed(fault)  # first: leaving a dead line in order may take seconds
-                await self._connection.close()
+                await self._close()
                 pause = self._backoff.wait()
                 self._log_lost(str(fault), pause)
                 await within(pause, _REAL)  # the network is real, whatever a demo's clock says
+                self._has_token = False
+                await self._retries.take()
+                self._has_token = True
         finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        try:
             await self._connection.close()
+        finally:
+            if self._has_slot:
+                self._has_slot = False
+                self._slots.release()
 
     def _log_lost(self, reason: str, pause: float) -> None:
         """One line when the reason is new, then one in ten minutes: a dead device must not fill the disk."""
@@ -89,9 +106,12 @@ class ConnectionLoop:
     def _works(self) -> None:
         """A device answered: the connection is worth something again."""
         self._backoff.reset()
+        if self._has_token:
+            self._has_token = False
+            self._retries.give_back()
         if self._told:
             self._told = ""
-            log.info("connection-back key=%s", self.key)
+            log.info("connection-back key=%s", self.key, extra={"ends": ("connection-lost", self.key)})
 
     def _begin(self) -> None:
         """The first time: from now on the devices are asked. Before its turn nobody is late, or waited for."""
@@ -117,6 +137,8 @@ class ConnectionLoop:
             await self._turnstile.turn()
             self._beat()
             self._begin()
+            self._slots.acquire()
+            self._has_slot = True
             await self._connection.open()
             if not self._told:
                 log.info("connection-open key=%s devices=%d", self.key, len(self._devices))
@@ -125,9 +147,9 @@ class ConnectionLoop:
             elif isinstance(self._connection, Streaming):
                 await self._listen(self._connection)
         except DeviceError as error:
-            return error
+            return as_descriptor_fault(error) or error
         except Exception as error:  # noqa: BLE001 - reason: one connector's fault must not stop the others
-            return self._internal(error)
+            return as_descriptor_fault(error) or self._internal(error)
         return DeviceError(_INTERNAL, "the connector ended by itself", lost=True)
 
     def _internal(self, error: Exception) -> DeviceError:

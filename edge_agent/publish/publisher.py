@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 
 import orjson
 
@@ -14,19 +13,24 @@ from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import Finding
 from edge_agent.mqtt import Connection, Message
+from edge_agent.mqtt.backoff import SHORTEST_S, Backoff
+from edge_agent.mqtt.reasons import RETAIN_NOT_SUPPORTED, TAKEN_OVER
 from edge_agent.mqtt.restless import Restless, restless
-from edge_agent.mqtt.trouble import LinkError, tls_context
+from edge_agent.mqtt.trouble import LinkError, tls_context, unknown_acks
 from edge_agent.outbox import Outbox
+from edge_agent.process import own_version
 from edge_agent.publish import confirm
 from edge_agent.publish.holds import Holds
+from edge_agent.publish.repetition import PERIOD_S
 from edge_agent.publish.session import Counters, Sent, Session
-from edge_agent.publish.trouble import Backoff, Teller
 from edge_agent.topics import Topics
 
 log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
 _GOODBYE_S = 1.0
+FAULTY_S = 120.0
+"""A wrong acknowledgement is a finding for so long."""
 _SETTLED_S = 10.0
 """A connection that held so long, or that acknowledged something, was a good one: the next attempt comes soon."""
 
@@ -54,13 +58,20 @@ class Publisher:
         self._session: Session | None = None
         self._watch = confirm.Watch(time.monotonic())
         self._backoff = Backoff()
-        self._teller = Teller()
         self._restless = Restless()
         self._holds = Holds()
         self._suspects: tuple[Sent, ...] = ()
         """What was under way when the last connection ended."""
         self._acked_at: float | None = None
         self._connected_at = 0.0
+        self._accepted = False
+        """Whether the broker ever took our settings."""
+        self._retains = config.retain is not False
+        self._unknown_acks = self._unknown_acks_before = 0
+        """Since the start; and up to the present connection."""
+        self._unknown_ack_at = -FAULTY_S
+        self.failed_attempts = 0
+        """Attempts to connect that failed and connections that broke, since the start."""
         self.problem: Finding | None = None
         """Why there is no connection now, or none that holds; None while there is one."""
         if config.confirm == "broker":
@@ -108,6 +119,13 @@ class Publisher:
     def messages(self) -> int:
         """Messages sent, documents and repetitions included."""
         return self._counters.messages
+
+    @property
+    def fault(self) -> Finding | None:
+        """What the broker does wrong in the protocol, while it does."""
+        if time.monotonic() - self._unknown_ack_at >= FAULTY_S:
+            return None
+        return unknown_acks(self._config.url, self._unknown_acks)
 
     @property
     def ingest_silent(self) -> bool:
@@ -159,7 +177,8 @@ class Publisher:
 
     async def _once(self) -> float:
         """One connection from attempt to end; returns how long to wait before the next."""
-        link = Connection(self._config, self._client_id, will=self._state("offline") if self._speaks else None)
+        will = self._state("offline") if self._speaks else None
+        link = Connection(self._config, self._client_id, will=will, accepted_before=self._accepted)
         try:
             try:
                 await link.open(self._context)
@@ -169,19 +188,36 @@ class Publisher:
             await self._serve(link)
         except LinkError as error:
             self._failed(error)
+            if self._learned_no_retain(error.reason == RETAIN_NOT_SUPPORTED):
+                return SHORTEST_S
             return self._restless.wait(self._backoff.next(slow=error.slow))
         finally:
             link.close()
         raise AssertionError("a session ends with an error or by cancellation")
 
+    def _learned_no_retain(self, said: bool) -> bool:
+        """Whether the broker has just told us for the first time that it keeps no retained messages."""
+        if not said or not self._retains or self._config.retain != "auto":
+            return False
+        self._retains = False
+        log.warning("mqtt-no-retained-messages url=%s repeat_s=%.0f", self._config.url, PERIOD_S)
+        return True
+
     async def _serve(self, link: Connection) -> None:
+        self._accepted = True
+        self._learned_no_retain(not link.retain_available)
         started = self._connected_at = time.monotonic()
         self._note_streams()
         session = Session(
             self._config, link, self._outbox, self._documents, self._counters, self._on_message, self._holds,
-            self._suspects if self._restless.now else (),
+            self._suspects if self._restless.now else (), retains=self._retains,
         )  # fmt: skip
-        log.info("mqtt-connected url=%s version=%s", self._config.url, self._config.version)
+        log.info(
+            "mqtt-connected url=%s version=%s",
+            self._config.url,
+            self._config.version,
+            extra={"ends": "mqtt-unavailable"},
+        )
         if not self._restless.now:
             self._settled()
         self._outbox.attach()
@@ -190,12 +226,14 @@ class Publisher:
             link.subscribe([self._watermark_topic])
         session.wake()
         try:
-            await self._watch_over(session)
+            await self._watch_over(session, link)
         except asyncio.CancelledError:
             await self._goodbye(session, link)
             raise
         finally:
             lasted = time.monotonic() - started
+            self._count_unknown_acks(link)
+            self._unknown_acks_before = self._unknown_acks
             if session.acked_at is not None or lasted > _SETTLED_S:
                 self._backoff.reset()
             self.ack_age()
@@ -209,21 +247,29 @@ class Publisher:
             raise link.error
 
     def _settled(self) -> None:
-        self._teller.mended()
         self.problem = None
 
-    async def _watch_over(self, session: Session) -> None:
+    def _count_unknown_acks(self, link: Connection) -> None:
+        total = self._unknown_acks_before + link.unknown_acks
+        if total == self._unknown_acks:
+            return
+        self._unknown_acks = total
+        self._unknown_ack_at = time.monotonic()
+        log.warning("mqtt-unknown-acks url=%s count=%d", self._config.url, self._unknown_acks)
+
+    async def _watch_over(self, session: Session, link: Connection) -> None:
         while not session.lost.is_set():
             try:
                 async with asyncio.timeout(_TICK_S):
                     await session.lost.wait()
             except TimeoutError:
-                self._tick(session)
+                self._tick(session, link)
 
-    def _tick(self, session: Session) -> None:
+    def _tick(self, session: Session, link: Connection) -> None:
         if self.problem is not None and time.monotonic() - self._connected_at > _SETTLED_S:
             self._settled()
             session.widen()
+        self._count_unknown_acks(link)
         self._outbox.tick()
         self._note_streams()
         if self._config.confirm == "store":
@@ -270,10 +316,10 @@ class Publisher:
             "agent": self._agent,
             "state": state,
             "t": self._clock.time_ns(),
-            "version": _version(),
+            "version": own_version(),
             "streams": self._streams(),
         }
-        return Message(self._state_topic, orjson.dumps(document), retained=True)
+        return Message(self._state_topic, orjson.dumps(document), retained=self._retains)
 
     def _streams(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.other_streams(), *self._outbox.streams())))
@@ -299,13 +345,9 @@ class Publisher:
             log.info("mqtt-disconnected url=%s", self._config.url)
 
     def _failed(self, error: LinkError) -> None:
-        finding = restless(self._client_id, self._config.url, error.finding.en) if self._restless.now else error.finding
+        finding = error.finding
+        if self._restless.now and error.reason != TAKEN_OVER:  # then the broker has said it already
+            finding = restless(self._client_id, self._config.url, finding.en)
         self.problem = finding
-        self._teller.tell(finding.en, time.monotonic())
-
-
-def _version() -> str:
-    try:
-        return version("shopfloor-edge-agent")
-    except PackageNotFoundError:
-        return "unknown"
+        self.failed_attempts += 1
+        log.warning("mqtt-unavailable reason=%r", finding.en)

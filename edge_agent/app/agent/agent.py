@@ -7,7 +7,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from edge_agent.outbox import Outbox
 from edge_agent.outbox.folders import bytes_in
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.metronome import Metronome
-from edge_agent.process import give_back, held
+from edge_agent.process import give_back, held, own_version
 from edge_agent.publish import Publisher
 from edge_agent.sdk import within
 from edge_agent.topics import Topics
@@ -100,7 +99,7 @@ class EdgeAgent:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. What could not be sent stays in the outbox for the next start."""
-        log.info("agent-start agent=%s version=%s", self.site.agent.id, version("shopfloor-edge-agent"))
+        log.info("agent-start agent=%s version=%s", self.site.agent.id, own_version())
         log.info("agent-reads devices=%d connections=%d", len(self.devices), self.fleet.connections)
         ends = time.monotonic() + STOP_LIMIT_S
         try:
@@ -222,7 +221,7 @@ class EdgeAgent:
         self.health.look(self.devices, self.fleet.stalled())
         document = {
             "agent": self.site.agent.id,
-            "version": version("shopfloor-edge-agent"),
+            "version": own_version(),
             "stream": self._outbox.stream,
             "streams": [*self._former.streams(), *self._outbox.streams()],
             "uptime_s": time.monotonic() - self._started,

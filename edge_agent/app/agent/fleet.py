@@ -15,10 +15,12 @@ from edge_agent.clock import Clock
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Plugins
 from edge_agent.model import STATUS
+from edge_agent.polling.attempts import RESERVE, ConnectionSlots, RetryBudget
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
 from edge_agent.polling.metronome import Metronome
 from edge_agent.polling.turnstile import Turnstile
+from edge_agent.process import descriptors_left
 from edge_agent.sdk import Pollable
 
 log = logging.getLogger(__name__)
@@ -86,20 +88,25 @@ class Fleet:
         self._plugins = plugins
         self._clock = clock
         self._broker = broker
-        self._metronome, self._turnstile = metronome, Turnstile()
+        self._metronome = metronome
+        self._turnstile = Turnstile()
+        self._retries = RetryBudget()
+        self._slots = ConnectionSlots()
         self._group: asyncio.TaskGroup | None = None
         self.values_gone = 0
         """Values read by devices that a reload has removed or replaced."""
         self._members = {
             device.id: workshop.make(device, plugins[device.connector]) for device in site.devices
         }  # fmt: skip
+        self._polled = [member.polled for member in self._members.values()]
         self._lines = {key: self._connect(key, members) for key, members in self._sharing(self._members).items()}
         for member in self._members.values():
             broker.retain(f"{member.path}/birth", *member.birth)
 
     @property
     def devices(self) -> list[PolledDevice]:
-        return [member.polled for member in self._members.values()]
+        """Not to be changed by the caller: the same list until a reload, since it is asked for many times a second."""
+        return self._polled
 
     @property
     def connections(self) -> int:
@@ -112,6 +119,7 @@ class Fleet:
     def start(self, group: asyncio.TaskGroup) -> None:
         """Begin to poll."""
         self._group = group
+        self._slots.limit = descriptors_left(RESERVE)
         for line in self._lines.values():
             self._run(line)
 
@@ -142,6 +150,7 @@ class Fleet:
         await self._stop([line for key, line in self._lines.items() if key not in lines])
         change = self._differences(members, [line.loop.key for line in fresh.values()])
         before, self._members = self._members, members
+        self._polled = [member.polled for member in members.values()]
         self._lines = {key: lines.get(key) or fresh[key] for key in wanted}
         self._leave_to_others(elsewhere)
         moved = {name: self._made(elsewhere[name]) for name in change.removed if name in elsewhere}
@@ -203,7 +212,16 @@ class Fleet:
         connection = self._plugins[key[0]].connect([device.plan for device in devices], self._clock)
         for device in devices:
             device.health.streaming = not isinstance(connection, Pollable)
-        loop = ConnectionLoop(key[1], connection, devices, self._clock, self._metronome, self._turnstile)
+        loop = ConnectionLoop(
+            key[1],
+            connection,
+            devices,
+            self._clock,
+            self._metronome,
+            self._turnstile,
+            self._retries,
+            self._slots,
+        )
         return _Line(members, loop)
 
     def _run(self, line: _Line) -> None:

@@ -79,6 +79,7 @@ class SelfHealth:
             connected=self._publisher.connected,
             broker=self._publisher.problem,
             refusal=self._publisher.refusal,
+            broker_fault=self._publisher.fault,
             lacking=self._publisher.lacking,
             ingest_silent=self._publisher.ingest_silent,
             outbox_bytes=stats.bytes,

@@ -101,6 +101,7 @@ def together(own: Facts, workers: Iterable[Facts]) -> Facts:
         connected=all(one.connected for one in parts),
         broker=next((one.broker for one in parts if one.broker is not None), None),
         refusal=next((one.refusal for one in parts if one.refusal is not None), None),
+        broker_fault=next((one.broker_fault for one in parts if one.broker_fault is not None), None),
         ingest_silent=any(one.ingest_silent for one in parts),
         outbox_bytes=sum(one.outbox_bytes for one in parts),
         outbox_limit=sum(one.outbox_limit for one in parts),
