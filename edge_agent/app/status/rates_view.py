@@ -64,15 +64,16 @@ def why_none(metric: Figure) -> tuple[str, str]:
 
 
 def basis(metric: Figure) -> tuple[str, str]:
-    """What a figure rests on: fraction, judgement, grade."""
+    """What a figure rests on: fraction, judgement, points, grade."""
     parts_zh, parts_en = [], []
     zh, en = _COUNTED.get(metric["id"], ("", ""))
     top, bottom = short(metric["numerator"]), short(metric["denominator"])
     parts_zh.append(f"{top} / {bottom} {zh}".strip())
     parts_en.append(f"{top} of {bottom} {en}".strip())
-    if (told := judgement(metric)) is not None:
-        parts_zh.append(told[0])
-        parts_en.append(told[1])
+    for told in (judgement(metric), score(metric)):
+        if told is not None:
+            parts_zh.append(told[0])
+            parts_en.append(told[1])
     if metric.get("grade"):
         parts_zh.append(f"证据 {metric['grade']}")
         parts_en.append(f"evidence {metric['grade']}")
