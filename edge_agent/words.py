@@ -11,8 +11,8 @@ COMMAND_VARIABLE: Final = "EDGE_AGENT_COMMAND"
 
 
 def number_of(count: int, thing: str, things: str = "") -> str:
-    """`1 device`, `2 devices`; `things` for a plural that is not formed with an s."""
-    return f"{count} {thing if count == 1 else things or thing + 's'}"
+    """`1 device`, `2,000 devices`; `things` for a plural that is not formed with an s."""
+    return f"{count:,} {thing if count == 1 else things or thing + 's'}"
 
 
 def verb(count: int, one: str, many: str) -> str:

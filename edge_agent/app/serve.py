@@ -20,7 +20,7 @@ from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.errors import StoreError
 from edge_agent.health import watchdog
-from edge_agent.health.ne107 import Health, Judgement, Notice, judged
+from edge_agent.health.ne107 import Health, Judgement, Notice, NoticeTimes, judged
 from edge_agent.ingest import api
 from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.service import Ingest
@@ -65,6 +65,7 @@ class StoreService:
             client_id=f"{site.mqtt.client_id or site.agent.id}-ingest",
             clock=clock,
         )
+        self._notice_times = NoticeTimes()
         self._production: ProductionService | None = None
         if self._figures.register is not None:
             production = ProductionFigures(site, self._figures.register)
@@ -120,6 +121,7 @@ class StoreService:
         while self._figures.ready:
             young = self._clock.monotonic() - started < YOUNG_S
             await asyncio.sleep(max(AT_LEAST_S, self._clock.real(FIRST_S if young else LATER_S)))
+            self._judgement()  # so that somebody who looks later sees since when
             try:
                 await self._compute()
             except StoreError as error:
@@ -149,7 +151,7 @@ class StoreService:
             "t": now,
             "devices": await asyncio.to_thread(overview.devices, self._store, now),
             "counters": self._counters(),
-            "ne107": self._judgement().full(),
+            "ne107": self._judgement().full(self._notice_times.since),
             "broker_connected": self._ingest.connected,
             "problem": self._ingest.problem,
             "lag_s": self._ingest.lag(),
@@ -195,7 +197,9 @@ class StoreService:
             zh = f"有数据被隔离：请查看 {command('quarantine', 'list')}。"
             en = f"Data was set aside: see `{command('quarantine', 'list')}`."
             notices.append(Notice(Health.OFF_SPEC, "quarantined", zh, en))
-        return judged(notices)
+        judgement = judged(notices)
+        self._notice_times.note(judgement, self._clock.time_ns())
+        return judgement
 
     def _counters(self) -> dict[str, int]:
         counters = self._ingest.counters

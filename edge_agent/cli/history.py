@@ -37,9 +37,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser(
         "history",
         help="查看历史值：表格、曲线、CSV、Parquet / values of the past: table, plot, CSV, Parquet",
-        description="从时序库取变量的历史值。edge-agent serve 在运行时向它询问，否则直接打开数据库。时间按站点时区；"
+        description="从时序库取变量的历史值。入库服务在运行时向它询问，否则直接打开数据库。时间按站点时区；"
         "只写日期表示当天 00:00。默认最近 8 小时。"
-        " Values of the past from whichever store: asked of the running `edge-agent serve`, else read from the store"
+        " Values of the past from whichever store: asked of the store service while it runs, else read from the store"
         " itself. Times are the site's; a date alone is its first moment. The last 8 hours by default.",
     )
     command.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")

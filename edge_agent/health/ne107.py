@@ -6,7 +6,7 @@ finding decides; among equals the first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
@@ -78,10 +78,26 @@ class Judgement:
         """For a health row: number, name, and the reasons in order."""
         return {"number": int(self.health), "name": self.health.name, "reasons": self.reasons}
 
-    def full(self) -> dict[str, Any]:
-        """For people too: each notice with its sentences."""
-        told = [{"health": n.health.name, "reason": n.reason, "zh": n.zh, "en": n.en} for n in self.notices]
+    def full(self, since: Mapping[str, int] | None = None) -> dict[str, Any]:
+        """For people too: each notice with its sentences, and since when (ns) where `since` has that by reason."""
+        told = []
+        for n in self.notices:
+            times = {} if since is None else {"since": since.get(n.reason)}
+            told.append({"health": n.health.name, "reason": n.reason, "zh": n.zh, "en": n.en, **times})
         return {"number": int(self.health), "name": self.health.name, "notices": told}
+
+
+class NoticeTimes:
+    """Since when each reason has been noticed without a break."""
+
+    def __init__(self) -> None:
+        self.since: dict[str, int] = {}
+        """Reason -> ns."""
+
+    def note(self, judgement: Judgement, now_ns: int) -> Mapping[str, int]:
+        """The same with a newer judgement: reasons that are gone are forgotten."""
+        self.since = {reason: self.since.get(reason, now_ns) for reason in judgement.reasons}
+        return self.since
 
 
 def judged(notices: Iterable[Notice]) -> Judgement:

@@ -109,7 +109,9 @@ def no_descriptor(why: str, why_zh: str) -> DeviceError:
 def as_descriptor_fault(error: BaseException) -> DeviceError | None:
     """The same for a connection that found it out by itself (EMFILE or ENFILE somewhere behind `error`), else None."""
     cause: BaseException | None = error
-    while cause is not None:
+    seen: set[int] = set()  # the chain of a context may run in a circle
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
         if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE):
             zh, en = words_of(cause)
             return no_descriptor(en, zh)

@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import Final
 
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.evaluate import live_not_declared, not_effective
+from edge_agent.metrics.evaluate import live_not_declared, not_judged_yet, to_mend
 from edge_agent.metrics.rates import nc_shares
-from edge_agent.metrics.result import Result
+from edge_agent.metrics.result import EffectiveAfter, Result
 from edge_agent.metrics.timemodel import pareto
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Json
@@ -111,6 +111,8 @@ def _to_next(rate: Result) -> tuple[str, str]:
 def _networked(declared: Result, effective: Result) -> Text:
     if effective.value is None:
         return _missing(effective)
+    if effective.effective_after is not None:
+        return _too_early(effective.effective_after)
     zh, en = _to_next(effective)
     gap = (declared.numerator or Fraction(0)) - (effective.numerator or Fraction(0))
     if gap:
@@ -125,6 +127,18 @@ def _networked(declared: Result, effective: Result) -> Text:
         f"{_pct(effective.value)}{zh}。",
         f"{_machines(declared.numerator)} {_are(declared.numerator)} declared networked, the data show "
         f"{_count(effective.numerator)}: {_pct(effective.value)}{en}.",
+    )
+
+
+def _too_early(after: EffectiveAfter) -> Text:
+    """No rate yet, and no list of machines to mend: most of them are well and only new."""
+    online, declared = after.now_online
+    needed, so_far = int(after.needed_s / 3600), float(after.so_far_s / 3600)
+    return Text(
+        f"申报联网 {declared} 台，窗口结束时在线 {online} 台。设备联网率要在计划工时满 {needed} 小时后才有意义，"
+        f"至今 {so_far:.1f} 小时，尚不评定。",
+        f"{declared} machines are declared networked, {online} of them were online at the window's end. The networking "
+        f"rate means something after {needed} planned hours; there were {so_far:.1f} so far, and it is not judged yet.",
     )
 
 
@@ -183,7 +197,7 @@ def _energy(figures: Figures) -> Text:
 
 def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
     assessment = plant.assessment
-    missing, extra = not_effective(assessment), live_not_declared(assessment)
+    missing, extra, waiting = to_mend(assessment), live_not_declared(assessment), not_judged_yet(assessment)
     if not assessment.collected:
         yield Text(
             "窗口内没有采集数据：检查采集程序与存储是否运行，或另选窗口；有数据后再评定联网与采集。",
@@ -195,6 +209,13 @@ def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
         yield Text(
             f"{names.zh} 申报联网但未被数据证明：查明原因并排除（见第 3、4 部分）。",
             f"{names.en}: declared networked and not shown by data; find out why and mend it (parts 3 and 4).",
+        )
+    if waiting:
+        names = _named(waiting)
+        yield Text(
+            f"{names.zh} 在线，接入时间还不足以评定：无需处理，计划工时满 8 小时后再看。",
+            f"{names.en}: online, and connected too short a time to be judged; nothing to do, look again after 8 "
+            "planned hours.",
         )
     if extra:
         names = _named(extra)
@@ -240,7 +261,11 @@ def _connect(rate: Result, new: Sequence[Step]) -> Iterator[Text]:
         (bare, "没有通信接口，需加装采集模块", "no interface: fit a module"),
     ):
         if ids:
-            names, after = _named(ids), _pct(Fraction(rate.numerator + len(ids), rate.denominator))
+            names = _named(ids)
+            if rate.effective_after is not None:
+                yield Text(f"{names.zh} {zh}。", f"{names.en}: {en}.")
+                continue
+            after = _pct(Fraction(rate.numerator + len(ids), rate.denominator))
             yield Text(
                 f"{names.zh} {zh}；仅完成这些，设备联网率为 {after}。",
                 f"{names.en}: {en}; with these alone the networking rate would be {after}.",

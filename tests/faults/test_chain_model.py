@@ -28,6 +28,7 @@ from edge_agent.outbox import Entry, Outbox
 from edge_agent.publish import confirm
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.topics import Topics
+from tests.support.exploration import examples
 
 TOPICS = Topics("edge", "enterprise", "site")
 TOPIC = f"{TOPICS.device('area', 'L1', 'm1')}/data"
@@ -233,4 +234,4 @@ class Chain(RuleBasedStateMachine):
 
 
 TestChain = Chain.TestCase
-TestChain.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+TestChain.settings = settings(max_examples=examples(25), stateful_step_count=40, deadline=None)

@@ -243,7 +243,7 @@ class EdgeAgent:
             "stream": self._outbox.stream,
             "streams": [*self._former.streams(), *self._outbox.streams()],
             "uptime_s": time.monotonic() - self._started,
-            "ne107": self.health.judgement.full(),
+            "ne107": self.health.judgement.full(self.health.times.since),
             "broker_connected": self._publisher.connected,
             "ack_age_s": self._publisher.ack_age(),
             **self._figures(),

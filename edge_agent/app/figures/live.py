@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from edge_agent.metrics.live import DeviceFacts, Live, Sums, from_health
 from edge_agent.register.importing import load
 from edge_agent.register.model import Register
 from edge_agent.stores import LiveFacts, Store
+from edge_agent.stores.base import HealthSummary
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,9 @@ RECENT_NS: Final = _DAY_NS
 
 #: So many health rows may be late before their absence counts as a gap.
 PATIENCE_ROWS: Final = 6
+
+#: States of a device in which it answers, wholly or in part.
+ANSWERING: Final = frozenset({"online", "degraded"})
 
 #: Tags that show the controller's own meaning (grade E3): what it executes, and a program or a part count.
 _EXECUTION: Final = {"execution", "machine_state", "program_status", "channel_state", "state_current"}
@@ -69,20 +74,21 @@ class Figures:
         """All metrics as of now, as full documents."""
         if self.register is None:
             return []
-        now_ns = self._end(store, now_ns)
-        live = self.live(store, now_ns)
+        newest = self._newest(store, now_ns)
+        now_ns = min(now_ns, max((row.last_t for row in newest.values()), default=now_ns))
+        online = {device for device, row in newest.items() if row.state in ANSWERING}
+        live = self.live(store, now_ns, online)
         nc = self._site.register_.robot_is_nc
         results = compute(Assessment(self.register, live, now_ns, nc, self._devices))
         return [result.to_full_json() for result in results.values()]
 
-    def _end(self, store: Store, now_ns: int) -> int:
-        """The end of the last interval the health rows speak of, while they come: what is not yet told is no gap."""
-        patience = int(PATIENCE_ROWS * 1e9 * self._site.agent.health)
-        newest = max((row.last_t for row in store.health(now_ns - patience, now_ns).values()), default=now_ns)
-        return min(now_ns, newest)
+    def _newest(self, store: Store, now_ns: int) -> Mapping[str, HealthSummary]:
+        """The newest health of each device, while its rows come. The last interval they speak of is where the figures
+        end: what is not reported yet is no gap."""
+        return store.health(now_ns - int(PATIENCE_ROWS * 1e9 * self._site.agent.health), now_ns)
 
-    def live(self, store: Store, now_ns: int) -> Live:
-        """The facts of every configured device up to now."""
+    def live(self, store: Store, now_ns: int, online: Collection[str] = ()) -> Live:
+        """The facts of every configured device up to now; `online` are those that answer."""
         long_start, recent_start = now_ns - LONG_NS, now_ns - RECENT_NS
         long, recent = store.live_facts(long_start, now_ns), store.live_facts(recent_start, now_ns)
         facts: dict[str, DeviceFacts] = {}
@@ -91,9 +97,10 @@ class Figures:
             first = known.first_ns if known else None
             sums: tuple[Sums, ...] = (_sums(known), _sums(recent.get(device.id)))
             collected = any(each.scheduled_s > 0 for each in sums)
-            hours = None
+            hours = calendar = None
             if self._hours is not None:
                 hours = self._hours.planned(device.id, max(long_start, first or long_start), now_ns)
+                calendar = self._hours.calendar(device.id, long_start, now_ns)
                 if hours is not None:
                     starts = (long_start, recent_start)
                     sums = tuple(self._hours.sums(store, device.id, hours, start, now_ns) for start in starts)
@@ -108,6 +115,8 @@ class Figures:
                 normalised=device.state is not None,
                 business_links=links(device),
                 collected=collected,
+                calendar=calendar,
+                online=device.id in online,
             )
         return Live(facts, now_ns, RECENT_NS // 1_000_000_000)
 

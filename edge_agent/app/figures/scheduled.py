@@ -39,6 +39,11 @@ class ScheduledHealth:
         hours = self._plan(schedule, start, end)
         return hours if 0 < hours.within(start, end) < end - start else None
 
+    def calendar(self, device: str, start: int, end: int) -> Planned | None:
+        """The planned working time of a device, also where it is none of `start..end`; None without a schedule."""
+        schedule = self._schedules.get(device)
+        return None if schedule is None else self._plan(schedule, start, end)
+
     def _plan(self, schedule: str, start: int, end: int) -> Planned:
         """Resolved for a day more than asked, on both sides, and kept while that lasts."""
         kept = self._plans.get(schedule)

@@ -128,6 +128,15 @@ def agent_status(device: PolledDevice) -> dict[str, Any]:
     }
 
 
+def ask_metrics(site: Site) -> list[dict[str, Any]] | None:
+    """The newest figures of the running store service, or None when it does not run."""
+    try:
+        answer: list[dict[str, Any]] = ask(serve_door(site), "metrics", limit=STATUS_SECONDS)
+    except ConnectionError:
+        return None
+    return answer
+
+
 def ask_missing(site: Site, seconds: float) -> dict[str, Any]:
     """What is missing of the last `seconds`: from the running service, else from the store itself."""
     seconds = min(seconds, time.time())  # before 1970 there is nothing, and nanoseconds end soon after

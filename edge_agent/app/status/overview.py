@@ -116,11 +116,13 @@ def _quality(latest: Mapping[str, Latest], age: float | None, staleness: float) 
 def demo_document(
     status: Mapping[str, Any], metrics: list[dict[str, Any]], counters: Mapping[str, int]
 ) -> dict[str, Any]:
-    """The demo's JSON document (devices, metrics, counters, versions): every figure as the running parts gave it."""
+    """The demo's JSON document: every figure as the running parts gave it. `now_online`: machines declared networked
+    that deliver now, and all declared ones; null before the first metrics."""
     keys = ("id", "name", "connector", "state", "values", "good", "bad", "last_good_age_s")
     return {
         "devices": [{key: row[key] for key in keys} for row in status["devices"]],
         "metrics": metrics,
+        "now_online": next((each["now_online"] for each in metrics if each["id"] == "M-04a-effective"), None),
         "counters": {**counters, **status["counters"]},
         "versions": versions(),
     }

@@ -17,6 +17,7 @@ from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Plugins
 from edge_agent.errors import FindingsError
 from edge_agent.model import Tag
+from edge_agent.words import command
 
 _SECOND: Final = 1_000_000_000
 #: Steps of one tag at the most: more than that is no answer any more.
@@ -207,10 +208,10 @@ def why_empty(tag: HistoryTag, newest: str | None) -> tuple[str, str]:
     name = f"{tag.device}/{tag.tag}"
     if not tag.stored:
         return (
-            f"{name}：已配置，但库中还没有它的读数；请检查 edge-agent run 和 edge-agent serve 是否都在运行"
-            "（edge-agent status）。",
-            f"{name}: configured, and the store has no reading of it yet; check that `edge-agent run` and"
-            " `edge-agent serve` both work (`edge-agent status`).",
+            f"{name}：已配置，但库中还没有它的读数；请检查 {command('run')} 和 {command('serve')} 是否都在运行"
+            f"（{command('status')}）。",
+            f"{name}: configured, and the store has no reading of it yet; check that `{command('run')}` and"
+            f" `{command('serve')}` both work (`{command('status')}`).",
         )
     if newest is None:
         return (

@@ -17,6 +17,7 @@ from edge_agent.errors import FindingsError
 from edge_agent.ingest import api
 from edge_agent.stores import Store, open_store
 from edge_agent.stores.columns import Codes, Floats, Longs
+from edge_agent.words import command
 
 _SECOND: Final = 1_000_000_000
 #: The first window of a series, and the longest: what lies ahead may be much denser than what was read so far.
@@ -185,8 +186,8 @@ def opened(site: Site) -> Iterator[HistorySource]:
     if not path.exists():  # opening would create it, perhaps as another user than the service's
         raise FindingsError.one(
             "no-store",
-            "还没有数据库：请先运行 edge-agent serve，或检查 store.path。",
-            "There is no store yet: start `edge-agent serve` first, or check store.path.",
+            f"还没有数据库：请先运行 {command('serve')}，或检查 store.path。",
+            f"There is no store yet: start `{command('serve')}` first, or check store.path.",
             str(path),
         )
     store = open_store(site.store)

@@ -33,6 +33,10 @@ _COMPARED: Final = (
 )  # fmt: skip
 
 
+#: Of these a pack of an earlier version says nothing.
+_SINCE_LATER: Final = ("now_online", "effective_after")
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One thing that was checked: a file, the chain, or a figure."""
@@ -237,7 +241,8 @@ def _words(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> Chec
     """All words of a file's figures in one line: the first that differ are named. A key that is missing is a figure."""
     keys = sorted(told.keys() & found.keys())
     for key in keys:
-        for part in sorted((told[key].keys() | found[key].keys()).difference(_COMPARED)):
+        newer = [part for part in _SINCE_LATER if part not in told[key]]
+        for part in sorted((told[key].keys() | found[key].keys()).difference(_COMPARED, newer)):
             claimed, made = told[key].get(part), found[key].get(part)
             if claimed != made:
                 return Check("words", f"{name} {key} {part}", False, claimed, made)

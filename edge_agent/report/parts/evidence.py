@@ -131,7 +131,7 @@ def _before_after(figures: Figures, snapshots: Sequence[Mapping[str, Any]]) -> J
         series = [
             {"id": key, "name": blocks.both(figures[key].definition.name),
              "points": [[at, _stored(shot, key)] for at, shot in zip(dates, shots, strict=True)]
-             + [[None, number(figures[key].value)]]}
+             + [[None, None if figures[key].effective_after else number(figures[key].value)]]}
             for key in rates
         ]  # fmt: skip
         found.append(blocks.chart("before_after", "改造前后", "before and after", series=series))
@@ -145,7 +145,8 @@ def _before_after(figures: Figures, snapshots: Sequence[Mapping[str, Any]]) -> J
 
 
 def _stored(shot: Mapping[str, Figure], key: str) -> Any:
-    return shot.get(COMPARED[key], {}).get("value")
+    figure = shot.get(COMPARED[key], {})
+    return None if figure.get("effective_after") else figure.get("value")
 
 
 def _compared(
