@@ -130,7 +130,7 @@ class Plugin:
     there. May look at files; opens nothing."""
     kinds: Callable[[Options], Callable[[Options], Kind]] | None = None
     """Where a device's own keys have a say in the kind of its tags: device options -> what is used instead of `kind`.
-    Equal devices must get the same object, so that they share what is compiled of their tags."""
+    It is hashable, equal for equal devices (they share what is compiled of their tags), and can be pickled."""
     requests: Callable[[DevicePlan], int] | None = None
     """How many requests read all tables of a device once; 0 when the device speaks by itself."""
     address: Callable[[object], str] | None = None

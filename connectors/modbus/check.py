@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from dataclasses import dataclass
 
 from connectors.modbus.address import check_area
 from connectors.modbus.endpoint import OWN, SCHEMES, SERIAL, on_pymodbus, parse_url, pipelined
@@ -27,14 +27,18 @@ def kind_of(options: Options) -> Kind:
 
 
 def kinds(options: Options) -> Callable[[Options], Kind]:
-    """The shape of the tags of a device: an area of coils gives bools. Devices with equal areas get one function."""
-    return _kinds(tuple(device_options(options).areas.items()))
+    """The shape of the tags of a device: an area of coils gives bools. Devices with equal areas get equal functions."""
+    return _KindOf(tuple(device_options(options).areas.items()))
 
 
-@lru_cache(maxsize=256)
-def _kinds(areas: tuple[tuple[str, Area], ...]) -> Callable[[Options], Kind]:
-    known = dict(areas)
-    return lambda options: kind(tag_options(options), known)
+@dataclass(frozen=True, slots=True)
+class _KindOf:
+    """A function that compares by what it knows, and can go to another process with what was made by it."""
+
+    areas: tuple[tuple[str, Area], ...]
+
+    def __call__(self, options: Options) -> Kind:
+        return kind(tag_options(options), dict(self.areas))
 
 
 def connection_key(options: Options) -> str:

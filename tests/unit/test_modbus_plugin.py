@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 
@@ -313,3 +314,12 @@ def test_options_of_another_connector_are_a_programming_error():
 def test_importing_the_connector_loads_no_protocol_library():
     code = "import connectors.modbus, sys; print(sorted({'pymodbus', 'serial', 'numpy', 'asyncua'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_kinds_of_equal_devices_are_equal_also_in_another_process():
+    area = {"M": {"object": "coil", "base": 0, "last": 99}}
+    one, other, plain = (PLUGIN.kinds(ModbusDevice(url="tcp://h", areas=areas)) for areas in (area, area, {}))
+    assert one == other == pickle.loads(pickle.dumps(one)) != plain
+    assert hash(one) == hash(other)
+    tag = ModbusTag(address="M8")
+    assert (one(tag), plain(tag)) == ("bool", "int")
