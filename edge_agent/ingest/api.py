@@ -209,14 +209,15 @@ def _exchange(path: Path, question: bytes, limit: float) -> bytes:
             raise ConnectionError(f"no service answers at {path}") from error
 
 
-def open_or_ask(config: StoreConfig, op: str, **arguments: Any) -> Any:
-    """One of `operations`, answered by the running service, or from the store itself when none runs."""
+def open_or_ask(config: StoreConfig, op: str, *, agent: str = "", **arguments: Any) -> Any:
+    """One of `operations`, answered by the running service, or from the store itself when none runs. `agent`: the
+    service's own."""
     from edge_agent.stores import open_store
 
     try:
         return ask(socket_path(config.path), op, **arguments)
     except ConnectionError:
-        store = open_store(config)
+        store = open_store(config, agent)
     try:
         # Through JSON as well, so that both ways give the same types.
         return orjson.loads(orjson.dumps(operations(store)[op](**arguments)))

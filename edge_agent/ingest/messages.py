@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edge_agent.identity import agent_of
 from edge_agent.ingest import decode
 from edge_agent.ingest.decode import MalformedError
 from edge_agent.stores import Mark, Refusal, Rows, WriteBatch
@@ -23,6 +24,8 @@ class Message:
     stream: str = ""
     seq: int = 0
     values: int = 0
+    key: str = ""
+    """The device's, but for birth documents."""
     chunk: Chunk | None = None
     health: dict[str, Any] | None = None
     agent: dict[str, Any] | None = None
@@ -60,7 +63,7 @@ def read(topic: str, payload: bytes, catalogue: Catalogue) -> Message:
 
 
 def _take(message: Message, found: dict[str, Any], catalogue: Catalogue) -> None:
-    *_, area, device, kind = message.topic.split("/")
+    *_, level, device, kind = message.topic.split("/")
     if kind != "birth":
         # First of all, so that a refused entry is known by its number and the agent need not send it again.
         message.stream, message.seq = decode.text(found, "stream"), decode.number(found, "seq")
@@ -69,13 +72,17 @@ def _take(message: Message, found: dict[str, Any], catalogue: Catalogue) -> None
         raise MalformedError("the device is not the topic's")
     if kind == "birth":
         message.birth = decode.birth(found)
-    elif kind == "data":
-        message.chunk = decode.data(found, catalogue)
+        return
+    agent = agent_of(message.stream)
+    message.key = catalogue.keys.key(decode.agent(agent), device)
+    if kind == "data":
+        message.chunk = decode.data(found, catalogue, message.key)
         message.values = len(message.chunk)
-    elif area == "_agent":
+    elif level == "_agent":
         message.agent = decode.agent_health(found)
     else:
         message.health = decode.health(found)
+        message.health["device"] = message.key
 
 
 @dataclass(slots=True, eq=False)

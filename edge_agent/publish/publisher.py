@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 import orjson
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
 _GOODBYE_S = 1.0
+_BIRTHS_S = 5.0
+"""Births that are asked for are sent again so often at the most."""
 _SETTLED_S = 10.0
 """A connection that held so long, or that acknowledged something, was a good one: the next attempt comes soon."""
 
@@ -61,6 +63,9 @@ class Publisher:
         """What was under way when the last connection ended."""
         self._acked_at: float | None = None
         self._connected_at = 0.0
+        self._hears = True
+        """Whether the broker answers the subscription to watermarks."""
+        self._born_at = self._store_at = float("-inf")
         self.problem: Finding | None = None
         """Why there is no connection now, or none that holds; None while there is one."""
         if config.confirm == "broker":
@@ -186,8 +191,7 @@ class Publisher:
             self._settled()
         self._outbox.attach()
         self._session = session
-        if self._config.confirm == "store":
-            link.subscribe([self._watermark_topic])
+        self._subscribe(link)
         session.wake()
         try:
             await self._watch_over(session)
@@ -207,6 +211,19 @@ class Publisher:
             self._restless.ended(lasted)
             self._holds.hung_up(sole and (sole.topic, sole.message), time.monotonic())
             raise link.error
+
+    def _subscribe(self, link: Connection) -> None:
+        """To the watermarks; with `confirm: broker` for the births that a service asks for, as long as the broker does
+        not hang up for it."""
+        if self._config.confirm == "store" or self._hears:
+            link.on_subscribed = self._subscription_answered
+            self._hears = False  # until it answered
+            link.subscribe([self._watermark_topic])
+
+    def _subscription_answered(self, refused: list[int]) -> None:
+        self._hears = True
+        if refused:
+            log.warning("watermark-subscription-refused topic=%s", self._watermark_topic)
 
     def _settled(self) -> None:
         self._teller.mended()
@@ -242,13 +259,39 @@ class Publisher:
     def _on_message(self, message: Message) -> None:
         if message.topic != self._watermark_topic:
             return
-        streams = confirm.parse(message.payload)
-        if streams is None:
+        mark = confirm.parse(message.payload)
+        if mark is None:
+            return
+        now = time.monotonic()
+        self._send_births(mark.births, now)
+        if self._config.confirm != "store":
             return
         if not message.retained:
-            self._watch.life(time.monotonic())
-        for stream, pairs in streams.items():
+            self._watch.life(now)
+        if mark.store:
+            self._believe(mark.store, now, live=not message.retained)
+        for stream, pairs in mark.streams.items():
             self._outbox.confirm(stream, pairs)
+
+    def _send_births(self, devices: Sequence[str], now: float) -> None:
+        """Again, because another agent's device of the same path has taken their place at the broker."""
+        if not devices or self._session is None or now - self._born_at < _BIRTHS_S:
+            return
+        self._born_at = now
+        for topic in [topic for topic in self._documents if topic.endswith("/birth")]:
+            if topic.rsplit("/", 2)[1] in devices:
+                self._session.send_document(topic)
+
+    def _believe(self, store: str, now: float, *, live: bool) -> None:
+        """Another store has confirmed nothing of what this outbox holds. Where two are at work at once, the one that is
+        believed stays it."""
+        if store == self._outbox.store:
+            self._store_at = now if live else self._store_at
+        elif now - self._store_at >= confirm.LIFE_S:
+            before = self._outbox.store
+            count = self._outbox.believe(store)
+            self._store_at = now if live else self._store_at
+            log.info("mqtt-store store=%s before=%s sent_again=%d", store, before or "-", count)
 
     def _send_overdue(self) -> None:
         awaiting = self._outbox.awaiting()

@@ -24,6 +24,12 @@ T = TypeVar("T")
 
 #: The request itself can never be taken. Everything else may pass: a token can be renewed, a bucket be made.
 _POISON: Final = frozenset({400, 413, 415, 422})
+#: Of the refusals those that pass by themselves: too slow, too early, too many requests.
+_LATER: Final = frozenset({408, 425, 429})
+
+
+class NotAnsweredError(StoreError):
+    """The server is there and does not answer this question, or not in a way that is understood."""
 
 
 class Endpoint:
@@ -85,7 +91,9 @@ def understood(read: Callable[P, T]) -> Callable[P, T]:
         try:
             return read(*args, **kwargs)
         except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
-            raise StoreError(f"the server's answer was not understood: {type(error).__name__}: {error}") from error
+            raise NotAnsweredError(
+                f"the server's answer was not understood: {type(error).__name__}: {error}"
+            ) from error
 
     return careful
 
@@ -93,7 +101,9 @@ def understood(read: Callable[P, T]) -> Callable[P, T]:
 def refusal(status: int, answer: bytes) -> StoreError | PoisonError:
     """The error for an answer that is not 2xx."""
     detail = f"HTTP {status}: {answer[:300].decode(errors='replace').strip()}"
-    return PoisonError(detail) if status in _POISON else StoreError(detail)
+    if status in _POISON:
+        return PoisonError(detail)
+    return NotAnsweredError(detail) if 400 <= status < 500 and status not in _LATER else StoreError(detail)
 
 
 def _credentials(config: StoreConfig) -> dict[str, str]:

@@ -55,7 +55,7 @@ def source(site: Site) -> Iterator[Ask]:
     if running(door):
         yield lambda op, **arguments: ask(door, op, **arguments)
         return
-    store = open_store(site.store)
+    store = open_store(site.store, site.agent.id)
     known = operations(store) | questions.operations(store)
     try:
         # Through JSON as well, so that both ways give the same types.

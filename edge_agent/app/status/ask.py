@@ -148,7 +148,7 @@ def missing_from_file(site: Site, seconds: float) -> dict[str, Any]:
             str(path),
         )
     now = time.time_ns()
-    store = open_store(site.store)
+    store = open_store(site.store, site.agent.id)
     try:
         devices = [device.id for device in site.devices]
         return report(store, now - int(seconds * 1e9), now, devices, site.agent.health)
