@@ -63,10 +63,12 @@ class DeviceKeys:
 class DeviceNames:
     """What people call the devices of a site, and which device they mean."""
 
-    def __init__(self, keys: DeviceKeys, known: Iterable[str]) -> None:
-        """`known`: the keys of all devices of the site."""
+    def __init__(self, keys: DeviceKeys, known: Iterable[str], elsewhere: Iterable[str] = ()) -> None:
+        """`known`: the keys of all devices of the site. `elsewhere`: agents whose devices are not among them, and may
+        be called anything."""
         self._keys = keys
         self.known = frozenset(known)
+        self._elsewhere = frozenset(elsewhere)
 
     @cached_property
     def _users(self) -> Counter[str]:
@@ -74,6 +76,11 @@ class DeviceNames:
         users = Counter(self._keys.device(key) for key in self.known)
         users.update(self._keys.full(key) for key in self.known)
         return users
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids alone."""
+        return sorted({self._keys.device(key) for key in self.known})
 
     def name(self, key: str) -> str:
         """The id alone where it names nothing else on the site, else `agent:device`."""
@@ -87,8 +94,10 @@ class DeviceNames:
         None: nobody has such a device. Raises AmbiguousNameError.
         """
         agent, separator, device = written.partition(SEPARATOR)
-        if separator and (key := self._keys.key(agent, device)) in self.known:
-            return key
+        if separator:
+            key = self._keys.key(agent, device)
+            if key in self.known or (device and agent in self._elsewhere):
+                return key
         own = self._keys.key(None, written)
         if own in self.known:
             return own

@@ -118,6 +118,8 @@ class Tag:
     """Raw numbers by which the device says 'no value'."""
     report: Report = field(default_factory=Report)
     business_link: str = ""
+    was: str = ""
+    """The name it had before."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,7 @@ from edge_agent.errors import FindingsError
 
 COMMANDS = (
     "demo", "check", "schema", "profiles", "run", "reload", "serve", "simulate", "status", "metrics", "register",
-    "report", "verify", "outbox", "quarantine",
+    "report", "verify", "outbox", "quarantine", "forget",
 )  # fmt: skip
 
 _DESCRIPTION = (

@@ -37,7 +37,8 @@ def load(path: Path | str, plugins: Plugins | None = None) -> Site:
     devices = _devices(top, plugins_or_installed(plugins), found)
     found.check()
     return Site(
-        agent=file.agent, mqtt=file.mqtt, outbox=file.outbox, store=file.store, register=file.register_, devices=devices
+        agent=file.agent, mqtt=file.mqtt, outbox=file.outbox, store=file.store, register=file.register_,
+        agents=tuple(file.agents), devices=devices,
     )  # fmt: skip
 
 

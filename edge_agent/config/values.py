@@ -114,3 +114,6 @@ Deadband = Annotated[float | str, BeforeValidator(parse_deadband, json_schema_in
 
 #: One level of a topic: no white space, no `/`, `+`, `#`, nothing invisible, and not `.` alone (brokers refuse them).
 Level = Annotated[str, Field(pattern=r"^[^\s/+#\x00-\x1f.$][^\s/+#\x00-\x1f]{0,63}$")]
+
+#: An agent's id: no `:` either, which stands between agent and device in `agent:device`.
+AgentId = Annotated[str, Field(pattern=r"^[^\s/+#:\x00-\x1f.$][^\s/+#:\x00-\x1f]{0,63}$")]

@@ -28,7 +28,7 @@ from edge_agent.outbox.lanes import Lanes
 from edge_agent.outbox.ledger import Gap, Ledger, Pairs, Reason, Stats
 from edge_agent.outbox.quarantine import Quarantine
 from edge_agent.outbox.record import Entry
-from edge_agent.outbox.recovery import open_segments, report_holes
+from edge_agent.outbox.recovery import open_segments, refuse_newer, report_holes
 from edge_agent.outbox.segment import TRAILER_BASE, Raw, Segment
 from edge_agent.outbox.syncer import Syncer
 
@@ -49,6 +49,7 @@ class Outbox:
     def __init__(self, path: Path, *, agent: str, worker: int = 0, max_bytes: int, fsync_ms: int) -> None:
         self._max_bytes = max_bytes
         self._path = path
+        refuse_newer(path)
         self._lock, self._folder = _own(path)
         self._store = believed.read(path)
         self._acks = AckLog(path / ACKS)

@@ -62,6 +62,8 @@ class _Fate:
     """What the acknowledgement log says."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises FindingsError for an outbox that a newer program has written."""
+        refuse_newer(folder)
         self._acked: dict[str, IntervalSet] = {}
         self._released: dict[str, IntervalSet] = {}
         for ack in read(folder / FILE):

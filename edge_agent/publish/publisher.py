@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
 _GOODBYE_S = 1.0
+_BACKLOG_S = 10.0
+"""How much waits is told so often at the most, and only when it changed."""
 _BIRTHS_S = 5.0
 """Births that are asked for are sent again so often at the most."""
 _SETTLED_S = 10.0
@@ -43,6 +45,10 @@ class Publisher:
         self._speaks = speaks
         self.other_streams: Callable[[], tuple[str, ...]] = tuple
         """The streams of the agent's other outboxes, which its state names too."""
+        self.backlog: Callable[[], tuple[int, int]] = self._own_backlog
+        """Values and messages that the agent's outboxes hold."""
+        self._told_backlog = (0, 0)
+        self._told_at = float("-inf")
         self._config = config
         self._outbox = outbox
         self._agent = agent
@@ -308,12 +314,15 @@ class Publisher:
         return self._config.client_id or self._agent
 
     def _state(self, state: str) -> Message:
+        values, messages = self.backlog()
         document = {
             "v": 1,
             "agent": self._agent,
             "state": state,
             "t": self._clock.time_ns(),
             "version": _version(),
+            "backlog_values": values,
+            "backlog_messages": messages,
             "streams": self._streams(),
         }
         return Message(self._state_topic, orjson.dumps(document), retained=True)
@@ -322,13 +331,19 @@ class Publisher:
         return tuple(dict.fromkeys((*self.other_streams(), *self._outbox.streams())))
 
     def _note_streams(self) -> None:
-        """Tell which streams are held, when that changed: the ingest may forget all others."""
+        """Tell which streams are held, when that changed: the ingest may forget all others. And how much waits, now and
+        then."""
         if not self._speaks:
             return
-        streams = self._streams()
-        if streams != self._told_streams or self._session is None:
-            self._told_streams = streams
+        streams, now = self._streams(), time.monotonic()
+        other = streams != self._told_streams or self._session is None
+        if other or (now - self._told_at >= _BACKLOG_S and self.backlog() != self._told_backlog):
+            self._told_streams, self._told_backlog, self._told_at = streams, self.backlog(), now
             self.retain(self._state_topic, self._state("online").payload)
+
+    def _own_backlog(self) -> tuple[int, int]:
+        stats = self._outbox.stats
+        return stats.pending, stats.pending_entries
 
     async def _goodbye(self, session: Session, link: Connection) -> None:
         """A clean end: the offline state replaces the online one, and the last will is not needed."""

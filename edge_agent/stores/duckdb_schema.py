@@ -16,7 +16,7 @@ from typing import Final
 
 import duckdb
 
-from edge_agent.errors import FindingsError, PoisonError, StoreError
+from edge_agent.errors import FindingsError, PoisonError, StoreError, newer_format
 from edge_agent.stores import formats
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def _version(path: Path) -> int:
         row = connection.execute("select max(version) from schema_version").fetchone()
     found = int(row[0]) if row and row[0] is not None else 1
     if found > VERSION:
-        raise formats.newer(path, found, VERSION)
+        raise newer_format(path, found, VERSION)
     return found
 
 

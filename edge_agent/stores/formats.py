@@ -16,18 +16,6 @@ from edge_agent.errors import FindingsError
 _FICLONE: Final = 0x40049409
 
 
-def newer(path: Path, found: int, known: int) -> FindingsError:
-    """The refusal of a file that a newer program has written."""
-    return FindingsError.one(
-        "format-newer",
-        f"这个文件是格式 {found}，由更新的版本写成，本程序只认识到格式 {known}；文件未被改动。"
-        "请安装写它的那个版本（或更新的版本）。",
-        f"This file has format {found}, written by a newer version; this program knows up to format {known}. The file "
-        "was left as it is: install the version that wrote it, or a later one.",
-        str(path),
-    )
-
-
 def foreign(path: Path, tables: Sequence[str]) -> FindingsError:
     """The refusal of a database that is another program's."""
     named = ", ".join(tables[:5])

@@ -20,7 +20,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from edge_agent.errors import FindingsError, StoreError
+from edge_agent.errors import FindingsError, StoreError, newer_format
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
 from edge_agent.stores import formats
@@ -310,5 +310,5 @@ def _version(path: Path) -> int:
     if not {"series", "marks"} <= tables:
         raise formats.foreign(path, sorted(tables))
     if found > VERSION:
-        raise formats.newer(path, found, VERSION)
+        raise newer_format(path, found, VERSION)
     return int(found) or 1

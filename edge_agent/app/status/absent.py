@@ -3,12 +3,17 @@
 A stream's entries are numbered from 1, and the store knows the numbers it has dealt with. A broker that acknowledges
 and then drops, or that had no subscriber yet, leaves a hole of which no agent knows. An entry that still waits in an
 outbox, on its way, leaves one too for a while; the store cannot tell these apart, and says so.
+
+What a stream did before this store first had anything of it is another matter: it went to the store before, or to none
+yet. That is before this store's time, and not lost for all it knows.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
+from edge_agent.identity import agent_of
 from edge_agent.intervals import IntervalSet
 from edge_agent.stores.base import Store
 
@@ -27,23 +32,46 @@ _EN: Final = (
 )
 
 
-def absent(store: Store) -> list[dict[str, Any]]:
-    """Holes of all time, by stream: `{"stream", "from_seq", "to_seq", "entries", "zh", "en"}`.
+_BEFORE_ZH: Final = (
+    "这些消息早于本库第一次收到该数据流的时间，不算丢失：它们在原来的数据库里（更换了 store、或数据库是新建的），"
+    "或产生于入库服务首次订阅之前。请在原来的库中查看。"
+)
+_BEFORE_EN: Final = (
+    "These messages are older than the first this store ever had of the stream, and are not counted as lost: they are"
+    " in the store that was served before (another one, or one before it was made anew), or from before the store"
+    " service first subscribed. Look for them there."
+)
 
-    What comes after the newest entry of a stream cannot be seen.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Holes:
+    """Both kinds, by stream: `{"agent", "stream", "from_seq", "to_seq", "entries", "zh", "en"}` each."""
+
+    absent: list[dict[str, Any]]
+    """Between messages that came."""
+    before: list[dict[str, Any]]
+    """Before the first one that came."""
+
+
+def holes(store: Store) -> Holes:
+    """Holes of all time. What comes after the newest entry of a stream cannot be seen."""
     marks = store.marks()
     told: dict[str, IntervalSet] = {}
     for gap in store.gaps(0, _EVER):  # read after the marks: a gap told meanwhile must not look like a hole
         told.setdefault(gap["stream"], IntervalSet()).add(gap["from_seq"], gap["to_seq"])
-    found = []
+    found = Holes([], [])
     for stream, have in sorted(marks.items()):
         pairs = have.pairs()
         if not pairs:
             continue
         known = IntervalSet(pairs)
         known.update(told[stream].pairs() if stream in told else ())
+        contact = pairs[0][0]
         for first, last in known.missing(1, pairs[-1][1]):
-            row = {"stream": stream, "from_seq": first, "to_seq": last, "entries": last - first + 1}
-            found.append(row | {"zh": _ZH, "en": _EN})
+            row = {"agent": agent_of(stream), "stream": stream, "from_seq": first, "to_seq": last}
+            row["entries"] = last - first + 1
+            if last < contact:
+                found.before.append(row | {"zh": _BEFORE_ZH, "en": _BEFORE_EN})
+            else:
+                found.absent.append(row | {"zh": _ZH, "en": _EN})
     return found
