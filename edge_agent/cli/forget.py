@@ -33,11 +33,8 @@ def run(args: argparse.Namespace) -> int:
         entry = ask(socket_path(site.store.path), "forget", written=args.name)
     except ConnectionError:
         entry = _forget_here(site, args.name)
-    name = (
-        entry["agent"]
-        + (f":{entry['device']}" if entry["device"] else "")
-        + (f"/{entry['tag']}" if entry["tag"] else "")
-    )
+    name = ":".join(filter(None, (entry["agent"], entry["device"])))
+    name = "/".join(filter(None, (name, entry["tag"])))
     print(
         f"{name} 不再列出；数据、证据和已关闭的窗口都保留，再次发言时会重新列出。\n"
         f"    {name} is listed no more; data, evidence and closed windows stay, and it is listed again when it speaks."

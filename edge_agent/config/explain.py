@@ -48,6 +48,13 @@ _BOUNDS = {
 #: The beginning of a pattern in the models -> what it means.
 _PATTERNS: tuple[tuple[str, Sentence], ...] = (
     (
+        r"^[^\s/+#:\x00-\x1f.$]",
+        (
+            "1 到 64 个字符，不含空格和 / + # :，不以 . 或 $ 开头",
+            "1 to 64 characters without spaces, / + # :, not starting with . or $",
+        ),
+    ),
+    (
         r"^[^\s/+#\x00-\x1f.$]",
         (
             "1 到 64 个字符，不含空格和 / + #，不以 . 或 $ 开头",

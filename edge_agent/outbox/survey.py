@@ -13,7 +13,7 @@ import orjson
 from edge_agent.intervals import IntervalSet
 from edge_agent.outbox.acks import FILE, Kind, read
 from edge_agent.outbox.record import Entry, entry_of
-from edge_agent.outbox.recovery import segment_files
+from edge_agent.outbox.recovery import refuse_newer, segment_files
 from edge_agent.outbox.segment import parts, read_trailer, torn_bytes
 
 

@@ -99,6 +99,8 @@ class Catalogue:
             )
             if self._unclaimed:
                 self._claim(found.tolist())
+            if self.former:
+                self.former.spoke(device)
             if len(self._cache) >= _CACHED:
                 self._cache.clear()
             self._cache[key] = found
@@ -182,14 +184,16 @@ def stored_catalogue(
     kept. The document of such a birth may name another agent than the service's own: what that one sends since belongs
     to a key of its own, whose former name is the old one.
     """
+    series = list(series)
     found: dict[str, str] = {}
     joined: dict[str, str] = {}
+    spoken = {entry.device for entry in series if entry.agent_kept}
     for agent, device, birth in births:
         key = keys.key(agent, device)
         if agent is not None or key not in found:
             found[key] = birth
         named = None if agent is not None else orjson.loads(birth).get("agent")
-        if isinstance(named, str) and named not in ("", keys.own) and SEPARATOR not in named:
+        if isinstance(named, str) and named not in ("", keys.own) and SEPARATOR not in named and key not in spoken:
             joined[keys.key(named, device)] = key
     made = Catalogue(series, found, keys=keys, forgotten=forgotten)
     for key, former in joined.items():

@@ -18,6 +18,8 @@ class FormerNames:
         self._keys = keys
         self._devices: dict[str, str] = {}
         self._tags: dict[str, dict[str, str]] = {}
+        self._assumed: dict[str, str] = {}
+        """Former key -> the key it was taken to be now, though nobody wrote so."""
         self.current: dict[str, str] = {}
         """Key of a device that is another now -> the key of what it is now."""
 
@@ -44,9 +46,17 @@ class FormerNames:
             del self._tags[key]
 
     def join(self, key: str, former: str) -> None:
-        """A device was another, by key; what its birth document says holds before that."""
-        self._devices.setdefault(key, former)
-        self._renew()
+        """A device is taken to have been another, by key; what its birth document says holds before that."""
+        if key not in self._devices:
+            self._devices[key], self._assumed[former] = former, key
+            self._renew()
+
+    def spoke(self, key: str) -> None:
+        """This device sends data: what was taken to be its successor is another."""
+        successor = self._assumed.pop(key, None)
+        if successor is not None and self._devices.get(successor) == key:
+            del self._devices[successor]
+            self._renew()
 
     def _former_key(self, key: str, was: str) -> str:
         agent, separator, device = was.partition(SEPARATOR)
