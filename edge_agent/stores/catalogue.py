@@ -119,6 +119,8 @@ class Catalogue:
         with self._lock:
             known = self._ids.setdefault(device, {})
             if tag not in known:
+                if not known and self.former:
+                    self.former.appeared(device)
                 self._add(Series(len(self.series), device, tag))
             return known[tag]
 
@@ -150,6 +152,8 @@ class Catalogue:
         rest = {name: value for name, value in document.items() if name not in ("tags", "v")}
         text = orjson.dumps(rest).decode()
         if self.devices.get(key) != text:
+            if self.former:
+                self.former.appeared(key)
             self.devices[key] = text
             self.changed_devices.add(key)
             self.former.born(key, rest)
@@ -197,5 +201,7 @@ def stored_catalogue(
             joined[keys.key(named, device)] = key
     made = Catalogue(series, found, keys=keys, forgotten=forgotten)
     for key, former in joined.items():
-        made.former.join(key, former)
+        made.former.assume(key, former)
+        if made.of_device(key) or key in made.devices:
+            made.former.appeared(key)
     return made

@@ -19,12 +19,12 @@ class FormerNames:
         self._devices: dict[str, str] = {}
         self._tags: dict[str, dict[str, str]] = {}
         self._assumed: dict[str, str] = {}
-        """Former key -> the key it was taken to be now, though nobody wrote so."""
+        """Former key -> the key it is taken to be as soon as that appears, though nobody wrote so."""
         self.current: dict[str, str] = {}
         """Key of a device that is another now -> the key of what it is now."""
 
     def __bool__(self) -> bool:
-        return bool(self._devices or self._tags)
+        return bool(self._devices or self._tags or self._assumed)
 
     def born(self, key: str, document: Mapping[str, Any]) -> None:
         """The device's birth document may name what it was: `id` of the same agent, or `agent:id`."""
@@ -45,11 +45,16 @@ class FormerNames:
         elif key in self._tags and self._tags[key].pop(tag, None) is not None and not self._tags[key]:
             del self._tags[key]
 
-    def join(self, key: str, former: str) -> None:
-        """A device is taken to have been another, by key; what its birth document says holds before that."""
-        if key not in self._devices:
-            self._devices[key], self._assumed[former] = former, key
-            self._renew()
+    def assume(self, key: str, former: str) -> None:
+        """A device is taken to have been another, by key, once it appears; what its birth document says goes first."""
+        self._assumed[former] = key
+
+    def appeared(self, key: str) -> None:
+        """There is a series or a birth document of this device."""
+        for former, successor in self._assumed.items():
+            if successor == key and key not in self._devices:
+                self._devices[key] = former
+                self._renew()
 
     def spoke(self, key: str) -> None:
         """This device sends data: what was taken to be its successor is another."""

@@ -229,3 +229,17 @@ def test_an_empty_batch_leaves_an_old_store_usable(tmp_path: Path) -> None:
         store.write(WriteBatch(Rows.empty(), T0))
     with closing(DuckDbStore(path, agent="ipc-01")) as store:
         assert store.counts().stored == 40
+
+
+def test_an_old_birth_document_tells_whose_the_history_is_of_what_another_agent_goes_on_with(tmp_path: Path) -> None:
+    """A plant of two agents, whose one store did not tell them apart: the own agent is the other one here."""
+    path = unpacked("store.duckdb", tmp_path)
+    with closing(DuckDbStore(path, agent="server")) as store:
+        assert store.catalogue.listed() == ["plc-1", "plc-2"]
+        document = {"v": 1, "device": "plc-1", "stream": "ipc-01/0/9f3d", "seq": 1, "t": T0 + 60 * S}
+        document["values"] = {"temp": 1.5}
+        message = messages.read("edge/e/s/a/l/plc-1/data", orjson.dumps(document), store.catalogue)
+        store.write(Assembly.of([message], T0 + 61 * S).batch)
+        assert store.catalogue.listed() == ["ipc-01:plc-1", "plc-2"]
+        assert len(store.samples("ipc-01:plc-1", "temp", T0, T0 + 70 * S)) == 11
+        assert list(store.health(T0, T0 + 60 * S)) == ["ipc-01:plc-1", "plc-2"]
