@@ -144,10 +144,11 @@ class StoreService:
         return [result for result in results if "period" not in result]  # those: `production_metrics`
 
     async def _status(self) -> dict[str, Any]:
-        now, plant = self._clock.time_ns(), SiteDevices.of(self._site, self._store)
+        now = self._clock.time_ns()
+        plant = await asyncio.to_thread(SiteDevices.of, self._site, self._store)
         return {
             "t": now,
-            "agents": overview.agents(self._store, plant, self._ingest.agents.states()),
+            "agents": await asyncio.to_thread(overview.agents, self._store, plant, self._ingest.agents.states()),
             "devices": await asyncio.to_thread(overview.devices, self._store, plant, now),
             "counters": self._counters(),
             "ne107": self._judgement().full(),
@@ -172,7 +173,7 @@ class StoreService:
     async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:
         """What is missing of the last `seconds`, and why."""
         now = self._clock.time_ns()
-        devices, row_s = SiteDevices.of(self._site, self._store), self._site.agent.health
+        devices, row_s = await asyncio.to_thread(SiteDevices.of, self._site, self._store), self._site.agent.health
         return await asyncio.to_thread(missing.of_plant, self._store, devices, now - int(seconds * 1e9), now, row_s)
 
     async def _exposed(self) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def known_devices(store: Store, agents: Collection[str] = ()) -> dict[str, Any]:
     {tag: entry of the birth}}}`, tags of devices of these `agents` only."""
     catalogue = store.catalogue
     tags = {
-        key: {tag: orjson.loads(catalogue.series[sid].meta or "{}") for tag, sid in catalogue.of_device(key).items()}
+        key: {tag: orjson.loads(catalogue.series[sid].meta or "{}") for tag, sid in dict(catalogue.of_device(key)).items()}
         for key in list(catalogue.devices)
         if catalogue.keys.agent(key) in agents
     }
