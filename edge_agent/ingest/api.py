@@ -62,11 +62,11 @@ def known_devices(store: Store, agents: Collection[str] = ()) -> dict[str, Any]:
     """Whom the store has heard of: `{"births": {key: birth}, "listed": [key], "former": {key: key now}, "tags": {key:
     {tag: entry of the birth}}}`, tags of devices of these `agents` only."""
     catalogue = store.catalogue
-    tags = {
-        key: {tag: orjson.loads(catalogue.series[sid].meta or "{}") for tag, sid in dict(catalogue.of_device(key)).items()}
-        for key in list(catalogue.devices)
-        if catalogue.keys.agent(key) in agents
-    }
+    tags: dict[str, dict[str, Any]] = {}
+    for key in list(catalogue.devices):
+        if catalogue.keys.agent(key) in agents:
+            series = dict(catalogue.of_device(key))
+            tags[key] = {tag: orjson.loads(catalogue.series[sid].meta or "{}") for tag, sid in series.items()}
     return {
         "births": {key: orjson.loads(birth) for key, birth in dict(catalogue.devices).items()},
         "listed": catalogue.listed(),

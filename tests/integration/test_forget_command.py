@@ -49,12 +49,15 @@ def test_without_a_service_the_store_itself_is_told(tmp_path: Path, capsys: pyte
     assert listed(path) == ["d"]
 
 
+CONFIGURED, UNKNOWN = "still stands in the configuration", "There is no such agent, device or tag"
+
+
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("ipc-01:d", "still stands in the configuration"), ("ipc-01", "still stands in the configuration"), ("ipc-01:d/a", "still stands in the configuration"),
-        ("nobody", "There is no such agent, device or tag"), ("ipc-01:nothing", "There is no such agent, device or tag"), ("ipc-01:gone/c", "There is no such agent, device or tag"),
-        ("", "There is no such agent, device or tag"), ("ipc-01:", "There is no such agent, device or tag"), ("ipc-01:gone/", "There is no such agent, device or tag"),
+        ("ipc-01:d", CONFIGURED), ("ipc-01", CONFIGURED), ("ipc-01:d/a", CONFIGURED),
+        ("nobody", UNKNOWN), ("ipc-01:nothing", UNKNOWN), ("ipc-01:gone/c", UNKNOWN),
+        ("", UNKNOWN), ("ipc-01:", UNKNOWN), ("ipc-01:gone/", UNKNOWN),
     ],
 )  # fmt: skip
 def test_what_stands_in_the_file_and_what_nobody_knows_is_refused(

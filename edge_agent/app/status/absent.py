@@ -33,13 +33,13 @@ _EN: Final = (
 
 
 _BEFORE_ZH: Final = (
-    "这些消息早于本库第一次收到该数据流的时间，不算丢失：它们在原来的数据库里（更换了 store、或数据库是新建的），"
-    "或产生于入库服务首次订阅之前。请在原来的库中查看。"
+    "这些消息早于本库第一次收到该数据流，不算本库的丢失：此前若有别的库，它们在那里；若没有，就是入库服务首次订阅之前发布的，"
+    "confirm: broker 时没有人保留（请先启动 serve 再启动 run，或用 confirm: store）。"
 )
 _BEFORE_EN: Final = (
-    "These messages are older than the first this store ever had of the stream, and are not counted as lost: they are"
-    " in the store that was served before (another one, or one before it was made anew), or from before the store"
-    " service first subscribed. Look for them there."
+    "These messages are older than the first this store had of the stream, and are no loss of its own: if there was another"
+    " store before, they are there; if not, they were published before the store service first subscribed, and with"
+    " confirm: broker nobody kept them (start serve before run, or use confirm: store)."
 )
 
 

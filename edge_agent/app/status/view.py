@@ -108,11 +108,12 @@ def _missing(console: Console, missing: Document, timezone: str) -> None:
     span = f"{clock(missing['from'], timezone)} – {clock(missing['to'], timezone)}"
     console.print(f"\n缺了什么 / what is missing, {span}")
     _list(console, "  没有中断 / no outage", outage_lines(missing["outages"], timezone))
-    absent = missing.get("absent", ())
-    nothing = "  没有已记录的丢失 / no loss on record" if absent else "  没有丢失的数据 / no data lost"
+    absent, before = missing.get("absent", ()), missing.get("before", ())
+    unknown = absent or before
+    nothing = "  没有已记录的丢失 / no loss on record" if unknown else "  没有丢失的数据 / no data lost"
     _list(console, nothing, [_gap(row, timezone) for row in missing["gaps"]])
     _absent(console, absent)
-    _before(console, missing.get("before", ()))
+    _before(console, before)
     if missing["tags"]:
         _list(console, "", [_tag(row, timezone) for row in missing["tags"]])
     low = {name: row for name, row in missing["covered"].items() if row["covered_s"] < 0.99 * row["window_s"]}
