@@ -80,7 +80,7 @@ class Ingest:
         self._quarantine, self._clock, self._client_id = quarantine, clock, client_id
         self._lines, self._delay = lines, delay
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._marks: dict[str, IntervalSet] = {}
+        self._marks: dict[str, IntervalSet] = store.marks()
         self.agents = Agents(store.catalogue)
         self._watermarks = Watermarks()
         self._window = Window()

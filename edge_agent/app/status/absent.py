@@ -37,9 +37,9 @@ _BEFORE_ZH: Final = (
     "confirm: broker 时没有人保留（请先启动 serve 再启动 run，或用 confirm: store）。"
 )
 _BEFORE_EN: Final = (
-    "These messages are older than the first this store had of the stream, and are no loss of its own: if there was another"
-    " store before, they are there; if not, they were published before the store service first subscribed, and with"
-    " confirm: broker nobody kept them (start serve before run, or use confirm: store)."
+    "These messages are older than the first this store had of the stream, and are no loss of its own: if there was"
+    " another store before, they are there; if not, they were published before the store service first subscribed, and"
+    " with confirm: broker nobody kept them (start serve before run, or use confirm: store)."
 )
 
 
