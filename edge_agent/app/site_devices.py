@@ -57,9 +57,9 @@ class SiteDevices:
         """The other agents of the plant."""
         former: Mapping[str, str] = known["former"]
         births: Mapping[str, Any] = known["births"]
-        heard = frozenset(births) | frozenset(known["listed"])
+        present = frozenset(births) | frozenset(known["listed"])
         self.members: list[SiteDevice] = [
-            SiteDevice(device.id, self._key_of(device.id, heard, former), device) for device in site.devices
+            SiteDevice(device.id, self._key_of(device.id, present, former), device) for device in site.devices
         ]
         taken = {member.key for member in self.members}
         for key in sorted(births.keys() - taken - former.keys()):
@@ -75,17 +75,17 @@ class SiteDevices:
         return cls(site, known_devices(store, site.agents))
 
     @classmethod
-    def unheard(cls, site: Site) -> SiteDevices:
+    def of_file(cls, site: Site) -> SiteDevices:
         """Before anything is known of a store."""
         return cls(site, {"births": {}, "listed": [], "former": {}, "tags": {}})
 
-    def _key_of(self, device: str, heard: frozenset[str], former: Mapping[str, str]) -> str:
+    def _key_of(self, device: str, present: frozenset[str], former: Mapping[str, str]) -> str:
         """Whose device one of the own file is: the own agent's, unless only another agent of the plant speaks of it."""
         own = self.keys.key(None, device)
         now = former.get(own, own)
-        if now in heard and not self.guest(now):
+        if now in present and not self.guest(now):
             return now
-        others = [key for agent in sorted(self.agents) if (key := self.keys.key(agent, device)) in heard]
+        others = [key for agent in sorted(self.agents) if (key := self.keys.key(agent, device)) in present]
         return others[0] if len(others) == 1 else own
 
     @property
@@ -134,8 +134,8 @@ def forgettable(written: str, devices: SiteDevices, catalogue: Catalogue) -> Ent
     device, slash, tag = rest.partition("/")
     keys = catalogue.keys
     key = keys.key(agent, device)
-    heard = {*catalogue.devices, *catalogue.listed()}
-    known = key in heard if separator else agent in {keys.agent(each) for each in heard}
+    present = {*catalogue.devices, *catalogue.listed()}
+    known = key in present if separator else agent in {keys.agent(each) for each in present}
     if not agent or not known or (slash and catalogue.find(key, tag) is None):
         raise FindingsError.one(
             "forget-unknown",

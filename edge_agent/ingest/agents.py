@@ -29,17 +29,17 @@ class Agents:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._states: dict[str, AgentState] = {}
-        self._unborn: dict[str, set[str]] = {}
+        self._without_birth: dict[str, set[str]] = {}
 
     def states(self) -> dict[str, AgentState]:
         """Agent -> what it last said."""
         return dict(self._states)
 
-    def unborn(self, agent: str) -> set[str]:
+    def without_birth(self, agent: str) -> set[str]:
         """Devices of an agent of which something came, and no birth document."""
-        return self._unborn.get(agent, set())
+        return self._without_birth.get(agent, set())
 
-    def heard(self, document: Mapping[str, Any]) -> None:
+    def take_state(self, document: Mapping[str, Any]) -> None:
         """An agent's retained state. Anything malformed is passed over."""
         agent, state, t = document.get("agent"), document.get("state"), document.get("t")
         if not isinstance(agent, str) or state not in ("online", "offline"):
@@ -52,13 +52,13 @@ class Agents:
         if type(t) is int:
             known.last_t = max(t, known.last_t or t)
 
-    def spoke(self, message: Message) -> None:
+    def received(self, message: Message) -> None:
         """A message that was no duplicate and decoded: data, health or birth."""
         catalogue = self._catalogue
         if message.birth is not None:
             agent = message.birth.get("agent") or catalogue.keys.own
-            if agent in self._unborn:
-                self._unborn[agent].discard(message.birth["device"])
+            if agent in self._without_birth:
+                self._without_birth[agent].discard(message.birth["device"])
             return
         agent, t = agent_of(message.stream), _time(message)
         known = self._states.get(agent)
@@ -69,16 +69,16 @@ class Agents:
         if catalogue.forgotten:
             self._list_again(agent, message)
         if message.key not in catalogue.devices and message.agent is None:
-            self._unborn.setdefault(agent, set()).add(catalogue.keys.device(message.key))
+            self._without_birth.setdefault(agent, set()).add(catalogue.keys.device(message.key))
 
     def _list_again(self, agent: str, message: Message) -> None:
         catalogue = self._catalogue
         if message.agent is not None:
-            catalogue.forgotten.spoke(agent)
+            catalogue.forgotten.restore(agent)
             return
         sids = [] if message.chunk is None else message.chunk.sid.tolist()
         tags = [catalogue.series[sid].tag for sid in sids]
-        catalogue.forgotten.spoke(agent, catalogue.keys.device(message.key), tags)
+        catalogue.forgotten.restore(agent, catalogue.keys.device(message.key), tags)
 
 
 def _time(message: Message) -> int:

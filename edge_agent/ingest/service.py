@@ -207,7 +207,7 @@ class Ingest:
         if message.birth is not None:
             self._store.catalogue.born(message.birth)
         if not message.refused and not message.duplicate:
-            self.agents.spoke(message)
+            self.agents.received(message)
         self._take(message)
 
     def _take_state(self, payload: bytes) -> None:
@@ -215,7 +215,7 @@ class Ingest:
             try:
                 state = document(payload)
                 self._watermarks.heard(state)
-                self.agents.heard(state)
+                self.agents.take_state(state)
             except MalformedError as error:
                 log.warning("agent-state-malformed reason=%s", error)
 
@@ -317,7 +317,7 @@ class Ingest:
             if everyone:
                 everyone_at = now + _LIFE_SECONDS * 0.9
             for agent in self._watermarks.due(now, everyone=everyone):
-                t, births = self._clock.time_ns(), self.agents.unborn(agent)
+                t, births = self._clock.time_ns(), self.agents.without_birth(agent)
                 text = self._watermarks.document(
                     agent, self._client_id, t, self._marks, store=self._store.store_id, births=births
                 )

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from edge_agent.errors import FindingsError
 from edge_agent.intervals import IntervalSet
-from edge_agent.outbox import believed
+from edge_agent.outbox import store_id
 from edge_agent.outbox.acks import FILE as ACKS
 from edge_agent.outbox.acks import AckLog, read
 from edge_agent.outbox.journal import Journal
@@ -51,7 +51,7 @@ class Outbox:
         self._path = path
         refuse_newer(path)
         self._lock, self._folder = _own(path)
-        self._store = believed.read(path)
+        self._store = store_id.read(path)
         self._acks = AckLog(path / ACKS)
         self._quarantine = Quarantine(path, max_bytes // 16)
         known = read(path / ACKS)
@@ -217,20 +217,20 @@ class Outbox:
         """The id of the store whose confirmations it believes; empty before the first."""
         return self._store
 
-    def believe(self, store: str) -> int:
+    def follow_store(self, store: str) -> int:
         """From now on believe this store. Of another one before it is forgotten what it confirmed of the entries that
         are still here, and they are handed out again; returns how many."""
         before, self._store = self._store, store
         if before == store:
             return 0
-        believed.write(self._path, store)
-        again = sum([self._doubt(segment) for segment in self._journal.segments]) if before else 0
+        store_id.write(self._path, store)
+        again = sum([self._hand_out_again(segment) for segment in self._journal.segments]) if before else 0
         if again:
             self._lanes.rewind()
             self._save()
         return again
 
-    def _doubt(self, segment: Segment) -> int:
+    def _hand_out_again(self, segment: Segment) -> int:
         """Hand out again all of a segment that can be read."""
         readable = IntervalSet([(segment.first, segment.last)])
         for seq in segment.lost():

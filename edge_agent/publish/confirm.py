@@ -23,7 +23,7 @@ LACKING_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """What the ingest told."""
+    """What the ingest says the store has."""
 
     streams: Mapping[str, Pairs]
     """What the store has of them."""

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 _TICK_S = 1.0
 _GOODBYE_S = 1.0
 _BACKLOG_S = 10.0
-"""How much waits is told so often at the most, and only when it changed."""
+"""The backlog in the retained state is renewed so often at the most, and only when it changed."""
 _BIRTHS_S = 5.0
 """Births that are asked for are sent again so often at the most."""
 _SETTLED_S = 10.0
@@ -47,8 +47,8 @@ class Publisher:
         """The streams of the agent's other outboxes, which its state names too."""
         self.backlog: Callable[[], tuple[int, int]] = self._own_backlog
         """Values and messages that the agent's outboxes hold."""
-        self._told_backlog = (0, 0)
-        self._told_at = float("-inf")
+        self._sent_backlog = (0, 0)
+        self._state_sent_at = float("-inf")
         self._config = config
         self._outbox = outbox
         self._agent = agent
@@ -69,9 +69,9 @@ class Publisher:
         """What was under way when the last connection ended."""
         self._acked_at: float | None = None
         self._connected_at = 0.0
-        self._hears = True
+        self._subscription_answers = True
         """Whether the broker answers the subscription to watermarks."""
-        self._born_at = self._store_at = float("-inf")
+        self._births_sent_at = self._store_seen_at = float("-inf")
         self.problem: Finding | None = None
         """Why there is no connection now, or none that holds; None while there is one."""
         if config.confirm == "broker":
@@ -221,13 +221,13 @@ class Publisher:
     def _subscribe(self, link: Connection) -> None:
         """To the watermarks; with `confirm: broker` for the births that a service asks for, as long as the broker does
         not hang up for it."""
-        if self._config.confirm == "store" or self._hears:
+        if self._config.confirm == "store" or self._subscription_answers:
             link.on_subscribed = self._subscription_answered
-            self._hears = False  # until it answered
+            self._subscription_answers = False  # until it answered
             link.subscribe([self._watermark_topic])
 
     def _subscription_answered(self, refused: list[int]) -> None:
-        self._hears = True
+        self._subscription_answers = True
         if refused:
             log.warning("watermark-subscription-refused topic=%s", self._watermark_topic)
 
@@ -275,28 +275,28 @@ class Publisher:
         if not message.retained:
             self._watch.life(now)
         if mark.store:
-            self._believe(mark.store, now, live=not message.retained)
+            self._follow_store(mark.store, now, live=not message.retained)
         for stream, pairs in mark.streams.items():
             self._outbox.confirm(stream, pairs)
 
     def _send_births(self, devices: Sequence[str], now: float) -> None:
         """Again, because another agent's device of the same path has taken their place at the broker."""
-        if not devices or self._session is None or now - self._born_at < _BIRTHS_S:
+        if not devices or self._session is None or now - self._births_sent_at < _BIRTHS_S:
             return
-        self._born_at = now
+        self._births_sent_at = now
         for topic in [topic for topic in self._documents if topic.endswith("/birth")]:
             if topic.rsplit("/", 2)[1] in devices:
                 self._session.send_document(topic)
 
-    def _believe(self, store: str, now: float, *, live: bool) -> None:
+    def _follow_store(self, store: str, now: float, *, live: bool) -> None:
         """Another store has confirmed nothing of what this outbox holds. Where two are at work at once, the one that is
         believed stays it."""
         if store == self._outbox.store:
-            self._store_at = now if live else self._store_at
-        elif now - self._store_at >= confirm.LIFE_S:
+            self._store_seen_at = now if live else self._store_seen_at
+        elif now - self._store_seen_at >= confirm.LIFE_S:
             before = self._outbox.store
-            count = self._outbox.believe(store)
-            self._store_at = now if live else self._store_at
+            count = self._outbox.follow_store(store)
+            self._store_seen_at = now if live else self._store_seen_at
             log.info("mqtt-store store=%s before=%s sent_again=%d", store, before or "-", count)
 
     def _send_overdue(self) -> None:
@@ -331,14 +331,14 @@ class Publisher:
         return tuple(dict.fromkeys((*self.other_streams(), *self._outbox.streams())))
 
     def _note_streams(self) -> None:
-        """Tell which streams are held, when that changed: the ingest may forget all others. And how much waits, now and
+        """Tell which streams are held, when that changed: the ingest may forget all others. And the backlog, now and
         then."""
         if not self._speaks:
             return
         streams, now = self._streams(), time.monotonic()
         other = streams != self._told_streams or self._session is None
-        if other or (now - self._told_at >= _BACKLOG_S and self.backlog() != self._told_backlog):
-            self._told_streams, self._told_backlog, self._told_at = streams, self.backlog(), now
+        if other or (now - self._state_sent_at >= _BACKLOG_S and self.backlog() != self._sent_backlog):
+            self._told_streams, self._sent_backlog, self._state_sent_at = streams, self.backlog(), now
             self.retain(self._state_topic, self._state("online").payload)
 
     def _own_backlog(self) -> tuple[int, int]:

@@ -100,7 +100,7 @@ class Catalogue:
             if self._unclaimed:
                 self._claim(found.tolist())
             if self.former:
-                self.former.spoke(device)
+                self.former.separate(device)
             if len(self._cache) >= _CACHED:
                 self._cache.clear()
             self._cache[key] = found
@@ -133,6 +133,23 @@ class Catalogue:
         if not self.former:
             return [(device, tag)]
         return [name for name in self.former.names(device, tag) if self.find(*name) is not None] or [(device, tag)]
+
+    def sids(self, name: tuple[str, str]) -> list[int]:
+        """The series that one tag is made of."""
+        found = (self.find(*each) for each in self.history(*name))
+        return [sid for sid in found if sid is not None]
+
+    def by_series(self, names: Iterable[tuple[str, str]]) -> tuple[dict[int, tuple[str, str]], list[tuple[str, str]]]:
+        """The tags that are one series each, by its id, and those that had another name before."""
+        plain: dict[int, tuple[str, str]] = {}
+        joined: list[tuple[str, str]] = []
+        for name in names:
+            sids = self.sids(name)
+            if len(sids) > 1 or (sids and sids[0] != self.find(*name)):
+                joined.append(name)
+            elif sids:
+                plain[sids[0]] = name
+        return plain, joined
 
     def of_device(self, device: str) -> Mapping[str, int]:
         """Tag -> id of one device."""

@@ -119,7 +119,7 @@ class DuckDbStore:
     def write(self, batch: WriteBatch) -> None:
         """One transaction. StoreError or PoisonError leave the file as it was."""
         catalogue = self.catalogue
-        changes, returned = catalogue.take_changes(), catalogue.forgotten.take_returned()
+        changes, returned = catalogue.take_changes(), catalogue.forgotten.take_restored()
         first_good = new_first_good(batch.health, self._first_good)
         hours = hours_of(batch)
         late = sorted((hours | hours_spoken_of(batch)) & self._kept)
@@ -270,15 +270,15 @@ class DuckDbStore:
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag, sorted by `t`."""
         with self._cursor() as cursor:
-            return read.samples(cursor, self._sids_of((device, tag)) or [-1], from_ns, to_ns)
+            return read.samples(cursor, self.catalogue.sids((device, tag)) or [-1], from_ns, to_ns)
 
     def _last_before(self, name: Name, from_ns: int, to_ns: int) -> int | None:
         with self._cursor() as cursor:
-            return read.last_before(cursor, self._sids_of(name), from_ns, to_ns)
+            return read.last_before(cursor, self.catalogue.sids(name), from_ns, to_ns)
 
     def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
         """Runs of equal readings per tag."""
-        sids, joined = self._sids(names)
+        sids, joined = self.catalogue.by_series(names)
         with self._cursor() as cursor:
             found = runs.changes(cursor, list(sids), from_ns, to_ns) if sids else {}
         more = from_samples.changes(self.samples, self._last_before, joined, from_ns, to_ns)
@@ -286,7 +286,7 @@ class DuckDbStore:
 
     def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
         """The runs of counters that tell."""
-        sids, joined = self._sids(list(moments))
+        sids, joined = self.catalogue.by_series(list(moments))
         with self._cursor() as cursor:
             asked = {sid: moments[name] for sid, name in sids.items()}
             found = counts.changes(cursor, asked, from_ns, to_ns) if sids else {}
@@ -296,36 +296,19 @@ class DuckDbStore:
 
     def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
         """Counted by SQL."""
-        sids, joined = self._sids(names)
+        sids, joined = self.catalogue.by_series(names)
         with self._cursor() as cursor:
             found = {sids[sid]: each for sid, each in read.seen(cursor, list(sids), from_ns, to_ns).items()}
         return found | from_samples.seen(self.samples, joined, from_ns, to_ns)
 
     def energy(self, moments: Mapping[Name, Longs]) -> dict[Name, Floats]:
         """Unit-hours of powers."""
-        sids, joined = self._sids(list(moments))
+        sids, joined = self.catalogue.by_series(list(moments))
         with self._cursor() as cursor:
             found = loads.energy(cursor, {sid: moments[name] for sid, name in sids.items()})
         rest = {name: moments[name] for name in joined}
         more = from_samples.energy(self.samples, self._last_before, rest)
         return {sids[sid]: used for sid, used in found.items()} | more
-
-    def _sids_of(self, name: Name) -> list[int]:
-        """The series that one tag is made of."""
-        found = (self.catalogue.find(*each) for each in self.catalogue.history(*name))
-        return [sid for sid in found if sid is not None]
-
-    def _sids(self, names: Sequence[Name]) -> tuple[dict[int, Name], list[Name]]:
-        """The tags that are one series each, by its id, and those that had another name before."""
-        plain: dict[int, Name] = {}
-        joined: list[Name] = []
-        for name in names:
-            sids = self._sids_of(name)
-            if len(sids) > 1 or (sids and sids[0] != self.catalogue.find(*name)):
-                joined.append(name)
-            elif sids:
-                plain[sids[0]] = name
-        return plain, joined
 
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
         """Spans in which the devices' values were current."""
@@ -334,7 +317,7 @@ class DuckDbStore:
 
     def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
         """Histogram per device."""
-        sids = {sid: name for name in names for sid in self._sids_of(name)}
+        sids = {sid: name for name in names for sid in self.catalogue.sids(name)}
         found: dict[str, dict[int, int]] = {}
         with self._cursor() as cursor:
             for sid, ms, count in runs.lateness(cursor, list(sids), from_ns, to_ns) if sids else ():

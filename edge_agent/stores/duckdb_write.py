@@ -108,8 +108,8 @@ def health(connection: Connection, documents: Sequence[Mapping[str, Any]], store
     append(connection, "health", columns, f"anti join {known} as known using (agent, device, t)")
     moves = transitions(rows)
     if moves:
-        told = {name: [move.get(name, "") for move in moves] for name in _TRANSITION}
-        append(connection, "transitions", told | _agents_and_devices(moves, keys))
+        columns = {name: [move.get(name, "") for move in moves] for name in _TRANSITION}
+        append(connection, "transitions", columns | _agents_and_devices(moves, keys))
 
 
 def _agents_and_devices(rows: Sequence[Mapping[str, Any]], keys: DeviceKeys) -> dict[str, Column]:

@@ -13,7 +13,7 @@ class Forgotten:
 
     def __init__(self, entries: Mapping[Entry, int] | None = None) -> None:
         self.entries: dict[Entry, int] = dict(entries or {})
-        self._returned: set[Entry] = set()
+        self._restored: set[Entry] = set()
 
     def __bool__(self) -> bool:
         return bool(self.entries)
@@ -21,7 +21,7 @@ class Forgotten:
     def forget(self, entry: Entry, t: int) -> None:
         """List it no more."""
         self.entries[entry] = t
-        self._returned.discard(entry)
+        self._restored.discard(entry)
 
     def lists(self, agent: str, device: str = "", tag: str = "") -> bool:
         """Whether an agent, a device of it, or a tag is listed."""
@@ -30,18 +30,18 @@ class Forgotten:
         asked = {(agent, "", ""), (agent, device, ""), (agent, device, tag)}
         return not asked & self.entries.keys()
 
-    def spoke(self, agent: str, device: str = "", tags: Iterable[str] = ()) -> None:
+    def restore(self, agent: str, device: str = "", tags: Iterable[str] = ()) -> None:
         """A message of this device came: it is listed again, and so are its agent and these tags."""
         for entry in ((agent, "", ""), (agent, device, ""), *((agent, device, tag) for tag in tags)):
             if entry in self.entries:
                 del self.entries[entry]
-                self._returned.add(entry)
+                self._restored.add(entry)
 
-    def take_returned(self) -> list[Entry]:
+    def take_restored(self) -> list[Entry]:
         """What is listed again and still stands as forgotten in the store."""
-        returned, self._returned = sorted(self._returned), set()
+        returned, self._restored = sorted(self._restored), set()
         return returned
 
     def put_back(self, returned: Iterable[Entry]) -> None:
-        """Undo `take_returned` after a write that failed."""
-        self._returned.update(returned)
+        """Undo `take_restored` after a write that failed."""
+        self._restored.update(returned)

@@ -56,7 +56,7 @@ class FormerNames:
                 self._devices[key] = former
                 self._renew()
 
-    def spoke(self, key: str) -> None:
+    def separate(self, key: str) -> None:
         """This device sends data: what was taken to be its successor is another."""
         successor = self._assumed.pop(key, None)
         if successor is not None and self._devices.get(successor) == key:

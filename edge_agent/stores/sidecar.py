@@ -166,7 +166,7 @@ class Sidecar:
 
     def save(self, batch: WriteBatch, catalogue: Catalogue, first_good: Mapping[str, int]) -> None:
         """What belongs to a batch the server has taken: one transaction, synced. Raises StoreError."""
-        changes, returned = catalogue.take_changes(), catalogue.forgotten.take_returned()
+        changes, returned = catalogue.take_changes(), catalogue.forgotten.take_restored()
         marks = {stream: IntervalSet(self._marks[stream].pairs()) for stream in {mark.stream for mark in batch.marks}}
         for stream, first, last, _ in merged(batch.marks):
             marks[stream].add(first, last)

@@ -97,7 +97,7 @@ def test_births_of_twins_on_one_path_both_reach_a_service_that_starts_later(tmp_
                         assert {key: json.loads(text)["name"] for key, text in born.items()} == {
                             "ipc-01:plc-1": "of ipc-01", "ipc-02:plc-1": "of ipc-02",
                         }  # fmt: skip
-                        assert not ingest.agents.unborn("ipc-01") | ingest.agents.unborn("ipc-02")
+                        assert not ingest.agents.without_birth("ipc-01") | ingest.agents.without_birth("ipc-02")
                         assert ingest.agents.states()["ipc-01"].online
                         assert ingest.counters.malformed == 0
                     assert store.samples("ipc-01:plc-1", "x", 0, 2 * T0).values() == [62.5]
@@ -119,7 +119,7 @@ def test_another_store_gets_what_the_one_before_it_confirmed_and_is_still_here(t
                         assert one.box.store == first.store_id
                     stream = one.box.stream
                     with closing(DuckDbStore(tmp_path / "b.duckdb", agent="ipc-01")) as second:
-                        one.publisher._store_at -= confirm.LIFE_S  # so long ago was the first one heard
+                        one.publisher._store_seen_at -= confirm.LIFE_S  # so long ago was the first one heard
                         async with ingesting(broker.port, second, tmp_path):
                             one.read(2.0)
                             await until(lambda: one.box.store == second.store_id)
@@ -137,9 +137,9 @@ def test_two_stores_at_work_at_once_do_not_take_turns(tmp_path: Path) -> None:
     try:
         for now in range(100):
             for store in ("a", "b"):
-                publisher._believe(store, float(now), live=True)
+                publisher._follow_store(store, float(now), live=True)
         assert box.store == "a"
-        publisher._believe("b", 99 + confirm.LIFE_S, live=True)
+        publisher._follow_store("b", 99 + confirm.LIFE_S, live=True)
         assert box.store == "b"
     finally:
         box.close_now()
@@ -154,11 +154,11 @@ def test_an_outbox_hands_out_again_what_it_can_read_and_counts_it_right(tmp_path
             box.append("t", head, b"}", n, 3)
         taken = [entry for _ in range(8) if (entry := box.take_live()) is not None]
         box.acknowledge(taken, release=False)
-        assert box.believe("a") == 0, "the first store ever is believed, and nothing was told before it"
+        assert box.follow_store("a") == 0, "the first store ever is believed, and nothing was told before it"
         box.confirm(box.stream, [(1, 5)])
         assert (box.pending, box.unconfirmed, box.stats.confirmed) == (5, 3, 15)
-        assert box.believe("a") == 0
-        assert box.believe("b") == 8
+        assert box.follow_store("a") == 0
+        assert box.follow_store("b") == 8
         assert (box.pending, box.unconfirmed, box.stats.pending, box.stats.confirmed) == (10, 0, 30, 0)
         again = []
         while (entry := box.take_backlog()) is not None:

@@ -95,7 +95,7 @@ def take(store: Store, *sent: tuple[str, dict[str, Any]], agents: Agents | None 
         if message.birth is not None:
             store.catalogue.born(message.birth)
         if agents is not None:
-            agents.spoke(message)
+            agents.received(message)
         found.append(message)
     store.identify()
     store.write(Assembly.of(found, time.time_ns()).batch)
@@ -151,7 +151,7 @@ def test_a_guest_is_named_and_nothing_is_missing_of_it(backend: Backend, tmp_pat
     with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
         agents = Agents(store.catalogue)
         take(store, *night_of_twins("ipc-02"), agents=agents)
-        agents.heard({"agent": "ipc-02", "state": "offline", "t": T0, "version": "1.2", "backlog_values": 5})
+        agents.take_state({"agent": "ipc-02", "state": "offline", "t": T0, "version": "1.2", "backlog_values": 5})
         backend.flush()
         end = T0 + 120 * S
         plant = SiteDevices.of(alone, store)

@@ -124,7 +124,7 @@ class Links:
 
     def __init__(self, site: Site, register: Register, devices: SiteDevices | None = None) -> None:
         """`devices`: those of the plant as the store knows them; None: those of the file alone."""
-        devices = devices or SiteDevices.unheard(site)
+        devices = devices or SiteDevices.of_file(site)
         self.devices = {member.name: Device(member) for member in devices.members}
         self.register = register = devices.resolved(register)
         in_use = [row for row in register.equipment if row.status == "in_use"]
