@@ -98,7 +98,9 @@ def test_births_of_twins_on_one_path_both_reach_a_service_that_starts_later(tmp_
                             "ipc-01:plc-1": "of ipc-01", "ipc-02:plc-1": "of ipc-02",
                         }  # fmt: skip
                         assert not ingest.agents.without_birth("ipc-01") | ingest.agents.without_birth("ipc-02")
-                        assert ingest.agents.states()["ipc-01"].online
+                        state = ingest.agents.states()["ipc-01"]
+                        assert (state.online, state.backlog_messages is not None) == (True, True)
+                        assert state.version
                         assert ingest.counters.malformed == 0
                     assert store.samples("ipc-01:plc-1", "x", 0, 2 * T0).values() == [62.5]
                     assert store.samples("ipc-02:plc-1", "x", 0, 2 * T0).values() == [65411.0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -114,6 +115,17 @@ def night_of_twins(other: str) -> list[tuple[str, dict[str, Any]]]:
         if not away:
             sent.append(data(other, "plc-1", 2 * n + 1, t, 65411.0))
     return sent
+
+
+def test_a_store_keeps_its_id_and_another_sidecar_finds_it(backend: Backend, tmp_path: Path) -> None:
+    found = []
+    for folder in (tmp_path, tmp_path, tmp_path if backend.kind == "duckdb" else tmp_path / "other" / tmp_path.name):
+        folder.mkdir(parents=True, exist_ok=True)
+        with closing(open_store(backend.config(folder), "ipc-01")) as store:
+            store.identify()
+            found.append(store.store_id)
+    assert len(set(found)) == 1
+    assert len(found[0]) == 16
 
 
 def test_twins_are_two_in_everything(backend: Backend, tmp_path: Path) -> None:
@@ -266,6 +278,23 @@ def test_a_change_of_store_tells_what_was_before_its_time(tmp_path: Path, influx
     again, before, absent = served(influxdb1, 13)
     assert (again, before, absent) == (second, [(1, 9)], [(11, 11)])
     assert served(Backend("duckdb"), 4)[:2] == (first, [])
+
+
+@pytest.mark.parametrize("filled", [True, False], ids=["the server it was written beside", "a new server"])
+def test_marks_of_a_sidecar_of_format_1_belong_to_a_server_with_data(
+    filled: bool, influxdb1: Backend, tmp_path: Path
+) -> None:
+    config = influxdb1.config(tmp_path)
+    if filled:
+        beside = config.model_copy(update={"path": tmp_path / "beside.duckdb"})
+        with closing(open_store(beside, "ipc-01")) as store:
+            take(store, health("ipc-01", "plc-1", 1, T0))
+    old = Path(__file__).parents[1] / "data" / "formats" / "1" / "store.sqlite.gz"
+    (tmp_path / "store.sqlite").write_bytes(gzip.decompress(old.read_bytes()))
+    with closing(open_store(config, "ipc-01")) as store:
+        store.identify()
+        assert ("ipc-01/0/9f3c" in store.marks()) == filled
+        assert "plc-1" in store.catalogue.devices
 
 
 def test_a_server_that_was_made_anew_is_another_store(tmp_path: Path) -> None:
