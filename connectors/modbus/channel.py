@@ -13,15 +13,17 @@ from typing import Any, cast
 from connectors.modbus.frame import Answer, ProtocolError, Request
 from connectors.modbus.framing import Framing
 from connectors.modbus.line import Reply, Timing, silent_unit
-from edge_agent.sdk import STATUS, Deadline, DeviceError
+from edge_agent.sdk import STATUS, Deadline, DeviceError, cause_of_error
 
 
 class Channel(asyncio.Protocol):
     """One open connection, a `Line`. Every failure (timeout, foreign bytes) is final: what comes later could be taken
     for the answer to another question."""
 
-    def __init__(self, framing: Framing, now: Callable[[], int]) -> None:
+    def __init__(self, framing: Framing, now: Callable[[], int], where: str = "Modbus") -> None:
+        """`where`: the address, for the sentences of errors."""
         self.arrived = 0
+        self._where = where
         self._framing = framing
         self._now = now
         self._loop = asyncio.get_running_loop()
@@ -50,7 +52,7 @@ class Channel(asyncio.Protocol):
         try:
             await self._done
         except asyncio.CancelledError:
-            self._fail("BadCommunicationError", "the read was given up half way")
+            self._fail(DeviceError.of("given_up", lost=True))
             raise
         finally:
             self._done = None
@@ -60,7 +62,7 @@ class Channel(asyncio.Protocol):
 
     def close(self) -> None:
         """Give the connection up at once."""
-        self._fail("BadNoCommunication", "the connection was closed")
+        self._fail(DeviceError.of("closed_by_us", lost=True))
 
     # --- what the event loop calls -------------------------------------------------------------------------------
 
@@ -72,13 +74,16 @@ class Channel(asyncio.Protocol):
         try:
             answers = self._framing.feed(data)
         except ProtocolError as error:
-            self._fail("BadCommunicationError", str(error))
+            self._fail(DeviceError(STATUS["BadCommunicationError"], error.cause, lost=True))
             return
         if answers:
             self._take(answers)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail("BadNoCommunication", f"the connection broke: {exc}" if exc else "the peer closed the connection")
+        if exc is None:
+            self._fail(DeviceError.of("closed_by_peer", lost=True, where=self._where))
+        else:
+            self._fail(DeviceError(STATUS["BadNoCommunication"], cause_of_error(exc, self._where), lost=True))
 
     # --- one exchange --------------------------------------------------------------------------------------------
 
@@ -133,14 +138,16 @@ class Channel(asyncio.Protocol):
 
     def _overdue(self) -> None:
         missing = next(r for r, reply in zip(self._requests, self._replies, strict=True) if reply is None)
-        self._fail("BadTimeout", f"no answer within {self._timing.timeout:g} s to {missing}")
+        seconds = f"{self._timing.timeout:g}"
+        facts = {"unit": missing.unit, "seconds": seconds, "request": missing}
+        self._fail(DeviceError.of("modbus_silent", lost=True, **facts))
 
     # --- failures ------------------------------------------------------------------------------------------------
 
-    def _fail(self, status: str, detail: str) -> None:
+    def _fail(self, error: DeviceError) -> None:
         """The end of the connection, said once."""
         if self._final is None:
-            self._final = DeviceError(STATUS[status], detail, lost=True)
+            self._final = error
             self._deadline.stop()
             self._finish()
             self._abort()
@@ -155,7 +162,7 @@ class Channel(asyncio.Protocol):
 
 
 def _not_open(data: bytes) -> None:
-    raise DeviceError(STATUS["BadNotConnected"], "the connection is not open", lost=True)
+    raise DeviceError.of("not_connected", lost=True, where="Modbus")
 
 
 def _nothing() -> None:

@@ -62,7 +62,7 @@ class MbapFraming:
             del waiting[number]
             at = end
         if at < size and not waiting:
-            raise ProtocolError(f"{size - at} bytes that nobody asked for")
+            raise ProtocolError.of("modbus_not_asked", count=size - at)
         self._buffer = buffer[at:]
         return answers
 
@@ -70,7 +70,8 @@ class MbapFraming:
         try:
             return self._waiting[number]
         except KeyError:
-            raise ProtocolError(f"transaction id {int.from_bytes(number, 'big')} was not asked for") from None
+            found = int.from_bytes(number, "big")
+            raise ProtocolError.of("modbus_wrong_transaction", found=found) from None
 
     def reset(self) -> None:
         self._waiting.clear()
@@ -81,9 +82,9 @@ def _mbap_length(frame: bytes) -> int:
     """The length field of an MBAP header. Raises ProtocolError for one that no answer can have."""
     length = frame[4] << 8 | frame[5]
     if frame[2] or frame[3]:
-        raise ProtocolError(f"protocol id {frame[2] << 8 | frame[3]} is not Modbus")
+        raise ProtocolError.of("modbus_not_modbus", why=f"protocol id {frame[2] << 8 | frame[3]}")
     if not 3 <= length <= _MAX_LENGTH:
-        raise ProtocolError(f"length {length} in the header; an answer has 3 to {_MAX_LENGTH}")
+        raise ProtocolError.of("modbus_not_modbus", why=f"length {length}, not 3 to {_MAX_LENGTH}")
     return length
 
 
@@ -129,7 +130,7 @@ class RtuFraming:
                 break
             frame, self._buffer = self._buffer[:end], self._buffer[end:]
             if crc16(frame):
-                raise ProtocolError(f"wrong check sum in what should answer {request}")
+                raise ProtocolError.of("modbus_wrong_checksum", request=request)
             if frame[0] == request.unit:  # else another unit's late answer, whole and valid: passed over
                 found = [(slot, answer(request, frame[:-2]))]
                 self.reset()
@@ -147,7 +148,9 @@ def _rtu_length(request: Request, buffer: bytes) -> int:
     """The length of the frame that begins the buffer (3 bytes at least), by its function code and byte count."""
     unit, function, size = buffer[:3]
     if unit == request.unit and (function & 0x7F != request.function or (function < 0x80 and size != request.size)):
-        raise ProtocolError(f"function code {function}, byte count {size}, instead of {request.size} for {request}")
+        if function & 0x7F != request.function:
+            raise ProtocolError.of("modbus_wrong_function", found=function, request=request)
+        raise ProtocolError.of("modbus_wrong_length", found=size, size=request.size, request=request)
     if function & 0x7F not in (1, 2, 3, 4):
-        raise ProtocolError(f"noise instead of an answer to {request}")
+        raise ProtocolError.of("modbus_wrong_function", found=function, request=request)
     return 5 if function & 0x80 else 5 + size

@@ -13,7 +13,7 @@ from connectors.modbus.frame import (
     GATEWAY_TARGET_SILENT,
     Answer,
     Request,
-    describe_exception,
+    exception_cause,
 )
 from edge_agent.sdk import STATUS, DeviceError
 
@@ -55,7 +55,7 @@ def silent_unit(request: Request, answer: Answer) -> DeviceError | None:
     """The error when a gateway says that the unit does not answer it. The gateway takes its time over each such
     request: the unit is to be asked for no more of this exchange."""
     if isinstance(answer, int) and answer in _GATEWAY:
-        return DeviceError(STATUS["BadNoCommunication"], f"{describe_exception(answer)} to {request}")
+        return DeviceError(STATUS["BadNoCommunication"], exception_cause(answer, request))
     return None
 
 

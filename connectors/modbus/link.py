@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from connectors.modbus.channel import Channel
 from connectors.modbus.endpoint import Endpoint, on_pymodbus
+from connectors.modbus.faults import open_error
 from connectors.modbus.frame import Request
 from connectors.modbus.framing import Framing, MbapFraming, RtuFraming
 from connectors.modbus.line import Line, Reply, Timing, tune
 from connectors.modbus.options import ModbusDevice
-from edge_agent.sdk import STATUS, DeviceError
+from edge_agent.sdk import DeviceError
 
 _FRAMING: Final[dict[str, type[Framing]]] = {"tcp": MbapFraming, "rtu-tcp": RtuFraming}
 
@@ -46,13 +46,13 @@ class Link:
             async with asyncio.timeout(self._timeout):
                 self._line = await connect()
         except TimeoutError:
-            raise self._unreachable("BadTimeout", f"no connection within {self._timeout:g} s") from None
+            where, seconds = str(self._endpoint), f"{self._timeout:g}"
+            raise DeviceError.of("connection_timeout", lost=True, where=where, seconds=seconds) from None
         except (OSError, ValueError) as error:  # ssl.SSLError and pyserial's errors are among these
-            missing = self._endpoint.serial and getattr(error, "errno", None) == errno.ENOENT
-            raise self._unreachable("BadNotFound" if missing else "BadNoCommunication", str(error)) from error
+            raise open_error(error, self._endpoint, self._options) from error
 
     async def _own(self) -> Line:
-        channel = Channel(_FRAMING[self._endpoint.scheme](), self._now)
+        channel = Channel(_FRAMING[self._endpoint.scheme](), self._now, str(self._endpoint))
         loop, end = asyncio.get_running_loop(), self._endpoint
         try:
             transport, _ = await loop.create_connection(lambda: channel, end.host, end.port)
@@ -83,7 +83,7 @@ class Link:
     async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
         """A reply to each request of one unit. Raises DeviceError(lost=True) when the line is no more."""
         if self._line is None:
-            raise self._unreachable("BadNotConnected", "the connection is not open")
+            raise DeviceError.of("not_connected", lost=True, where=self._endpoint)
         unit = requests[0].unit
         if self._nameless:
             await self._settle(unit)
@@ -107,6 +107,3 @@ class Link:
 
     def _disturbed(self, unit: int, timing: Timing) -> None:
         self._quiet[unit] = asyncio.get_running_loop().time() + timing.timeout
-
-    def _unreachable(self, status: str, detail: str) -> DeviceError:
-        return DeviceError(STATUS[status], f"{self._endpoint}: {detail}", lost=True)

@@ -26,11 +26,12 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from connectors.modbus.endpoint import Endpoint
+from connectors.modbus.faults import NO_PASSWORD
 from connectors.modbus.frame import Answer, ProtocolError, Request
 from connectors.modbus.line import Reply, Timing, silent_unit, tune
 from connectors.modbus.options import ModbusDevice, ObjectName
 from connectors.modbus.stock_framer import FRAMERS, Judged
-from edge_agent.sdk import STATUS, DeviceError
+from edge_agent.sdk import STATUS, Cause, DeviceError, cause
 
 # Whatever it has to say comes back to us as an error and is told once, with the device's name.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
@@ -59,6 +60,7 @@ class StockLine:
         self.arrived = 0
         self._now = now
         self._bus = endpoint.bus
+        self._where = str(endpoint)
         self._loop = asyncio.get_running_loop()
         self._framer = FRAMERS[endpoint.scheme](self._unasked)
         self._client = _client(endpoint, options, self._connection)
@@ -82,7 +84,7 @@ class StockLine:
 
     def close(self) -> None:
         """Give the line up at once."""
-        self._end(DeviceError(STATUS["BadNoCommunication"], "the connection was closed", lost=True))
+        self._end(DeviceError.of("closed_by_us", lost=True))
 
     async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
         """A reply to each request, one after the other: pymodbus has one under way at a time."""
@@ -103,16 +105,17 @@ class StockLine:
         try:
             verdict = await self._answer_to(request, timing.timeout)
         except TimeoutError:
-            return self._failed("BadTimeout", f"no answer within {timing.timeout:g} s to {request}")
+            facts = {"unit": request.unit, "seconds": f"{timing.timeout:g}", "request": request}
+            return self._failed("BadTimeout", cause("modbus_silent", **facts))
         except ModbusException as error:
-            return self._failed("BadCommunicationError", str(error))
+            return self._failed("BadCommunicationError", cause("modbus_foreign", why=error))
         except asyncio.CancelledError:
-            self._fail("BadCommunicationError", "the read was given up half way")
+            self._fail("BadCommunicationError", cause("given_up"))
             raise
         finally:
             self._framer.request = None
         if isinstance(verdict, ProtocolError):
-            return self._failed("BadCommunicationError", str(verdict))
+            return self._failed("BadCommunicationError", verdict.cause)
         self.arrived, self._last_arrival = self._now(), self._loop.time()
         self._failures = 0
         return silent_unit(request, verdict) or verdict
@@ -131,17 +134,17 @@ class StockLine:
 
     # --- failures ------------------------------------------------------------------------------------------------
 
-    def _failed(self, status: str, detail: str) -> DeviceError:
+    def _failed(self, status: str, why: Cause) -> DeviceError:
         """A failure the line survives. Raises the one that ends it."""
-        error = self._fail(status, detail)
+        error = self._fail(status, why)
         if error.lost:
             raise error
         return error
 
-    def _fail(self, status: str, detail: str) -> DeviceError:
+    def _fail(self, status: str, why: Cause) -> DeviceError:
         self._failures += 1
         lost = not self._bus or self._failures >= BUS_FAILURES
-        error = DeviceError(STATUS[status], detail, lost=lost)
+        error = DeviceError(STATUS[status], why, lost=lost)
         if lost:
             self._end(error)
         return self._final or error
@@ -149,12 +152,12 @@ class StockLine:
     def _unasked(self, size: int) -> None:
         """Bytes while nothing is under way: late ones on a bus, on a connection the sign of a confused peer."""
         if not self._bus:
-            self._fail("BadCommunicationError", f"{size} bytes that nobody asked for")
+            self._fail("BadCommunicationError", cause("modbus_not_asked", count=size))
 
     def _connection(self, connected: bool) -> None:
         """pymodbus tells of a new or a lost connection, also that an adapter was unplugged."""
         if not connected:
-            self._end(DeviceError(STATUS["BadNoCommunication"], "the peer closed the connection", lost=True))
+            self._end(DeviceError.of("closed_by_peer", lost=True, where=self._where))
 
     def _end(self, error: DeviceError) -> None:
         if self._final is not None:
@@ -200,4 +203,4 @@ def _tls(options: ModbusDevice) -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    raise ValueError("the key file has a password: store the key without one, readable by the agent only")
+    raise ValueError(NO_PASSWORD)

@@ -68,9 +68,9 @@ class Mbap(Strict, FramerSocket):
         if not used:
             return 0, None
         if not got or got != tid:
-            raise ProtocolError(f"transaction id {got} was not asked for")
+            raise ProtocolError.of("modbus_wrong_transaction", found=got)
         if used != len(data):
-            raise ProtocolError(f"{len(data) - used} bytes that nobody asked for")
+            raise ProtocolError.of("modbus_not_asked", count=len(data) - used)
         return used, answer(request, bytes([unit]) + pdu)
 
 
@@ -91,7 +91,7 @@ class Rtu(Strict, FramerRTU):
         while start < len(data):
             used, unit, _, pdu = self.decode(data[start:])
             if not pdu and used:
-                raise ProtocolError(f"wrong check sum in what should answer {request}")
+                raise ProtocolError.of("modbus_wrong_checksum", request=request)
             if not pdu:
                 break
             if unit == request.unit:

@@ -16,6 +16,7 @@ from edge_agent.app.figures.service import ProductionService
 from edge_agent.app.service import end
 from edge_agent.app.site_devices import SiteDevices, forgettable
 from edge_agent.app.status import missing, overview
+from edge_agent.app.values.source import operations as history_operations
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.errors import StoreError
@@ -29,6 +30,7 @@ from edge_agent.process import give_back, held
 from edge_agent.report import questions
 from edge_agent.stores import open_store
 from edge_agent.topics import Topics
+from edge_agent.words import command
 
 log = logging.getLogger(__name__)
 
@@ -103,9 +105,9 @@ class StoreService:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
         async with contextlib.AsyncExitStack() as doors:
             door = api.socket_path(self._site.store.path)
-            await doors.enter_async_context(
-                api.serving(door, api.operations(self._store) | questions.operations(self._store) | own)
-            )
+            known = api.operations(self._store) | questions.operations(self._store)
+            known |= history_operations(self._store) | own
+            await doors.enter_async_context(api.serving(door, known, group=self._site.agent.group))
             if self._site.store.listen is not None:
                 from edge_agent.app.status.loopback import pages, serving
 
@@ -187,20 +189,21 @@ class StoreService:
         if self._stalled():
             zh, en = "入库停住了，看门狗会重启本服务。", "Storing takes no step; the watchdog will restart the service."
             notices.append(Notice(Health.FAILURE, "ingest_stalled", zh, en))
-        if self._ingest.problem:
-            zh = f"消息服务器或数据库不可用，正在重试：{self._ingest.problem}"
-            en = f"The broker or the store is away; it is tried again: {self._ingest.problem}"
+        trouble = self._ingest.trouble
+        if trouble is not None:
+            zh = f"消息服务器或数据库不可用，正在重试：{trouble.zh}"
+            en = f"The broker or the store is away; it is tried again: {trouble.en}"
             notices.append(Notice(Health.MAINTENANCE_REQUIRED, "broker_or_store_away", zh, en))
         elif not self._ingest.connected:
             zh, en = "正在连接消息服务器。", "The connection to the broker is being made."
             notices.append(Notice(Health.CHECK_FUNCTION, "broker_connecting", zh, en))
         if self._figures.findings:
-            zh = "设备台账有误，指标暂不计算：请运行 edge-agent register check。"
-            en = "The equipment register is faulty and no metric is computed: run `edge-agent register check`."
+            zh = f"设备台账有误，指标暂不计算：请运行 {command('register', 'check')}。"
+            en = f"The equipment register is faulty and no metric is computed: run `{command('register', 'check')}`."
             notices.append(Notice(Health.OFF_SPEC, "register_faulty", zh, en))
         if self._quarantine.filled:
-            zh = "有数据被隔离：请查看 edge-agent quarantine list。"
-            en = "Data was set aside: see `edge-agent quarantine list`."
+            zh = f"有数据被隔离：请查看 {command('quarantine', 'list')}。"
+            en = f"Data was set aside: see `{command('quarantine', 'list')}`."
             notices.append(Notice(Health.OFF_SPEC, "quarantined", zh, en))
         return judged(notices)
 

@@ -9,6 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from edge_agent.words import command
+
 if TYPE_CHECKING:
     from edge_agent.config.models import Store
     from edge_agent.errors import Finding
@@ -35,8 +37,8 @@ def _add_show(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     show = parts.add_parser(
         "show",
         help="查看正在运行的服务的指标 / the metrics of the running store service",
-        description="询问 CONFIG 的入库服务（edge-agent serve）；服务未运行时读取内置库的文件。"
-        " Asks the running `edge-agent serve CONFIG`; when none runs, reads the embedded store's file.",
+        description="询问 CONFIG 的入库服务；服务未运行时读取内置库的文件。"
+        " Asks the store service of CONFIG; when none runs, reads the embedded store's file.",
     )
     show.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
     show.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
@@ -68,13 +70,13 @@ def run_show(args: argparse.Namespace) -> int:
     """Print what the store service computed last; status 1 when there is no result to be had."""
     from edge_agent.config import load
 
-    site = load(args.config)
+    site = load(args.config, secrets=False)
     try:
         metrics = _newest(site.store, site.agent.id)
     except ConnectionError:
         print(
-            f"入库服务未运行，请先启动：edge-agent serve {args.config}\n"
-            f"    the store service does not run; start it: edge-agent serve {args.config}"
+            f"入库服务未运行，请先启动：{command('serve', args.config)}\n"
+            f"    the store service does not run; start it: {command('serve', args.config)}"
         )
         return 1
     if args.json:

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.app.status.ask import ask_agent, ask_missing, ask_serve, last_words, waiting
     from edge_agent.config import load
 
-    site = load(args.config)
+    site = load(args.config, secrets=False)
     agent, store = _asked(lambda: ask_agent(site)), _asked(lambda: ask_serve(site))
     # A service that does not answer one question will not answer the next.
     missing = store if _silent(store) else _asked(lambda: ask_missing(site, args.since))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
-from edge_agent.health.reasons import sentence
+from edge_agent.reasons import Cause, sentence
 
 
 class Health(IntEnum):
@@ -98,15 +98,19 @@ _TO_CORRECT: Final = frozenset({
 _PASSING: Final = frozenset({"BadOutOfService", "BadWaitingForInitialData"})
 
 
-def device(state: str, reason: str, findings: Sequence[str] = ()) -> Judgement:
-    """A device: its state with the state's reason, and findings such as `clock_offset` (all out of specification)."""
+def device(state: str, reason: str, findings: Sequence[str] = (), cause: Cause | None = None) -> Judgement:
+    """A device: its state with the state's reason, and findings such as `clock_offset` (all out of specification).
+
+    `cause`: what exactly is behind the reason, where that is known.
+    """
     notices = [_notice(Health.OFF_SPEC, finding) for finding in findings]
     if state == "starting":
         notices.append(_notice(Health.CHECK_FUNCTION, "starting"))
     elif state == "offline":
-        notices.append(_notice(Health.CHECK_FUNCTION if reason == "BadOutOfService" else Health.FAILURE, reason))
+        health = Health.CHECK_FUNCTION if reason == "BadOutOfService" else Health.FAILURE
+        notices.append(_notice(health, reason, cause))
     elif state == "degraded":
-        notices.append(_notice(_partial(reason), reason))
+        notices.append(_notice(_partial(reason), reason, cause))
     return judged(notices)
 
 
@@ -116,5 +120,5 @@ def _partial(reason: str) -> Health:
     return Health.CHECK_FUNCTION if reason in _PASSING else Health.OFF_SPEC
 
 
-def _notice(health: Health, reason: str) -> Notice:
-    return Notice(health, reason, *sentence(reason))
+def _notice(health: Health, reason: str, cause: Cause | None = None) -> Notice:
+    return Notice(health, reason, *(sentence(reason) if cause is None else (cause.zh, cause.en)))

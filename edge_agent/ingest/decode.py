@@ -10,6 +10,7 @@ import orjson
 
 from edge_agent.identity import SEPARATOR
 from edge_agent.model import STATUS, status_code
+from edge_agent.names import NotANameError, fault
 from edge_agent.payload import VERSION
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import ARRAY, EXACT, INT, KIND_OF, NO_TIME, NONE, TEXT, Chunk, Codes, Longs
@@ -97,7 +98,11 @@ def data(found: dict[str, Any], catalogue: Catalogue, key: str = "") -> Chunk:
         texts |= {i: str(readings[i]) for i in range(len(kinds)) if kinds[i] == INT and abs(readings[i]) >= EXACT}
     status = _status(names, kind, quality) if quality or NONE in kinds else None
     source = _source(names, table(found, "source")) if "source" in found else None
-    return Chunk(catalogue.ids(key or device, names), t, num, kind, status, source, texts)
+    try:
+        ids = catalogue.ids(key or device, names)
+    except NotANameError as error:
+        raise MalformedError(str(error)) from error
+    return Chunk(ids, t, num, kind, status, source, texts)
 
 
 def _take_texts(readings: list[Any], kind: np.ndarray[Any, Any]) -> dict[int, str]:
@@ -204,8 +209,8 @@ def birth(found: dict[str, Any]) -> dict[str, Any]:
         agent(text(found, "agent"))
     found["tags"] = tags = table(found, "tags")
     for name, entry in tags.items():
-        if not name or type(entry) is not dict:
-            raise MalformedError("tags is not an object of objects")
+        if fault(name) is not None or type(entry) is not dict:
+            raise MalformedError("tags is not an object of objects by name")
     return _storable(found)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from edge_agent.identity import agent_of
 from edge_agent.ingest import decode
 from edge_agent.ingest.decode import MalformedError
+from edge_agent.names import AGENT_LINE
 from edge_agent.stores import Mark, Refusal, Rows, WriteBatch
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import Chunk
@@ -63,7 +64,7 @@ def read(topic: str, payload: bytes, catalogue: Catalogue) -> Message:
 
 
 def _take(message: Message, found: dict[str, Any], catalogue: Catalogue) -> None:
-    *_, level, device, kind = message.topic.split("/")
+    *_, line, device, kind = message.topic.split("/")
     if kind != "birth":
         # First of all, so that a refused entry is known by its number and the agent need not send it again.
         message.stream, message.seq = decode.text(found, "stream"), decode.number(found, "seq")
@@ -78,7 +79,7 @@ def _take(message: Message, found: dict[str, Any], catalogue: Catalogue) -> None
     if kind == "data":
         message.chunk = decode.data(found, catalogue, message.key)
         message.values = len(message.chunk)
-    elif level == "_agent":
+    elif line == AGENT_LINE:
         message.agent = decode.agent_health(found)
     else:
         message.health = decode.health(found)

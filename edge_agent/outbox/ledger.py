@@ -74,6 +74,8 @@ class Stats:
     dropped: int
     dropped_acknowledged: int
     """Those of the dropped values that the broker had acknowledged."""
+    unseen: int
+    """Those of the confirmed values that went at the broker's acknowledgement because no ingest was ever seen."""
     quarantined: int
     """Values lost to damaged bytes."""
     pending: int
@@ -122,7 +124,9 @@ class Ledger:
         self._acks = acks
         self._values_of = values_of
         self.streams: dict[str, StreamState] = {}
-        self.values = dict.fromkeys(("enqueued", "acknowledged", "confirmed", "dropped", "forgone", "quarantined"), 0)
+        self.values = dict.fromkeys(
+            ("enqueued", "acknowledged", "confirmed", "dropped", "forgone", "unseen", "quarantined"), 0
+        )
         self.entries = dict.fromkeys(self.values, 0)
         self.pending_values = 0
         self.pending_entries = 0

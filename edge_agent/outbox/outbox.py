@@ -37,6 +37,10 @@ log = logging.getLogger(__name__)
 _stream_of = attrgetter("stream")
 LOCK = "lock"
 RESERVE = "reserve"
+INGEST_SEEN = "ingest-seen"
+"""An empty file: a live ingest was seen while this outbox was in use."""
+_RELIEF = 0.8
+"""Until then: the share of the bound from which on the broker's acknowledgement is enough for the oldest."""
 _RESERVE_BYTES = 4096
 """Given up on a full disk to record, at the end, what the disk never took."""
 _SEGMENT = (32_768, 4 << 20)
@@ -70,6 +74,9 @@ class Outbox:
         self.on_dropped: Callable[[], None] | None = None
         """Called when the bound had the oldest dropped: `gaps` knows of it, and a kill would have it forgotten."""
         self._dropped = False
+        self._mark = path / INGEST_SEEN
+        self.ingest_seen = self._mark.exists()
+        """Whether a live ingest was ever seen for what this outbox holds."""
         report_holes(self._journal, self._ledger)
         self._save()
         for segment in list(self._journal.segments):
@@ -144,7 +151,7 @@ class Outbox:
         return Stats(
             enqueued=values["enqueued"], durable_seq=self.durable_seq, acknowledged=values["acknowledged"],
             confirmed=values["confirmed"], dropped=values["dropped"], dropped_acknowledged=values["forgone"],
-            quarantined=values["quarantined"], pending=self._ledger.pending_values,
+            unseen=values["unseen"], quarantined=values["quarantined"], pending=self._ledger.pending_values,
             enqueued_entries=entries["enqueued"], acknowledged_entries=entries["acknowledged"],
             confirmed_entries=entries["confirmed"], dropped_entries=entries["dropped"],
             quarantined_entries=entries["quarantined"], pending_entries=self.pending,
@@ -184,6 +191,8 @@ class Outbox:
             self._ledger.acknowledge(stream, pairs, release=release)
             if release:
                 self._free_all(stream, pairs)
+        if not release:
+            self._relieve()
         self._tidy()
 
     def confirm(self, stream: str, pairs: Pairs) -> None:
@@ -198,6 +207,30 @@ class Outbox:
         """`confirm: broker` after a life with `confirm: store`: what the broker has is done."""
         for stream in self.streams():
             self.confirm(stream, self._ledger.state(stream).acked.pairs())
+
+    def note_ingest(self) -> None:
+        """A live ingest is there. From now on nothing leaves before the store has it, also after a restart."""
+        if not self.ingest_seen:
+            self.ingest_seen = True
+            try:
+                self._mark.touch(0o600)
+            except OSError as error:
+                log.warning("outbox-mark path=%s reason=%s", self._mark, error.strerror)
+
+    def _relieve(self) -> None:
+        """Nearly full, and no ingest was ever seen: the oldest that the broker has are done, and counted."""
+        limit = _RELIEF * self._max_bytes
+        if self.ingest_seen or not self.unconfirmed or self._disk() < limit:
+            return
+        before = self._ledger.values["confirmed"]
+        for segment in list(self._journal.segments):
+            self.confirm(segment.stream, self._ledger.state(segment.stream).acked.within(segment.first, segment.last))
+            if self._disk() < limit:
+                break
+        freed = self._ledger.values["confirmed"] - before
+        if freed and not self._ledger.values["unseen"]:
+            log.warning("ingest-never-seen outbox_share=%.2f freed_values=%d", _RELIEF, freed)
+        self._ledger.values["unseen"] += freed
 
     def awaiting(self) -> dict[str, list[tuple[int, int]]]:
         """Per stream, the entries that the broker has and the store has not confirmed."""
@@ -321,6 +354,8 @@ class Outbox:
 
     def _make_room(self, size: int) -> None:
         """Drop the oldest segments until `size` more bytes fit under the bound."""
+        if self._disk() + size + TRAILER_BASE > self._max_bytes:
+            self._relieve()
         while self._disk() + size + TRAILER_BASE > self._max_bytes and self._journal.segments:
             self._drop(self._journal.segments[0])
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from edge_agent import names
 from edge_agent.identity import SEPARATOR, DeviceKeys
 from edge_agent.stores.columns import Ints
 from edge_agent.stores.forgotten import Forgotten
@@ -89,11 +90,19 @@ class Catalogue:
 
     def ids(self, device: str, tags: tuple[str, ...]) -> Ints:
         """The series ids of these tags, which their agent speaks of, aligned; unknown ones are entered. The array must
-        not be written to."""
+        not be written to.
+
+        Raises NotANameError for what is new and no name; nothing is entered then.
+        """
         key = (device, tags)
         found = self._cache.get(key)
         if found is None:
             known = self._ids.get(device, {})
+            if not known:
+                names.require(self.keys.device(device))
+            for tag in tags:
+                if tag not in known:
+                    names.require(tag)
             found = np.fromiter(
                 [known[tag] if tag in known else self.sid(device, tag) for tag in tags], np.int32, len(tags)
             )

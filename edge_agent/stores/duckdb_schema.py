@@ -18,6 +18,7 @@ import duckdb
 
 from edge_agent.errors import FindingsError, PoisonError, StoreError, newer_format
 from edge_agent.stores import formats
+from edge_agent.words import command
 
 log = logging.getLogger(__name__)
 
@@ -161,8 +162,8 @@ def _refusal(path: Path, error: Exception) -> FindingsError:
     if "lock" in detail:
         return FindingsError.one(
             "store-locked",
-            "数据库文件正被另一个进程使用：请先停止它，或通过正在运行的 edge-agent serve 查询。",
-            "The store's file is in use by another process: stop that one, or ask the running `edge-agent serve`.",
+            f"数据库文件正被另一个进程使用：请先停止它，或通过正在运行的 {command('serve')} 查询。",
+            f"The store's file is in use by another process: stop that one, or ask the running `{command('serve')}`.",
             str(path),
         )
     if isinstance(error, OSError) or "Cannot open file" in detail or "ermission" in detail:

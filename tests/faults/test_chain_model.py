@@ -69,6 +69,7 @@ class Chain(RuleBasedStateMachine):
 
     def open_outbox(self) -> None:
         self.box = Outbox(self.root / f"box-{self.lives}", agent="a", max_bytes=10_000_000, fsync_ms=10_000)
+        self.box.note_ingest()
         self.box.attach()
         self.sent = []
 

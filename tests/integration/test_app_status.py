@@ -112,7 +112,8 @@ def test_a_running_agent_says_what_is_wrong_in_two_languages(
                 assert "[broker_away] 连不上消息服务器" in text
                 assert "gone: 故障 failure" in text
                 assert "[BadNoCommunication]" in text
-                assert "check the cable" in text
+                assert "拒绝连接，该端口上没有程序在监听" in text
+                assert "nothing listens on that port" in text
                 assert "waiting, not lost" in text
                 code, body = await asyncio.to_thread(fetched, port, "/metrics")
                 assert code == 200

@@ -23,6 +23,7 @@ from edge_agent.ingest import api
 from edge_agent.ingest import service as service_module
 from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.service import Ingest
+from edge_agent.mqtt import backoff
 from edge_agent.stores import Store
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.topics import Topics
@@ -50,7 +51,11 @@ async def ingesting(store: Store, folder: Path, **mqtt: Any) -> AsyncIterator[In
 
 
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
-def test_a_wrong_password_is_named_and_tried_again(version: str, tmp_path: Path) -> None:
+def test_a_wrong_password_is_named_and_tried_again(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "LONGEST_S", 0.05)
+
     async def check() -> None:
         with servers.mosquitto(tmp_path / "b", extra="allow_anonymous false") as server:
             url = f"mqtt://127.0.0.1:{server.port}"
@@ -64,7 +69,11 @@ def test_a_wrong_password_is_named_and_tried_again(version: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("keys", [{}, {"ca": "/nowhere/ca.pem"}])
-def test_a_broker_without_tls_or_a_missing_certificate_does_not_end_the_ingest(keys: Any, tmp_path: Path) -> None:
+def test_a_broker_without_tls_or_a_missing_certificate_does_not_end_the_ingest(
+    keys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "LONGEST_S", 0.05)
+
     async def check() -> None:
         with (
             servers.mosquitto(tmp_path / "b") as server,

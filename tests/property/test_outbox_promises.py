@@ -54,6 +54,7 @@ class Promises(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.box = Outbox(self.folder, agent="a", max_bytes=BOUND, fsync_ms=10_000)
+        self.box.note_ingest()
         self.box.attach()
         self.taken = []
         self._collect_gaps()

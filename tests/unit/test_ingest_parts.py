@@ -194,10 +194,18 @@ def test_an_asker_who_stays_does_not_hold_up_the_end(tmp_path: Path) -> None:
     run(main())
 
 
+def left_behind(path: Path) -> None:
+    """The socket of a service that was killed."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+
+
 def test_open_or_ask_prefers_the_running_service(tmp_path: Path) -> None:
     config = StoreConfig(path=tmp_path / "s.duckdb")
     assert api.open_or_ask(config, "counts") == {"stored": 0, "quarantined": 0}
-    (tmp_path / "s.duckdb.sock").touch()  # left behind by a killed service
+    left_behind(tmp_path / "s.duckdb.sock")
     assert api.open_or_ask(config, "metrics") == []
 
     async def main() -> None:

@@ -144,10 +144,11 @@ def test_a_number_that_may_have_lost_a_zero_is_refused():
     assert problems(tags={"t": {"address": 40101.0}}) == [("t", "address")]
 
 
-def test_a_bit_area_asks_for_its_type():
+def test_what_lies_in_an_area_of_bits_is_a_bool():
     area = {"object": "coil", "base": 0, "last": 99}
-    assert problems(tags={"t": {"address": "M8"}}, areas={"M": area}) == [("t", "type")]
+    assert problems(tags={"t": {"address": "M8"}}, areas={"M": area}) == []
     assert problems(tags={"t": {"address": "M8", "type": "bool"}}, areas={"M": area}) == []
+    assert problems(tags={"t": {"address": "M8", "type": "uint16"}}, areas={"M": area}) == [("t", "type")]
 
 
 def test_a_tag_larger_than_the_device_takes_in_one_request():

@@ -215,14 +215,14 @@ def test_a_paused_connection_delivers_nothing_and_forgets_nothing() -> None:
 def test_the_filters_that_the_broker_refuses_are_named() -> None:
     async def scenario() -> None:
         async with connected() as (link, broker):
-            refusals: list[list[int]] = []
+            refusals: list[dict[int, str]] = []
             link.on_subscribed = refusals.append
             link.subscribe(["a", "b", "c"])
             request = await broker.read()
             assert request[0] == 0x82
             broker.say(b"\x90\x05" + request[2:4] + b"\x01\x80\x01")
             await until(lambda: refusals)
-            assert refusals == [[1]]
+            assert refusals == [{1: "Unspecified error"}]
 
     run(scenario())
 

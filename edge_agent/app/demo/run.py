@@ -13,6 +13,7 @@ from rich.live import Live
 
 from edge_agent.app.demo.plant import Demo, Snapshot
 from edge_agent.app.demo.view import picture
+from edge_agent.words import command
 
 REFRESH_S = 1.0
 
@@ -40,7 +41,7 @@ async def _watch(demo: Demo, stop: asyncio.Event, console: Console) -> bool:
     """Show the running demo until `stop` (without a terminal only watch); whether all parts ever answered."""
     started = False
     console.print(f"数据目录 / data: {demo.folder}", soft_wrap=True)
-    console.print(f"查看 / look: edge-agent status {demo.config}", soft_wrap=True)
+    console.print(f"查看 / look: {command('status', demo.config)}", soft_wrap=True)
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while not stop.is_set():
             demo.check()
@@ -70,5 +71,5 @@ def _farewell(final: Snapshot | None, folder: Path, console: Console, *, as_json
     if not console.is_terminal:
         console.print(_picture(final))
     console.print(f"数据保留在 / the data stays in {folder}", soft_wrap=True)
-    console.print(f"  指标 / metrics: edge-agent metrics show {folder / 'demo.yaml'}", soft_wrap=True)
+    console.print(f"  指标 / metrics: {command('metrics', 'show', folder / 'demo.yaml')}", soft_wrap=True)
     return 0

@@ -32,6 +32,7 @@ from edge_agent.report.pack import build as pack
 from edge_agent.report.parts.evidence import Project
 from edge_agent.report.production import Plant
 from edge_agent.report.speech import Language, local
+from edge_agent.words import command
 
 _S: Final = 1_000_000_000
 _EVIDENCE: Final = "evidence"
@@ -53,14 +54,15 @@ class Subject:
 
 def subject(config: Path) -> Subject:
     """Load everything a report needs. Raises FindingsError with all that is wrong."""
-    site = load(config)
+    site = load(config, secrets=False)
     files = site.register_
     if files.equipment is None:
         raise FindingsError.one(
             "report-without-register",
-            "配置中没有设备台账（register.equipment）：报告以台账为准，请先填写（edge-agent register template）。",
+            "配置中没有设备台账（register.equipment）：报告以台账为准，"
+            f"请先填写（{command('register', 'template')}）。",
             "The configuration names no equipment register (register.equipment), on which every report rests: make one "
-            "with `edge-agent register template`.",
+            f"with `{command('register', 'template')}`.",
             str(config),
         )
     register, noted = importing.load(files.equipment, files.processes, names_in(site))

@@ -55,6 +55,7 @@ def source(site: Site) -> Iterator[Ask]:
     if running(door):
         yield lambda op, **arguments: ask(door, op, **arguments)
         return
+    site.require_store_secrets()
     store = open_store(site.store, site.agent.id)
     known = operations(store) | questions.operations(store)
     try:

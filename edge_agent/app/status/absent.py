@@ -21,14 +21,16 @@ _EVER: Final = 2**63 - 1
 
 _ZH: Final = (
     "这些消息没有入库，也没有缺口记录（何时的无从得知）：仍在采集代理的发件箱中排队，或消息服务器确认后又丢弃了"
-    "（队列上限、重启未持久化、入库服务首次订阅之前）。若待送达为 0，则已丢失：请用 max_queued_messages 0、"
-    "persistence true 或 confirm: store。"
+    "（队列上限；重启未持久化；mosquitto 用 acl_file 且允许匿名时，入库服务离线期间重启；入库服务首次订阅之前）。"
+    "若待送达为 0，则已丢失：请用 mqtt.confirm: store；或用 max_queued_messages 0、persistence true，并设置"
+    " mqtt.username。"
 )
 _EN: Final = (
     "These messages are not in the store and no gap record tells of them (of what time they are cannot be known): they"
-    " still wait in the agent's outbox, or the broker acknowledged and then dropped them (limit of its queue, restart"
-    " without persistence, before the store service's first subscription). When nothing waits any more they are lost:"
-    " use max_queued_messages 0 and persistence true, or confirm: store."
+    " still wait in the agent's outbox, or the broker acknowledged and then dropped them (limit of its queue; restart"
+    " without persistence; restart of a mosquitto with acl_file and anonymous clients while the store service was away;"
+    " before the store service's first subscription). When nothing waits any more they are lost: use mqtt.confirm:"
+    " store, or max_queued_messages 0 and persistence true with a mqtt.username."
 )
 
 

@@ -16,6 +16,7 @@ from edge_agent.config.shape import anchored
 from edge_agent.errors import FindingsError
 from edge_agent.ingest.api import ask, socket_path
 from edge_agent.polling.device import PolledDevice
+from edge_agent.words import command
 
 if TYPE_CHECKING:
     from edge_agent.stores import Store
@@ -108,12 +109,15 @@ def ask_serve(site: Site) -> dict[str, Any] | None:
 def agent_status(device: PolledDevice) -> dict[str, Any]:
     """One device in the agent's status document."""
     health = device.health
+    zh, en = health.detail
     not_good = health.tags.not_good()
     return {
         "id": device.plan.id,
         "state": health.state,
         "reason": health.reason,
-        "detail": health.detail,
+        "cause": "" if health.cause is None else health.cause.name,
+        "detail": en,
+        "detail_zh": zh,
         "ne107": health.judgement().full(),
         "last_good_t": health.last_good_t,
         "values": health.values_total,
@@ -159,10 +163,11 @@ def store_of(site: Site) -> Store:
     if not path.exists():  # opening would create it, perhaps as another user than the service's
         raise FindingsError.one(
             "no-store",
-            "还没有数据库：请先运行 edge-agent serve，或检查 store.path。",
-            "There is no store yet: start `edge-agent serve` first, or check store.path.",
+            f"还没有数据库：请先运行 {command('serve')}，或检查 store.path。",
+            f"There is no store yet: start `{command('serve')}` first, or check store.path.",
             str(path),
         )
+    site.require_store_secrets()
     return open_store(site.store, site.agent.id)
 
 

@@ -93,6 +93,11 @@ def _outbox(text: _Text, outbox: Document) -> None:
     text.gauge(
         "edge_agent_outbox_unconfirmed_entries", "Those of them that the broker has.", outbox["unconfirmed_entries"]
     )
+    text.counter(
+        "edge_agent_outbox_freed_unseen_values_total",
+        "Freed at the broker's acknowledgement while no store service was ever heard of.",
+        outbox["freed_unseen_values"],
+    )
     text.counter("edge_agent_outbox_quarantined_values_total", "Lost to damaged bytes.", outbox["quarantined_values"])
     oldest = outbox["oldest_t"]
     text.gauge(

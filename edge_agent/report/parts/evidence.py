@@ -20,6 +20,7 @@ from edge_agent.report.parts.plan import TIERS
 from edge_agent.report.parts.rates import tiles, title, yes
 from edge_agent.report.pictures.topology import block as topology
 from edge_agent.report.production import Plant
+from edge_agent.words import number_of
 
 Figures = Mapping[str, Result]
 Figure = Mapping[str, Any]
@@ -79,7 +80,7 @@ def _investment(rows: Sequence[Equipment]) -> Json:
     _, share, cap = TIERS["intelligent"]
     lines = (Column("项目", "item"), Column("金额（元）", "yuan", "number"))
     sums = [
-        [blocks.text(f"合计（{len(rows)} 台）", f"total ({len(rows)} machines)"), total],
+        [blocks.text(f"合计（{len(rows)} 台）", f"total ({number_of(len(rows), 'machine')})"), total],
         [blocks.text("20 %（指示）", "20 % (an indication)"), min(total * share, Fraction(cap))],
         [blocks.text("上限（指示）", "cap (an indication)"), cap],
     ]
