@@ -92,3 +92,15 @@ class DeviceError(EdgeAgentError):
     def detail(self) -> str:
         """The cause in English, as logs have it."""
         return self.cause.en
+
+
+def newer_format(path: object, found: object, known: object) -> FindingsError:
+    """The refusal of what a newer program has written; it is left as it is."""
+    return FindingsError.one(
+        "format-newer",
+        f"格式为 {found}，由更新的版本写成，本程序只认识到格式 {known}；内容未被改动。"
+        "请安装写它的那个版本（或更新的版本）。",
+        f"This has format {found}, written by a newer version; this program knows up to format {known}. It was left as "
+        "it is: install the version that wrote it, or a later one.",
+        str(path),
+    )

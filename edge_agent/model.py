@@ -87,6 +87,8 @@ class Tag:
     """Raw numbers by which the device says 'no value'; integers compare exactly."""
     report: Report = field(default_factory=Report)
     business_link: str = ""
+    was: str = ""
+    """The name it had before."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

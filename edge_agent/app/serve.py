@@ -14,6 +14,7 @@ from edge_agent.app.figures.live import Figures
 from edge_agent.app.figures.schedule import ProductionFigures
 from edge_agent.app.figures.service import ProductionService
 from edge_agent.app.service import end
+from edge_agent.app.site_devices import SiteDevices, forgettable
 from edge_agent.app.status import missing, overview
 from edge_agent.app.values.source import operations as history_operations
 from edge_agent.clock import Clock
@@ -55,7 +56,7 @@ class StoreService:
         self._clock = clock
         self._topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
         self._figures = Figures(site)
-        self._store = open_store(site.store)
+        self._store = open_store(site.store, site.agent.id)
         self._quarantine = Quarantine(site.store.quarantine)
         self._ingest = Ingest(
             site.mqtt,
@@ -99,6 +100,7 @@ class StoreService:
             "missing": self._missing,
             "replay": self._ingest.replay,
             "settle": self._settle,
+            "forget": self._forget,
         }
         if self._production is not None:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
@@ -147,9 +149,11 @@ class StoreService:
 
     async def _status(self) -> dict[str, Any]:
         now = self._clock.time_ns()
+        plant = await asyncio.to_thread(SiteDevices.of, self._site, self._store)
         return {
             "t": now,
-            "devices": await asyncio.to_thread(overview.devices, self._store, now),
+            "agents": await asyncio.to_thread(overview.agents, self._store, plant, self._ingest.agents.states()),
+            "devices": await asyncio.to_thread(overview.devices, self._store, plant, now),
             "counters": self._counters(),
             "ne107": self._judgement().full(self._notice_times.since),
             "broker_connected": self._ingest.connected,
@@ -164,11 +168,17 @@ class StoreService:
         give_back()
         return held()
 
+    async def _forget(self, written: str) -> dict[str, Any]:
+        """End a listing."""
+        entry = forgettable(written, SiteDevices.of(self._site, self._store), self._store.catalogue)
+        await self._ingest.call(self._store.forget, entry, self._clock.time_ns())
+        return {"agent": entry[0], "device": entry[1], "tag": entry[2]}
+
     async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:
         """What is missing of the last `seconds`, and why."""
         now = self._clock.time_ns()
-        devices, row_s = [device.id for device in self._site.devices], self._site.agent.health
-        return await asyncio.to_thread(missing.report, self._store, now - int(seconds * 1e9), now, devices, row_s)
+        devices, row_s = await asyncio.to_thread(SiteDevices.of, self._site, self._store), self._site.agent.health
+        return await asyncio.to_thread(missing.of_plant, self._store, devices, now - int(seconds * 1e9), now, row_s)
 
     async def _exposed(self) -> dict[str, Any]:
         return await self._status() | {"missing": await self._missing()}

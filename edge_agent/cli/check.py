@@ -96,11 +96,12 @@ def descriptor_notes(site: Site) -> Iterator[Finding]:
 def register_notes(site: Site) -> Sequence[Finding]:
     """What to know about the register. Raises RegisterError with everything that is wrong in it."""
     from edge_agent.register.importing import load
+    from edge_agent.register.names import names_in
 
     files = site.register_
     if files.equipment is None:
         return ()
-    return load(files.equipment, files.processes, [device.id for device in site.devices])[1]
+    return load(files.equipment, files.processes, names_in(site))[1]
 
 
 def listed(notes: Sequence[Finding]) -> str:

@@ -71,7 +71,7 @@ def run_show(args: argparse.Namespace) -> int:
 
     site = load(args.config, secrets=False)
     try:
-        metrics = _newest(site.store)
+        metrics = _newest(site.store, site.agent.id)
     except ConnectionError:
         start = command("serve", args.config)
         print(f"入库服务未运行，请先启动：{start}\n    the store service does not run; start it: {start}")
@@ -85,7 +85,7 @@ def run_show(args: argparse.Namespace) -> int:
     return 0 if metrics else 1
 
 
-def _newest(store: Store) -> list[dict[str, Any]]:
+def _newest(store: Store, agent: str) -> list[dict[str, Any]]:
     """From the running service, or from the embedded store when none runs. Raises ConnectionError for neither."""
     from edge_agent.ingest.api import ask, open_or_ask, socket_path
 
@@ -95,7 +95,7 @@ def _newest(store: Store) -> list[dict[str, Any]]:
     except ConnectionError:
         if store.kind != "duckdb" or not store.path.is_file():
             raise
-        metrics = open_or_ask(store, "metrics")
+        metrics = open_or_ask(store, "metrics", agent=agent)
     return metrics
 
 

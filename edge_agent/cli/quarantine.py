@@ -132,7 +132,7 @@ def _replay_here(site: Site, quarantine: Quarantine, entries: list[Entry]) -> di
     from edge_agent.stores import open_store
 
     site.require_store_secrets()
-    store = open_store(site.store)
+    store = open_store(site.store, site.agent.id)
     try:
         return asdict(replay(entries, store, quarantine, Clock.from_environment()))
     except StoreError as error:

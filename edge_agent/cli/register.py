@@ -121,9 +121,10 @@ def run_check(args: argparse.Namespace) -> int:
     from edge_agent.metrics.calendar import check_schedules, load_calendar
     from edge_agent.register.check import future_dates
     from edge_agent.register.importing import inspect
+    from edge_agent.register.names import names_in
 
     site = _configured(args.config)
-    devices = None if site is None else [device.id for device in site.devices]
+    devices = None if site is None else names_in(site)
     inspection = inspect(args.equipment, args.processes, devices)
     notes = list(inspection.notes)
     today = datetime.fromtimestamp(Clock.from_environment().time_ns() // 1_000_000_000, UTC).date()

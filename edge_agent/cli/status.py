@@ -92,11 +92,12 @@ def _number(text: str) -> str | float:
 
 
 def _well(agent: dict[str, Any] | None, store: dict[str, Any] | None, devices: set[str]) -> bool:
-    """Whether all of `devices`, those of the configuration, are online; the store may know others, and former ones."""
+    """Whether all devices of the plant are online (`devices`: those of the configuration); the store may know others:
+    guests, and former ones."""
     if (agent is None and store is None) or _silent(agent) or _silent(store):
         return False
     rows = agent["devices"] if agent else []
-    known = [(row["id"], row["connection"]) for row in store["devices"]] if store else []
-    states = [state for name, state in known if name in devices] if store else [row["state"] for row in rows]
+    known = [row for row in store["devices"] if row.get("configured", row["id"] in devices)] if store else []
+    states = [row["connection"] for row in known] if store else [row["state"] for row in rows]
     failed = any(part is not None and part["ne107"]["name"] == "FAILURE" for part in (agent, store))
     return not failed and all(state == "online" for state in states)

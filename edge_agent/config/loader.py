@@ -45,7 +45,7 @@ def load(
     mqtt, reason = _with_confirm(file, top)
     site = Site(
         confirm_reason=reason, agent=file.agent, mqtt=mqtt, outbox=file.outbox, store=file.store,
-        register=file.register_, devices=devices,
+        register=file.register_, agents=tuple(file.agents), devices=devices,
     )  # fmt: skip
     site.note_absent_secrets(absent_of_store)
     return site

@@ -35,7 +35,7 @@ class Agent(Model):
     """Who and where this agent is (ISA-95: enterprise, site, area)."""
 
     id: AgentId
-    """The name of this agent in topics and reports."""
+    """The name of this agent in topics and reports; without `:`, which stands before the device in `agent:device`."""
     enterprise: Level = "enterprise"
     """ISA-95 enterprise, a level of every topic."""
     site: Level = "site"
@@ -232,6 +232,8 @@ class TagCommon(Model):
     """With `report: change`, time after which an unchanged value is sent all the same."""
     description: str = ""
     """What the value is, for people."""
+    was: str = ""
+    """The name this tag had before on its device: its history goes on under the new one."""
     business_link: str = ""
     """The business object this tag serves (order, quality, energy, ...)."""
 
@@ -240,9 +242,11 @@ class DeviceCommon(Model):
     """The keys of a device that have nothing to do with the protocol."""
 
     id: Level
-    """Unique on the site; its topic, its series and its history hang on it."""
+    """Unique within its agent; its topic, its series and its history hang on it."""
     name: str = ""
     """The name people use, in any language."""
+    was: str = ""
+    """The id this device had before, or `agent:id` where another agent read it: its history goes on."""
     area: Level | None = None
     """ISA-95 area; default: the agent's."""
     line: LineName = "line"
@@ -284,6 +288,7 @@ class Site(Model):
     outbox: Outbox = Outbox()
     store: Store = Store()
     register_: Register = Field(default=Register(), alias="register")
+    agents: tuple[AgentId, ...] = ()
     devices: tuple[DeviceCommon, ...] = ()
     """Each an instance of its connector's device model, which adds that connector's keys to DeviceCommon's."""
     _absent_secrets: tuple[Finding, ...] = PrivateAttr(default=())
@@ -311,6 +316,9 @@ class File(Model):
     """Where the data goes."""
     register_: Register = Field(default=Register(), alias="register")
     """The files of the plant: equipment, processes, calendar."""
+    agents: list[AgentId] = []
+    """Other agents of this plant, for its store service: their devices are in its figures; of agents that stand nowhere
+    here the data is stored, and no more."""
     include: str | list[str] = []
     """Files (patterns allowed) with more devices, templates and defaults, relative to this one."""
     defaults: dict[str, Any] = {}

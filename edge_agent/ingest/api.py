@@ -18,7 +18,7 @@ import socket
 import stat
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -76,6 +76,7 @@ def _found(folder: Path, name: str) -> list[Path]:
 def operations(store: Store) -> dict[str, Operation]:
     """The questions of the store protocol, answered in plain JSON."""
     return {
+        "known_devices": lambda agents=(): known_devices(store, agents),
         "latest": lambda device=None: {
             name: {tag: asdict(newest) for tag, newest in tags.items()} for name, tags in store.latest(device).items()
         },
@@ -87,6 +88,23 @@ def operations(store: Store) -> dict[str, Operation]:
         "counts": lambda: asdict(store.counts()),
         "marks": lambda: {stream: intervals.pairs() for stream, intervals in store.marks().items()},
         "devices": lambda: {name: orjson.loads(birth) for name, birth in dict(store.catalogue.devices).items()},
+    }
+
+
+def known_devices(store: Store, agents: Collection[str] = ()) -> dict[str, Any]:
+    """Whom the store has heard of: `{"births": {key: birth}, "listed": [key], "former": {key: key now}, "tags": {key:
+    {tag: entry of the birth}}}`, tags of devices of these `agents` only."""
+    catalogue = store.catalogue
+    tags: dict[str, dict[str, Any]] = {}
+    for key in list(catalogue.devices):
+        if catalogue.keys.agent(key) in agents:
+            series = dict(catalogue.of_device(key))
+            tags[key] = {tag: orjson.loads(catalogue.series[sid].meta or "{}") for tag, sid in series.items()}
+    return {
+        "births": {key: orjson.loads(birth) for key, birth in dict(catalogue.devices).items()},
+        "listed": catalogue.listed(),
+        "former": dict(catalogue.former.current),
+        "tags": tags,
     }
 
 
@@ -344,14 +362,15 @@ def _exchange(path: Path, question: bytes, limit: float) -> bytes:
             raise ConnectionError(f"no service answers at {path}") from error
 
 
-def open_or_ask(config: StoreConfig, op: str, **arguments: Any) -> Any:
-    """One of `operations`, answered by the running service, or from the store itself when none runs."""
+def open_or_ask(config: StoreConfig, op: str, *, agent: str = "", **arguments: Any) -> Any:
+    """One of `operations`, answered by the running service, or from the store itself when none runs. `agent`: the
+    service's own."""
     from edge_agent.stores import open_store
 
     try:
         return ask(socket_path(config.path), op, **arguments)
     except ConnectionError:
-        store = open_store(config)
+        store = open_store(config, agent)
     try:
         # Through JSON as well, so that both ways give the same types.
         return orjson.loads(orjson.dumps(operations(store)[op](**arguments)))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edge_agent.identity import agent_of
 from edge_agent.ingest import decode
 from edge_agent.ingest.decode import MalformedError
 from edge_agent.names import AGENT_LINE
@@ -24,6 +25,8 @@ class Message:
     stream: str = ""
     seq: int = 0
     values: int = 0
+    key: str = ""
+    """The device's, but for birth documents."""
     chunk: Chunk | None = None
     health: dict[str, Any] | None = None
     agent: dict[str, Any] | None = None
@@ -70,13 +73,17 @@ def _take(message: Message, found: dict[str, Any], catalogue: Catalogue) -> None
         raise MalformedError("the device is not the topic's")
     if kind == "birth":
         message.birth = decode.birth(found)
-    elif kind == "data":
-        message.chunk = decode.data(found, catalogue)
+        return
+    agent = agent_of(message.stream)
+    message.key = catalogue.keys.key(decode.agent(agent), device)
+    if kind == "data":
+        message.chunk = decode.data(found, catalogue, message.key)
         message.values = len(message.chunk)
     elif line == AGENT_LINE:
         message.agent = decode.agent_health(found)
     else:
         message.health = decode.health(found)
+        message.health["device"] = message.key
 
 
 @dataclass(slots=True, eq=False)

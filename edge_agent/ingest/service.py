@@ -15,6 +15,7 @@ from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import Finding, PoisonError, StoreError
 from edge_agent.ingest import messages as decoding
+from edge_agent.ingest.agents import Agents
 from edge_agent.ingest.committer import commit
 from edge_agent.ingest.decode import MalformedError, document
 from edge_agent.ingest.messages import Message
@@ -82,6 +83,7 @@ class Ingest:
         self._lines, self._delay = lines, delay
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._marks: dict[str, IntervalSet] = store.marks()
+        self.agents = Agents(store.catalogue)
         self._watermarks = Watermarks()
         self._window = Window()
         self._session: Session | None = None
@@ -106,6 +108,7 @@ class Ingest:
     async def run(self) -> None:
         """Until cancelled. What is not committed then stays with the broker."""
         try:
+            await self._identify()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_connected(), name="ingest-mqtt")
                 group.create_task(self._keep_committing(), name="ingest-commit")
@@ -113,6 +116,23 @@ class Ingest:
                 group.create_task(self._keep_retention(), name="ingest-retention")
         finally:
             self._worker.shutdown(wait=True, cancel_futures=True)
+
+    async def _identify(self) -> None:
+        """Nothing is received before it is known which store this is, and so what it has."""
+        pause = _BACKOFF_FIRST
+        while True:
+            try:
+                await self.call(self._store.identify)
+                self._marks = await self.call(self._store.marks)
+            except StoreError as error:
+                self.trouble = Finding("store-away", "", error.cause.zh, error.cause.en)
+                log.warning("store-away retry_s=%.1f reason=%s", pause, error)
+            else:
+                break
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+            pause = min(_BACKOFF_LIMIT, pause * 2)
+        self.trouble = None
+        log.info("store-open id=%s", self._store.store_id, extra={"ends": "store-away"})
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run something in the store's thread, after what is under way."""
@@ -215,12 +235,16 @@ class Ingest:
                 self._uncommitted.add(key)
         if message.birth is not None:
             self._store.catalogue.born(message.birth)
+        if not message.refused and not message.duplicate:
+            self.agents.received(message)
         self._take(message)
 
     def _take_state(self, payload: bytes) -> None:
         if payload:
             try:
-                self._watermarks.heard(document(payload))
+                state = document(payload)
+                self._watermarks.heard(state)
+                self.agents.take_state(state)
             except MalformedError as error:
                 log.warning("agent-state-malformed reason=%s", error)
 
@@ -322,7 +346,10 @@ class Ingest:
             if everyone:
                 everyone_at = now + _LIFE_SECONDS * 0.9
             for agent in self._watermarks.due(now, everyone=everyone):
-                text = self._watermarks.document(agent, self._client_id, self._clock.time_ns(), self._marks)
+                t, births = self._clock.time_ns(), self.agents.without_birth(agent)
+                text = self._watermarks.document(
+                    agent, self._client_id, t, self._marks, store=self._store.store_id, births=births
+                )
                 self._session.publish(self._topics.watermark(agent), text)
 
     async def _keep_retention(self) -> None:

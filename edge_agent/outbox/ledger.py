@@ -192,6 +192,17 @@ class Ledger:
             state.acked.discard(first, last)
             state.taken.discard(first, last)
 
+    def unrelease(self, stream: str, pairs: Pairs) -> int:
+        """These were delivered, and are to be delivered once more; returns how many of them there are."""
+        state = self.state(stream)
+        back = [part for pair in pairs for part in state.released.within(*pair)]
+        entries, values = _total(back), self._total_values(stream, back)
+        self._count("confirmed", -entries, -values)
+        self.hold(entries, values)
+        for first, last in back:
+            state.released.discard(first, last)
+        return entries
+
     def lose(self, gap: Gap) -> None:
         """Report and count a hole whose entries are all pending; they are released."""
         kind = "dropped" if gap.reason in ("full", "disk") else "quarantined"

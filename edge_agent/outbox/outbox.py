@@ -20,6 +20,7 @@ from pathlib import Path
 
 from edge_agent.errors import FindingsError
 from edge_agent.intervals import IntervalSet
+from edge_agent.outbox import store_id
 from edge_agent.outbox.acks import FILE as ACKS
 from edge_agent.outbox.acks import AckLog, read
 from edge_agent.outbox.journal import Journal
@@ -27,7 +28,7 @@ from edge_agent.outbox.lanes import Lanes
 from edge_agent.outbox.ledger import Gap, Ledger, Pairs, Reason, Stats
 from edge_agent.outbox.quarantine import Quarantine
 from edge_agent.outbox.record import Entry
-from edge_agent.outbox.recovery import open_segments, report_holes
+from edge_agent.outbox.recovery import open_segments, refuse_newer, report_holes
 from edge_agent.outbox.segment import TRAILER_BASE, Raw, Segment
 from edge_agent.outbox.syncer import Syncer
 
@@ -51,7 +52,10 @@ class Outbox:
 
     def __init__(self, path: Path, *, agent: str, worker: int = 0, max_bytes: int, fsync_ms: int) -> None:
         self._max_bytes = max_bytes
+        self._path = path
+        refuse_newer(path)
         self._lock, self._folder = _own(path)
+        self._store = store_id.read(path)
         self._acks = AckLog(path / ACKS)
         self._quarantine = Quarantine(path, max_bytes // 16)
         known = read(path / ACKS)
@@ -240,6 +244,38 @@ class Outbox:
         self._ledger.again(stream, open_)
         self._lanes.rewind()
         return sum(last - first + 1 for first, last in open_)
+
+    @property
+    def store(self) -> str:
+        """The id of the store whose confirmations it believes; empty before the first."""
+        return self._store
+
+    def follow_store(self, store: str) -> int:
+        """From now on believe this store. Of another one before it is forgotten what it confirmed of the entries that
+        are still here, and they are handed out again; returns how many."""
+        before, self._store = self._store, store
+        if before == store:
+            return 0
+        store_id.write(self._path, store)
+        again = sum([self._hand_out_again(segment) for segment in self._journal.segments]) if before else 0
+        if again:
+            self._lanes.rewind()
+            self._save()
+        return again
+
+    def _hand_out_again(self, segment: Segment) -> int:
+        """Hand out again all of a segment that can be read."""
+        readable = IntervalSet([(segment.first, segment.last)])
+        for seq in segment.lost():
+            readable.discard(seq)
+        pairs = readable.pairs()
+        waiting = self._ledger.state(segment.stream).acked
+        count = sum(last - first + 1 for pair in pairs for first, last in waiting.within(*pair))
+        count += self._ledger.unrelease(segment.stream, pairs)
+        self._ledger.again(segment.stream, pairs)
+        if segment is not self._journal.writing:
+            segment.forget()
+        return count
 
     def tick(self) -> None:
         """Try what the disk refused. Call it about once a second; `append` does the same."""

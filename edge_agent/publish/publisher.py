@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
 _GOODBYE_S = 1.0
+_BACKLOG_S = 10.0
+"""The backlog in the retained state is renewed so often at the most, and only when it changed."""
+_BIRTHS_S = 5.0
+"""Births that are asked for are sent again so often at the most."""
 FAULTY_S = 120.0
 """A wrong acknowledgement is a finding for so long."""
 _SETTLED_S = 10.0
@@ -45,6 +49,10 @@ class Publisher:
         self._speaks = speaks
         self.other_streams: Callable[[], tuple[str, ...]] = tuple
         """The streams of the agent's other outboxes, which its state names too."""
+        self.backlog: Callable[[], tuple[int, int]] = self._own_backlog
+        """Values and messages that the agent's outboxes hold."""
+        self._sent_backlog = (0, 0)
+        self._state_sent_at = float("-inf")
         self._config = config
         self._outbox = outbox
         self._agent = agent
@@ -64,6 +72,9 @@ class Publisher:
         """What was under way when the last connection ended."""
         self._acked_at: float | None = None
         self._connected_at = 0.0
+        self._subscription_answers = True
+        """Whether the broker answers the subscription to watermarks."""
+        self._births_sent_at = self._store_seen_at = float("-inf")
         self._accepted = False
         """Whether the broker ever took our settings."""
         self._retains = config.retain is not False
@@ -228,8 +239,7 @@ class Publisher:
             self._settled()
         self._outbox.attach()
         self._session = session
-        if self._config.confirm == "store":
-            link.subscribe([self._watermark_topic])
+        self._subscribe(link)
         session.wake()
         try:
             await self._watch_over(session, link)
@@ -251,6 +261,19 @@ class Publisher:
             self._restless.ended(lasted)
             self._holds.hung_up(sole and (sole.topic, sole.message), time.monotonic())
             raise link.error
+
+    def _subscribe(self, link: Connection) -> None:
+        """To the watermarks; with `confirm: broker` for the births that a service asks for, as long as the broker does
+        not hang up for it."""
+        if self._config.confirm == "store" or self._subscription_answers:
+            link.on_subscribed = self._subscription_answered
+            self._subscription_answers = False  # until it answered
+            link.subscribe([self._watermark_topic])
+
+    def _subscription_answered(self, refused: dict[int, str]) -> None:
+        self._subscription_answers = True
+        for reason in refused.values():
+            log.warning("watermark-subscription-refused topic=%s reason=%s", self._watermark_topic, reason)
 
     def _settled(self) -> None:
         self.problem = None
@@ -294,14 +317,40 @@ class Publisher:
     def _on_message(self, message: Message) -> None:
         if message.topic != self._watermark_topic:
             return
-        streams = confirm.parse(message.payload)
-        if streams is None:
+        mark = confirm.parse(message.payload)
+        if mark is None:
+            return
+        now = time.monotonic()
+        self._send_births(mark.births, now)
+        if self._config.confirm != "store":
             return
         if not message.retained:
-            self._watch.life(time.monotonic())
+            self._watch.life(now)
             self._outbox.note_ingest()
-        for stream, pairs in streams.items():
+        if mark.store:
+            self._follow_store(mark.store, now, live=not message.retained)
+        for stream, pairs in mark.streams.items():
             self._outbox.confirm(stream, pairs)
+
+    def _send_births(self, devices: Sequence[str], now: float) -> None:
+        """Again, because another agent's device of the same path has taken their place at the broker."""
+        if not devices or self._session is None or now - self._births_sent_at < _BIRTHS_S:
+            return
+        self._births_sent_at = now
+        for topic in [topic for topic in self._documents if topic.endswith("/birth")]:
+            if topic.rsplit("/", 2)[1] in devices:
+                self._session.send_document(topic)
+
+    def _follow_store(self, store: str, now: float, *, live: bool) -> None:
+        """Another store has confirmed nothing of what this outbox holds. Where two are at work at once, the one that is
+        believed stays it."""
+        if store == self._outbox.store:
+            self._store_seen_at = now if live else self._store_seen_at
+        elif now - self._store_seen_at >= confirm.LIFE_S:
+            before = self._outbox.store
+            count = self._outbox.follow_store(store)
+            self._store_seen_at = now if live else self._store_seen_at
+            log.info("mqtt-store store=%s before=%s sent_again=%d", store, before or "-", count)
 
     def _send_overdue(self) -> None:
         awaiting = self._outbox.awaiting()
@@ -318,12 +367,15 @@ class Publisher:
         return self._config.client_id or self._agent
 
     def _state(self, state: str) -> Message:
+        values, messages = self.backlog()
         document = {
             "v": 1,
             "agent": self._agent,
             "state": state,
             "t": self._clock.time_ns(),
             "version": own_version(),
+            "backlog_values": values,
+            "backlog_messages": messages,
             "streams": self._streams(),
         }
         return Message(self._state_topic, orjson.dumps(document), retained=self._retains)
@@ -332,13 +384,19 @@ class Publisher:
         return tuple(dict.fromkeys((*self.other_streams(), *self._outbox.streams())))
 
     def _note_streams(self) -> None:
-        """Tell which streams are held, when that changed: the ingest may forget all others."""
+        """Tell which streams are held, when that changed: the ingest may forget all others. And the backlog, now and
+        then."""
         if not self._speaks:
             return
-        streams = self._streams()
-        if streams != self._told_streams or self._session is None:
-            self._told_streams = streams
+        streams, now = self._streams(), time.monotonic()
+        other = streams != self._told_streams or self._session is None
+        if other or (now - self._state_sent_at >= _BACKLOG_S and self.backlog() != self._sent_backlog):
+            self._told_streams, self._sent_backlog, self._state_sent_at = streams, self.backlog(), now
             self.retain(self._state_topic, self._state("online").payload)
+
+    def _own_backlog(self) -> tuple[int, int]:
+        stats = self._outbox.stats
+        return stats.pending, stats.pending_entries
 
     async def _goodbye(self, session: Session, link: Connection) -> None:
         """A clean end: the offline state replaces the online one, and the last will is not needed."""

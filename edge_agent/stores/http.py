@@ -25,6 +25,13 @@ T = TypeVar("T")
 
 #: The request itself can never be taken. Everything else may pass: a token can be renewed, a bucket be made.
 _POISON: Final = frozenset({400, 413, 415, 422})
+#: Of the refusals those that pass by themselves: too slow, too early, too many requests.
+_LATER: Final = frozenset({408, 425, 429})
+
+
+class NotAnsweredError(StoreError):
+    """The server is there and does not answer this question, or not in a way that is understood."""
+
 
 #: What a status says of our configuration.
 _CAUSES: Final = {401: "store_login", 403: "store_login", 404: "store_not_found"}
@@ -95,7 +102,9 @@ def understood(read: Callable[P, T]) -> Callable[P, T]:
         try:
             return read(*args, **kwargs)
         except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
-            raise StoreError(f"the server's answer was not understood: {type(error).__name__}: {error}") from error
+            raise NotAnsweredError(
+                f"the server's answer was not understood: {type(error).__name__}: {error}"
+            ) from error
 
     return careful
 
@@ -105,7 +114,8 @@ def refusal(status: int, answer: bytes) -> StoreError | PoisonError:
     detail = f"HTTP {status}: {answer[:300].decode(errors='replace').strip()}"
     if status in _POISON:
         return PoisonError(detail)
-    return StoreError(cause(_CAUSES.get(status, "store_failed"), why=detail))
+    found = cause(_CAUSES.get(status, "store_failed"), why=detail)
+    return NotAnsweredError(found) if 400 <= status < 500 and status not in _LATER else StoreError(found)
 
 
 def _credentials(config: StoreConfig) -> dict[str, str]:

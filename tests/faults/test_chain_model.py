@@ -64,7 +64,7 @@ class Chain(RuleBasedStateMachine):
         self.delivered: dict[int, bytes] = {}
         self.mid = 0
         self.watermarks: list[bytes] = []
-        self.store = DuckDbStore(self.root / "store.duckdb")
+        self.store = DuckDbStore(self.root / "store.duckdb", agent="a")
         self.open_outbox()
         self.open_ingest()
 
@@ -167,7 +167,7 @@ class Chain(RuleBasedStateMachine):
     def ingest_is_killed(self) -> None:
         self.ingest._worker.shutdown()
         self.store.close()
-        self.store = DuckDbStore(self.root / "store.duckdb")
+        self.store = DuckDbStore(self.root / "store.duckdb", agent="a")
         self.open_ingest()
 
     @rule()
@@ -196,7 +196,7 @@ class Chain(RuleBasedStateMachine):
         """The newest, or one that was retained long ago."""
         if self.watermarks:
             told = confirm.parse(self.watermarks[round(share * (len(self.watermarks) - 1))])
-            for stream, pairs in (told or {}).items():
+            for stream, pairs in (told.streams if told is not None else {}).items():
                 self.box.confirm(stream, pairs)
 
     @rule()

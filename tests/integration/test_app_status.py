@@ -236,7 +236,7 @@ def test_a_device_that_falls_silent_over_an_open_connection_is_bad_and_told_once
     run(scenario())
 
 
-def test_what_a_broker_acknowledged_before_anyone_subscribed_is_told_as_never_arrived(
+def test_what_a_broker_acknowledged_before_anyone_subscribed_is_told_as_before_this_stores_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A real broker keeps nothing for a store service that has never subscribed, and acknowledges all the same."""
@@ -254,21 +254,21 @@ def test_what_a_broker_acknowledged_before_anyone_subscribed_is_told_as_never_ar
                     serving = asyncio.create_task(StoreService(site, Clock()).run(stop))
                     await until(serve_door(site).exists)
 
-                    def absent() -> list[dict[str, Any]]:
-                        found: list[dict[str, Any]] = ask(serve_door(site), "missing")["absent"]
+                    def early() -> list[dict[str, Any]]:
+                        found: list[dict[str, Any]] = ask(serve_door(site), "missing")["before"]
                         return found
 
                     async def told() -> bool:
-                        return bool(await asyncio.to_thread(absent))
+                        return bool(await asyncio.to_thread(early))
 
                     await until(told)
-                    hole = (await asyncio.to_thread(absent))[0]
+                    hole = (await asyncio.to_thread(early))[0]
                     assert hole["stream"] == stream
                     assert hole["from_seq"] == 1
                     assert hole["entries"] >= before
                     await asyncio.to_thread(main, ["status", str(path)])
                     text = capsys.readouterr().out
-                    assert f"never arrived {stream} 1–{hole['to_seq']}" in text
+                    assert f"before this store's time {stream} 1–{hole['to_seq']}" in text
                     assert "no data lost" not in text
                     ever = await asyncio.to_thread(ask_missing, site, 999_999 * 86_400.0)
                     assert abs(ever["from"]) < 60 * S, "more than there is time: from 1970 on"

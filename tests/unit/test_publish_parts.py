@@ -114,7 +114,7 @@ def test_a_watermark_that_is_none_is_ignored(payload: bytes) -> None:
 
 def test_a_watermark_is_understood() -> None:
     document = b'{"v":1,"ingest":"i","t":1,"streams":{"a/0/1":[[1,3],[5,5]],"b/0/2":[]}}'
-    assert confirm.parse(document) == {"a/0/1": [(1, 3), (5, 5)], "b/0/2": []}
+    assert confirm.parse(document) == confirm.Watermark({"a/0/1": [(1, 3), (5, 5)], "b/0/2": []})
 
 
 AWAITING = {"a/0/1": [(1, 5)]}

@@ -83,6 +83,7 @@ class EdgeAgent:
         )
         self._publisher = Publisher(site.mqtt, self._outbox, topics, site.agent.id, clock, speaks=not worker)
         self._publisher.other_streams = self._former.streams
+        self._publisher.backlog = self._backlog
         workshop = Workshop(site.agent, topics, self._outbox, clock)
         metronome = Metronome(self._publisher.hurry)
         self.fleet = Fleet(site, workshop, self._plugins, clock, self._publisher, metronome)
@@ -201,6 +202,11 @@ class EdgeAgent:
     def _figures(self) -> dict[str, Any]:
         read = self.fleet.values_gone + sum(device.health.values_total for device in self.devices)
         return added([figures(self._outbox, self._publisher, read), *self._former.figures()])
+
+    def _backlog(self) -> tuple[int, int]:
+        held = [figures(self._outbox, self._publisher), *self._former.figures()]
+        whole = added(held)["outbox"]
+        return whole["pending_values"], whole["pending_entries"]
 
     def beat(self) -> Beat:
         """What a worker tells its supervisor every second."""

@@ -31,6 +31,10 @@ class ScheduledHealth:
         self._plans: dict[str, tuple[int, int, Planned]] = {}
         self._spans: dict[tuple[int, int], tuple[int, dict[str, Sums]]] = {}
 
+    def follow(self, schedules: Mapping[str, str]) -> None:
+        """Machines may have come to speak through other devices."""
+        self._schedules = schedules
+
     def planned(self, device: str, start: int, end: int) -> Planned | None:
         """The planned time of a device; None where all of `start..end` counts: no schedule, no pause, or no work."""
         schedule = self._schedules.get(device)

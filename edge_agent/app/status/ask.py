@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -17,6 +17,9 @@ from edge_agent.errors import FindingsError
 from edge_agent.ingest.api import ask, socket_path
 from edge_agent.polling.device import PolledDevice
 from edge_agent.words import command
+
+if TYPE_CHECKING:
+    from edge_agent.stores import Store
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +152,20 @@ def ask_missing(site: Site, seconds: float) -> dict[str, Any]:
 
 def missing_from_file(site: Site, seconds: float) -> dict[str, Any]:
     """The same without a running service. Raises FindingsError when there is no store yet, or it cannot be opened."""
-    from edge_agent.app.status.missing import report
+    from edge_agent.app.site_devices import SiteDevices
+    from edge_agent.app.status.missing import of_plant
+
+    now = time.time_ns()
+    store = store_of(site)
+    try:
+        return of_plant(store, SiteDevices.of(site, store), now - int(seconds * 1e9), now, site.agent.health)
+    finally:
+        store.close()
+
+
+def store_of(site: Site) -> Store:
+    """The store, opened here because no service runs; the caller closes it. Raises FindingsError when there is none
+    yet, or it cannot be opened."""
     from edge_agent.stores import open_store
 
     path = site.store.path if site.store.kind == "duckdb" else site.store.path.with_suffix(".sqlite")
@@ -161,13 +177,7 @@ def missing_from_file(site: Site, seconds: float) -> dict[str, Any]:
             str(path),
         )
     site.require_store_secrets()
-    now = time.time_ns()
-    store = open_store(site.store)
-    try:
-        devices = [device.id for device in site.devices]
-        return report(store, now - int(seconds * 1e9), now, devices, site.agent.health)
-    finally:
-        store.close()
+    return open_store(site.store, site.agent.id)
 
 
 def _ask(door: Path) -> dict[str, Any] | None:

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from edge_agent.app.status.absent import absent
+from edge_agent.app.site_devices import SiteDevices
+from edge_agent.app.status.absent import holes
 from edge_agent.reasons import sentence
 from edge_agent.stores.base import HealthSummary, Silence, Store
 from edge_agent.words import command
@@ -58,7 +59,7 @@ def report(
 ) -> dict[str, Any]:
     """The whole answer for a window: outages, gaps, tags that went bad, and the covered share of each device.
 
-    `devices`: only these; `row_s`: how often health rows come.
+    `devices`: only these, by their keys; `row_s`: how often health rows come.
     """
     silent = max(SILENT_AT_LEAST_NS, int(SILENT_ROWS * row_s * _SECOND))
     span = _Window(from_ns, to_ns, silent)
@@ -76,15 +77,28 @@ def report(
             device, moves, ends, silences.get(device, ()), before.get(device), within.get(device), span, store
         )
     ]
+    streams = holes(store)
     return {
         "from": from_ns,
         "to": to_ns,
         "outages": [asdict(outage) for outage in outages],
         "gaps": [_gap(row) for row in sorted(store.gaps(from_ns, to_ns), key=_begin)],
-        "absent": absent(store),
+        "absent": streams.absent,
+        "before": streams.before,
         "tags": [row for row in transitions if row.get("tag") and row["device"] in known],
         "covered": {device: _share(within.get(device), before.get(device), span) for device in known},
     }
+
+
+def of_plant(store: Store, devices: SiteDevices, from_ns: int, to_ns: int, row_s: float) -> dict[str, Any]:
+    """The same of a plant, its devices as people are shown them; of guests nothing is missing."""
+    found = report(store, from_ns, to_ns, devices.by_key, row_s)
+    for part in ("outages", "tags"):
+        found[part] = [row | {"device": devices.shown(row["device"])} for row in found[part]]
+    for part in ("gaps", "absent", "before"):
+        found[part] = [row for row in found[part] if not devices.is_guest_agent(row["agent"])]
+    found["covered"] = {devices.shown(key): share for key, share in found["covered"].items()}
+    return found
 
 
 def _begin(gap: Mapping[str, Any]) -> int:

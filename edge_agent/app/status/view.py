@@ -166,10 +166,12 @@ def _missing(console: Console, missing: Document, timezone: str) -> None:
     span = f"{clock(missing['from'], timezone)} – {clock(missing['to'], timezone)}"
     console.print(f"\n缺了什么 / what is missing, {span}")
     _list(console, "  没有中断 / no outage", outage_lines(missing["outages"], timezone))
-    absent = missing.get("absent", ())
-    nothing = "  没有已记录的丢失 / no loss on record" if absent else "  没有丢失的数据 / no data lost"
+    absent, before = missing.get("absent", ()), missing.get("before", ())
+    unknown = absent or before
+    nothing = "  没有已记录的丢失 / no loss on record" if unknown else "  没有丢失的数据 / no data lost"
     _list(console, nothing, [_gap(row, timezone) for row in missing["gaps"]])
     _absent(console, absent)
+    _before(console, before)
     if missing["tags"]:
         _list(console, "", tag_lines(missing["tags"], timezone))
     low = {name: row for name, row in missing["covered"].items() if row["covered_s"] < 0.99 * row["window_s"]}
@@ -206,6 +208,18 @@ def _absent(console: Console, rows: Sequence[Document]) -> None:
     """Messages the store never got; the sentence is the same for all of them."""
     if rows:
         _list(console, "", [_hole(row) for row in rows])
+        console.print(f"      {rows[0]['zh']}\n      {rows[0]['en']}")
+
+
+def _before(console: Console, rows: Sequence[Document]) -> None:
+    """What is no loss of this store; the sentence is the same for all of it."""
+    if rows:
+        lines = [
+            f"  本库之前 before this store's time {row['stream']} {row['from_seq']}–{row['to_seq']}:"
+            f" {row['entries']:,} 条消息 messages"
+            for row in rows
+        ]
+        _list(console, "", lines)
         console.print(f"      {rows[0]['zh']}\n      {rows[0]['en']}")
 
 

@@ -66,11 +66,18 @@ def selected(arguments: Sequence[str], agents: Mapping[str, str], known: Known) 
 def _hits(meant: Wanted, agents: Mapping[str, str], known: Known) -> dict[str, list[str]]:
     hits = {}
     for device, tags in known.items():
-        if fits(device, meant.device) and (meant.agent is None or fits(agents[device], meant.agent)):
-            named = list(tags) if meant.tag is None else [tag for tag in tags if fits(tag, meant.tag)]
-            if named:
-                hits[device] = named
+        if _fits_device(device, agents[device], meant.device) and (
+            meant.agent is None or fits(agents[device], meant.agent)
+        ):
+            wanted_tags = list(tags) if meant.tag is None else [tag for tag in tags if fits(tag, meant.tag)]
+            if wanted_tags:
+                hits[device] = wanted_tags
     return hits
+
+
+def _fits_device(device: str, agent: str, pattern: str) -> bool:
+    """By its name, or by its id alone where the store has it as `agent:device`, of another agent than the own one."""
+    return fits(device, pattern) or fits(device.removeprefix(f"{agent}{_AGENT}"), pattern)
 
 
 def fits(name: str, pattern: str) -> bool:
@@ -83,7 +90,7 @@ def _unknown(text: str, meant: Wanted, agents: Mapping[str, str], known: Known) 
     if meant.agent is not None and not own:
         zh, en = advice(meant.agent, agents.values())
         return Finding("unknown-agent", text, f"没有采集代理 {meant.agent!r}；{zh}", f"no agent {meant.agent!r}; {en}")
-    devices = [device for device in own if fits(device, meant.device)]
+    devices = [device for device in own if _fits_device(device, agents[device], meant.device)]
     if not devices:
         zh, en = advice(meant.device, own)
         return Finding("unknown-device", text, f"没有设备 {meant.device!r}；{zh}", f"no device {meant.device!r}; {en}")

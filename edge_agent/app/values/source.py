@@ -107,11 +107,8 @@ class StoreSource:
         found: dict[str, dict[str, Any]] = {}
         for entry in list(self._store.catalogue.series):
             found.setdefault(entry.device, {})[entry.tag] = orjson.loads(entry.meta) if entry.meta else {}
-        births = dict(self._store.catalogue.devices)
-        return {
-            device: StoredDevice(orjson.loads(births[device]).get("agent", "") if device in births else "", series)
-            for device, series in found.items()
-        }
+        agent = self._store.catalogue.keys.agent
+        return {device: StoredDevice(agent(device), series) for device, series in found.items()}
 
     def page(self, device: str, tag: str, from_ns: int, to_ns: int) -> Page:
         found = self._store.samples(device, tag, from_ns, to_ns)
@@ -190,7 +187,7 @@ def opened(site: Site) -> Iterator[HistorySource]:
             f"There is no store yet: start `{command('serve')}` first, or check store.path.",
             str(path),
         )
-    store = open_store(site.store)
+    store = open_store(site.store, site.agent.id)
     try:
         yield StoreSource(store)
     finally:

@@ -69,6 +69,7 @@ class Supervisor:
         )
         self._publisher = Publisher(site.mqtt, self._outbox, topics, site.agent.id, clock)
         self._publisher.other_streams = self._other_streams
+        self._publisher.backlog = self._backlog
         self.health = SelfHealth(self._outbox, self._publisher, clock)
         self._own = OwnRows(site.agent, topics, self._outbox, clock)
         self._reload = Reload(site, source, known, self.crew, self.health)
@@ -141,6 +142,10 @@ class Supervisor:
             limits = await self.crew.share(others, self._former.closed)
             self._outbox.resize(limits.get(0, self._outbox.limit))
             self._former.resize(limits)
+
+    def _backlog(self) -> tuple[int, int]:
+        whole = self._figures()["outbox"]
+        return whole["pending_values"], whole["pending_entries"]
 
     def _other_streams(self) -> tuple[str, ...]:
         return (*self.crew.streams(), *self._former.streams())
