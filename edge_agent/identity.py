@@ -94,7 +94,7 @@ class DeviceNames:
         None: nobody has such a device. Raises AmbiguousNameError.
         """
         agent, separator, device = written.partition(SEPARATOR)
-        if separator:
+        if agent and separator:
             key = self._keys.key(agent, device)
             if key in self.known or (device and agent in self._elsewhere):
                 return key
