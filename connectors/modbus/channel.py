@@ -12,22 +12,24 @@ from typing import Any, cast
 
 from connectors.modbus.frame import Answer, ProtocolError, Request
 from connectors.modbus.framing import Framing
-from connectors.modbus.line import Reply, Timing, silent_unit
+from connectors.modbus.line import Reply, SkippedError, Timing, fill, late, malformed, silent_unit
 from edge_agent.sdk import STATUS, Deadline, DeviceError
 
 
 class Channel(asyncio.Protocol):
-    """One open connection, a `Line`. Every failure (timeout, foreign bytes) is final: what comes later could be taken
-    for the answer to another question."""
+    """One open connection, a `Line`. It ends when the peer closes it, when its bytes are no frames any more, or when
+    a read is cancelled. After a time-out it goes on: a late answer is known by its transaction id."""
 
     def __init__(self, framing: Framing, now: Callable[[], int]) -> None:
-        self.arrived = 0
+        self.arrived = self.answers = self.heard = 0
+        self.fault: DeviceError | None = None
+        self.ended: DeviceError | None = None
+        self.closed_by_peer = False
         self._framing = framing
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._write: Callable[[bytes], None] = _not_open
         self._abort: Callable[[], None] = _nothing
-        self._final: DeviceError | None = None
         self._deadline = Deadline(self._overdue)
         self._resting: asyncio.TimerHandle | None = None
         self._last_arrival = 0.0
@@ -38,11 +40,12 @@ class Channel(asyncio.Protocol):
         self._sent = self._answered = self._end = 0
 
     async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
-        """A reply to each request, in their order. Raises the DeviceError(lost=True) that ended the connection."""
-        if self._final is not None:
-            raise self._final
+        """See `Line`."""
+        if self.ended is not None:
+            raise self.ended
         self._requests, self._timing = requests, timing
         self._replies = [None] * len(requests)
+        self.fault = None
         self._sent = self._answered = 0
         self._end = len(requests)
         self._done = self._loop.create_future()
@@ -54,8 +57,9 @@ class Channel(asyncio.Protocol):
             raise
         finally:
             self._done = None
-        if self._final is not None:
-            raise self._final
+        fault = cast("DeviceError | None", self.fault)  # set by what the event loop called meanwhile
+        if fault is not None:
+            fill(self._replies, fault)
         return cast("list[Reply]", self._replies)
 
     def close(self) -> None:
@@ -69,6 +73,7 @@ class Channel(asyncio.Protocol):
         self._abort = transport.abort
 
     def data_received(self, data: bytes) -> None:
+        self.heard += 1
         try:
             answers = self._framing.feed(data)
         except ProtocolError as error:
@@ -78,16 +83,19 @@ class Channel(asyncio.Protocol):
             self._take(answers)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.closed_by_peer = self.ended is None
         self._fail("BadNoCommunication", f"the connection broke: {exc}" if exc else "the peer closed the connection")
 
     # --- one exchange --------------------------------------------------------------------------------------------
 
-    def _take(self, answers: list[tuple[int, Answer]]) -> None:
+    def _take(self, answers: Sequence[tuple[int, Answer | ProtocolError]]) -> None:
         for slot, answer in answers:
-            self._replies[slot] = answer
-            if type(answer) is int:
-                self._heed_gateway(slot, answer)
+            if type(answer) is bytes:
+                self._replies[slot] = answer
+            else:
+                self._take_other(slot, answer)
         self._answered += len(answers)
+        self.answers += len(answers)
         if self._timing.pause:
             self._last_arrival = self._loop.time()
         if self._answered == self._end:
@@ -101,12 +109,18 @@ class Channel(asyncio.Protocol):
         else:
             self._deadline.set(self._timing.timeout)
 
-    def _heed_gateway(self, slot: int, answer: int) -> None:
-        """A refusal; when it says that the unit is silent, nothing more is asked of it in this exchange."""
+    def _take_other(self, slot: int, answer: Answer | ProtocolError) -> None:
+        """A refusal, or an answer that is wrong inside. When a gateway says that the unit is silent, nothing more is
+        asked of it in this exchange."""
+        if isinstance(answer, ProtocolError):
+            self._replies[slot] = malformed(answer)
+            return
+        self._replies[slot] = answer
         error = silent_unit(self._requests[slot], answer)
         if error is not None:
             self._replies[slot] = error
-            self._replies[self._sent :] = [error] * (len(self._replies) - self._sent)
+            skipped = SkippedError(error.status, error.detail)
+            self._replies[self._sent :] = [skipped] * (len(self._replies) - self._sent)
             self._end = self._sent
 
     def _send_after_pause(self) -> None:
@@ -132,15 +146,26 @@ class Channel(asyncio.Protocol):
         self._write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def _overdue(self) -> None:
-        missing = next(r for r, reply in zip(self._requests, self._replies, strict=True) if reply is None)
-        self._fail("BadTimeout", f"no answer within {self._timing.timeout:g} s to {missing}")
+        """The time of the oldest request is over. What was asked with it is given up as well."""
+        slot = self._replies.index(None)
+        request, timeout = self._requests[slot], self._timing.timeout
+        try:
+            instead = self._framing.give_up()
+        except ProtocolError as error:
+            self._fail("BadCommunicationError", f"no answer within {timeout:g} s to {request}: {error}")
+            return
+        if instead is None or (isinstance(instead, ProtocolError) and not instead.answered):
+            self.fault = late(request, instead, timeout)
+            self._finish()
+        else:
+            self._take([(slot, instead)])
 
     # --- failures ------------------------------------------------------------------------------------------------
 
     def _fail(self, status: str, detail: str) -> None:
         """The end of the connection, said once."""
-        if self._final is None:
-            self._final = DeviceError(STATUS[status], detail, lost=True)
+        if self.ended is None:
+            self.ended = self.fault = DeviceError(STATUS[status], detail, lost=True)
             self._deadline.stop()
             self._finish()
             self._abort()

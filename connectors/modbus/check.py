@@ -76,7 +76,9 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
 def requests(plan: DevicePlan) -> int:
     """Requests that read all tables of a device once, as long as it refuses none."""
     device = device_options(plan.options)
-    return sum(len(layout_of(table, device).groups) for table in plan.tables)
+    layouts = [layout_of(table, device) for table in plan.tables]
+    parts = sum(len(layout.part_read(span).requests) for layout in layouts for span in layout.oversized)
+    return parts + sum(len(layout.groups) for layout in layouts)
 
 
 def _check_line(device: ModbusDevice) -> Iterator[Problem]:

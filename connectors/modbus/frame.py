@@ -1,7 +1,7 @@
 """Requests and answers of the Modbus application protocol, V1.1b3: pure functions of bytes.
 
-Every answer is held against its request: function code, byte count and length must be what was asked for. What
-is anything else raises ProtocolError, and is never taken for a value.
+Every answer is compared with its request: unit, function code, byte count and length must be what was asked for.
+Anything else raises ProtocolError, and is never taken for a value.
 """
 
 from __future__ import annotations
@@ -32,16 +32,29 @@ Answer = bytes | int
 
 
 class ProtocolError(Exception):
-    """The bytes are no answer to the request that is under way."""
+    """The bytes are no answer to the request that is under way.
+
+    `status` is the quality its tags get; `answered`: a whole frame came for the request, and only its content is wrong,
+    so the next request may follow at once.
+    """
+
+    def __init__(self, detail: str, status: str = "BadCommunicationError", *, answered: bool = False) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.answered = answered
 
 
 class Request:
     """One read, encoded once: `adu` is unit and PDU, `size` the data bytes its answer must have."""
 
-    __slots__ = ("address", "adu", "count", "function", "mbap", "promise", "size", "table", "unit")
+    __slots__ = ("accepted", "address", "adu", "count", "function", "mbap", "promise", "size", "table", "unit")
 
-    def __init__(self, unit: int, table: ObjectName, address: int, count: int) -> None:
+    def __init__(
+        self, unit: int, table: ObjectName, address: int, count: int, accepted: frozenset[int] = frozenset()
+    ) -> None:
+        """`accepted`: other units whose answer counts as this one's."""
         self.unit = unit
+        self.accepted = accepted
         self.table = table
         self.function = FUNCTION[table]
         self.address = address
@@ -59,18 +72,24 @@ class Request:
 
 def answer(request: Request, adu: bytes) -> Answer:
     """What an answer (unit and PDU, without MBAP header or check sum) says. Raises ProtocolError."""
-    size = request.size
-    if len(adu) == 3 + size and adu[0] == request.unit and adu[1] == request.function and adu[2] == size:
+    size, function = request.size, request.function
+    if len(adu) >= 1 and adu[0] != request.unit and adu[0] not in request.accepted:
+        raise ProtocolError(
+            f"unit {adu[0]} answered {request}; if that is this device, write accept_unit: {adu[0]}", answered=True
+        )
+    if len(adu) == 3 + size and adu[1] == function and adu[2] == size:
         return adu[3:]
     if len(adu) < 3:
-        raise ProtocolError(f"an answer of {len(adu)} bytes to {request}")
-    if adu[0] != request.unit:
-        raise ProtocolError(f"unit {adu[0]} answered {request}")
-    if adu[1] == request.function | 0x80 and len(adu) == 3:
+        raise ProtocolError(f"an answer of {len(adu)} bytes to {request}", "BadDecodingError", answered=True)
+    if adu[1] == function | 0x80 and len(adu) == 3:
         return adu[2]
-    if adu[1] != request.function:
-        raise ProtocolError(f"function code {adu[1]} answers {request}")
-    raise ProtocolError(f"{len(adu) - 3} data bytes, byte count {adu[2]}, instead of {size} for {request}")
+    if adu[1] != function:
+        raise ProtocolError(f"function code {adu[1]} answers {request}", answered=True)
+    raise ProtocolError(
+        f"{len(adu) - 3} data bytes, byte count {adu[2]}, instead of {size} for {request}",
+        "BadDecodingError",
+        answered=True,
+    )
 
 
 def describe_exception(code: int) -> str:
