@@ -24,7 +24,7 @@ PROBE_S: Final = 60.0
 #: Pieces that a doubtful request is cut into at once, at most.
 MOST_PIECES: Final = 24
 
-#: Reads without any answer of the device after which a trial has shown nothing.
+#: Reads without any answer of the device after which a trial has shown nothing; one for each piece where it has more.
 _TRIAL_READS: Final = 3
 _MOST_CAUTIOUS: Final = 64
 
@@ -37,7 +37,8 @@ class Trial:
     seams: tuple[Span, ...]
     at_holes: bool
     """Cut where nobody wants the registers between."""
-    reads: int = 0
+    silent_reads: int = -1
+    """Reads since then without any answer of the device; the one that began the trial is counted as none."""
 
 
 class Failures:
@@ -54,10 +55,11 @@ class Failures:
         """Whether there is anything to look after."""
         return bool(self._counts or self.trials)
 
-    def doubtful(self, group: Group) -> bool:
-        """Whether others are to be asked for first."""
+    def doubt(self, group: Group) -> int:
+        """How late a request is to be asked: 0 for one without a failure and outside every trial."""
         hull = group.hull
-        return hull in self._counts or any(_within(hull, trial.group.hull) for trial in self.trials)
+        on_trial = any(_within(hull, trial.group.hull) for trial in self.trials)
+        return 2 * self._counts.get(hull, 0) + on_trial
 
     def failed(self, group: Group, times: int, *, proven: bool, alive: bool) -> bool:
         """One more failure (`times`: how often it was asked for). Whether the request is doubtful now.
@@ -97,12 +99,12 @@ class Failures:
         for trial in self.trials:
             hull = trial.group.hull
             pieces = any(_within(other, hull) for other in good)
-            trial.reads += not good
+            trial.silent_reads += not good or trial.silent_reads < 0
             if hull in good:
                 continue  # the whole is answered: it was something else
             if pieces and any(other == hull or _within(other, hull) for other in bad):
                 shown.append(trial)
-            elif trial.reads < _TRIAL_READS:
+            elif trial.silent_reads < max(_TRIAL_READS, len(trial.seams) + 1):
                 kept.append(trial)
             else:
                 self._enough = min(2 * self._enough, _MOST_CAUTIOUS)

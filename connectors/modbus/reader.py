@@ -137,8 +137,8 @@ class Reader:
         self._reads += 1
         self._wave = self._asks
         if self._unit.failures.any:
-            doubtful = self._unit.failures.doubtful
-            self._wave = sorted(self._asks, key=lambda ask: doubtful(ask.group))  # the others first
+            doubt = self._unit.failures.doubt
+            self._wave = sorted(self._asks, key=lambda ask: doubt(ask.group))  # the others first
             own = self._by_span.keys()
             trials = (trial.group for trial in self._unit.failures.trials if own >= set(trial.group.spans))
             self._wholes = [self._layout.ask(group) for group in trials]

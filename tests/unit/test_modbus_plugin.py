@@ -151,8 +151,11 @@ def test_a_bit_area_asks_for_its_type():
 
 
 def test_a_tag_larger_than_the_device_takes_in_one_request():
-    found = problems(tags={"t": {"address": "holding/0", "type": "float64"}}, max_registers=3)
+    found = problems(tags={"t": {"address": "holding/0", "type": "string", "length": 9}}, max_registers=3)
     assert found == [("t", "address")]
+    found = problems(tags={"t": {"address": "holding/0", "type": "float32", "count": 2}}, max_registers=3)
+    assert found == [("t", "count")]
+    assert problems(tags={"t": {"address": "holding/0", "type": "float64"}}, max_registers=3) == [], "read in parts"
 
 
 def test_all_problems_at_once_and_in_both_languages():
@@ -167,7 +170,8 @@ def test_all_problems_at_once_and_in_both_languages():
     [
         {"unit": 256}, {"unit": -1}, {"base": 2}, {"timeout": "0s"}, {"timeout": 0}, {"timeout": "soon"},
         {"word_order": "middle"}, {"max_registers": 126}, {"max_bits": 2001}, {"pipeline": 17}, {"pause_ms": -1},
-        {"unknown": 1},
+        {"unknown": 1}, {"connection": "always"}, {"connect_delay": "31s"}, {"connect_delay": -1}, {"accept_unit": 256},
+        {"accept_unit": [0, -1]}, {"accept_unit": "all"},
     ],
 )  # fmt: skip
 def test_device_keys_out_of_range(keys):
@@ -244,6 +248,8 @@ def test_the_requests_of_one_round_are_known_beforehand():
     assert PLUGIN.requests(make_plan("tcp://h", sparse)) == 16
     assert PLUGIN.requests(make_plan("tcp://h", sparse, max_gap=0)) == 1000
     tables = tuple(make_table({"a": {"address": "coil/0"}}, every=every) for every in (1.0, 2.0))
+    halves = make_plan("tcp://h", {"f": {"address": "holding/0", "type": "float32"}}, max_registers=1)
+    assert PLUGIN.requests(halves) == 3
     two = DevicePlan("d", ModbusDevice(url="tcp://h"), tables)
     assert PLUGIN.requests(two) == 2
 
