@@ -39,6 +39,11 @@ class Channel(asyncio.Protocol):
         self._timing = Timing()
         self._sent = self._answered = self._end = 0
 
+    @property
+    def last_id(self) -> int:
+        """See `Line`."""
+        return self._framing.last
+
     async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
         """See `Line`."""
         if self.ended is not None:

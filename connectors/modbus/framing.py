@@ -6,6 +6,7 @@ wrong inside is paired with its ProtocolError. One that is raised says that the 
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from typing import Final, Protocol
 
 from connectors.modbus.frame import Answer, ProtocolError, Request, answer
@@ -27,6 +28,9 @@ Found = Answer | ProtocolError
 class Framing(Protocol):
     """One line's framing, with the requests that are under way on it."""
 
+    last: int
+    """The transaction id of the last request; 0 where there are none."""
+
     def encode(self, slot: int, request: Request) -> bytes:
         """The bytes to send; from now on the request is under way."""
 
@@ -42,24 +46,26 @@ class Framing(Protocol):
 class MbapFraming:
     """Modbus TCP: each frame has a transaction id, so several requests may be under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: int = 0) -> None:
+        """`last`: the id before the first one. Gateways have been seen to deliver late answers on the next connection:
+        ids that go on from one to the other do not fit them."""
         self._waiting: dict[bytes, tuple[int, Request]] = {}
         """By the two bytes of the transaction id."""
         self._buffer = b""
-        self._last = 0
+        self.last = last
         self._foreign = (0, 0)
         """The transaction ids of the last frame that answers nothing under way, and of the last request before it."""
 
     def encode(self, slot: int, request: Request) -> bytes:
         # 0 is never used: devices that do not fill in the id answer with 0, and that must not fit anything.
-        self._last = self._last % 0xFFFF + 1
-        key = self._last.to_bytes(2, "big")
+        self.last = self.last % 0xFFFF + 1
+        key = self.last.to_bytes(2, "big")
         self._waiting[key] = slot, request
         return key + request.mbap
 
     def expect(self, number: int, slot: int, request: Request) -> bytes:
         """A request is under way by this transaction id, which is returned as its bytes."""
-        self._last = number
+        self.last = number
         key = number.to_bytes(2, "big")
         self._waiting[key] = slot, request
         return key
@@ -76,13 +82,18 @@ class MbapFraming:
                     break
                 answers.append((asked[0], buffer[at + 9 : end]))
             else:  # a refusal, a frame that is not here yet, or no answer to anything under way
-                end = at + 6 + _mbap_length(buffer[at : at + 6])
+                try:
+                    end = at + 6 + _mbap_length(buffer[at : at + 6])
+                except ProtocolError:
+                    if not answers:
+                        raise
+                    break  # what came before it was whole; the next bytes will raise
                 if size < end:
                     break
                 if asked is not None:
                     answers.append((asked[0], _judged(asked[1], buffer[at + 6 : end])))
                 else:  # a late answer, or one that comes twice
-                    self._foreign = int.from_bytes(number, "big"), self._last
+                    self._foreign = int.from_bytes(number, "big"), self.last
             waiting.pop(number, None)
             at = end
         self._buffer = buffer[at:]
@@ -97,7 +108,7 @@ class MbapFraming:
         if self._buffer:
             raise ProtocolError(f"{len(self._buffer)} bytes of a frame that does not go on")
         number, last = self._foreign
-        if not last or last != self._last:
+        if not last or last != self.last:
             return None
         return ProtocolError(f"a frame with transaction id {number} came, which is not under way", "BadTimeout")
 
@@ -159,7 +170,9 @@ class _Sought:
     master, an echo or noise may have brought it: the answer may still come until the time is over.
     """
 
-    def __init__(self) -> None:
+    last = 0
+
+    def __init__(self, last: int = 0) -> None:
         self._waiting: tuple[int, Request] | None = None
         self._buffer = b""
         self._noise = 0
@@ -204,8 +217,8 @@ class _Sought:
 class RtuFraming(_Sought):
     """RTU, on a serial line or over TCP: unit, function, byte count and check sum must be those asked for."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, last: int = 0) -> None:
+        super().__init__(last)
         self._asked = self._head = b""
         """The frame that was sent, which some adapters send back, and how its answer begins."""
         self._others = 0
@@ -328,7 +341,7 @@ def _lrc(data: bytes) -> int:
 def _unhexed(line: bytes) -> bytes | None:
     """Unit and PDU of a line, from its last colon on; None for one that is no frame."""
     try:
-        frame = bytes.fromhex(line.rsplit(b":", 1)[1].removesuffix(b"\r").decode("ascii"))
+        frame = unhexlify(line.rsplit(b":", 1)[1].removesuffix(b"\r"))
     except (IndexError, ValueError):
         return None
     return None if len(frame) < 3 or sum(frame) & 0xFF else frame[:-1]

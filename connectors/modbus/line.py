@@ -64,6 +64,10 @@ class Line(Protocol):
     closed_by_peer: bool
 
     @property
+    def last_id(self) -> int:
+        """The transaction id of the last request; 0 where there are none."""
+
+    @property
     def heard(self) -> int:
         """How often bytes arrived since the line was opened."""
 

@@ -19,7 +19,7 @@ from edge_agent.sdk import STATUS, DeviceError
 
 log = logging.getLogger(__name__)
 
-_FRAMING: Final[dict[str, type[Framing]]] = {"tcp": MbapFraming, "rtu-tcp": RtuFraming}
+_FRAMING: Final[dict[str, Callable[[int], Framing]]] = {"tcp": MbapFraming, "rtu-tcp": RtuFraming}
 
 #: Frames without a transaction id: a late answer looks like the next one.
 _NAMELESS: Final = frozenset({"rtu-tcp", "rtu", "ascii"})
@@ -59,6 +59,7 @@ class Link:
         self._disturbed = False
         self._doubtful = False
         """Whether the next answer may be a late one to another request."""
+        self._last_id = 0
         self._timeouts = 0
         self._patience = FIRST_PATIENCE
         self._ever_heard = False
@@ -262,7 +263,11 @@ class Link:
     async def _connect(self, endpoint: Endpoint, old: Line | None = None) -> Line:
         if old is not None:
             await self._end(old)  # some devices have room for one connection only
-        make = self._stock if on_pymodbus(endpoint, self._options) else self._own
+        make = self._own
+        if on_pymodbus(endpoint, self._options):
+            import connectors.modbus.stock  # noqa: F401 - before the time-out runs: it may take a while
+
+            make = self._stock
         try:
             async with asyncio.timeout(self._timeout):
                 line = await make(endpoint)
@@ -280,7 +285,7 @@ class Link:
         return line
 
     async def _own(self, endpoint: Endpoint) -> Line:
-        channel = Channel(_FRAMING[endpoint.scheme](), self._now)
+        channel = Channel(_FRAMING[endpoint.scheme](self._last_id), self._now)
         loop = asyncio.get_running_loop()
         try:
             transport, _ = await loop.create_connection(lambda: channel, endpoint.host, endpoint.port)
@@ -293,7 +298,7 @@ class Link:
     async def _stock(self, endpoint: Endpoint) -> Line:
         from connectors.modbus.stock import StockLine  # 3 MB that a site with nothing but TCP does without
 
-        line = StockLine(endpoint, self._options, self._now)
+        line = StockLine(endpoint, self._options, self._now, self._last_id)
         try:
             await line.open()
         except BaseException:
@@ -301,8 +306,8 @@ class Link:
             raise
         return line
 
-    @staticmethod
-    async def _end(line: Line) -> None:
+    async def _end(self, line: Line) -> None:
+        self._last_id = line.last_id or self._last_id
         line.close()
         await asyncio.sleep(0)  # lets the event loop close the socket now, not after the next wait
 

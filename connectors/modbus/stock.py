@@ -55,8 +55,8 @@ class StockLine:
     cancelled read ends a connection as well; on a bus (serial, UDP) the `Link` lets the line come to rest.
     """
 
-    def __init__(self, endpoint: Endpoint, options: ModbusDevice, now: Callable[[], int]) -> None:
-        """Raises OSError or ValueError for TLS files that cannot be used."""
+    def __init__(self, endpoint: Endpoint, options: ModbusDevice, now: Callable[[], int], last_id: int = 0) -> None:
+        """`last_id`: see `MbapFraming`. Raises OSError or ValueError for TLS files that cannot be used."""
         self.arrived = self.answers = 0
         self.fault: DeviceError | None = None
         self.ended: DeviceError | None = None
@@ -68,7 +68,13 @@ class StockLine:
         self._client = _client(endpoint, options, self._connection)
         self._client.ctx.framer = self._framer
         self._client.ctx.max_buffer_size = _MOST_AT_ONCE
+        self._first_id = last_id
         self._last_arrival = 0.0
+
+    @property
+    def last_id(self) -> int:
+        """See `Line`."""
+        return self._client.ctx.next_tid
 
     @property
     def heard(self) -> int:
@@ -84,6 +90,7 @@ class StockLine:
             sock = manager.transport.get_extra_info("socket")
             if sock is not None and not self._bus:
                 tune(sock)
+            manager.next_tid = self._first_id  # pymodbus begins at 1 with every connection
             await asyncio.sleep(0)  # a serial transport is set up by a callback, and must be before it can be closed
         except termios.error as error:  # pyserial's SerialException is an OSError, but it lets this one through
             raise OSError(*error.args) from error
