@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connectors.modbus.check import check, connection_key, kind_of, notes, requests
+from connectors.modbus.check import check, connection_key, kind_of, notes, requests, tag_notes
 from connectors.modbus.describe import describe
 from connectors.modbus.options import ModbusDevice, ModbusTag
 from edge_agent.sdk import Clock, Connection, DevicePlan, Plugin
@@ -27,5 +27,6 @@ PLUGIN = Plugin(
     describe=describe,
     endpoint_key="url",
     notes=notes,
+    tag_notes=tag_notes,
     requests=requests,
 )

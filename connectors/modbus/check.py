@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Final
 
 from connectors.modbus.address import check_area
 from connectors.modbus.endpoint import OWN, on_pymodbus, parse_url, pipelined
@@ -15,6 +16,13 @@ from connectors.modbus.layout import layout_of
 from connectors.modbus.options import ModbusDevice, device_options, tag_options
 from connectors.modbus.point import kind
 from edge_agent.sdk import DevicePlan, Kind, Options, Problem
+
+
+#: What the birth document says of a number that is read in parts.
+PARTS_NOTE: Final = (
+    "分几次读取：先高位、后低位、再读高位，两次高位相同才为好。"
+    " Read in parts, high, low, high again: good when both readings of the high part are equal."
+)
 
 
 def kind_of(options: Options) -> Kind:
@@ -63,6 +71,15 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
             f"There is no serial port {endpoint.path} here: plug the adapter in or correct the path. The other devices "
             f"run meanwhile, and the port is opened as soon as it is there.",
         )
+    yield from _parts_notes(plan)
+    if endpoint.bus and device.connection != "auto":
+        yield Problem(
+            None,
+            "connection",
+            f"connection 只对 tcp://、rtu-tcp:// 和 tls:// 有效，{endpoint.scheme}:// 没有连接可言：请去掉它。",
+            f"connection has an effect on tcp://, rtu-tcp:// and tls:// only, and {endpoint.scheme}:// has none: "
+            f"remove it.",
+        )
     if device.pipeline > 1 and not pipelined(endpoint, device):
         yield Problem(
             None,
@@ -71,6 +88,31 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
             "pipeline has an effect on tcp:// with client: own and without pause_ms only; here one request is under "
             "way at a time.",
         )
+
+
+def _parts_notes(plan: DevicePlan) -> Iterator[Problem]:
+    names = sorted(tag_notes(plan))
+    if names:
+        shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+        yield Problem(
+            None,
+            "max_registers",
+            f"有 {len(names)} 个变量比 max_registers 宽（{shown}），将分几次读取：先高位、后低位、再读高位，两次高位相同才为好；"
+            f"设备若允许，请调大 max_registers。",
+            f"{len(names)} tags are wider than max_registers ({shown}) and are read in parts: high, low, high again, good "
+            f"when both highs are equal. Raise max_registers where the device allows it.",
+        )
+
+
+def tag_notes(plan: DevicePlan) -> dict[str, str]:
+    """Tags that are read in parts, because `max_registers` is smaller than they are."""
+    device = device_options(plan.options)
+    found: dict[str, str] = {}
+    for table in plan.tables:
+        layout = layout_of(table, device)
+        for span in layout.oversized:
+            found.update((table.names[place], PARTS_NOTE) for place, _ in layout.points[span])
+    return found
 
 
 def requests(plan: DevicePlan) -> int:

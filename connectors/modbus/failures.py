@@ -48,6 +48,7 @@ class Failures:
         self._known = known
         self._counts: dict[Span, int] = {}
         self.trials: list[Trial] = []
+        self._shown: list[Trial] = []
         self._enough = NEW
 
     @property
@@ -113,7 +114,32 @@ class Failures:
         self.trials = kept
         self._known.tentative = {seam_ for trial in kept for seam_ in trial.seams}
         self._known.barriers.update(seam_ for trial in shown for seam_ in trial.seams)
-        return shown, changed
+        self._shown += shown
+        return shown, self._join_around_costly() or changed
+
+    def costs(self, span: Span, until: float) -> None:
+        """A span costs the connection or a time-out: it is asked for at `until` again, and nothing is read across."""
+        self._known.costly[span] = until
+        self._known.barriers.add(span)
+
+    def costs_nothing(self, span: Span) -> bool:
+        """It was answered. Whether that is news."""
+        if self._known.costly.pop(span, None) is None:
+            return False
+        self._known.barriers.discard(span)
+        return True
+
+    def _join_around_costly(self) -> bool:
+        """Where a single span was found to be the reason, the others need not be apart."""
+        joined = [
+            trial
+            for trial in self._shown
+            if not trial.at_holes and any(_within(span, trial.group.hull) for span in self._known.costly)
+        ]
+        for trial in joined:
+            self._shown.remove(trial)
+            self._known.barriers.difference_update(trial.seams)
+        return bool(joined)
 
 
 def _within(hull: Span, outer: Span) -> bool:

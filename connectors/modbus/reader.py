@@ -352,13 +352,13 @@ class Reader:
 
     def _learn_from_failures(self) -> bool:
         """What this read says about requests that bring no answer. Whether the plan has to be made anew."""
-        failures, known = self._unit.failures, self._unit.known
+        failures = self._unit.failures
         failed = [ask for ask, _ in self._failed]
         answered = [ask.group for ask in self._standing if ask not in failed and ask not in self._skipped]
         failures.answered(answered)
         changed = False
         for group in answered:
-            if len(group.spans) == 1 and known.costly.pop(group.spans[0], None) is not None:
+            if len(group.spans) == 1 and failures.costs_nothing(group.spans[0]):
                 changed = True
         for ask, error in self._failed:
             if ask not in self._wholes and self._doubt(ask, error):
@@ -377,7 +377,7 @@ class Reader:
         """A request brought no answer. Whether it is to be asked in another way from now on."""
         failures, known, spans = self._unit.failures, self._unit.known, ask.group.spans
         if len(spans) == 1 and spans[0] in known.costly:
-            known.costly[spans[0]] = self._unit.now() + PROBE_S
+            failures.costs(spans[0], self._unit.now() + PROBE_S)
             return False
         malformed = isinstance(error, MalformedError)
         if malformed and error.status != STATUS["BadDecodingError"]:
@@ -391,7 +391,7 @@ class Reader:
             return self._take_parts_of(spans[0])
         if not self._answered:
             return False
-        known.costly[spans[0]] = self._unit.now() + PROBE_S
+        failures.costs(spans[0], self._unit.now() + PROBE_S)
         log.warning(
             "modbus-costly device=%s unit=%s tags=%s reason=%r now=asked-once-a-minute next='check the address'",
             self._unit.device, self._unit.options.unit, ",".join(self._names(spans[0])[:20]), error.detail,

@@ -82,7 +82,8 @@ def device() -> Device:
 
 #: Where a whole frame came: it costs its own request at most, and the connection stays.
 KEPT = {
-    "transaction-id-0": "BadTimeout", "foreign-transaction-id": "BadTimeout", "transaction-id-byte-swapped": "BadTimeout",
+    "transaction-id-0": "BadTimeout", "foreign-transaction-id": "BadTimeout",
+    "transaction-id-byte-swapped": "BadTimeout",
     "another-unit": "BadCommunicationError", "unit-0": "BadCommunicationError",
     "another-function": "BadCommunicationError", "function-of-a-write": "BadCommunicationError",
     "exception-of-another-function": "BadCommunicationError", "three-registers-for-four": "BadDecodingError",

@@ -28,7 +28,7 @@ def right(request: Request, data: bytes) -> bytes:
 
 
 def feed(scheme: str, request: Request, chunks: list[bytes]) -> list[object]:
-    """As pymodbus' transport does: the bytes that come, once each. An end of the connection is the end of the verdicts."""
+    """As pymodbus' transport does: the bytes that come, once each, until the connection is given up."""
     broken: list[object] = []
     framer = FRAMERS[scheme](broken.append)
     tid = 0 if scheme in ("rtu", "rtu-tcp", "ascii") else TID

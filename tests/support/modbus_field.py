@@ -1,4 +1,4 @@
-"""Small Modbus servers in bytes that do what users have reported, and a device that is polled by the agent's own loop."""
+"""Small Modbus servers in bytes that do what users have reported, and devices that the agent's own loop polls."""
 
 from __future__ import annotations
 

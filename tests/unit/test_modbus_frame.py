@@ -268,9 +268,9 @@ def test_rtu_no_part_of_an_echo_is_an_answer(address):
 def test_rtu_endless_noise_is_given_up():
     framing = RtuFraming()
     framing.encode(0, Request(1, "holding", 0, 1))
+    assert framing.feed(b"\xa5" * 4000) == []
     with pytest.raises(ProtocolError):
-        for _ in range(100):
-            framing.feed(b"\xa5" * 100)
+        framing.feed(b"\xa5" * 100)
 
 
 def test_rtu_bytes_from_before_the_request_are_no_answer():
