@@ -17,7 +17,6 @@ from connectors.modbus.options import ModbusDevice, device_options, tag_options
 from connectors.modbus.point import kind
 from edge_agent.sdk import DevicePlan, Kind, Options, Problem
 
-
 #: What the birth document says of a number that is read in parts.
 PARTS_NOTE: Final = (
     "分几次读取：先高位、后低位、再读高位，两次高位相同才为好。"
@@ -97,10 +96,10 @@ def _parts_notes(plan: DevicePlan) -> Iterator[Problem]:
         yield Problem(
             None,
             "max_registers",
-            f"有 {len(names)} 个变量比 max_registers 宽（{shown}），将分几次读取：先高位、后低位、再读高位，两次高位相同才为好；"
-            f"设备若允许，请调大 max_registers。",
-            f"{len(names)} tags are wider than max_registers ({shown}) and are read in parts: high, low, high again, good "
-            f"when both highs are equal. Raise max_registers where the device allows it.",
+            f"有 {len(names)} 个变量比 max_registers 宽（{shown}），将分几次读取：先高位、后低位、再读高位，"
+            f"两次高位相同才为好；设备若允许，请调大 max_registers。",
+            f"{len(names)} tags are wider than max_registers ({shown}) and are read in parts: high, low, high again, "
+            f"good when both highs are equal. Raise max_registers where the device allows it.",
         )
 
 

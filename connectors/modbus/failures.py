@@ -49,6 +49,8 @@ class Failures:
         self._counts: dict[Span, int] = {}
         self.trials: list[Trial] = []
         self._shown: list[Trial] = []
+        self._fruitless: dict[Span, int] = {}
+        """Trials of a request that have shown nothing: every piece may contain something wrong."""
         self._enough = NEW
 
     @property
@@ -77,12 +79,13 @@ class Failures:
         """These were answered: they begin anew."""
         for group in groups:
             self._counts.pop(group.hull, None)
+            self._fruitless.pop(group.hull, None)
 
     def cut(self, group: Group, *, alive: bool) -> bool:
         """Put a doubtful request of several spans on trial. False when another one is, and the device is silent."""
         if self.trials and not alive:
             return False
-        seams, at_holes = _seams(group)
+        seams, at_holes = _seams(group, self._fruitless.get(group.hull, 0))
         self._counts.pop(group.hull, None)
         self.trials.append(Trial(Group(group.spans), seams, at_holes))
         self._known.tentative.update(seams)
@@ -108,6 +111,7 @@ class Failures:
             elif trial.silent_reads < max(_TRIAL_READS, len(trial.seams) + 1):
                 kept.append(trial)
             else:
+                self._fruitless[hull] = self._fruitless.get(hull, 0) + 1
                 self._enough = min(2 * self._enough, _MOST_CAUTIOUS)
                 self._counts.clear()
         changed = len(kept) < len(self.trials)
@@ -146,17 +150,19 @@ def _within(hull: Span, outer: Span) -> bool:
     return hull.table == outer.table and outer.start <= hull.start and hull.end <= outer.end and hull != outer
 
 
-def _seams(group: Group) -> tuple[tuple[Span, ...], bool]:
-    """Where to cut a request: at its holes (the flag); where it has none, between all its spans. A request of very many
-    pieces is halved instead."""
+def _seams(group: Group, fruitless: int) -> tuple[tuple[Span, ...], bool]:
+    """Where to cut a request: at its holes (the flag); where it has none, between all its spans, or in two where those
+    are very many. After fruitless trials of the same request into more and more pieces."""
     spans = group.spans
     cuts, end = [], spans[0].end
     for place, span in enumerate(spans):
         if span.start > end:
             cuts.append(place)
         end = max(end, span.end)
-    at_holes = bool(cuts)
-    cuts = cuts or list(range(1, len(spans)))
-    if len(cuts) >= MOST_PIECES:
-        cuts = [cuts[len(cuts) // 2]]
+    at_holes = bool(cuts) and not fruitless
+    if not at_holes:
+        cuts = list(range(1, len(spans)))
+    if len(cuts) >= MOST_PIECES or fruitless:
+        pieces = min(MOST_PIECES, len(spans), 2 << 2 * min(fruitless, 3))
+        cuts = sorted({cuts[len(cuts) * piece // pieces] for piece in range(1, pieces)})
     return tuple(seam(Group(spans[:cut]), Group(spans[cut:])) for cut in cuts), at_holes

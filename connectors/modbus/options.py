@@ -138,11 +138,13 @@ class ModbusDevice(Options):
     """How the device orders the bytes of a value: `big` ABCD, `little` DCBA, `big-swapped` BADC, `little-swapped` CDAB
     (letters as they come on the wire; the letters may be written as well)."""
     max_registers: int = Field(default=125, ge=1, le=125)
-    """Registers per request. 125 is the protocol's limit; some devices stop at 64 or less."""
+    """Registers per request. 125 is the protocol's limit; some devices stop at 64 or less. A number that is wider is
+    read in parts: high, low, high again, and is good when both highs are equal."""
     max_bits: int = Field(default=2000, ge=1, le=2000)
     """Coils or discrete inputs per request."""
     max_gap: int = Field(default=32, ge=0, le=124)
-    """Unwanted registers that are read along to save a request. At 9600 baud a request costs about 20 ms of framing
+    """Unwanted registers that are read along to save a request; 0 for a device that hangs up where its map has holes
+    (which is recognised after some polls, and said in the log). At 9600 baud a request costs about 20 ms of framing
     and silence plus the device's own delay, a register 2.3 ms: 32 is about where both meet with a device that takes
     50 ms. On TCP it only ever saves. In coils and discrete inputs a register counts as 16."""
     pipeline: int = Field(default=1, ge=1, le=16)

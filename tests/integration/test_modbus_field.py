@@ -13,8 +13,7 @@ import time
 
 import pytest
 
-from connectors.modbus import link, reader
-from edge_agent.model import STATUS
+from connectors.modbus import reader
 from edge_agent.sdk import DevicePlan
 from tests.support.aio import run, until
 from tests.support.modbus_field import Polled, asked, listening, logged, poll, question, rtu, same, tcp
@@ -643,7 +642,7 @@ def test_f29_a_peer_that_never_answers_is_not_asked_in_the_other_framing_all_the
     run(main())
 
 
-# --- RTU: echo, noise and other masters --------------------------------------------------------------------------
+# --- RTU: echo, noise and other masters (more of them in tests/unit/test_modbus_frame.py) ------------------------
 
 OTHERS = {
     "f12-echo": lambda request, answer: [request, answer],
@@ -653,24 +652,12 @@ OTHERS = {
     "f13-zeros-apart": lambda request, answer: [b"\0", answer, b"\0"],
     "f13-noise-before": lambda request, answer: [b"\xff\xa5\x01\x03", answer],
     "f13-echo-and-noise": lambda request, answer: [b"\0" + request + b"\xff", answer + b"\xff"],
-    "half-an-answer-then-all-of-it": lambda request, answer: [answer[:4], answer],
-    "another-unit-answers-first": lambda request, answer: [rtu(9, same(request[1:6])), answer],
-    "another-master-asks-another-unit": lambda request, answer: [
-        rtu(9, bytes.fromhex("0300640001")), rtu(9, bytes.fromhex("0302DEAD")), answer],
     "another-master-asks-the-same-unit": lambda request, answer: [
         rtu(1, bytes.fromhex("0300640001")), rtu(1, bytes.fromhex("0302DEAD")), answer],
-    "another-master-is-refused": lambda request, answer: [rtu(1, bytes.fromhex("0300640009")), rtu(1, b"\x83\2"), answer],
-    "another-master-reads-more": lambda request, answer: [
-        rtu(1, bytes.fromhex("0300640002")), rtu(1, bytes.fromhex("0304DEADBEEF")), answer],
-    "another-master-writes": lambda request, answer: [
-        rtu(1, bytes.fromhex("060064DEAD")), rtu(1, bytes.fromhex("060064DEAD")), answer],
-    "a-frame-with-a-wrong-check-sum": lambda request, answer: [answer[:-1] + bytes([answer[-1] ^ 1]), answer],
-    "a-frame-within-a-frame-of-another": lambda request, answer: [
-        rtu(9, b"\3\x08" + b"\0" + rtu(1, bytes.fromhex("0302DEAD"))), answer],
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [*(kind for kind in OTHERS if kind[0] == "f"), "another-master-asks-the-same-unit"])
+@pytest.mark.parametrize("kind", OTHERS)
 def test_rtu_over_tcp_finds_its_frame_among_others(kind):
     opened = []
 
@@ -743,8 +730,3 @@ def test_rtu_a_malformed_answer_costs_its_own_request():
             assert made.reasons("coil/0") == {"BadDecodingError"}
 
     run(main())
-
-
-def test_statuses_used_here_are_known():
-    assert {"BadDecodingError", "BadConfigurationError", "BadNoCommunication"} <= STATUS.keys()
-    assert link.FIRST_PATIENCE < link.MOST_PATIENCE

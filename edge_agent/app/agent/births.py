@@ -27,7 +27,7 @@ def birth(
     t: int,
     notes: Mapping[str, str],
 ) -> tuple[bytes, ...]:
-    """The pieces of the document as it goes onto the wire; `path`: its topic, `t`: wall clock in ns, `notes`: by tag."""
+    """The pieces of the document as it goes onto the wire. `path`: its topic; `t`: wall clock in ns; `notes`: by tag."""
     who: dict[str, Any] = {
         "v": VERSION,
         "device": device.id,
