@@ -27,7 +27,10 @@ def birth(
     t: int,
     notes: Mapping[str, str],
 ) -> tuple[bytes, ...]:
-    """The pieces of the document as it goes onto the wire. `path`: its topic; `t`: wall clock in ns; `notes`: by tag."""
+    """The pieces of the document as it goes onto the wire.
+
+    `path`: its topic; `t`: wall clock in ns; `notes`: what to know of how a tag is read, by tag.
+    """
     who: dict[str, Any] = {
         "v": VERSION,
         "device": device.id,
