@@ -58,10 +58,9 @@ def test_f03_the_device_closes_an_idle_connection_sooner_than_the_period(tags, c
 
     async def main():
         async with listening(tolerant) as url:
-            made = Polled(plan(url, *tags))
-            async with made.running():
-                await until(lambda: len(made.batches["d"]) >= 12)
+            made = await poll(13, plan(url, *tags))
             assert made.good("holding/7") == [7] * len(made.batches["d"])
+            assert len(made.batches["d"]) >= 12
             assert made.states["d"] == ["online"]
             assert len(opened) > 5
         assert len(logged(caplog.records, "modbus-connection")) == 1
@@ -82,7 +81,7 @@ def test_f03_the_close_and_the_next_request_cross_on_the_wire():
     async def main():
         async with listening(serve) as url:
             made = await poll(12, plan(url, "holding/7", connection="persistent"))
-            assert made.good("holding/7") == [7] * 12
+            assert made.good("holding/7") == [7] * len(made.batches["d"])
             assert made.states["d"] == ["online"]
 
     run(main())
@@ -100,7 +99,7 @@ def test_s1_the_gateway_closes_after_each_complete_answer(way, tags, caplog):
 
     async def main():
         async with listening(serve) as url:
-            made = await poll(12, plan(url, *tags, connection=way))
+            made = await poll(13, plan(url, *tags, connection=way))
             assert all(len(made.good(tag)) == len(made.batches["d"]) >= 12 for tag in tags)
             assert made.states["d"] == ["online"]
             health = made.devices["d"].health
@@ -155,7 +154,7 @@ def test_a_peer_that_always_hangs_up_is_offline_and_asked_with_pauses():
 
     async def main():
         async with listening(serve) as url:
-            made = await poll(5, plan(url, "holding/7"))
+            made = await poll(4, plan(url, "holding/7"))
             assert not made.good("holding/7")
             assert made.states["d"] == ["offline BadNoCommunication"]
             assert len(asked_for) <= 2 * made.turns() + 4, "asked once more, and not in a loop"
@@ -163,11 +162,10 @@ def test_a_peer_that_always_hangs_up_is_offline_and_asked_with_pauses():
     run(main())
 
 
-@pytest.mark.parametrize("scheme", ["tcp", "rtu-tcp"])
-@pytest.mark.parametrize("tags", [["holding/7"], ["holding/7", "holding/12"]])
+@pytest.mark.parametrize(("scheme", "tags"), [("tcp", ["holding/7", "holding/12"]), ("rtu-tcp", ["holding/7"])])
 def test_f17_the_device_ignores_what_comes_soon_after_connecting(scheme, tags, caplog):
     async def serve(reader, writer):
-        deaf_until = time.monotonic() + 0.35
+        deaf_until = time.monotonic() + 0.2
         while True:
             if scheme == "tcp":
                 tid, unit, pdu = await question(reader)
@@ -180,7 +178,7 @@ def test_f17_the_device_ignores_what_comes_soon_after_connecting(scheme, tags, c
 
     async def main():
         async with listening(serve, scheme) as url:
-            made = Polled(plan(url, *tags, timeout=0.1, every=0.1))
+            made = Polled(plan(url, *tags, timeout=0.05))
             async with made.running():
                 await until(lambda: len(made.good("holding/7")) >= 5)
             assert set(made.good("holding/7")) == {7}
@@ -273,15 +271,10 @@ def partly_mapped(how: str, *ranges: range):
     return serve
 
 
-HOW = ["hangs-up", "silent"]
-
-
 @pytest.mark.parametrize(
     ("how", "tags"),
     [
         ("hangs-up", ["holding/2", "holding/12"]),
-        ("silent", ["holding/2", "holding/12"]),
-        ("hangs-up", [f"holding/{n}" for n in (0, 1, 2, 3, 10, 11, 12, 13)]),
         ("silent", ["holding/0 float32", "holding/2", "holding/10 uint32", "holding/12"]),
     ],
 )
@@ -307,10 +300,8 @@ def test_f05_a_hole_of_the_map_is_learned(how, tags, caplog):
     ("how", "right", "wrong"),
     [
         ("hangs-up", "holding/2", "holding/500"),
-        ("silent", "holding/2", "holding/500"),
-        ("hangs-up", "holding/2", "holding/1"),
         ("silent", "holding/500", "holding/2"),
-        ("hangs-up", "input/2", "holding/2"),
+        ("hangs-up", "holding/2", "holding/1"),
     ],
 )
 def test_f07_one_wrong_address_costs_the_others_nothing(how, right, wrong, caplog):
@@ -327,9 +318,7 @@ def test_f07_one_wrong_address_costs_the_others_nothing(how, right, wrong, caplo
 
     async def main():
         async with listening(serve) as url:
-            made = Polled(plan(url, right, wrong, timeout=0.05))
-            async with made.running():
-                await until(lambda: len(made.batches["d"]) >= 14)
+            made = await poll(14, plan(url, right, wrong, timeout=0.05))
             good = [batch.table.names.index(right) not in batch.status for batch in made.batches["d"]]
             assert all(good[6:])
             assert not made.good(wrong)
@@ -339,27 +328,12 @@ def test_f07_one_wrong_address_costs_the_others_nothing(how, right, wrong, caplo
     run(main())
 
 
-@pytest.mark.parametrize("how", HOW)
-def test_f07_one_wrong_address_amid_many(how):
-    tags = [f"holding/{n}" for n in range(30)]
-
-    async def main():
-        async with listening(partly_mapped(how, range(17), range(18, 30))) as url:
-            made = Polled(plan(url, *tags, timeout=0.1))
-            async with made.running():
-                await until(lambda: made.batches["d"] and len(made.batches["d"][-1].status) == 1)
-            assert list(made.batches["d"][-1].status) == [17]
-
-    run(main())
-
-
-@pytest.mark.parametrize("how", HOW)
-def test_f07_a_wrong_address_is_tried_again_and_comes_back(how, monkeypatch):
+def test_f07_a_wrong_address_is_tried_again_and_comes_back(monkeypatch):
     monkeypatch.setattr(reader, "PROBE_S", 0.3)
     ranges = [range(4)]
 
     async def serve(reader, writer):
-        await partly_mapped(how, *ranges)(reader, writer)
+        await partly_mapped("hangs-up", *ranges)(reader, writer)
 
     async def main():
         async with listening(serve) as url:
@@ -367,42 +341,8 @@ def test_f07_a_wrong_address_is_tried_again_and_comes_back(how, monkeypatch):
             async with made.running():
                 await until(lambda: made.reasons("holding/500") >= {"BadConfigurationError"})
                 ranges.append(range(500, 501))
-                for device_connection in (made.connection,):  # the old connection still has the old map
-                    await device_connection._link.close()
-                    await device_connection._link.open()
                 await until(lambda: made.good("holding/500"))
             assert made.good("holding/500")[0] == 500
-
-    run(main())
-
-
-def test_a_dead_device_behind_a_gateway_that_accepts_teaches_nothing(caplog):
-    """Silence and hang-ups for a while, then all is well: the plan is the one it began with."""
-    alive = []
-    asked_for = []
-
-    async def serve(reader, writer):
-        while True:
-            tid, unit, pdu = await question(reader)
-            if not alive and len(asked_for) % 3:
-                asked_for.append(pdu)
-                return
-            asked_for.append(pdu)
-            if alive:
-                writer.write(tcp(tid, unit, same(pdu)))
-
-    async def main():
-        async with listening(serve) as url:
-            made = Polled(plan(url, *(f"holding/{n}" for n in range(0, 40, 2)), "input/7", timeout=0.05))
-            async with made.running():
-                await until(lambda: len(asked_for) > 8)
-                alive.append(True)
-                await until(lambda: len(made.good("input/7")) >= 6)
-                del asked_for[:]
-                await until(lambda: len(asked_for) >= 8)
-            assert {asked(pdu) for pdu in asked_for} == {(3, 0, 39), (4, 7, 1)}
-        assert not logged(caplog.records, "modbus-hole")
-        assert not logged(caplog.records, "modbus-costly")
 
     run(main())
 
@@ -442,8 +382,8 @@ def test_f37_noise_in_place_of_a_frame():
 
     async def main():
         async with listening(serve) as url:
-            made = await poll(31, plan(url, "holding/7", every=0.02))
-            assert len(made.good("holding/7")) >= 23
+            made = await poll(21, plan(url, "holding/7"))
+            assert len(made.good("holding/7")) >= 15
             assert set(made.good("holding/7")) == {7}
             assert len(opened) == 1
 
@@ -476,11 +416,13 @@ class Meter:
             self.registers[address + place] = word
 
 
-@pytest.mark.parametrize("how", ["refuses", "gives-fewer", "configured"])
-@pytest.mark.parametrize(("order", "word_order"), [("big", "big"), ("little-swapped", "little-swapped")])
-def test_a_device_that_gives_fewer_registers_than_a_type_needs(how, order, word_order, caplog):
+@pytest.mark.parametrize(
+    ("how", "word_order"),
+    [("refuses", "big"), ("gives-fewer", "little-swapped"), ("configured", "big"), ("configured", "little-swapped")],
+)
+def test_a_device_that_gives_fewer_registers_than_a_type_needs(how, word_order, caplog):
     meter = Meter(1, "refuses" if how == "configured" else how)
-    flip = -1 if order == "little-swapped" else 1
+    flip = -1 if word_order == "little-swapped" else 1
     for address, data in ((4, struct.pack(">f", 12.5)), (8, struct.pack(">Q", 0x0001_0002_0003_0004))):
         words = [data[n : n + 2] for n in range(0, len(data), 2)]
         meter.hold(address, b"".join(words[::flip]))
@@ -519,9 +461,9 @@ def test_a_number_that_changes_while_its_parts_are_read_is_never_wrong():
 
     async def main():
         async with listening(serve) as url:
-            made = await poll(30, plan(url, "holding/0 uint32", max_registers=1, every=0.01))
+            made = await poll(25, plan(url, "holding/0 uint32", max_registers=1, every=0.01))
             good = made.good("holding/0")
-            assert len(good) >= 20
+            assert len(good) >= 15
             assert set(good) <= set(truth)
             assert made.reasons("holding/0") <= {"BadDecodingError"}
 
@@ -550,7 +492,7 @@ def test_f15_each_answer_comes_twice(whole):
 
     async def main():
         async with listening(serve) as url:
-            made = await poll(20, plan(url, "holding/7"))
+            made = await poll(10, plan(url, "holding/7"))
             assert made.good("holding/7") == [7] * len(made.batches["d"])
             assert made.states["d"] == ["online"]
             assert len(opened) == 1
@@ -634,10 +576,10 @@ def test_f29_a_peer_that_never_answers_is_not_asked_in_the_other_framing_all_the
 
     async def main():
         async with listening(serve) as url:
-            made = await poll(24, plan(url, "holding/7", timeout=0.02, every=0.02))
+            made = await poll(14, plan(url, "holding/7", timeout=0.02))
             assert made.states["d"] == ["offline BadTimeout"]
         others = [data for data in frames if data[:2] == b"\1\3"]
-        assert 1 <= len(others) <= 4
+        assert 1 <= len(others) <= 3
 
     run(main())
 
