@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -10,9 +11,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from connectors.modbus import PLUGIN
 from connectors.modbus.options import ModbusDevice, ModbusTag
+from edge_agent.app.agent.births import birth
 from edge_agent.cli.check import effective
 from edge_agent.config import dump, expand, load
 from edge_agent.config.compile import plans
+from edge_agent.config.models import DeviceCommon
 from edge_agent.errors import ConfigError
 from edge_agent.model import Tag, TagTable
 from edge_agent.sdk import DevicePlan, Options
@@ -238,6 +241,29 @@ def test_what_this_machine_lacks_is_a_note(monkeypatch):
     assert notes("tcp://h", pipeline=8, client="pymodbus") == ["pipeline"]
     assert notes("rtu-tcp://h", pipeline=8) == ["pipeline"]
     assert notes("tcp://h", pipeline=8, pause_ms=10) == ["pipeline"]
+
+
+def test_what_is_read_in_parts_is_a_note_for_check_and_for_the_birth():
+    wide = {"f": {"address": "holding/0", "type": "float32"}, "w": {"address": "holding/9"}}
+    plan = make_plan("tcp://h", wide, max_registers=1)
+    assert PLUGIN.notes is not None
+    assert PLUGIN.tag_notes is not None
+    assert [note.key for note in PLUGIN.notes(plan)] == ["max_registers"]
+    notes_ = PLUGIN.tag_notes(plan)
+    assert notes_.keys() == {"f"}
+    pieces = birth(
+        DeviceCommon(id="d", connector="modbus"),
+        plan.tables, agent="a", path="p", area="", staleness=1.0, t=1, notes=notes_,
+    )  # fmt: skip
+    tags = json.loads(b"".join(pieces))["tags"]
+    assert "high, low, high" in tags["f"]["note"]
+    assert "note" not in tags["w"]
+    assert PLUGIN.tag_notes(make_plan("tcp://h", wide)) == {}
+
+
+def test_a_way_to_connect_where_there_is_no_connection_is_a_note():
+    assert notes("udp://h", connection="per_request") == ["connection"]
+    assert notes("tls://h", connection="per_request") == []
 
 
 def test_the_requests_of_one_round_are_known_beforehand():
