@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_agent.model import status_name
+from edge_agent.model import STATUS, status_name
+from edge_agent.reasons import Cause, cause, sentence, status_of_cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,12 @@ class RegisterError(FindingsError):
 
 
 class StoreError(EdgeAgentError):
-    """The store did not take a write. It may be repeated: nothing was acknowledged."""
+    """The store did not take a write. It may be repeated: nothing was acknowledged. `cause` says why."""
+
+    def __init__(self, why: Cause | str) -> None:
+        """`why` as a text: the store's own words, or the system's."""
+        self.cause = cause("store_failed", why=why) if isinstance(why, str) else why
+        super().__init__(self.cause.en)
 
 
 class PoisonError(EdgeAgentError):
@@ -62,11 +68,39 @@ class PoisonError(EdgeAgentError):
 class DeviceError(EdgeAgentError):
     """A device did not give what was asked. The polling loop alone decides what happens next.
 
-    `status` is the OPC UA code its tags get; `lost` says that the connection must not be used again.
+    `status` is the OPC UA code its tags get; `lost` says that the connection must not be used again; `cause` is why,
+    in both languages, and what people are shown wherever they look.
     """
 
-    def __init__(self, status: int, detail: str, *, lost: bool = False) -> None:
-        super().__init__(f"{status_name(status)}: {detail}")
+    def __init__(self, status: int, why: Cause | str, *, lost: bool = False) -> None:
+        """`why` as one English text goes behind the Chinese sentence of the status."""
+        name = status_name(status)
+        if isinstance(why, str):
+            zh = sentence(name)[0].rstrip("。")
+            why = Cause(name, f"{zh}（{why}）。", why)
+        super().__init__(f"{name}: {why.en}")
         self.status = status
-        self.detail = detail
+        self.cause = why
         self.lost = lost
+
+    @classmethod
+    def of(cls, name: str, *, lost: bool = False, **facts: object) -> DeviceError:
+        """The error for a cause of the table of reasons, with the status that belongs to it."""
+        return cls(STATUS[status_of_cause(name)], cause(name, **facts), lost=lost)
+
+    @property
+    def detail(self) -> str:
+        """The cause in English, as logs have it."""
+        return self.cause.en
+
+
+def newer_format(path: object, found: object, known: object) -> FindingsError:
+    """The refusal of what a newer program has written; it is left as it is."""
+    return FindingsError.one(
+        "format-newer",
+        f"格式为 {found}，由更新的版本写成，本程序只认识到格式 {known}；内容未被改动。"
+        "请安装写它的那个版本（或更新的版本）。",
+        f"This has format {found}, written by a newer version; this program knows up to format {known}. It was left as "
+        "it is: install the version that wrote it, or a later one.",
+        str(path),
+    )

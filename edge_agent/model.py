@@ -1,6 +1,6 @@
 """What the agent talks about: tags, the tables they are compiled into, batches and their quality.
 
-Standard library only, and columns instead of objects: one poll of one device is one `Batch`, and
+Nothing but the tables of names below it, and columns instead of objects: one poll of one device is one `Batch`, and
 nothing is allocated per reading between the socket and the broker.
 """
 
@@ -11,6 +11,9 @@ from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
+from edge_agent.reasons import Cause
+from edge_agent.status_codes import STATUS_CODES
+
 Kind = Literal["bool", "int", "float", "text", "array"]
 """The shape of a value: JSON boolean, integer, number, string, or a list of one of these."""
 
@@ -20,44 +23,8 @@ T = TypeVar("T")
 
 GOOD: Final = 0x00000000
 
-#: OPC UA status codes the agent itself gives (OPC 10000-6, StatusCode.csv); a server's own code is kept as it came.
-STATUS: Final[Mapping[str, int]] = {
-    "Good": GOOD,
-    "Uncertain": 0x40000000,
-    "UncertainLastUsableValue": 0x40900000,
-    "UncertainSubstituteValue": 0x40910000,
-    "UncertainInitialValue": 0x40920000,
-    "UncertainSensorNotAccurate": 0x40930000,
-    "UncertainEngineeringUnitsExceeded": 0x40940000,
-    "UncertainSubNormal": 0x40950000,
-    "Bad": 0x80000000,
-    "BadInternalError": 0x80020000,
-    "BadCommunicationError": 0x80050000,
-    "BadDecodingError": 0x80070000,
-    "BadTimeout": 0x800A0000,
-    "BadSecurityChecksFailed": 0x80130000,
-    "BadCertificateUntrusted": 0x801A0000,
-    "BadUserAccessDenied": 0x801F0000,
-    "BadIdentityTokenRejected": 0x80210000,
-    "BadSessionIdInvalid": 0x80250000,
-    "BadWaitingForInitialData": 0x80320000,
-    "BadNodeIdInvalid": 0x80330000,
-    "BadNodeIdUnknown": 0x80340000,
-    "BadAttributeIdInvalid": 0x80350000,
-    "BadNotReadable": 0x803A0000,
-    "BadOutOfRange": 0x803C0000,
-    "BadNotFound": 0x803E0000,
-    "BadNoSubscription": 0x80790000,
-    "BadTooManyOperations": 0x80100000,
-    "BadNoMatch": 0x806F0000,
-    "BadTypeMismatch": 0x80740000,
-    "BadConfigurationError": 0x80890000,
-    "BadNotConnected": 0x808A0000,
-    "BadDeviceFailure": 0x808B0000,
-    "BadSensorFailure": 0x808C0000,
-    "BadOutOfService": 0x808D0000,
-    "BadNoCommunication": 0x80310000,
-}
+#: Every status code of OPC UA by its symbolic name.
+STATUS: Final = STATUS_CODES
 _NAMES: Final[Mapping[int, str]] = {code: name for name, code in STATUS.items()}
 
 _SEVERITY: Final = 0xC0000000
@@ -65,7 +32,7 @@ _CODE: Final = 0xFFFF0000
 
 
 def status_name(code: int) -> str:
-    """The OPC UA name of a status code; a code without a name here reads as `0x` and eight digits."""
+    """The symbolic name of a status code; a code that OPC UA does not have reads as `0x` and eight digits."""
     return _NAMES.get(code & _CODE) or f"0x{code & 0xFFFFFFFF:08X}"
 
 
@@ -114,10 +81,14 @@ class Tag:
     high: float | None = None
     labels: Mapping[int, str] | None = None
     """Names of an enumeration's numbers. The number travels; the birth document carries the names."""
-    sentinels: tuple[float, ...] = ()
-    """Raw numbers by which the device says 'no value'."""
+    scale_exponent_from: str | None = None
+    """The tag of the same table whose value is the power of ten that this one's is multiplied by."""
+    sentinels: tuple[int | float, ...] = ()
+    """Raw numbers by which the device says 'no value'; integers compare exactly."""
     report: Report = field(default_factory=Report)
     business_link: str = ""
+    was: str = ""
+    """The name it had before."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,11 +134,12 @@ class Batch:
     `values[i]` belongs to `table.tags[columns[i]]`, or to `table.tags[i]` when `columns` is None (the
     whole table, the usual case). `status` holds an entry only for positions that are *not* good; a bad
     position's value is None. `t` is the wall clock when the response arrived, integer nanoseconds;
-    `source` the device's own times (ns, aligned with `values`) where the protocol has them.
+    `source` the device's own times (ns, aligned with `values`) where the protocol has them; `causes` says more of a
+    position that is not good than its status does, where the connector knows more.
     A batch has no tag twice: queued values of one tag become successive batches with distinct `t`.
     """
 
-    __slots__ = ("columns", "source", "status", "t", "table", "values")
+    __slots__ = ("causes", "columns", "source", "status", "t", "table", "values")
 
     def __init__(
         self,
@@ -184,6 +156,7 @@ class Batch:
         self.status: dict[int, int] = {} if status is None else status
         self.source = source
         self.columns = columns
+        self.causes: Mapping[int, Cause] | None = None
 
     def __repr__(self) -> str:
         return f"Batch({self.table.device}, t={self.t}, {len(self.values)} values, {len(self.status)} not good)"

@@ -89,4 +89,6 @@ def tag_document(tag: Tag, every: float) -> dict[str, Any]:
         document["map"] = {str(number): text for number, text in tag.labels.items()}
     if tag.business_link:
         document["business_link"] = tag.business_link
+    if tag.was:
+        document["was"] = tag.was
     return document

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import gc
 import os
+import resource
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:  # loaded by who uses it: the agent only counts
@@ -18,6 +21,9 @@ _ARENAS: Final = 2
 #: Blocks of this size or more (one of the database has 256 KiB) go back to the system when they are freed. Unless it is
 #: set, glibc raises the limit with each large block that is freed, and keeps such blocks from then on.
 _OWN_PAGES: Final = 128 * 1024
+
+#: Where the hard limit is none at all: more than the kernel grants a process by default is refused.
+_MOST_DESCRIPTORS: Final = 1_048_576
 
 _settled: int | None = None
 """Resident bytes after the last `give_back`."""
@@ -36,6 +42,38 @@ def held() -> dict[str, Any]:
         "threads": _entries("task"),
         "tasks": len(asyncio.all_tasks()),
     }
+
+
+@functools.cache
+def own_version() -> str:
+    """The installed version; read once, since a process without a free descriptor cannot read it again."""
+    try:
+        return version("shopfloor-edge-agent")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def descriptor_limit() -> int:
+    """The descriptors that this process may have once it has raised its soft limit."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else hard
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of open descriptors to the hard one; returns what holds from now on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)[0], descriptor_limit()
+    if soft != hard:
+        # A hardened unit forbids the call, and sets both limits itself.
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def descriptors_left(reserve: int) -> int:
+    """Descriptors that device connections may take: what is free now less a reserve of at most a third of it."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    free = limit - (_entries("fd") or 0)
+    return max(1, free - min(reserve, free // 3))
 
 
 def _resident() -> int | None:

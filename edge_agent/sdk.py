@@ -17,10 +17,12 @@ from pydantic import BaseModel, ConfigDict
 from edge_agent.clock import Clock
 from edge_agent.errors import DeviceError
 from edge_agent.model import GOOD, STATUS, Batch, Kind, Tag, TagTable, Value, status_name
+from edge_agent.reasons import Cause, cause, cause_of_error, cause_of_status, status_of_cause, words_of
 
 __all__ = [
-    "GOOD", "STATUS", "Batch", "Clock", "Connection", "Deadline", "DeviceError", "DevicePlan", "Kind", "Options",
-    "Plugin", "Pollable", "Problem", "Sink", "Streaming", "Tag", "TagTable", "Value", "status_name",
+    "GOOD", "STATUS", "Batch", "Cause", "Clock", "Connection", "Deadline", "DeviceError", "DevicePlan", "Kind",
+    "Options", "Plugin", "Pollable", "Problem", "Retrying", "ShowsRaw", "Sink", "Streaming", "Tag", "TagTable",
+    "Value", "cause", "cause_of_error", "cause_of_status", "status_name", "status_of_cause", "words_of",
 ]  # fmt: skip
 
 
@@ -49,6 +51,8 @@ class Problem:
     key: str
     zh: str
     en: str
+    certain: bool = False
+    """Wrong whatever else the device says: told also while a profile, or another key, is not known."""
 
 
 class Connection(Protocol):
@@ -82,6 +86,26 @@ class Streaming(Connection, Protocol):
         keep-alive that the device's values are current. Raises DeviceError(lost=True) when it is dead."""
 
 
+@runtime_checkable
+class Retrying(Protocol):
+    """A connection that remembers what its devices refused, and can ask for that again on request."""
+
+    def retry_refused(self) -> None:
+        """Ask for everything that was refused with the next read, or as soon as may be. Called between any steps."""
+
+
+@runtime_checkable
+class ShowsRaw(Protocol):
+    """A connection that can say what stands behind its values before they were decoded, for a person who asks."""
+
+    async def raw(self, table: TagTable, *, ask: bool) -> Sequence[str | None]:
+        """A short text for each tag of a table: the words, or the value with its type, as the device gave them; None
+        where there is none. Called beside the task that uses the connection, so it must not disturb a read under way.
+
+        `ask`: what is not at hand may be asked of the device, over this connection. Raises DeviceError.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Plugin:
     """What a connector package offers; named in the entry point group `edge_agent.connectors`."""
@@ -106,8 +130,13 @@ class Plugin:
     there. May look at files; opens nothing."""
     tag_notes: Callable[[DevicePlan], Mapping[str, str]] | None = None
     """Tag -> what whoever uses its values should know of how it is read, for its entry in the birth document."""
+    kinds: Callable[[Options], Callable[[Options], Kind]] | None = None
+    """Where a device's own keys have a say in the kind of its tags: device options -> what is used instead of `kind`.
+    It is hashable, equal for equal devices (they share what is compiled of their tags), and can be pickled."""
     requests: Callable[[DevicePlan], int] | None = None
     """How many requests read all tables of a device once; 0 when the device speaks by itself."""
+    address: Callable[[object], str] | None = None
+    """Where a tag is in its device (`Tag.where`), as the configuration says it, for people."""
 
 
 async def within(seconds: float, clock: Clock) -> None:

@@ -38,7 +38,8 @@ class Child:
         with log.open("ab") as out:
             self._start = out.tell()
             options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out} | pipes
-            self.process = subprocess.Popen(argv, cwd=ROOT, env={**os.environ, **(env or {})}, **options)
+            given = {**os.environ, "EDGE_AGENT_LOG_ALL": "1", **(env or {})}  # rows count lines
+            self.process = subprocess.Popen(argv, cwd=ROOT, env=given, **options)
 
     @property
     def pid(self) -> int:

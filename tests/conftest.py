@@ -1,4 +1,5 @@
-"""Rules every test obeys: warnings are errors (pyproject), and no child process outlives its test."""
+"""Rules every test obeys: warnings are errors (pyproject), no child process outlives its test, and properties are
+explored with the same examples every time (`./run properties` takes others)."""
 
 from __future__ import annotations
 
@@ -7,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
-settings.register_profile("ci", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("ci")
+from tests.support import exploration
+
+exploration.load_profile()
 
 
 def _children() -> set[int]:

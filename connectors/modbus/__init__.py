@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connectors.modbus.check import check, connection_key, kind_of, notes, requests, tag_notes
+from connectors.modbus.check import check, connection_key, kind_of, kinds, notes, requests, tag_notes
 from connectors.modbus.describe import describe
-from connectors.modbus.options import ModbusDevice, ModbusTag
+from connectors.modbus.options import ModbusDevice, ModbusTag, tag_address
 from edge_agent.sdk import Clock, Connection, DevicePlan, Plugin
 
 
@@ -27,6 +27,8 @@ PLUGIN = Plugin(
     describe=describe,
     endpoint_key="url",
     notes=notes,
+    kinds=kinds,
     tag_notes=tag_notes,
     requests=requests,
+    address=tag_address,
 )

@@ -41,14 +41,17 @@ class Location:
     """Bit of the register, 0 = least significant."""
 
 
-def names_bit(address: int | float | str) -> bool:
-    """Whether an address alone says that one bit is meant, without knowing the device's areas."""
+def names_bit(address: int | float | str, areas: Mapping[str, Area]) -> bool:
+    """Whether an address says that one bit is meant: by its table, by a bit, or by an area of bits."""
     text = str(address).strip()
     if (match := _SLASH.fullmatch(text)) is not None:
         return match["bit"] is not None or match["object"].lower() in ("coil", "discrete")
     if (match := _MODICON.fullmatch(text)) is not None:
         return match["bit"] is not None or match["table"] in "01"
-    match = _HEX.fullmatch(text) or _AREA.fullmatch(text)
+    if (match := _AREA.fullmatch(text)) is not None:
+        found = next((area for area in _areas_of(match, areas) if _place(text, match, area) is not None), None)
+        return match["bit"] is not None or (found is not None and found.object in ("coil", "discrete"))
+    match = _HEX.fullmatch(text)
     return match is not None and match["bit"] is not None
 
 
@@ -60,6 +63,7 @@ def locate(address: int | float | str, base: int, areas: Mapping[str, Area]) -> 
             f"地址 {address} 是一个小数，可能丢失了末尾的零：请写成文字，例如 '40101.10'。",
             f"The address {address} is a decimal number, which may have lost a final zero: "
             f"write it as text in quotes, as in '40101.10'.",
+            certain=True,
         )
     text = str(address).strip()
     if (match := _SLASH.fullmatch(text)) is not None:
@@ -76,6 +80,7 @@ def locate(address: int | float | str, base: int, areas: Mapping[str, Area]) -> 
         f"或设备模板中的区，例如 D100。",
         f"The address {text} is not understood: write holding/100, input/0, coil/5, discrete/7, 40101, 0x0064, "
         f"or an area of the device's profile such as D100.",
+        certain=True,
     )
 
 
@@ -109,8 +114,7 @@ def _point(text: str, table: ObjectName, address: int, bit: str | None) -> Locat
 
 
 def _in_area(text: str, match: re.Match[str], areas: Mapping[str, Area]) -> Location:
-    letters = match["letters"].upper()
-    candidates = {name: area for name, area in areas.items() if name.upper().rstrip("0123456789") == letters}
+    letters, candidates = match["letters"].upper(), _areas_of(match, areas)
     if not candidates:
         known = ", ".join(areas) or "-"
         raise InvalidError(
@@ -120,16 +124,22 @@ def _in_area(text: str, match: re.Match[str], areas: Mapping[str, Area]) -> Loca
             f"The address {text} lies in an area {letters} that is not defined (there are: {known}): give the device "
             f"a profile that has it, or state it under areas.",
         )
-    for area in candidates.values():
+    for area in candidates:
         location = _place(text, match, area)
         if location is not None:
             return location
-    ranges = ", ".join(f"{letters}{area.first}-{letters}{area.last} ({area.numbering})" for area in candidates.values())
+    ranges = ", ".join(f"{letters}{area.first}-{letters}{area.last} ({area.numbering})" for area in candidates)
     raise InvalidError(
         "address",
         f"地址 {text} 不在该区的范围内：{ranges}；请对照 PLC 手册核对。",
         f"The address {text} is outside its area: {ranges}; check it against the PLC's manual.",
     )
+
+
+def _areas_of(match: re.Match[str], areas: Mapping[str, Area]) -> list[Area]:
+    """The areas with the letters of an address; there may be several behind one another."""
+    letters = match["letters"].upper()
+    return [area for name, area in areas.items() if name.upper().rstrip("0123456789") == letters]
 
 
 def _place(text: str, match: re.Match[str], area: Area) -> Location | None:

@@ -13,14 +13,16 @@ from typing import Any, cast
 from connectors.modbus.frame import Answer, ProtocolError, Request
 from connectors.modbus.framing import Framing
 from connectors.modbus.line import Reply, SkippedError, Timing, fill, late, malformed, silent_unit
-from edge_agent.sdk import STATUS, Deadline, DeviceError
+from edge_agent.sdk import STATUS, Deadline, DeviceError, cause_of_error
 
 
 class Channel(asyncio.Protocol):
     """One open connection, a `Line`. It ends when the peer closes it, when its bytes are no frames any more, or when
     a read is cancelled. After a time-out it goes on: a late answer is known by its transaction id."""
 
-    def __init__(self, framing: Framing, now: Callable[[], int]) -> None:
+    def __init__(self, framing: Framing, now: Callable[[], int], where: str = "Modbus") -> None:
+        """`where`: the address, for the sentences of errors."""
+        self._where = where
         self.arrived = self.answers = self.heard = 0
         self.fault: DeviceError | None = None
         self.ended: DeviceError | None = None
@@ -58,7 +60,7 @@ class Channel(asyncio.Protocol):
         try:
             await self._done
         except asyncio.CancelledError:
-            self._fail("BadCommunicationError", "the read was given up half way")
+            self._fail(DeviceError.of("given_up", lost=True))
             raise
         finally:
             self._done = None
@@ -69,7 +71,7 @@ class Channel(asyncio.Protocol):
 
     def close(self) -> None:
         """Give the connection up at once."""
-        self._fail("BadNoCommunication", "the connection was closed")
+        self._fail(DeviceError.of("closed_by_us", lost=True))
 
     # --- what the event loop calls -------------------------------------------------------------------------------
 
@@ -82,14 +84,17 @@ class Channel(asyncio.Protocol):
         try:
             answers = self._framing.feed(data)
         except ProtocolError as error:
-            self._fail("BadCommunicationError", str(error))
+            self._fail(DeviceError(STATUS["BadCommunicationError"], error.cause, lost=True))
             return
         if answers:
             self._take(answers)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed_by_peer = self.ended is None
-        self._fail("BadNoCommunication", f"the connection broke: {exc}" if exc else "the peer closed the connection")
+        if exc is None:
+            self._fail(DeviceError.of("closed_by_peer", lost=True, where=self._where))
+        else:
+            self._fail(DeviceError(STATUS["BadNoCommunication"], cause_of_error(exc, self._where), lost=True))
 
     # --- one exchange --------------------------------------------------------------------------------------------
 
@@ -124,7 +129,7 @@ class Channel(asyncio.Protocol):
         error = silent_unit(self._requests[slot], answer)
         if error is not None:
             self._replies[slot] = error
-            skipped = SkippedError(error.status, error.detail)
+            skipped = SkippedError(error.status, error.cause)
             self._replies[self._sent :] = [skipped] * (len(self._replies) - self._sent)
             self._end = self._sent
 
@@ -157,7 +162,7 @@ class Channel(asyncio.Protocol):
         try:
             instead = self._framing.give_up()
         except ProtocolError as error:
-            self._fail("BadCommunicationError", f"no answer within {timeout:g} s to {request}: {error}")
+            self._fail(DeviceError(STATUS["BadCommunicationError"], error.cause, lost=True))
             return
         if instead is None or (isinstance(instead, ProtocolError) and not instead.answered):
             self.fault = late(request, instead, timeout)
@@ -167,10 +172,10 @@ class Channel(asyncio.Protocol):
 
     # --- failures ------------------------------------------------------------------------------------------------
 
-    def _fail(self, status: str, detail: str) -> None:
+    def _fail(self, error: DeviceError) -> None:
         """The end of the connection, said once."""
         if self.ended is None:
-            self.ended = self.fault = DeviceError(STATUS[status], detail, lost=True)
+            self.ended = self.fault = error
             self._deadline.stop()
             self._finish()
             self._abort()
@@ -185,7 +190,7 @@ class Channel(asyncio.Protocol):
 
 
 def _not_open(data: bytes) -> None:
-    raise DeviceError(STATUS["BadNotConnected"], "the connection is not open", lost=True)
+    raise DeviceError.of("not_connected", lost=True, where="Modbus")
 
 
 def _nothing() -> None:

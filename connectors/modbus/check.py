@@ -6,16 +6,20 @@ Opens nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from connectors.modbus.address import check_area
-from connectors.modbus.endpoint import OWN, on_pymodbus, parse_url, pipelined
+from connectors.modbus.endpoint import OWN, SCHEMES, SERIAL, on_pymodbus, parse_url, pipelined
 from connectors.modbus.invalid import InvalidError
 from connectors.modbus.layout import layout_of
-from connectors.modbus.options import ModbusDevice, device_options, tag_options
+from connectors.modbus.options import Area, ModbusDevice, device_options, tag_options
 from connectors.modbus.point import kind
-from edge_agent.sdk import DevicePlan, Kind, Options, Problem
+from edge_agent.sdk import DevicePlan, Kind, Options, Problem, cause
+
+#: Serial names that the kernel gives in the order in which adapters appear.
+_UNSTABLE = ("/dev/ttyUSB", "/dev/ttyACM")
 
 #: What the birth document says of a number that is read in parts.
 PARTS_NOTE: Final = (
@@ -25,8 +29,23 @@ PARTS_NOTE: Final = (
 
 
 def kind_of(options: Options) -> Kind:
-    """The shape of a tag's values."""
-    return kind(tag_options(options))
+    """The shape of a tag's values, of a device without areas."""
+    return kind(tag_options(options), {})
+
+
+def kinds(options: Options) -> Callable[[Options], Kind]:
+    """The shape of the tags of a device: an area of coils gives bools. Devices with equal areas get equal functions."""
+    return _KindOf(tuple(device_options(options).areas.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class _KindOf:
+    """A function that compares by what it knows, and can go to another process with what was made by it."""
+
+    areas: tuple[tuple[str, Area], ...]
+
+    def __call__(self, options: Options) -> Kind:
+        return kind(tag_options(options), dict(self.areas))
 
 
 def connection_key(options: Options) -> str:
@@ -46,9 +65,14 @@ def check(plan: DevicePlan) -> Iterator[Problem]:
     """All problems of a device, its own first, then tag by tag."""
     device = device_options(plan.options)
     try:
-        yield from _check_line(device)
+        parse_url(device.url)
     except InvalidError as error:
-        yield Problem(None, error.key, error.zh, error.en)
+        yield Problem(None, error.key, error.zh, error.en, certain=True)
+    scheme = device.url.partition("://")[0]
+    if scheme in SCHEMES:  # known also where the rest of the url is wrong
+        yield from _check_line(device, scheme)
+    if scheme == "tls" or scheme not in SCHEMES:
+        yield from _check_files(device)
     for name, area in device.areas.items():
         try:
             check_area(name, area)
@@ -63,12 +87,17 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
     device = device_options(plan.options)
     endpoint = parse_url(device.url)
     if endpoint.serial and not os.path.exists(endpoint.path):
+        why = cause("port_missing", path=endpoint.path)  # what the log and `status` will say
+        yield Problem(None, "url", why.zh, why.en)
+    if endpoint.serial and endpoint.path.startswith(_UNSTABLE):
         yield Problem(
             None,
             "url",
-            f"本机上没有串口 {endpoint.path}：请插好 USB 转换器或更正路径；其他设备不受影响，插好后会自动连接。",
-            f"There is no serial port {endpoint.path} here: plug the adapter in or correct the path. The other devices "
-            f"run meanwhile, and the port is opened as soon as it is there.",
+            f"{endpoint.path} 这类名称在重启或重新插拔后可能对调，另一条总线的数值会记到这台设备名下："
+            "请改用 /dev/serial/by-id/... 或 /dev/serial/by-path/... 下的名称（ls -l /dev/serial/by-id 可查看）。",
+            f"A name such as {endpoint.path} may change places with another at the next start, and the values of the"
+            " other bus would stand under this device: use the name below /dev/serial/by-id/... or"
+            " /dev/serial/by-path/... (`ls -l /dev/serial/by-id` lists them).",
         )
     yield from _parts_notes(plan)
     if endpoint.bus and device.connection != "auto":
@@ -122,9 +151,8 @@ def requests(plan: DevicePlan) -> int:
     return parts + sum(len(layout.groups) for layout in layouts)
 
 
-def _check_line(device: ModbusDevice) -> Iterator[Problem]:
-    endpoint = parse_url(device.url)
-    if endpoint.serial and not 1 <= device.unit <= 247:
+def _check_line(device: ModbusDevice, scheme: str) -> Iterator[Problem]:
+    if scheme in SERIAL and not 1 <= device.unit <= 247:
         yield Problem(
             None,
             "unit",
@@ -132,21 +160,24 @@ def _check_line(device: ModbusDevice) -> Iterator[Problem]:
             f"On a serial bus a unit is 1 to 247, not {device.unit} (0 is broadcast and never answers): "
             f"check the device's station number.",
         )
-    if device.client == "own" and endpoint.scheme not in OWN:
+    if device.client == "own" and scheme not in OWN:
         yield Problem(
             None,
             "client",
-            f"client: own 只用于 tcp:// 和 rtu-tcp://；{endpoint.scheme}:// 一律由 pymodbus 处理，请去掉 client。",
-            f"client: own is for tcp:// and rtu-tcp:// only; {endpoint.scheme}:// is always pymodbus': remove client.",
+            f"client: own 只用于 tcp:// 和 rtu-tcp://；{scheme}:// 一律由 pymodbus 处理，请去掉 client。",
+            f"client: own is for tcp:// and rtu-tcp:// only; {scheme}:// is always pymodbus': remove client.",
         )
-    if endpoint.scheme != "tls" and (device.ca or device.cert or device.key):
+    if scheme != "tls" and (device.ca or device.cert or device.key):
         yield Problem(
             None,
             "ca" if device.ca else "cert",
-            f"ca、cert、key 只用于 tls://，而 url 是 {endpoint.scheme}://：请改用 tls:// 或去掉它们。",
-            f"ca, cert and key belong to tls://, but the url is {endpoint.scheme}://: use tls:// or remove them.",
+            f"ca、cert、key 只用于 tls://，而 url 是 {scheme}://：请改用 tls:// 或去掉它们。",
+            f"ca, cert and key belong to tls://, but the url is {scheme}://: use tls:// or remove them.",
         )
-        return
+
+
+def _check_files(device: ModbusDevice) -> Iterator[Problem]:
+    """The files of tls://."""
     if device.key is not None and device.cert is None:
         yield Problem(
             None,
@@ -162,4 +193,5 @@ def _check_line(device: ModbusDevice) -> Iterator[Problem]:
                 key,
                 f"文件 {file} 不存在或无权读取：请更正 {key} 的路径或文件权限。",
                 f"The file {file} is missing or may not be read: correct the path of {key} or the file's permissions.",
+                certain=True,
             )

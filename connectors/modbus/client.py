@@ -24,6 +24,7 @@ class ModbusConnection:
         self._units = {plan.id: Unit(plan.id, o) for plan, o in zip(plans, options, strict=True)}
         self._timings = {plan.id: _timing(o, endpoint) for plan, o in zip(plans, options, strict=True)}
         self._readers: dict[TagTable, Reader] = {}
+        self._to_replan: set[TagTable] = set()
         self._link = Link(endpoint, options, clock.time_ns)
 
     async def open(self) -> None:
@@ -33,6 +34,12 @@ class ModbusConnection:
             unit.forget_missing()
         for reader in self._readers.values():
             reader.replan()
+
+    def retry_refused(self) -> None:
+        """With the next reads, ask again for every address that a device refused."""
+        for unit in self._units.values():
+            unit.forget_missing()
+        self._to_replan = set(self._readers)
 
     async def close(self) -> None:
         """Release the connection; never raises."""
@@ -44,12 +51,20 @@ class ModbusConnection:
         reader = self._readers.get(table)
         if reader is None:
             reader = self._readers[table] = Reader(table, self._units[table.device])
+        elif table in self._to_replan:
+            self._to_replan.discard(table)
+            reader.replan()
         timing = self._timings[table.device]
         wave = reader.first()
         while wave:
             self.requests += len(wave)
             wave = reader.next(await self._link.exchange(wave, timing))
         return reader.finish(self._link.arrived)
+
+    async def raw(self, table: TagTable, *, ask: bool) -> Sequence[str | None]:
+        """The registers and bits of the last read; they are at hand, so nothing is asked."""
+        reader = self._readers.get(table)
+        return [None] * len(table) if reader is None else reader.raw()
 
 
 def _timing(options: ModbusDevice, endpoint: Endpoint) -> Timing:

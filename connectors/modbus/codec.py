@@ -18,12 +18,14 @@ from itertools import accumulate, chain
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
+from connectors.modbus.denormal import LARGE, Floats, denormals
 from connectors.modbus.options import ByteOrder, DataType
-from connectors.modbus.point import WORDS, Point, is_bits
+from connectors.modbus.point import HALVES, WORDS, NulRule, Point, is_bits
 from edge_agent.sdk import STATUS, Value
 
 _CODES: Final[dict[DataType, str]] = {
-    "int16": "h", "uint16": "H", "bcd16": "H", "int32": "i", "uint32": "I", "float32": "f", "bcd32": "I",
+    "int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "bcd16": "H",
+    "int32": "i", "uint32": "I", "float32": "f", "bcd32": "I",
     "int64": "q", "uint64": "Q", "float64": "d", "bool": "H",
 }  # fmt: skip
 _PREFIX: Final[dict[ByteOrder, str]] = {"ABCD": ">", "DCBA": "<", "CDAB": "<", "BADC": ">"}
@@ -31,6 +33,8 @@ _SWAPPED: Final = frozenset({"CDAB", "BADC"})
 
 #: The eight bits of each byte, least significant first: the order of coils in an answer (6.1).
 _BITS: Final = tuple(tuple(bool(byte >> n & 1) for n in range(8)) for byte in range(256))
+
+_ALPHANUMERIC: Final = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 Convert = Callable[[Any], Value]
 Raw = Sequence[Any]
@@ -76,13 +80,14 @@ class Block:
     """One request's decoder: `points` with their places in the table's columns.
 
     `decode(data, values, status)` takes the data bytes of an answer (their number already checked) and fills in
-    `values`; what cannot be decoded gets BadDecodingError in `status` and no value.
+    `values`; what cannot be decoded gets BadDecodingError in `status` and no value. What is doubtful (a denormal
+    float, a text with more behind its end) gets Uncertain; the places of denormal floats are returned.
     """
 
-    __slots__ = ("_convert", "_pick", "_places", "_slice", "_unpack")
+    __slots__ = ("_convert", "_floats", "_pick", "_places", "_slice", "_unpack")
 
     def __init__(self, start: int, size: int, points: Sequence[tuple[int, Point]]) -> None:
-        ordered = sorted(points, key=lambda item: (item[1].address, item[0]))
+        ordered = sorted(points, key=lambda item: (item[1].address, item[1].low_byte, item[0]))
         bits = bool(points) and is_bits(points[0][1].object)
         if bits:
             unpack: Callable[[bytes], Raw] = _bits_of
@@ -90,6 +95,7 @@ class Block:
         else:
             unpack, slots, given = _registers(start, size, ordered)
         self._unpack = unpack
+        self._floats = Floats.of(start, ordered)
         self._pick = _picker(slots, given)
         self._places = tuple(place for place, _ in ordered)
         first = self._places[0] if ordered else 0
@@ -99,7 +105,7 @@ class Block:
             (place, convert) for place, point in ordered if (convert := _conversion(point, bits)) is not None
         )
 
-    def decode(self, data: bytes, values: list[Value], status: dict[int, int]) -> None:
+    def decode(self, data: bytes, values: list[Value], status: dict[int, int]) -> Sequence[int]:
         raw = self._unpack(data)
         if self._pick is not None:
             raw = self._pick(raw)
@@ -111,9 +117,30 @@ class Block:
         for place, convert in self._convert:
             try:
                 values[place] = convert(values[place])
+            except DoubtfulTextError as doubtful:
+                values[place] = doubtful.text
+                status[place] = STATUS["Uncertain"]
             except ValueError:
                 values[place] = None
                 status[place] = STATUS["BadDecodingError"]
+        floats = self._floats
+        if floats is None:
+            return ()
+        small = floats.first_bytes(data).translate(None, LARGE)
+        # Zeros look the same by their first byte; they are counted at C speed, and are mostly all there is.
+        if not small or len(small) == floats.column(values).count(0.0):
+            return ()
+        found = denormals(floats.places, values)
+        status.update(dict.fromkeys(found, STATUS["Uncertain"]))
+        return found
+
+
+class DoubtfulTextError(ValueError):
+    """A text that goes on behind what should be its end; `text` is what stands before it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("text behind a NUL")
+        self.text = text
 
 
 def _bits_of(data: bytes) -> list[bool]:
@@ -171,6 +198,8 @@ def _field(start: int, point: Point) -> _Field:
         return _Field(point.order, first, f"{2 * point.size}s", 1)
     if point.type == "bool":
         return _Field(point.order, first, "H", point.size)
+    if point.type in HALVES:
+        return _Field(point.order, first + point.low_byte, _CODES[point.type], 1)
     return _Field(point.order, first, _CODES[point.type], point.count)
 
 
@@ -190,7 +219,7 @@ def _conversion(point: Point, bits: bool) -> Convert | None:
     if bits:
         return None
     if point.type == "string":
-        return partial(text, point.length or 0, point.encoding)
+        return partial(text, point.length or 0, point.encoding, point.nul)
     if point.type == "bool":
         return _bool_conversion(point)
     if point.type in ("bcd16", "bcd32"):
@@ -226,12 +255,26 @@ def bcd(digits: int, number: int) -> int:
     return int(f"{number:0{digits}x}")
 
 
-def text(length: int, encoding: str, data: bytes) -> str:
-    """The first `length` bytes as text, without padding: up to the first NUL, without spaces around it.
+def text(length: int, encoding: str, nul: NulRule, data: bytes) -> str:
+    """The first `length` bytes as text, without padding: NULs before it, NULs and spaces behind it.
 
-    Cut before decoding where a NUL byte is always a NUL character, since devices leave rubbish behind it.
+    Raises DoubtfulTextError where text follows a NUL and nobody said what that means.
     """
     data = data[:length]
-    if not encoding.lower().replace("_", "-").startswith(("utf-16", "utf16", "utf-32", "utf32")):
-        data = data.lstrip(b"\0").partition(b"\0")[0]
-    return data.decode(encoding).lstrip("\0").partition("\0")[0].strip(" ")
+    wide = encoding.lower().replace("_", "-").startswith(("utf-16", "utf16", "utf-32", "utf32"))
+    if nul == "skip":
+        whole = data.decode(encoding) if wide else data.replace(b"\0", b"").decode(encoding)
+        return whole.replace("\0", "").strip(" ")
+    rest = b""
+    if not wide:
+        # Cut before decoding where a NUL byte is always a NUL character: what is behind it may be no text at all.
+        data, _, rest = data.lstrip(b"\0").partition(b"\0")
+    found, _, behind = data.decode(encoding).lstrip("\0").partition("\0")
+    found = found.strip(" ")
+    if nul == "uncertain" and (_has_text(rest) or any(map(str.isalnum, behind))):
+        raise DoubtfulTextError(found)
+    return found
+
+
+def _has_text(rest: bytes) -> bool:
+    return any(byte in _ALPHANUMERIC for byte in rest)

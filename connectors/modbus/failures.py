@@ -44,11 +44,13 @@ class Trial:
 class Failures:
     """The failures of one device's requests, by the range each asks for."""
 
+    __slots__ = ("_counts", "_enough", "_fruitless", "_known", "_shown", "trials")
+
     def __init__(self, known: Knowledge) -> None:
         self._known = known
         self._counts: dict[Span, int] = {}
-        self.trials: list[Trial] = []
-        self._shown: list[Trial] = []
+        self.trials: Sequence[Trial] = ()
+        self._shown: Sequence[Trial] = ()
         self._fruitless: dict[Span, int] = {}
         """Trials of a request that have shown nothing: every piece may contain something wrong."""
         self._enough = NEW
@@ -87,8 +89,8 @@ class Failures:
             return False
         seams, at_holes = _seams(group, self._fruitless.get(group.hull, 0))
         self._counts.pop(group.hull, None)
-        self.trials.append(Trial(Group(group.spans), seams, at_holes))
-        self._known.tentative.update(seams)
+        self.trials = [*self.trials, Trial(Group(group.spans), seams, at_holes)]
+        self._known.tentative |= set(seams)
         return True
 
     def judge(self, answered: Sequence[Group], failed: Sequence[Group]) -> tuple[list[Trial], bool]:
@@ -116,9 +118,10 @@ class Failures:
                 self._counts.clear()
         changed = len(kept) < len(self.trials)
         self.trials = kept
-        self._known.tentative = {seam_ for trial in kept for seam_ in trial.seams}
+        self._known.tentative = frozenset(seam_ for trial in kept for seam_ in trial.seams)
         self._known.barriers.update(seam_ for trial in shown for seam_ in trial.seams)
-        self._shown += shown
+        if shown:
+            self._shown = [*self._shown, *shown]
         return shown, self._join_around_costly() or changed
 
     def costs(self, span: Span, until: float) -> None:
@@ -140,8 +143,8 @@ class Failures:
             for trial in self._shown
             if not trial.at_holes and any(_within(span, trial.group.hull) for span in self._known.costly)
         ]
+        self._shown = [trial for trial in self._shown if trial not in joined]
         for trial in joined:
-            self._shown.remove(trial)
             self._known.barriers.difference_update(trial.seams)
         return bool(joined)
 

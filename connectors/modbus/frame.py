@@ -10,6 +10,7 @@ import struct
 from typing import Final
 
 from connectors.modbus.options import ObjectName
+from edge_agent.sdk import Cause, cause, status_of_cause
 
 #: Read Coils, Read Discrete Inputs, Read Holding Registers, Read Input Registers (6.1-6.4).
 FUNCTION: Final[dict[ObjectName, int]] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
@@ -20,28 +21,32 @@ ILLEGAL_VALUE: Final = 3
 GATEWAY_PATH_UNAVAILABLE: Final = 0x0A
 GATEWAY_TARGET_SILENT: Final = 0x0B
 
-#: Exception codes and their names (7).
-EXCEPTIONS: Final[dict[int, str]] = {
-    1: "illegal function", 2: "illegal data address", 3: "illegal data value", 4: "server device failure",
-    5: "acknowledge", 6: "server device busy", 8: "memory parity error", 0x0A: "gateway path unavailable",
-    0x0B: "gateway target device failed to respond",
-}  # fmt: skip
-
 Answer = bytes | int
 """The data bytes of an answer, or the exception code of a refusal."""
 
 
-class ProtocolError(Exception):
-    """The bytes are no answer to the request that is under way.
+#: Exception codes that have a sentence of their own (7, and 7 and 9 of older devices).
+_KNOWN_EXCEPTIONS: Final = range(1, 12)
 
-    `status` is the quality its tags get; `answered`: a whole frame came for the request, and only its content is wrong,
-    so the next request may follow at once.
+
+class ProtocolError(Exception):
+    """The bytes are no answer to the request that is under way; `cause` says in what way.
+
+    `status` is the name of the quality its tags get; `answered`: a whole frame came for the request, and only its
+    content is wrong, so the next request may follow at once.
     """
 
-    def __init__(self, detail: str, status: str = "BadCommunicationError", *, answered: bool = False) -> None:
-        super().__init__(detail)
+    def __init__(self, why: Cause | str, status: str = "BadCommunicationError", *, answered: bool = False) -> None:
+        """`why` as a text is one for which there is no cause in the table of reasons."""
+        self.cause = cause("modbus_foreign", why=why) if isinstance(why, str) else why
         self.status = status
         self.answered = answered
+        super().__init__(self.cause.en)
+
+    @classmethod
+    def of(cls, name: str, *, answered: bool = False, **facts: object) -> ProtocolError:
+        """The error for a cause of the table of reasons."""
+        return cls(cause(name, **facts), status_of_cause(name), answered=answered)
 
 
 class Request:
@@ -74,24 +79,19 @@ def answer(request: Request, adu: bytes) -> Answer:
     """What an answer (unit and PDU, without MBAP header or check sum) says. Raises ProtocolError."""
     size, function = request.size, request.function
     if len(adu) >= 1 and adu[0] != request.unit and adu[0] not in request.accepted:
-        raise ProtocolError(
-            f"unit {adu[0]} answered {request}; if that is this device, write accept_unit: {adu[0]}", answered=True
-        )
+        raise ProtocolError.of("modbus_wrong_unit", answered=True, unit=request.unit, found=adu[0], request=request)
     if len(adu) == 3 + size and adu[1] == function and adu[2] == size:
         return adu[3:]
     if len(adu) < 3:
-        raise ProtocolError(f"an answer of {len(adu)} bytes to {request}", "BadDecodingError", answered=True)
+        raise ProtocolError.of("modbus_wrong_length", answered=True, found=0, size=size, request=request)
     if adu[1] == function | 0x80 and len(adu) == 3:
         return adu[2]
     if adu[1] != function:
-        raise ProtocolError(f"function code {adu[1]} answers {request}", answered=True)
-    raise ProtocolError(
-        f"{len(adu) - 3} data bytes, byte count {adu[2]}, instead of {size} for {request}",
-        "BadDecodingError",
-        answered=True,
-    )
+        raise ProtocolError.of("modbus_wrong_function", answered=True, found=adu[1], request=request)
+    raise ProtocolError.of("modbus_wrong_length", answered=True, found=len(adu) - 3, size=size, request=request)
 
 
-def describe_exception(code: int) -> str:
-    """An exception code with its name."""
-    return f"exception {code} ({EXCEPTIONS.get(code, 'not in the standard')})"
+def exception_cause(code: int, request: Request) -> Cause:
+    """Why a device refused a request, by its exception code."""
+    name = f"modbus_exception_{code if code in _KNOWN_EXCEPTIONS else 'other'}"
+    return cause(name, code=code, unit=request.unit, request=request)

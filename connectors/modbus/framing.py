@@ -10,6 +10,7 @@ from binascii import unhexlify
 from typing import Final, Protocol
 
 from connectors.modbus.frame import Answer, ProtocolError, Request, answer
+from edge_agent.sdk import cause
 
 _MAX_LENGTH: Final = 254  # unit and PDU of at most 253 bytes (Messaging on TCP/IP guide V1.0b, 3.1.3)
 
@@ -110,7 +111,7 @@ class MbapFraming:
         number, last = self._foreign
         if not last or last != self.last:
             return None
-        return ProtocolError(f"a frame with transaction id {number} came, which is not under way", "BadTimeout")
+        return ProtocolError(cause("modbus_wrong_transaction", found=number), "BadTimeout")
 
 
 def _judged(request: Request, adu: bytes) -> Found:
@@ -124,9 +125,9 @@ def _mbap_length(frame: bytes) -> int:
     """The length field of an MBAP header. Raises ProtocolError for one that no answer can have."""
     length = frame[4] << 8 | frame[5]
     if frame[2] or frame[3]:
-        raise ProtocolError(f"protocol id {frame[2] << 8 | frame[3]} is not Modbus")
+        raise ProtocolError.of("modbus_not_modbus", why=f"protocol id {frame[2] << 8 | frame[3]}")
     if not 2 <= length <= _MAX_LENGTH:
-        raise ProtocolError(f"length {length} in the header; a frame has 2 to {_MAX_LENGTH}")
+        raise ProtocolError.of("modbus_not_modbus", why=f"length {length}, not 2 to {_MAX_LENGTH}")
     return length
 
 
@@ -190,7 +191,7 @@ class _Sought:
         self.forget()
         if waiting is None or instead is not None or not noise:
             return instead
-        return ProtocolError(f"{noise} bytes came without a whole frame of right check sum that answers it")
+        return ProtocolError.of("modbus_noise", count=noise, request=waiting[1])
 
     def forget(self) -> None:
         """Nothing is under way any more."""
@@ -199,7 +200,7 @@ class _Sought:
     def _count(self, size: int) -> None:
         self._noise += size
         if self._noise > MOST_NOISE:
-            raise ProtocolError(f"{self._noise} bytes came without an answer among them")
+            raise ProtocolError.of("modbus_not_asked", count=self._noise)
 
     def _answers(self, request: Request, adu: bytes) -> Answer | None:
         """What a frame with a right check sum says, or None when it is not the answer."""

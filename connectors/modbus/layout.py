@@ -66,14 +66,43 @@ class Layout:
         """Span -> the columns it fills and what they hold."""
         self.problems: list[Problem] = []
         """Of tags that cannot be read, which have no points."""
+        resolved: dict[int, Point] = {}
         for place, tag in enumerate(tags):
             try:
                 point = resolve(tag_options(tag.where), alike.options)
             except InvalidError as error:
-                self.problems.append(Problem(tag.name, error.key, error.zh, error.en))
+                self.problems.append(Problem(tag.name, error.key, error.zh, error.en, error.certain))
             else:
-                span = Span(point.object, point.address, point.end)
+                resolved[place] = point
+        names = {tag.name: place for place, tag in enumerate(tags)}
+        for place, point in resolved.items():
+            source = tags[place].scale_exponent_from
+            exponent = None if source is None else resolved.get(names.get(source, -1))
+            try:
+                span = self._span(point, exponent, str(source))
+            except InvalidError as error:
+                self.problems.append(Problem(tags[place].name, error.key, error.zh, error.en))
+            else:
                 self.points[span] = (*self.points.get(span, ()), (place, point))
+
+    def _span(self, point: Point, exponent: Point | None, source: str) -> Span:
+        """The addresses of a point, with those of its power of ten: in two requests they could belong to two moments.
+
+        Raises InvalidError where one request cannot carry both.
+        """
+        if exponent is None:
+            return Span(point.object, point.address, point.end)
+        start = min(point.address, exponent.address)
+        end = max(point.end, exponent.end)
+        limit = self._limits.size(point.object)
+        if exponent.object != point.object or end - start > limit:
+            raise InvalidError(
+                "scale_exponent_from",
+                f"{source} 与该标签不能在一次请求中读出（须在同一类寄存器内，相距不超过 {limit} 个）：请核对地址。",
+                f"{source} and this tag cannot be read in one request (the same kind of register, within {limit}):"
+                " check the addresses.",
+            )
+        return Span(point.object, start, end)
 
     @cached_property
     def oversized(self) -> frozenset[Span]:
@@ -104,7 +133,8 @@ class Layout:
 
     def may_be_parted(self, span: Span) -> bool:
         """Whether the span holds nothing but single numbers of several registers."""
-        return all(is_wide_number(point) for _, point in self.points[span])
+        size = span.end - span.start
+        return all(is_wide_number(point) and point.size == size for _, point in self.points[span])
 
     def ask(self, group: Group) -> Ask:
         """How to read a group of spans."""

@@ -14,7 +14,7 @@ from connectors.modbus.frame import (
     Answer,
     ProtocolError,
     Request,
-    describe_exception,
+    exception_cause,
 )
 from edge_agent.sdk import STATUS, DeviceError
 
@@ -85,29 +85,28 @@ def fill(replies: list[Reply | None], error: DeviceError) -> None:
     if missing:
         replies[missing[0]] = error
     if len(missing) > 1:
-        skipped = SkippedError(error.status, error.detail, lost=error.lost)
+        skipped = SkippedError(error.status, error.cause, lost=error.lost)
         for place in missing[1:]:
             replies[place] = skipped
 
 
 def late(request: Request, instead: ProtocolError | None, timeout: float) -> DeviceError:
     """The error of a request whose time is over; `instead`: what the framing has seen in the place of an answer."""
-    detail = f"no answer within {timeout:g} s to {request}"
     if instead is None:
-        return DeviceError(STATUS["BadTimeout"], detail)
-    return DeviceError(STATUS[instead.status], f"{detail}: {instead}")
+        return DeviceError.of("modbus_silent", unit=request.unit, seconds=f"{timeout:g}", request=request)
+    return DeviceError(STATUS[instead.status], instead.cause)
 
 
 def malformed(error: ProtocolError) -> MalformedError:
     """A whole answer that is wrong inside costs its own request and nothing else."""
-    return MalformedError(STATUS[error.status], str(error))
+    return MalformedError(STATUS[error.status], error.cause)
 
 
 def silent_unit(request: Request, answer: Answer) -> SilentError | None:
     """The error when a gateway says that the unit does not answer it. The gateway takes its time over each such
     request: the unit is to be asked for no more of this exchange."""
     if isinstance(answer, int) and answer in _GATEWAY:
-        return SilentError(STATUS["BadNoCommunication"], f"{describe_exception(answer)} to {request}")
+        return SilentError(STATUS["BadNoCommunication"], exception_cause(answer, request))
     return None
 
 

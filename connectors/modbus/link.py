@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,6 +10,7 @@ from typing import Final, cast
 
 from connectors.modbus.channel import Channel
 from connectors.modbus.endpoint import OTHER_FRAMING, Endpoint, on_pymodbus
+from connectors.modbus.faults import open_error
 from connectors.modbus.frame import Request
 from connectors.modbus.framing import Framing, MbapFraming, RtuFraming
 from connectors.modbus.line import Line, Reply, SilentError, SkippedError, Timing, fill, tune
@@ -92,7 +92,7 @@ class Link:
         """
         line = self._line
         if line is None:
-            raise self._unreachable("BadNotConnected", "the connection is not open")
+            raise DeviceError.of("not_connected", lost=True, where=self._endpoint)
         if self._nameless:
             await self._rest(line, requests[0].unit, timing)
             timing = replace(timing, window=1) if timing.window > 1 else timing
@@ -132,7 +132,7 @@ class Link:
             if isinstance(reply, DeviceError) and (
                 isinstance(reply, SilentError) or line is None or line.fault is not None
             ):
-                fill(replies, SkippedError(reply.status, reply.detail, lost=reply.lost))
+                fill(replies, SkippedError(reply.status, reply.cause, lost=reply.lost))
                 break
             if line is not None:
                 line.close()
@@ -272,10 +272,10 @@ class Link:
             async with asyncio.timeout(self._timeout):
                 line = await make(endpoint)
         except TimeoutError:
-            raise self._unreachable("BadTimeout", f"no connection within {self._timeout:g} s") from None
+            where, seconds = str(endpoint), f"{self._timeout:g}"
+            raise DeviceError.of("connection_timeout", lost=True, where=where, seconds=seconds) from None
         except (OSError, ValueError) as error:  # ssl.SSLError and pyserial's errors are among these
-            missing = endpoint.serial and getattr(error, "errno", None) == errno.ENOENT
-            raise self._unreachable("BadNotFound" if missing else "BadNoCommunication", str(error)) from error
+            raise open_error(error, endpoint, self._options) from error
         if self._connect_delay:
             try:
                 await asyncio.sleep(self._connect_delay)
@@ -285,7 +285,7 @@ class Link:
         return line
 
     async def _own(self, endpoint: Endpoint) -> Line:
-        channel = Channel(_FRAMING[endpoint.scheme](self._last_id), self._now)
+        channel = Channel(_FRAMING[endpoint.scheme](self._last_id), self._now, str(endpoint))
         loop = asyncio.get_running_loop()
         try:
             transport, _ = await loop.create_connection(lambda: channel, endpoint.host, endpoint.port)
@@ -332,9 +332,6 @@ class Link:
         log.warning("modbus-framing url=%s answers=%s key='url: %s'", self._endpoint, scheme, other)
         self._endpoint, self._line = other, line
         self._nameless, self._ever_heard = scheme in _NAMELESS, True
-
-    def _unreachable(self, status: str, detail: str) -> DeviceError:
-        return DeviceError(STATUS[status], f"{self._endpoint}: {detail}", lost=True)
 
 
 def _unanswered(replies: Sequence[Reply]) -> list[int]:

@@ -17,7 +17,8 @@ ByteOrder = Literal["ABCD", "DCBA", "BADC", "CDAB"]
 """The bytes of a 32-bit value in the order they come on the wire; 16 and 64 bit likewise."""
 
 DataType = Literal[
-    "bool", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64", "string", "bcd16", "bcd32",
+    "bool", "int8", "uint8", "int16", "uint16",
+    "int32", "uint32", "int64", "uint64", "float32", "float64", "string", "bcd16", "bcd32",
 ]  # fmt: skip
 
 WordOrder = Literal[
@@ -165,7 +166,8 @@ class ModbusTag(Options):
     from 1); `0x0064`, a holding register by its PDU address; `D100`, an area of the device's profile. A bit of a
     register follows a point: `holding/100.3`, `40101.10`."""
     type: DataType | None = None
-    """Default: bool for coil/, discrete/, 0xxxx, 1xxxx and for an address with a bit; uint16 otherwise."""
+    """Default: bool for coil/, discrete/, 0xxxx, 1xxxx, an area of bits (`M10`) and an address with a bit; uint16
+    otherwise."""
     bit: int | None = Field(default=None, ge=0, le=15)
     """The bit of a register, 0 = least significant; the same as `.3` behind the address."""
     word_order: WordOrder | None = None
@@ -178,6 +180,11 @@ class ModbusTag(Options):
     """Bytes of a string; two in each register."""
     encoding: str = "ascii"
     """Of a string: ascii, utf-8, gbk, utf-16-be, ..."""
+    nul: Literal["uncertain", "end", "skip"] = "uncertain"
+    """Of a string: what a NUL byte with more text behind it means. `end`: the text ends there. `skip`: NULs carry
+    nothing, as in registers with one character each (`0041 0042` is AB). Default: the text up to it, uncertain."""
+    byte: Literal["high", "low"] | None = None
+    """Of int8 and uint8: which half of the register, `high` being the first on the wire."""
 
 
 def device_options(options: Options) -> ModbusDevice:
@@ -192,3 +199,9 @@ def tag_options(where: object) -> ModbusTag:
     if not isinstance(where, ModbusTag):
         raise TypeError(f"{type(where).__name__} are not the options of a Modbus tag")
     return where
+
+
+def tag_address(where: object) -> str:
+    """Where a tag is, as its entry says; a bit that is written apart comes behind its register."""
+    tag = tag_options(where)
+    return str(tag.address) if tag.bit is None else f"{tag.address} bit {tag.bit}"

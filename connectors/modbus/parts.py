@@ -39,6 +39,8 @@ class PartRead:
             parts.reverse()
         self._count = len(parts)
         self.requests = [*parts, *parts[:-1]]
+        self.whole_request = request(span.table, span.start, span.end - span.start)
+        """What would read it at once; for sentences about it."""
         self._got: list[bytes] = []
         self.failed = False
         """Whether one of the requests brought nothing in this turn."""

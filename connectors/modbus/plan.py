@@ -56,11 +56,11 @@ class Knowledge:
     barriers: set[Span] = field(default_factory=set)
     missing: dict[Span, int] = field(default_factory=dict)
     """Refused alone, with the exception code."""
-    tentative: set[Span] = field(default_factory=set)
+    tentative: frozenset[Span] = frozenset()
     """Barriers on trial, after failures without a refusal (`failures`)."""
     costly: dict[Span, float] = field(default_factory=dict)
     """Spans that cost the connection or a time-out when asked for, and when each is to be tried again."""
-    partial: set[Span] = field(default_factory=set)
+    partial: frozenset[Span] = frozenset()
     """Numbers that the device gives only in parts (`parts`)."""
 
     @property

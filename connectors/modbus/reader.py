@@ -13,14 +13,16 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from connectors.modbus.denormal import other_readings
 from connectors.modbus.failures import PROBE_S, Failures
-from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Request, describe_exception
+from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Request, exception_cause
 from connectors.modbus.layout import Ask, layout_of
 from connectors.modbus.line import MalformedError, Reply, SkippedError
 from connectors.modbus.options import ModbusDevice
 from connectors.modbus.parts import PartRead
 from connectors.modbus.plan import Group, Knowledge, Limits, Span, accepted, plan, refused
-from edge_agent.sdk import STATUS, Batch, DeviceError, TagTable, Value
+from connectors.modbus.raw import raw_text
+from edge_agent.sdk import STATUS, Batch, Cause, DeviceError, TagTable, Value, cause
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,8 @@ class Unit:
         self.failures = Failures(self.known)
         self.reported: set[tuple[Span, int]] = set()
         """Refusals that the log has already."""
+        self.denormal: set[str] = set()
+        """Tags of which the log has that they read a denormal float."""
 
     def forget_missing(self) -> None:
         """Ask again for what was missing: a PLC program may have been changed while the connection was away."""
@@ -63,6 +67,8 @@ class Reader:
         self._unit = unit
         self._news: dict[int, list[str]] = defaultdict(list)
         """Exception code -> tags that it made bad for the first time."""
+        self._reasons: dict[int, str] = {}
+        """Exception code -> the sentence for the first of them."""
         self._layout = layout_of(table, unit.options)
         self._by_span = self._layout.points
         self._asks: list[Ask] = []
@@ -72,14 +78,20 @@ class Reader:
         self._halves: list[Group] = []
         """Halves of refused requests that are still to be asked for, in this read or the next."""
         self._missing: list[Span] = []
-        self._costly: list[Span] = []
-        self._parts: list[PartRead] = []
+        self._costly: Sequence[Span] = ()
+        self._parts: Sequence[PartRead] = ()
         self._unread: dict[int, int] = {}
         """Status of the tags that the plan does not read."""
+        self._refusals: dict[int, Cause] = {}
+        """Why, of those of them that are not asked for."""
         self._reads = 0
         self._finished = True
+        self._answers: list[tuple[Sequence[Ask | PartRead], Sequence[Reply]]] = []
+        self._last_answers = self._answers
         self.replan()
+        self._values: list[Value]
         self._begin()
+        self._values = []  # room for them is made by `first`
 
     def replan(self) -> None:
         """Make the plan anew from what is known of the device by now."""
@@ -88,7 +100,8 @@ class Reader:
         known, layout = self._unit.known, self._layout
         if known.plain and not layout.oversized:  # as with every other device that is read alike
             self._asks, self._requests = layout.asks, layout.requests
-            self._missing, self._costly, self._parts, self._unread = [], [], [], {}
+            self._missing, self._costly, self._parts = [], (), ()
+            self._unread, self._refusals = {}, {}
             return
         spans = self._by_span.keys() - layout.oversized
         self._parts = [layout.part_read(span) for span in sorted(layout.oversized | (spans & known.partial))]
@@ -98,32 +111,50 @@ class Reader:
         """Read by these requests from now on."""
         known = self._unit.known
         self._asks = asks
-        self._unread = {}
+        self._unread, self._refusals = {}, {}
         self._requests = [ask.request for ask in asks]
         self._missing = sorted(self._by_span.keys() & known.missing.keys())
         self._costly = sorted(self._by_span.keys() & known.costly.keys())
         read = {span for ask in asks for span in ask.group.spans} | {part.span for part in self._parts}
         for span in self._by_span.keys() - read:
-            refused_ = span in known.missing or span in known.costly
-            status = STATUS["BadConfigurationError" if refused_ else "BadWaitingForInitialData"]
-            self._unread.update((place, status) for place, _ in self._by_span[span])
+            why = self._why_not_read(span)
+            places = [place for place, _ in self._by_span[span]]
+            status = STATUS["BadWaitingForInitialData" if why is None else "BadConfigurationError"]
+            self._unread.update(dict.fromkeys(places, status))
+            if why is not None:
+                self._refusals.update(dict.fromkeys(places, why))
+
+    def _why_not_read(self, span: Span) -> Cause | None:
+        """Why a span is in none of the requests; None while it is only not found yet."""
+        known = self._unit.known
+        if span not in known.missing and span not in known.costly:
+            return None
+        request = self._layout.ask(Group((span,))).request
+        if span in known.costly:
+            return cause("modbus_costly", request=request)
+        return exception_cause(known.missing[span], request)
 
     def _begin(self) -> None:
-        self._values: list[Value] = [None] * self._width
+        self._values = [None] * self._width
         self._status = dict(self._unread)
         self._standing: list[Ask] = []
         """What was asked and not refused: the next plan, as long as a search is going on."""
         self._news.clear()
+        self._reasons.clear()
+        self._causes = dict(self._refusals)
+        """Position of a tag -> why it is bad, where the reply says more than its status does."""
+        self._answers = []
+        """What was asked in this read, with the replies as they came."""
         self._error: DeviceError | None = None
-        self._failed: list[tuple[Ask, DeviceError]] = []
+        self._failed: Sequence[tuple[Ask, DeviceError]] = ()
         """What was asked for and brought no answer."""
-        self._skipped: list[Ask] = []
-        self._wholes: list[Ask] = []
+        self._skipped: Sequence[Ask] = ()
+        self._wholes: Sequence[Ask] = ()
         """Requests on trial, asked behind their own pieces."""
         self._stopped = False
         self._answered = False
         self._budget = SEARCH_BUDGET
-        self._part_wave: list[PartRead] = []
+        self._part_wave: Sequence[PartRead] = ()
         for part in self._parts:
             part.begin()
             self._status.update(dict.fromkeys(part.places, STATUS["BadWaitingForInitialData"]))
@@ -132,6 +163,7 @@ class Reader:
         """Start a read: the requests of its first wave (there is always one)."""
         if not self._finished:  # the last read was broken off, perhaps in the middle of a search
             self.replan()
+            self._last_answers = []
         self._finished = False
         self._begin()
         self._reads += 1
@@ -175,6 +207,7 @@ class Reader:
         if self._part_wave:
             self._take_parts(replies)
             return self._next_parts()
+        self._answers.append((self._wave, replies))
         for ask, reply in zip(self._wave, replies, strict=True):
             if isinstance(reply, bytes):
                 self._accepted(ask, reply)
@@ -190,6 +223,7 @@ class Reader:
     def finish(self, t: int) -> Batch:
         """The batch of a complete read. Raises the DeviceError when there was no answer at all."""
         self._finished = True
+        self._last_answers = self._answers
         if self._error is None:
             self._proven = self._asks
         replanned = (self._failed or self._unit.failures.any) and self._learn_from_failures()
@@ -200,7 +234,29 @@ class Reader:
         if self._error is not None and not self._answered:
             raise self._error
         values, self._values = self._values, []  # a thousand readers would hold the last values until the next read
-        return Batch(self._table, t, values, self._status)
+        batch = Batch(self._table, t, values, self._status)
+        if self._status:
+            batch.causes = self._causes_of_bad()
+        return batch
+
+    def _causes_of_bad(self) -> dict[int, Cause] | None:
+        """What is known of the tags that are bad in the end; a later wave may have read some of them after all."""
+        return {place: why for place, why in self._causes.items() if place in self._status} or None
+
+    def raw(self) -> list[str | None]:
+        """What the last complete read brought for each tag, as it came: registers as hexadecimal words, bits as 0 and
+        1. None where nothing came."""
+        found: list[str | None] = [None] * self._width
+        for wave, replies in self._last_answers:
+            for ask, reply in zip(wave, replies, strict=True):
+                if not isinstance(reply, bytes):
+                    continue
+                spans = (ask.span,) if isinstance(ask, PartRead) else ask.group.spans
+                for span in spans:
+                    text = raw_text(reply, span, spans[0].start)
+                    for place, _ in self._by_span[span]:
+                        found[place] = text
+        return found
 
     def _change_plan(self, *, replanned: bool) -> None:
         """`replanned`: failures have changed what is known, whatever search is going on."""
@@ -224,17 +280,34 @@ class Reader:
         if self._status:
             for place in ask.places:
                 self._status.pop(place, None)
-        ask.block.decode(data, self._values, self._status)
+        doubtful = ask.block.decode(data, self._values, self._status)
+        if doubtful:
+            self._report_denormals(ask.group.spans, doubtful)
         # Without a refusal there is nothing that an answer could teach, and mostly there was none.
         group, known = ask.group, self._unit.known
         if (known.barriers or group.split is not None) and accepted(group, known):
             self._learnt = True
 
+    def _report_denormals(self, spans: Sequence[Span], places: Sequence[int]) -> None:
+        """Once for each tag: what the other word orders would read."""
+        points = dict(item for span in spans for item in self._by_span[span])
+        for place in places:
+            name, value = self._table.names[place], self._values[place]
+            if name in self._unit.denormal or not isinstance(value, float):
+                continue
+            self._unit.denormal.add(name)
+            readings = other_readings(value, points[place])
+            hint = ", ".join(f"word_order {order} would read {other:.6g}" for order, other in readings)
+            log.warning(
+                "modbus-denormal device=%s unit=%s tag=%s value=%.3g order=%s hint=%r",
+                self._unit.device, self._unit.options.unit, name, value, points[place].order, hint or "check the type",
+            )  # fmt: skip
+
     def _refused(self, ask: Ask, code: int) -> None:
         self._answered = True
         if code not in _DIVISIBLE or (len(ask.group.spans) == 1 and ask.group.spans[0] in self._missing):
             self._standing.append(ask)
-            self._bad(ask.group.spans, code)
+            self._bad(ask.group.spans, code, ask.request)
             return
         self._learnt = True
         if len(ask.group.spans) == 1 and code == ILLEGAL_VALUE and self._take_parts_of(ask.group.spans[0]):
@@ -244,26 +317,30 @@ class Reader:
             self._halves.extend(halves)
             self._status.update(dict.fromkeys(ask.places, STATUS["BadWaitingForInitialData"]))
         else:
-            self._bad(ask.group.spans, code)
+            self._bad(ask.group.spans, code, ask.request)
 
     def _report(self) -> None:
         device, unit = self._unit.device, self._unit.options.unit
         for code, names in self._news.items():
-            reason = describe_exception(code).replace(" ", "-")
             tags = ",".join(names[:20])
             log.warning(
-                "modbus-refused device=%s unit=%s reason=%s count=%s tags=%s", device, unit, reason, len(names), tags
-            )
+                "modbus-refused device=%s unit=%s exception=%s count=%s tags=%s reason=%r",
+                device, unit, code, len(names), tags, self._reasons[code],
+            )  # fmt: skip
 
-    def _bad(self, spans: Sequence[Span], code: int) -> None:
+    def _bad(self, spans: Sequence[Span], code: int, request: Request) -> None:
         """The tags of a refused request. Busy and acknowledge (5, 6) are bad as well: no value came with them, so
         there is none to call the last usable one."""
         configured = code in _DIVISIBLE or code == ILLEGAL_FUNCTION
         status = STATUS["BadConfigurationError" if configured else "BadDeviceFailure"]
+        why = exception_cause(code, request)
         for span in spans:
-            self._status.update((place, status) for place, _ in self._by_span[span])
+            places = [place for place, _ in self._by_span[span]]
+            self._status.update(dict.fromkeys(places, status))
+            self._causes.update(dict.fromkeys(places, why))
             if (span, code) not in self._unit.reported:
                 self._unit.reported.add((span, code))
+                self._reasons.setdefault(code, why.en)
                 self._news[code].extend(self._names(span))
 
     def _names(self, span: Span) -> list[str]:
@@ -276,7 +353,7 @@ class Reader:
         known = self._unit.known
         if span in known.partial or not self._layout.may_be_parted(span):
             return False
-        known.partial.add(span)
+        known.partial |= {span}
         part = self._layout.part_read(span)
         self._parts = [*self._parts, part]
         self._status.update(dict.fromkeys(part.places, STATUS["BadWaitingForInitialData"]))
@@ -288,18 +365,22 @@ class Reader:
 
     def _next_parts(self) -> list[Request]:
         """The next step of each number that is read in parts: one step of all is answered before the next is asked."""
-        self._part_wave = []
-        requests = []
+        wave, requests = [], []
         for part in self._parts:
             request = part.next
             if request is None:
                 continue
             if self._stopped and self._error is not None:
-                self._status.update(dict.fromkeys(part.places, self._error.status))
+                self._set_error(part.places, self._error)
             else:
-                self._part_wave.append(part)
+                wave.append(part)
                 requests.append(request)
+        self._part_wave = wave
         return requests
+
+    def _set_error(self, places: Sequence[int], error: DeviceError) -> None:
+        self._status.update(dict.fromkeys(places, error.status))
+        self._causes.update(dict.fromkeys(places, error.cause))
 
     def _take_parts(self, replies: Sequence[Reply]) -> None:
         for part, reply in zip(self._part_wave, replies, strict=True):
@@ -312,24 +393,27 @@ class Reader:
             part.failed = True
             if isinstance(reply, int):
                 self._answered = True
-                self._bad([part.span], reply)
+                self._bad([part.span], reply, part.whole_request)
                 if part.span in self._unit.known.partial and reply in _DIVISIBLE:
-                    self._unit.known.partial.discard(part.span)
+                    self._unit.known.partial -= {part.span}
                     refused(Group((part.span,)), reply, self._unit.known)
                     self._learnt = True
             else:
                 self._note(reply)
-                self._status.update(dict.fromkeys(part.places, reply.status))
+                self._set_error(part.places, reply)
 
     def _put_together(self, part: PartRead) -> None:
         data = part.whole()
+        self._answers.append(([part], [data or 0]))
+        if data is None:  # it changed while it was read: no value in this turn
+            why = cause("modbus_torn", request=part.whole_request)
+            self._set_error(part.places, DeviceError(STATUS["BadDecodingError"], why))
+            return
         for place in part.places:
-            if data is None:  # it changed while it was read: no value in this turn
-                self._status[place] = STATUS["BadDecodingError"]
-            else:
-                self._status.pop(place, None)
-        if data is not None:
-            part.block.decode(data, self._values, self._status)
+            self._status.pop(place, None)
+        doubtful = part.block.decode(data, self._values, self._status)
+        if doubtful:
+            self._report_denormals([part.span], doubtful)
 
     # --- no answer -----------------------------------------------------------------------------------------------
 
@@ -343,12 +427,12 @@ class Reader:
     def _unanswered(self, ask: Ask, error: DeviceError) -> None:
         self._note(error)
         if isinstance(error, SkippedError):
-            self._skipped.append(ask)
+            self._skipped = [*self._skipped, ask]
         else:
-            self._failed.append((ask, error))
+            self._failed = [*self._failed, (ask, error)]
         if ask not in self._wholes:
             self._standing.append(ask)
-            self._status.update(dict.fromkeys(ask.places, error.status))
+            self._set_error(ask.places, error)
 
     def _learn_from_failures(self) -> bool:
         """What this read says about requests that bring no answer. Whether the plan has to be made anew."""

@@ -26,6 +26,7 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from connectors.modbus.endpoint import Endpoint
+from connectors.modbus.faults import NO_PASSWORD
 from connectors.modbus.frame import ProtocolError, Request
 from connectors.modbus.framing import Found
 from connectors.modbus.line import Reply, SilentError, SkippedError, Timing, fill, late, malformed, silent_unit, tune
@@ -63,6 +64,7 @@ class StockLine:
         self.closed_by_peer = False
         self._now = now
         self._bus = endpoint.bus
+        self._where = str(endpoint)
         self._loop = asyncio.get_running_loop()
         self._framer = FRAMERS[endpoint.scheme](self._broken)
         self._client = _client(endpoint, options, self._connection)
@@ -97,7 +99,7 @@ class StockLine:
 
     def close(self) -> None:
         """Give the line up at once."""
-        self._end("BadNoCommunication", "the connection was closed")
+        self._end(DeviceError.of("closed_by_us", lost=True))
 
     async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
         """See `Line`. One request after the other: pymodbus has one under way at a time."""
@@ -111,7 +113,7 @@ class StockLine:
                 break
             replies[place] = reply
             if isinstance(reply, SilentError):
-                fill(replies, SkippedError(reply.status, reply.detail))
+                fill(replies, SkippedError(reply.status, reply.cause))
                 break
         fault = cast("DeviceError | None", self.fault)  # set by `_ask`
         if fault is not None:
@@ -132,11 +134,11 @@ class StockLine:
         except TimeoutError:
             found = self._overdue(request, timing.timeout)
         except ModbusException as error:
-            self.fault = self.ended or DeviceError(STATUS["BadCommunicationError"], str(error))
+            self.fault = self.ended or DeviceError.of("modbus_foreign", why=error)
             return None
         except asyncio.CancelledError:
             if not self._bus:
-                self._end("BadCommunicationError", "the read was given up half way")
+                self._end(DeviceError.of("given_up", lost=True))
             raise
         if found is None:
             return None
@@ -166,7 +168,7 @@ class StockLine:
         try:
             instead = self._framer.give_up()
         except ProtocolError as error:
-            self._end("BadCommunicationError", f"no answer within {timeout:g} s to {request}: {error}")
+            self._broken(error)
             self.fault = self.ended
             return None
         if instead is None or (isinstance(instead, ProtocolError) and not instead.answered):
@@ -177,25 +179,25 @@ class StockLine:
     # --- failures ------------------------------------------------------------------------------------------------
 
     def _broken(self, error: ProtocolError) -> None:
-        self._end("BadCommunicationError", str(error))
+        self._end(DeviceError(STATUS["BadCommunicationError"], error.cause, lost=True))
 
     def _connection(self, connected: bool) -> None:
         """pymodbus tells of a new or a lost connection, also that an adapter was unplugged."""
         if not connected:
             self.closed_by_peer = self.ended is None
-            self._end("BadNoCommunication", "the peer closed the connection")
+            self._end(DeviceError.of("closed_by_peer", lost=True, where=self._where))
 
-    def _end(self, status: str, detail: str) -> None:
+    def _end(self, error: DeviceError) -> None:
         if self.ended is not None:
             return
-        self.ended = DeviceError(STATUS[status], detail, lost=True)
+        self.ended = error
         manager = self._client.ctx
         transport = manager.transport
         self._client.close()
         if transport is not None:
             cast(asyncio.WriteTransport, transport).abort()  # pymodbus' close waits for a TLS peer to say good-bye
         if not manager.response_future.done():
-            manager.response_future.set_exception(ModbusException(detail))
+            manager.response_future.set_exception(ModbusException(error.detail))
             manager.response_future.exception()  # retrieved: nobody may be waiting
 
 
@@ -230,4 +232,4 @@ def _tls(options: ModbusDevice) -> ssl.SSLContext:
 
 
 def _no_password() -> str:
-    raise ValueError("the key file has a password: store the key without one, readable by the agent only")
+    raise ValueError(NO_PASSWORD)

@@ -12,7 +12,7 @@ from typing import Final
 
 from connectors.opcua.check import check, notes
 from connectors.opcua.describe import describe
-from connectors.opcua.options import OpcuaDevice, OpcuaTag, User, device_options, kind
+from connectors.opcua.options import OpcuaDevice, OpcuaTag, User, device_options, kind, tag_address
 from edge_agent.sdk import Clock, Connection, DevicePlan, Options, Plugin
 
 __all__ = ["PLUGIN"]
@@ -68,4 +68,5 @@ PLUGIN: Final = Plugin(
     endpoint_key="endpoint",
     requests=_requests,
     notes=notes,
+    address=tag_address,
 )

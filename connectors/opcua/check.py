@@ -69,7 +69,9 @@ def _pair(key: str, certificate: Path | None, private: Path | None) -> Iterator[
 
 
 def _missing(key: str, path: Path) -> Problem:
-    return Problem(None, key, f"文件 {path} 不存在，请检查路径。", f"There is no file {path}; check the path.")
+    return Problem(
+        None, key, f"文件 {path} 不存在，请检查路径。", f"There is no file {path}; check the path.", certain=True
+    )
 
 
 def notes(plan: DevicePlan) -> Iterator[Problem]:
@@ -108,6 +110,7 @@ def _tag(name: str, options: OpcuaTag) -> Iterator[Problem]:
             "type",
             f"未知类型 {options.type}；请写 bool、int、float、text、array 或 OPC UA 类型名（如 Double）。",
             f"Unknown type {options.type}; write bool, int, float, text, array, or an OPC UA type such as Double.",
+            certain=True,
         )
 
 
@@ -124,4 +127,5 @@ def _parsed(name: str, key: str, value: str | list[str]) -> Iterator[Problem]:
             key,
             f"{value} 写法不对；正确的写法如：{forms}。",
             f"{value} cannot be read ({error}); write it like {forms}.",
+            certain=True,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Iterator
 from typing import Final
 
@@ -12,34 +11,15 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 
 from connectors.opcua.binary import DecodeError
 from connectors.opcua.messages import ServiceFault
-from connectors.opcua.pki import NotTrustedError
-from edge_agent.sdk import STATUS, DeviceError
+from connectors.opcua.pki import NotTrustedError, ObstacleError
+from edge_agent.sdk import STATUS, DeviceError, cause, cause_of_error, cause_of_status, status_name
 
-_UNTRUSTED: Final = 0x801A0000
-_USER: Final = (
-    "the server refused the user: check user.name and user.password (or user.certificate) and its rights there"
-)
-_TRUST: Final = "the server does not accept our certificate: have {own} put among the certificates it trusts"
-
-#: Codes of OPC 10000-6 (StatusCode.csv) that a commissioning engineer meets, and what to do about each.
-_SENTENCES: Final[dict[int, str]] = {
-    0x801F0000: _USER,  # BadUserAccessDenied
-    0x80200000: _USER,  # BadIdentityTokenInvalid
-    0x80210000: _USER,  # BadIdentityTokenRejected
-    0x80580000: _USER,  # BadUserSignatureInvalid
-    0x80120000: _TRUST,  # BadCertificateInvalid
-    0x80130000: _TRUST,  # BadSecurityChecksFailed
-    0x801A0000: _TRUST,  # BadCertificateUntrusted
-    0x80540000: "the server does not offer this security.mode",  # BadSecurityModeRejected
-    0x80550000: "the server does not offer this security.policy",  # BadSecurityPolicyRejected
-    0x80560000: "the server has too many sessions: close other clients or raise its limit",  # BadTooManySessions
-    0x80770000: "the server has too many subscriptions: use mode: read, or fewer different periods",
-    0x80790000: "the server has lost our subscriptions",  # BadNoSubscription
-    0x80250000: "the server has lost our session",  # BadSessionIdInvalid
-    0x80260000: "the server has closed our session",  # BadSessionClosed
-    0x80840000: "the server does not serve this address: check endpoint",  # BadTcpEndpointUrlInvalid
-    0x80830000: "the server does not serve this address: check endpoint",
-}
+#: Codes by which a server refuses our certificate.
+_NOT_OURS: Final = frozenset({
+    "BadCertificateInvalid", "BadSecurityChecksFailed", "BadCertificateUntrusted", "BadCertificateTimeInvalid",
+    "BadCertificateUriInvalid", "BadCertificateUseNotAllowed", "BadApplicationSignatureInvalid",
+    "BadCertificateChainIncomplete", "BadCertificatePolicyCheckFailed", "BadNoValidCertificates",
+})  # fmt: skip
 
 
 class SinkError(Exception):
@@ -54,27 +34,30 @@ def explain(error: BaseException, endpoint: str, own: str = "our certificate") -
     """The DeviceError for any exception of a connection; the connection is not to be used again."""
     if isinstance(error, DeviceError):
         return error
-    status, detail = _reason(error, own)
-    return DeviceError(status, f"{endpoint}: {detail}", lost=True)
+    return _explained(error, endpoint, own)
 
 
-def _reason(error: BaseException, own: str) -> tuple[int, str]:
+def _explained(error: BaseException, where: str, own: str) -> DeviceError:
     if isinstance(error, UaStatusCodeError | ServiceFault):
-        code = int(error.code)
-        return code, _SENTENCES.get(code, f"the server answered {error}").format(own=own)
-    if isinstance(error, NotTrustedError):
-        return _UNTRUSTED, str(error)
+        return _refused(int(error.code), where, own)
+    if isinstance(error, ObstacleError):
+        status = "BadCertificateUntrusted" if isinstance(error, NotTrustedError) else "BadConfigurationError"
+        return DeviceError(STATUS[status], error.cause, lost=True)
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
-        return STATUS["BadTimeout"], "no answer in time; check that the server runs and the network lets it through"
-    if isinstance(error, socket.gaierror):
-        return STATUS["BadNoCommunication"], "the host name cannot be resolved; check endpoint and the DNS"
-    if isinstance(error, ConnectionRefusedError):
-        return STATUS["BadNoCommunication"], "nothing listens there; check that the server runs, and its port"
+        return DeviceError.of("opcua_no_answer", lost=True, where=where)
     if isinstance(error, OSError):
-        return STATUS["BadNoCommunication"], f"the connection is lost or cannot be made ({error})"
+        return DeviceError(STATUS["BadNoCommunication"], cause_of_error(error, where), lost=True)
     if isinstance(error, DecodeError):
-        return STATUS["BadDecodingError"], f"the server sent something that is not OPC UA ({error})"
-    return STATUS["BadCommunicationError"], f"the exchange failed ({type(error).__name__}: {error})"
+        return DeviceError.of("opcua_not_opcua", lost=True, where=where, why=error)
+    return DeviceError.of("opcua_failed", lost=True, where=where, why=f"{type(error).__name__}: {error}")
+
+
+def _refused(code: int, where: str, own: str) -> DeviceError:
+    """The server's own status, kept as it came."""
+    name = status_name(code)
+    if name in _NOT_OURS:
+        return DeviceError(code, cause("opcua_own_certificate_refused", where=where, status=name, own=own), lost=True)
+    return DeviceError(code, cause_of_status(name, where), lost=True)
 
 
 @contextlib.contextmanager

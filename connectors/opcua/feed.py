@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Final
+from typing import Any, Final
 
 from connectors.opcua.binary import DecodeError
 from connectors.opcua.columns import Columns
@@ -48,23 +48,33 @@ class Feed:
         if changes.status:
             self._note_overflow(changes)
         if handles == self._whole:
-            self._shape.settle(changes.values, changes.status)
-            return [Batch(self.table, t, changes.values, changes.status, changes.source)]
+            return [self._batch(t, changes.values, changes.status, changes.source, None)]
         if not handles:
             return []
         if max(handles) >= len(self.table):
             raise DecodeError(f"client handle {max(handles)} of {len(self.table)}")
         if len(set(handles)) == len(handles):
-            self._shape.settle(changes.values, changes.status, handles)
-            return [Batch(self.table, t, changes.values, changes.status, changes.source, handles)]
+            return [self._batch(t, changes.values, changes.status, changes.source, handles)]
         return [self._layer(changes, rows, t + depth) for depth, rows in enumerate(_layers(handles))]
 
     def _layer(self, changes: Columns, rows: list[int], t: int) -> Batch:
         handles = [changes.handles[row] for row in rows]
         values = [changes.values[row] for row in rows]
         status = {at: changes.status[row] for at, row in enumerate(rows) if row in changes.status}
-        self._shape.settle(values, status, handles)
-        return Batch(self.table, t, values, status, [changes.source[row] for row in rows], handles)
+        return self._batch(t, values, status, [changes.source[row] for row in rows], handles)
+
+    def _batch(
+        self,
+        t: int,
+        values: list[Any],
+        status: dict[int, int],
+        source: list[int | None],
+        columns: list[int] | None,
+    ) -> Batch:
+        causes = self._shape.settle(values, status, columns)
+        batch = Batch(self.table, t, values, status, source, columns)
+        batch.causes = causes
+        return batch
 
     def _note_overflow(self, changes: Columns) -> None:
         for row, code in changes.status.items():
@@ -72,7 +82,8 @@ class Feed:
             if code & _INFO_BITS == OVERFLOW and position < len(self.table):
                 if position not in self.overflows:
                     name = self.table.names[position]
-                    log.warning("opcua-queue-overflow device=%s tag=%s", self.table.device, name)
+                    device = self.table.device
+                    log.warning("opcua-queue-overflow device=%s tag=%s", device, name, extra={"cause": device})
                 self.overflows[position] = self.overflows.get(position, 0) + 1
 
 

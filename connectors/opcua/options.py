@@ -37,6 +37,8 @@ Mode = Literal["None", "Sign", "SignAndEncrypt"]
 
 def state_folder() -> Path:
     """Where the application certificate and the trust list live unless `security.pki` says otherwise."""
+    if state := os.environ.get("STATE_DIRECTORY"):  # a unit with StateDirectory=; several are separated by colons
+        return Path(state.split(":")[0]) / "pki"
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(base) / "edge-agent" / "pki"
 
@@ -55,7 +57,8 @@ class Security(Options):
     trust: Path | None = None
     """A server (or CA) certificate, or a folder of them, that is accepted. Default: `trusted` in `pki`."""
     pki: Path | None = None
-    """The folder of our certificate, `trusted` and `rejected`. Default: `~/.local/state/edge-agent/pki`."""
+    """The folder of our certificate, `trusted` and `rejected`. Default: `pki` in the unit's `StateDirectory=`, else
+    `~/.local/state/edge-agent/pki`."""
     check_host: bool = True
     """The server's certificate must name the host of `endpoint`."""
 
@@ -154,6 +157,13 @@ def tag_options(where: object) -> OpcuaTag:
     if not isinstance(where, OpcuaTag):
         raise TypeError(f"not options of an OPC UA tag: {type(where).__name__}")
     return where
+
+
+def tag_address(where: object) -> str:
+    """Where a tag is on its server: the node id or the browse path of its entry."""
+    tag = tag_options(where)
+    path = tag.path if isinstance(tag.path, str) else "/".join(name.replace("/", "&/") for name in tag.path or ())
+    return tag.node or path
 
 
 def kind(options: Options) -> Kind:

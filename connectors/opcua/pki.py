@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import os
+import pwd
+import shlex
 import socket
+import stat
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -18,12 +22,22 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from edge_agent.sdk import Cause, cause, words_of
+
 _YEARS: Final = 10
 _MAKING = threading.Lock()
 
 
-class NotTrustedError(Exception):
-    """A server's certificate is not accepted; the text says why and what to do."""
+class ObstacleError(Exception):
+    """A file, a folder or a certificate stands in the way; `cause` says which, why and what to do."""
+
+    def __init__(self, why: Cause) -> None:
+        super().__init__(why.en)
+        self.cause = why
+
+
+class NotTrustedError(ObstacleError):
+    """A server's certificate is not accepted; the text names every reason at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +56,45 @@ def load_certificate(path: Path) -> x509.Certificate:
 
 
 def load_identity(certificate: Path, key: Path) -> Identity:
-    """A certificate and its key from PEM or DER files. Raises OSError or ValueError."""
-    own = load_certificate(certificate)
-    raw = key.read_bytes()
-    load = serialization.load_pem_private_key if b"-----BEGIN" in raw else serialization.load_der_private_key
-    private = load(raw, password=None)
-    if private.public_key().public_numbers() != own.public_key().public_numbers():  # type: ignore[union-attr]
-        raise ValueError(f"{key} is not the key of {certificate}")
+    """A certificate and its key from PEM or DER files. Raises ObstacleError with the file that cannot be used."""
+    with _naming(certificate):
+        own = load_certificate(certificate)
+    with _naming(key):
+        raw = key.read_bytes()
+        load = serialization.load_pem_private_key if b"-----BEGIN" in raw else serialization.load_der_private_key
+        private = load(raw, password=None)
+        if private.public_key().public_numbers() != own.public_key().public_numbers():  # type: ignore[union-attr]
+            raise ValueError(f"it is not the key of {certificate}")
     der = private.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return Identity(own.public_bytes(serialization.Encoding.DER), der, _uri(own))
 
 
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with a file into an ObstacleError that names it."""
+    try:
+        yield
+    except OSError as error:
+        zh, en = words_of(error)
+        raise ObstacleError(cause("file_unreadable", path=path, why=en, why_zh=zh)) from error
+    except (ValueError, TypeError) as error:  # TypeError: the key has a password
+        raise ObstacleError(cause("file_unusable", path=path, why=error)) from error
+
+
 def own_identity(folder: Path) -> Identity:
-    """The identity in `folder`, created on first use (self-signed, RSA 2048; the key readable by us alone)."""
+    """The identity in `folder`, created on first use (self-signed, RSA 2048; the key readable by us alone).
+
+    Raises ObstacleError when the folder cannot be written, or a file in it cannot be used.
+    """
     certificate, key = folder / "own.der", folder / "own.key.pem"
     with _MAKING:
-        if not (certificate.exists() and key.exists()):
-            _create(folder, certificate, key)
+        try:
+            if not (certificate.exists() and key.exists()):
+                _create(folder, certificate, key)
+        except OSError as error:
+            raise ObstacleError(_not_writable(folder, error)) from error
     return load_identity(certificate, key)
 
 
@@ -137,45 +171,116 @@ def first_of_chain(der: bytes) -> bytes:
     return der[: 4 + int.from_bytes(der[2:4], "big")]
 
 
-def trusted(where: Path) -> Iterator[x509.Certificate]:
-    """The certificates of a file, or of the files of a folder; what is not a certificate is passed over."""
-    for path in sorted(where.iterdir()) if where.is_dir() else [where] if where.exists() else []:
+def trusted(where: Path) -> tuple[list[x509.Certificate], list[Path]]:
+    """The certificates of a file, or of the files of a folder, and what of them may not be read.
+
+    What is not a certificate is passed over.
+    """
+    known: list[x509.Certificate] = []
+    try:
+        paths = sorted(where.iterdir()) if where.is_dir() else [where] if where.exists() else []
+    except PermissionError:
+        return known, [where]
+    unreadable = []
+    for path in paths:
         try:
-            yield load_certificate(path)
+            known.append(load_certificate(path))
+        except PermissionError:
+            unreadable.append(path)
         except (ValueError, OSError):
             continue
+    return known, unreadable
 
 
 def check_server(der: bytes, host: str, uri: str, where: Path, rejected: Path, check_host: bool) -> None:
-    """Accept a server's certificate or raise NotTrustedError.
+    """Accept a server's certificate or raise NotTrustedError with everything that stands against it.
 
-    It must be in the trust list (or signed by a certificate there), be valid now, name the application URI that
-    the server announces, and name `host`. One that is not trusted is put into `rejected`, ready to be moved.
+    It must be in the trust list (or signed by a certificate there), be valid now, be for the use of an application,
+    name the application URI that the server announces, and name `host`. One that is not trusted is put into
+    `rejected`, ready to be copied.
     """
     certificate = x509.load_der_x509_certificate(der)
-    if not any(_vouches(known, certificate) for known in trusted(where)):
-        path = _keep(certificate, der, rejected)
-        folder = where.parent if where.suffix else where
-        raise NotTrustedError(
-            "the server's certificate is not trusted; make sure that it is the right one "
-            f"(SHA-256 {certificate.fingerprint(hashes.SHA256()).hex()}), then: mkdir -p {folder} && cp {path} {where}"
-        )
-    now = datetime.datetime.now(datetime.UTC)
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        raise NotTrustedError(
-            f"the server's certificate is valid from {certificate.not_valid_before_utc:%Y-%m-%d} to "
-            f"{certificate.not_valid_after_utc:%Y-%m-%d} only; renew it on the server, or set this computer's clock"
-        )
+    obstacles = list(_faults(certificate, host if check_host else None, uri))
+    known, unreadable = trusted(where)
+    if certificate not in known and not _for_applications(certificate):  # one that a person chose may be what it is
+        obstacles.append(cause("certificate_use"))
+    if not any(_vouches(one, certificate) for one in known):  # last: its sentence ends with a command to copy
+        obstacles += [_unreadable(path) for path in unreadable] or _unknown(certificate, der, where, rejected)
+    if obstacles:
+        raise NotTrustedError(_together(obstacles, host))
+
+
+def _together(obstacles: list[Cause], host: str) -> Cause:
+    """One obstacle as it is; several with numbers in one sentence."""
+    zh, en = [one.zh for one in obstacles], [one.en for one in obstacles]
+    if len(obstacles) > 1:
+        zh = [f"({number}) {text}" for number, text in enumerate(zh, 1)]
+        en = [f"({number}) {text}" for number, text in enumerate(en, 1)]
+    facts = {"where": host, "obstacles": " ".join(en), "obstacles_zh": " ".join(zh)}
+    refusal = cause("opcua_certificate_refused", **facts)
+    return Cause(obstacles[0].name, refusal.zh, refusal.en) if len(obstacles) == 1 else refusal
+
+
+def _faults(certificate: x509.Certificate, host: str | None, uri: str) -> Iterator[Cause]:
+    """What is wrong with a certificate whoever vouches for it; no `host`: it may name any."""
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if not begins <= datetime.datetime.now(datetime.UTC) <= ends:
+        yield cause("certificate_time", begins=f"{begins:%Y-%m-%d}", ends=f"{ends:%Y-%m-%d}")
     names = _alternatives(certificate)
     if uri and x509.UniformResourceIdentifier(uri) not in names:
-        raise NotTrustedError(
-            f"the server calls itself {uri}, which its certificate does not name; renew it on the server"
-        )
-    if check_host and _general_name(host) not in names:
-        raise NotTrustedError(
-            f"the server's certificate does not name the host {host}; "
-            "use a host it names, or set security.check_host: false"
-        )
+        yield cause("certificate_uri", uri=uri)
+    if host is not None and _general_name(host) not in names:
+        named = ", ".join(sorted(str(one.value) for one in names if isinstance(one, x509.DNSName | x509.IPAddress)))
+        yield cause("certificate_host", host=host, named=named or "-")
+
+
+def _for_applications(certificate: x509.Certificate) -> bool:
+    """Whether its key may sign and encrypt (OPC 10000-6 §6.2.2); one that does not say may be used for anything."""
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+    except x509.ExtensionNotFound:
+        return True
+    return usage.digital_signature and usage.key_encipherment
+
+
+def _unknown(certificate: x509.Certificate, der: bytes, where: Path, rejected: Path) -> list[Cause]:
+    """A certificate that nobody vouches for: kept, with the command by which a person accepts it."""
+    fingerprint = certificate.fingerprint(hashes.SHA256()).hex()
+    kept = rejected / f"{fingerprint}.der"
+    target = where if where.suffix or where.is_file() else where / kept.name
+    found = []
+    try:
+        rejected.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not kept.exists():
+            _write(kept, der)
+    except OSError as error:
+        found.append(_not_writable(rejected, error))
+    # `install -m 644`: what root copies, the user of the service can read; a certificate is no secret.
+    command = f"install -D -m 644 {shlex.quote(str(kept))} {shlex.quote(str(target))}"
+    return [*found, cause("certificate_unknown", fingerprint=fingerprint, command=command)]
+
+
+def _unreadable(path: Path) -> Cause:
+    """A file or folder of the trust list that we may not read: whose it is, and the command that helps."""
+    try:
+        found = path.stat()
+        owner, mode = _user(found.st_uid), stat.filemode(found.st_mode)
+    except OSError:  # not even that: a folder above is closed
+        owner, mode = "?", "?"
+    command = f"chmod a+rX {shlex.quote(str(path))}"
+    return cause("opcua_trust_unreadable", path=path, owner=owner, mode=mode, user=_user(os.geteuid()), command=command)
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def _not_writable(folder: Path, error: OSError) -> Cause:
+    zh, en = words_of(error)
+    return cause("opcua_pki_not_writable", path=folder, why=en, why_zh=zh)
 
 
 def _vouches(known: x509.Certificate, certificate: x509.Certificate) -> bool:
@@ -187,11 +292,3 @@ def _vouches(known: x509.Certificate, certificate: x509.Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
         return False
     return is_ca
-
-
-def _keep(certificate: x509.Certificate, der: bytes, folder: Path) -> Path:
-    path = folder / f"{certificate.fingerprint(hashes.SHA1()).hex()}.der"  # noqa: S303 - a file name, as OPC UA tools use
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not path.exists():
-        _write(path, der)
-    return path

@@ -17,11 +17,12 @@ from connectors.opcua.columns import Columns
 from connectors.opcua.faults import device_errors, explain
 from connectors.opcua.limits import TOO_MUCH, chunks, value_of_node
 from connectors.opcua.messages import Request, ServiceFault, read_request, read_response
+from connectors.opcua.raw import read_raw
 from connectors.opcua.resolve import Resolved, report
 from connectors.opcua.session import Session
 from connectors.opcua.values import Shape
 from connectors.opcua.wire import Wire
-from edge_agent.sdk import STATUS, Batch, Clock, DeviceError, DevicePlan, TagTable
+from edge_agent.sdk import Batch, Clock, DeviceError, DevicePlan, TagTable
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,11 @@ class PolledConnection:
             await self.close()
             raise
 
+    def retry_refused(self) -> None:
+        """With the next reads, look again for every tag that the server did not have."""
+        for reader in self._readers.values():
+            reader.seek_next()
+
     async def close(self) -> None:
         """Release the session; never raises."""
         self._readers.clear()
@@ -59,12 +65,17 @@ class PolledConnection:
         """Read one table. Raises DeviceError(lost=True) when the server does not answer as it should."""
         reader = self._readers.get(table)
         if reader is None:
-            raise DeviceError(STATUS["BadNotConnected"], f"{self._session.options.endpoint}: not connected", lost=True)
+            raise DeviceError.of("not_connected", lost=True, where=self._session.options.endpoint)
         try:
             return await reader.read()
         except Exception as error:
             # reason: asyncua lets through whatever its decoders stumble over
             raise explain(error, self._session.options.endpoint) from error
+
+    async def raw(self, table: TagTable, *, ask: bool) -> list[str | None]:
+        """Each value with its type, read now when `ask` is set. Raises DeviceError."""
+        reader = self._readers.get(table)
+        return await read_raw(self._session, table, reader.resolved) if ask and reader else [None] * len(table)
 
 
 class TableReader:
@@ -81,6 +92,11 @@ class TableReader:
         self._sought = asyncio.get_running_loop().time()
         report(table, {}, resolved.missing)
 
+    @property
+    def resolved(self) -> Resolved:
+        """Where the tags are on the server."""
+        return self._resolved
+
     async def read(self) -> Batch:
         """One batch of the whole table."""
         if self._resolved.missing and asyncio.get_running_loop().time() - self._sought >= self._session.seek_s:
@@ -96,6 +112,10 @@ class TableReader:
             self._size = max(1, min(self._size, len(self._resolved.nodes)) // 2)
             log.info("opcua-read-limit device=%s limit=%s", self._table.device, self._size)
             self._asker = self._prepare()
+
+    def seek_next(self) -> None:
+        """Look again for what was not there before the next read."""
+        self._sought = float("-inf")
 
     async def _seek(self) -> None:
         """Look again for what was not there. (A node id that is unknown is asked for every time anyway.)"""
@@ -122,8 +142,10 @@ class TableReader:
                 status.update((start + i, code) for i, code in part.status.items())
         if len(self._resolved.positions) != len(self._table):
             values, status, source = self._spread(values, status, source)
-        self._shape.settle(values, status)
-        return Batch(self._table, t, values, status, source)
+        causes = self._shape.settle(values, status)
+        batch = Batch(self._table, t, values, status, source)
+        batch.causes = causes
+        return batch
 
     def _spread(
         self, values: list[Any], status: dict[int, int], source: list[int | None]

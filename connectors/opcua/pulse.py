@@ -17,7 +17,7 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 
 from connectors.opcua.limits import node_id, value_of_node
 from connectors.opcua.session import Session
-from edge_agent.sdk import STATUS, DeviceError
+from edge_agent.sdk import DeviceError
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +50,5 @@ async def watch(session: Session, heard: Callable[[], float]) -> None:
             log.debug("opcua-pulse endpoint=%s answer=%s", session.options.endpoint, error)  # a refusal is an answer
         except TimeoutError:
             if heard() <= asked:
-                detail = f"{session.options.endpoint}: the server is silent and does not answer"
-                raise DeviceError(STATUS["BadTimeout"], detail, lost=True) from None
+                raise DeviceError.of("opcua_silent", lost=True, where=session.options.endpoint) from None
         answered = loop.time()

@@ -17,7 +17,7 @@ from asyncua.ua.object_ids import ObjectIds
 from connectors.opcua.address import Namespace, NodeAddress, Step, parse_node, parse_path
 from connectors.opcua.limits import Limits, chunks, node_id, read_one
 from connectors.opcua.options import tag_options
-from edge_agent.sdk import STATUS, TagTable, status_name
+from edge_agent.sdk import STATUS, TagTable, cause_of_status, status_name
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +27,8 @@ _OWN: Final = 2
 _YES: Final = cast("ua.Boolean", True)
 _NO: Final = cast("ua.Boolean", False)
 _BAD_NO_MATCH: Final = 0x806F0000
+_LISTED: Final = 20
+"""Tags named in one log line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +135,29 @@ async def resolve(
 
 
 def report(table: TagTable, before: Mapping[int, int], now: Mapping[int, int]) -> None:
-    """One log line for each tag that the server does not give us any more, or gives us again."""
-    for position in sorted(set(before) - set(now)):
-        log.info("opcua-tag-found device=%s tag=%s", table.device, table.names[position])
+    """One log line for the tags that the server gives us again, and one a status for those it does not any more."""
+    found = sorted(set(before) - set(now))
+    if found:
+        log.info("opcua-tags-found device=%s count=%s tags=%s", table.device, len(found), _listed(table, found))
+    refused: dict[int, list[int]] = {}
     for position, code in now.items():
         if before.get(position) != code:
-            options = tag_options(table.tags[position].where)
-            log.warning(
-                "opcua-tag-refused device=%s tag=%s where=%s status=%s",
-                table.device, table.names[position], options.node or options.path, status_name(code),
-            )  # fmt: skip
+            refused.setdefault(code, []).append(position)
+    for code, positions in refused.items():
+        log.warning(
+            "opcua-tags-refused device=%s status=%s count=%s tags=%s reason=%r",
+            table.device, status_name(code), len(positions), _listed(table, positions),
+            cause_of_status(status_name(code)).en,
+        )  # fmt: skip
+
+
+def _listed(table: TagTable, positions: Sequence[int]) -> str:
+    """The first tags and where they should be; all of them are in `edge-agent status` with their status."""
+    listed = []
+    for position in positions[:_LISTED]:
+        options = tag_options(table.tags[position].where)
+        listed.append(f"{table.names[position]}({options.node or options.path})")
+    return ",".join(listed) + (",..." if len(positions) > _LISTED else "")
 
 
 async def _translate(

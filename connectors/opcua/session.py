@@ -21,7 +21,7 @@ from connectors.opcua.faults import device_errors
 from connectors.opcua.limits import Limits, read_limits
 from connectors.opcua.options import device_options
 from connectors.opcua.resolve import Namespaces, Resolved, resolve
-from edge_agent.sdk import STATUS, DeviceError, DevicePlan, TagTable
+from edge_agent.sdk import DeviceError, DevicePlan, TagTable
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Session:
     def client(self) -> Client:
         """The connected client. Raises DeviceError when there is none."""
         if self._client is None:
-            raise DeviceError(STATUS["BadNotConnected"], f"{self.options.endpoint}: not connected", lost=True)
+            raise DeviceError.of("not_connected", lost=True, where=self.options.endpoint)
         return self._client
 
     async def open(self) -> None:
@@ -172,7 +172,9 @@ class Session:
         offered = await client.connect_and_get_server_endpoints()
         endpoint = next((e for e in offered if e.SecurityPolicyUri == policy.URI and e.SecurityMode == mode), None)
         if endpoint is None:
-            raise DeviceError(STATUS["BadConfigurationError"], f"{self.options.endpoint}: {_offer(offered)}", lost=True)
+            wanted = f"{security.policy}/{security.effective_mode}"
+            facts = {"where": self.options.endpoint, "wanted": wanted, "offered": _offer(offered)}
+            raise DeviceError.of("opcua_policy_not_offered", lost=True, **facts)
         certificate = pki.first_of_chain(bytes(endpoint.ServerCertificate or b""))
         self._trust(certificate, str(endpoint.Server.ApplicationUri or ""))
         await client.set_security(
@@ -208,8 +210,8 @@ class Session:
 
 
 def _offer(endpoints: Sequence[ua.EndpointDescription]) -> str:
-    """The sentence for a server that has no endpoint of the wanted kind."""
+    """The policies and modes that a server has."""
     kinds = sorted(
         {f"{str(e.SecurityPolicyUri).rpartition('#')[2]}/{e.SecurityMode.name.rstrip('_')}" for e in endpoints}
     )
-    return f"the server does not offer this security.policy and mode; it offers {', '.join(kinds) or 'none'}"
+    return ", ".join(kinds) or "-"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -15,10 +16,11 @@ from connectors.opcua.faults import SinkError, device_errors, explain
 from connectors.opcua.feed import Feed
 from connectors.opcua.messages import Published, ServiceFault, publish_request, publish_response
 from connectors.opcua.options import OpcuaDevice, device_options
+from connectors.opcua.raw import read_raw
 from connectors.opcua.resolve import Resolved, report
 from connectors.opcua.session import Session
 from connectors.opcua.wire import Wire
-from edge_agent.sdk import STATUS, Batch, Clock, DeviceError, DevicePlan, Sink, TagTable, Value
+from edge_agent.sdk import STATUS, Batch, Clock, DeviceError, DevicePlan, Sink, TagTable, Value, cause, status_name
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ class StreamingConnection:
         self._tables = [(device_options(plan.options), table) for plan in plans for table in plan.tables]
         self._clock = clock
         self._resolved: dict[TagTable, Resolved] = {}
+        self._seek_now = asyncio.Event()
 
     async def open(self) -> None:
         """Connect and find every tag. Raises DeviceError(lost=True)."""
@@ -47,10 +50,19 @@ class StreamingConnection:
             await self.close()
             raise
 
+    def retry_refused(self) -> None:
+        """Look at once for every tag that the server did not have or refused."""
+        self._seek_now.set()
+
     async def close(self) -> None:
         """Release the session and with it its subscriptions; never raises."""
         self._resolved.clear()
         await self._session.close()
+
+    async def raw(self, table: TagTable, *, ask: bool) -> list[str | None]:
+        """Each value with its type, read now when `ask` is set. Raises DeviceError."""
+        resolved = self._resolved.get(table)
+        return await read_raw(self._session, table, resolved) if ask and resolved else [None] * len(table)
 
     async def stream(self, sink: Sink, alive: Callable[[str], None]) -> None:
         """Push batches until cancelled. Raises DeviceError(lost=True) when the session or a subscription is dead."""
@@ -73,7 +85,7 @@ class StreamingConnection:
         session, clock = self._session, self._clock
         resolved = self._resolved.get(table)
         if resolved is None:
-            raise DeviceError(STATUS["BadNotConnected"], f"{session.options.endpoint}: not connected", lost=True)
+            raise DeviceError.of("not_connected", lost=True, where=session.options.endpoint)
         callback = delivery.from_stock if stock_path else None
         feed = await subscriptions.create(session, table, options, clock, callback)
         delivery.add(feed)
@@ -84,12 +96,16 @@ class StreamingConnection:
     async def _seek(self, delivery: _Delivery, feeds: Sequence[tuple[OpcuaDevice, Feed]]) -> None:
         """Now and then, look again for the tags that the server did not have or refused."""
         while any(feed.refused for _, feed in feeds):
-            await asyncio.sleep(self._session.seek_s)
+            self._seek_now.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._session.seek_s):
+                    await self._seek_now.wait()
             for options, feed in feeds:
                 if feed.refused:
                     found = await self._session.seek(feed.table, list(feed.refused))
                     still = await subscriptions.monitor(self._session, feed, found, options, self._clock)
                     delivery.refuse(feed, still)
+                    self._resolved[feed.table] = self._resolved[feed.table].with_found(found)
 
 
 class _Delivery:
@@ -127,8 +143,9 @@ class _Delivery:
 
     def _deliver(self, feed: Feed, message: Published, t: int) -> None:
         if message.ended is not None:
-            detail = f"{self._session.options.endpoint}: the server ended a subscription of {feed.table.device}"
-            raise DeviceError(message.ended or STATUS["BadCommunicationError"], detail, lost=True)
+            status = message.ended or STATUS["BadCommunicationError"]
+            why = cause("opcua_subscription_ended", **self._facts(feed), status=status_name(status))
+            raise DeviceError(status, why, lost=True)
         if message.data:
             feed.expected = _following(message.sequence)
         if message.changes is not None:
@@ -157,11 +174,13 @@ class _Delivery:
         gap = (message.sequence - feed.expected) % 0xFFFFFFFF
         log.warning("opcua-gap device=%s expected=%s got=%s", feed.table.device, feed.expected, message.sequence)
         if gap > len(message.available):
-            detail = f"{self._session.options.endpoint}: the server skipped {gap} notifications of {feed.table.device}"
-            raise DeviceError(STATUS["BadCommunicationError"], detail, lost=True)
+            raise DeviceError.of("opcua_skipped", lost=True, **self._facts(feed), count=gap)
         for left in range(gap, 0, -1):
             repeated = await self._session.service.republish(feed.subscription, feed.expected)
             self._deliver(feed, stock.republished(feed.subscription, repeated), t - left)
+
+    def _facts(self, feed: Feed) -> dict[str, str]:
+        return {"where": self._session.options.endpoint, "device": feed.table.device}
 
     async def from_stock(self, result: ua.PublishResult) -> None:
         """asyncua's callback for a publish response."""
@@ -188,8 +207,7 @@ class _Delivery:
             feed = min(self._feeds.values(), key=lambda f: f.heard + f.keep_alive_s)
             left = feed.heard + feed.keep_alive_s + timeout - loop.time()
             if left <= 0:
-                detail = f"{self._session.options.endpoint}: the subscription of {feed.table.device} is silent"
-                raise DeviceError(STATUS["BadTimeout"], detail, lost=True)
+                raise DeviceError.of("opcua_subscription_silent", lost=True, **self._facts(feed))
             await asyncio.sleep(left)
 
 

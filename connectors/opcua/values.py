@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from connectors.opcua.binary import UNSUPPORTED
-from edge_agent.sdk import STATUS, Kind, TagTable, Value
+from edge_agent.sdk import STATUS, Cause, Kind, TagTable, Value, cause
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +19,8 @@ OVERFLOW: Final = 0x00000480
 """InfoType DataValue with the overflow bit (OPC 10000-4 §7.39): the server's queue dropped older values."""
 
 _TYPES: Final[dict[Kind, type]] = {"bool": bool, "int": int, "float": float, "text": str, "array": list}
+
+_KINDS: Final[dict[type, Kind]] = {python: kind for kind, python in _TYPES.items()}
 
 
 def _to_bool(value: Any) -> Value:
@@ -47,6 +50,14 @@ _CONVERT: Final[dict[type, Callable[[Any], Value]]] = {
 }  # fmt: skip
 
 
+_STRUCTURE: Final = cause("opcua_structure")
+
+
+@lru_cache(maxsize=64)
+def _mismatch(found: Kind, wanted: Kind) -> Cause:
+    return cause("opcua_type_mismatch", found=found, wanted=wanted)
+
+
 class Shape:
     """What kinds of values the tags of a table want."""
 
@@ -57,25 +68,33 @@ class Shape:
         self._table = table
         self._told: set[int] = set()
 
-    def settle(self, values: list[Any], status: dict[int, int], columns: Sequence[int] | None = None) -> None:
+    def settle(
+        self, values: list[Any], status: dict[int, int], columns: Sequence[int] | None = None
+    ) -> dict[int, Cause] | None:
         """Make `values` and `status` those of a batch, in place: a bad position has no value, a good one no status.
 
-        A value of another type than its tag's becomes one when that loses nothing, else BadTypeMismatch.
+        A value of another type than its tag's becomes one when that loses nothing, else BadTypeMismatch. Returns what
+        more is known of such positions than their status, if there are any.
         """
         types = self.types if columns is None else [self.types[c] for c in columns]
         if status:
             _apply(values, status)
-        if list(map(type, values)) != types:
-            for position, found in _fit(values, status, types):
-                self._tell(position if columns is None else columns[position], found)
+        if list(map(type, values)) == types:
+            return None
+        refused = _fit(values, status, types)
+        for position, why in refused.items():
+            self._log_once(position if columns is None else columns[position], why)
+        return refused or None
 
-    def _tell(self, tag: int, found: type) -> None:
-        """Once a tag: which `type` its entry in the configuration lacks."""
+    def _log_once(self, tag: int, why: Cause) -> None:
+        """Once a tag: what its entry in the configuration lacks, or that there is nothing to read."""
         if tag not in self._told:
             self._told.add(tag)
-            name, device = self._table.names[tag], self._table.device
-            kind = next(kind for kind, python in _TYPES.items() if python is found)
-            log.warning("opcua-type-mismatch device=%s tag=%s hint='write type: %s'", device, name, kind)
+            log.warning(
+                "opcua-type-refused device=%s tag=%s cause=%s reason=%r",
+                self._table.device, self._table.names[tag], why.name, why.en,
+                extra={"cause": (self._table.device, why.name, why.en)},
+            )  # fmt: skip
 
 
 def _apply(values: list[Any], status: dict[int, int]) -> None:
@@ -86,9 +105,9 @@ def _apply(values: list[Any], status: dict[int, int]) -> None:
             del status[position]
 
 
-def _fit(values: list[Any], status: dict[int, int], types: Sequence[type]) -> list[tuple[int, type]]:
-    """Convert what can be; returns (position, type found) of what cannot."""
-    refused = []
+def _fit(values: list[Any], status: dict[int, int], types: Sequence[type]) -> dict[int, Cause]:
+    """Convert what can be; returns position -> why not of what cannot."""
+    refused = {}
     for position, (value, wanted) in enumerate(zip(values, types, strict=True)):
         if type(value) is wanted or status.get(position, 0) & _BAD:
             continue
@@ -97,9 +116,10 @@ def _fit(values: list[Any], status: dict[int, int], types: Sequence[type]) -> li
             status[position] = STATUS["BadWaitingForInitialData"]
         elif value is UNSUPPORTED:
             values[position], status[position] = None, STATUS["BadDecodingError"]
+            refused[position] = _STRUCTURE
         else:
             values[position] = _CONVERT[wanted](value) if isinstance(value, bool | int | float) else None
             if values[position] is None:
                 status[position] = STATUS["BadTypeMismatch"]
-                refused.append((position, type(value)))
+                refused[position] = _mismatch(_KINDS[type(value)], _KINDS[wanted])
     return refused

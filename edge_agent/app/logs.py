@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
+
+from edge_agent.app.log_limit import LimitedHandler
+
+EVERY_LINE = "EDGE_AGENT_LOG_ALL"
+"""An environment variable: set, every line is written, for a test that counts them."""
 
 
 class _Line(logging.Formatter):
@@ -17,11 +23,12 @@ class _Line(logging.Formatter):
 
 
 def configure(level: str = "INFO", more: str = "") -> None:
-    """Send all logs to stderr, each with `more` (`worker=2`) at its end.
+    """Send all logs to stderr, each with `more` (`worker=2`) at its end; one line per cause (`log_limit`).
 
-    The protocol libraries speak only when something is wrong.
+    With DEBUG every line is written: somebody is looking. The protocol libraries speak only when something is wrong.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    unlimited = level == "DEBUG" or bool(os.environ.get(EVERY_LINE))
+    handler = logging.StreamHandler(sys.stderr) if unlimited else LimitedHandler(sys.stderr)
     handler.setFormatter(_Line(more))
     root = logging.getLogger()
     root.handlers[:] = [handler]

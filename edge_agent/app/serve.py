@@ -14,12 +14,14 @@ from edge_agent.app.figures.live import Figures
 from edge_agent.app.figures.schedule import ProductionFigures
 from edge_agent.app.figures.service import ProductionService
 from edge_agent.app.service import end
+from edge_agent.app.site_devices import SiteDevices, forgettable
 from edge_agent.app.status import missing, overview
+from edge_agent.app.values.source import operations as history_operations
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.errors import StoreError
 from edge_agent.health import watchdog
-from edge_agent.health.ne107 import Health, Judgement, Notice, judged
+from edge_agent.health.ne107 import Health, Judgement, Notice, NoticeTimes, judged
 from edge_agent.ingest import api
 from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.service import Ingest
@@ -28,6 +30,7 @@ from edge_agent.process import give_back, held
 from edge_agent.report import questions
 from edge_agent.stores import open_store
 from edge_agent.topics import Topics
+from edge_agent.words import command
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +56,7 @@ class StoreService:
         self._clock = clock
         self._topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
         self._figures = Figures(site)
-        self._store = open_store(site.store)
+        self._store = open_store(site.store, site.agent.id)
         self._quarantine = Quarantine(site.store.quarantine)
         self._ingest = Ingest(
             site.mqtt,
@@ -63,6 +66,7 @@ class StoreService:
             client_id=f"{site.mqtt.client_id or site.agent.id}-ingest",
             clock=clock,
         )
+        self._notice_times = NoticeTimes()
         self._production: ProductionService | None = None
         if self._figures.register is not None:
             production = ProductionFigures(site, self._figures.register)
@@ -96,14 +100,15 @@ class StoreService:
             "missing": self._missing,
             "replay": self._ingest.replay,
             "settle": self._settle,
+            "forget": self._forget,
         }
         if self._production is not None:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
         async with contextlib.AsyncExitStack() as doors:
             door = api.socket_path(self._site.store.path)
-            await doors.enter_async_context(
-                api.serving(door, api.operations(self._store) | questions.operations(self._store) | own)
-            )
+            known = api.operations(self._store) | questions.operations(self._store)
+            known |= history_operations(self._store) | own
+            await doors.enter_async_context(api.serving(door, known, group=self._site.agent.group))
             if self._site.store.listen is not None:
                 from edge_agent.app.status.loopback import pages, serving
 
@@ -118,6 +123,7 @@ class StoreService:
         while self._figures.ready:
             young = self._clock.monotonic() - started < YOUNG_S
             await asyncio.sleep(max(AT_LEAST_S, self._clock.real(FIRST_S if young else LATER_S)))
+            self._judgement()  # so that somebody who looks later sees since when
             try:
                 await self._compute()
             except StoreError as error:
@@ -143,11 +149,13 @@ class StoreService:
 
     async def _status(self) -> dict[str, Any]:
         now = self._clock.time_ns()
+        plant = await asyncio.to_thread(SiteDevices.of, self._site, self._store)
         return {
             "t": now,
-            "devices": await asyncio.to_thread(overview.devices, self._store, now),
+            "agents": await asyncio.to_thread(overview.agents, self._store, plant, self._ingest.agents.states()),
+            "devices": await asyncio.to_thread(overview.devices, self._store, plant, now),
             "counters": self._counters(),
-            "ne107": self._judgement().full(),
+            "ne107": self._judgement().full(self._notice_times.since),
             "broker_connected": self._ingest.connected,
             "problem": self._ingest.problem,
             "lag_s": self._ingest.lag(),
@@ -160,11 +168,17 @@ class StoreService:
         give_back()
         return held()
 
+    async def _forget(self, written: str) -> dict[str, Any]:
+        """End a listing."""
+        entry = forgettable(written, SiteDevices.of(self._site, self._store), self._store.catalogue)
+        await self._ingest.call(self._store.forget, entry, self._clock.time_ns())
+        return {"agent": entry[0], "device": entry[1], "tag": entry[2]}
+
     async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:
         """What is missing of the last `seconds`, and why."""
         now = self._clock.time_ns()
-        devices, row_s = [device.id for device in self._site.devices], self._site.agent.health
-        return await asyncio.to_thread(missing.report, self._store, now - int(seconds * 1e9), now, devices, row_s)
+        devices, row_s = await asyncio.to_thread(SiteDevices.of, self._site, self._store), self._site.agent.health
+        return await asyncio.to_thread(missing.of_plant, self._store, devices, now - int(seconds * 1e9), now, row_s)
 
     async def _exposed(self) -> dict[str, Any]:
         return await self._status() | {"missing": await self._missing()}
@@ -177,22 +191,25 @@ class StoreService:
         if self._stalled():
             zh, en = "入库停住了，看门狗会重启本服务。", "Storing takes no step; the watchdog will restart the service."
             notices.append(Notice(Health.FAILURE, "ingest_stalled", zh, en))
-        if self._ingest.problem:
-            zh = f"消息服务器或数据库不可用，正在重试：{self._ingest.problem}"
-            en = f"The broker or the store is away; it is tried again: {self._ingest.problem}"
+        trouble = self._ingest.trouble
+        if trouble is not None:
+            zh = f"消息服务器或数据库不可用，正在重试：{trouble.zh}"
+            en = f"The broker or the store is away; it is tried again: {trouble.en}"
             notices.append(Notice(Health.MAINTENANCE_REQUIRED, "broker_or_store_away", zh, en))
         elif not self._ingest.connected:
             zh, en = "正在连接消息服务器。", "The connection to the broker is being made."
             notices.append(Notice(Health.CHECK_FUNCTION, "broker_connecting", zh, en))
         if self._figures.findings:
-            zh = "设备台账有误，指标暂不计算：请运行 edge-agent register check。"
-            en = "The equipment register is faulty and no metric is computed: run `edge-agent register check`."
+            zh = f"设备台账有误，指标暂不计算：请运行 {command('register', 'check')}。"
+            en = f"The equipment register is faulty and no metric is computed: run `{command('register', 'check')}`."
             notices.append(Notice(Health.OFF_SPEC, "register_faulty", zh, en))
         if self._quarantine.filled:
-            zh = "有数据被隔离：请查看 edge-agent quarantine list。"
-            en = "Data was set aside: see `edge-agent quarantine list`."
+            zh = f"有数据被隔离：请查看 {command('quarantine', 'list')}。"
+            en = f"Data was set aside: see `{command('quarantine', 'list')}`."
             notices.append(Notice(Health.OFF_SPEC, "quarantined", zh, en))
-        return judged(notices)
+        judgement = judged(notices)
+        self._notice_times.note(judgement, self._clock.time_ns())
+        return judgement
 
     def _counters(self) -> dict[str, int]:
         counters = self._ingest.counters

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, runtime_checkable
 
 from edge_agent.app import logs
+from edge_agent.process import raise_descriptor_limit
 
 #: Objects that may come into being beyond those that go before the collector looks for cycles among the young ones
 #: (Python's own limit is 700, which a read of some hundred devices at once passes several times).
@@ -36,6 +37,7 @@ class Reloadable(Service, Protocol):
 def run_service(build: Callable[[], Service], level: str, more: str = "") -> int:
     """Build the service, run it until SIGTERM or SIGINT, return the exit status. `more`: for the end of log lines."""
     logs.configure(level, more)
+    raise_descriptor_limit()
     # What is built lives as long as the process: keep the collector from walking it again and again.
     gc.disable()
     service = build()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edge_agent.cli.columns import table
 from edge_agent.errors import Finding
+from edge_agent.words import number_of, verb
 
 if TYPE_CHECKING:
     from edge_agent.config.models import DeviceCommon, Site
@@ -37,9 +38,20 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.config import dump, load
 
     site = load(args.config)
-    notes = [*device_notes(site), *register_notes(site)]
+    notes = [*site_notes(site), *device_notes(site), *descriptor_notes(site), *register_notes(site)]
     print(dump(effective(site)) if args.show else summary(site) + listed(notes), end="")
     return 0
+
+
+def site_notes(site: Site) -> Iterator[Finding]:
+    """What to know about the file as a whole."""
+    if not site.devices:
+        yield Finding(
+            "no-devices",
+            "devices",
+            "文件里没有设备，采集代理不会读任何数据：请在 devices 下写出设备，或用 include 引入。",
+            "There is no device in the file, and the agent reads nothing: write devices, or include a file with some.",
+        )
 
 
 def device_notes(site: Site) -> Iterator[Finding]:
@@ -55,14 +67,41 @@ def device_notes(site: Site) -> Iterator[Finding]:
             yield Finding("connector", where, note.zh, note.en)
 
 
+def descriptor_notes(site: Site) -> Iterator[Finding]:
+    """A note when the connections need more open files than a process may have here."""
+    from edge_agent.config.compile import plan
+    from edge_agent.config.plugins import Installed
+    from edge_agent.polling.attempts import RESERVE
+    from edge_agent.process import descriptor_limit
+
+    plugins = Installed()
+    connections = set()
+    for device in site.devices:
+        plugin = plugins[device.connector]
+        key = plugin.connection_key(plan(device, plugin).options)
+        connections.add((device.connector, key))
+    needed, limit = len(connections) + RESERVE, descriptor_limit()
+    if needed > limit:
+        yield Finding(
+            "descriptors",
+            "devices",
+            f"{len(connections)} 个连接约需 {needed} 个文件描述符，这里每个进程最多 {limit} 个，"
+            "其余设备将无法连接：请提高服务单元的 LimitNOFILE 或 ulimit -n，或分成几个配置文件。",
+            f"{len(connections)} connections need about {needed} file descriptors and a process may"
+            f" have {limit} here, so the rest will not be connected: raise LimitNOFILE of the unit or"
+            " `ulimit -n`, or use several configuration files.",
+        )
+
+
 def register_notes(site: Site) -> Sequence[Finding]:
     """What to know about the register. Raises RegisterError with everything that is wrong in it."""
     from edge_agent.register.importing import load
+    from edge_agent.register.names import names_in
 
     files = site.register_
     if files.equipment is None:
         return ()
-    return load(files.equipment, files.processes, [device.id for device in site.devices])[1]
+    return load(files.equipment, files.processes, names_in(site))[1]
 
 
 def listed(notes: Sequence[Finding]) -> str:
@@ -86,7 +125,7 @@ def effective(site: Site) -> dict[str, Any]:
 
     Of a tag only what differs from the defaults: thousands of tags with ten defaults each help nobody.
     """
-    data = site.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"devices"})
+    data = site.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"devices", "confirm_reason"})
     data["devices"] = [_device(device) for device in site.devices]
     return data
 
@@ -123,12 +162,40 @@ def summary(site: Site) -> str:
         "设备 DEVICE", "连接器 CONNECTOR", "地址 AT", "模板 PROFILE", "变量 TAGS", "周期 EVERY", "值/秒 VALUES/S",
         "请求/轮 REQUESTS",
     )  # fmt: skip
+    nothing = (
+        "配置没有错误，但没有设备，也就没有可读的数据。\n"
+        "No error was found, but there is no device, and nothing to read."
+    )
     total = (
         f"配置可用：{len(rows)} 台设备，{len(connections)} 个连接，{tags} 个变量，每秒 {rate:g} 个值。\n"
-        f"The configuration is fine: {len(rows)} devices on {len(connections)} connections,"
-        f" {tags} tags, {rate:g} values/s."
+        f"The configuration is fine: {number_of(len(rows), 'device')} on {number_of(len(connections), 'connection')},"
+        f" {number_of(tags, 'tag')}, {rate:g} {verb(1 if rate == 1 else 2, 'value', 'values')}/s."
     )
-    return (table(head, rows) + "\n\n" if rows else "") + total + "\n" + spread_of(site)
+    return (
+        (table(head, rows) + "\n\n" if rows else "")
+        + (total if rows else nothing)
+        + "\n"
+        + freed_when(site)
+        + spread_of(site)
+    )
+
+
+#: Why `mqtt.confirm` is what it is.
+_REASONS: Final[dict[str, tuple[str, str]]] = {
+    "mqtt.confirm": ("由 mqtt.confirm 指定", "as mqtt.confirm says"),
+    "store": ("未写 mqtt.confirm，而文件里有 store 一节", "mqtt.confirm is not written and there is a store section"),
+    "no store": ("未写 mqtt.confirm，也没有 store 一节", "neither mqtt.confirm nor a store section is written"),
+}
+
+
+def freed_when(site: Site) -> str:
+    """When an entry leaves the outbox, and what decided that."""
+    zh, en = _REASONS[site.confirm_reason]
+    what_zh, what_en = {
+        "store": ("入库后才从本机释放", "a value is freed here when the store has it"),
+        "broker": ("消息服务器确认后即从本机释放", "a value is freed here when the broker acknowledged it"),
+    }[site.mqtt.confirm or "broker"]
+    return f"confirm: {site.mqtt.confirm}（{zh}）：{what_zh}。\nconfirm: {site.mqtt.confirm} ({en}): {what_en}.\n"
 
 
 def spread_of(site: Site) -> str:
@@ -145,5 +212,6 @@ def spread_of(site: Site) -> str:
         mine = [device for device in site.devices if found[device.id] == worker]
         names = _places([device.id for device in mine]) if mine else "-"
         per_second = sum(map(rate, mine))
-        lines.append(f"  {worker}: {len(mine)} 台设备 devices, {per_second:g} 值/秒 values/s: {names}")
+        things = verb(len(mine), "device", "devices")
+        lines.append(f"  {worker}: {len(mine)} 台设备 {things}, {per_second:g} 值/秒 values/s: {names}")
     return "\n".join(lines) + "\n"

@@ -27,6 +27,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     command.add_argument("--speed", type=positive, default=1.0, metavar="N", help="时间加速倍数 / run N times as fast")
     command.add_argument("--data", type=Path, metavar="DIR", help="数据目录 / where the data goes (data/demo/<time>)")
+    command.add_argument(
+        "--wide", action="store_true", help="完整显示，不按终端裁剪 / print everything whole, whatever the terminal"
+    )
     command.set_defaults(func=run)
 
 
@@ -39,4 +42,4 @@ def run(args: argparse.Namespace) -> int:
 
     logs.configure("WARNING")
     folder = args.data or Path("data") / "demo" / time.strftime("%Y-%m-%dT%H-%M-%S")
-    return asyncio.run(present(folder.absolute(), args.speed, args.seconds, as_json=args.json))
+    return asyncio.run(present(folder.absolute(), args.speed, args.seconds, as_json=args.json, whole=args.wide))

@@ -14,10 +14,11 @@ from importlib import import_module
 from importlib.metadata import version
 
 from edge_agent.errors import FindingsError
+from edge_agent.words import command
 
 COMMANDS = (
-    "demo", "check", "schema", "profiles", "run", "reload", "serve", "simulate", "status", "metrics", "register",
-    "report", "verify", "outbox", "quarantine",
+    "demo", "check", "schema", "profiles", "read", "run", "reload", "serve", "simulate", "history", "status", "metrics",
+    "register", "report", "verify", "outbox", "quarantine", "forget",
 )  # fmt: skip
 
 _DESCRIPTION = (
@@ -29,7 +30,7 @@ _EPILOG = "退出码 / exit status: 0 正常 fine · 1 所查对象不正常 not
 
 def parser(commands: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
     """The command line with the given commands; a command's module is imported only when it is needed."""
-    root = argparse.ArgumentParser(prog="edge-agent", description=_DESCRIPTION, epilog=_EPILOG)
+    root = argparse.ArgumentParser(prog=command(), description=_DESCRIPTION, epilog=_EPILOG)
     root.add_argument("--version", action="version", version=version("shopfloor-edge-agent"))
     subparsers = root.add_subparsers(metavar="COMMAND", required=True)
     for name in commands:

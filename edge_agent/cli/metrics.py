@@ -5,18 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from edge_agent.words import command
 
 if TYPE_CHECKING:
     from edge_agent.config.models import Store
     from edge_agent.errors import Finding
     from edge_agent.metrics.live import Live
     from edge_agent.register.model import Register
-
-_WIDTH: Final = 120
-"""Columns of the table when it does not go to a terminal."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,11 +33,14 @@ def _add_show(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     show = parts.add_parser(
         "show",
         help="查看正在运行的服务的指标 / the metrics of the running store service",
-        description="询问 CONFIG 的入库服务（edge-agent serve）；服务未运行时读取内置库的文件。"
-        " Asks the running `edge-agent serve CONFIG`; when none runs, reads the embedded store's file.",
+        description="询问 CONFIG 的入库服务；服务未运行时读取内置库的文件。"
+        " Asks the store service of CONFIG; when none runs, reads the embedded store's file.",
     )
     show.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
     show.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
+    show.add_argument(
+        "--wide", action="store_true", help="完整显示，不按终端裁剪 / print everything whole, whatever the terminal"
+    )
     show.set_defaults(func=run_show)
 
 
@@ -68,25 +69,23 @@ def run_show(args: argparse.Namespace) -> int:
     """Print what the store service computed last; status 1 when there is no result to be had."""
     from edge_agent.config import load
 
-    site = load(args.config)
+    site = load(args.config, secrets=False)
     try:
-        metrics = _newest(site.store)
+        metrics = _newest(site.store, site.agent.id)
     except ConnectionError:
-        print(
-            f"入库服务未运行，请先启动：edge-agent serve {args.config}\n"
-            f"    the store service does not run; start it: edge-agent serve {args.config}"
-        )
+        start = command("serve", args.config)
+        print(f"入库服务未运行，请先启动：{start}\n    the store service does not run; start it: {start}")
         return 1
     if args.json:
         print(json.dumps(metrics, ensure_ascii=False, indent=1))
     elif metrics:
-        _print_table(metrics)
+        _print_table(metrics, whole=args.wide, more=command("metrics", "show", args.config, "--wide"))
     else:
         print("还没有指标，请检查配置中的 register。\n    no metrics yet; check `register` in the configuration.")
     return 0 if metrics else 1
 
 
-def _newest(store: Store) -> list[dict[str, Any]]:
+def _newest(store: Store, agent: str) -> list[dict[str, Any]]:
     """From the running service, or from the embedded store when none runs. Raises ConnectionError for neither."""
     from edge_agent.ingest.api import ask, open_or_ask, socket_path
 
@@ -96,7 +95,7 @@ def _newest(store: Store) -> list[dict[str, Any]]:
     except ConnectionError:
         if store.kind != "duckdb" or not store.path.is_file():
             raise
-        metrics = open_or_ask(store, "metrics")
+        metrics = open_or_ask(store, "metrics", agent=agent)
     return metrics
 
 
@@ -142,7 +141,7 @@ def _inputs(args: argparse.Namespace) -> tuple[Live | None, Register, tuple[Find
 
 
 def _print_document(document: Mapping[str, Any]) -> None:
-    _print_table(document["results"].values())
+    _print_table(document["results"].values(), whole=True)
     for key, zh in (("not_effective", "申报但未有效联网"), ("live_not_declared", "在线但未申报")):
         if document[key]:
             print(f"{zh} / {key.replace('_', ' ')}: {', '.join(document[key])}")
@@ -151,52 +150,23 @@ def _print_document(document: Mapping[str, Any]) -> None:
     print(f"台账版本 / register version: sha256 {document['register_version']}")
 
 
-def _print_table(metrics: Iterable[Mapping[str, Any]]) -> None:
-    from rich import box
+def _print_table(metrics: Iterable[Mapping[str, Any]], *, whole: bool, more: str = "") -> None:
+    """The two rates, then the other figures; on a terminal as many as it has lines for, and `more` prints the rest."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH)
-    table = Table(title="智能化改造指标 / intelligent-upgrade metrics", title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("编号 id", no_wrap=True)
-    table.add_column("指标 metric", overflow="fold")
-    table.add_column("值 value", justify="right", overflow="fold")
-    table.add_column("分子/分母", justify="right", no_wrap=True)
-    table.add_column("证据", no_wrap=True)
-    table.add_column("目标、评分 target, band", overflow="fold")
-    for metric in metrics:
-        table.add_row(*_row(metric))
-    console.print(table)
+    from edge_agent.app.status.rates_view import headlines, others
+    from edge_agent.app.status.terminal import Terminal, cut
 
-
-def _row(metric: Mapping[str, Any]) -> tuple[str, ...]:
-    name = f"{metric['name_zh']}\n{metric['name_en']}"
-    if metric["value"] is None:
-        reason = metric.get("reason") or {"zh": "", "en": ""}
-        return metric["id"], name, "—", "", "", f"{reason['zh']}\n{reason['en']}"
-    figure = f"{100 * metric['value']:.2f} %" if metric.get("unit", "1") == "1" else f"{metric['value']:g}"
-    if metric.get("value_pct") is not None:
-        figure = f"{metric['value_pct']:.2f} %"
-    if metric.get("provisional"):
-        figure += "\n暂定 provisional"
-    fraction = f"{_short(metric['numerator'])}/{_short(metric['denominator'])}"
-    return metric["id"], name, figure, fraction, metric["grade"] or "", _judged(metric)
-
-
-def _judged(metric: Mapping[str, Any]) -> str:
-    from edge_agent.metrics import bands
-
-    lines = []
-    if target := metric.get("target"):
-        sign = "达到 met" if target["met"] else "未达到 not met"
-        lines.append(f"> {100 * target['above']:g} %: {sign}")
-    if metric["id"] in ("M-03", "M-04a-declared", "M-04a-effective"):
-        rate = Fraction(metric["numerator"], metric["denominator"])
-        lines.append(f"{bands.NAME} {bands.band(rate)} %: {float(bands.points(rate)):g} 分 points")
-    return "\n".join(lines)
-
-
-def _short(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4f}".rstrip("0").rstrip(".")
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    terminal = Terminal.of(console, whole=whole)
+    rows = list(metrics)
+    lines = [*headlines(rows, terminal), Text("")]
+    rest = others(rows, terminal)
+    while rest and (terminal.height is None or len(lines) + len(rest[0]) + (len(rest) > 1) <= terminal.height):
+        lines += rest.pop(0)
+    if rest:
+        zh, en = f"… 另有 {len(rest)} 项", f"… {len(rest)} more"
+        lines.append(Text(cut(f"{terminal.say(zh, en, ' / ')}: {more}", terminal.width), "bright_black"))
+    for line in lines:
+        console.print(line)

@@ -11,6 +11,7 @@ from pathlib import Path
 from edge_agent.errors import FindingsError
 from edge_agent.outbox.folders import outboxes
 from edge_agent.outbox.survey import Survey, export, verify
+from edge_agent.words import command
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,12 +38,12 @@ def _folders(args: argparse.Namespace) -> list[Path]:
     """The agent's outbox and those of its workers, present and former."""
     from edge_agent.config import load
 
-    folder: Path = load(args.config).outbox.path
+    folder: Path = load(args.config, secrets=False).outbox.path
     if not folder.is_dir():
         raise FindingsError.one(
             "no-outbox",
-            f"还没有发件箱 {folder}。请先运行 edge-agent run，或检查 outbox.path。",
-            f"There is no outbox at {folder} yet. Start edge-agent run first, or check outbox.path.",
+            f"还没有发件箱 {folder}。请先运行 {command('run')}，或检查 outbox.path。",
+            f"There is no outbox at {folder} yet. Start {command('run')} first, or check outbox.path.",
         )
     return outboxes(folder)
 

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.words import number_of
+
 if TYPE_CHECKING:
     from edge_agent.config.models import Site
     from edge_agent.ingest.quarantine import Entry, Quarantine
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.config import load
     from edge_agent.ingest.quarantine import Quarantine
 
-    site = load(args.config)
+    site = load(args.config, secrets=False)
     quarantine = Quarantine(site.store.quarantine)
     if args.action == "list":
         return _list(list(quarantine.entries()), args.json)
@@ -92,7 +94,8 @@ def _list(entries: list[Entry], as_json: bool) -> int:
             print(f"{entry.id}  {_when(entry)}  {entry.topic}{tags}  {entry.values}  {entry.reason}")
     if not as_json:
         total = sum(entry.values for entry in entries)
-        print(f"{len(entries)} 条，{total} 个值 / {len(entries)} entries, {total} values")
+        counts = f"{number_of(len(entries), 'entry', 'entries')}, {number_of(total, 'value')}"
+        print(f"{len(entries)} 条，{total} 个值 / {counts}")
     return 1 if entries else 0
 
 
@@ -128,7 +131,8 @@ def _replay_here(site: Site, quarantine: Quarantine, entries: list[Entry]) -> di
     from edge_agent.ingest.replay import replay
     from edge_agent.stores import open_store
 
-    store = open_store(site.store)
+    site.require_store_secrets()
+    store = open_store(site.store, site.agent.id)
     try:
         return asdict(replay(entries, store, quarantine, Clock.from_environment()))
     except StoreError as error:

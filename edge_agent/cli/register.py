@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import Finding, RegisterError
+from edge_agent.words import number_of
 
 if TYPE_CHECKING:
     from edge_agent.config.models import Site
@@ -120,9 +121,10 @@ def run_check(args: argparse.Namespace) -> int:
     from edge_agent.metrics.calendar import check_schedules, load_calendar
     from edge_agent.register.check import future_dates
     from edge_agent.register.importing import inspect
+    from edge_agent.register.names import names_in
 
     site = _configured(args.config)
-    devices = None if site is None else [device.id for device in site.devices]
+    devices = None if site is None else names_in(site)
     inspection = inspect(args.equipment, args.processes, devices)
     notes = list(inspection.notes)
     today = datetime.fromtimestamp(Clock.from_environment().time_ns() // 1_000_000_000, UTC).date()
@@ -134,7 +136,9 @@ def run_check(args: argparse.Namespace) -> int:
     _list("错误 error", inspection.errors)
     _list("提示 note", notes)
     if inspection.register is None:
-        print(f"不能使用：{len(inspection.errors)} 个错误 / cannot be used: {len(inspection.errors)} errors")
+        print(
+            f"不能使用：{len(inspection.errors)} 个错误 / cannot be used: {number_of(len(inspection.errors), 'error')}"
+        )
         return 1
     register = inspection.register
     if not register.equipment:
@@ -144,8 +148,9 @@ def run_check(args: argparse.Namespace) -> int:
     print(
         f"可以使用：{len(register.equipment)} 行，其中纳入统计且在用 {counted} 台；"
         f"{len(register.processes)} 道工序；{len(notes)} 条提示\n"
-        f"    usable: {len(register.equipment)} rows, {counted} in scope and in use; "
-        f"{len(register.processes)} processes; {len(notes)} notes\nsha256 {register.version}"
+        f"    usable: {number_of(len(register.equipment), 'row')}, {counted} in scope and in use; "
+        f"{number_of(len(register.processes), 'process', 'processes')}; {number_of(len(notes), 'note')}\n"
+        f"sha256 {register.version}"
     )
     return 0
 
@@ -155,7 +160,7 @@ def _configured(config: Path | None) -> Site | None:
         return None
     from edge_agent.config import load
 
-    return load(config)
+    return load(config, secrets=False)
 
 
 def _list(kind: str, findings: Collection[Finding]) -> None:

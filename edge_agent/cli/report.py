@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from edge_agent.words import command
+
 _OUT: Final = Path("reports")
 
 
@@ -122,7 +124,7 @@ def run_evidence(args: argparse.Namespace) -> int:
 
     about = report.subject(args.config)
     path, digest = report.evidence(about, args.out, args.project, args.window, args.snapshot, args.lang)
-    print(f"{path}\nmanifest.json sha256 {digest}\n核验 / verify: edge-agent verify {path}")
+    print(f"{path}\nmanifest.json sha256 {digest}\n核验 / verify: {command('verify', path)}")
     return 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.cli.numbers import positive
+from edge_agent.words import command, number_of
 
 _DESCRIPTION = (
     "为 CONFIG 里的每台设备在本机启动一个模拟器，并写出指向它们的配置；不给 CONFIG 时运行自带的两条产线。"
@@ -72,7 +73,7 @@ async def _rehearse(args: argparse.Namespace) -> int:
 
     config = args.config or configs() / "demo.yaml"
     out = args.out or (args.config or Path("demo.yaml")).with_suffix(".simulated.yaml")
-    site, clock = load(config), Clock(args.speed)
+    site, clock = load(config, secrets=False), Clock(args.speed)
     faults: dict[str, list[dict[str, Any]]] = {}
     for device, fault in args.fault:
         faults.setdefault(device, []).append(fault)
@@ -111,12 +112,12 @@ async def _until_stopped(ended: Any) -> int:
 
 def _announce(endpoints: dict[str, str], out: Path, environment: dict[str, str]) -> None:
     width = max(map(len, endpoints), default=0)
-    print(f"已模拟 {len(endpoints)} 台设备 / {len(endpoints)} devices simulated:")
+    print(f"已模拟 {len(endpoints)} 台设备 / {number_of(len(endpoints), 'device')} simulated:")
     for device, url in endpoints.items():
         print(f"  {device.ljust(width)}  {url}")
     clock = "".join(f"{name}={value} " for name, value in environment.items())
     print(f"配置已写到 / configuration written to: {out}")
     print("在另一个终端里 / in another terminal:")
-    print(f"  {clock}edge-agent run {out}")
-    print(f"  {clock}edge-agent serve {out}")
+    print(f"  {clock}{command('run', out)}")
+    print(f"  {clock}{command('serve', out)}")
     print("Ctrl-C 结束 / ends", flush=True)

@@ -28,19 +28,24 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="回看多久，默认 24h / how far back (24h)",
     )
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
+    command.add_argument(
+        "--wide", action="store_true", help="完整显示，不按终端裁剪 / print everything whole, whatever the terminal"
+    )
     command.set_defaults(func=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what the store service and the agent say."""
-    from edge_agent.app.status.ask import ask_agent, ask_missing, ask_serve, last_words, waiting
+    from edge_agent.app.status.ask import ask_agent, ask_metrics, ask_missing, ask_serve, last_words, waiting
     from edge_agent.config import load
 
-    site = load(args.config)
+    site = load(args.config, secrets=False)
     agent, store = _asked(lambda: ask_agent(site)), _asked(lambda: ask_serve(site))
     # A service that does not answer one question will not answer the next.
     missing = store if _silent(store) else _asked(lambda: ask_missing(site, args.since))
-    document = {"agent": agent, "serve": store, "missing": missing}
+    metrics = None if store is None or _silent(store) else _asked(lambda: ask_metrics(site))
+    document: dict[str, Any] = {"agent": agent, "serve": store, "missing": missing}
+    document["metrics"] = metrics if isinstance(metrics, list) else []
     if agent is None:
         document["last_words"] = last_words(site)
         document["waiting"] = _asked(lambda: waiting(site))
@@ -49,11 +54,11 @@ def run(args: argparse.Namespace) -> int:
     else:
         from edge_agent.app.status.view import show
 
-        show(document, site.agent.timezone)
+        show(document, site.agent.timezone, args.config, {device.id for device in site.devices}, whole=args.wide)
     return 0 if _well(agent, store, {device.id for device in site.devices}) else 1
 
 
-def _asked(question: Callable[[], dict[str, Any] | None]) -> dict[str, Any] | None:
+def _asked(question: Callable[[], Any]) -> Any:
     """The answer; None when nobody is there; `{"problem": [...]}` from one that does not, or cannot, answer."""
     from edge_agent.errors import FindingsError
 
@@ -87,11 +92,12 @@ def _number(text: str) -> str | float:
 
 
 def _well(agent: dict[str, Any] | None, store: dict[str, Any] | None, devices: set[str]) -> bool:
-    """Whether all of `devices`, those of the configuration, are online; the store may know others, and former ones."""
+    """Whether all devices of the plant are online (`devices`: those of the configuration); the store may know others:
+    guests, and former ones."""
     if (agent is None and store is None) or _silent(agent) or _silent(store):
         return False
     rows = agent["devices"] if agent else []
-    known = [(row["id"], row["connection"]) for row in store["devices"]] if store else []
-    states = [state for name, state in known if name in devices] if store else [row["state"] for row in rows]
+    known = [row for row in store["devices"] if row.get("configured", row["id"] in devices)] if store else []
+    states = [row["connection"] for row in known] if store else [row["state"] for row in rows]
     failed = any(part is not None and part["ne107"]["name"] == "FAILURE" for part in (agent, store))
     return not failed and all(state == "online" for state in states)

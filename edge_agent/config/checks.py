@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import grp
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from edge_agent.config.findings import Findings, advice
-from edge_agent.config.models import STATE_WORDS, Agent, DeviceCommon, Mqtt, Outbox, Register, StateMap, Store
+from edge_agent.config.models import STATE_WORDS, DeviceCommon, Mqtt, Register, StateMap, Store
 from edge_agent.config.places import Items, Place, Table, place_of
+from edge_agent.config.soundness import Sound
+from edge_agent.config.width import full_width
 from edge_agent.sdk import DevicePlan, Plugin, Problem
 
 #: Bytes; no process works with a smaller outbox of its own.
 SMALLEST_OUTBOX = 1_000_000
 
 
-def check_site(sections: Mapping[str, BaseModel], written: Table, found: Findings) -> None:
-    """Files that must be readable, and keys that need one another; sections that are faulty are absent."""
-    mqtt, store, register = sections.get("mqtt"), sections.get("store"), sections.get("register")
-    if isinstance(mqtt, Mqtt):
-        _mqtt(mqtt, written, found)
-    agent, outbox = sections.get("agent"), sections.get("outbox")
-    if isinstance(agent, Agent) and isinstance(outbox, Outbox):
-        _room_for_all(agent.workers, outbox.max_bytes, written, found)
-    if isinstance(store, Store) and store.kind != "duckdb" and store.url is None:
+def check_site(sections: Mapping[str, Sound], written: Table, found: Findings) -> None:
+    """Files that must be readable, and keys that need one another. A faulty key of a section is not judged again, and a
+    section that is faulty as a whole is absent."""
+    values = {key: section.value for key, section in sections.items()}
+    faulty = {f"{key}.{part}" for key, section in sections.items() for part in section.faulty}
+    if "agent" in values and "agent.group" not in faulty:
+        _group(values["agent"].group, written, found)
+    if "mqtt" in values:
+        _mqtt(values["mqtt"], faulty, written, found)
+    if {"agent", "outbox"} <= values.keys() and not {"agent.workers", "outbox.max_bytes"} & faulty:
+        _room_for_all(values["agent"].workers, values["outbox"].max_bytes, written, found)
+    store, register = values.get("store"), values.get("register")
+    if isinstance(store, Store) and store.kind != "duckdb" and store.url is None and "store.url" not in faulty:
         zh = f'store.kind 为 {store.kind} 时缺少键 "store.url"，请补上，如 http://127.0.0.1:8086。'
         en = f'store.kind {store.kind} needs the key "store.url"; add it, for example http://127.0.0.1:8086.'
         found.add("missing-key", locate(written, "store", "kind"), zh, en)
@@ -35,18 +40,42 @@ def check_site(sections: Mapping[str, BaseModel], written: Table, found: Finding
             _readable(getattr(register, key), f"register.{key}", written, found)
 
 
-def check_device(device: DeviceCommon, written: Table, found: Findings) -> None:
-    """What holds for a device of any connector."""
-    if not device.tags:
+def check_device(device: DeviceCommon, written: Table, found: Findings, *, whole: bool = True) -> None:
+    """What holds for a device of any connector. `device` may lack what is faulty in `written`; when a part of it could
+    not be found (`whole` is false), nothing is missed."""
+    tags = written.get("tags", {})
+    if whole and isinstance(tags, dict) and not tags:
         zh, en = '设备没有变量，请写 "tags" 或 "profile"。', 'the device has no tags; write "tags" or a "profile".'
         found.add("no-tags", written.place, zh, en)
-    _state(device, written, found)
+    _state(device, written, found, whole=whole)
+    _exponents(device, written, found, whole=whole)
 
 
-def check_plan(plan: DevicePlan, plugin: Plugin, written: Table, found: Findings) -> None:
-    """The connector's own judgement, brought to the lines it speaks of."""
+def problems(plan: DevicePlan, plugin: Plugin, sound: Sound, *, only_certain: bool) -> Iterator[Problem]:
+    """The connector's own judgement of a device, of what does not only follow from the keys that `sound` lacks."""
     for problem in plugin.check(plan):
-        found.add("connector", _problem_at(problem, written), problem.zh, problem.en, f"{problem.tag}.{problem.key}")
+        if problem.tag is None and problem.key.partition(".")[0] in sound.faulty:
+            continue
+        if problem.certain or not (only_certain or problem.tag in sound.partial):
+            yield problem
+
+
+def tell(problems: Iterable[Problem], written: Table, found: Findings) -> None:
+    """Bring a connector's problems to the lines they speak of."""
+    for problem in problems:
+        at, value = _problem_at(problem, written)
+        if isinstance(value, str) and (finding := full_width(value, at)) is not None:
+            found.add(*finding)
+            continue
+        tag = problem.tag if problem.tag is None else pattern_of(written, problem.tag)
+        found.add("connector", at, problem.zh, problem.en, f"{tag}.{problem.key}")
+
+
+def pattern_of(written: Table, name: str) -> str:
+    """The name a tag was written under: one entry with a `for` makes many."""
+    tags = written.get("tags")
+    tag = tags.get(name) if isinstance(tags, Table) else None
+    return (tag.pattern if isinstance(tag, Table) else None) or name
 
 
 def check_ids(devices: Iterable[Table], found: Findings) -> None:
@@ -81,9 +110,14 @@ def locate(written: Table, *path: Any) -> Place:
     return at
 
 
-def _problem_at(problem: Problem, written: Table) -> Place:
-    key = [int(part) if part.isdigit() else part for part in problem.key.split(".") if part]
-    return locate(written, *([] if problem.tag is None else ["tags", problem.tag]), *key)
+def _problem_at(problem: Problem, written: Table) -> tuple[Place, object]:
+    """The place a problem speaks of, and the value written there; None where only a mapping around it was written."""
+    path: list[int | str] = [] if problem.tag is None else ["tags", problem.tag]
+    path += [int(part) if part.isdigit() else part for part in problem.key.split(".") if part]
+    value: Any = written
+    for part in path:
+        value = value.get(part) if isinstance(value, Table) else None
+    return locate(written, *path), value
 
 
 def _room_for_all(workers: int, most: int, written: Table, found: Findings) -> None:
@@ -95,15 +129,27 @@ def _room_for_all(workers: int, most: int, written: Table, found: Findings) -> N
         found.add("out-of-range", locate(written, "outbox", "max_bytes"), zh, en)
 
 
-def _mqtt(mqtt: Mqtt, written: Table, found: Findings) -> None:
+def _group(name: str | None, written: Table, found: Findings) -> None:
+    """A group that this machine does not have, while those it has are at hand."""
+    if name is None:
+        return
+    try:
+        grp.getgrnam(name)
+    except (KeyError, ValueError):
+        zh = f'本机没有用户组 {name!r}，请先创建（groupadd --system {name}），或更正 "agent.group"。'
+        en = f'this machine has no group {name!r}; create it (groupadd --system {name}), or correct "agent.group".'
+        found.add("unknown-group", locate(written, "agent", "group"), zh, en)
+
+
+def _mqtt(mqtt: Mqtt, faulty: Set[str], written: Table, found: Findings) -> None:
     for key in ("ca", "cert", "key"):
         path = getattr(mqtt, key)
         _readable(path, f"mqtt.{key}", written, found)
-        if path is not None and mqtt.url.startswith("mqtt://"):
+        if path is not None and "mqtt.url" not in faulty and mqtt.url.startswith("mqtt://"):
             zh = f'"mqtt.{key}" 只用于加密连接，请把 url 改为 mqtts://。'
             en = f'"mqtt.{key}" is for an encrypted connection only; change the url to mqtts://.'
             found.add("contradiction", locate(written, "mqtt", key), zh, en)
-    if (mqtt.cert is None) != (mqtt.key is None):
+    if (mqtt.cert is None) != (mqtt.key is None) and not {"mqtt.cert", "mqtt.key"} & faulty:
         there, absent = ("cert", "key") if mqtt.key is None else ("key", "cert")
         zh = f'有 "mqtt.{there}" 而缺少 "mqtt.{absent}"，请补上。'
         en = f'"mqtt.{there}" is given and "mqtt.{absent}" is missing; add it.'
@@ -118,29 +164,59 @@ def _readable(path: Path | None, key: str, written: Table, found: Findings) -> N
     found.add("no-file", locate(written, *key.split(".")), zh, en)
 
 
-def _state(device: DeviceCommon, written: Table, found: Findings) -> None:
+def _exponents(device: DeviceCommon, written: Table, found: Findings, *, whole: bool) -> None:
+    """`scale_exponent_from` names an integer of the same period without a scale of its own."""
+    for name, tag in device.tags.items():
+        source = getattr(tag, "scale_exponent_from", None)
+        if source is None:
+            continue
+        at = locate(written, "tags", name, "scale_exponent_from")
+        other = device.tags.get(source)
+        if other is None:
+            zh, en = advice(source, device.tags)
+            zh = f"scale_exponent_from 用到的变量 {source!r} 不存在；{zh}"
+            en = f"scale_exponent_from names a tag {source!r} that does not exist; {en}"
+            found.add("unknown-tag-name", at, zh, en)
+            continue
+        scaled = other.scale != 1.0 or other.offset != 0.0 or other.scale_exponent_from is not None
+        if source == name or scaled or other.every != tag.every:
+            zh = f"变量 {source!r} 作为 10 的幂须是整数，没有自己的 scale、offset，且与 {name!r} 周期相同。"
+            en = (
+                f"the tag {source!r} gives a power of ten: it must be an integer without scale and offset,"
+                f" read in the same period as {name!r}."
+            )
+            found.add("contradiction", at, zh, en)
+
+
+def _state(device: DeviceCommon, written: Table, found: Findings, *, whole: bool) -> None:
+    # Tags that are faulty are tags all the same; those of a profile that was not found are not known.
+    tags = written.get("tags")
+    known = (tags if isinstance(tags, Table) else {}) if whole else None
+
     for part, (derived, words) in STATE_WORDS.items():
         source = getattr(device.state, part, None)
         if source is None:
             continue
-        if derived in device.tags:
+        if derived in (tags or ()):
             zh = f"变量名 {derived!r} 留给由 state 得出的状态，请改名。"
             en = f"the tag name {derived!r} is kept for the state derived by `state`; rename the tag."
             found.add("reserved-name", locate(written, "tags", derived), zh, en)
         if isinstance(source, StateMap):
-            _state_tag(source.tag, ("state", part, "tag"), device, written, found)
+            _state_tag(source.tag, ("state", part, "tag"), known, written, found)
             for value, word in source.map.items():
                 _state_word(word, words, ("state", part, "map", value), written, found)
         else:
             for index, rule in enumerate(source):
                 if rule.tag is not None:
-                    _state_tag(rule.tag, ("state", part, index, "tag"), device, written, found)
+                    _state_tag(rule.tag, ("state", part, index, "tag"), known, written, found)
                 _state_word(rule.gives, words, ("state", part, index, "gives"), written, found)
 
 
-def _state_tag(name: str, path: tuple[object, ...], device: DeviceCommon, written: Table, found: Findings) -> None:
-    if name not in device.tags:
-        zh, en = advice(name, device.tags)
+def _state_tag(
+    name: str, path: tuple[object, ...], known: Mapping[str, Any] | None, written: Table, found: Findings
+) -> None:
+    if known is not None and name not in known:
+        zh, en = advice(name, known)
         zh, en = f"state 用到的变量 {name!r} 不存在；{zh}", f"state uses a tag {name!r} that does not exist; {en}"
         found.add("unknown-tag-name", locate(written, *path), zh, en)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import cast
 
@@ -11,6 +11,9 @@ from edge_agent.config.plugins import Plugins, plugins_or_installed
 from edge_agent.config.tagset import TagSet
 from edge_agent.model import Kind, Report, Tag, TagTable
 from edge_agent.sdk import DevicePlan, Options, Plugin
+
+KindOf = Callable[[Options], Kind]
+"""The shape of a tag's values by its options."""
 
 _STALE_PERIODS = 3.0
 _STALE_AT_LEAST = 3.0
@@ -28,7 +31,8 @@ def plan(device: DeviceCommon, plugin: Plugin) -> DevicePlan:
     Devices of one tag set that agree in what tags take from their device share the tables' contents.
     """
     tags = device.tags if isinstance(device.tags, TagSet) else TagSet(device.tags)
-    shared = tags.once(_tables, device.every, device.report == "change", plugin)
+    kind = plugin.kind if plugin.kinds is None else plugin.kinds(cast("Options", device))
+    shared = tags.once(_tables, device.every, device.report == "change", kind)
     tables = tuple(table.same_for(device.id) for table in shared)
     # device_model() gives every device its connector's options as a base, which the type of Site cannot say.
     return DevicePlan(device.id, cast("Options", device), tables)
@@ -44,19 +48,19 @@ def values_per_second(tables: Iterable[TagTable]) -> float:
     return sum(len(table) / table.every for table in tables)
 
 
-def _tables(tags: Mapping[str, TagCommon], every: float, on_change: bool, plugin: Plugin) -> tuple[TagTable, ...]:
+def _tables(tags: Mapping[str, TagCommon], every: float, on_change: bool, kind: KindOf) -> tuple[TagTable, ...]:
     """The tables, of no device yet. `every` and `on_change`: the device's own period and way to report."""
     by_period: dict[float, list[Tag]] = {}
     for name, options in tags.items():
-        by_period.setdefault(options.every or every, []).append(_tag(name, options, on_change, plugin))
+        by_period.setdefault(options.every or every, []).append(_tag(name, options, on_change, kind))
     return tuple(TagTable("", period, tuple(tags)) for period, tags in sorted(by_period.items()))
 
 
-def _tag(name: str, options: TagCommon, on_change: bool, plugin: Plugin) -> Tag:
+def _tag(name: str, options: TagCommon, on_change: bool, kind: KindOf) -> Tag:
     low, high = options.range or (None, None)
     return Tag(
         name,
-        _kind(options, plugin),
+        _kind(options, kind),
         options,
         unit=options.unit,
         description=options.description,
@@ -65,16 +69,18 @@ def _tag(name: str, options: TagCommon, on_change: bool, plugin: Plugin) -> Tag:
         low=low,
         high=high,
         labels=options.map,
+        scale_exponent_from=options.scale_exponent_from,
         sentinels=options.sentinels,
         report=_report(on_change if options.report is None else options.report == "change", options),
         business_link=options.business_link,
+        was=options.was,
     )
 
 
-def _kind(options: TagCommon, plugin: Plugin) -> Kind:
-    kind = plugin.kind(cast("Options", options))
-    scaled = options.scale != 1.0 or options.offset != 0.0
-    return "float" if kind == "int" and scaled else kind
+def _kind(options: TagCommon, kind: KindOf) -> Kind:
+    found = kind(cast("Options", options))
+    scaled = options.scale != 1.0 or options.offset != 0.0 or options.scale_exponent_from is not None
+    return "float" if found == "int" and scaled else found
 
 
 def _report(on_change: bool, options: TagCommon) -> Report:

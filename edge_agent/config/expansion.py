@@ -1,29 +1,23 @@
-"""`template:` and `for:`: a few lines that stand for many devices.
+"""`template:` and `for:`: a few lines that stand for many devices, or for many tags.
 
-`for: {i: 1..100}` repeats a device with `{i}` filled in wherever it stands in a text; several variables give every
-combination. Substitution shares what holds no variable, so a thousand equal devices hold one copy of their tags.
+`for: {i: 1..100}` repeats a device, or inside `tags` a tag, with `{i}` filled in wherever it stands in a text; several
+variables give every combination. Substitution shares what holds no variable, so a thousand equal devices hold one copy
+of their tags.
 """
 
 from __future__ import annotations
 
-import itertools
-import math
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from edge_agent.config.findings import Findings, advice
-from edge_agent.config.places import Items, Place, Reference, Table, merged
+from edge_agent.config.filling import Filling, combinations, looks_like_loops
+from edge_agent.config.findings import Findings, advice, nearest
+from edge_agent.config.places import Items, Table, merged
 
 MAX_DEVICES: Final = 10_000
 MAX_TAGS: Final = 500_000
-
-_RANGE = re.compile(r"\s*(-?\d{1,9})\s*\.\.\s*(-?\d{1,9})\s*")
-#: `{{`, `}}`, or a variable with an optional format for numbers: fill, width up to 99, and base.
-_VARIABLE = re.compile(r"\{\{|\}\}|\{(?P<name>[A-Za-z_]\w*)(?::(?P<format>0?[0-9]{0,2}[dxX]?))?\}")
-
-Variables = Mapping[str, str | int]
+MAX_TAGS_OF_A_DEVICE: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +31,7 @@ class RawDevice:
 
 def devices(site: Table, found: Findings) -> list[RawDevice]:
     """All devices of a site, in the order written."""
-    templates = site.get("templates") or Table(site.place)
+    templates = _Templates(site.get("templates") or Table(site.place), found)
     result: list[RawDevice] = []
     tags = 0
     written = site.get("devices") or Items(site.place)
@@ -49,7 +43,7 @@ def devices(site: Table, found: Findings) -> list[RawDevice]:
             )
             found.add("wrong-type", at, zh, en)
             continue
-        device = _with_template(item, templates, found)
+        device = templates.apply(item)
         for one in _repeat(device, found):
             result.append(one)
             tags += _size(one.table.get("tags"))
@@ -83,25 +77,48 @@ def combine(base: Table, over: Table) -> Table:
     return result
 
 
-def _with_template(item: Table, templates: Table, found: Findings) -> RawDevice:
-    if item.get("template") is None:
-        return RawDevice(_without(item, "template"), whole=True)
-    name = item["template"]
-    template = templates.get(name) if isinstance(name, str) else None
-    if template is None:
-        zh, en = advice(name, templates)
-        found.add(
-            "unknown-template", item.values_at["template"], f"没有模板 {name!r}；{zh}", f"no template {name!r}; {en}"
-        )
-        return RawDevice(_without(item, "template"), whole=False)
-    for key in ("for", "template"):
-        if key in template:
-            zh, en = (
-                f'模板里不能再写 "{key}"，请写在设备上。',
-                f'a template cannot hold "{key}"; write it at the device.',
-            )
-            found.add("unknown-key", template.keys_at[key], zh, en)
-    return RawDevice(combine(_without(template, "for", "template"), _without(item, "template")), whole=True)
+class _Templates:
+    """The templates of a site; the tags of one are written out once for all its devices."""
+
+    def __init__(self, templates: Table, found: Findings) -> None:
+        self._templates = templates
+        self._found = found
+        self._written_out: dict[tuple[str, frozenset[str] | None], Table] = {}
+
+    def apply(self, item: Table) -> RawDevice:
+        """The device laid over the template it names, the tags of both written out."""
+        name, later = item.get("template"), _variables(item)
+        own = with_tags_written_out(_without(item, "template"), self._found, later)
+        if name is None:
+            return RawDevice(own, whole=True)
+        known = name if isinstance(name, str) and name in self._templates else None
+        if known is None:
+            zh, en = advice(name, self._templates)
+            zh, en = f"没有模板 {name!r}；{zh}", f"no template {name!r}; {en}"
+            self._found.add("unknown-template", item.values_at["template"], zh, en)
+            # What the device says itself is judged as if the nearest were meant.
+            near = nearest(name, self._templates)
+            return RawDevice(own if near is None else combine(self._template(near, later), own), whole=False)
+        return RawDevice(combine(self._template(known, later), own), whole=True)
+
+    def _template(self, name: str, later: frozenset[str] | None) -> Table:
+        key = name, later
+        if key not in self._written_out:
+            template = self._templates[name]
+            for forbidden in ("for", "template"):
+                if forbidden in template:
+                    zh = f'模板里不能再写 "{forbidden}"，请写在设备上。'
+                    en = f'a template cannot hold "{forbidden}"; write it at the device.'
+                    self._found.add("unknown-key", template.keys_at[forbidden], zh, en)
+            plain = _without(template, "for", "template")
+            self._written_out[key] = with_tags_written_out(plain, self._found, later)
+        return self._written_out[key]
+
+
+def _variables(device: Table) -> frozenset[str] | None:
+    """The variables of a device's `for`, which are filled in later; None without one."""
+    loops = device.get("for")
+    return frozenset(map(str, loops)) if isinstance(loops, Table) else None
 
 
 def _without(table: Table, *keys: str) -> Table:
@@ -116,107 +133,63 @@ def _repeat(device: RawDevice, found: Findings) -> Iterator[RawDevice]:
     if "for" not in table:
         yield device
         return
-    loops = table["for"]
     body = _without(table, "for")
-    if not isinstance(loops, Table) or not loops:
-        zh, en = '"for" 应写成 {i: 1..100}。', '"for" must be written as {i: 1..100}.'
-        found.add("wrong-type", table.values_at["for"], zh, en)
+    for variables in combinations(table["for"], table.values_at["for"], MAX_DEVICES, found):
+        yield RawDevice(Filling(variables, found).table(body), device.whole)
+
+
+def with_tags_written_out(owner: Table, found: Findings, later: frozenset[str] | None = None) -> Table:
+    """A device, template, profile or default with every `for` inside its `tags` written out; the same object without.
+
+    `later`: the variables of the device's own `for`, which are filled in afterwards.
+    """
+    tags = owner.get("tags")
+    if not isinstance(tags, Table) or not (
+        looks_like_loops(tags.get("for")) or any(isinstance(tag, Table) and "for" in tag for tag in tags.values())
+    ):
+        return owner
+    result = owner.copy()
+    written = Table(tags.place)
+    for name, tag in tags.items():
+        if name == "for" and looks_like_loops(tag):
+            zh = 'for 要写在变量里，如 "t{i}": {for: {i: 1..8}, ...}。'
+            en = 'write for inside a tag, as in "t{i}": {for: {i: 1..8}, ...}.'
+            found.add("misplaced-for", tags.keys_at[name], zh, en)
+        elif isinstance(tag, Table) and "for" in tag:
+            _write_out(name, tag, tags, written, found, later)
+        else:
+            _enter(written, name, name, tag, tags, found)
+    result["tags"] = written
+    return result
+
+
+def _write_out(
+    pattern: object, tag: Table, tags: Table, into: Table, found: Findings, later: frozenset[str] | None
+) -> None:
+    """The tags that one entry with a `for` stands for."""
+    body, at = _without(tag, "for"), tags.keys_at[pattern]
+    if not isinstance(pattern, str):
+        zh, en = "for 生成的变量要有名称，请给键加引号。", "tags made by for need names; quote the key."
+        found.add("bad-key", at, zh, en)
         return
-    names = [str(name) for name in loops]
-    values = [_values(loops, name, found) for name in loops]
-    if math.prod(map(len, values)) > MAX_DEVICES:  # before product() makes lists of the ranges
-        zh, en = (
-            f"for 展开超过 {MAX_DEVICES} 台设备，请缩小范围。",
-            f"for makes more than {MAX_DEVICES} devices; use a smaller range.",
-        )
-        found.add("too-large", table.values_at["for"], zh, en)
-        return
-    for combination in itertools.product(*values):
-        variables = dict(zip(names, combination, strict=True))
-        yield RawDevice(_Filling(variables, found).table(body), device.whole)
+    for variables in combinations(tag["for"], tag.values_at["for"], MAX_TAGS_OF_A_DEVICE, found):
+        filling = Filling(variables, found, later)
+        one = filling.table(body)
+        if one is body:
+            one = body.copy()
+        one.pattern = pattern
+        _enter(into, str(filling.text(pattern, at)), pattern, one, tags, found)
 
 
-def _values(loops: Table, name: object, found: Findings) -> list[str | int] | range:
-    """What a variable runs through; nothing, with a finding, when it cannot be understood."""
-    written, at = loops[name], loops.values_at[name]
-    if isinstance(written, Items) and written and all(isinstance(item, str | int) for item in written):
-        return list(written)
-    match = _RANGE.fullmatch(written) if isinstance(written, str) else None
-    if match is None:
-        zh = f'"for.{name}" 应为范围 1..100 或列表 [a, b]。'
-        en = f'"for.{name}" must be a range such as 1..100 or a list such as [a, b].'
-        found.add("bad-range", at, zh, en)
-        return []
-    first, last = int(match[1]), int(match[2])
-    if first > last:
-        zh, en = (
-            f"范围 {written} 是空的，请把小的数写在前面。",
-            f"the range {written} is empty; write the smaller number first.",
-        )
-        found.add("bad-range", at, zh, en)
-    return range(first, last + 1)
-
-
-class _Filling:
-    """Fills one combination of variables into a device."""
-
-    def __init__(self, variables: Variables, found: Findings) -> None:
-        self._variables = variables
-        self._found = found
-
-    def table(self, table: Table) -> Table:
-        result = table
-        for key, value in table.items():
-            filled = self._value(value, table.values_at[key])
-            if filled is not value:
-                if result is table:
-                    result = table.copy()
-                result[key] = filled
-        return result
-
-    def _items(self, items: Items) -> Items:
-        filled = [self._value(value, at) for value, at in zip(items, items.at, strict=True)]
-        if all(new is old for new, old in zip(filled, items, strict=True)):
-            return items
-        result = Items(items.place)
-        for value, at in zip(filled, items.at, strict=True):
-            result.add(value, at)
-        return result
-
-    def _value(self, value: object, at: Place) -> object:
-        if isinstance(value, str):
-            return self._text(value, at)
-        if isinstance(value, Table):
-            return self.table(value)
-        if isinstance(value, Items):
-            return self._items(value)
-        if isinstance(value, Reference):
-            argument = str(self._text(value.argument, at))
-            return value if argument == value.argument else Reference(value.tag, argument)
-        return value
-
-    def _text(self, text: str, at: Place) -> str | int:
-        if "{" not in text:
-            return text
-        whole = _VARIABLE.fullmatch(text)
-        if whole and whole["name"] in self._variables and whole["format"] is None:
-            return self._variables[whole["name"]]  # `unit: "{i}"` gives a number, not a text
-        return _VARIABLE.sub(lambda match: self._replacement(match, at), text)
-
-    def _replacement(self, match: re.Match[str], at: Place) -> str:
-        name, layout = match["name"], match["format"]
-        if name is None:
-            return match[0][0]
-        if name not in self._variables:
-            zh, en = advice(name, self._variables)
-            self._found.add(
-                "unknown-variable", at, f"for 里没有变量 {name!r}；{zh}", f"no variable {name!r} in for; {en}"
-            )
-            return match[0]
-        value = self._variables[name]
-        if layout is None or isinstance(value, int):
-            return format(value, layout or "")
-        zh = f"变量 {name!r} 是文字，不能用数字格式 {layout!r}，请去掉冒号后的部分。"
-        en = f"the variable {name!r} is text and takes no number format {layout!r}; remove what follows the colon."
-        self._found.add("bad-format", at, zh, en)
-        return match[0]
+def _enter(into: Table, name: object, pattern: object, tag: object, tags: Table, found: Findings) -> None:
+    at = tags.keys_at[pattern]
+    if name not in into:
+        into.put(name, tag, at, tags.values_at[pattern])
+    elif into.keys_at[name] == at:
+        zh = f'for 生成的变量名相同（{name!r}），请在名称里写变量，如 "t{{i}}"。'
+        en = f'for gives several tags the same name {name!r}; put a variable into it, such as "t{{i}}".'
+        found.add("duplicate-key", at, zh, en, "name")
+    else:
+        zh = f"变量名 {name!r} 重复了（第 {into.keys_at[name].line} 行已有），请改名。"
+        en = f"the tag name {name!r} is used twice (first in line {into.keys_at[name].line}); rename one."
+        found.add("duplicate-key", at, zh, en, "name")

@@ -9,10 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from edge_agent.config import shape
+from edge_agent.config import checks, shape
 from edge_agent.config.findings import Findings, advice, nearest
 from edge_agent.config.places import Items, Place, Table, place_of
 from edge_agent.config.secrets import shown
+from edge_agent.config.suggestions import meant
+from edge_agent.config.width import full_width
 
 Sentence = tuple[str, str]
 _Path = tuple[Any, ...]
@@ -33,6 +35,8 @@ _EXPECTED: dict[str, Sentence] = {
     "deadband": ("从 0 起的数字或百分数，如 0.5、1%", "a number from 0, or a percentage such as 1%"),
     "duration": ("时长，如 100ms、1s、5m", "a duration such as 100ms, 1s or 5m"),
 }
+#: Errors of values that may hold any character.
+_FREE = {"said", "string_too_long", "string_too_short"}
 _NUMBER_TYPES = {"float_type", "float_parsing"}
 _CONTAINER_TYPES = {"dict_type", "model_type", "model_attributes_type", "list_type", "tuple_type", "dataclass_type"}
 
@@ -47,13 +51,6 @@ _BOUNDS = {
 
 #: The beginning of a pattern in the models -> what it means.
 _PATTERNS: tuple[tuple[str, Sentence], ...] = (
-    (
-        r"^[^\s/+#\x00-\x1f.$]",
-        (
-            "1 到 64 个字符，不含空格和 / + #，不以 . 或 $ 开头",
-            "1 to 64 characters without spaces, / + #, not starting with . or $",
-        ),
-    ),
     (
         r"^mqtts?://",
         (
@@ -161,13 +158,36 @@ class _Explainer:
     def _guess(self, path: _Path) -> str | None:
         return nearest(path[-1], self._known(path[:-1]))
 
+    def _subject(self, path: _Path) -> str:
+        """The path as written: one entry with a `for` makes many tags."""
+        if len(path) > 1 and path[0] == "tags":
+            return _dotted(("tags", checks.pattern_of(self._written, str(path[1])), *path[2:]))
+        return _dotted(path)
+
+    def _full_width(self, path: _Path) -> bool:
+        """Whether a full-width character in the value, or in its key, is the cause; then that is told."""
+        value = self._value(path)
+        if isinstance(value, str) and (finding := full_width(value, self._at(path))) is not None:
+            self._found.add(*finding)
+            return True
+        return self._full_width_key(path)
+
+    def _full_width_key(self, path: _Path) -> bool:
+        key = path[-1] if path else None
+        if isinstance(key, str) and (finding := full_width(key, self._at(path, key=True), key=True)) is not None:
+            self._found.add(*finding)
+            return True
+        return False
+
     def _unknown(self, path: _Path) -> None:
         key = path[-1]
+        if self._full_width_key(path):
+            return
         zh, en = advice(key, self._known(path[:-1]))
         inside = _dotted(path[:-1])
         zh = f"不认识的键 {key!r}{f'（在 {inside} 中）' if inside else ''}；{zh}"
         en = f"unknown key {key!r}{f' in {inside}' if inside else ''}; {en}"
-        self._found.add("unknown-key", self._at(path, key=True), zh, en, _dotted(path))
+        self._found.add("unknown-key", self._at(path, key=True), zh, en, self._subject(path))
 
     def _missing(self, error: _Error) -> None:
         at = self._at(error.path)
@@ -175,6 +195,8 @@ class _Explainer:
         name = _dotted((*error.path, part))
         if isinstance(part, int):
             name = _dotted(error.path)
+            if any(isinstance(item, str) and full_width(item, at) for item in self._value(error.path)):
+                return  # told of the item: two values in one
             zh, en = (
                 f'"{name}" 的值不够，请补上第 {part + 1} 个。',
                 f'"{name}" has too few values; add number {part + 1}.',
@@ -182,7 +204,7 @@ class _Explainer:
             self._found.add("wrong-length", at, zh, en, name)
             return
         zh, en = f'缺少键 "{name}"，请补上。', f'the key "{name}" is missing; add it.'
-        self._found.add("missing-key", at, zh, en, name)
+        self._found.add("missing-key", at, zh, en, self._subject((*error.path, part)))
 
     def _wrong_key(self, path: _Path, group: Sequence[_Error]) -> None:
         name = _dotted(path[:-1])
@@ -193,10 +215,12 @@ class _Explainer:
             self._at(path, key=True),
             f'"{name}" 的键{zh}，现在是 {path[-1]!r}。{hint_zh}',
             f'a key of "{name}" {en}; it is {path[-1]!r}.{hint_en}',
-            f"key {name}",
+            f"key {self._subject(path)}",
         )
 
     def _wrong(self, path: _Path, group: Sequence[_Error]) -> None:
+        if group[0].type not in _FREE and self._full_width(path):
+            return
         name = _dotted(path) or "-"
         value = self._value(path)
         quoted = shown(path[-1] if path else "", value)
@@ -212,7 +236,7 @@ class _Explainer:
             self._at(path),
             f'"{name}" {zh}{seen_zh}。{hint_zh}',
             f'"{name}" {en}{seen_en}.{hint_en}',
-            name,
+            self._subject(path),
         )
 
 
@@ -263,9 +287,14 @@ def _should(zh: str) -> str:
     return f"应为 {zh}" if zh[0].isascii() else f"应为{zh}"
 
 
+#: Python's word -> YAML's.
+_AS_WRITTEN = {"False": "false", "True": "true"}
+
+
 def _choice(ctx: Mapping[str, Any]) -> tuple[str, str, str]:
     expected = str(ctx.get("expected", ""))
-    words = re.findall(r"'([^']*)'", expected) or re.split(r", | or ", expected)
+    words = [word.strip("'") for word in re.split(r", | or ", expected)]
+    words = [_AS_WRITTEN.get(word, word) for word in words]
     return "unknown-value", f"应为 {'、'.join(words)} 之一", f"must be one of {', '.join(words)}"
 
 
@@ -318,9 +347,7 @@ def _hint(value: object, group: Sequence[_Error]) -> Sentence:
     for error in group:
         if error.type in ("literal_error", "enum"):
             words = re.findall(r"'([^']*)'", str(error.ctx.get("expected", "")))
-            near = nearest(value, words)
-            if near is not None:
-                return f" 是不是 {near!r}？", f" Did you mean {near!r}?"
+            return meant(value, words)
     if any(error.type == "string_type" for error in group) and isinstance(value, int | float):
         return " 数字作文字时请加引号。", " Quote a number that is meant as text."
     return "", ""

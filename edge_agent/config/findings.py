@@ -14,7 +14,7 @@ from edge_agent.errors import ConfigError, Finding
 
 _SHOWN = 12
 #: Where one of these is told of a value, whatever else is said of the same value only follows from it.
-_CAUSES = {"unknown-variable", "bad-format", "unknown-tag", "empty-tag", "missing-secret"}
+_CAUSES = {"unknown-variable", "bad-format", "unknown-tag", "empty-tag", "missing-secret", "full-width"}
 
 
 @dataclass(slots=True)
@@ -52,6 +52,8 @@ class Findings:
         """`subject` (a key's path) stands for the text where the text differs from device to device."""
         if self._causes.setdefault(place, code if code in _CAUSES else "") not in ("", code):
             return
+        if code == "full-width" and any(known[:2] == (code, place) for known in self._entries):
+            return  # one character is told once, whatever it spoils
         entry = self._entries.setdefault((code, place, subject or en), _Entry(code, place, zh, en, -1))
         entry.more += 1
 
@@ -70,15 +72,15 @@ class Findings:
         raise ConfigError(self.sorted())
 
 
-def nearest(word: object, known: Iterable[object]) -> str | None:
-    """The known word that a typo most likely meant."""
-    return _nearest(str(word).casefold()[:80], tuple(sorted({str(name) for name in known})))
+def nearest(word: object, known: Iterable[object], alike: float = 0.6) -> str | None:
+    """The known word that a typo most likely meant; `alike`: how much of it must be the same, up to 1."""
+    return _nearest(str(word).casefold()[:80], tuple(sorted({str(name) for name in known})), alike)
 
 
 @lru_cache(maxsize=1024)  # a slip in a template comes back with every device made from it
-def _nearest(word: str, known: tuple[str, ...]) -> str | None:
+def _nearest(word: str, known: tuple[str, ...], alike: float) -> str | None:
     by_fold = {name.casefold(): name for name in known}
-    close = get_close_matches(word, list(by_fold), n=1, cutoff=0.6)
+    close = get_close_matches(word, list(by_fold), n=1, cutoff=alike)
     return by_fold[close[0]] if close else None
 
 

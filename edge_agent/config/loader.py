@@ -2,43 +2,71 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from edge_agent.config import checks, expansion, profiles
 from edge_agent.config.compile import plan
-from edge_agent.config.expansion import RawDevice, combine
+from edge_agent.config.expansion import RawDevice, combine, with_tags_written_out
 from edge_agent.config.explain import validated
 from edge_agent.config.files import SHARED, read_site
-from edge_agent.config.findings import Findings, advice
-from edge_agent.config.models import DeviceCommon, File, Site
+from edge_agent.config.findings import Findings, advice, nearest
+from edge_agent.config.models import ConfirmReason, DeviceCommon, File, Mqtt, Site, TagCommon
 from edge_agent.config.places import Items, Place, Table, merged
-from edge_agent.config.plugins import Plugins, device_model, plugins_or_installed, tag_model
+from edge_agent.config.plugins import Plugins, any_connector, device_model, loadable, plugins_or_installed, tag_model
 from edge_agent.config.secrets import portable, resolved
 from edge_agent.config.shape import anchored, keys, models
+from edge_agent.config.soundness import Sound, sound_part
 from edge_agent.config.tagset import TagSets
-from edge_agent.errors import ConfigError
+from edge_agent.errors import ConfigError, Finding
 from edge_agent.sdk import Plugin
 
 
-def load(path: Path | str, plugins: Plugins | None = None) -> Site:
+def load(
+    path: Path | str, plugins: Plugins | None = None, *, secrets: bool = True, device_secrets: bool | None = None
+) -> Site:
     """The site a file describes. Relative paths in it count from the file they are written in.
 
-    `plugins` (connector name -> plugin) replaces the installed connectors. Raises ConfigError with all findings.
+    `plugins` (connector name -> plugin) replaces the installed connectors. Without `secrets`, passwords and the like
+    that are not there are no fault: for commands that connect to nothing, or find out later that they must (then
+    `Site.require_store_secrets`). `device_secrets`: the same for those of the devices alone; default as `secrets`.
+    Raises ConfigError with all findings.
     """
     path = Path(path)
-    found = Findings(path)
+    found, absent = Findings(path), Findings(path)
+    spared = None if secrets else absent
     top = read_site(path, found)
-    file = _site_keys(top, found)
-    devices = _devices(top, plugins_or_installed(plugins), found)
+    file = _site_keys(top, found, spared)
+    absent_of_store = _absent_from(top, "store", path, spared)
+    needed = secrets if device_secrets is None else device_secrets
+    devices = _devices(top, plugins_or_installed(plugins), found, None if needed else absent)
     found.check()
-    return Site(
-        agent=file.agent, mqtt=file.mqtt, outbox=file.outbox, store=file.store, register=file.register_, devices=devices
+    mqtt, reason = _with_confirm(file, top)
+    site = Site(
+        confirm_reason=reason, agent=file.agent, mqtt=mqtt, outbox=file.outbox, store=file.store,
+        register=file.register_, agents=tuple(file.agents), devices=devices,
     )  # fmt: skip
+    site.note_absent_secrets(absent_of_store)
+    return site
+
+
+def _absent_from(top: Table, section: str, path: Path, spared: Findings | None) -> list[Finding]:
+    """What one section alone lacks to log in."""
+    written = top.get(section)
+    if spared is None or not isinstance(written, Table):
+        return []
+    absent = Findings(path)
+    resolved(written, absent, absent, section)
+    return absent.sorted()
+
+
+def _with_confirm(file: File, top: Table) -> tuple[Mqtt, ConfirmReason]:
+    """Where `mqtt.confirm` is not written: a `store:` section says that a store service of ours follows."""
+    if file.mqtt.confirm is not None:
+        return file.mqtt, "mqtt.confirm"
+    there = "store" in top
+    return file.mqtt.model_copy(update={"confirm": "store" if there else "broker"}), "store" if there else "no store"
 
 
 def expand(path: Path | str, plugins: Plugins | None = None) -> dict[str, Any]:
@@ -62,31 +90,34 @@ def expand(path: Path | str, plugins: Plugins | None = None) -> dict[str, Any]:
     return dict(portable(result))
 
 
-def _site_keys(top: Table, found: Findings) -> Any:
+def _site_keys(top: Table, found: Findings, spared: Findings | None) -> Any:
     """The keys that are not devices, validated and checked; None when they are faulty."""
     written = top.copy()
     for key in SHARED:
         written.drop(key)
+    if "store" in written and written["store"] is None:  # `store:` with nothing behind it is a section too
+        written["store"] = Table(written.values_at["store"])
     written = anchored(written, File, defaults=True)
-    data = resolved(written, found)
+    data = resolved(written, found, spared)
     checks.check_site(_sound(data), written, found)
     return validated(File, data, written, found)
 
 
-def _sound(data: Table) -> dict[str, BaseModel]:
-    """The sections without a fault, so that one fault does not hide what the checks find in the others."""
-    result: dict[str, BaseModel] = {}
+def _sound(data: Table) -> dict[str, Sound]:
+    """The sections as far as they are sound, so that one fault does not hide what the checks find beside it."""
+    result: dict[str, Sound] = {}
     for key, field in keys(File).items():
+        written = data.get(key, {})
         for model in models(field.annotation):
-            with contextlib.suppress(ValidationError):  # told by validated()
-                result[key] = model.model_validate(data.get(key, {}))
+            if isinstance(written, dict) and (sound := sound_part(model, written)) is not None:
+                result[key] = sound
     return result
 
 
-def _devices(top: Table, plugins: Plugins, found: Findings) -> tuple[DeviceCommon, ...]:
+def _devices(top: Table, plugins: Plugins, found: Findings, spared: Findings | None) -> tuple[DeviceCommon, ...]:
     raw = expansion.devices(top, found)
     checks.check_ids((device.table for device in raw), found)
-    builder = _Builder(top, plugins, found)
+    builder = _Builder(top, plugins, found, spared)
     builder.check_defaults()
     top.drop("devices")  # with the list below, so that what was written goes while what is made of it comes
     raw.reverse()
@@ -94,30 +125,12 @@ def _devices(top: Table, plugins: Plugins, found: Findings) -> tuple[DeviceCommo
     return tuple(device for device in built if device is not None)
 
 
-def _without_faulty_tags(model: type[DeviceCommon], data: Table) -> DeviceCommon | None:
-    """The device without the tags that are faulty in themselves, so that one fault does not hide the others' faults.
-
-    None when a key of the device itself is faulty: what the checks would find then might be its consequence.
-    """
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        places = [one["loc"] for one in error.errors(include_url=False, include_input=False)]
-    if not all(len(place) > 1 and place[0] == "tags" for place in places):
-        return None
-    faulty = {place[1] for place in places}
-    sound = {name: tag for name, tag in data["tags"].items() if name not in faulty}
-    try:
-        return model.model_validate({**data, "tags": sound}) if sound else None
-    except ValidationError:  # told already
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """A device with what it refers to."""
 
-    plugin: Plugin
+    plugin: Plugin | None
+    """None when its connector is not known."""
     table: Table
     profile: Table | None
     whole: bool
@@ -126,10 +139,11 @@ class _Parts:
 class _Builder:
     """Devices from tables: connector, defaults < profile < device, models, checks."""
 
-    def __init__(self, top: Table, plugins: Plugins, found: Findings) -> None:
-        self._defaults: Table = top.get("defaults") or Table(top.place)
+    def __init__(self, top: Table, plugins: Plugins, found: Findings, spared: Findings | None = None) -> None:
+        self._defaults = _written_out(top.get("defaults") or Table(top.place), found)
         self._plugins = plugins
         self._found = found
+        self._spared = spared
         self._profiles = profiles.Profiles(found)
         self._tags = TagSets()
 
@@ -142,36 +156,36 @@ class _Builder:
     def device(self, raw: RawDevice) -> DeviceCommon | None:
         """The validated device, or None with its faults told."""
         parts = self._parts(raw)
-        if parts is None:
-            return None
-        model = device_model(parts.plugin)
-        written = anchored(self._merged(parts), model, defaults=True)
-        data = self._data(written, parts.plugin)
+        plugin = parts.plugin or self._meant(parts.table)
+        model, tags = (device_model(plugin), tag_model(plugin)) if plugin else any_connector(self._plugins)
+        written = anchored(self._merged(parts, plugin), model, defaults=True)
+        data = self._data(written, tags)
         device = validated(model, data, written, self._found, whole=parts.whole)
-        if not parts.whole:
-            return None
-        sound = device or _without_faulty_tags(model, data)
+        sound = sound_part(model, data)
         if sound is not None:
-            checks.check_device(sound, written, self._found)
-            checks.check_plan(plan(sound, parts.plugin), parts.plugin, written, self._found)
-        return device  # type: ignore[no-any-return]  # an instance of `model`
+            checks.check_device(sound.value, written, self._found, whole=parts.whole)
+            if plugin is not None:
+                only_certain = not parts.whole or sound.misleads(plugin.endpoint_key)
+                problems = checks.problems(plan(sound.value, plugin), plugin, sound, only_certain=only_certain)
+                checks.tell(problems, written, self._found)
+        return device if parts.whole and parts.plugin is not None else None
 
-    def _data(self, written: Table, plugin: Plugin) -> Table:
+    def _data(self, written: Table, model: type[TagCommon]) -> Table:
         """What the models validate: secrets filled in, and the tags as the one object that other devices share."""
         tags = written.get("tags")
-        known = self._tags.find(tag_model(plugin), tags) if isinstance(tags, Table) else None
+        known = self._tags.find(model, tags) if isinstance(tags, Table) else None
         if known is None:
-            return resolved(written, self._found)  # type: ignore[no-any-return]  # a Table gives a Table
+            return resolved(written, self._found, self._spared)  # type: ignore[no-any-return]  # a Table gives a Table
         rest = written.copy()
         rest.drop("tags")
-        data: Table = resolved(rest, self._found)
+        data: Table = resolved(rest, self._found, self._spared)
         data["tags"] = known
         return data
 
     def portable(self, raw: RawDevice) -> Table:
         """The device with its connector named and its paths absolute, so that it may move to another file."""
         parts = self._parts(raw)
-        if parts is None:
+        if parts.plugin is None:
             return raw.table
         result = anchored(parts.table, device_model(parts.plugin), defaults=False)
         name = result.get("profile")
@@ -187,7 +201,7 @@ class _Builder:
                 result[name] = anchored(table, device_model(self._plugins[name]), defaults=False)
         return result
 
-    def _parts(self, raw: RawDevice) -> _Parts | None:
+    def _parts(self, raw: RawDevice) -> _Parts:
         table, whole, profile = raw.table, raw.whole, None
         if table.get("profile") is not None:
             profile = self._profiles.find(table["profile"], table.values_at["profile"])
@@ -195,8 +209,21 @@ class _Builder:
         if profile is not None:
             table = self._with_connector(table, profile)
             whole = whole and table["connector"] == profile["connector"]
-        plugin = self._plugin(table, whole)
-        return None if plugin is None else _Parts(plugin, table, profile, whole)
+        return _Parts(self._plugin(table, whole), table, profile, whole)
+
+    def _meant(self, table: Table) -> Plugin | None:
+        """The connector that a device without a known one most likely means: the rest is judged by its keys.
+
+        It has the endpoint's key that the device has; and where another name is written, it is the nearest.
+        """
+        name = table.get("connector")
+        near = None if name is None else nearest(name, self._plugins)
+        candidates = [
+            plugin
+            for plugin in loadable(self._plugins)
+            if plugin.endpoint_key in table and (name is None or plugin.name == near)
+        ]
+        return candidates[0] if len(candidates) == 1 else None
 
     def _with_connector(self, table: Table, profile: Table) -> Table:
         """A profile knows its connector, so the device need not say it; it must not say another."""
@@ -232,10 +259,24 @@ class _Builder:
         zh, en = advice(name, self._plugins)
         self._found.add("unknown-connector", at, f"没有连接器 {name!r}；{zh}", f"no connector {name!r}; {en}")
 
-    def _merged(self, parts: _Parts) -> Table:
+    def _merged(self, parts: _Parts, plugin: Plugin | None) -> Table:
         table = parts.table
+        if plugin is None:
+            return table
+        if parts.plugin is None:  # what is written there, or not, is told
+            table = merged(table.place, table)
+            table.put("connector", plugin.name, table.keys_at.get("connector"), table.values_at.get("connector"))
         if parts.profile is not None and table["connector"] == parts.profile["connector"]:
-            below = self._profiles.device_keys(parts.profile, parts.plugin)
+            below = self._profiles.device_keys(parts.profile, plugin)
             table = combine(profiles.without_stamp(below, table), table)
-        defaults = self._defaults.get(parts.plugin.name)
+        defaults = self._defaults.get(plugin.name)
         return combine(defaults, table) if isinstance(defaults, Table) else table
+
+
+def _written_out(defaults: Table, found: Findings) -> Table:
+    """The defaults with every `for` inside tags written out."""
+    result = defaults.copy()
+    for connector, table in defaults.items():
+        if isinstance(table, Table):
+            result[connector] = with_tags_written_out(table, found)
+    return result

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
 
 from edge_agent.config.values import (
+    AgentId,
     Deadband,
     Duration,
     Level,
+    LineName,
     Listen,
+    Name,
     Period,
     Range,
     TimeZone,
     digits,
     port_in_range,
 )
+from edge_agent.errors import ConfigError, Finding
 
 
 class Model(BaseModel):
@@ -29,8 +34,8 @@ class Model(BaseModel):
 class Agent(Model):
     """Who and where this agent is (ISA-95: enterprise, site, area)."""
 
-    id: Level
-    """The name of this agent in topics and reports."""
+    id: AgentId
+    """The name of this agent in topics and reports; without `:`, which stands before the device in `agent:device`."""
     enterprise: Level = "enterprise"
     """ISA-95 enterprise, a level of every topic."""
     site: Level = "site"
@@ -43,6 +48,8 @@ class Agent(Model):
     """How often the health of each device is recorded."""
     listen: Listen | None = None
     """Loopback address for `/metrics` (Prometheus) and `/healthz` of `edge-agent run`; none = no port is opened."""
+    group: str | None = Field(default=None, min_length=1, max_length=64, examples=["plant"])
+    """A group of this machine whose members may ask the running parts (`status`, `read`, ...); none = their user."""
     workers: int = Field(default=1, ge=1, le=16)
     """Processes that share the devices, for machines with more cores (docs/operations.md); 1 = one process for all."""
 
@@ -74,8 +81,12 @@ class Mqtt(Model):
     """Messages sent and not yet acknowledged."""
     topic_prefix: Level = "edge"
     """First level of every topic."""
-    confirm: Literal["broker", "store"] = "broker"
-    """An entry is freed when the broker acknowledged it, or when the store is known to have it."""
+    retain: Literal["auto", False] = "auto"
+    """`false` for a broker without retained messages: births and state are then sent again every minute and after each
+    reconnection. `auto`: the same once a broker of MQTT 5 has said that it keeps none."""
+    confirm: Literal["broker", "store"] | None = None
+    """An entry is freed when the broker acknowledged it, or when the store is known to have it. Default: `store` when
+    the file has a `store:` section, an empty one too; else `broker`."""
     drain: int | None = Field(default=None, gt=0)
     """Backlog messages per second at the most; none = as fast as broker and store take them."""
 
@@ -206,8 +217,11 @@ class TagCommon(Model):
     """Lowest and highest plausible value; outside it the value is uncertain."""
     map: dict[int, str] | None = None
     """Names of an enumeration's numbers: `{0: idle, 1: running}`."""
-    sentinels: tuple[float, ...] = ()
-    """Raw numbers by which the device says that it has no value."""
+    scale_exponent_from: str | None = None
+    """Another tag of the device whose value n is the power of ten of this one, as SunSpec's scale factors are: value =
+    raw number x 10^n x scale + offset. It is an integer without a scale of its own, read in the same period."""
+    sentinels: tuple[int | float, ...] = ()
+    """Raw numbers by which the device says that it has no value; compared exactly."""
     deadband: Deadband = 0.0
     """Absolute in the tag's unit, or percent of its range: `0.5` or `1%`."""
     every: Period | None = None
@@ -218,6 +232,8 @@ class TagCommon(Model):
     """With `report: change`, time after which an unchanged value is sent all the same."""
     description: str = ""
     """What the value is, for people."""
+    was: str = ""
+    """The name this tag had before on its device: its history goes on under the new one."""
     business_link: str = ""
     """The business object this tag serves (order, quality, energy, ...)."""
 
@@ -226,12 +242,14 @@ class DeviceCommon(Model):
     """The keys of a device that have nothing to do with the protocol."""
 
     id: Level
-    """Unique on the site; its topic, its series and its history hang on it."""
+    """Unique within its agent; its topic, its series and its history hang on it."""
     name: str = ""
     """The name people use, in any language."""
+    was: str = ""
+    """The id this device had before, or `agent:id` where another agent read it: its history goes on."""
     area: Level | None = None
     """ISA-95 area; default: the agent's."""
-    line: Level = "line"
+    line: LineName = "line"
     """The production line, a level of the topic."""
     cell: str = ""
     """The work cell, for people."""
@@ -251,20 +269,38 @@ class DeviceCommon(Model):
     """How this device's tags become the common machine state."""
     business_link: str = ""
     """The business object this device serves."""
-    tags: dict[str, Any] = {}
+    tags: dict[Name, Any] = {}
     """Tag name -> its keys; in a loaded site instances of the connector's tag model, common keys included."""
+
+
+ConfirmReason = Literal["mqtt.confirm", "store", "no store"]
+"""Why an entry is freed when it is: it is written, or there is a `store:` section, or none."""
 
 
 class Site(Model):
     """A whole configuration file, templates expanded, includes and profiles merged."""
+
+    confirm_reason: ConfirmReason = "mqtt.confirm"
+    """What decided `mqtt.confirm`, which is always set in a loaded site."""
 
     agent: Agent
     mqtt: Mqtt
     outbox: Outbox = Outbox()
     store: Store = Store()
     register_: Register = Field(default=Register(), alias="register")
+    agents: tuple[AgentId, ...] = ()
     devices: tuple[DeviceCommon, ...] = ()
     """Each an instance of its connector's device model, which adds that connector's keys to DeviceCommon's."""
+    _absent_secrets: tuple[Finding, ...] = PrivateAttr(default=())
+
+    def note_absent_secrets(self, of_store: Sequence[Finding]) -> None:
+        """What `store` refers to and is not there, of a site that was loaded without its secrets."""
+        self._absent_secrets = tuple(of_store)
+
+    def require_store_secrets(self) -> None:
+        """Call it before the store itself is opened. Raises ConfigError for secrets that are not there."""
+        if self._absent_secrets:
+            raise ConfigError(self._absent_secrets)
 
 
 class File(Model):
@@ -280,6 +316,9 @@ class File(Model):
     """Where the data goes."""
     register_: Register = Field(default=Register(), alias="register")
     """The files of the plant: equipment, processes, calendar."""
+    agents: list[AgentId] = []
+    """Other agents of this plant, for its store service: their devices are in its figures; of agents that stand nowhere
+    here the data is stored, and no more."""
     include: str | list[str] = []
     """Files (patterns allowed) with more devices, templates and defaults, relative to this one."""
     defaults: dict[str, Any] = {}

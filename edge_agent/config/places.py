@@ -22,7 +22,7 @@ class Place(NamedTuple):
 class Table(dict[Any, Any]):
     """A YAML mapping. `place` is where it starts; keys and values have places of their own."""
 
-    __slots__ = ("keys_at", "place", "valid", "values_at")
+    __slots__ = ("keys_at", "pattern", "place", "valid", "values_at")
 
     def __init__(self, place: Place) -> None:
         super().__init__()
@@ -31,6 +31,8 @@ class Table(dict[Any, Any]):
         self.values_at: dict[Hashable, Place] = {}
         self.valid: tuple[type, Any] | None = None
         """What a model made of it (`tagset`). A copy, which may be changed, has nothing yet."""
+        self.pattern: str | None = None
+        """The name this was written under when a `for` made several of it."""
 
     def put(self, key: Hashable, value: object, key_at: Place | None = None, value_at: Place | None = None) -> None:
         """Set an entry; without places it counts as written where the mapping starts."""
@@ -81,6 +83,7 @@ def merged(place: Place, *tables: Table) -> Table:
     """One mapping of the entries of all; a later one wins, each keeps its place."""
     result = Table(place)
     for table in tables:
+        result.pattern = result.pattern or table.pattern
         result.update(table)
         result.keys_at.update(table.keys_at)
         result.values_at.update(table.values_at)

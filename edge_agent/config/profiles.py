@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from edge_agent.config.expansion import with_tags_written_out
 from edge_agent.config.explain import validated
 from edge_agent.config.findings import Findings, advice
 from edge_agent.config.models import Profile
@@ -69,7 +70,7 @@ class Profiles:
         """`device_keys` of a profile that `find` gave: the same object for all its devices."""
         key = id(profile), plugin.name
         if key not in self._keys:
-            self._keys[key] = device_keys(profile, plugin)
+            self._keys[key] = device_keys(with_tags_written_out(profile, self._found), plugin)
         return self._keys[key]
 
     def read(self, path: Path) -> Table | None:

@@ -45,7 +45,12 @@ leaves a tag out.
 defaults:
   modbus: {timeout: 500ms}
 templates:
-  plc: {connector: modbus, line: ML1, every: 1s, tags: {speed: {address: holding/100, type: float32, unit: rpm}}}
+  plc:
+    connector: modbus
+    line: ML1
+    tags:
+      speed: {address: holding/100, type: float32, unit: rpm}
+      "axis{k}_load": {for: {k: 1..8}, address: "holding/{k*2+198}", type: float32}
 devices:
   - for: {i: 1..100}
     id: "plc-{i:03}"
@@ -57,6 +62,16 @@ include: [lines/*.yaml]
 `for` 的每个变量取范围 `a..b`（含两端）或列表；多个变量取全部组合；`{i:03}` 补零，`{{` 表示花括号。
 Each variable of `for` runs through a range `a..b` (both ends) or a list; several give every combination; `{i:03}` pads,
 `{{` is a brace.
+`tags` 里的变量也可写 `for`，名称和文字中用变量；`{i*2+98}` 表示乘加（只有整数乘一个数再加减一个数）。
+A tag may have a `for` of its own, with its variables in the name and in the texts; `{i*2+98}` multiplies and adds
+(a whole number, times one number, plus or minus another).
+
+名称（采集器、企业、站点、区域、产线、设备、变量、主题前缀）最长 256 字节，不含控制字符、看不见的字符和反斜杠，
+首尾无空格；除变量外都是主题的一级，还不能含空格和 `/ + #`，不以 `.`、`$` 开头；采集器的 id 不含冒号。
+Names (agent, enterprise, site, area, line, device, tag, topic prefix) have at most 256 bytes, no control or invisible
+character, no backslash, and no blank at either end. All but tags are levels of a topic: no blank, none of `/ + #`, no
+`.` or `$` at the beginning; an agent's id has no colon.
+
 被包含的文件可有 `devices`、`templates`、`defaults`、`include`。
 Included files may hold `devices`, `templates`, `defaults`, `include`.
 """

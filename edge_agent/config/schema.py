@@ -10,13 +10,18 @@ from pydantic.json_schema import models_json_schema
 from edge_agent.config.docstrings import meanings
 from edge_agent.config.models import DeviceCommon, File
 from edge_agent.config.plugins import Plugins, device_model, tag_model
+from edge_agent.names import MAX_BYTES
 
 Schema = dict[str, Any]
 
-_VARIABLE: Final[Schema] = {"type": "string", "pattern": r"\{\w+(:0?\d*[dxX]?)?\}"}
+_VARIABLE: Final[Schema] = {
+    "type": "string",
+    "pattern": r"\{\s*\w+\s*(\*\s*-?\d+\s*)?([+-]\s*\d+)?\s*(:0?\d*[dxX]?)?\}",
+}
 """A text with a variable of `for`, where a number is wanted in the end."""
 _LOOP: Final[Schema] = {
-    "description": "Repeats this device: {i: 1..100}, {i: [a, b]}; several variables give every combination.",
+    "description": "Repeats what it stands in (a device, a tag): {i: 1..100}, {i: [a, b]}; several variables give"
+    " every combination.",
     "type": "object",
     "minProperties": 1,
     "additionalProperties": {
@@ -99,14 +104,29 @@ def _loosen(device: Schema, definitions: dict[str, Schema]) -> None:
     """A device as written: parts may come from a profile, a template or the defaults, numbers from a variable."""
     device.pop("required", None)
     properties = device["properties"]
-    tag = properties["tags"]["additionalProperties"]
+    name, tag = _keys_and_values(properties["tags"])
+    properties["tags"]["propertyNames"] = name
     properties["tags"]["additionalProperties"] = {"anyOf": [tag, {"type": "null"}]}
-    definitions[tag["$ref"].rpartition("/")[2]].pop("required", None)
+    one_tag = definitions[tag["$ref"].rpartition("/")[2]]
+    one_tag.pop("required", None)
+    _allow_variables(one_tag["properties"])
+    one_tag["properties"]["for"] = _LOOP
+    _allow_variables(properties)
+    properties["for"], properties["template"] = _LOOP, _TEMPLATE
+
+
+def _keys_and_values(tags: Schema) -> tuple[Schema, Schema]:
+    """What pydantic makes of a mapping whose keys have a pattern; it goes on without their length."""
+    ((pattern, tag),) = tags.pop("patternProperties").items()
+    return {"type": "string", "minLength": 1, "maxLength": MAX_BYTES, "pattern": pattern}, tag
+
+
+def _allow_variables(properties: dict[str, Schema]) -> None:
+    """Where a number is wanted, a variable of `for` may stand."""
     for key, value in properties.items():
         if value.get("type") in ("integer", "number") or "const" in value:
             text = value.pop("description", None)
             properties[key] = {"anyOf": [value, _VARIABLE]} | ({} if text is None else {"description": text})
-    properties["for"], properties["template"] = _LOOP, _TEMPLATE
 
 
 def _any_device(known: dict[str, Schema]) -> Schema:
@@ -130,6 +150,7 @@ def _connect(top: Schema, devices: dict[str, type[DeviceCommon]]) -> None:
     properties = top["properties"]
     properties["devices"]["items"] = chosen
     properties["templates"]["additionalProperties"] = chosen
+    properties["store"] = {"anyOf": [properties["store"], {"type": "null"}]}  # `store:` with nothing behind it
     properties["defaults"] |= {
         "additionalProperties": False,
         "properties": {name: {"$ref": f"#/definitions/{model.__name__}"} for name, model in devices.items()},

@@ -14,19 +14,29 @@ from edge_agent.config.shape import absolute
 MAX_BYTES: Final = 65_536
 _SECRET_KEY: Final = re.compile(r"pass|token|secret|credential|pin$|psk", re.IGNORECASE)
 _USER_PART: Final = re.compile(r"//[^/\s]*@")
+#: Keys by which one logs in somewhere: whoever does not connect can do without them.
+_LOGIN_KEY: Final = re.compile(r"pass|token|secret|credential|pin$|psk|^username$|^client_id$|^key$", re.IGNORECASE)
+_LOGIN: Final = "user"
+"""The mapping whose keys are all for logging in."""
 
 
-def resolved(data: Any, found: Findings) -> Any:
-    """The same data with every reference replaced by its value; what is not there is a finding."""
+def resolved(data: Any, found: Findings, spared: Findings | None = None, inside: object = "") -> Any:
+    """The same data with every reference replaced by its value; what is not there is a finding.
+
+    `spared` takes the findings about what only serves to log in, for a command that may not need to; `inside` is the
+    key that the data stands under.
+    """
     if isinstance(data, Table):
         result = data.copy()
         for key, value in data.items():
-            result[key] = _value(value, data.values_at[key], found)
+            login = inside == _LOGIN or _LOGIN_KEY.search(str(key)) is not None
+            absent = spared if spared is not None and login else found
+            result[key] = _value(value, data.values_at[key], found, spared, absent, key)
         return result
     items = Items(data.place)
     for index, value in enumerate(data):
         at = place_of(data, index)
-        items.add(_value(value, at, found), at)
+        items.add(_value(value, at, found, spared, found, inside), at)
     return items
 
 
@@ -59,12 +69,13 @@ def _portable_value(value: object, at: Place) -> object:
     return portable(value) if isinstance(value, Table | Items) else value
 
 
-def _value(value: object, at: Place, found: Findings) -> object:
+def _value(value: object, at: Place, found: Findings, spared: Findings | None, absent: Findings, key: object) -> object:
+    """`absent`: which findings take a reference that leads nowhere."""
     if isinstance(value, Reference):
-        text = _environment(value, at, found) if value.tag == "!env" else _file(value, at, found)
+        text = _environment(value, at, absent) if value.tag == "!env" else _file(value, at, absent)
         # A placeholder keeps the models quiet: the reason is told already.
         return "unresolved" if text is None else text
-    return resolved(value, found) if isinstance(value, Table | Items) else value
+    return resolved(value, found, spared, key) if isinstance(value, Table | Items) else value
 
 
 def _environment(reference: Reference, at: Place, found: Findings) -> str | None:

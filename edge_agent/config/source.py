@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from sys import intern
@@ -13,7 +14,8 @@ import yaml
 from edge_agent.config.findings import Findings, advice
 from edge_agent.config.places import Items, Place, Reference, Table
 from edge_agent.config.scalars import plain
-from edge_agent.config.syntax import explain
+from edge_agent.config.syntax import Stop, causes, explain
+from edge_agent.config.width import finding, full_width, key_like, positions
 
 MAX_BYTES: Final = 2_000_000
 MAX_DEPTH: Final = 40
@@ -28,6 +30,7 @@ _TOO_DEEP: Final = (
     f"nested deeper than {MAX_DEPTH}; check the brackets.",
 )
 _TAGS: Final = ("!env", "!file")
+_WRONG_QUOTES: Final = re.compile("[“”„＂「‘’＇][^“”„＂「」‘’＇]*[“”＂」‘’＇]")
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
@@ -45,11 +48,37 @@ def read(path: Path, found: Findings) -> Table | None:
     except _Refused as error:
         found.add(*error.finding)
     except yaml.YAMLError as error:
+        told, mended = causes(path, text, error, _parsed)
+        for one in told:
+            found.add(*one)
+        if told:
+            return None if mended is None else _judged(path, mended, found)
         place, zh, en = explain(path, text, error)
         if "maximum nesting depth" in str(error):  # newer libyaml looks ahead, and has a bound of its own
             found.add("too-deep", place, *_TOO_DEEP)
         else:
             found.add("yaml-syntax", place, zh, en)
+    return None
+
+
+def _judged(path: Path, text: str, found: Findings) -> Table | None:
+    """What a text holds whose slips are told already."""
+    try:
+        return _document(path, text, found)
+    except _Refused as error:
+        found.add(*error.finding)
+        return None
+
+
+def _parsed(text: str) -> Stop | None:
+    """Where a text stops being YAML; None when it is YAML to its end."""
+    try:
+        for _ in yaml.parse(text, Loader=_Loader):
+            pass
+    except yaml.YAMLError as error:
+        marks = (getattr(error, name, None) for name in ("problem_mark", "context_mark"))
+        at, began = ((0, 0) if mark is None else (mark.line, mark.column) for mark in marks)
+        return Stop(at, began)
     return None
 
 
@@ -99,13 +128,17 @@ def _bytes(path: Path) -> bytes:
 
 
 def _document(path: Path, text: str, found: Findings) -> Table:
-    builder = _Builder(path, yaml.parse(text, Loader=_Loader), found)
+    builder = _Builder(path, text, yaml.parse(text, Loader=_Loader), found)
     value = builder.document()
     if isinstance(value, Table):
         return value
     if value is None:
         zh, en = "文件是空的；至少要有 agent 和 mqtt。", "the file is empty; it needs at least agent and mqtt."
         raise _Refused("empty-file", Place(path), zh, en)
+    if isinstance(value, str) and (told := full_width(value, Place(path))) is not None:
+        line = next(n for n, one in enumerate(text.split("\n"), 1) if positions(one))
+        column = positions(text.split("\n")[line - 1])[0] + 1
+        raise _Refused(told[0], Place(path, line, column), told[2], told[3])
     zh = "文件的最外层应为“键: 值”，请对照 configs/examples 中的样例。"
     en = "the file must hold `key: value` at its top level; compare with configs/examples."
     raise _Refused("not-a-mapping", Place(path), zh, en)
@@ -121,8 +154,9 @@ class _Built(NamedTuple):
 class _Builder:
     """Data from parser events; the parser's own composer would recurse as deep as the file says."""
 
-    def __init__(self, path: Path, events: Iterator[yaml.Event], found: Findings) -> None:
+    def __init__(self, path: Path, text: str, events: Iterator[yaml.Event], found: Findings) -> None:
         self._path = path
+        self._text = text
         self._events = events
         self._found = found
         self._anchors: dict[str, _Built | None] = {}
@@ -204,7 +238,27 @@ class _Builder:
             return text
         if event.tag is not None:
             self._unknown_tag(event)
-        return plain(text) if event.implicit[0] else text
+        if not event.implicit[0]:
+            return text
+        if _WRONG_QUOTES.fullmatch(text):
+            self._wrong_quotes(event, text)
+        elif "：" in text and event.start_mark is not None and event.end_mark is not None:
+            self._swallowed_keys(event.start_mark.line + 1, event.end_mark.line)
+        return plain(text)
+
+    def _swallowed_keys(self, first: int, last: int) -> None:
+        """Lines that look like `key：value` and became part of the text above them; lines count from 0."""
+        for line, column in key_like(self._text.split("\n"), first, last):
+            self._found.add(*finding("：", Place(self._path, line + 1, column + 1)))
+
+    def _wrong_quotes(self, event: yaml.ScalarEvent, text: str) -> None:
+        """Somebody meant quotes, and they would be part of the text."""
+        zh = f'这里的 {text[0]} {text[-1]} 不是 YAML 的引号：请改成半角引号 "；若要保留，请在外面再加半角引号。'
+        en = (
+            f'{text[0]} and {text[-1]} are no quotation marks of YAML: write plain ones ", or put plain ones around'
+            " to keep these."
+        )
+        self._found.add("full-width", self._at(event), zh, en)
 
     def _unknown_tag(self, event: yaml.Event) -> None:
         tag = str(getattr(event, "tag", ""))

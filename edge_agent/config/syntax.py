@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final, NamedTuple
 
 import yaml
 
+from edge_agent.config import width
 from edge_agent.config.places import Place
 
 #: A piece of the parser's problem or context; whether its sentence speaks of where the construct began; the sentence.
@@ -62,6 +65,101 @@ def explain(path: Path, text: str, error: yaml.YAMLError) -> tuple[Place, str, s
             mark = (getattr(error, "context_mark", None) if at_start else None) or at
             return _place(path, mark), zh, en
     return _place(path, at), *_OTHER
+
+
+Position = tuple[int, int]
+"""Line and column from 0."""
+
+
+class Stop(NamedTuple):
+    """Where a text stops being YAML, and where the construct began that is not finished."""
+
+    at: Position
+    began: Position
+
+
+Candidate = tuple[int, int, str]
+"""Line and column from 0, and the character."""
+_MOST_CHARACTERS: Final = 200_000
+_MOST_FINDINGS: Final = 20
+_MOST_CANDIDATES: Final = 60
+_BEFORE: Final = 3
+"""A complaint may come so many lines after its cause."""
+
+
+def causes(
+    path: Path, text: str, error: yaml.YAMLError, parsed: Callable[[str], Stop | None]
+) -> tuple[list[width.Told], str | None]:
+    """The full-width characters at which a text stops being YAML: with plain ones in their place it goes on further.
+
+    `parsed` says where a text stops. What only looks suspicious (Chinese text with its own punctuation) is not blamed.
+    Also the text with plain ones instead, when that is YAML to its end: the rest can be judged by it.
+    """
+    if len(text) > _MOST_CHARACTERS or isinstance(error, yaml.reader.ReaderError):
+        return [], None
+    told: list[Candidate] = []
+    stop = parsed(text)
+    while stop is not None and len(told) < _MOST_FINDINGS:
+        blamed, text, after = _cause(text, stop, parsed)
+        if not blamed:
+            break
+        told += blamed
+        stop = after
+    if any(width.PLAIN[at[2]] == ":" for at in told):
+        lines = text.split("\n")  # in block style the lines after it would only be read as one text with it
+        more = [(line, column, "：") for line, column in width.key_like(lines, 0, len(lines))]
+        told, text = told + more, _plain(lines, more)
+    findings = [width.finding(at[2], Place(path, at[0] + 1, at[1] + 1)) for at in told]
+    return findings, text if findings and parsed(text) is None else None
+
+
+def _cause(text: str, stop: Stop, parsed: Callable[[str], Stop | None]) -> tuple[list[Candidate], str, Stop | None]:
+    """The candidates to blame, the text with them made plain, and where that stops."""
+    lines = text.split("\n")
+    first = max(0, min(stop.began[0] or stop.at[0], stop.at[0]) - _BEFORE)
+    candidates = list(_candidates(lines, first, stop.at[0]))[-_MOST_CANDIDATES:]
+    rows = {line: [one for one in candidates if one[0] == line] for line, _, _ in candidates}
+    for trial in [*([one] for one in candidates), *rows.values(), candidates]:
+        changed = _plain(lines, trial)
+        after = parsed(changed)
+        if trial and _further(stop, after, trial):
+            return trial, changed, after
+    return [], text, stop
+
+
+def _further(stop: Stop, after: Stop | None, trial: list[Candidate]) -> bool:
+    """Whether the text is YAML for longer, and not only because something was opened that does not end."""
+    if after is None:
+        return True
+    opened = any(line == after.began[0] and 0 <= after.began[1] - column <= len(trial) for line, column, _ in trial)
+    return after.at > stop.at and not opened
+
+
+def _candidates(lines: list[str], first: int, last: int) -> Iterator[Candidate]:
+    for line in range(first, min(last + 1, len(lines))):
+        for column in width.positions(_outside_quotes(lines[line])):
+            yield line, column, lines[line][column]
+
+
+def _outside_quotes(line: str) -> str:
+    """The line with plain-quoted text and its comment as blanks."""
+    return _QUOTED.sub(lambda match: "_" * len(match[0]), line)
+
+
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"|(?<!\w)\'(?:[^\']|\'\')*\'|(?:^|(?<=\s))#.*')
+
+
+def _plain(lines: list[str], candidates: list[Candidate]) -> str:
+    changed = dict(enumerate(lines))
+    shift: dict[int, int] = {}
+    for line, column, character in candidates:
+        at, row = column + shift.get(line, 0), changed[line]
+        want = width.PLAIN[character]
+        if want in ":," and row[at + 1 : at + 2] not in ("", " "):
+            want += " "
+            shift[line] = shift.get(line, 0) + 1
+        changed[line] = row[:at] + want + row[at + 1 :]
+    return "\n".join(changed.values())
 
 
 def _first_unprintable(path: Path, text: str) -> Place:

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from edge_agent.config.models import TagCommon
 from edge_agent.config.places import Items, Reference, Table
+from edge_agent.config.values import Name
 
 T = TypeVar("T")
 
@@ -88,7 +89,7 @@ def _known(model: type[TagCommon], tag: object) -> object:
 
 @lru_cache
 def _adapter(model: type[TagCommon]) -> TypeAdapter[dict[str, TagCommon]]:
-    return TypeAdapter(dict[str, model])  # type: ignore[valid-type]  # a type made at run time
+    return TypeAdapter(dict[Name, model])  # type: ignore[valid-type]  # a type made at run time
 
 
 def _refers(value: object) -> bool:

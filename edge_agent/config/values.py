@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
+
+from edge_agent import names
 
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|m|min|h|d)")
 _PERCENT = re.compile(r"\d+(?:\.\d+)?\s*%")
@@ -112,5 +115,40 @@ Range = Annotated[tuple[float, float], AfterValidator(_ordered)]
 Deadband = Annotated[float | str, BeforeValidator(parse_deadband, json_schema_input_type=float | str)]
 """`0.5` in the tag's unit, or `1%`."""
 
-#: One level of a topic: no white space, no `/`, `+`, `#`, nothing invisible, and not `.` alone (brokers refuse them).
-Level = Annotated[str, Field(pattern=r"^[^\s/+#\x00-\x1f.$][^\s/+#\x00-\x1f]{0,63}$")]
+
+def _judged(fault: Callable[[str], names.Sentence | None]) -> Callable[[str], str]:
+    """A validator that refuses what `fault` finds fault with."""
+
+    def judge(name: str) -> str:
+        if (found := fault(name)) is not None:
+            raise refusal("bad-name", *found)
+        return name
+
+    return judge
+
+
+_NO_SIGNS = {"type": "string", "minLength": 1, "maxLength": names.MAX_BYTES}
+
+Name = Annotated[str, AfterValidator(_judged(names.fault)), WithJsonSchema(_NO_SIGNS | {"pattern": r"^\S(.*\S)?$"})]
+"""The name of a tag: what `edge_agent.names` calls one."""
+
+Level = Annotated[
+    str,
+    AfterValidator(_judged(names.level_fault)),
+    WithJsonSchema(_NO_SIGNS | {"pattern": r"^(?![*>]$)[^\s/+#\\.$][^\s/+#\\]*$"}),
+]
+"""A name that is a level of a topic."""
+
+LineName = Annotated[
+    str,
+    AfterValidator(_judged(names.line_fault)),
+    WithJsonSchema(_NO_SIGNS | {"pattern": r"^(?!(_agent|[*>])$)[^\s/+#\\.$][^\s/+#\\]*$"}),
+]
+"""A level that is not the agent's own."""
+
+AgentId = Annotated[
+    str,
+    AfterValidator(_judged(names.agent_fault)),
+    WithJsonSchema(_NO_SIGNS | {"pattern": r"^(?![*>]$)[^\s/+#:\\.$][^\s/+#:\\]*$"}),
+]
+"""A level without a colon."""

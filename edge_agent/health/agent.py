@@ -12,6 +12,7 @@ from typing import Final
 
 from edge_agent.errors import Finding
 from edge_agent.health.ne107 import Health, Notice
+from edge_agent.words import command, number_of, verb
 
 #: An outbox fuller than this share of its bound is a finding.
 NEARLY_FULL: Final = 0.8
@@ -28,7 +29,11 @@ class Facts:
     """Why there is no connection to the broker."""
     refusal: Finding | None = None
     """What the broker does not take, and why; `where` is the topic."""
+    broker_fault: Finding | None = None
+    """What the broker does wrong in the protocol."""
     ingest_silent: bool = False
+    freed_unseen: int = 0
+    """Values that left a nearly full outbox at the broker's acknowledgement, as no ingest was ever seen."""
     lacking: bool = False
     """What the broker acknowledges does not reach the store."""
     outbox_bytes: int = 0
@@ -100,12 +105,25 @@ def _delivery(facts: Facts) -> Iterator[Notice]:
             f"The broker does not take some messages; they are kept here and tried again: {topic}: {facts.refusal.en}."
             " Check its permissions and its limit of size.",
         )
+    if facts.broker_fault is not None:
+        fault = facts.broker_fault
+        yield Notice(Health.MAINTENANCE_REQUIRED, "broker_faulty", fault.zh, fault.en)
     if facts.ingest_silent:
         yield Notice(
             Health.MAINTENANCE_REQUIRED,
             "ingest_silent",
-            "一分钟以上没有入库服务的消息，数据在本机保留：请检查 edge-agent serve。",
-            "No store service has been heard of for a minute; values are kept here: check `edge-agent serve`.",
+            f"一分钟以上没有入库服务的消息，数据在本机保留：请检查 {command('serve')}。",
+            f"No store service has been heard of for a minute; values are kept here: check `{command('serve')}`.",
+        )
+    if facts.freed_unseen:
+        yield Notice(
+            Health.MAINTENANCE_REQUIRED,
+            "ingest_never_seen",
+            f"从未收到过入库服务的消息，而发件箱已用到 80 %：{facts.freed_unseen} 个值在消息服务器确认后即释放，"
+            f"本机不再保留。请启动 {command('serve')}；没有自己的入库服务时写 mqtt.confirm: broker。",
+            "No store service was ever heard of and the outbox is 80 % full:"
+            f" {number_of(facts.freed_unseen, 'value')} left it at the broker's acknowledgement."
+            f" Start `{command('serve')}`; without a store service of your own write mqtt.confirm: broker.",
         )
     if facts.lacking:
         yield Notice(
@@ -131,8 +149,9 @@ def _outbox(facts: Facts) -> Iterator[Notice]:
         yield Notice(
             Health.OFF_SPEC,
             "outbox_dropped",
-            f"启动以来丢弃过 {facts.dropped} 个值，缺口见 edge-agent status。",
-            f"{facts.dropped} values were dropped since the start; `edge-agent status` lists the gaps.",
+            f"启动以来丢弃过 {facts.dropped} 个值，缺口见 {command('status')}。",
+            f"{number_of(facts.dropped, 'value')} {verb(facts.dropped, 'was', 'were')} dropped since the start;"
+            f" `{command('status')}` lists the gaps.",
         )
     if facts.outbox_bytes > NEARLY_FULL * facts.outbox_limit:
         share = 100 * facts.outbox_bytes / facts.outbox_limit
@@ -146,9 +165,9 @@ def _outbox(facts: Facts) -> Iterator[Notice]:
         yield Notice(
             Health.OFF_SPEC,
             "outbox_damaged",
-            f"发件箱中有 {facts.damaged} 字节损坏，已隔离，不会发送：请检查磁盘（edge-agent outbox verify）。",
-            f"{facts.damaged} bytes of the outbox were damaged; they are set aside and never sent: check the disk"
-            " (`edge-agent outbox verify`).",
+            f"发件箱中有 {facts.damaged} 字节损坏，已隔离，不会发送：请检查磁盘（{command('outbox', 'verify')}）。",
+            f"{number_of(facts.damaged, 'byte')} of the outbox {verb(facts.damaged, 'was', 'were')} damaged, set aside"
+            f" and never sent: check the disk (`{command('outbox', 'verify')}`).",
         )
     if facts.unsynced_s > UNSYNCED_S:
         yield Notice(
@@ -174,7 +193,8 @@ def _loops(facts: Facts) -> Iterator[Notice]:
             Health.OFF_SPEC,
             "all_devices_offline",
             f"{facts.devices} 台设备全部离线：请检查车间网络或电源。",
-            f"All {facts.devices} devices are offline: check the shop floor's network or power.",
+            f"{verb(facts.devices, 'The only device is', f'All {facts.devices} devices are')} offline: check the shop"
+            " floor's network or power.",
         )
 
 

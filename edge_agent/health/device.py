@@ -11,9 +11,9 @@ from typing import Any, Final, Literal
 
 from edge_agent.health import ne107
 from edge_agent.health.clocks import SourceClock
-from edge_agent.health.reasons import sentence
 from edge_agent.health.tags import TagStates
 from edge_agent.model import Batch, is_bad, status_name
+from edge_agent.reasons import Cause, cause_of_status, sentence
 
 #: Reasons of a device that does not answer at all.
 UNREACHED: Final = frozenset({"BadTimeout", "BadNoCommunication", "BadNotConnected"})
@@ -53,7 +53,8 @@ class DeviceHealth:
         self.device = device
         self.state: DeviceState = "starting"
         self.reason = ""
-        self.detail = ""
+        self.cause: Cause | None = None
+        """What exactly is behind `reason`; None while all is well."""
         self.last_good_t: int | None = None
         self.values_total = 0
         self.streaming = streaming
@@ -112,8 +113,10 @@ class DeviceHealth:
         """The state by what is bad now."""
         bad = self.tags.bad
         if not bad:
-            return self._become("online", "", "")
-        return self._become("degraded" if bad < self._tags else "offline", self.tags.reason, "")
+            return self._become("online", "", None)
+        reason = self.tags.reason
+        why = self.tags.cause or cause_of_status(reason)
+        return self._become("degraded" if bad < self._tags else "offline", reason, why)
 
     def proven(self, now: float, period: float, t: int) -> None:
         """A subscription proved itself at `t`. That covers nothing while no tag of it is good."""
@@ -127,10 +130,10 @@ class DeviceHealth:
             self.covered += min(now - self._evidence, period * REACH_PERIODS)
         self._evidence = now
 
-    def failed(self, status: int, detail: str) -> bool:
+    def failed(self, status: int, why: Cause) -> bool:
         """The device did not answer. True when this is news: it was not offline for this reason before."""
         self._evidence = None
-        return self._become("offline", status_name(status), detail)
+        return self._become("offline", status_name(status), why)
 
     @property
     def unreached(self) -> bool:
@@ -142,14 +145,21 @@ class DeviceHealth:
         self.due += turns
         self.bad += readings
 
-    def _become(self, state: DeviceState, reason: str, detail: str) -> bool:
-        if state == self.state and reason == self.reason:
+    def _become(self, state: DeviceState, reason: str, why: Cause | None) -> bool:
+        known, self.cause = self.cause, why
+        same = state == self.state and reason == self.reason
+        if same and (known is None or why is None or known.name == why.name):
             return False
-        zh, en = sentence(reason)
+        zh, en = (why.zh, why.en) if why is not None else sentence(reason)
         before = self._transition["from"] if self._transition else self.state
         self._transition = {"from": before, "to": state, "reason": reason, "zh": zh, "en": en}
-        self.state, self.reason, self.detail = state, reason, detail
-        return True
+        self.state, self.reason = state, reason
+        return not same
+
+    @property
+    def detail(self) -> tuple[str, str]:
+        """(zh, en) of the cause; empty while all is well."""
+        return ("", "") if self.cause is None else (self.cause.zh, self.cause.en)
 
     @property
     def changed(self) -> bool:
@@ -161,7 +171,7 @@ class DeviceHealth:
         findings = ["clock_offset"] * self.clock.off + ["overruns"] * self._overrun
         if self.tags.uncertain and self.state in ("online", "degraded"):
             findings.append(self.tags.uncertain)
-        return ne107.device(self.state, self.reason, findings)
+        return ne107.device(self.state, self.reason, findings, self.cause)
 
     def row(self, now: float) -> dict[str, Any]:
         """The health document's fields for the time since the last row, and a fresh start."""

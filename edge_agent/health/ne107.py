@@ -6,12 +6,12 @@ finding decides; among equals the first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final
 
-from edge_agent.health.reasons import sentence
+from edge_agent.reasons import Cause, sentence
 
 
 class Health(IntEnum):
@@ -78,10 +78,26 @@ class Judgement:
         """For a health row: number, name, and the reasons in order."""
         return {"number": int(self.health), "name": self.health.name, "reasons": self.reasons}
 
-    def full(self) -> dict[str, Any]:
-        """For people too: each notice with its sentences."""
-        told = [{"health": n.health.name, "reason": n.reason, "zh": n.zh, "en": n.en} for n in self.notices]
+    def full(self, since: Mapping[str, int] | None = None) -> dict[str, Any]:
+        """For people too: each notice with its sentences, and since when (ns) where `since` has that by reason."""
+        told = []
+        for n in self.notices:
+            times = {} if since is None else {"since": since.get(n.reason)}
+            told.append({"health": n.health.name, "reason": n.reason, "zh": n.zh, "en": n.en, **times})
         return {"number": int(self.health), "name": self.health.name, "notices": told}
+
+
+class NoticeTimes:
+    """Since when each reason has been noticed without a break."""
+
+    def __init__(self) -> None:
+        self.since: dict[str, int] = {}
+        """Reason -> ns."""
+
+    def note(self, judgement: Judgement, now_ns: int) -> Mapping[str, int]:
+        """The same with a newer judgement: reasons that are gone are forgotten."""
+        self.since = {reason: self.since.get(reason, now_ns) for reason in judgement.reasons}
+        return self.since
 
 
 def judged(notices: Iterable[Notice]) -> Judgement:
@@ -98,15 +114,19 @@ _TO_CORRECT: Final = frozenset({
 _PASSING: Final = frozenset({"BadOutOfService", "BadWaitingForInitialData"})
 
 
-def device(state: str, reason: str, findings: Sequence[str] = ()) -> Judgement:
-    """A device: its state with the state's reason, and findings such as `clock_offset` (all out of specification)."""
+def device(state: str, reason: str, findings: Sequence[str] = (), cause: Cause | None = None) -> Judgement:
+    """A device: its state with the state's reason, and findings such as `clock_offset` (all out of specification).
+
+    `cause`: what exactly is behind the reason, where that is known.
+    """
     notices = [_notice(Health.OFF_SPEC, finding) for finding in findings]
     if state == "starting":
         notices.append(_notice(Health.CHECK_FUNCTION, "starting"))
     elif state == "offline":
-        notices.append(_notice(Health.CHECK_FUNCTION if reason == "BadOutOfService" else Health.FAILURE, reason))
+        health = Health.CHECK_FUNCTION if reason == "BadOutOfService" else Health.FAILURE
+        notices.append(_notice(health, reason, cause))
     elif state == "degraded":
-        notices.append(_notice(_partial(reason), reason))
+        notices.append(_notice(_partial(reason), reason, cause))
     return judged(notices)
 
 
@@ -116,5 +136,5 @@ def _partial(reason: str) -> Health:
     return Health.CHECK_FUNCTION if reason in _PASSING else Health.OFF_SPEC
 
 
-def _notice(health: Health, reason: str) -> Notice:
-    return Notice(health, reason, *sentence(reason))
+def _notice(health: Health, reason: str, cause: Cause | None = None) -> Notice:
+    return Notice(health, reason, *(sentence(reason) if cause is None else (cause.zh, cause.en)))

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from edge_agent.health.reasons import sentence
 from edge_agent.model import GOOD, Batch, TagTable, is_bad, is_good, status_name
+from edge_agent.reasons import Cause, cause_of_status, sentence
 
 #: Changes of tags that one health row may carry; the rest waits for the next row.
 MOST_MOVES: Final = 50
@@ -24,12 +24,16 @@ class TagStates:
     def __init__(self) -> None:
         self._codes: dict[TagTable, dict[int, int]] = {}
         self._told: dict[TagTable, dict[int, int]] = {}
+        self._causes: dict[TagTable, dict[int, Cause]] = {}
+        """Why, of those tags of which more is known than their status."""
         self._hushed: set[TagTable] = set()
         self._moved = False
         self.bad = 0
         """How many tags are bad now."""
         self.reason = ""
         """The status name of the first bad tag."""
+        self.cause: Cause | None = None
+        """Why it is bad, where more is known than its status."""
         self.uncertain = ""
         """The status name of the first uncertain tag."""
 
@@ -42,6 +46,8 @@ class TagStates:
         """A normalised batch was read, or lapsed."""
         table, status = batch.table, batch.status
         codes = self._codes.get(table)
+        if (batch.causes or table in self._causes) and self._note_causes(batch):
+            self._sum_up()  # whether or not the statuses changed with them
         if batch.columns is None:
             if codes == status or (codes is None and not status):
                 self._hushed.discard(table)
@@ -51,6 +57,23 @@ class TagStates:
             return
         self._hushed.discard(table)
         self._sum_up()
+
+    def _note_causes(self, batch: Batch) -> bool:
+        """Keep what is known beyond the statuses, no more and no longer; whether it changed."""
+        found, known = batch.causes or {}, self._causes.get(batch.table, {})
+        if batch.columns is None:
+            causes = dict(found)
+        else:
+            causes = dict(known)
+            for index, position in enumerate(batch.columns):
+                causes.pop(position, None)
+                if index in found:
+                    causes[position] = found[index]
+        if causes:
+            self._causes[batch.table] = causes
+        else:
+            self._causes.pop(batch.table, None)
+        return causes != known
 
     @staticmethod
     def _note_part(codes: dict[int, int], columns: Sequence[int], status: Mapping[int, int]) -> bool:
@@ -69,17 +92,20 @@ class TagStates:
     def all_failed(self, batch: Batch) -> None:
         """The device as a whole failed: this is said at device level, and not once more for each tag."""
         self._codes[batch.table] = dict(batch.status)
+        self._causes.pop(batch.table, None)
         self._hushed.add(batch.table)
         self._sum_up()
 
     def _sum_up(self) -> None:
         self._moved = True
         self.bad, self.reason, self.uncertain = 0, "", ""
-        for codes in self._codes.values():
-            for code in codes.values():
+        self.cause = None
+        for table, codes in self._codes.items():
+            for position, code in codes.items():
                 if is_bad(code):
                     self.bad += 1
-                    self.reason = self.reason or status_name(code)
+                    if not self.reason:
+                        self.reason, self.cause = status_name(code), self._cause(table, position)
                 elif not is_good(code):
                     self.uncertain = self.uncertain or status_name(code)
 
@@ -98,8 +124,11 @@ class TagStates:
                 told.pop(position, None)
             else:
                 told[position] = now
-            found.append(_move(table.names[position], before, now))
+            found.append(_move(table.names[position], before, now, self._cause(table, position)))
         return found
+
+    def _cause(self, table: TagTable, position: int) -> Cause | None:
+        return self._causes.get(table, {}).get(position)
 
     def _differences(self) -> Iterator[tuple[TagTable, int, int, int]]:
         for table, codes in list(self._codes.items()):
@@ -112,19 +141,26 @@ class TagStates:
                     yield table, position, before, now
 
     def not_good(self) -> list[dict[str, Any]]:
-        """Every tag that is not good now, with its status."""
+        """Every tag that is not good now: `{"tag", "status", "cause", "zh", "en"}`."""
         return [
-            {"tag": table.names[position], "status": status_name(code)}
+            _not_good(table.names[position], status_name(code), self._cause(table, position))
             for table, codes in self._codes.items()
             for position, code in codes.items()
             if not is_good(code)
         ]
 
 
-def _move(tag: str, before: int, now: int) -> dict[str, str]:
-    reason = "" if is_good(now) else status_name(now)
-    zh, en = sentence(reason) if reason else ("变量恢复正常。", "The tag is good again.")
-    return {"tag": tag, "from": _word(before), "to": _word(now), "reason": reason, "zh": zh, "en": en}
+def _not_good(tag: str, status: str, known: Cause | None) -> dict[str, Any]:
+    why = known or cause_of_status(status)
+    return {"tag": tag, "status": status, "cause": why.name, "zh": why.zh, "en": why.en}
+
+
+def _move(tag: str, before: int, now: int, known: Cause | None) -> dict[str, str]:
+    move = {"tag": tag, "from": _word(before), "to": _word(now)}
+    if is_good(now):
+        return move | {"reason": "", "zh": "变量恢复正常。", "en": "The tag is good again."}
+    why = known or cause_of_status(status_name(now))
+    return move | {"reason": status_name(now), "zh": why.zh, "en": why.en}
 
 
 def breaker_move(is_open: bool, reason: str) -> dict[str, str]:

@@ -1,18 +1,24 @@
 """How other commands ask the running service: JSON lines on a Unix socket beside the store's file.
 
 The embedded store can be opened by one process only, so whoever wants to know asks its owner:
-`{"op": "latest", "device": "vmc-02"}` -> `{"ok": ...}` or `{"error": "..."}`. Only the same user can connect.
+`{"op": "latest", "device": "vmc-02"}` -> `{"ok": ...}` or `{"error": "..."}`. Only the same user can connect, and
+the group of `agent.group`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import grp
+import hashlib
 import inspect
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+import stat
+import struct
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,18 +37,46 @@ Operation = Callable[..., Any]
 """Takes the request's other keys as keywords, returns something JSON can say. Plain functions run in a thread,
 coroutine functions on the loop."""
 
+#: The key that says where a part's socket is.
+_KEYS: Final = {"run": "outbox.path", "serve": "store.path"}
+
 _LINE: Final = 1_000_000
 _ANSWER_SECONDS: Final = 60.0
+_ACCEPT_PAUSE: Final = 0.5
 
 
-def socket_path(store: Path) -> Path:
-    """Where the service that owns this store listens."""
-    return store.with_name(store.name + ".sock")
+#: Where the units of this project have their sockets: `RuntimeDirectory=edge-agent/%i` and `edge-agent-serve/%i`.
+RUNTIME_ROOTS: Final = ("/run", os.environ.get("XDG_RUNTIME_DIR", ""))
+
+
+def socket_path(owned: Path) -> Path:
+    """Where the part listens that owns this file or folder, the same for it and for those who ask.
+
+    In $RUNTIME_DIRECTORY where there is one; else where such a unit has left its socket; else beside what is owned.
+    """
+    digest = hashlib.blake2b(os.fsencode(os.path.abspath(owned)), digest_size=4).hexdigest()
+    name = f"{owned.name}-{digest}.sock"
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]  # several are separated by colons
+    if runtime and (Path(runtime) / name).exists():
+        return Path(runtime) / name
+    for root in filter(None, RUNTIME_ROOTS):
+        for folder in ("edge-agent", "edge-agent-serve"):
+            for path in _found(Path(root) / folder, name):
+                return path
+    return Path(runtime) / name if runtime else owned.with_name(owned.name + ".sock")
+
+
+def _found(folder: Path, name: str) -> list[Path]:
+    try:
+        return sorted(folder.glob(f"*/{name}"))
+    except OSError:  # not for us to look into
+        return []
 
 
 def operations(store: Store) -> dict[str, Operation]:
     """The questions of the store protocol, answered in plain JSON."""
     return {
+        "known_devices": lambda agents=(): known_devices(store, agents),
         "latest": lambda device=None: {
             name: {tag: asdict(newest) for tag, newest in tags.items()} for name, tags in store.latest(device).items()
         },
@@ -57,28 +91,62 @@ def operations(store: Store) -> dict[str, Operation]:
     }
 
 
+def known_devices(store: Store, agents: Collection[str] = ()) -> dict[str, Any]:
+    """Whom the store has heard of: `{"births": {key: birth}, "listed": [key], "former": {key: key now}, "tags": {key:
+    {tag: entry of the birth}}}`, tags of devices of these `agents` only."""
+    catalogue = store.catalogue
+    tags: dict[str, dict[str, Any]] = {}
+    for key in list(catalogue.devices):
+        if catalogue.keys.agent(key) in agents:
+            series = dict(catalogue.of_device(key))
+            tags[key] = {tag: orjson.loads(catalogue.series[sid].meta or "{}") for tag, sid in series.items()}
+    return {
+        "births": {key: orjson.loads(birth) for key, birth in dict(catalogue.devices).items()},
+        "listed": catalogue.listed(),
+        "former": dict(catalogue.former.current),
+        "tags": tags,
+    }
+
+
 @contextlib.asynccontextmanager
-async def serving(path: Path, known: Mapping[str, Operation]) -> AsyncIterator[None]:
-    """Answer on `path` (mode 0600) while the block runs. A socket left behind by a killed service is replaced."""
+async def serving(
+    path: Path, known: Mapping[str, Operation], *, part: str = "serve", group: str | None = None
+) -> AsyncIterator[None]:
+    """Answer on `path` while the block runs, to the same user (mode 0600), or to a `group` too (0660).
+
+    `part`: the command that listens, `run` or `serve`. A socket left behind by a killed service is replaced. Raises
+    FindingsError when somebody answers there, or something else is in the place.
+    """
     loop = asyncio.get_running_loop()
     talks: dict[asyncio.Task[None], socket.socket] = {}
+    again: deque[asyncio.TimerHandle] = deque(maxlen=1)
 
     def accept() -> None:
-        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):
+        try:
             connection, _ = listener.accept()
-            task = loop.create_task(_converse(connection, known), name="socket-talk")
-            talks[task] = connection
-            task.add_done_callback(done)
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            # No descriptor is free: who asks waits in the queue, and the loop must not spin meanwhile.
+            log.warning("accept-failed path=%s reason=%s", path, error)
+            loop.remove_reader(listener)
+            again.append(loop.call_later(_ACCEPT_PAUSE, loop.add_reader, listener, accept))
+            return
+        task = loop.create_task(_converse(connection, known), name="socket-talk")
+        talks[task] = connection
+        task.add_done_callback(done)
 
     def done(task: asyncio.Task[None]) -> None:
         talks.pop(task).close()
 
-    with _listening(path) as listener:
+    with _listening(path, part, group) as listener:
         # Not asyncio's own server: it cannot end a conversation that it has just accepted.
         loop.add_reader(listener, accept)
         try:
             yield
         finally:
+            for timer in again:
+                timer.cancel()
             loop.remove_reader(listener)
             for task in list(talks):
                 task.cancel()
@@ -128,19 +196,13 @@ def _reachable(path: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _listening(path: Path) -> Iterator[socket.socket]:
-    if running(path):
-        raise FindingsError.one(
-            "already-serving",
-            "已有一个 edge-agent serve 正在使用这个数据库：请先停止它。",
-            "Another `edge-agent serve` is using this store: stop it first.",
-            str(path),
-        )
-    path.unlink(missing_ok=True)
+def _listening(path: Path, part: str, group: str | None) -> Iterator[socket.socket]:
+    _make_room(path, part)
     with socket.socket(socket.AF_UNIX) as listener, _reachable(path) as name:
         before = os.umask(0o177)
         try:
             listener.bind(name)
+            _open_to(group, name)
             listener.listen(16)
             listener.setblocking(False)
         finally:
@@ -151,23 +213,97 @@ def _listening(path: Path) -> Iterator[socket.socket]:
             path.unlink(missing_ok=True)
 
 
-def running(path: Path) -> bool:
-    """Whether a service answers there."""
+def _open_to(group: str | None, name: str) -> None:
+    """Let a group ask. What fails is logged, and the socket stays its user's: the data matter more."""
+    if group is None:
+        return
+    try:
+        number = grp.getgrnam(group).gr_gid
+        if number != os.getegid():
+            os.chown(name, -1, number)
+        os.chmod(name, 0o660)
+    except (KeyError, OSError) as error:
+        log.error("socket-group-refused group=%s reason=%s hint='Group= in the unit, or a member of it'", group, error)
+
+
+def _make_room(path: Path, part: str) -> None:
+    """Take a socket away that a killed process left. Raises FindingsError when something else is there."""
+    try:
+        kind = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(kind):
+        raise FindingsError.one(
+            "socket-place-taken",
+            "这里需要放本机套接字，却已有另一个文件：请移走它，或更改 outbox.path 或 store.path。",
+            "Something that is no socket stands where the control socket belongs: move it away, or change outbox.path"
+            " or store.path.",
+            str(path),
+        )
+    listener = _listener_at(path)
+    if listener is not None:
+        raise _taken(path, part, listener)
+    path.unlink(missing_ok=True)
+
+
+def _taken(path: Path, part: str, listener: int) -> FindingsError:
+    """Who answers at the socket: a part of ours, or a stranger."""
+    try:
+        known = ask(path, "status", limit=0.5)
+    except (ConnectionError, FindingsError):
+        known = None
+    if isinstance(known, dict) and "ne107" in known:
+        part = "run" if "agent" in known else "serve"
+    elif not _is_ours(listener):
+        return FindingsError.one(
+            "socket-of-another",
+            f"另一个程序（进程 {listener}）占用了 edge-agent {part} 的本机套接字：请停止该程序，或更改 {_KEYS[part]}。",
+            f"Another program (process {listener}) holds the control socket of `edge-agent {part}`: stop it, or change"
+            f" {_KEYS[part]}.",
+            str(path),
+        )
+    zh, en = ("数据库", "store") if part == "serve" else ("发件箱", "outbox")
+    return FindingsError.one(
+        "already-serving" if part == "serve" else "already-running",
+        f"已有一个 edge-agent {part}（进程 {listener}）正在使用这个{zh}：请先停止它，或更改 {_KEYS[part]}。",
+        f"Another `edge-agent {part}` (process {listener}) is using this {en}: stop it first, or change {_KEYS[part]}.",
+        str(path),
+    )
+
+
+def _is_ours(process: int) -> bool:
+    """Whether a process is an edge-agent that is too busy to answer, as far as may be seen."""
+    try:
+        command = Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return process == os.getpid() or b"edge-agent" in command or b"edge_agent" in command
+
+
+def _listener_at(path: Path) -> int | None:
+    """The process that listens there; None when nobody does."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(1.0)
         try:
             with _reachable(path) as name:
                 sock.connect(name)
+        except TimeoutError:
+            return 0  # its queue is full: somebody is there
         except OSError:
-            return False
-    return True
+            return None
+        return int(struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
+
+
+def running(path: Path) -> bool:
+    """Whether a service answers there."""
+    return _listener_at(path) is not None
 
 
 def ask(path: Path, op: str, *, limit: float = _ANSWER_SECONDS, **arguments: Any) -> Any:
     """One question to the running service. Raises ConnectionError when none runs, FindingsError when it refuses, does
     not answer in time, or is another user's."""
     line = _exchange(path, orjson.dumps({"op": op, **arguments}) + b"\n", limit)
-    answer: dict[str, Any] = orjson.loads(line) if line else {"error": "the service ended"}
+    answer = _understood(line, path)
     if "ok" in answer:
         return answer["ok"]
     if "findings" in answer:
@@ -176,6 +312,23 @@ def ask(path: Path, op: str, *, limit: float = _ANSWER_SECONDS, **arguments: Any
         "service-refused",
         f"服务没有回答这个问题：{answer['error']}",
         f"The service did not answer this: {answer['error']}",
+        str(path),
+    )
+
+
+def _understood(line: bytes, path: Path) -> dict[str, Any]:
+    """The answer as a document. Raises FindingsError for one that is none of ours."""
+    if not line:
+        return {"error": "the service ended"}
+    with contextlib.suppress(orjson.JSONDecodeError):
+        answer = orjson.loads(line)
+        if isinstance(answer, dict) and answer.keys() & {"ok", "error", "findings"}:
+            return answer
+    raise FindingsError.one(
+        "service-unknown",
+        "这个套接字后面不是 edge-agent：请查看是哪个程序（ss -xlp），停止它，或更改 outbox.path 或 store.path。",
+        "What answers at this socket is no edge-agent: see which program it is (ss -xlp), stop it, or change"
+        " outbox.path or store.path.",
         str(path),
     )
 
@@ -200,23 +353,24 @@ def _exchange(path: Path, question: bytes, limit: float) -> bytes:
         except PermissionError as error:
             raise FindingsError.one(
                 "service-not-ours",
-                "无权访问该服务的套接字：请用运行该服务的用户执行此命令（如 sudo -u）。",
+                "无权访问该服务的套接字：请用运行该服务的用户执行此命令（如 sudo -u），或加入 agent.group 中的用户组。",
                 "No permission to ask the service at this socket: run the command as the service's user"
-                " (such as `sudo -u`).",
+                " (such as `sudo -u`), or as a member of the group in agent.group.",
                 str(path),
             ) from error
         except OSError as error:
             raise ConnectionError(f"no service answers at {path}") from error
 
 
-def open_or_ask(config: StoreConfig, op: str, **arguments: Any) -> Any:
-    """One of `operations`, answered by the running service, or from the store itself when none runs."""
+def open_or_ask(config: StoreConfig, op: str, *, agent: str = "", **arguments: Any) -> Any:
+    """One of `operations`, answered by the running service, or from the store itself when none runs. `agent`: the
+    service's own."""
     from edge_agent.stores import open_store
 
     try:
         return ask(socket_path(config.path), op, **arguments)
     except ConnectionError:
-        store = open_store(config)
+        store = open_store(config, agent)
     try:
         # Through JSON as well, so that both ways give the same types.
         return orjson.loads(orjson.dumps(operations(store)[op](**arguments)))

@@ -8,7 +8,9 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
+from edge_agent.identity import SEPARATOR
 from edge_agent.model import STATUS, status_code
+from edge_agent.names import NotANameError, fault
 from edge_agent.payload import VERSION
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import ARRAY, EXACT, INT, KIND_OF, NO_TIME, NONE, TEXT, Chunk, Codes, Longs
@@ -49,6 +51,13 @@ def text(found: Mapping[str, Any], key: str) -> str:
     return value
 
 
+def agent(name: str) -> str:
+    """An agent's id. Raises MalformedError for one that no agent can have."""
+    if not name or SEPARATOR in name:
+        raise MalformedError("the agent is not a name")
+    return name
+
+
 def number(found: Mapping[str, Any], key: str) -> int:
     """An integer from 0 that fits 64 bits."""
     value = found.get(key)
@@ -67,8 +76,9 @@ def table(found: Mapping[str, Any], key: str) -> dict[str, Any]:
     return value
 
 
-def data(found: dict[str, Any], catalogue: Catalogue) -> Chunk:
-    """The samples of a data document: its values, then the tags it only speaks of as bad."""
+def data(found: dict[str, Any], catalogue: Catalogue, key: str = "") -> Chunk:
+    """The samples of a data document: its values, then the tags it only speaks of as bad. `key`: of its device; without
+    it the device is the own agent's."""
     device, t = text(found, "device"), number(found, "t")
     values = table(found, "values")
     quality = table(found, "quality")
@@ -88,7 +98,11 @@ def data(found: dict[str, Any], catalogue: Catalogue) -> Chunk:
         texts |= {i: str(readings[i]) for i in range(len(kinds)) if kinds[i] == INT and abs(readings[i]) >= EXACT}
     status = _status(names, kind, quality) if quality or NONE in kinds else None
     source = _source(names, table(found, "source")) if "source" in found else None
-    return Chunk(catalogue.ids(device, names), t, num, kind, status, source, texts)
+    try:
+        ids = catalogue.ids(key or device, names)
+    except NotANameError as error:
+        raise MalformedError(str(error)) from error
+    return Chunk(ids, t, num, kind, status, source, texts)
 
 
 def _take_texts(readings: list[Any], kind: np.ndarray[Any, Any]) -> dict[int, str]:
@@ -191,10 +205,12 @@ def agent_health(found: dict[str, Any]) -> dict[str, Any]:
 def birth(found: dict[str, Any]) -> dict[str, Any]:
     """A birth document, checked. Raises MalformedError."""
     text(found, "device")
+    if found.get("agent") is not None:
+        agent(text(found, "agent"))
     found["tags"] = tags = table(found, "tags")
     for name, entry in tags.items():
-        if not name or type(entry) is not dict:
-            raise MalformedError("tags is not an object of objects")
+        if fault(name) is not None or type(entry) is not dict:
+            raise MalformedError("tags is not an object of objects by name")
     return _storable(found)
 
 

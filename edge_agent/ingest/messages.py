@@ -7,8 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from edge_agent.identity import agent_of
 from edge_agent.ingest import decode
 from edge_agent.ingest.decode import MalformedError
+from edge_agent.names import AGENT_LINE
 from edge_agent.stores import Mark, Refusal, Rows, WriteBatch
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import Chunk
@@ -23,6 +25,8 @@ class Message:
     stream: str = ""
     seq: int = 0
     values: int = 0
+    key: str = ""
+    """The device's, but for birth documents."""
     chunk: Chunk | None = None
     health: dict[str, Any] | None = None
     agent: dict[str, Any] | None = None
@@ -60,7 +64,7 @@ def read(topic: str, payload: bytes, catalogue: Catalogue) -> Message:
 
 
 def _take(message: Message, found: dict[str, Any], catalogue: Catalogue) -> None:
-    *_, area, device, kind = message.topic.split("/")
+    *_, line, device, kind = message.topic.split("/")
     if kind != "birth":
         # First of all, so that a refused entry is known by its number and the agent need not send it again.
         message.stream, message.seq = decode.text(found, "stream"), decode.number(found, "seq")
@@ -69,13 +73,17 @@ def _take(message: Message, found: dict[str, Any], catalogue: Catalogue) -> None
         raise MalformedError("the device is not the topic's")
     if kind == "birth":
         message.birth = decode.birth(found)
-    elif kind == "data":
-        message.chunk = decode.data(found, catalogue)
+        return
+    agent = agent_of(message.stream)
+    message.key = catalogue.keys.key(decode.agent(agent), device)
+    if kind == "data":
+        message.chunk = decode.data(found, catalogue, message.key)
         message.values = len(message.chunk)
-    elif area == "_agent":
+    elif line == AGENT_LINE:
         message.agent = decode.agent_health(found)
     else:
         message.health = decode.health(found)
+        message.health["device"] = message.key
 
 
 @dataclass(slots=True, eq=False)

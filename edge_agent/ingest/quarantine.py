@@ -88,8 +88,9 @@ class Quarantine:
             raise StoreError(f"cannot write to quarantine: {error}") from error
         for entry in entries:
             log.warning(
-                "quarantined id=%s topic=%s values=%d reason=%r", entry.id, entry.topic, entry.values, entry.reason
-            )
+                "quarantined id=%s topic=%s values=%d reason=%r", entry.id, entry.topic, entry.values, entry.reason,
+                extra={"cause": (entry.topic, entry.reason)},
+            )  # fmt: skip
 
     def entries(self) -> Iterator[Entry]:
         """All, oldest first; a torn last line of a power cut is passed over. FindingsError: not ours to read."""

@@ -13,8 +13,9 @@ from typing import Any, Final, TypeVar
 
 from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt
-from edge_agent.errors import PoisonError, StoreError
+from edge_agent.errors import Finding, PoisonError, StoreError
 from edge_agent.ingest import messages as decoding
+from edge_agent.ingest.agents import Agents
 from edge_agent.ingest.committer import commit
 from edge_agent.ingest.decode import MalformedError, document
 from edge_agent.ingest.messages import Message
@@ -24,6 +25,8 @@ from edge_agent.ingest.session import Session, SessionLostError
 from edge_agent.ingest.watermark import Watermarks
 from edge_agent.ingest.window import Window
 from edge_agent.intervals import IntervalSet
+from edge_agent.mqtt.backoff import SHORTEST_S, Backoff
+from edge_agent.mqtt.reasons import RETAIN_NOT_SUPPORTED, TAKEN_OVER
 from edge_agent.mqtt.restless import SHORT_S, Restless, restless
 from edge_agent.stores import Store
 from edge_agent.topics import Topics
@@ -73,18 +76,23 @@ class Ingest:
         """`client_id` names the persistent session at the broker; commits come at `lines` values or `delay` seconds."""
         self.counters = Counters()
         self.connected = False
-        self.problem = ""
-        """Why the broker or the store is away, empty when all is well."""
+        self.trouble: Finding | None = None
+        """Why the broker or the store is away; None when all is well."""
         self._config, self._store, self._topics = config, store, topics
         self._quarantine, self._clock, self._client_id = quarantine, clock, client_id
         self._lines, self._delay = lines, delay
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._marks: dict[str, IntervalSet] = store.marks()
+        self.agents = Agents(store.catalogue)
         self._watermarks = Watermarks()
         self._window = Window()
         self._session: Session | None = None
         self._restless = Restless()
         self._connected_at = 0.0
+        self._accepted = False
+        """Whether the broker ever took our settings."""
+        self._retains = config.retain is not False
+        self._backoff = Backoff()
         self._connection = 0
         self._pending: list[Message] = []
         self._settling: Sequence[Message] = ()
@@ -92,9 +100,15 @@ class Ingest:
         self._values = self._bytes = 0
         self._some, self._enough = asyncio.Event(), asyncio.Event()
 
+    @property
+    def problem(self) -> str:
+        """`trouble` in English, empty when all is well."""
+        return "" if self.trouble is None else self.trouble.en
+
     async def run(self) -> None:
         """Until cancelled. What is not committed then stays with the broker."""
         try:
+            await self._identify()
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_connected(), name="ingest-mqtt")
                 group.create_task(self._keep_committing(), name="ingest-commit")
@@ -102,6 +116,23 @@ class Ingest:
                 group.create_task(self._keep_retention(), name="ingest-retention")
         finally:
             self._worker.shutdown(wait=True, cancel_futures=True)
+
+    async def _identify(self) -> None:
+        """Nothing is received before it is known which store this is, and so what it has."""
+        pause = _BACKOFF_FIRST
+        while True:
+            try:
+                await self.call(self._store.identify)
+                self._marks = await self.call(self._store.marks)
+            except StoreError as error:
+                self.trouble = Finding("store-away", "", error.cause.zh, error.cause.en)
+                log.warning("store-away retry_s=%.1f reason=%s", pause, error)
+            else:
+                break
+            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
+            pause = min(_BACKOFF_LIMIT, pause * 2)
+        self.trouble = None
+        log.info("store-open id=%s", self._store.store_id, extra={"ends": "store-away"})
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run something in the store's thread, after what is under way."""
@@ -129,36 +160,54 @@ class Ingest:
     # --- from the broker ---------------------------------------------------------------------------------------
 
     async def _keep_connected(self) -> None:
-        pause = _BACKOFF_FIRST
         filters = [self._topics.all(kind) for kind in ("birth", "data", "health")] + [self._topics.all_agents()]
         while True:
             self._connection += 1
-            self._session = Session(self._config, self._client_id, filters, self._received)
+            self._session = Session(
+                self._config, self._client_id, filters, self._received,
+                retains=self._retains, accepted_before=self._accepted,
+            )  # fmt: skip
             try:
                 await self._session.run(self._ready)
             except SessionLostError as error:
-                if self.connected:
-                    pause = _BACKOFF_FIRST
-                    self._restless.ended(time.monotonic() - self._connected_at)
-                else:
-                    self._restless.refused()
-                self.problem = str(error)
-                if self._restless.now:
-                    self.problem = restless(self._client_id, self._config.url, str(error)).en
-                pause = self._restless.wait(pause)
-                log.warning("broker-away url=%s retry_s=%.1f reason=%s", self._config.url, pause, error)
+                pause = self._lost(error)
             finally:
                 self.connected = False
                 self._session = None
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
-            pause = min(_BACKOFF_LIMIT, pause * 2)
+            await asyncio.sleep(pause)
+
+    def _lost(self, error: SessionLostError) -> float:
+        """The connection is over, or none was made; returns how long to wait before the next."""
+        if self.connected:
+            self._backoff.reset()
+            self._restless.ended(time.monotonic() - self._connected_at)
+        else:
+            self._restless.refused()
+        self.trouble = error.finding
+        if self._restless.now and error.reason != TAKEN_OVER:  # then the broker has said it already
+            self.trouble = restless(self._client_id, self._config.url, error.finding.en)
+        pause = self._restless.wait(self._backoff.next(slow=error.slow))
+        log.warning("broker-away url=%s retry_s=%.1f reason=%s", self._config.url, pause, self.trouble.en)
+        if self._learned_no_retain(error.reason == RETAIN_NOT_SUPPORTED):
+            return SHORTEST_S
+        return pause
+
+    def _learned_no_retain(self, said: bool) -> bool:
+        """Whether the broker has just told us for the first time that it keeps no retained messages."""
+        if not said or not self._retains or self._config.retain != "auto":
+            return False
+        self._retains = False
+        log.warning("broker-keeps-no-retained-messages url=%s", self._config.url)
+        return True
 
     def _ready(self) -> None:
-        self.connected = True
+        self.connected = self._accepted = True
         self._connected_at = time.monotonic()
+        if self._session is not None:
+            self._learned_no_retain(not self._session.retain_available)
         if not self._restless.now:
-            self.problem = ""
-        log.info("broker-connected url=%s client=%s", self._config.url, self._client_id)
+            self.trouble = None
+        log.info("broker-connected url=%s client=%s", self._config.url, self._client_id, extra={"ends": "broker-away"})
 
     def _received(self, topic: str, payload: bytes, mid: int, qos: int) -> None:
         if topic.startswith(self._topics.root + "/agents/"):
@@ -186,12 +235,16 @@ class Ingest:
                 self._uncommitted.add(key)
         if message.birth is not None:
             self._store.catalogue.born(message.birth)
+        if not message.refused and not message.duplicate:
+            self.agents.received(message)
         self._take(message)
 
     def _take_state(self, payload: bytes) -> None:
         if payload:
             try:
-                self._watermarks.heard(document(payload))
+                state = document(payload)
+                self._watermarks.heard(state)
+                self.agents.take_state(state)
             except MalformedError as error:
                 log.warning("agent-state-malformed reason=%s", error)
 
@@ -259,14 +312,14 @@ class Ingest:
             try:
                 result = await self.call(commit, messages, self._store, self._quarantine, self._clock)
             except StoreError as error:
-                self.problem = str(error)
+                self.trouble = Finding("store-away", "", error.cause.zh, error.cause.en)
                 log.warning("store-away held=%d retry_s=%.1f reason=%s", len(messages), pause, error)
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
                 pause = min(_BACKOFF_LIMIT, pause * 2)
                 continue
             if pause > _BACKOFF_FIRST:
-                self.problem = ""
-                log.info("store-back held=%d", len(messages))
+                self.trouble = None
+                log.info("store-back held=%d", len(messages), extra={"ends": "store-away"})
             return result
 
     def _acknowledge(self, messages: Sequence[Message]) -> None:
@@ -288,12 +341,15 @@ class Ingest:
             now = time.monotonic()
             if self._restless.now and now - self._connected_at > SHORT_S:
                 self._restless.ended(now - self._connected_at)
-                self.problem = ""
+                self.trouble = None
             everyone = now >= everyone_at
             if everyone:
                 everyone_at = now + _LIFE_SECONDS * 0.9
             for agent in self._watermarks.due(now, everyone=everyone):
-                text = self._watermarks.document(agent, self._client_id, self._clock.time_ns(), self._marks)
+                t, births = self._clock.time_ns(), self.agents.without_birth(agent)
+                text = self._watermarks.document(
+                    agent, self._client_id, t, self._marks, store=self._store.store_id, births=births
+                )
                 self._session.publish(self._topics.watermark(agent), text)
 
     async def _keep_retention(self) -> None:

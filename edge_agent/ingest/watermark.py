@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import orjson
 
+from edge_agent.identity import agent_of
 from edge_agent.intervals import IntervalSet
 
 #: A stream that brought nothing for so long is told only while its agent still names it.
@@ -48,17 +49,27 @@ class Watermarks:
         self._changed = set()
         return sorted(agents)
 
-    def document(self, agent: str, client: str, t: int, marks: Mapping[str, IntervalSet]) -> bytes:
-        """`{"v","ingest","t","streams":{stream:[[from,to],...]}}`, intervals inclusive."""
+    def document(
+        self,
+        agent: str,
+        client: str,
+        t: int,
+        marks: Mapping[str, IntervalSet],
+        *,
+        store: str = "",
+        births: Collection[str] = (),
+    ) -> bytes:
+        """`{"v","ingest","store","t","streams":{stream:[[from,to],...]}}`, intervals inclusive; and `births`, the
+        devices whose birth documents have not come, where there are some."""
         streams = dict.fromkeys(self._named.get(agent, ()))
         streams |= dict.fromkeys(stream for stream in self._recent if agent_of(stream) == agent)
         told = {stream: marks[stream].pairs() if stream in marks else [] for stream in streams}
-        return orjson.dumps({"v": 1, "ingest": client, "t": t, "streams": told})
-
-
-def agent_of(stream: str) -> str:
-    """`ipc-01/0/9f3c` -> `ipc-01`."""
-    return stream.partition("/")[0]
+        document: dict[str, Any] = {"v": 1, "ingest": client, "t": t, "streams": told}
+        if store:
+            document["store"] = store
+        if births:
+            document["births"] = sorted(births)
+        return orjson.dumps(document)
 
 
 def _can_be_told(agent: str) -> bool:

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Any, Final
 
 from edge_agent.metrics.definitions import BY_ID, Text
-from edge_agent.metrics.evidence import HISTORY_S, Evidence, collect
+from edge_agent.metrics.evidence import HISTORY_S, JUDGED_AFTER_S, Evidence, collect
 from edge_agent.metrics.live import Live
-from edge_agent.metrics.result import Grade, Result, Window, divide, weakest
+from edge_agent.metrics.result import EffectiveAfter, Grade, Result, Window, divide, weakest
 from edge_agent.register.model import Equipment, Process, Register
 
 _S: Final = 1_000_000_000
@@ -93,6 +93,26 @@ class Assessment:
         known = [e.history_s for e in self.evidence.values() if e.declared and e.history_s is not None]
         length = min(HISTORY_S, max(known, default=HISTORY_S))
         return Window(end - int(length * _S), end)
+
+    def now_online(self, machines: Iterable[Equipment]) -> tuple[int, int]:
+        """Of these machines: those declared networked that deliver at the window's end, and all declared ones."""
+        declared = [each for machine in machines if (each := self.evidence[machine.equipment_id]).declared]
+        return sum(each.online for each in declared), len(declared)
+
+    @cached_property
+    def young(self) -> bool:
+        """Whether no declared machine was connected long enough for a networking rate to mean anything."""
+        seen = [each for each in self.evidence.values() if each.declared and each.planned_s is not None]
+        return bool(seen) and all(each.new for each in seen)
+
+    def effective_after(self, machines: Collection[Equipment]) -> EffectiveAfter | None:
+        """What is said of these machines instead of a networking rate; None when the rate means something."""
+        if not self.young:
+            return None
+        known = [each.planned_s for each in self.evidence.values() if each.declared and each.planned_s is not None]
+        ids = [machine.equipment_id for machine in machines]
+        away = (key for key in ids if self.evidence[key].declared and not self.evidence[key].online)
+        return EffectiveAfter(JUDGED_AFTER_S, max(known), self.now_online(machines), tuple(away))
 
     def grade(self, machines: Iterable[Equipment]) -> Grade | None:
         """The weakest grade among these machines."""

@@ -63,6 +63,17 @@ switched off at night is networked. Under 30 days of history the result is provi
 machine only; a machine that is live and not declared is listed, not counted.
 Seconds without a health row are uncovered.
 
+开始不久的联网率什么也说明不了：在已申报的机器都不足 8 个计划工时（或 30 天，以先到者为准）之前，屏幕和报告写的是
+「现在在线 n/m；计划工时满 8 小时后评定」，不写百分数，也不叫人去查正常的机器；节假日首次接入的，从第一个班次算起。
+JSON 中数值照旧，另有 `now_online: [n, m]`（窗口结束时在线的、全部的已申报机器）和 `effective_after`
+（还缺什么；有意义后为 null）。老厂里新接入的机器单独列为「尚未评定」。
+
+A networking rate says nothing at first: until a declared machine has 8 planned hours (or 30 days, whichever is first),
+screens and reports say "now online n/m; effective after 8 planned hours", print no percentage and send nobody to a
+healthy machine; a first connection on a holiday counts from the first shift on. The JSON keeps its value, and has
+`now_online: [n, m]` (of the declared machines those that deliver at the window's end, and all) and `effective_after`
+(what it waits for; null once it means something). A machine that is new in an older plant is listed as not judged yet.
+
 ## 覆盖率 / Coverage
 
 计划秒数中「到期的轮询得到应答（或订阅存活）且至少一个映射点为有效」的秒数 / 计划秒数，取自 `device_health`。

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.metrics.definitions import BY_ID, Text
+from edge_agent.metrics.oee import MORE_SCRAP
 from edge_agent.metrics.result import Grade, Result, Window, divide, number
 from edge_agent.metrics.timemodel import Timeline
 
@@ -79,6 +80,8 @@ def per_good_part(scope: Scope, energy: Energy | None, good: Fraction | None) ->
     reason = _no_meter(energy)
     if reason is None and good is None:
         reason = Text("没有合格品计数（GQ）", "there is no count of good parts (GQ)")
+    if good is not None and good < 0:
+        good, reason = None, reason or MORE_SCRAP
     if reason is None and not good:
         reason = Text("窗口内没有合格品", "no good part in the window")
     return _result(scope, "M-18", kwh, good, reason)

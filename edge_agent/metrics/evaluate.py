@@ -73,7 +73,9 @@ def compute(assessment: Assessment) -> dict[str, Result]:
 def _unseen(result: Result) -> Result:
     if result.denominator == 0 and result.reason is not None and result.definition.id not in _OF_TIME:
         return result  # there is nothing to divide by either, which is what is to be mended first
-    return replace(result, value=None, numerator=None, numerator_ids=(), grade=None, reason=NO_DATA)
+    return replace(
+        result, value=None, numerator=None, numerator_ids=(), grade=None, reason=NO_DATA, effective_after=None
+    )
 
 
 def evaluate(
@@ -109,6 +111,18 @@ def not_effective(assessment: Assessment) -> list[str]:
     return sorted(key for key, each in assessment.evidence.items() if each.declared and not each.live)
 
 
+def to_mend(assessment: Assessment) -> list[str]:
+    """Of these the ones somebody has to look at: not those that are online and were only just connected."""
+    waiting = not_judged_yet(assessment)
+    return [key for key in not_effective(assessment) if key not in waiting]
+
+
+def not_judged_yet(assessment: Assessment) -> list[str]:
+    """Declared machines that are online, were connected too short a time to be judged, and need nothing but time."""
+    rows = assessment.evidence.items()
+    return sorted(key for key, each in rows if each.declared and not each.live and each.new and each.online)
+
+
 def _flat(assessment: Assessment, results: Mapping[str, Result]) -> dict[str, Any]:
     counts = {
         "total_production_equipment": results["M-03"].denominator,
@@ -128,6 +142,8 @@ def _flat(assessment: Assessment, results: Mapping[str, Result]) -> dict[str, An
         "miit_score_networked_effective": score(results["M-04a-effective"]),
         "band_boundaries": {text: number(bands.points(Fraction(text) / 100)) for text in _BOUNDARIES},
         "not_effective": not_effective(assessment),
+        "not_judged_yet": not_judged_yet(assessment),
+        "now_online": list(assessment.now_online(assessment.machines)),
     }
 
 

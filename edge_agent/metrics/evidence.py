@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
@@ -19,6 +19,10 @@ MAX_AGE_S: Final = 7 * DAY_S
 MIN_COVERAGE: Final = Fraction(9, 10)
 HISTORY_S: Final = 30 * DAY_S
 """Under this much history a result is provisional."""
+JUDGED_AFTER_S: Final = Fraction(8 * 3600)
+"""Planned working time after which a coverage says something; or `HISTORY_S` of any time, whichever is first."""
+ONLINE_AGE_S: Final = Fraction(300)
+"""Where nobody states whether a device is online: its last good value is at most so old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,16 @@ class Evidence:
     why_not: Text | None
     """The first condition that fails; None when live."""
     history_s: Fraction | None
+    planned_s: Fraction | None = None
+    """Planned working time it was looked at; None where nobody states it."""
+    online: bool = False
+    """It delivered at the window's end."""
+
+    @property
+    def new(self) -> bool:
+        """It was connected too short a time for its coverage to say anything."""
+        whole_history = self.history_s is not None and self.history_s >= HISTORY_S
+        return self.planned_s is not None and self.planned_s < JUDGED_AFTER_S and not whole_history
 
     @property
     def effective(self) -> bool:
@@ -63,8 +77,27 @@ def _evidence(
     device = machine.gateway_device
     fact = DeviceFacts() if broken else facts.get(device, DeviceFacts())
     why_not = broken or _not_live(fact)
-    return Evidence(
-        machine.equipment_id, device, machine.networked_declared, _grade(fact), why_not is None, why_not, fact.history_s
+    found = Evidence(
+        machine.equipment_id, device, machine.networked_declared, _grade(fact), why_not is None, why_not,
+        fact.history_s, fact.history_s if fact.planned_s is None else fact.planned_s, _online(fact),
+    )  # fmt: skip
+    if why_not is None or broken or not (found.new and found.online):
+        return found
+    return replace(found, why_not=_too_new(found.planned_s or Fraction(0)))
+
+
+def _online(fact: DeviceFacts) -> bool:
+    if fact.online is not None:
+        return fact.online
+    return fact.last_good_age_s is not None and fact.last_good_age_s <= ONLINE_AGE_S
+
+
+def _too_new(planned_s: Fraction) -> Text:
+    """Of a machine that is online and was not connected long enough to be judged."""
+    needed, so_far = int(JUDGED_AFTER_S / 3600), float(planned_s / 3600)
+    return Text(
+        f"在线；接入后计划工时 {so_far:.1f} h，满 {needed} h 后评定",
+        f"online; {so_far:.1f} planned hours since it was connected, judged after {needed}",
     )
 
 

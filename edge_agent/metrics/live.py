@@ -51,6 +51,10 @@ class DeviceFacts:
     """Links of the questionnaire its tags are marked with: M-06."""
     collected: bool = True
     """There is a health row of the window: somebody tried to read it, with or without success."""
+    planned_s: Fraction | None = None
+    """Seconds of planned working time since max(first connection, end - 30 days), or since somebody first tried."""
+    online: bool | None = None
+    """Whether it delivered at the window's end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +88,13 @@ def from_health(
     normalised: bool | None = None,
     business_links: frozenset[str] = frozenset(),
     collected: bool = True,
+    calendar: Planned | None = None,
+    online: bool | None = None,
 ) -> DeviceFacts:
     """Facts from health rows; each window is (start ns, sums). Seconds without a row are scheduled and uncovered.
 
-    `planned`: only this time is scheduled, and the sums are of it alone; None: all time is.
+    `planned`: only this time is scheduled, and the sums are of it alone; None: all time is. `calendar`: the planned
+    working time itself, also where coverage counts all time because none was planned yet; None: all time is planned.
 
     A device that never connected was scheduled while the agent tried, which its health rows tell, and never online.
     """
@@ -97,6 +104,9 @@ def from_health(
     if first_ns is None:
         recent_s = min(_scheduled(planned, recent[0], end_ns), _exact(recent[1].scheduled_s))
     readings = recent[1].good + recent[1].bad
+    planned_s = _scheduled(calendar, max(first_ns or long[0], long[0]), end_ns)
+    if first_ns is None:
+        planned_s = min(planned_s, _exact(long[1].scheduled_s))
     return DeviceFacts(
         last_good_age_s=None if last_good_ns is None else Fraction(max(0, end_ns - last_good_ns), _S),
         coverage=min(Fraction(1), _exact(long[1].covered_s) / long_s) if long_s else None,
@@ -110,6 +120,8 @@ def from_health(
         normalised=normalised,
         business_links=business_links,
         collected=collected,
+        planned_s=planned_s,
+        online=online,
     )
 
 
@@ -133,13 +145,14 @@ _NUMBERS: Final = {
     "coverage": Fraction(1),
     "history_s": Fraction(1),
     "history_days": Fraction(86400),
+    "planned_s": Fraction(1),
     "online_s": Fraction(1),
     "scheduled_s": Fraction(1),
     "good": Fraction(1),
     "expected": Fraction(1),
 }
 _FIELD: Final = {"last_good_age_h": "last_good_age_s", "history_days": "history_s"}
-_FLAGS: Final = ("connected", "controller", "normalised")
+_FLAGS: Final = ("connected", "controller", "normalised", "online")
 
 
 def read_live(path: Path) -> Live:

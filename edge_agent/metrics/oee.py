@@ -25,6 +25,14 @@ _NO_PQ: Final = Text("没有产量计数（PQ）", "there is no count of produce
 _NO_GQ: Final = Text(
     "没有合格品计数（GQ），不以 100 % 代替", "there is no count of good parts (GQ); 100 % is not assumed"
 )
+MORE_SCRAP: Final = Text(
+    "废品多于件数：两个计数器在这段时间内互相矛盾，请核对其来源与时刻",
+    "more scrap than parts: the two counters contradict each other in this time; check where they come from, and when",
+)
+_MORE_GOOD: Final = Text(
+    "合格品多于件数：两个计数器互相矛盾，请核对。",
+    "More good parts than parts: the two counters contradict each other; check.",
+)
 _NO_PRU: Final = Text("台账没有标准节拍（PRU）", "the register has no nominal cycle (PRU)")
 _NO_FAILURE: Final = Text("窗口内没有故障", "there was no failure in the window")
 _NO_UPKEEP: Final = Text("窗口内没有维护", "there was no maintenance in the window")
@@ -124,6 +132,8 @@ def _notes(machine: Production, metric: str, value: Fraction | None) -> tuple[Te
     notes = [_NO_ORDER] if machine.order_source == "calendar" else []
     if metric == "M-13" and value is not None and value > 1:
         notes.append(Text("超过 100 %：请核对标准节拍。", "Above 100 %: check the nominal cycle."))
+    if metric == "M-12" and value is not None and value > 1:
+        notes.append(_MORE_GOOD)
     return tuple(notes)
 
 
@@ -144,9 +154,16 @@ def _rates(machine: Production) -> list[Result]:
     """Availability, quality, effectiveness, OEE and NEE."""
     apt, pbt = machine.seconds(Bucket.APT), machine.pbt
     pq, gq, pru = machine.pq, machine.gq, machine.pru_s or None  # a cycle of no time is none
+    more_scrap = gq is not None and gq < 0
+    if more_scrap:
+        gq = None
     nominal = None if pru is None or pq is None else pru * pq
     good = None if pru is None or gq is None else pru * gq
-    no_pru, no_pq, no_gq = (pru is None, _NO_PRU), (pq is None, _NO_PQ), (gq is None, _NO_GQ)
+    no_pru, no_pq, no_gq = (
+        (pru is None, _NO_PRU),
+        (pq is None, _NO_PQ),
+        (gq is None, MORE_SCRAP if more_scrap else _NO_GQ),
+    )
     no_time, no_run = (not pbt, _NO_TIME), (not apt, _NO_RUN)
     availability = _result(machine, "M-11", apt, pbt, _missing(no_time))
     quality = _result(machine, "M-12", gq, pq, _missing(no_pq, no_gq, (pq == 0, _NO_PARTS)))

@@ -138,6 +138,8 @@ def _effective(metric: str, select: Callable[[Assessment], Iterable[Equipment]],
             window=assessment.networking_window,
             provisional=assessment.provisional,
             notes=_history(assessment),
+            now_online=assessment.now_online(whole),
+            effective_after=assessment.effective_after(whole),
         )
 
     return compute

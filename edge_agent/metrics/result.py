@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from edge_agent.metrics.definitions import Definition, Text
 
@@ -24,6 +24,41 @@ class Window:
     def to_json(self) -> dict[str, Any]:
         kind = "snapshot" if self.start is None else "interval"
         return {"kind": kind, "from": iso(self.start), "to": iso(self.end)}
+
+
+#: So many machines that are not online are named.
+_NAMED: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveAfter:
+    """A networking rate before it means anything: so much planned working time is needed, so much there was."""
+
+    needed_s: Fraction
+    so_far_s: Fraction
+    now_online: tuple[int, int]
+    not_online: tuple[str, ...] = ()
+    """The declared machines that are not online, by id."""
+
+    def text(self) -> Text:
+        """What is said instead of the rate."""
+        online, declared = self.now_online
+        needed, so_far = int(self.needed_s / 3600), float(self.so_far_s / 3600)
+        zh, en = self._who()
+        return Text(
+            f"现在在线 {online}/{declared} 台{zh}；计划工时满 {needed} 小时后评定（已有 {so_far:.1f}）",
+            f"now online {online}/{declared}{en}; effective after {needed} planned hours ({so_far:.1f} so far)",
+        )
+
+    def _who(self) -> tuple[str, str]:
+        """Who is not online, where that is soon said."""
+        if not 0 < len(self.not_online) <= _NAMED:
+            return "", ""
+        return f"（缺 {'、'.join(self.not_online)}）", f" (not {', '.join(self.not_online)})"
+
+    def to_json(self) -> dict[str, Any]:
+        hours = {"planned_hours": number(self.needed_s / 3600), "so_far": number(self.so_far_s / 3600)}
+        return {**hours, **self.text()._asdict()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +79,10 @@ class Result:
     provisional: bool = False
     notes: tuple[Text, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
+    now_online: tuple[int, int] | None = None
+    """Of a networking rate: machines declared networked that deliver at the window's end, and all declared ones."""
+    effective_after: EffectiveAfter | None = None
+    """Of a networking rate that does not mean anything yet: what readers are shown instead of the value."""
 
     def to_json(self) -> dict[str, Any]:
         """The metric object of the demo's document and of the retained message."""
@@ -61,7 +100,15 @@ class Result:
             "provisional": self.provisional,
             "unit": self.definition.unit,
             "reason": None if self.reason is None else self.reason._asdict(),
+            **self._networking(),
         }
+
+    def _networking(self) -> dict[str, Any]:
+        """What only networking rates have beside their value."""
+        if self.now_online is None:
+            return {}
+        after = self.effective_after
+        return {"now_online": list(self.now_online), "effective_after": None if after is None else after.to_json()}
 
     def to_full_json(self) -> dict[str, Any]:
         """All of it: the exact fraction, the definition, the register's version, notes and the policy target."""

@@ -54,7 +54,7 @@ def client_for(config: Mqtt, client_id: str, will: Message | None, inbound: Inbo
     )
     client.max_inflight_messages_set(0)  # the window is the caller's: paho must send whatever it is given
     if will is not None:
-        client.will_set(will.topic, will.payload, 1, retain=True)
+        client.will_set(will.topic, will.payload, 1, retain=will.retained)
     if config.username is not None:
         client.username_pw_set(config.username, None if config.password is None else config.password.get_secret_value())
     return client

@@ -25,17 +25,30 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.config.models import Mqtt
-from edge_agent.mqtt import packets
+from edge_agent.mqtt import answers, packets, reasons
 from edge_agent.mqtt.client import Inbound, Message, client_for
 from edge_agent.mqtt.dial import dialled
 from edge_agent.mqtt.pipe import Pipe
-from edge_agent.mqtt.trouble import LinkError, closed_early, explain, refused, silent
+from edge_agent.mqtt.trouble import (
+    Attempt,
+    LinkError,
+    closed,
+    closed_early,
+    ended,
+    explain,
+    no_answer,
+    not_mqtt,
+    refused,
+    silent,
+)
 
 log = logging.getLogger(__name__)
 
 CONNECT_LIMIT_S = 5.0
 """For name, TCP connection and TLS handshake each, and for the broker's answer."""
 _MISC_S = 1.0
+_FIRST_ANSWERS = (answers.CONNACK, answers.DISCONNECT)
+"""First bytes of what a broker can send at first; anything else is another protocol."""
 _FIRST_ID, _LAST_ID = 1024, 65_535
 """Our message ids; paho counts its own, of a few SUBSCRIBE, from 1."""
 
@@ -46,7 +59,7 @@ class _Notes:
 
     acked: list[tuple[int, str]] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
-    refused: list[list[int]] = field(default_factory=list)
+    refused: list[dict[int, str]] = field(default_factory=list)
     lost: str | None = None
 
 
@@ -54,9 +67,18 @@ class Connection:
     """Open it, use it while `error` is None, close it, throw it away. `flush` sends what the other methods queue."""
 
     def __init__(
-        self, config: Mqtt, client_id: str, *, will: Message | None = None, inbound: Inbound | None = None
+        self,
+        config: Mqtt,
+        client_id: str,
+        *,
+        will: Message | None = None,
+        inbound: Inbound | None = None,
+        accepted_before: bool = False,
     ) -> None:
+        """`accepted_before`: the broker took these settings before, so that they are not at fault when it does not."""
         self.url = config.url
+        retained_will = will is not None and will.retained
+        self._attempt = Attempt(config.url, config.version == "5", retained_will, accepted_before)
         self._config = config
         self._inbound = inbound
         self._five = config.version == "5"
@@ -72,11 +94,16 @@ class Connection:
         self._inbox = bytearray()
         self._mid = _FIRST_ID - 1
         self._unacknowledged: set[int] = set()
+        self._asked_at = 0.0
         self.paused = False
         self.receive_maximum = 65_535
         """How many unacknowledged messages the broker accepts (MQTT 5 CONNACK)."""
         self.maximum_packet: int | None = None
         """The largest packet the broker accepts, bytes, where it says so (MQTT 5 CONNACK)."""
+        self.retain_available = True
+        """Whether the broker keeps retained messages; one of MQTT 3.1.1 does not say (MQTT 5 CONNACK)."""
+        self.unknown_acks = 0
+        """Acknowledgements of messages that were not under way: the broker, or a proxy, is faulty."""
         self.heard_at = 0.0
         """Monotonic time when the broker last sent anything (PUBACK, PINGRESP, ...)."""
         self.error: LinkError | None = None
@@ -84,8 +111,8 @@ class Connection:
         self.on_acked: Callable[[list[tuple[int, str]]], None] = lambda acked: None
         """Called with (message id, reason of a refusal or "") of what the broker answered for."""
         self.on_message: Callable[[Message], None] = lambda message: None
-        self.on_subscribed: Callable[[list[int]], None] = lambda refusals: None
-        """Called with the positions of the filters that the broker refused."""
+        self.on_subscribed: Callable[[dict[int, str]], None] = lambda refusals: None
+        """Called with the positions of the filters that the broker refused, and MQTT's name for why."""
         self.on_lost: Callable[[], None] = lambda: None
         self._bind()
 
@@ -99,17 +126,27 @@ class Connection:
                 await self._connack
         except (OSError, ValueError, TimeoutError) as error:
             self.close()
-            raise (self.error or explain(error, self.url)) from error
+            raise (self.error or self._explained(error)) from error
         except BaseException:
             self.close()
             raise
+
+    def _explained(self, error: BaseException) -> LinkError:
+        """Why `open` failed."""
+        if isinstance(error, TimeoutError) and self._pipe is not None:
+            return no_answer(self._attempt, self._waited())
+        return explain(error, self.url)
+
+    def _waited(self) -> float:
+        """Seconds since CONNECT."""
+        return time.monotonic() - self._asked_at
 
     def publish(self, topic: str, payload: bytes, *, retained: bool) -> int:
         """Queue a message with QoS 1; returns its message id. ValueError for what MQTT cannot carry."""
         if self._stock or self._pipe is None:
             info = self._client.publish(topic, payload, 1, retained)
             if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
-                self._break(mqtt.error_string(info.rc))
+                self._break(ConnectionError(mqtt.error_string(info.rc)))
             return int(info.mid)
         mid = self._next_id()
         self._pipe.write(packets.publish(topic, len(payload), mid, retained=retained, five=self._five), payload)
@@ -135,7 +172,8 @@ class Connection:
                 self._client.loop_write()
             left = self._pipe.flush()
         except OSError as error:
-            self._break(str(error))
+            self._readable()  # it may have said why before it hung up
+            self._break(error)
             return
         if left != self._writing and self._fd >= 0:
             self._writing = left
@@ -175,14 +213,17 @@ class Connection:
         if self.error is not None:
             return
         self.close()
-        if self._pipe is not None and not self._connack.done():
-            error = closed_early(self.url)
-            self._connack.set_exception(ConnectionError("closed early"))
         self.error = error
+        if self._pipe is not None and not self._connack.done():
+            self._connack.set_exception(ConnectionError(error.finding.code))
         self.on_lost()
 
-    def _break(self, reason: str) -> None:
-        self.drop(explain(ConnectionError(reason), self.url))
+    def _break(self, error: BaseException) -> None:
+        """The socket failed, or what came over it is no MQTT. Before CONNACK only TLS says why."""
+        if self._connack.done() or isinstance(error, ssl.SSLError):
+            self.drop(explain(error, self.url))
+        else:
+            self.drop(closed_early(self._attempt, self._waited()))
 
     def close(self) -> None:
         """Let go of the socket; safe at any time and more than once."""
@@ -198,7 +239,7 @@ class Connection:
         """From a connected socket to CONNECT on its way."""
         self._pipe = self._client.pipe = Pipe(sock, self._detach)
         self._fd = sock.fileno()
-        self.heard_at = time.monotonic()
+        self._asked_at = self.heard_at = time.monotonic()
         extra: dict[str, Any] = {}
         if self._inbound is not None and self._five:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
@@ -231,21 +272,28 @@ class Connection:
         try:
             data = self._pipe.receive()
         except OSError as error:
-            self._break(str(error))
+            self._break(error)
             return
         if data is None:
             return
         self.heard_at = time.monotonic()
-        if data:
+        if not data:
+            self._break_at_end()
+        elif not self._connack.done() and not self._inbox and data[0] not in _FIRST_ANSWERS:
+            self.drop(not_mqtt(self.url, data))
+        else:
             mids = () if self._inbox or self._stock else packets.acknowledged(data)
             if mids:
                 self._note_all(mids)
             else:
                 self._inbox += data
                 self._digest()
+
+    def _break_at_end(self) -> None:
+        if self._connack.done():
+            self.drop(closed(self.url))
         else:
-            self._pipe.ended = True
-            self._paho(self._client.loop_read)
+            self._break(ConnectionError("closed"))
 
     def _digest(self) -> None:
         """Deal with every packet that is complete, or until paused."""
@@ -259,6 +307,10 @@ class Connection:
                 first, at = at, end
                 if inbox[first] == packets.PUBACK and not self._stock:
                     self._note_puback(acked, start, end)
+                elif start > first and (
+                    refusal := answers.refusal(inbox[first], bytes(inbox[start:end]), five=self._five)
+                ):
+                    self._refused(*refusal)
                 else:
                     self._give(inbox[first:end])
         finally:
@@ -272,18 +324,25 @@ class Connection:
         under_way = self._unacknowledged
         acked = [(mid, "") for mid in dict.fromkeys(mids) if mid in under_way]
         under_way.difference_update(mids)
+        self.unknown_acks += len(mids) - len(acked)
         if acked:
             self.on_acked(acked)
+
+    def _refused(self, name: str, said: str) -> None:
+        made = ended if self._connack.done() else refused
+        self.drop(made(name, self.url, said))
 
     def _note_puback(self, acked: list[tuple[int, str]], start: int, end: int) -> None:
         try:
             mid, code = packets.puback(self._inbox, start, end, five=self._five)
         except ValueError as error:
-            self._break(str(error))
+            self._break(error)
             return
         if mid in self._unacknowledged:
             self._unacknowledged.remove(mid)
-            acked.append((mid, _reason(code) if code >= 0x80 else ""))
+            acked.append((mid, reasons.name_of(code) if code >= 0x80 else ""))
+        else:
+            self.unknown_acks += 1
 
     def _next_id(self) -> int:
         """An id that no message under way has."""
@@ -307,7 +366,7 @@ class Connection:
         try:
             step()
         except Exception as error:  # noqa: BLE001 (whatever paho makes of a broker's bytes must not end the loop)
-            self.drop(explain(error, self.url))
+            self._break(error)
             return
         notes, self._notes = self._notes, _Notes()
         if notes.acked:
@@ -317,7 +376,7 @@ class Connection:
         for message in notes.messages:
             self.on_message(message)
         if notes.lost is not None:
-            self._break(notes.lost)
+            self._break(ConnectionError(notes.lost))
 
     def _bind(self) -> None:
         client = self._client
@@ -330,12 +389,9 @@ class Connection:
     def _on_connect(self, _: mqtt.Client, __: Any, flags: Any, reason: ReasonCode, properties: Properties) -> None:
         if self._connack.done():
             return
-        if reason.is_failure:
-            self.error = refused(str(reason), self.url)
-            self._connack.set_exception(ConnectionError(str(reason)))
-            return
         self.receive_maximum = getattr(properties, "ReceiveMaximum", self.receive_maximum)
         self.maximum_packet = getattr(properties, "MaximumPacketSize", None)
+        self.retain_available = bool(getattr(properties, "RetainAvailable", True))
         self._connack.set_result(None)
 
     def _on_disconnect(self, _: mqtt.Client, __: Any, flags: Any, reason: ReasonCode, properties: Any) -> None:
@@ -345,7 +401,9 @@ class Connection:
         self._notes.acked.append((mid, str(reason) if reason.is_failure else ""))
 
     def _on_subscribe(self, _: mqtt.Client, __: Any, mid: int, codes: list[ReasonCode], properties: Any) -> None:
-        self._notes.refused.append([at for at, code in enumerate(codes) if code.is_failure])
+        self._notes.refused.append(
+            {at: reasons.name_of(code.value) for at, code in enumerate(codes) if code.is_failure}
+        )
 
     def _on_message(self, _: mqtt.Client, __: Any, message: mqtt.MQTTMessage) -> None:
         try:
@@ -365,11 +423,3 @@ def _safe(callback: Callable[..., None]) -> Callable[..., None]:
             log.exception("mqtt-callback-failed")
 
     return call
-
-
-def _reason(code: int) -> str:
-    """The words for a reason code of PUBACK."""
-    try:
-        return str(ReasonCode(PacketTypes.PUBACK, identifier=code))
-    except (KeyError, ValueError, AssertionError):
-        return f"0x{code:02X}"

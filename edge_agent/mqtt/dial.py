@@ -7,19 +7,30 @@ import socket
 import ssl
 import threading
 
+from edge_agent.mqtt.trouble import HandshakeError
+
 
 def dial(host: str, port: int, context: ssl.SSLContext | None, limit: float) -> socket.socket:
-    """A connected, non-blocking socket; `limit` seconds for each step. Raises OSError."""
+    """A connected, non-blocking socket; `limit` seconds for each step. Raises OSError (HandshakeError)."""
     sock = socket.create_connection((host, port), limit)
     try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a burst is one `send`: nothing to wait for
         if context is not None:
-            sock = context.wrap_socket(sock, server_hostname=host)
+            sock = _handshaken(sock, context, host)
         sock.setblocking(False)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _handshaken(sock: socket.socket, context: ssl.SSLContext, host: str) -> ssl.SSLSocket:
+    try:
+        return context.wrap_socket(sock, server_hostname=host)
+    except ssl.SSLError:
+        raise
+    except ConnectionError as error:
+        raise HandshakeError(error.strerror or str(error)) from error
 
 
 async def dialled(host: str, port: int, context: ssl.SSLContext | None, limit: float) -> socket.socket:

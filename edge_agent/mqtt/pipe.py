@@ -18,13 +18,11 @@ class Pipe:
         self._out: list[bytes | bytearray | memoryview] = []
         self._in: bytes | bytearray = b""
         self._at = 0
-        self.ended = False
-        """The broker has closed its side."""
 
     def recv(self, buffer_size: int) -> bytes:
         data = self._in[self._at : self._at + buffer_size]
         self._at += len(data)
-        if not data and not self.ended:
+        if not data:
             raise BlockingIOError
         return bytes(data)
 

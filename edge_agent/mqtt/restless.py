@@ -46,8 +46,9 @@ def restless(client_id: str, url: str, error: str) -> Finding:
         "mqtt-restless",
         url,
         f"消息服务器接受连接后很快又断开，已连续多次（{error}）。是否有另一个程序使用同样的 client_id {client_id!r}"
-        "（例如复制的配置）？或者消息服务器不接受某条消息（大小或权限）？请查看消息服务器的日志。",
+        "（例如复制的配置）？或者消息服务器不接受某条消息（大小、权限，或不支持保留消息：mqtt.retain: false）"
+        "？请查看消息服务器的日志。",
         f"The broker accepts the connection and soon ends it, several times in a row ({error}). Does another program"
         f" use the client id {client_id!r} (a copied configuration)? Or does the broker dislike a message (its size,"
-        " permissions)? See its log.",
+        " permissions, or any retained message: `mqtt.retain: false`)? See its log.",
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from edge_agent.model import STATUS, Batch, Tag, TagTable, Value, is_good
 from edge_agent.normalise.change import ChangeFilter
+from edge_agent.normalise.exponents import Exponents
 from edge_agent.normalise.state import StateMachine, with_derived
 
 _SENSOR_FAILURE = STATUS["BadSensorFailure"]
@@ -32,9 +33,12 @@ class Normaliser:
         self._steps, self._by_position = program.steps, program.by_position
         self._floats, self._pick = program.floats, program.pick
         self._change = ChangeFilter.for_table(self.table)
+        self._exponents = Exponents(table) if program.exponents else None
 
     def apply(self, batch: Batch) -> None:
         """Normalise the batch in place; its table becomes `self.table`, which may carry derived state tags."""
+        if self._exponents is not None:
+            self._exponents.apply(batch)
         if batch.columns is None and not batch.status:
             self._whole(batch.values, batch.status)
         else:
@@ -89,10 +93,11 @@ class Normaliser:
 class _Program:
     """What the steps are. The same for all devices with these tags."""
 
-    __slots__ = ("by_position", "floats", "pick", "steps")
+    __slots__ = ("by_position", "exponents", "floats", "pick", "steps")
 
     def __init__(self, tags: Sequence[Tag]) -> None:
         self.steps = [_Steps(position, tag) for position, tag in enumerate(tags) if _Steps.needed(tag)]
+        self.exponents = any(tag.scale_exponent_from is not None for tag in tags)
         self.by_position = {step.position: step for step in self.steps}
         self.floats = [position for position, tag in enumerate(tags) if tag.kind == "float"]
         self.pick = _picker(self.floats, len(tags))
@@ -113,7 +118,8 @@ class _Steps:
 
     def __init__(self, position: int, tag: Tag) -> None:
         self.position = position
-        self._sentinels = frozenset(tag.sentinels)
+        # With an exponent the raw number is gone by now: `Exponents` has looked.
+        self._sentinels = frozenset(() if tag.scale_exponent_from is not None else tag.sentinels)
         self._scale = tag.scale
         self._offset = tag.offset
         self._scaled = tag.scale != 1.0 or tag.offset != 0.0
@@ -129,7 +135,7 @@ class _Steps:
     def apply(self, index: int, values: list[Value], status: dict[int, int]) -> None:
         value = values[index]
         if isinstance(value, list):
-            values[index] = [self._scale * v + self._offset for v in value] if self._scaled else value  # type: ignore[operator]
+            self._apply_to_list(index, value, values, status)
             return
         if not isinstance(value, int | float):
             return
@@ -141,3 +147,11 @@ class _Steps:
             values[index] = value = value * self._scale + self._offset
         if not self._low <= value <= self._high or (self._labels is not None and value not in self._labels):
             status.setdefault(index, _EXCEEDED)
+
+    def _apply_to_list(self, index: int, value: list[Any], values: list[Value], status: dict[int, int]) -> None:
+        """An array with one element that is no value is bad as a whole: nobody can tell which one was meant."""
+        if not self._sentinels.isdisjoint(value):
+            values[index] = None
+            status[index] = _SENSOR_FAILURE
+        elif self._scaled:
+            values[index] = [self._scale * item + self._offset for item in value]

@@ -136,7 +136,7 @@ class Journal:
         while self._held and self._write(self._held[0]):
             self._held_bytes -= self._held.popleft().size
         if before and not self._held:
-            log.info("outbox-disk-takes-again entries=%d", before)
+            log.info("outbox-disk-takes-again entries=%d", before, extra={"ends": "outbox-disk-refuses"})
 
     def remove(self, segment: Segment, *, later: bool) -> None:
         """Take a segment out. `later`: only after the acknowledgements are on the medium (it was delivered)."""

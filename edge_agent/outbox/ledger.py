@@ -74,6 +74,8 @@ class Stats:
     dropped: int
     dropped_acknowledged: int
     """Those of the dropped values that the broker had acknowledged."""
+    unseen: int
+    """Those of the confirmed values that went at the broker's acknowledgement because no ingest was ever seen."""
     quarantined: int
     """Values lost to damaged bytes."""
     pending: int
@@ -122,7 +124,9 @@ class Ledger:
         self._acks = acks
         self._values_of = values_of
         self.streams: dict[str, StreamState] = {}
-        self.values = dict.fromkeys(("enqueued", "acknowledged", "confirmed", "dropped", "forgone", "quarantined"), 0)
+        self.values = dict.fromkeys(
+            ("enqueued", "acknowledged", "confirmed", "dropped", "forgone", "unseen", "quarantined"), 0
+        )
         self.entries = dict.fromkeys(self.values, 0)
         self.pending_values = 0
         self.pending_entries = 0
@@ -187,6 +191,17 @@ class Ledger:
             self.unconfirmed -= _total(state.acked.within(first, last))
             state.acked.discard(first, last)
             state.taken.discard(first, last)
+
+    def unrelease(self, stream: str, pairs: Pairs) -> int:
+        """These were delivered, and are to be delivered once more; returns how many of them there are."""
+        state = self.state(stream)
+        back = [part for pair in pairs for part in state.released.within(*pair)]
+        entries, values = _total(back), self._total_values(stream, back)
+        self._count("confirmed", -entries, -values)
+        self.hold(entries, values)
+        for first, last in back:
+            state.released.discard(first, last)
+        return entries
 
     def lose(self, gap: Gap) -> None:
         """Report and count a hole whose entries are all pending; they are released."""

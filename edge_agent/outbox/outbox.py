@@ -20,6 +20,7 @@ from pathlib import Path
 
 from edge_agent.errors import FindingsError
 from edge_agent.intervals import IntervalSet
+from edge_agent.outbox import store_id
 from edge_agent.outbox.acks import FILE as ACKS
 from edge_agent.outbox.acks import AckLog, read
 from edge_agent.outbox.journal import Journal
@@ -27,7 +28,7 @@ from edge_agent.outbox.lanes import Lanes
 from edge_agent.outbox.ledger import Gap, Ledger, Pairs, Reason, Stats
 from edge_agent.outbox.quarantine import Quarantine
 from edge_agent.outbox.record import Entry
-from edge_agent.outbox.recovery import open_segments, report_holes
+from edge_agent.outbox.recovery import open_segments, refuse_newer, report_holes
 from edge_agent.outbox.segment import TRAILER_BASE, Raw, Segment
 from edge_agent.outbox.syncer import Syncer
 
@@ -36,6 +37,10 @@ log = logging.getLogger(__name__)
 _stream_of = attrgetter("stream")
 LOCK = "lock"
 RESERVE = "reserve"
+INGEST_SEEN = "ingest-seen"
+"""An empty file: a live ingest was seen while this outbox was in use."""
+_RELIEF = 0.8
+"""Until then: the share of the bound from which on the broker's acknowledgement is enough for the oldest."""
 _RESERVE_BYTES = 4096
 """Given up on a full disk to record, at the end, what the disk never took."""
 _SEGMENT = (32_768, 4 << 20)
@@ -47,7 +52,10 @@ class Outbox:
 
     def __init__(self, path: Path, *, agent: str, worker: int = 0, max_bytes: int, fsync_ms: int) -> None:
         self._max_bytes = max_bytes
+        self._path = path
+        refuse_newer(path)
         self._lock, self._folder = _own(path)
+        self._store = store_id.read(path)
         self._acks = AckLog(path / ACKS)
         self._quarantine = Quarantine(path, max_bytes // 16)
         known = read(path / ACKS)
@@ -66,6 +74,9 @@ class Outbox:
         self.on_dropped: Callable[[], None] | None = None
         """Called when the bound had the oldest dropped: `gaps` knows of it, and a kill would have it forgotten."""
         self._dropped = False
+        self._mark = path / INGEST_SEEN
+        self.ingest_seen = self._mark.exists()
+        """Whether a live ingest was ever seen for what this outbox holds."""
         report_holes(self._journal, self._ledger)
         self._save()
         for segment in list(self._journal.segments):
@@ -140,7 +151,7 @@ class Outbox:
         return Stats(
             enqueued=values["enqueued"], durable_seq=self.durable_seq, acknowledged=values["acknowledged"],
             confirmed=values["confirmed"], dropped=values["dropped"], dropped_acknowledged=values["forgone"],
-            quarantined=values["quarantined"], pending=self._ledger.pending_values,
+            unseen=values["unseen"], quarantined=values["quarantined"], pending=self._ledger.pending_values,
             enqueued_entries=entries["enqueued"], acknowledged_entries=entries["acknowledged"],
             confirmed_entries=entries["confirmed"], dropped_entries=entries["dropped"],
             quarantined_entries=entries["quarantined"], pending_entries=self.pending,
@@ -180,6 +191,8 @@ class Outbox:
             self._ledger.acknowledge(stream, pairs, release=release)
             if release:
                 self._free_all(stream, pairs)
+        if not release:
+            self._relieve()
         self._tidy()
 
     def confirm(self, stream: str, pairs: Pairs) -> None:
@@ -195,6 +208,30 @@ class Outbox:
         for stream in self.streams():
             self.confirm(stream, self._ledger.state(stream).acked.pairs())
 
+    def note_ingest(self) -> None:
+        """A live ingest is there. From now on nothing leaves before the store has it, also after a restart."""
+        if not self.ingest_seen:
+            self.ingest_seen = True
+            try:
+                self._mark.touch(0o600)
+            except OSError as error:
+                log.warning("outbox-mark path=%s reason=%s", self._mark, error.strerror)
+
+    def _relieve(self) -> None:
+        """Nearly full, and no ingest was ever seen: the oldest that the broker has are done, and counted."""
+        limit = _RELIEF * self._max_bytes
+        if self.ingest_seen or not self.unconfirmed or self._disk() < limit:
+            return
+        before = self._ledger.values["confirmed"]
+        for segment in list(self._journal.segments):
+            self.confirm(segment.stream, self._ledger.state(segment.stream).acked.within(segment.first, segment.last))
+            if self._disk() < limit:
+                break
+        freed = self._ledger.values["confirmed"] - before
+        if freed and not self._ledger.values["unseen"]:
+            log.warning("ingest-never-seen outbox_share=%.2f freed_values=%d", _RELIEF, freed)
+        self._ledger.values["unseen"] += freed
+
     def awaiting(self) -> dict[str, list[tuple[int, int]]]:
         """Per stream, the entries that the broker has and the store has not confirmed."""
         states = ((name, self._ledger.state(name)) for name in self.streams())
@@ -207,6 +244,38 @@ class Outbox:
         self._ledger.again(stream, open_)
         self._lanes.rewind()
         return sum(last - first + 1 for first, last in open_)
+
+    @property
+    def store(self) -> str:
+        """The id of the store whose confirmations it believes; empty before the first."""
+        return self._store
+
+    def follow_store(self, store: str) -> int:
+        """From now on believe this store. Of another one before it is forgotten what it confirmed of the entries that
+        are still here, and they are handed out again; returns how many."""
+        before, self._store = self._store, store
+        if before == store:
+            return 0
+        store_id.write(self._path, store)
+        again = sum([self._hand_out_again(segment) for segment in self._journal.segments]) if before else 0
+        if again:
+            self._lanes.rewind()
+            self._save()
+        return again
+
+    def _hand_out_again(self, segment: Segment) -> int:
+        """Hand out again all of a segment that can be read."""
+        readable = IntervalSet([(segment.first, segment.last)])
+        for seq in segment.lost():
+            readable.discard(seq)
+        pairs = readable.pairs()
+        waiting = self._ledger.state(segment.stream).acked
+        count = sum(last - first + 1 for pair in pairs for first, last in waiting.within(*pair))
+        count += self._ledger.unrelease(segment.stream, pairs)
+        self._ledger.again(segment.stream, pairs)
+        if segment is not self._journal.writing:
+            segment.forget()
+        return count
 
     def tick(self) -> None:
         """Try what the disk refused. Call it about once a second; `append` does the same."""
@@ -285,6 +354,8 @@ class Outbox:
 
     def _make_room(self, size: int) -> None:
         """Drop the oldest segments until `size` more bytes fit under the bound."""
+        if self._disk() + size + TRAILER_BASE > self._max_bytes:
+            self._relieve()
         while self._disk() + size + TRAILER_BASE > self._max_bytes and self._journal.segments:
             self._drop(self._journal.segments[0])
 

@@ -22,7 +22,8 @@ from typing import NamedTuple
 from zlib import crc32
 
 MAGIC = b"EAOBX\x00\x01\n"
-"""Name and version of the format."""
+"""Name and version of the format: the byte before the line's end is its number."""
+FORMAT = 1
 MARKER = b"\xf5\xc1\xffR"
 _TRAILER = b"\xf5\xc1\xffT"
 _HEAD = struct.Struct("<4sIIIQqHH")
@@ -82,6 +83,12 @@ class Index:
     data_end: int
     offsets: array[int]
     values: array[int]
+
+
+def format_of(start: Buffer) -> int | None:
+    """The number of the format that a segment's first bytes name; None when they name none."""
+    start = bytes(start[: len(MAGIC)])
+    return start[6] if len(start) == len(MAGIC) and start[:6] + start[7:] == MAGIC[:6] + MAGIC[7:] else None
 
 
 def pack(stream: bytes, topic: bytes, payload: bytes, seq: int, t: int, values: int) -> bytes:

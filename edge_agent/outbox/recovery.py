@@ -6,10 +6,12 @@ import logging
 from pathlib import Path
 from typing import Final
 
+from edge_agent.errors import newer_format
 from edge_agent.intervals import IntervalSet
 from edge_agent.outbox.journal import Journal
 from edge_agent.outbox.ledger import Gap, Ledger, Reason, StreamState
 from edge_agent.outbox.quarantine import Quarantine
+from edge_agent.outbox.record import FORMAT, MAGIC, format_of
 from edge_agent.outbox.segment import SUFFIX, Segment, recover
 
 log = logging.getLogger(__name__)
@@ -20,6 +22,15 @@ _NO_END: Final = 1 << 63
 def segment_files(folder: Path) -> list[Path]:
     """The segment files of an outbox, by age."""
     return sorted((p for p in folder.glob(f"*{SUFFIX}") if p.stem.isdigit()), key=lambda p: int(p.stem))
+
+
+def refuse_newer(folder: Path) -> None:
+    """Raises FindingsError when a newer program has written any of the segments; nothing is changed."""
+    for path in segment_files(folder):
+        with path.open("rb") as file:
+            found = format_of(file.read(len(MAGIC)))
+        if found is not None and found > FORMAT:
+            raise newer_format(path, found, FORMAT)
 
 
 def open_segments(folder: Path, quarantine: Quarantine) -> list[Segment]:

@@ -13,7 +13,7 @@ import orjson
 from edge_agent.intervals import IntervalSet
 from edge_agent.outbox.acks import FILE, Kind, read
 from edge_agent.outbox.record import Entry, entry_of
-from edge_agent.outbox.recovery import segment_files
+from edge_agent.outbox.recovery import refuse_newer, segment_files
 from edge_agent.outbox.segment import parts, read_trailer, torn_bytes
 
 
@@ -62,6 +62,8 @@ class _Fate:
     """What the acknowledgement log says."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises FindingsError for an outbox that a newer program has written."""
+        refuse_newer(folder)
         self._acked: dict[str, IntervalSet] = {}
         self._released: dict[str, IntervalSet] = {}
         for ack in read(folder / FILE):

@@ -68,5 +68,9 @@ class Breaker:
         if news:
             self._silent = {other: (failures, 0.0) for other, (failures, _) in self._silent.items()}
 
+    def retry(self) -> None:
+        """Let everything that is set aside be probed at once."""
+        self._silent = {table: (failures, 0.0) for table, (failures, _) in self._silent.items()}
+
     def _failures(self, table: TagTable) -> int:
         return self._silent.get(table, (0, 0.0))[0]

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from edge_agent.errors import DeviceError
 from edge_agent.health import DeviceHealth
 from edge_agent.model import STATUS, Batch, TagTable
 from edge_agent.normalise import Normaliser
 from edge_agent.polling.breaker import Breaker
+from edge_agent.polling.current import CurrentValues
 from edge_agent.polling.staleness import Staleness
+from edge_agent.reasons import Cause, cause
 from edge_agent.sdk import DevicePlan, Sink
+
+log = logging.getLogger(__name__)
 
 #: Called when a device's health has news, so that the row does not wait for its turn.
 Tell = Callable[["PolledDevice"], None]
 
 #: Rows that may be told before their turn: so many at once, and then one a second, however a device flaps.
 EARLY_ROWS = 10
+
+#: How often a reason that stays the same is logged again, seconds.
+REPEAT_S = 600.0
 
 _WAITING, _TIMEOUT = STATUS["BadWaitingForInitialData"], STATUS["BadTimeout"]
 
@@ -38,9 +47,12 @@ class PolledDevice:
         self.breaker = Breaker()
         self.normalisers = normalisers
         self.staleness = Staleness(normalisers, staleness)
+        self.current = CurrentValues()
+        """The newest value of each tag, for whoever asks."""
         self._send = send
         self._tell = tell
         self._early, self._early_at = float(EARLY_ROWS), 0.0
+        self._logged, self._logged_at = "", 0.0
 
     def answered(self, batch: Batch, now: float, latency: float = 0.0) -> None:
         """A read succeeded, at least in part."""
@@ -48,6 +60,7 @@ class PolledDevice:
         self.breaker.answered(table)
         normaliser = self.normalisers[table]
         normaliser.apply(batch)
+        self.current.keep(batch, now)
         self.health.answered(batch, now, latency)
         if self.health.streaming:
             unheard = self.staleness.heard(table, batch.columns, now)
@@ -59,6 +72,7 @@ class PolledDevice:
                 self.health.clock.polled(batch, now)
         self._report(normaliser, batch)
         if self.health.changed:
+            self._log_state(now)
             self._tell_early(now)
 
     def proven(self, now: float, reach: float, t: int) -> None:
@@ -66,21 +80,32 @@ class PolledDevice:
         self.staleness.listening(now)
         self.health.proven(now, reach, t)
 
-    def failed(self, status: int, detail: str, t: int, now: float) -> None:
-        """The device did not answer: the first time for this reason each of its tags is said to be bad."""
+    def failed(self, fault: DeviceError, t: int, now: float) -> bool:
+        """The device did not answer: the first time for this reason each of its tags is said to be bad.
+
+        True when it is news: the device was not offline for this reason before.
+        """
         self.staleness.forget()
-        if self.health.failed(status, detail):
+        news, status = self.health.failed(fault.status, fault.cause), fault.status
+        if news:
             for table, normaliser in self.normalisers.items():
                 batch = Batch.failed(table, t, status)
                 normaliser.apply(batch)
+                self.current.keep(batch, now)
                 self.health.tags.all_failed(batch)
                 self._report(normaliser, batch)
+        if self.health.changed:
             self._tell_early(now)
+        return news
 
-    def watch(self, now: float, t: int) -> None:
-        """Make bad what nobody confirmed within its limit, whatever the reason for the silence is."""
-        self._lapse(self.staleness.overdue(now), _WAITING if self.health.state == "starting" else _TIMEOUT, t)
-        self._lapse(self.staleness.unheard(now), _WAITING, t)
+    def watch(self, now: float, t: int, paused: float = 0.0) -> None:
+        """Make bad what nobody confirmed within its limit, whatever the reason for the silence is.
+
+        `paused`: seconds for which this process itself had stood still just before.
+        """
+        why = cause("agent_paused", seconds=f"{paused:.0f}") if paused else None
+        self._lapse(self.staleness.overdue(now), _WAITING if self.health.state == "starting" else _TIMEOUT, t, now, why)
+        self._lapse(self.staleness.unheard(now), _WAITING, t, now, None)
         if self.health.changed:
             self._tell_early(now)
 
@@ -88,12 +113,22 @@ class PolledDevice:
         """Write a health row about the time since the last one."""
         self._tell(self)
 
-    def _lapse(self, what: Iterable[tuple[TagTable, Sequence[int] | None]], status: int, t: int) -> None:
+    def _lapse(
+        self,
+        what: Iterable[tuple[TagTable, Sequence[int] | None]],
+        status: int,
+        t: int,
+        now: float,
+        why: Cause | None,
+    ) -> None:
         for table, columns in what:
             count = len(table) if columns is None else len(columns)
             batch = Batch(table, t, [None] * count, dict.fromkeys(range(count), status), None, columns)
+            if why is not None:
+                batch.causes = dict.fromkeys(range(count), why)
             normaliser = self.normalisers[table]
             normaliser.apply(batch)
+            self.current.keep(batch, now)
             self.health.lapsed(batch)
             self._report(normaliser, batch)
 
@@ -104,6 +139,17 @@ class PolledDevice:
         if self._early >= 1.0:
             self._early -= 1.0
             self._tell(self)
+
+    def _log_state(self, now: float) -> None:
+        """What an answer has shown of the device: once for a reason, and every ten minutes while it comes and goes."""
+        health = self.health
+        name = health.cause.name if health.cause is not None else ""
+        if name and (name != self._logged or now - self._logged_at >= REPEAT_S):
+            self._logged, self._logged_at = name, now
+            log.warning(
+                "device-state device=%s state=%s tags_bad=%d reason=%r",
+                self.plan.id, health.state, health.tags.bad, f"{health.reason}: {health.detail[1]}",
+            )  # fmt: skip
 
     def _report(self, normaliser: Normaliser, batch: Batch) -> None:
         news = normaliser.news(batch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import heapq
 import logging
 import time
@@ -11,24 +13,19 @@ from dataclasses import dataclass, field
 from edge_agent.clock import Clock
 from edge_agent.errors import DeviceError
 from edge_agent.health.device import PROOF_S
-from edge_agent.model import STATUS, Batch, TagTable
+from edge_agent.model import Batch, TagTable
+from edge_agent.polling.attempts import ConnectionSlots, RetryBudget, as_descriptor_fault
 from edge_agent.polling.backoff import Backoff
-from edge_agent.polling.device import PolledDevice
+from edge_agent.polling.device import REPEAT_S, PolledDevice
 from edge_agent.polling.metronome import Metronome
 from edge_agent.polling.schedule import Schedule
 from edge_agent.polling.turnstile import Turnstile
-from edge_agent.sdk import Connection, Pollable, Streaming, within
+from edge_agent.sdk import Connection, Pollable, Retrying, ShowsRaw, Streaming
 
 log = logging.getLogger(__name__)
 
-_INTERNAL = STATUS["BadInternalError"]
-_REAL = Clock()
-
 #: A loop without a step for this long (and three of its slowest periods) is stalled: no time-out in it is longer.
 STALL_S = 60.0
-
-#: How often a reason that stays the same is logged again.
-REPEAT_S = 600.0
 
 
 class ConnectionLoop:
@@ -42,16 +39,22 @@ class ConnectionLoop:
         clock: Clock,
         metronome: Metronome | None = None,
         turnstile: Turnstile | None = None,
+        retries: RetryBudget | None = None,
+        slots: ConnectionSlots | None = None,
     ) -> None:
-        """`metronome`, `turnstile`: those of all connections of the process; None = one of its own."""
+        """`metronome`, `turnstile`, `retries`, `slots`: those of all connections of the process; None = its own."""
         self.key = key
         self._connection = connection
         self._devices = devices
         self._clock = clock
         self._metronome = metronome or Metronome()
         self._turnstile = turnstile or Turnstile()
+        self._retries = retries or RetryBudget()
+        self._slots = slots or ConnectionSlots()
+        self._has_slot = self._has_token = False
         self._shared = len(devices) > 1
         self._backoff = Backoff()
+        self._retry_now = asyncio.Event()
         self._begun = False
         self._turns: list[_Turn] = []
         self._told, self._told_at = "", 0.0
@@ -66,18 +69,62 @@ class ConnectionLoop:
     def _beat(self) -> None:
         self._progress = time.monotonic()
 
+    async def raw(self, table: TagTable, *, ask: bool) -> Sequence[str | None] | None:
+        """What stands behind the values of a table, from the connection that is open anyway; None when it cannot say.
+
+        `ask`: see `sdk.ShowsRaw`.
+        """
+        if not isinstance(self._connection, ShowsRaw):
+            return None
+        try:
+            return await self._connection.raw(table, ask=ask)
+        except DeviceError as error:
+            log.info("raw-values-refused key=%s reason=%s", self.key, error)
+            return None
+
     async def run(self) -> None:
         """Until cancelled: connect, work, and after a failure wait a little and begin again."""
         try:
             while True:
                 fault = await self._until_lost()
                 self._mark_failed(fault)  # first: leaving a dead line in order may take seconds
-                await self._connection.close()
+                await self._close()
                 pause = self._backoff.wait()
                 self._log_lost(str(fault), pause)
-                await within(pause, _REAL)  # the network is real, whatever a demo's clock says
+                await self._rest(pause)
+                self._has_token = False
+                await self._retries.take()
+                self._has_token = True
         finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        try:
             await self._connection.close()
+        finally:
+            if self._has_slot:
+                self._has_slot = False
+                self._slots.release()
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait before the next attempt, or until `retry`. The network is real, whatever a demo's clock says."""
+        self._retry_now.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._retry_now.wait()
+
+    def retry(self) -> bool:
+        """Somebody has corrected something: a lost connection, a device that is set aside and a tag that was refused
+        are tried again at once. Whether there was anything to try."""
+        unwell = any(device.health.state in ("offline", "degraded") for device in self._devices)
+        if unwell:
+            self._backoff.reset()
+            self._retry_now.set()
+            for device in self._devices:
+                device.breaker.retry()
+            if isinstance(self._connection, Retrying):
+                self._connection.retry_refused()
+        return unwell
 
     def _log_lost(self, reason: str, pause: float) -> None:
         """One line when the reason is new, then one in ten minutes: a dead device must not fill the disk."""
@@ -89,9 +136,12 @@ class ConnectionLoop:
     def _works(self) -> None:
         """A device answered: the connection is worth something again."""
         self._backoff.reset()
+        if self._has_token:
+            self._has_token = False
+            self._retries.give_back()
         if self._told:
             self._told = ""
-            log.info("connection-back key=%s", self.key)
+            log.info("connection-back key=%s", self.key, extra={"ends": ("connection-lost", self.key)})
 
     def _begin(self) -> None:
         """The first time: from now on the devices are asked. Before its turn nobody is late, or waited for."""
@@ -117,6 +167,8 @@ class ConnectionLoop:
             await self._turnstile.turn()
             self._beat()
             self._begin()
+            self._slots.acquire()
+            self._has_slot = True
             await self._connection.open()
             if not self._told:
                 log.info("connection-open key=%s devices=%d", self.key, len(self._devices))
@@ -125,19 +177,19 @@ class ConnectionLoop:
             elif isinstance(self._connection, Streaming):
                 await self._listen(self._connection)
         except DeviceError as error:
-            return error
+            return as_descriptor_fault(error) or error
         except Exception as error:  # noqa: BLE001 - reason: one connector's fault must not stop the others
-            return self._internal(error)
-        return DeviceError(_INTERNAL, "the connector ended by itself", lost=True)
+            return as_descriptor_fault(error) or self._internal(error)
+        return DeviceError.of("internal", lost=True, why="the connector ended by itself", why_zh="连接器自行结束")
 
     def _internal(self, error: Exception) -> DeviceError:
         log.error("connector-error key=%s", self.key, exc_info=error)
-        return DeviceError(_INTERNAL, f"{type(error).__name__}: {error}", lost=True)
+        return DeviceError.of("internal", lost=True, why=f"{type(error).__name__}: {error}")
 
     def _mark_failed(self, fault: DeviceError) -> None:
         t, now = self._clock.time_ns(), self._clock.monotonic()
         for device in self._devices:
-            device.failed(fault.status, fault.detail, t, now)
+            device.failed(fault, t, now)
         for turn in self._turns:
             turn.pass_over(now)
 
@@ -203,8 +255,9 @@ class ConnectionLoop:
         device.health.missed(1, len(turn.table))
         if error.lost and not self._shared:
             raise error
-        if not device.breaker.alone(turn.table):  # the tags of such a table are bad since it was set aside
-            device.failed(error.status, error.detail, clock.time_ns(), clock.monotonic())
+        alone = device.breaker.alone(turn.table)  # the tags of such a table are bad since it was set aside
+        if not alone and device.failed(error, clock.time_ns(), clock.monotonic()):
+            log.warning("device-failed device=%s reason=%r", device.plan.id, str(error))
         try:
             if error.lost:
                 # One unit's silence makes the connection untrusted, not the other units: a new one, at once.

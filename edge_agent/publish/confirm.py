@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 import orjson
 
@@ -20,14 +21,34 @@ LACKING_S = 120.0
 """Twice within this time something had to be sent again: that is no chance."""
 
 
-def parse(payload: bytes) -> dict[str, Pairs] | None:
-    """The streams of a watermark document; None when it is none."""
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """What the ingest says the store has."""
+
+    streams: Mapping[str, Pairs]
+    """What the store has of them."""
+    store: str = ""
+    """The store's own id; empty from an ingest that knows none."""
+    births: tuple[str, ...] = ()
+    """Devices whose birth documents it lacks."""
+
+
+def parse(payload: bytes) -> Watermark | None:
+    """A watermark document; None when it is none."""
     try:
         document: Any = orjson.loads(payload)
-        return {str(stream): [_pair(pair) for pair in pairs] for stream, pairs in document["streams"].items()}
+        streams = {str(stream): [_pair(pair) for pair in pairs] for stream, pairs in document["streams"].items()}
+        store, births = document.get("store", ""), document.get("births", [])
+        if not isinstance(store, str) or not isinstance(births, list):
+            raise ValueError("store is no text, or births no list")
+        return Watermark(streams, store, tuple(filter(_is_text, births)))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         log.warning("watermark-not-understood reason=%s", error)
         return None
+
+
+def _is_text(value: object) -> TypeGuard[str]:
+    return isinstance(value, str)
 
 
 def _pair(pair: Any) -> tuple[int, int]:

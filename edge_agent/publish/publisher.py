@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Sequence
 
 import orjson
 
@@ -14,19 +13,28 @@ from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import Finding
 from edge_agent.mqtt import Connection, Message
+from edge_agent.mqtt.backoff import SHORTEST_S, Backoff
+from edge_agent.mqtt.reasons import RETAIN_NOT_SUPPORTED, TAKEN_OVER
 from edge_agent.mqtt.restless import Restless, restless
-from edge_agent.mqtt.trouble import LinkError, tls_context
+from edge_agent.mqtt.trouble import LinkError, tls_context, unknown_acks
 from edge_agent.outbox import Outbox
+from edge_agent.process import own_version
 from edge_agent.publish import confirm
 from edge_agent.publish.holds import Holds
+from edge_agent.publish.repetition import PERIOD_S
 from edge_agent.publish.session import Counters, Sent, Session
-from edge_agent.publish.trouble import Backoff, Teller
 from edge_agent.topics import Topics
 
 log = logging.getLogger(__name__)
 
 _TICK_S = 1.0
 _GOODBYE_S = 1.0
+_BACKLOG_S = 10.0
+"""The backlog in the retained state is renewed so often at the most, and only when it changed."""
+_BIRTHS_S = 5.0
+"""Births that are asked for are sent again so often at the most."""
+FAULTY_S = 120.0
+"""A wrong acknowledgement is a finding for so long."""
 _SETTLED_S = 10.0
 """A connection that held so long, or that acknowledged something, was a good one: the next attempt comes soon."""
 
@@ -41,6 +49,10 @@ class Publisher:
         self._speaks = speaks
         self.other_streams: Callable[[], tuple[str, ...]] = tuple
         """The streams of the agent's other outboxes, which its state names too."""
+        self.backlog: Callable[[], tuple[int, int]] = self._own_backlog
+        """Values and messages that the agent's outboxes hold."""
+        self._sent_backlog = (0, 0)
+        self._state_sent_at = float("-inf")
         self._config = config
         self._outbox = outbox
         self._agent = agent
@@ -54,16 +66,26 @@ class Publisher:
         self._session: Session | None = None
         self._watch = confirm.Watch(time.monotonic())
         self._backoff = Backoff()
-        self._teller = Teller()
         self._restless = Restless()
         self._holds = Holds()
         self._suspects: tuple[Sent, ...] = ()
         """What was under way when the last connection ended."""
         self._acked_at: float | None = None
         self._connected_at = 0.0
+        self._subscription_answers = True
+        """Whether the broker answers the subscription to watermarks."""
+        self._births_sent_at = self._store_seen_at = float("-inf")
+        self._accepted = False
+        """Whether the broker ever took our settings."""
+        self._retains = config.retain is not False
+        self._unknown_acks = self._unknown_acks_before = 0
+        """Since the start; and up to the present connection."""
+        self._unknown_ack_at = -FAULTY_S
+        self.failed_attempts = 0
+        """Attempts to connect that failed and connections that broke, since the start."""
         self.problem: Finding | None = None
         """Why there is no connection now, or none that holds; None while there is one."""
-        if config.confirm == "broker":
+        if config.confirm != "store":
             outbox.confirm_acknowledged()
 
     @property
@@ -110,9 +132,22 @@ class Publisher:
         return self._counters.messages
 
     @property
+    def fault(self) -> Finding | None:
+        """What the broker does wrong in the protocol, while it does."""
+        if time.monotonic() - self._unknown_ack_at >= FAULTY_S:
+            return None
+        return unknown_acks(self._config.url, self._unknown_acks)
+
+    @property
     def ingest_silent(self) -> bool:
         """`confirm: store` and no sign of life from an ingest for a minute: a health finding."""
         return self._config.confirm == "store" and self._watch.silent(time.monotonic())
+
+    @property
+    def freed_unseen(self) -> int:
+        """`confirm: store`: values that went at the broker's acknowledgement since the start, while no ingest was ever
+        seen; 0 once one is."""
+        return 0 if self._outbox.ingest_seen else self._outbox.stats.unseen
 
     @property
     def lacking(self) -> bool:
@@ -159,7 +194,8 @@ class Publisher:
 
     async def _once(self) -> float:
         """One connection from attempt to end; returns how long to wait before the next."""
-        link = Connection(self._config, self._client_id, will=self._state("offline") if self._speaks else None)
+        will = self._state("offline") if self._speaks else None
+        link = Connection(self._config, self._client_id, will=will, accepted_before=self._accepted)
         try:
             try:
                 await link.open(self._context)
@@ -169,33 +205,51 @@ class Publisher:
             await self._serve(link)
         except LinkError as error:
             self._failed(error)
+            if self._learned_no_retain(error.reason == RETAIN_NOT_SUPPORTED):
+                return SHORTEST_S
             return self._restless.wait(self._backoff.next(slow=error.slow))
         finally:
             link.close()
         raise AssertionError("a session ends with an error or by cancellation")
 
+    def _learned_no_retain(self, said: bool) -> bool:
+        """Whether the broker has just told us for the first time that it keeps no retained messages."""
+        if not said or not self._retains or self._config.retain != "auto":
+            return False
+        self._retains = False
+        log.warning("mqtt-no-retained-messages url=%s repeat_s=%.0f", self._config.url, PERIOD_S)
+        return True
+
     async def _serve(self, link: Connection) -> None:
+        self._accepted = True
+        self._learned_no_retain(not link.retain_available)
         started = self._connected_at = time.monotonic()
         self._note_streams()
         session = Session(
             self._config, link, self._outbox, self._documents, self._counters, self._on_message, self._holds,
-            self._suspects if self._restless.now else (),
+            self._suspects if self._restless.now else (), retains=self._retains,
         )  # fmt: skip
-        log.info("mqtt-connected url=%s version=%s", self._config.url, self._config.version)
+        log.info(
+            "mqtt-connected url=%s version=%s",
+            self._config.url,
+            self._config.version,
+            extra={"ends": "mqtt-unavailable"},
+        )
         if not self._restless.now:
             self._settled()
         self._outbox.attach()
         self._session = session
-        if self._config.confirm == "store":
-            link.subscribe([self._watermark_topic])
+        self._subscribe(link)
         session.wake()
         try:
-            await self._watch_over(session)
+            await self._watch_over(session, link)
         except asyncio.CancelledError:
             await self._goodbye(session, link)
             raise
         finally:
             lasted = time.monotonic() - started
+            self._count_unknown_acks(link)
+            self._unknown_acks_before = self._unknown_acks
             if session.acked_at is not None or lasted > _SETTLED_S:
                 self._backoff.reset()
             self.ack_age()
@@ -208,22 +262,43 @@ class Publisher:
             self._holds.hung_up(sole and (sole.topic, sole.message), time.monotonic())
             raise link.error
 
+    def _subscribe(self, link: Connection) -> None:
+        """To the watermarks; with `confirm: broker` for the births that a service asks for, as long as the broker does
+        not hang up for it."""
+        if self._config.confirm == "store" or self._subscription_answers:
+            link.on_subscribed = self._subscription_answered
+            self._subscription_answers = False  # until it answered
+            link.subscribe([self._watermark_topic])
+
+    def _subscription_answered(self, refused: dict[int, str]) -> None:
+        self._subscription_answers = True
+        for reason in refused.values():
+            log.warning("watermark-subscription-refused topic=%s reason=%s", self._watermark_topic, reason)
+
     def _settled(self) -> None:
-        self._teller.mended()
         self.problem = None
 
-    async def _watch_over(self, session: Session) -> None:
+    def _count_unknown_acks(self, link: Connection) -> None:
+        total = self._unknown_acks_before + link.unknown_acks
+        if total == self._unknown_acks:
+            return
+        self._unknown_acks = total
+        self._unknown_ack_at = time.monotonic()
+        log.warning("mqtt-unknown-acks url=%s count=%d", self._config.url, self._unknown_acks)
+
+    async def _watch_over(self, session: Session, link: Connection) -> None:
         while not session.lost.is_set():
             try:
                 async with asyncio.timeout(_TICK_S):
                     await session.lost.wait()
             except TimeoutError:
-                self._tick(session)
+                self._tick(session, link)
 
-    def _tick(self, session: Session) -> None:
+    def _tick(self, session: Session, link: Connection) -> None:
         if self.problem is not None and time.monotonic() - self._connected_at > _SETTLED_S:
             self._settled()
             session.widen()
+        self._count_unknown_acks(link)
         self._outbox.tick()
         self._note_streams()
         if self._config.confirm == "store":
@@ -242,13 +317,40 @@ class Publisher:
     def _on_message(self, message: Message) -> None:
         if message.topic != self._watermark_topic:
             return
-        streams = confirm.parse(message.payload)
-        if streams is None:
+        mark = confirm.parse(message.payload)
+        if mark is None:
+            return
+        now = time.monotonic()
+        self._send_births(mark.births, now)
+        if self._config.confirm != "store":
             return
         if not message.retained:
-            self._watch.life(time.monotonic())
-        for stream, pairs in streams.items():
+            self._watch.life(now)
+            self._outbox.note_ingest()
+        if mark.store:
+            self._follow_store(mark.store, now, live=not message.retained)
+        for stream, pairs in mark.streams.items():
             self._outbox.confirm(stream, pairs)
+
+    def _send_births(self, devices: Sequence[str], now: float) -> None:
+        """Again, because another agent's device of the same path has taken their place at the broker."""
+        if not devices or self._session is None or now - self._births_sent_at < _BIRTHS_S:
+            return
+        self._births_sent_at = now
+        for topic in [topic for topic in self._documents if topic.endswith("/birth")]:
+            if topic.rsplit("/", 2)[1] in devices:
+                self._session.send_document(topic)
+
+    def _follow_store(self, store: str, now: float, *, live: bool) -> None:
+        """Another store has confirmed nothing of what this outbox holds. Where two are at work at once, the one that is
+        believed stays it."""
+        if store == self._outbox.store:
+            self._store_seen_at = now if live else self._store_seen_at
+        elif now - self._store_seen_at >= confirm.LIFE_S:
+            before = self._outbox.store
+            count = self._outbox.follow_store(store)
+            self._store_seen_at = now if live else self._store_seen_at
+            log.info("mqtt-store store=%s before=%s sent_again=%d", store, before or "-", count)
 
     def _send_overdue(self) -> None:
         awaiting = self._outbox.awaiting()
@@ -265,27 +367,36 @@ class Publisher:
         return self._config.client_id or self._agent
 
     def _state(self, state: str) -> Message:
+        values, messages = self.backlog()
         document = {
             "v": 1,
             "agent": self._agent,
             "state": state,
             "t": self._clock.time_ns(),
-            "version": _version(),
+            "version": own_version(),
+            "backlog_values": values,
+            "backlog_messages": messages,
             "streams": self._streams(),
         }
-        return Message(self._state_topic, orjson.dumps(document), retained=True)
+        return Message(self._state_topic, orjson.dumps(document), retained=self._retains)
 
     def _streams(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self.other_streams(), *self._outbox.streams())))
 
     def _note_streams(self) -> None:
-        """Tell which streams are held, when that changed: the ingest may forget all others."""
+        """Tell which streams are held, when that changed: the ingest may forget all others. And the backlog, now and
+        then."""
         if not self._speaks:
             return
-        streams = self._streams()
-        if streams != self._told_streams or self._session is None:
-            self._told_streams = streams
+        streams, now = self._streams(), time.monotonic()
+        other = streams != self._told_streams or self._session is None
+        if other or (now - self._state_sent_at >= _BACKLOG_S and self.backlog() != self._sent_backlog):
+            self._told_streams, self._sent_backlog, self._state_sent_at = streams, self.backlog(), now
             self.retain(self._state_topic, self._state("online").payload)
+
+    def _own_backlog(self) -> tuple[int, int]:
+        stats = self._outbox.stats
+        return stats.pending, stats.pending_entries
 
     async def _goodbye(self, session: Session, link: Connection) -> None:
         """A clean end: the offline state replaces the online one, and the last will is not needed."""
@@ -299,13 +410,9 @@ class Publisher:
             log.info("mqtt-disconnected url=%s", self._config.url)
 
     def _failed(self, error: LinkError) -> None:
-        finding = restless(self._client_id, self._config.url, error.finding.en) if self._restless.now else error.finding
+        finding = error.finding
+        if self._restless.now and error.reason != TAKEN_OVER:  # then the broker has said it already
+            finding = restless(self._client_id, self._config.url, finding.en)
         self.problem = finding
-        self._teller.tell(finding.en, time.monotonic())
-
-
-def _version() -> str:
-    try:
-        return version("shopfloor-edge-agent")
-    except PackageNotFoundError:
-        return "unknown"
+        self.failed_attempts += 1
+        log.warning("mqtt-unavailable reason=%r", finding.en)

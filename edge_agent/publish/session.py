@@ -12,10 +12,11 @@ from typing import NamedTuple
 from edge_agent.config.models import Mqtt
 from edge_agent.intervals import IntervalSet
 from edge_agent.mqtt import Connection, Message
-from edge_agent.mqtt.trouble import not_taken, silent, too_large
+from edge_agent.mqtt.trouble import LinkError, not_taken, silent, too_large, unknown_acks
 from edge_agent.outbox import Entry, Outbox
 from edge_agent.publish.holds import REFUSED_S, Holds
 from edge_agent.publish.pace import Pace
+from edge_agent.publish.repetition import Repetition
 
 log = logging.getLogger(__name__)
 
@@ -75,13 +76,20 @@ class Session:
         on_message: Callable[[Message], None],
         holds: Holds,
         suspects: Sequence[Sent] = (),
+        *,
+        retains: bool = True,
     ) -> None:
-        """`suspects`: at one of these the broker may have hung up: they are sent first, one at a time, to find it."""
+        """`retains`: whether the broker keeps the documents; else they are sent again every minute.
+
+        `suspects`: at one of these the broker may have hung up: they are sent first, one at a time, to find it.
+        """
         self._loop = asyncio.get_running_loop()
         now = time.monotonic()
         self._link = link
         self._outbox = outbox
         self._documents = documents
+        self._retains = retains
+        self._repetition = Repetition(now)
         self._counters = counters
         self._stores = config.confirm == "store"
         self._keepalive = config.keepalive
@@ -207,13 +215,16 @@ class Session:
     def tick(self) -> None:
         """Once a second: is the broker still there, and is there anything to try again?"""
         now = time.monotonic()
+        if not self._retains:
+            kept = [topic for topic, pieces in self._documents.items() if pieces]
+            self._to_send |= dict.fromkeys(self._repetition.due(kept, now))
         if self._holds.expired(now):
             waiting, self._waiting = self._waiting, {}
             for stream, numbers in waiting.items():
                 self._outbox.again(stream, numbers.pairs())
             self._to_send |= dict.fromkeys(self._documents)
         if self._stalled(now):
-            self._link.drop(silent(self._link.url))
+            self._link.drop(self._why_stalled())
         else:
             self.wake()
 
@@ -259,6 +270,11 @@ class Session:
             return False
         oldest = next(iter(self._under_way.values())).at
         return now - max(oldest, self.acked_at or 0.0) > min(max(10.0, self._keepalive), 2 * self._keepalive)
+
+    def _why_stalled(self) -> LinkError:
+        if self._link.unknown_acks:
+            return LinkError(unknown_acks(self._link.url, self._link.unknown_acks))
+        return silent(self._link.url)
 
     def _send_document(self) -> None:
         topic = next(iter(self._to_send))
@@ -313,7 +329,7 @@ class Session:
 
     def _send(self, topic: str, payload: bytes, entry: Entry | None, *, live: bool) -> None:
         self._counters.messages += 1
-        mid = self._link.publish(topic, payload, retained=entry is None)
+        mid = self._link.publish(topic, payload, retained=entry is None and self._retains)
         self._under_way[mid] = Sent(time.monotonic(), entry, topic, live)
 
     def _acknowledged(self, answers: list[tuple[int, str]]) -> None:

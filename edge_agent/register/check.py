@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import date
 
 from edge_agent.errors import Finding
+from edge_agent.identity import AmbiguousNameError, DeviceNames
 from edge_agent.register.model import Register
 from edge_agent.register.parse import Parsed, Row, nearest
 
@@ -19,8 +20,8 @@ def check_processes(parsed: Parsed) -> None:
     parsed.errors += _duplicates(parsed, "process_id")
 
 
-def check_equipment(parsed: Parsed, processes: Parsed | None, devices: Collection[str] | None) -> None:
-    """Extend the findings of the equipment sheet. `devices` are the configured ids, None when not known."""
+def check_equipment(parsed: Parsed, processes: Parsed | None, devices: DeviceNames | None) -> None:
+    """Extend the findings of the equipment sheet. `devices` are the configured ones, None when not known."""
     parsed.errors += _duplicates(parsed, "equipment_id")
     parsed.errors += _duplicates(parsed, "asset_no")
     for row in parsed.rows:
@@ -129,7 +130,7 @@ def _process_link(parsed: Parsed, row: Row, processes: Parsed | None) -> Iterato
     )
 
 
-def _device_links(parsed: Parsed, devices: Collection[str] | None) -> Iterator[Finding]:
+def _device_links(parsed: Parsed, devices: DeviceNames | None) -> Iterator[Finding]:
     users: dict[str, list[Row]] = defaultdict(list)
     for row in filter(_in_use, parsed.rows):
         links = [link for link in row.text("gateway_device").split(";") if link]
@@ -142,22 +143,34 @@ def _device_links(parsed: Parsed, devices: Collection[str] | None) -> Iterator[F
                 "being networked; keep one.",
             )
         for link in links:
-            users[link].append(row)
-            if devices is not None and link not in devices:
-                yield _unknown_device(parsed, row, link, devices)
+            try:
+                key = devices.resolve(link) if devices is not None else link
+            except AmbiguousNameError as error:
+                yield _ambiguous(parsed, row, "gateway_device", error)
+                key = link
+            users[key or link].append(row)
+            if devices is not None and key is None:
+                yield _unknown_device(parsed, row, link, devices.ids)
     yield from _shared_devices(parsed, users)
     if devices is not None:
         yield from _unknown_meters(parsed, devices)
 
 
-def _unknown_meters(parsed: Parsed, devices: Collection[str]) -> Iterator[Finding]:
+def _unknown_meters(parsed: Parsed, devices: DeviceNames) -> Iterator[Finding]:
     """Each meter that is no configured device, once: the energy it would give is missing."""
     seen = set[str]()
     for row in filter(_in_use, parsed.rows):
         meter = row.text("meter_id")
-        if meter and meter not in devices and meter not in seen:
-            seen.add(meter)
-            near = nearest(meter, list(devices))
+        if not meter or meter in seen:
+            continue
+        seen.add(meter)
+        try:
+            known = devices.resolve(meter) is not None
+        except AmbiguousNameError as error:
+            yield _ambiguous(parsed, row, "meter_id", error)
+            continue
+        if not known:
+            near = nearest(meter, list(devices.ids))
             yield Finding(
                 "unknown-meter",
                 parsed.place(row, "meter_id"),
@@ -180,6 +193,16 @@ def future_dates(register: Register, today: date, name: str) -> list[Finding]:
         for row in register.equipment
         if row.counted and row.commissioned is not None and row.commissioned > today
     ]
+
+
+def _ambiguous(parsed: Parsed, row: Row, column: str, error: AmbiguousNameError) -> Finding:
+    named = ", ".join(error.names)
+    return Finding(
+        "ambiguous-device",
+        parsed.place(row, column),
+        f"“{error.written}”可以指多个采集代理的设备（{named}），无法对应；请写成“代理:设备”。",
+        f"“{error.written}” may mean devices of several agents ({named}) and is linked to none; write `agent:device`.",
+    )
 
 
 def _unknown_device(parsed: Parsed, row: Row, link: str, devices: Collection[str]) -> Finding:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from edge_agent.errors import Finding, RegisterError
+from edge_agent.identity import DeviceKeys, DeviceNames
 from edge_agent.register.check import check_equipment, check_processes
 from edge_agent.register.columns import EQUIPMENT, PROCESSES
 from edge_agent.register.model import Equipment, Process, Register
@@ -26,10 +27,12 @@ class Inspection:
     notes: tuple[Finding, ...]
 
 
-def inspect(equipment: Path, processes: Path | None = None, devices: Collection[str] | None = None) -> Inspection:
+def inspect(
+    equipment: Path, processes: Path | None = None, devices: Collection[str] | DeviceNames | None = None
+) -> Inspection:
     """Read and check both files; an equipment workbook with a process sheet needs no second file.
 
-    `devices`: ids of the configured devices, to check the links. Raises RegisterError for a file that cannot be read.
+    `devices`: the configured devices, to check the links. Raises RegisterError for a file that cannot be read.
     """
     sheet = parse(read_sheet(equipment, "equipment"), EQUIPMENT)
     if processes is None and has_sheet(equipment, "processes"):
@@ -37,7 +40,8 @@ def inspect(equipment: Path, processes: Path | None = None, devices: Collection[
     steps = parse(read_sheet(processes, "processes"), PROCESSES) if processes else None
     if steps is not None:
         check_processes(steps)
-    check_equipment(sheet, steps, devices)
+    names = devices if isinstance(devices, DeviceNames | None) else DeviceNames(DeviceKeys(), devices)
+    check_equipment(sheet, steps, names)
     parts = [sheet, *([steps] if steps else [])]
     errors = tuple(finding for part in parts for finding in sorted(part.errors, key=_by_row))
     notes = tuple(finding for part in parts for finding in sorted(part.notes, key=_by_row))
@@ -48,7 +52,7 @@ def inspect(equipment: Path, processes: Path | None = None, devices: Collection[
 
 
 def load(
-    equipment: Path, processes: Path | None = None, devices: Collection[str] | None = None
+    equipment: Path, processes: Path | None = None, devices: Collection[str] | DeviceNames | None = None
 ) -> tuple[Register, tuple[Finding, ...]]:
     """The register and what to know about it. RegisterError with every error when there is one."""
     inspection = inspect(equipment, processes, devices)

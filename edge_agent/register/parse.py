@@ -15,6 +15,7 @@ from edge_agent.errors import Finding, RegisterError
 from edge_agent.register.columns import NO, YES, Column, fold
 from edge_agent.register.model import Cell
 from edge_agent.register.sheet import Sheet
+from edge_agent.words import command
 
 _HEADER_WITHIN: Final = 10
 """A title or a note may stand above the header, in the first rows."""
@@ -107,8 +108,8 @@ def _find_header(sheet: Sheet, columns: Sequence[Column]) -> int:
         names = ", ".join(f"{column.zh}/{column.name}" for column in columns if column.required)
         raise RegisterError.one(
             "register-header",
-            f"没有找到表头行。需要的列:{names}。可用 `edge-agent register template` 生成模板。",
-            f"no header row was found. Columns needed: {names}. `edge-agent register template` writes a template.",
+            f"没有找到表头行。需要的列:{names}。可用 `{command('register', 'template')}` 生成模板。",
+            f"no header row was found. Columns needed: {names}. `{command('register', 'template')}` writes a template.",
             sheet.name,
         )
     return best

@@ -86,8 +86,12 @@ def _cell(cell: Any) -> Any:
 
 
 def value_or_reason(result: Result | None) -> Fraction | Text | None:
-    """A figure's value, or why there is none."""
-    return None if result is None else result.value if result.value is not None else result.reason
+    """A figure's value, or why there is none, or none yet."""
+    if result is None:
+        return None
+    if result.effective_after is not None:
+        return result.effective_after.text()
+    return result.value if result.value is not None else result.reason
 
 
 def words(items: Iterable[str]) -> str:

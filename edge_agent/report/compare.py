@@ -79,9 +79,14 @@ def months(points: Iterable[tuple[str, Mapping[str, Any]]], wanted: Iterable[str
         told = next((figures[key] for _, figures in rows if key in figures), None)
         if told is not None:
             name = {"zh": told["name_zh"], "en": told["name_en"]}
-            values = [[month, figures[key]["value"] if key in figures else None] for month, figures in rows]
+            values = [[month, _meaningful(figures.get(key))] for month, figures in rows]
             series.append({"id": key, "name": name, "points": values})
     return series
+
+
+def _meaningful(figure: Mapping[str, Any] | None) -> Any:
+    """A figure's value; None where there is none, or none yet."""
+    return None if figure is None or figure.get("effective_after") else figure["value"]
 
 
 def read_document(path: Path) -> Json:

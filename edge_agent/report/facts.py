@@ -24,6 +24,8 @@ MINUTE_NS: Final = 60_000_000_000
 HISTORY_NS: Final = int(HISTORY_S) * 1_000_000_000
 #: States are told from so much earlier, to know when a failure that goes on across the start began.
 BEFORE_NS: Final = 86_400_000_000_000
+#: A device that was covered in the last minutes of a window, one of which may not be whole, was online at its end.
+ONLINE_NS: Final = 2 * MINUTE_NS
 _S: Final = 1_000_000_000
 _NO_SCHEDULE: Final = "\0"
 
@@ -247,6 +249,7 @@ def _device(facts: Facts, device: str, hours: Hours | None) -> DeviceFacts:
     first = facts.first_good.get(device)
     if first is not None and first > facts.end:
         first = None  # an earlier window than its first connection, reported on later
+    calendar = hours if facts.plan else None
     if hours is not None and not hours.within(max(long, first or long), facts.end):
         hours = None  # no calendar, or nothing was planned since it was connected: then all time counts
     return from_health(
@@ -260,4 +263,6 @@ def _device(facts: Facts, device: str, hours: Hours | None) -> DeviceFacts:
         normalised=about.normalised,
         business_links=frozenset(about.business_links),
         collected=len(facts.minutes_of(device).inside(facts.history_start, facts.end)) > 0,
+        calendar=calendar,
+        online=facts.minutes_of(device).inside(facts.end - ONLINE_NS, facts.end).total("covered_ms") > 0,
     )

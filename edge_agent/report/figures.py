@@ -16,6 +16,7 @@ from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.definitions import BY_ID, Text
 from edge_agent.metrics.evaluate import compute
 from edge_agent.metrics.lateness import from_histogram
+from edge_agent.metrics.oee import MORE_SCRAP
 from edge_agent.metrics.result import Result
 from edge_agent.metrics.rollup import rolled_up
 from edge_agent.metrics.timemodel import Timeline
@@ -138,15 +139,16 @@ def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
     scope = energy_scope(plant, "site")
     whole = Sum([count for part in parts for count in part.parts]) if parts else None
     coal = energy.standard_coal(scope, whole, options.kgce_per_kwh)
-    lasts = [(line, plant.last_station(line)) for line in plant.lines]
-    counted = [line for line, last in lasts if last is not None]
-    made = [last.production.whole_gq for _, last in lasts if last and last.production]
-    good = [each for each in made if each is not None]
+    lasts = {line: last for line in plant.lines if (last := plant.last_station(line)) is not None}
+    made = {line: last.production.whole_gq for line, last in lasts.items() if last.production}
+    contradicting = [line for line, parts in made.items() if parts is not None and parts < 0]
+    counted = [line for line in lasts if line not in contradicting]
+    good = [parts for line, parts in made.items() if parts is not None and line in counted]
     together = [used for used, _ in map(plant.line_energy, counted) if used is not None]
     with_parts = Sum([count for part in together for count in part.parts]) if together else None
     per_part = energy.per_good_part(scope, with_parts, sum(good, Fraction(0)) if good else None)
     if whole is not None and not counted:
-        per_part = replace(per_part, reason=_NO_LAST_STATION)
+        per_part = replace(per_part, reason=MORE_SCRAP if contradicting else _NO_LAST_STATION)
     details = {"lines": counted}
     sources = sorted(source for line in plant.lines for source in plant.line_energy(line)[1])
     return {

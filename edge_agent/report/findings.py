@@ -18,6 +18,7 @@ from edge_agent.metrics.timemodel import Plan
 from edge_agent.report.facts import MINUTE_NS, Counter, Facts, State
 from edge_agent.report.production import Plant
 from edge_agent.report.speech import percent
+from edge_agent.words import number_of
 
 Span = tuple[int, int]
 
@@ -51,8 +52,8 @@ def _backwards(plant: Plant) -> Iterator[Observation]:
                 f"{counter.device}.{counter.tag}",
                 Text(
                     f"计数器倒退 {len(times)} 次（更换、清零或误写）：这些步不计数。请核对设备与变比。",
-                    f"The counter ran backwards {len(times)} times (replaced, cleared or written): these steps count "
-                    "nothing. Check the device and the ratio.",
+                    f"The counter ran backwards {number_of(len(times), 'time')} (replaced, cleared or written): these "
+                    "steps count nothing. Check the device and the ratio.",
                 ),
                 (times[0], times[-1]),
             )

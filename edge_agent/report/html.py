@@ -119,7 +119,9 @@ def _summary(document: Mapping[str, Any], language: Language) -> Iterator[Markup
 
 def _card(figure: Mapping[str, Any], language: Language) -> Markup:
     name = text(figure["name_zh"], figure["name_en"])
-    if figure["value"] is None:
+    if (after := figure.get("effective_after")) is not None:
+        big, rest = element("b", DASH, class_="none"), say(after, language)
+    elif figure["value"] is None:
         big, rest = element("b", DASH, class_="none"), say(figure["reason"], language)
     else:
         big, rest = element("b", f"{figure['value_pct']:.2f} %"), _fraction(figure)

@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import Final
 
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.evaluate import live_not_declared, not_effective
+from edge_agent.metrics.evaluate import live_not_declared, not_judged_yet, to_mend
 from edge_agent.metrics.rates import nc_shares
-from edge_agent.metrics.result import Result
+from edge_agent.metrics.result import EffectiveAfter, Result
 from edge_agent.metrics.timemodel import pareto
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Json
@@ -18,6 +18,7 @@ from edge_agent.report.parts.production import LOSSES
 from edge_agent.report.parts.rates import next_band, points
 from edge_agent.report.production import Plant, summed
 from edge_agent.report.speech import percent
+from edge_agent.words import number_of, verb
 
 Figures = Mapping[str, Result]
 
@@ -42,6 +43,14 @@ def conclusions(plant: Plant, figures: Figures, partial: Text | None = None) -> 
 
 def _pct(value: Fraction) -> str:
     return f"{percent(float(value)):.2f} %"
+
+
+def _machines(value: Fraction | None) -> str:
+    return f"{_count(value)} {'machine' if value == 1 else 'machines'}"
+
+
+def _are(value: Fraction | None) -> str:
+    return "is" if value == 1 else "are"
 
 
 def _count(value: Fraction | None) -> str:
@@ -86,7 +95,8 @@ def _digital(rate: Result) -> Text:
     return Text(
         f"在用生产设备 {_count(rate.denominator)} 台，其中数字化 {_count(rate.numerator)} 台：生产设备数字化率 "
         f"{_pct(rate.value)}{zh}。",
-        f"Of {_count(rate.denominator)} machines in use {_count(rate.numerator)} are digital: {_pct(rate.value)}{en}.",
+        f"Of {_machines(rate.denominator)} in use {_count(rate.numerator)} {_are(rate.numerator)} digital: "
+        f"{_pct(rate.value)}{en}.",
     )
 
 
@@ -95,23 +105,40 @@ def _to_next(rate: Result) -> tuple[str, str]:
     zh, en = f"，问卷得 {points(rate):g} 分", f", {points(rate):g} points of the questionnaire"
     if more is None:
         return f"{zh}（最高档）", f"{en} (the highest band)"
-    return f"{zh}，再有 {more} 台进入下一档", f"{en}; {more} more reach the next band"
+    return f"{zh}，再有 {more} 台进入下一档", f"{en}; {more} more {verb(more, 'reaches', 'reach')} the next band"
 
 
 def _networked(declared: Result, effective: Result) -> Text:
     if effective.value is None:
         return _missing(effective)
+    if effective.effective_after is not None:
+        return _too_early(effective.effective_after)
     zh, en = _to_next(effective)
     gap = (declared.numerator or Fraction(0)) - (effective.numerator or Fraction(0))
     if gap:
-        zh, en = f"{zh}；{gap} 台已申报而未被证明", f"{en}; {gap} declared ones are not shown"
+        zh, en = (
+            f"{zh}；{gap} 台已申报而未被证明",
+            f"{en}; {gap} declared {verb(int(gap), 'one is', 'ones are')} not shown",
+        )
     if effective.provisional:
         zh, en = f"{zh}。接入不足 30 天，为暂定值", f"{en}. Under 30 days of history: provisional"
     return Text(
         f"申报联网 {_count(declared.numerator)} 台，由数据证明有效联网 {_count(effective.numerator)} 台：设备联网率 "
         f"{_pct(effective.value)}{zh}。",
-        f"{_count(declared.numerator)} machines are declared networked, the data show {_count(effective.numerator)}: "
-        f"{_pct(effective.value)}{en}.",
+        f"{_machines(declared.numerator)} {_are(declared.numerator)} declared networked, the data show "
+        f"{_count(effective.numerator)}: {_pct(effective.value)}{en}.",
+    )
+
+
+def _too_early(after: EffectiveAfter) -> Text:
+    """No rate yet, and no list of machines to mend: most of them are well and only new."""
+    online, declared = after.now_online
+    needed, so_far = int(after.needed_s / 3600), float(after.so_far_s / 3600)
+    return Text(
+        f"申报联网 {declared} 台，窗口结束时在线 {online} 台。设备联网率要在计划工时满 {needed} 小时后才有意义，"
+        f"至今 {so_far:.1f} 小时，尚不评定。",
+        f"{declared} machines are declared networked, {online} of them were online at the window's end. The networking "
+        f"rate means something after {needed} planned hours; there were {so_far:.1f} so far, and it is not judged yet.",
     )
 
 
@@ -136,8 +163,8 @@ def _production(plant: Plant, figures: Figures) -> Text:
         counted, every = len(oee.numerator_ids), len(plant.machines)
         whole = Text(
             f"全厂 OEE {_pct(oee.value)}（具备节拍与合格品计数的 {counted} 台，共 {every} 台），{whole.zh}",
-            f"OEE is {_pct(oee.value)} (of the {counted} of {every} machines with a nominal cycle and a count of good "
-            f"parts). {whole.en}",
+            f"OEE is {_pct(oee.value)} (of the {counted} of {number_of(every, 'machine')} with a nominal cycle and a "
+            f"count of good parts). {whole.en}",
         )
     unknown = Fraction(time.unknown, time.pbt) if time.pbt else Fraction(0)
     losses = pareto(time)
@@ -170,7 +197,7 @@ def _energy(figures: Figures) -> Text:
 
 def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
     assessment = plant.assessment
-    missing, extra = not_effective(assessment), live_not_declared(assessment)
+    missing, extra, waiting = to_mend(assessment), live_not_declared(assessment), not_judged_yet(assessment)
     if not assessment.collected:
         yield Text(
             "窗口内没有采集数据：检查采集程序与存储是否运行，或另选窗口；有数据后再评定联网与采集。",
@@ -182,6 +209,13 @@ def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
         yield Text(
             f"{names.zh} 申报联网但未被数据证明：查明原因并排除（见第 3、4 部分）。",
             f"{names.en}: declared networked and not shown by data; find out why and mend it (parts 3 and 4).",
+        )
+    if waiting:
+        names = _named(waiting)
+        yield Text(
+            f"{names.zh} 在线，接入时间还不足以评定：无需处理，计划工时满 8 小时后再看。",
+            f"{names.en}: online, and connected too short a time to be judged; nothing to do, look again after 8 "
+            "planned hours.",
         )
     if extra:
         names = _named(extra)
@@ -195,7 +229,7 @@ def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
     if noted:
         yield Text(
             f"处理第 3 部分列出的 {noted} 条台账与数据提示。",
-            f"Look into the {noted} remarks on register and data in part 3.",
+            f"Look into the {number_of(noted, 'remark')} on register and data in part 3.",
         )
     unsigned = [process.process_id for process in assessment.key_processes if not process.reviewer]
     if unsigned:
@@ -227,7 +261,11 @@ def _connect(rate: Result, new: Sequence[Step]) -> Iterator[Text]:
         (bare, "没有通信接口，需加装采集模块", "no interface: fit a module"),
     ):
         if ids:
-            names, after = _named(ids), _pct(Fraction(rate.numerator + len(ids), rate.denominator))
+            names = _named(ids)
+            if rate.effective_after is not None:
+                yield Text(f"{names.zh} {zh}。", f"{names.en}: {en}.")
+                continue
+            after = _pct(Fraction(rate.numerator + len(ids), rate.denominator))
             yield Text(
                 f"{names.zh} {zh}；仅完成这些，设备联网率为 {after}。",
                 f"{names.en}: {en}; with these alone the networking rate would be {after}.",

@@ -52,7 +52,8 @@ def _figure_cell(figure: Mapping[str, Any], name: str) -> Any:
     if name.startswith("window_"):
         return figure["window"][name.removeprefix("window_")]
     if name.startswith("reason_"):
-        return (figure["reason"] or {}).get(name.removeprefix("reason_"))
+        said = figure["reason"] or figure.get("effective_after") or {}
+        return said.get(name.removeprefix("reason_"))
     return figure[name]
 
 

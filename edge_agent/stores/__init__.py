@@ -23,12 +23,14 @@ __all__ = [
 ]  # fmt: skip
 
 
-def open_store(config: StoreConfig) -> Store:
-    """The store of a configuration. Raises FindingsError when it cannot be opened."""
+def open_store(config: StoreConfig, agent: str = "") -> Store:
+    """The store of a configuration, for a service whose own agent is `agent`: devices of that agent stand in it by
+    their ids alone, and what was written before agents were kept is its own. Raises FindingsError when it cannot be
+    opened."""
     if config.kind == "duckdb":
         from edge_agent.stores.duckdb import DuckDbStore
 
-        return DuckDbStore(config.path, days=config.retention.days, max_bytes=config.retention.max_bytes)
+        return DuckDbStore(config.path, agent=agent, days=config.retention.days, max_bytes=config.retention.max_bytes)
     if config.url is None:
         raise FindingsError.one(
             "store-without-url",
@@ -39,11 +41,11 @@ def open_store(config: StoreConfig) -> Store:
     if config.kind == "influxdb":
         from edge_agent.stores.influxdb import InfluxDbStore
 
-        return InfluxDbStore(config)
+        return InfluxDbStore(config, agent)
     if config.kind == "influxdb1":
         from edge_agent.stores.influxdb1 import InfluxDb1Store
 
-        return InfluxDb1Store(config)
+        return InfluxDb1Store(config, agent)
     from edge_agent.stores.line import LineStore
 
-    return LineStore(config)
+    return LineStore(config, agent)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from edge_agent.intervals import IntervalSet
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import Changes, Floats, Longs, Rows, Samples
+from edge_agent.stores.forgotten import Entry
 
-#: One tag of one device.
+#: One tag of one device, which stands here and everywhere above the stores by its key (`identity.DeviceKeys`).
 Name = tuple[str, str]
 
 #: After a window so much more of a counter is read: its next reading tells what the last step inside was.
@@ -46,7 +47,7 @@ class WriteBatch:
     stored: int
     """Store time of all its samples, ns."""
     health: Sequence[Mapping[str, Any]] = ()
-    """Health documents of devices (the wire's own), transitions inside."""
+    """Health documents of devices (the wire's own, but `device` is the key), transitions inside."""
     agents: Sequence[Mapping[str, Any]] = ()
     """Health documents of agents, gap records inside."""
     marks: Sequence[Mark] = ()
@@ -81,6 +82,21 @@ class HealthSummary:
     state: str
     reason: str
     latency_ms: float | None
+
+    @classmethod
+    def of(cls, parts: Sequence[HealthSummary]) -> HealthSummary:
+        """The rows of several series of one device, summed up apart, as one; at least one."""
+        if len(parts) == 1:
+            return parts[0]
+        last = max(parts, key=lambda part: part.last_t)
+        good = [part.last_good_t for part in parts if part.last_good_t is not None]
+        sums = ("scheduled_s", "covered_s", "due", "done", "good", "bad", "values", "overruns")
+        return replace(
+            last,
+            first_t=min(part.first_t for part in parts),
+            last_good_t=max(good, default=None),
+            **{name: sum(getattr(part, name) for part in parts) for name in sums},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +156,14 @@ class Store(Protocol):
     """One time-series store. `write` and `retain` belong to one thread; reading is safe from any."""
 
     catalogue: Catalogue
+    store_id: str
+    """What the marks belong to: written into the store itself, random. Empty until `identify` has learned it."""
+
+    def identify(self) -> None:
+        """Learn `store_id`, and with it which marks are this store's. StoreError: it cannot be asked now, repeat."""
+
+    def forget(self, entry: Entry, t: int) -> None:
+        """List an agent, a device of it or a tag no more, from `t` (ns) until it speaks. Raises StoreError."""
 
     def check(self, batch: WriteBatch) -> list[Refusal]:
         """Samples that would be refused or silently dropped; the caller quarantines and removes them."""
@@ -265,6 +289,23 @@ def transitions(health: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         for row in health
         for move in ([row["transition"]] if row.get("transition") else []) + list(row.get("tag_transitions") or [])
     ]
+
+
+def live_facts(
+    catalogue: Catalogue, first_good: Mapping[str, int], sums: Mapping[str, HealthSummary], to_ns: int
+) -> dict[str, LiveFacts]:
+    """Every device ever heard of -> facts: what its health rows in a window add up to, and its first connection."""
+    former = catalogue.former
+    first = {key: t for key, t in first_good.items() if t <= to_ns}
+    facts: dict[str, LiveFacts] = {}
+    for key in sorted({*sums, *first, *catalogue.devices} - former.current.keys()):
+        began = min((first[each] for each in former.devices(key) if each in first), default=None)
+        row = sums.get(key)
+        if row is None:
+            facts[key] = LiveFacts(began, None, 0.0, 0.0, 0, 0)
+        else:
+            facts[key] = LiveFacts(began, row.last_good_t, row.scheduled_s, row.covered_s, row.good, row.bad)
+    return facts
 
 
 def new_first_good(health: Sequence[Mapping[str, Any]], known: Mapping[str, int]) -> dict[str, int]:

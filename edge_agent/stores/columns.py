@@ -137,6 +137,22 @@ class Samples:
     def __len__(self) -> int:
         return len(self.t)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Samples]) -> Samples:
+        """Several series that are one, sorted by `t`."""
+        t = np.concatenate([part.t for part in parts])
+        order = np.argsort(t, kind="stable")
+        texts = [text for part in parts for text in part.text]
+        return cls(
+            t[order],
+            np.concatenate([part.num for part in parts])[order],
+            np.concatenate([part.kind for part in parts])[order],
+            np.concatenate([part.status for part in parts])[order],
+            np.concatenate([part.source for part in parts])[order],
+            np.concatenate([part.stored for part in parts])[order],
+            [texts[place] for place in order.tolist()],
+        )
+
     def values(self) -> list[Any]:
         """The readings as Python values, equal to what was read; None where a sample has no value."""
         return [

@@ -17,6 +17,7 @@ import duckdb
 import orjson
 
 from edge_agent.errors import StoreError
+from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
 from edge_agent.process import give_back
 from edge_agent.stores import duckdb_counts as counts
@@ -24,6 +25,7 @@ from edge_agent.stores import duckdb_loads as loads
 from edge_agent.stores import duckdb_read as read
 from edge_agent.stores import duckdb_runs as runs
 from edge_agent.stores import duckdb_write as write
+from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
     HealthSummary,
@@ -34,13 +36,14 @@ from edge_agent.stores.base import (
     Seen,
     Silence,
     WriteBatch,
+    live_facts,
     merged,
     new_first_good,
 )
-from edge_agent.stores.catalogue import Catalogue, Series
 from edge_agent.stores.columns import Changes, Floats, Longs, Samples
-from edge_agent.stores.duckdb_schema import AGEING, connect, translated
+from edge_agent.stores.duckdb_schema import AGEING, connect, open_file, show_keys, translated
 from edge_agent.stores.evidence import REACH_NS
+from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.newest import Newest
 from edge_agent.stores.touched import HOUR_NS, Touched, hours_of, hours_spoken_of
 
@@ -62,11 +65,13 @@ _RETAIN_ROUNDS: Final = 24
 class DuckDbStore:
     """One file. `days` and `max_bytes` bound what it keeps."""
 
-    def __init__(self, path: Path, *, days: float = 400.0, max_bytes: int | None = None) -> None:
+    def __init__(self, path: Path, *, agent: str = "", days: float = 400.0, max_bytes: int | None = None) -> None:
+        """`agent`: the service's own, of which is what was written before agents were kept."""
         self._path = path
+        self._keys = DeviceKeys(agent)
         self._days = days
         self._max_bytes = max_bytes
-        self._connection = connect(path)
+        self._connection = open_file(path)
         self._gate = threading.Lock()
         self._readers = 0
         self._since_opened = 0
@@ -81,9 +86,11 @@ class DuckDbStore:
 
     def _load(self) -> None:
         query = self._connection.execute
-        series = [Series(*row) for row in query("select sid, device, tag, meta from series").fetchall()]
-        self.catalogue = Catalogue(series, dict(query("select device, birth from devices").fetchall()))
-        self._first_good = dict(query("select device, min(t) from first_good group by device").fetchall())
+        self.store_id = str(query("select id from store_id").fetchall()[0][0])
+        self.catalogue = read.catalogue(self._connection, self._keys)
+        self._renamed: dict[str, str] = {}
+        self._show_keys()
+        self._first_good = read.first_good(self._connection, self._keys)
         self._newest = Newest()
         for rows in read.newest(self._connection):
             self._newest.update(rows)
@@ -92,6 +99,12 @@ class DuckDbStore:
         self._mark_rows = self._count("select count(*) from marks")
         self._stored = self._count('select coalesce(sum("values"), 0)::bigint from marks')
         self._quarantined = self._count('select coalesce(sum("values"), 0)::bigint from quarantined')
+
+    def _show_keys(self) -> None:
+        """Have the views name devices as they are called now."""
+        self._renamed = dict(self.catalogue.former.current)
+        current = {self._keys.split(former): key for former, key in self._renamed.items()}
+        show_keys(self._connection, self._keys.own, current)
 
     def _count(self, query: str) -> int:
         row = self._connection.execute(query).fetchone()
@@ -105,7 +118,8 @@ class DuckDbStore:
 
     def write(self, batch: WriteBatch) -> None:
         """One transaction. StoreError or PoisonError leave the file as it was."""
-        series, devices = self.catalogue.take_changes()
+        catalogue = self.catalogue
+        changes, returned = catalogue.take_changes(), catalogue.forgotten.take_restored()
         first_good = new_first_good(batch.health, self._first_good)
         hours = hours_of(batch)
         late = sorted((hours | hours_spoken_of(batch)) & self._kept)
@@ -113,17 +127,24 @@ class DuckDbStore:
             with translated(), self._transaction():
                 if late:
                     runs.forget(self._connection, late)
-                write.series(self._connection, series, devices)
+                write.catalogue(self._connection, changes, self._keys)
+                write.listed_again(self._connection, returned)
                 write.samples(self._connection, batch.rows, batch.stored)
-                write.health(self._connection, batch.health, batch.stored)
+                write.health(self._connection, batch.health, batch.stored, self._keys)
                 write.agents(self._connection, batch.agents)
-                for device, t in first_good.items():
-                    self._connection.execute("insert into first_good values (?, ?)", [device, t])
+                write.first_good(self._connection, first_good, self._keys)
                 self._write_marks(batch)
                 self._save_newest(batch.stored)
+                if catalogue.former.current != self._renamed:
+                    self._show_keys()
         except BaseException:
-            self.catalogue.put_back(series, devices)
+            catalogue.put_back(changes)
+            catalogue.forgotten.put_back(returned)
             raise
+        self._written(batch, first_good, hours, late)
+
+    def _written(self, batch: WriteBatch, first_good: Mapping[str, int], hours: set[int], late: Sequence[int]) -> None:
+        """What memory knows of the store, once a batch is in it."""
         self._first_good |= first_good
         self._kept.difference_update(late)
         self._touched.add(hours)
@@ -136,6 +157,15 @@ class DuckDbStore:
         self._since_opened += len(batch.rows)
         if self._since_opened >= _REFRESH_ROWS:
             self.release_caches()
+
+    def identify(self) -> None:
+        """Nothing: the file told its id when it was opened."""
+
+    def forget(self, entry: Entry, t: int) -> None:
+        """List an agent, a device of it or a tag no more, until it speaks."""
+        with translated(), self._transaction():
+            write.forgotten(self._connection, entry, t)
+        self.catalogue.forgotten.forget(entry, t)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -239,41 +269,46 @@ class DuckDbStore:
 
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag, sorted by `t`."""
-        sid = self.catalogue.find(device, tag)
         with self._cursor() as cursor:
-            return read.samples(cursor, -1 if sid is None else sid, from_ns, to_ns)
+            return read.samples(cursor, self.catalogue.sids((device, tag)) or [-1], from_ns, to_ns)
+
+    def _last_before(self, name: Name, from_ns: int, to_ns: int) -> int | None:
+        with self._cursor() as cursor:
+            return read.last_before(cursor, self.catalogue.sids(name), from_ns, to_ns)
 
     def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
         """Runs of equal readings per tag."""
-        sids = self._sids(names)
+        sids, joined = self.catalogue.by_series(names)
         with self._cursor() as cursor:
             found = runs.changes(cursor, list(sids), from_ns, to_ns) if sids else {}
-        return {sids[sid]: rows for sid, rows in found.items()}
+        more = from_samples.changes(self.samples, self._last_before, joined, from_ns, to_ns)
+        return {sids[sid]: rows for sid, rows in found.items()} | more
 
     def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
         """The runs of counters that tell."""
-        sids = self._sids(list(moments))
+        sids, joined = self.catalogue.by_series(list(moments))
         with self._cursor() as cursor:
             asked = {sid: moments[name] for sid, name in sids.items()}
             found = counts.changes(cursor, asked, from_ns, to_ns) if sids else {}
-        return {sids[sid]: rows for sid, rows in found.items()}
+        rest = {name: moments[name] for name in joined}
+        more = from_samples.counted(self.samples, self._last_before, rest, from_ns, to_ns)
+        return {sids[sid]: rows for sid, rows in found.items()} | more
 
     def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
         """Counted by SQL."""
-        sids = self._sids(names)
+        sids, joined = self.catalogue.by_series(names)
         with self._cursor() as cursor:
-            return {sids[sid]: found for sid, found in read.seen(cursor, list(sids), from_ns, to_ns).items()}
+            found = {sids[sid]: each for sid, each in read.seen(cursor, list(sids), from_ns, to_ns).items()}
+        return found | from_samples.seen(self.samples, joined, from_ns, to_ns)
 
     def energy(self, moments: Mapping[Name, Longs]) -> dict[Name, Floats]:
         """Unit-hours of powers."""
-        sids = self._sids(list(moments))
+        sids, joined = self.catalogue.by_series(list(moments))
         with self._cursor() as cursor:
             found = loads.energy(cursor, {sid: moments[name] for sid, name in sids.items()})
-        return {sids[sid]: used for sid, used in found.items()}
-
-    def _sids(self, names: Sequence[Name]) -> dict[int, Name]:
-        found = ((self.catalogue.find(*name), name) for name in names)
-        return {sid: name for sid, name in found if sid is not None}
+        rest = {name: moments[name] for name in joined}
+        more = from_samples.energy(self.samples, self._last_before, rest)
+        return {sids[sid]: used for sid, used in found.items()} | more
 
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
         """Spans in which the devices' values were current."""
@@ -282,7 +317,7 @@ class DuckDbStore:
 
     def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
         """Histogram per device."""
-        sids = self._sids(names)
+        sids = {sid: name for name in names for sid in self.catalogue.sids(name)}
         found: dict[str, dict[int, int]] = {}
         with self._cursor() as cursor:
             for sid, ms, count in runs.lateness(cursor, list(sids), from_ns, to_ns) if sids else ():
@@ -316,14 +351,12 @@ class DuckDbStore:
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """Facts per device."""
-        with self._cursor() as cursor:
-            return read.live_facts(cursor, from_ns, to_ns)
+        return live_facts(self.catalogue, self._first_good, self.health(from_ns, to_ns), to_ns)
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """State changes of devices and tags."""
         with self._cursor() as cursor:
-            rows = read.dicts(cursor, "from transitions where t > ? and t <= ? order by t", [from_ns, to_ns])
-        return [row if row["tag"] else {key: row[key] for key in row if key != "tag"} for row in rows]
+            return read.transitions(cursor, from_ns, to_ns)
 
     def gaps(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """What full outboxes dropped."""

@@ -106,9 +106,7 @@ def edges(cursor: Cursor, hour: int) -> dict[str, Longs]:
     bounds = {"from": hour - 1, "to": hour + HOUR_NS + REACH_NS}
     got = fetched(cursor, EVIDENCE, **bounds, seam=SEAM_NS)
     found: defaultdict[str, list[int]] = defaultdict(list)
-    for device, *span in zip(
-        got["device"], plain(got["first"], 0).tolist(), plain(got["last"], 0).tolist(), strict=True
-    ):
+    for device, *span in zip(got["key"], plain(got["first"], 0).tolist(), plain(got["last"], 0).tolist(), strict=True):
         found[device] += span
     return {device: np.array(times, np.int64) for device, times in found.items()}
 

@@ -1,4 +1,7 @@
-"""The embedded store's questions as SQL. Each takes a cursor of its own, so reading never waits for a write."""
+"""The embedded store's questions as SQL. Each takes a cursor of its own, so reading never waits for a write.
+
+Devices stand here by their keys, which the views `NAME_keyed` make of agent and device.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,13 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
 from edge_agent.model import STATUS
-from edge_agent.stores.base import SKEWS, HealthSummary, LiveFacts, Seen, Silence
+from edge_agent.stores.base import SKEWS, HealthSummary, Seen, Silence
+from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
 from edge_agent.stores.columns import NO_TIME, Rows, Samples
+from edge_agent.stores.forgotten import Forgotten
 
 Cursor = duckdb.DuckDBPyConnection
 
@@ -29,11 +35,12 @@ def _texts(column: Any) -> list[str | None]:
     return list(column.tolist())
 
 
-def samples(cursor: Cursor, sid: int, from_ns: int, to_ns: int) -> Samples:
-    """One series in `from <= t < to`."""
+def samples(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> Samples:
+    """One series, or several that are one, in `from <= t < to`."""
+    which = "sid = ?" if len(sids) == 1 else "sid in (select unnest(?))"
     got = cursor.execute(
-        "select t, num, kind, txt, status, source, stored from samples where sid = ? and t >= ? and t < ? order by t",
-        [sid, from_ns, to_ns],
+        f"select t, num, kind, txt, status, source, stored from samples where {which} and t >= ? and t < ? order by t",  # noqa: S608 - ours
+        [sids[0] if len(sids) == 1 else list(sids), from_ns, to_ns],
     ).fetchnumpy()
     return Samples(
         plain(got["t"], 0),
@@ -44,6 +51,25 @@ def samples(cursor: Cursor, sid: int, from_ns: int, to_ns: int) -> Samples:
         plain(got["stored"], NO_TIME),
         _texts(got["txt"]),
     )
+
+
+def catalogue(cursor: Cursor, keys: DeviceKeys) -> Catalogue:
+    """As it was last written."""
+    rows = cursor.execute("select sid, agent, device, tag, meta from series").fetchall()
+    series = [Series(sid, keys.key(agent, device), tag, meta, bool(agent)) for sid, agent, device, tag, meta in rows]
+    births = cursor.execute("select null, device, birth from devices union all select * from births").fetchall()
+    forgotten = cursor.execute("select agent, device, tag, t from forgotten").fetchall()
+    return stored_catalogue(
+        keys, series, births, Forgotten({(agent, device, tag): t for agent, device, tag, t in forgotten})
+    )
+
+
+def first_good(cursor: Cursor, keys: DeviceKeys) -> dict[str, int]:
+    """Key -> first good reading of all time."""
+    found: dict[str, int] = {}
+    for agent, device, t in cursor.execute("select agent, device, t from first_good order by t desc").fetchall():
+        found[keys.key(agent, device)] = t
+    return found
 
 
 _SEEN = """
@@ -61,6 +87,13 @@ def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[
     return {
         sid: Seen(n, bad, out, good, low, high, tuple(skews or ())) for sid, n, bad, out, good, low, high, skews in rows
     }
+
+
+def last_before(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> int | None:
+    """Time of the newest sample of these series in `from <= t < to`."""
+    query = "select max(t) from samples where sid in (select unnest(?)) and t >= ? and t < ?"
+    row = cursor.execute(query, [list(sids), from_ns, to_ns]).fetchone()
+    return None if row is None or row[0] is None else int(row[0])
 
 
 _SINCE = """
@@ -94,11 +127,11 @@ def marks(cursor: Cursor) -> dict[str, IntervalSet]:
 
 
 _SUMMARY = """
-select device, coalesce(sum(scheduled_s), 0), coalesce(sum(covered_s), 0), coalesce(sum(due), 0)::bigint,
+select key, coalesce(sum(scheduled_s), 0), coalesce(sum(covered_s), 0), coalesce(sum(due), 0)::bigint,
     coalesce(sum(done), 0)::bigint, coalesce(sum(good), 0)::bigint, coalesce(sum(bad), 0)::bigint,
     coalesce(sum("values"), 0)::bigint, coalesce(sum(overruns), 0)::bigint, min(t), max(t), max(last_good_t),
     arg_max(state, t), arg_max(reason, t), arg_max(latency_ms, t)
-from health where t > ? and t <= ? group by device order by device"""
+from health_keyed where t > ? and t <= ? group by key order by key"""
 
 
 def health(cursor: Cursor, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
@@ -108,11 +141,11 @@ def health(cursor: Cursor, from_ns: int, to_ns: int) -> dict[str, HealthSummary]
 
 
 _BY_STEP = """
-select device, (t + $step - 1) // $step * $step step_end, coalesce(sum(scheduled_s), 0), coalesce(sum(covered_s), 0),
+select key, (t + $step - 1) // $step * $step step_end, coalesce(sum(scheduled_s), 0), coalesce(sum(covered_s), 0),
     coalesce(sum(due), 0)::bigint, coalesce(sum(done), 0)::bigint, coalesce(sum(good), 0)::bigint,
     coalesce(sum(bad), 0)::bigint, coalesce(sum("values"), 0)::bigint, coalesce(sum(overruns), 0)::bigint,
     min(t), max(t), max(last_good_t), arg_max(state, t), arg_max(reason, t), arg_max(latency_ms, t)
-from health where t > $from and t <= $to group by device, step_end order by device, step_end"""
+from health_keyed where t > $from and t <= $to group by key, step_end order by key, step_end"""
 
 
 def health_by(cursor: Cursor, from_ns: int, to_ns: int, step_ns: int) -> dict[str, list[tuple[int, HealthSummary]]]:
@@ -126,10 +159,10 @@ def health_by(cursor: Cursor, from_ns: int, to_ns: int, step_ns: int) -> dict[st
 
 # Two rows further apart than a step are in different steps, so the few steps are put in order and not all the rows.
 _SILENCES = """
-with steps as (select device, min(t) first, max(t) last, arg_min(coalesce(covered_s, 0), t) covered,
-        arg_min(state, t) state from health where t > $from and t <= $to group by device, t // $longest),
-    pairs as (select *, lag(last) over (partition by device order by first) before from steps)
-select device, before, first, state from pairs where first - before - covered * 1e9 > $longest order by device, first"""
+with steps as (select key, min(t) first, max(t) last, arg_min(coalesce(covered_s, 0), t) covered,
+        arg_min(state, t) state from health_keyed where t > $from and t <= $to group by key, t // $longest),
+    pairs as (select *, lag(last) over (partition by key order by first) before from steps)
+select key, before, first, state from pairs where first - before - covered * 1e9 > $longest order by key, first"""
 
 
 def silences(cursor: Cursor, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
@@ -142,11 +175,11 @@ def silences(cursor: Cursor, from_ns: int, to_ns: int, longest_ns: int) -> dict[
 
 
 _SUMS = """
-select device, (t + $step - 1) // $step * $step step_end, coalesce(sum(scheduled_s), 0) scheduled,
+select key, (t + $step - 1) // $step * $step step_end, coalesce(sum(scheduled_s), 0) scheduled,
     coalesce(sum(covered_s), 0) covered, coalesce(sum(due), 0)::bigint due, coalesce(sum(done), 0)::bigint done,
     coalesce(sum(good), 0)::bigint good, coalesce(sum(bad), 0)::bigint bad, coalesce(sum("values"), 0)::bigint n,
     coalesce(sum(overruns), 0)::bigint overruns, coalesce(max(last_good_t), -1) last_good
-from health where t > $from and t <= $to group by device, step_end order by device, step_end"""
+from health_keyed where t > $from and t <= $to group by key, step_end order by key, step_end"""
 
 
 def health_sums(cursor: Cursor, from_ns: int, to_ns: int, step_ns: int) -> dict[str, npt.NDArray[np.int64]]:
@@ -155,24 +188,9 @@ def health_sums(cursor: Cursor, from_ns: int, to_ns: int, step_ns: int) -> dict[
     seconds = [np.rint(1000 * plain(got[name], 0)).astype(np.int64) for name in ("scheduled", "covered")]
     counts = [plain(got[name], 0) for name in ("due", "done", "good", "bad", "n", "overruns", "last_good")]
     rows = np.stack([plain(got["step_end"], 0), *seconds, *counts], axis=1)
-    device = plain(got["device"], 0)
+    device = plain(got["key"], 0)
     names, starts = np.unique(device, return_index=True)
     return dict(zip(names.tolist(), np.split(rows, starts[1:]), strict=True)) if len(rows) else {}
-
-
-_FACTS = """
-with seen as (select device, min(t) first from first_good where t <= $to group by device),
-    sums as (select device, sum(scheduled_s) scheduled, sum(covered_s) covered, sum(good)::bigint good,
-        sum(bad)::bigint bad, max(last_good_t) last from health where t > $from and t <= $to group by device),
-    known as (select device from devices union select device from seen union select device from sums)
-select device, first, last, coalesce(scheduled, 0), coalesce(covered, 0), coalesce(good, 0), coalesce(bad, 0)
-from known left join seen using (device) left join sums using (device) order by device"""
-
-
-def live_facts(cursor: Cursor, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
-    """Every device with a birth document, a good reading ever, or a health row in the window."""
-    rows = cursor.execute(_FACTS, {"from": from_ns, "to": to_ns}).fetchall()
-    return {device: LiveFacts(*rest) for device, *rest in rows}
 
 
 def dicts(cursor: Cursor, query: str, values: Sequence[Any]) -> list[dict[str, Any]]:
@@ -180,6 +198,17 @@ def dicts(cursor: Cursor, query: str, values: Sequence[Any]) -> list[dict[str, A
     rows = cursor.execute(query, values).fetchall()
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+_TRANSITIONS = """
+select t, key as device, "from", "to", reason, zh, en, tag from transitions_keyed
+where t > ? and t <= ? order by t"""
+
+
+def transitions(cursor: Cursor, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+    """State changes of devices and tags; without `tag` if of a device."""
+    rows = dicts(cursor, _TRANSITIONS, [from_ns, to_ns])
+    return [row if row["tag"] else {key: row[key] for key in row if key != "tag"} for row in rows]
 
 
 def metrics(cursor: Cursor, from_ns: int | None, to_ns: int | None) -> list[dict[str, Any]]:

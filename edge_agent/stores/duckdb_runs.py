@@ -47,16 +47,16 @@ select sid, max(last) last, arg_max({num: num, status: status}, last) s from run
 where t >= $from and t < $to and t in (select unnest($hours)) and sid in (select unnest($sids)) group by sid"""
 
 EVIDENCE: Final = """
-select device, min(since) first, max(until) last from (
-    select *, sum(fresh) over (partition by device order by t rows unbounded preceding) run from (
-        select device, t, last_good_t - (covered_s * 1e9)::bigint since, last_good_t until,
+select any_value(key) key, agent, device, min(since) first, max(until) last from (
+    select *, sum(fresh) over (partition by agent, device order by t rows unbounded preceding) run from (
+        select key, agent, device, t, last_good_t - (covered_s * 1e9)::bigint since, last_good_t until,
             (since > lag(last_good_t) over w + $seam) is distinct from false fresh
-        from health where t > $from and t <= $to and covered_s > 0 and last_good_t is not null
-        window w as (partition by device order by t)))
-group by device, run"""
+        from health_keyed where t > $from and t <= $to and covered_s > 0 and last_good_t is not null
+        window w as (partition by agent, device order by t)))
+group by agent, device, run"""
 
 _EVIDENCE_KEPT: Final = """
-select device, first, last from evidence where t >= $from and t < $to and t in (select unnest($hours))"""
+select key, first, last from evidence_keyed where t >= $from and t < $to and t in (select unnest($hours))"""
 
 
 def fetched(cursor: Cursor, query: str, **values: Any) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def evidence(cursor: Cursor, from_ns: int, to_ns: int) -> dict[str, list[Span]]:
         pieces.append(fetched(cursor, _EVIDENCE_KEPT, **{"from": from_ns, "to": reach, "hours": hours}))
     for first, last in rest(hours, from_ns, reach):
         pieces.append(fetched(cursor, EVIDENCE, **{"from": first - 1, "to": last - 1, "seam": SEAM_NS}))
-    device = np.concatenate([piece["device"] for piece in pieces])
+    device = np.concatenate([piece["key"] for piece in pieces])
     since = np.concatenate([plain(piece["first"], 0) for piece in pieces])
     until = np.concatenate([plain(piece["last"], 0) for piece in pieces])
     found = {}
@@ -230,7 +230,9 @@ def compact(connection: Cursor, sids: Sequence[int], hour: int) -> None:
         connection.execute(f"delete from {table} where t = ?", [hour])  # noqa: S608 - tables of ours
     connection.execute(f"insert into runs select $hour, * from ({_RUNS})", bounds)  # noqa: S608 - a query of ours
     rows = {"from": hour - 1, "to": hour + HOUR_NS - 1, "hour": hour, "seam": SEAM_NS}
-    connection.execute(f"insert into evidence select $hour, * from ({EVIDENCE})", rows)  # noqa: S608 - the same
+    columns = "evidence(t, agent, device, first, last)"
+    chosen = f"select $hour, agent, device, first, last from ({EVIDENCE})"  # noqa: S608 - a query of ours
+    connection.execute(f"insert into {columns} {chosen}", rows)
 
 
 def marked(connection: Cursor, marks: Sequence[int], hour: int) -> None:

@@ -1,24 +1,42 @@
-"""The embedded store's tables, and how its file is opened: with a plain sentence when that cannot be done."""
+"""The embedded store's tables, and how its file is opened: with a plain sentence when that cannot be done.
+
+The format has a number, which is read before anything is changed: a newer file is refused, an older one is copied and
+then given what it lacks. Only small tables change; what was measured is never rewritten.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import duckdb
 
-from edge_agent.errors import FindingsError, PoisonError, StoreError
+from edge_agent.errors import FindingsError, PoisonError, StoreError, newer_format
+from edge_agent.stores import formats
+from edge_agent.words import command
 
-VERSION: Final = 1
+log = logging.getLogger(__name__)
+
+#: 2: the agent beside each device, the store's own id, former births apart, what was forgotten.
+VERSION: Final = 2
 
 #: `samples` has no key and no index: 10 000 rows are appended at a time, and each row group knows its smallest and
 #: largest `t`. `marks`, `quarantined` and `first_good` are appended to in the same transaction as the data.
+#: `agent` is NULL in what was written before agents were kept: it is the agent of the service's own file then.
+#: `devices` has the birth documents of that time, `births` those that came since.
 TABLES: Final = """
 create table if not exists schema_version(version integer);
+create table if not exists store_id(id varchar, created bigint);
 create table if not exists series(sid integer primary key, device varchar, tag varchar, meta varchar);
+alter table series add column if not exists agent varchar;
 create table if not exists devices(device varchar primary key, birth varchar);
+create table if not exists births(agent varchar, device varchar, birth varchar, primary key(agent, device));
+create table if not exists forgotten(agent varchar, device varchar, tag varchar, t bigint);
 create table if not exists samples(
     sid integer, t bigint, num double, kind utinyint, txt varchar, status uinteger, source bigint, stored bigint);
 create table if not exists newest(
@@ -27,10 +45,13 @@ create table if not exists health(
     device varchar, t bigint, period_s double, scheduled_s double, covered_s double, due bigint, done bigint,
     good bigint, bad bigint, "values" bigint, latency_ms double, latency_max_ms double, overruns bigint,
     state varchar, reason varchar, last_good_t bigint, stored bigint);
+alter table health add column if not exists agent varchar;
 create table if not exists first_good(device varchar, t bigint);
+alter table first_good add column if not exists agent varchar;
 create table if not exists transitions(
     t bigint, device varchar, "from" varchar, "to" varchar, reason varchar, zh varchar, en varchar, tag varchar);
 alter table transitions add column if not exists tag varchar;
+alter table transitions add column if not exists agent varchar;
 create table if not exists gaps(
     t bigint, agent varchar, stream varchar, from_seq bigint, to_seq bigint, from_t bigint, to_t bigint,
     "values" bigint, acknowledged bigint);
@@ -42,6 +63,7 @@ create table if not exists runs(
     t bigint, sid integer, first bigint, last bigint, num double, status uinteger);
 create table if not exists loads(t bigint, sid integer, moment bigint, used double, rate double);
 create table if not exists evidence(t bigint, device varchar, first bigint, last bigint);
+alter table evidence add column if not exists agent varchar;
 create table if not exists compacted(t bigint, sid integer);
 create table if not exists metrics(metric varchar, t bigint, document varchar);
 """
@@ -60,24 +82,79 @@ AGEING: Final = (
     "evidence",
     "compacted",
 )
-
+#: Tables with an agent beside each device, and what they look like with the device's key: `NAME_keyed`.
+_KEYED: Final = ("health", "transitions", "evidence")
 
 #: For reading long windows; what does not fit goes through files beside the database. A PC of 2 GB is to stand it.
 MEMORY_LIMIT: Final = "512MB"
 
 
 def connect(path: Path) -> duckdb.DuckDBPyConnection:
-    """Open or create the file and its tables. Raises FindingsError for one that is locked, damaged or out of reach."""
+    """Open the file as it is. Raises FindingsError for one that is locked, damaged or out of reach."""
+    try:
+        return duckdb.connect(str(path), config={"threads": 2, "memory_limit": MEMORY_LIMIT})
+    except (duckdb.Error, OSError) as error:
+        raise _refusal(path, error) from error
+
+
+def open_file(path: Path) -> duckdb.DuckDBPyConnection:
+    """Open or create the file and its tables. Raises FindingsError for one that is locked, damaged, out of reach, of a
+    newer format, or another program's; such a file is left as it was."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        connection = duckdb.connect(str(path), config={"threads": 2, "memory_limit": MEMORY_LIMIT})
+        if path.exists() and (found := _version(path)) < VERSION:
+            copy = formats.keep_copy(path, found, [path.with_name(path.name + ".wal")])
+            log.warning("store-migrated from_format=%d to_format=%d copy=%s", found, VERSION, copy)
+        connection = connect(path)
         path.chmod(0o600)
+        connection.begin()
         connection.execute(TABLES)
-        if connection.execute("select count(*) from schema_version").fetchone() == (0,):
+        if connection.execute("select max(version) from schema_version").fetchone() != (VERSION,):
+            connection.execute("delete from schema_version")
             connection.execute("insert into schema_version values (?)", [VERSION])
+        if connection.execute("select count(*) from store_id").fetchone() == (0,):
+            connection.execute("insert into store_id values (?, ?)", [secrets.token_hex(8), time.time_ns()])
+        connection.commit()
     except (duckdb.Error, OSError) as error:
         raise _refusal(path, error) from error
     return connection
+
+
+def _version(path: Path) -> int:
+    """The format of a file that exists, which is only read; VERSION for one without tables. Raises FindingsError."""
+    with contextlib.closing(duckdb.connect(str(path), read_only=True)) as connection:
+        tables = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
+        if not tables:
+            return VERSION
+        if not {"schema_version", "series", "samples", "marks"} <= tables:
+            raise formats.foreign(path, sorted(tables))
+        row = connection.execute("select max(version) from schema_version").fetchone()
+    found = int(row[0]) if row and row[0] is not None else 1
+    if found > VERSION:
+        raise newer_format(path, found, VERSION)
+    return found
+
+
+def show_keys(connection: duckdb.DuckDBPyConnection, own: str, current: dict[tuple[str, str], str]) -> None:
+    """Make the views `NAME_keyed`, in which `key` names the device as `identity.DeviceKeys` does, and `agent` is never
+    NULL. `current`: (agent, device) of former devices -> the key of what they are now."""
+    mine = _quoted(own)
+    renamed = "".join(
+        f"when agent_ = {_quoted(agent)} and device = {_quoted(device)} then {_quoted(key)} "
+        for (agent, device), key in current.items()
+    )
+    for table in _KEYED:
+        connection.execute(
+            f"create or replace view {table}_keyed as "  # noqa: S608 - quoted
+            f"select * exclude (agent, agent_), agent_ as agent, case {renamed}"
+            f"when agent_ = {mine} and not contains(device, ':') then device else agent_ || ':' || device end as key "
+            f"from (select *, coalesce(nullif(agent, ''), {mine}) as agent_ from {table})"
+        )
+
+
+def _quoted(text: str) -> str:
+    """A string of SQL."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _refusal(path: Path, error: Exception) -> FindingsError:
@@ -85,8 +162,8 @@ def _refusal(path: Path, error: Exception) -> FindingsError:
     if "lock" in detail:
         return FindingsError.one(
             "store-locked",
-            "数据库文件正被另一个进程使用：请先停止它，或通过正在运行的 edge-agent serve 查询。",
-            "The store's file is in use by another process: stop that one, or ask the running `edge-agent serve`.",
+            f"数据库文件正被另一个进程使用：请先停止它，或通过正在运行的 {command('serve')} 查询。",
+            f"The store's file is in use by another process: stop that one, or ask the running `{command('serve')}`.",
             str(path),
         )
     if isinstance(error, OSError) or "Cannot open file" in detail or "ermission" in detail:

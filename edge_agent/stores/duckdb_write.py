@@ -9,9 +9,11 @@ import duckdb
 import numpy as np
 import orjson
 
+from edge_agent.identity import DeviceKeys
 from edge_agent.stores.base import transitions
-from edge_agent.stores.catalogue import Series
+from edge_agent.stores.catalogue import CatalogueChanges
 from edge_agent.stores.columns import NO_TIME, Rows
+from edge_agent.stores.forgotten import Entry
 
 Connection = duckdb.DuckDBPyConnection
 Column = Sequence[Any] | np.ndarray[Any, Any]
@@ -21,7 +23,7 @@ _HEALTH_NUMBERS: Final = (
     "latency_ms", "latency_max_ms", "overruns",
 )  # fmt: skip
 _GAP: Final = ("stream", "from_seq", "to_seq", "from_t", "to_t", "values", "acknowledged", "reason")
-_TRANSITION: Final = ("t", "device", "from", "to", "reason", "zh", "en", "tag")
+_TRANSITION: Final = ("t", "from", "to", "reason", "zh", "en", "tag")
 
 
 def append(connection: Connection, table: str, columns: Mapping[str, Column], where: str = "") -> None:
@@ -37,20 +39,22 @@ def append(connection: Connection, table: str, columns: Mapping[str, Column], wh
         connection.unregister("incoming")
 
 
-def series(connection: Connection, entries: Sequence[Series], devices: Mapping[str, str]) -> None:
+def catalogue(connection: Connection, changes: CatalogueChanges, keys: DeviceKeys) -> None:
     """New and changed entries of the catalogue."""
+    entries = changes.series
     if entries:
         sids = [entry.sid for entry in entries]
         connection.execute("delete from series where sid in (select unnest(?))", [sids])
         columns: dict[str, Column] = {
             "sid": sids,
-            "device": [entry.device for entry in entries],
+            "agent": [keys.agent(entry.device) if entry.agent_kept else None for entry in entries],
+            "device": [keys.device(entry.device) for entry in entries],
             "tag": [entry.tag for entry in entries],
             "meta": [entry.meta for entry in entries],
         }
         append(connection, "series", columns)
-    for device, birth in devices.items():
-        connection.execute("insert or replace into devices values (?, ?)", [device, birth])
+    for key, birth in changes.births.items():
+        connection.execute("insert or replace into births values (?, ?, ?)", [*keys.split(key), birth])
 
 
 def samples(connection: Connection, rows: Rows, stored: int) -> None:
@@ -84,7 +88,7 @@ def _common(rows: Rows) -> dict[str, Column]:
     return columns
 
 
-def health(connection: Connection, documents: Sequence[Mapping[str, Any]], stored: int) -> None:
+def health(connection: Connection, documents: Sequence[Mapping[str, Any]], stored: int, keys: DeviceKeys) -> None:
     """Rows and transitions of devices; a row counts once per (device, t)."""
     rows = list({(row["device"], row["t"]): row for row in documents}.values())
     if not rows:
@@ -92,7 +96,7 @@ def health(connection: Connection, documents: Sequence[Mapping[str, Any]], store
     columns: dict[str, Column] = {name: [row.get(name) for row in rows] for name in _HEALTH_NUMBERS}
     times = [int(row["t"]) for row in rows]
     columns |= {
-        "device": [row["device"] for row in rows],
+        **_agents_and_devices(rows, keys),
         "t": times,
         "state": [row.get("state", "") for row in rows],
         "reason": [row.get("reason", "") for row in rows],
@@ -100,11 +104,37 @@ def health(connection: Connection, documents: Sequence[Mapping[str, Any]], store
         "stored": [stored] * len(rows),
     }
     # The bounds let the scan skip all row groups of other times.
-    known = f"(select device, t from health where t between {min(times)} and {max(times)})"  # noqa: S608 - two integers
-    append(connection, "health", columns, f"anti join {known} as known using (device, t)")
+    known = f"(select agent, device, t from health_keyed where t between {min(times)} and {max(times)})"  # noqa: S608 - two integers
+    append(connection, "health", columns, f"anti join {known} as known using (agent, device, t)")
     moves = transitions(rows)
     if moves:
-        append(connection, "transitions", {name: [move.get(name, "") for move in moves] for name in _TRANSITION})
+        columns = {name: [move.get(name, "") for move in moves] for name in _TRANSITION}
+        append(connection, "transitions", columns | _agents_and_devices(moves, keys))
+
+
+def _agents_and_devices(rows: Sequence[Mapping[str, Any]], keys: DeviceKeys) -> dict[str, Column]:
+    """The two columns behind a key."""
+    both = [keys.split(row["device"]) for row in rows]
+    return {"agent": [agent for agent, _ in both], "device": [device for _, device in both]}
+
+
+def first_good(connection: Connection, found: Mapping[str, int], keys: DeviceKeys) -> None:
+    """First good readings of devices; an earlier one may follow."""
+    for key, t in found.items():
+        agent, device = keys.split(key)
+        connection.execute("insert into first_good(agent, device, t) values (?, ?, ?)", [agent, device, t])
+
+
+def forgotten(connection: Connection, entry: Entry, t: int) -> None:
+    """What is not listed any more, from `t` on."""
+    listed_again(connection, [entry])
+    connection.execute("insert into forgotten values (?, ?, ?, ?)", [*entry, t])
+
+
+def listed_again(connection: Connection, entries: Sequence[Entry]) -> None:
+    """What has spoken since it was forgotten."""
+    for entry in entries:
+        connection.execute("delete from forgotten where agent = ? and device = ? and tag = ?", list(entry))
 
 
 def agents(connection: Connection, documents: Sequence[Mapping[str, Any]]) -> None:

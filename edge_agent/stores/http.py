@@ -15,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import PoisonError, StoreError
+from edge_agent.reasons import Cause, cause, cause_of_error
 
 #: Seconds for the answer to a question: a long window takes its time, however soon a write is to fail.
 READ_S: Final = 60.0
@@ -24,6 +25,16 @@ T = TypeVar("T")
 
 #: The request itself can never be taken. Everything else may pass: a token can be renewed, a bucket be made.
 _POISON: Final = frozenset({400, 413, 415, 422})
+#: Of the refusals those that pass by themselves: too slow, too early, too many requests.
+_LATER: Final = frozenset({408, 425, 429})
+
+
+class NotAnsweredError(StoreError):
+    """The server is there and does not answer this question, or not in a way that is understood."""
+
+
+#: What a status says of our configuration.
+_CAUSES: Final = {401: "store_login", 403: "store_login", 404: "store_not_found"}
 
 
 class Endpoint:
@@ -51,10 +62,16 @@ class Endpoint:
                 status, answer = self._exchange(method, target, body, headers)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
-                raise StoreError(f"{self._host}: {type(error).__name__}: {error}") from error
+                raise StoreError(self._unreachable(error)) from error
         if 200 <= status < 300:
             return answer
         raise refusal(status, answer)
+
+    def _unreachable(self, error: OSError | http.client.HTTPException) -> Cause:
+        where = self._host if self._port is None else f"{self._host}:{self._port}"
+        if isinstance(error, OSError):
+            return cause_of_error(error, where)
+        return cause("store_failed", why=f"{where}: {type(error).__name__}: {error}")
 
     def _exchange(self, method: str, target: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         connection = self._connection or self._connect()
@@ -85,7 +102,9 @@ def understood(read: Callable[P, T]) -> Callable[P, T]:
         try:
             return read(*args, **kwargs)
         except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
-            raise StoreError(f"the server's answer was not understood: {type(error).__name__}: {error}") from error
+            raise NotAnsweredError(
+                f"the server's answer was not understood: {type(error).__name__}: {error}"
+            ) from error
 
     return careful
 
@@ -93,7 +112,10 @@ def understood(read: Callable[P, T]) -> Callable[P, T]:
 def refusal(status: int, answer: bytes) -> StoreError | PoisonError:
     """The error for an answer that is not 2xx."""
     detail = f"HTTP {status}: {answer[:300].decode(errors='replace').strip()}"
-    return PoisonError(detail) if status in _POISON else StoreError(detail)
+    if status in _POISON:
+        return PoisonError(detail)
+    found = cause(_CAUSES.get(status, "store_failed"), why=detail)
+    return NotAnsweredError(found) if 400 <= status < 500 and status not in _LATER else StoreError(found)
 
 
 def _credentials(config: StoreConfig) -> dict[str, str]:

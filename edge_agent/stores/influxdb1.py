@@ -9,7 +9,8 @@ from edge_agent.stores.columns import Longs, Samples
 from edge_agent.stores.http import READ_S, Endpoint
 from edge_agent.stores.influxql import InfluxQl
 from edge_agent.stores.lines import TextStyle
-from edge_agent.stores.remote import HealthRows, RemoteStore
+from edge_agent.stores.remote import RemoteStore
+from edge_agent.stores.rows import HealthRows
 
 
 class InfluxDb1Store(RemoteStore):
@@ -19,11 +20,11 @@ class InfluxDb1Store(RemoteStore):
     earliest = 0
     future = 2**62
 
-    def __init__(self, config: StoreConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: StoreConfig, agent: str = "") -> None:
+        super().__init__(config, agent)
         self._database = config.bucket or "edge"
         self._endpoint = Endpoint(config)
-        self._reader = InfluxQl(Endpoint(config, timeout=READ_S), self._database)
+        self._reader = InfluxQl(Endpoint(config, timeout=READ_S), self._database, self._keys)
 
     def _send(self, lines: bytes) -> None:
         query = {"db": self._database, "precision": "ns"}
@@ -36,13 +37,21 @@ class InfluxDb1Store(RemoteStore):
             self._endpoint.request("POST", "/query", {"q": f'create database "{name}"'})
             self._endpoint.request("POST", "/write", query, lines)
 
-    def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
-        """One tag, sorted by `t`."""
-        return self._reader.samples(device, tag, from_ns, to_ns)
+    def store_ids(self) -> list[str]:
+        """The store's own ids."""
+        return self._reader.store_ids()
 
-    def last_before(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
-        """Time of the newest sample of a tag."""
-        return self._reader.last_before(device, tag, from_ns, to_ns)
+    def holds_data(self) -> bool:
+        """Whether there is any health row."""
+        return self._reader.holds_data()
+
+    def samples_of(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
+        """One series, sorted by `t`."""
+        return self._reader.samples_of(device, tag, from_ns, to_ns)
+
+    def last_of(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
+        """Time of the newest sample of a series."""
+        return self._reader.last_of(device, tag, from_ns, to_ns)
 
     def evidence_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs]]:
         """Last good time and covered time of health rows."""
@@ -52,9 +61,9 @@ class InfluxDb1Store(RemoteStore):
         """Time, coverage and state of health rows."""
         return self._reader.health_rows(from_ns, to_ns)
 
-    def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
-        """Summary per device."""
-        return self._reader.health(from_ns, to_ns)
+    def health_of(self, from_ns: int, to_ns: int) -> dict[str, list[HealthSummary]]:
+        """Summaries per device."""
+        return self._reader.health_of(from_ns, to_ns)
 
     def close(self) -> None:
         """Release the connections too."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import orjson
 
 from edge_agent.errors import StoreError
+from edge_agent.identity import DeviceKeys
 from edge_agent.model import status_name
 from edge_agent.stores.base import HealthSummary
 from edge_agent.stores.columns import KIND_NAMES, NO_TIME, Longs, Samples
 from edge_agent.stores.http import Endpoint, understood
-from edge_agent.stores.lines import STATES
+from edge_agent.stores.lines import STATES, STORE_ID
+from edge_agent.stores.rows import HealthRows, in_time
 
 _SUMS: Final = ("scheduled_s", "covered_s", "due", "done", "good", "bad", "values", "overruns")
 _SAMPLES: Final = 'select "num", "txt", "status", "source", "stored", "kind"::tag from "samples"'
@@ -28,9 +31,34 @@ def quoted(text: str) -> str:
 class InfluxQl:
     """Questions to one database (1.x) or bucket (2.x, 3.x)."""
 
-    def __init__(self, endpoint: Endpoint, database: str) -> None:
+    def __init__(self, endpoint: Endpoint, database: str, keys: DeviceKeys) -> None:
         self._endpoint = endpoint
         self._database = database
+        self._keys = keys
+
+    def _series(self, device: str, tag: str, from_ns: int, to_ns: int) -> str:
+        """The condition of one series in `from <= t < to`; what has no agent is the own agent's."""
+        agent, name = self._keys.split(device)
+        whose = f'"agent" = {quoted(agent)}'
+        if agent == self._keys.own:
+            whose = f"({whose} or \"agent\" = '')"
+        which = f'{whose} and "device" = {quoted(name)} and "tag" = {quoted(tag)}'
+        return f"{which} and time >= {from_ns} and time < {to_ns}"
+
+    def _key(self, series: Mapping[str, Any]) -> str:
+        """The device of a series that is grouped by agent and device."""
+        return self._keys.key(series["tags"].get("agent"), series["tags"]["device"])
+
+    @understood
+    def store_ids(self) -> list[str]:
+        """The values of the tag `id` of the store's own measurement."""
+        series = self._ask(f'show tag values from "{STORE_ID}" with key = "id"')
+        return [str(value) for part in series for _, value in part["values"]]
+
+    @understood
+    def holds_data(self) -> bool:
+        """Whether there is any health row."""
+        return bool(self._ask('select "covered_s" from "health" limit 1'))
 
     def _ask(self, statement: str) -> list[dict[str, Any]]:
         """The series of a statement's result: `{"tags", "columns", "values"}` each.
@@ -50,9 +78,9 @@ class InfluxQl:
         return series
 
     @understood
-    def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
+    def samples_of(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag in `from <= t < to`."""
-        where = f'"device" = {quoted(device)} and "tag" = {quoted(tag)} and time >= {from_ns} and time < {to_ns}'
+        where = self._series(device, tag, from_ns, to_ns)
         series = self._ask(f"{_SAMPLES} where {where}")
         rows = series[0]["values"] if series else []
         t, num, txt, status, source, stored, kind = zip(*rows, strict=True) if rows else ((),) * 7
@@ -67,9 +95,9 @@ class InfluxQl:
         )
 
     @understood
-    def last_before(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
+    def last_of(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
         """Time of the newest sample of a tag in `from <= t < to`; every sample has its store time."""
-        where = f'"device" = {quoted(device)} and "tag" = {quoted(tag)} and time >= {from_ns} and time < {to_ns}'
+        where = self._series(device, tag, from_ns, to_ns)
         newest = f'select "stored" from "samples" where {where} order by time desc limit 1'  # noqa: S608 - quoted
         series = self._ask(newest)
         return int(series[0]["values"][0][0]) if series else None
@@ -77,54 +105,62 @@ class InfluxQl:
     @understood
     def evidence_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs]]:
         """Device -> (last good time, covered ns) of health rows with coverage, in `from < t <= to`."""
-        where = f'where "covered_s" > 0 and time > {from_ns} and time <= {to_ns} group by "device"'
-        found = {}
+        where = f'where "covered_s" > 0 and time > {from_ns} and time <= {to_ns} group by "agent", "device"'
+        parts: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for series in self._ask(f'select "last_good_t", "covered_s" from "health" {where}'):  # noqa: S608 - two integers
             rows = [(good, round(covered * 1e9)) for _, good, covered in series["values"] if good is not None]
+            parts[self._key(series)] += rows
+        found = {}
+        for device, rows in parts.items():
             until, covered = np.array(rows, np.int64).reshape(-1, 2).T
-            found[series["tags"]["device"]] = (until, covered)
+            found[device] = (until, covered)
         return found
 
     @understood
-    def health_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs, list[str]]]:
+    def health_rows(self, from_ns: int, to_ns: int) -> dict[str, HealthRows]:
         """Device -> times, covered ns, states of its health rows in `from < t <= to`."""
-        where = f'where time > {from_ns} and time <= {to_ns} group by "device"'
-        found = {}
+        where = f'where time > {from_ns} and time <= {to_ns} group by "agent", "device"'
+        parts: dict[str, list[HealthRows]] = defaultdict(list)
         for series in self._ask(f'select "covered_s", "state" from "health" {where}'):  # noqa: S608 - two integers
             t, covered, states = zip(*series["values"], strict=True)
             lasted = [round((seconds or 0) * 1e9) for seconds in covered]
             columns = np.array(t, np.int64), np.array(lasted, np.int64), [state_name(code) for code in states]
-            found[series["tags"]["device"]] = columns
-        return found
+            parts[self._key(series)].append(columns)
+        return {device: in_time(rows) for device, rows in parts.items()}
 
     @understood
-    def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
-        """Sums and newest state per device, in `from < t <= to`."""
-        where = f'from "health" where time > {from_ns} and time <= {to_ns} group by "device"'
+    def health_of(self, from_ns: int, to_ns: int) -> dict[str, list[HealthSummary]]:
+        """Sums and newest state per device, in `from < t <= to`, one for each of its series."""
+        where = f'from "health" where time > {from_ns} and time <= {to_ns} group by "agent", "device"'
         sums = self._by_device(
             "select " + ", ".join(f'sum("{name}")' for name in _SUMS) + f', max("last_good_t") {where}'
         )
         first = self._by_device(f'select first("state") {where}')
         last = self._by_device(f'select last("state"), "reason", "latency_ms" {where}')
-        return {
-            device: HealthSummary(
+        found: dict[str, list[HealthSummary]] = defaultdict(list)
+        for series, row in sorted(sums.items()):
+            summary = HealthSummary(
                 *_counted(row[1:9]),
-                first_t=first[device][0],
-                last_t=last[device][0],
+                first_t=first[series][0],
+                last_t=last[series][0],
                 last_good_t=row[9],
-                state=state_name(last[device][1]),
-                reason=reason_name(last[device][2]),
-                latency_ms=last[device][3],
+                state=state_name(last[series][1]),
+                reason=reason_name(last[series][2]),
+                latency_ms=last[series][3],
             )
-            for device, row in sorted(sums.items())
-        }
+            found[self._keys.key(*series)].append(summary)
+        return dict(found)
 
     def close(self) -> None:
         """Release the connection."""
         self._endpoint.close()
 
-    def _by_device(self, statement: str) -> dict[str, Sequence[Any]]:
-        return {series["tags"]["device"]: series["values"][0] for series in self._ask(statement)}
+    def _by_device(self, statement: str) -> dict[tuple[str, str], Sequence[Any]]:
+        """(agent or nothing, device) -> the one row of its series."""
+        return {
+            (series["tags"].get("agent") or "", series["tags"]["device"]): series["values"][0]
+            for series in self._ask(statement)
+        }
 
 
 def _counted(values: Sequence[float | None]) -> tuple[float, float, int, int, int, int, int, int]:

@@ -6,6 +6,9 @@ time stay two unless it runs with `-dedup.minScrapeInterval=1ms`, which the conf
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -17,8 +20,9 @@ from edge_agent.stores.base import HealthSummary, Refusal, WriteBatch
 from edge_agent.stores.columns import KIND_NAMES, NO_TIME, TEXT, Longs, Samples
 from edge_agent.stores.http import READ_S, Endpoint, understood
 from edge_agent.stores.influxql import reason_name, state_name
-from edge_agent.stores.lines import TextStyle
-from edge_agent.stores.remote import HealthRows, RemoteStore
+from edge_agent.stores.lines import STORE_ID, TextStyle
+from edge_agent.stores.remote import RemoteStore
+from edge_agent.stores.rows import HealthRows
 
 _DAY: Final = 86_400_000_000_000
 _SUMS: Final = ("scheduled_s", "covered_s", "due", "done", "good", "bad", "values", "overruns")
@@ -33,8 +37,8 @@ class LineStore(RemoteStore):
     #: VictoriaMetrics drops what lies more than two days ahead, and says nothing.
     future = _DAY
 
-    def __init__(self, config: StoreConfig) -> None:
-        super().__init__(config)
+    def __init__(self, config: StoreConfig, agent: str = "") -> None:
+        super().__init__(config, agent)
         self._query = {"precision": "ns", "bucket": config.bucket or "", "org": config.org or ""}
         self._query = {key: value for key, value in self._query.items() if value}
         self._endpoint = Endpoint(config)
@@ -49,9 +53,34 @@ class LineStore(RemoteStore):
         self._endpoint.request("POST", "/api/v2/write", self._query, lines)
 
     @understood
-    def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
-        """One tag, its fields joined by time; times to the millisecond."""
-        match = f'{{__name__=~"samples_.+",device={_quoted(device)},tag={_quoted(tag)}}}'
+    def store_ids(self) -> list[str]:
+        """The values of the label `id` of the store's own measurement. (Asked for its series, the server would go on
+        for ten seconds to say that there are none.)"""
+        query = {"match[]": f"{STORE_ID}_value", "start": "0"}
+        answer = orjson.loads(self._reader.request("GET", "/api/v1/label/id/values", query))
+        return [str(value) for value in answer["data"]]
+
+    @understood
+    def holds_data(self) -> bool:
+        """Whether there is any health row."""
+        query = {"match[]": "health_state", "start": "0", "limit": "1"}
+        return bool(orjson.loads(self._reader.request("GET", "/api/v1/series", query))["data"])
+
+    def _match(self, device: str, tag: str) -> str:
+        """The labels of one series; what has no agent is the own agent's."""
+        agent, name = self._keys.split(device)
+        whose = f"agent={_quoted(agent)}"
+        if agent == self._keys.own:
+            whose = f"agent=~{_quoted(f'({re.escape(agent)})?')}"
+        return f"{whose},device={_quoted(name)},tag={_quoted(tag)}"
+
+    def _key(self, labels: Mapping[str, str]) -> str:
+        return self._keys.key(labels.get("agent"), labels["device"])
+
+    @understood
+    def samples_of(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
+        """One series, its fields joined by time; times to the millisecond."""
+        match = f'{{__name__=~"samples_.+",{self._match(device, tag)}}}'
         query = {"match[]": match, "start": _seconds(from_ns), "end": _seconds(to_ns - 1_000_000)}
         rows: dict[int, dict[str, Any]] = {}
         for line in self._reader.request("GET", "/api/v1/export", query).splitlines():
@@ -63,10 +92,10 @@ class LineStore(RemoteStore):
         return _joined(rows)
 
     @understood
-    def last_before(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
-        """Time of the newest sample of a tag in `from <= t < to`, to the millisecond."""
+    def last_of(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
+        """Time of the newest sample of a series in `from <= t < to`, to the millisecond."""
         window = f"[{max(1, (to_ns - from_ns) // 1_000_000)}ms]"
-        match = f"samples_stored{{device={_quoted(device)},tag={_quoted(tag)}}}"
+        match = f"samples_stored{{{self._match(device, tag)}}}"
         found = self._ask(f"max(tlast_over_time({match}{window}))", to_ns - 1_000_000)
         return _nanoseconds(float(found[0]["value"][1])) if found else None
 
@@ -107,12 +136,12 @@ class LineStore(RemoteStore):
         for line in self._reader.request("GET", "/api/v1/export", query).splitlines():
             series = orjson.loads(line)
             points = zip(series["timestamps"], series["values"], strict=True)
-            found.setdefault(series["metric"]["device"], {}).update(points)
+            found.setdefault(self._key(series["metric"]), {}).update(points)
         return found
 
     @understood
-    def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
-        """Sums and newest state per device, in `from < t <= to`."""
+    def health_of(self, from_ns: int, to_ns: int) -> dict[str, list[HealthSummary]]:
+        """Sums and newest state per device, in `from < t <= to`, one for each of its series."""
         window = f"[{max(1, (to_ns - from_ns) // 1_000_000)}ms]"
         sums = [self._instant(f"sum_over_time(health_{name}{window})", to_ns) for name in _SUMS]
         first = self._instant(f"tfirst_over_time(health_state{window})", to_ns)
@@ -121,22 +150,26 @@ class LineStore(RemoteStore):
         state, reason, latency = (
             self._instant(f"last_over_time(health_{name}{window})", to_ns) for name in ("state", "reason", "latency_ms")
         )
-        summaries = {}
-        for device in sorted(last):
-            scheduled, covered, *counts = (found.get(device, 0.0) for found in sums)
+        summaries: dict[str, list[HealthSummary]] = defaultdict(list)
+        for series in sorted(last):
+            scheduled, covered, *counts = (found.get(series, 0.0) for found in sums)
             due, done, ok, bad, values, overruns = (round(count) for count in counts)
-            summaries[device] = HealthSummary(
+            summary = HealthSummary(
                 scheduled, covered, due, done, ok, bad, values, overruns,
-                first_t=_nanoseconds(first[device]), last_t=_nanoseconds(last[device]),
-                last_good_t=_whole(good[device]) if device in good else None,
-                state=state_name(state.get(device)), reason=reason_name(reason.get(device)),
-                latency_ms=latency.get(device),
+                first_t=_nanoseconds(first[series]), last_t=_nanoseconds(last[series]),
+                last_good_t=_whole(good[series]) if series in good else None,
+                state=state_name(state.get(series)), reason=reason_name(reason.get(series)),
+                latency_ms=latency.get(series),
             )  # fmt: skip
-        return summaries
+            summaries[self._keys.key(*series)].append(summary)
+        return dict(summaries)
 
-    def _instant(self, expression: str, at: int) -> dict[str, float]:
-        """Device -> value of an expression at a time."""
-        return {row["metric"]["device"]: float(row["value"][1]) for row in self._ask(expression, at)}
+    def _instant(self, expression: str, at: int) -> dict[tuple[str, str], float]:
+        """(agent or nothing, device) -> value of an expression at a time."""
+        return {
+            (row["metric"].get("agent", ""), row["metric"]["device"]): float(row["value"][1])
+            for row in self._ask(expression, at)
+        }
 
     def _ask(self, expression: str, at: int) -> list[dict[str, Any]]:
         """The result of an expression at a time: `{"metric", "value"}` each."""

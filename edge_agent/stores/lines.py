@@ -1,6 +1,6 @@
 """Line protocol, pure: columns to bytes from prefixes escaped once per series, and what a server would refuse.
 
-`samples,device=D,kind=K,tag=T num=8000.5,stored=1763900000000000000i 1763900000123456789`
+`samples,agent=A,device=D,kind=K,tag=T num=8000.5,stored=1763900000000000000i 1763900000123456789`
 
 Every number is a float field and the kind is a tag, so no series can ever meet a field type conflict: a tag that
 changes from integer to text becomes another series. A status other than Good and a source time are fields beside.
@@ -30,6 +30,8 @@ _LABEL_ESCAPES: Final = str.maketrans({",": r"\,", "=": r"\=", " ": r"\ ", "\\":
 _STRING_ESCAPES: Final = str.maketrans({'"': r"\"", "\\": "\\\\"})
 #: Kinds per series in the table of prefixes.
 _KINDS: Final = len(KIND_NAMES)
+#: The measurement in which a server keeps the id of the store that it is, as the tag `id`.
+STORE_ID: Final = "edge_store"
 #: The state of a device as a number, for stores that have no strings.
 STATES: Final = ("starting", "online", "degraded", "offline")
 HEALTH_FIELDS: Final = (
@@ -59,8 +61,13 @@ class Encoder:
         for entry in self._catalogue.series[len(self._prefixes) // _KINDS :]:
             if _BAD_NAME.search(entry.tag) or _BAD_NAME.search(entry.device):
                 self._bad.add(entry.sid)
-            device, tag = escape_tag(entry.device), escape_tag(entry.tag)
-            self._prefixes += [f"samples,device={device},kind={kind},tag={tag}" for kind in KIND_NAMES]
+            who, tag = self._who(entry.device), escape_tag(entry.tag)
+            self._prefixes += [f"samples,{who},kind={kind},tag={tag}" for kind in KIND_NAMES]
+
+    def _who(self, key: str) -> str:
+        """The tags of a device, in the order servers like best."""
+        agent, device = self._catalogue.keys.split(key)
+        return f"agent={escape_tag(agent)},device={escape_tag(device)}" if agent else f"device={escape_tag(device)}"
 
     def refusals(self, rows: Rows, earliest: int, latest: int) -> list[Refusal]:
         """Rows the server would refuse or drop without a word, each with its reason; times in ns, inclusive."""
@@ -120,7 +127,7 @@ class Encoder:
             if self._style is TextStyle.FIELD:
                 fields.append(f'state_name="{state.translate(_STRING_ESCAPES)}"')
                 fields.append(f'reason_name="{reason.translate(_STRING_ESCAPES)}"')
-            lines.append(f"health,device={escape_tag(row['device'])} {','.join(fields)} {row['t']}")
+            lines.append(f"health,{self._who(row['device'])} {','.join(fields)} {row['t']}")
         return lines
 
 

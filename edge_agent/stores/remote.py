@@ -6,6 +6,9 @@ A subclass says how lines are sent and how the two measurements, `samples` and `
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import logging
+import secrets
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
@@ -16,13 +19,11 @@ import numpy as np
 import orjson
 
 from edge_agent.config.models import Store as StoreConfig
-from edge_agent.errors import StoreError
+from edge_agent.errors import PoisonError, StoreError
+from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
-from edge_agent.model import STATUS
+from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
-    LOOKBACK_NS,
-    NEXT_NS,
-    SKEWS,
     Counts,
     HealthSummary,
     Latest,
@@ -32,42 +33,36 @@ from edge_agent.stores.base import (
     Seen,
     Silence,
     WriteBatch,
+    live_facts,
     new_first_good,
 )
-from edge_agent.stores.columns import NO_TIME, Changes, Floats, Longs, Samples
+from edge_agent.stores.columns import Changes, Floats, Longs, Samples
 from edge_agent.stores.evidence import REACH_NS, clipped, joined
-from edge_agent.stores.held import Adding, piece
-from edge_agent.stores.lines import Encoder, TextStyle, escape_tag
+from edge_agent.stores.forgotten import Entry
+from edge_agent.stores.http import NotAnsweredError
+from edge_agent.stores.lines import STORE_ID, Encoder, TextStyle, escape_tag
 from edge_agent.stores.newest import Newest
+from edge_agent.stores.rows import HealthRows, in_time
 from edge_agent.stores.sidecar import Sidecar
-from edge_agent.stores.telling import counted, in_order
 from edge_agent.stores.touched import Touched, hours_of
+
+log = logging.getLogger(__name__)
 
 _DAY: Final = 86_400_000_000_000
 _SNAPSHOT_SECONDS: Final = 60.0
 
 
-#: Times, covered ns, and states of the health rows of one device.
-HealthRows = tuple[Longs, Longs, list[str]]
-
-
-def _seen(samples: Samples) -> Seen:
-    status = samples.status.astype(np.int64)
-    usable = samples.num[((status & 0x80000000) == 0) & ~np.isnan(samples.num)]
-    stamped = samples.source != NO_TIME
-    return Seen(
-        len(samples),
-        int(np.count_nonzero(status & 0xC0000000)),
-        int(np.count_nonzero((status & 0xFFFF0000) == STATUS["UncertainEngineeringUnitsExceeded"])),
-        len(usable),
-        float(usable.min()) if len(usable) else None,
-        float(usable.max()) if len(usable) else None,
-        tuple((samples.t[stamped] - samples.source[stamped]).tolist()[:SKEWS]),
-    )
+#: The id is written again so often, so that retention does not take it.
+_ID_EVERY_S: Final = 86_400.0
+#: What was written is found by a query after so long at the most.
+_VISIBLE_S: Final = 5.0
 
 
 class RemoteStore(ABC):
-    """Implements the store protocol but for `_send`, `samples` and `health`."""
+    """Implements the store protocol but for what a subclass sends and reads back.
+
+    Lines carry the agent as a tag; those from before agents were kept have none, and are the own agent's.
+    """
 
     #: Where a text goes.
     style: TextStyle
@@ -75,12 +70,17 @@ class RemoteStore(ABC):
     earliest: int
     future: int
 
-    def __init__(self, config: StoreConfig) -> None:
+    def __init__(self, config: StoreConfig, agent: str = "") -> None:
         self._days = config.retention.days
-        self._sidecar = Sidecar(config.path.with_suffix(".sqlite"))
+        self._keys = DeviceKeys(agent)
+        self._address = " ".join(filter(None, (config.kind, config.url, config.org, config.bucket)))
+        self.store_id = ""
+        self._id_written = time.monotonic()
+        self._sidecar = Sidecar(config.path.with_suffix(".sqlite"), self._keys)
+        self._sidecar.recall(self._address)
         self.catalogue = self._sidecar.catalogue()
         self._encoder = Encoder(self.catalogue, self.style)
-        self._first_good: dict[str, int] = dict(self._sidecar.query("select device, t from first_good"))
+        self._first_good = self._sidecar.first_good()
         self._touched = Touched()
         self._newest = Newest()
         self._newest.update(self._sidecar.newest())
@@ -91,12 +91,20 @@ class RemoteStore(ABC):
         """Write lines. Raises StoreError or PoisonError."""
 
     @abstractmethod
-    def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
-        """One tag in `from <= t < to`, sorted by `t`."""
+    def store_ids(self) -> list[str]:
+        """The ids in the measurement STORE_ID."""
 
     @abstractmethod
-    def last_before(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
-        """Time of the newest sample of a tag in `from <= t < to`."""
+    def holds_data(self) -> bool:
+        """Whether the server has any of our health rows."""
+
+    @abstractmethod
+    def samples_of(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
+        """One series in `from <= t < to`, sorted by `t`."""
+
+    @abstractmethod
+    def last_of(self, device: str, tag: str, from_ns: int, to_ns: int) -> int | None:
+        """Time of the newest sample of a series in `from <= t < to`."""
 
     @abstractmethod
     def evidence_rows(self, from_ns: int, to_ns: int) -> dict[str, tuple[Longs, Longs]]:
@@ -107,86 +115,99 @@ class RemoteStore(ABC):
         """Device -> its health rows in `from < t <= to`, sorted."""
 
     @abstractmethod
-    def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
-        """Device -> summary of its health rows in `from < t <= to`."""
+    def health_of(self, from_ns: int, to_ns: int) -> dict[str, list[HealthSummary]]:
+        """Device -> summaries of its health rows in `from < t <= to`, one for each of its series."""
+
+    # --- which store this is -----------------------------------------------------------------------------------
+
+    def identify(self) -> None:
+        """The id that the server keeps; a server without one gets one. A server that takes lines and answers no
+        questions is known by its address."""
+        if self.store_id:
+            return
+        known = self._sidecar.store_at(self._address)
+        by_address = hashlib.sha256(self._address.encode()).hexdigest()[:16]
+        adopt = self._sidecar.has_former_marks
+        try:
+            found = self.store_ids()
+            adopt = adopt and self.holds_data()
+        except (NotAnsweredError, PoisonError) as error:
+            log.warning("store-known-by-address address=%r reason=%s", self._address, error)
+            store = known or by_address
+        else:
+            store = known if known in (*found, by_address) else min(found, default="") or secrets.token_hex(8)
+            self._write_id(store)
+            if not found:
+                self._wait_for_id()
+        self._sidecar.use(store, self._address, adopt=adopt)
+        self.store_id = store
+
+    def _write_id(self, store: str) -> None:
+        try:
+            self._send(f"{STORE_ID},id={store} value=1 {time.time_ns()}".encode())
+        except PoisonError as error:
+            raise StoreError(f"the server does not take the store's id: {error}") from error
+        self._id_written = time.monotonic()
+
+    def _wait_for_id(self) -> None:
+        """Whoever asks next is to find it."""
+        ends = time.monotonic() + _VISIBLE_S
+        while not self.store_ids() and time.monotonic() < ends:
+            time.sleep(0.05)
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
+        """One tag in `from <= t < to`, sorted by `t`, under all its names."""
+        parts = [self.samples_of(*name, from_ns, to_ns) for name in self.catalogue.history(device, tag)]
+        return parts[0] if len(parts) == 1 else Samples.joined(parts)
+
+    def _last_before(self, name: Name, from_ns: int, to_ns: int) -> int | None:
+        times = [self.last_of(*each, from_ns, to_ns) for each in self.catalogue.history(*name)]
+        return max((t for t in times if t is not None), default=None)
 
     def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
-        """The server's samples day by day, cut down here: its query language knows no runs of equal readings."""
-        found = {}
-        for name in names:
-            newest = self.last_before(*name, from_ns - LOOKBACK_NS, from_ns)
-            starts = [] if newest is None else [(newest, min(from_ns, newest + 1_000_000))]
-            starts += [(start, min(to_ns, start + _DAY)) for start in range(from_ns, to_ns, _DAY)]
-            parts = [self.samples(*name, first, last) for first, last in starts]
-            runs = Changes.join([Changes.of(part.t, part.num, part.status) for part in parts])
-            if len(runs):
-                found[name] = runs
-        return found
+        """The server's samples, cut down here: its query language knows no runs of equal readings."""
+        return from_samples.changes(self.samples, self._last_before, names, from_ns, to_ns)
 
     def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
-        """The server's samples day by day, of which only the runs that tell are kept."""
-        found = {}
-        for name, asked in moments.items():
-            newest = self.last_before(*name, from_ns - LOOKBACK_NS, from_ns)
-            starts = [] if newest is None else [(newest, min(from_ns, newest + 1_000_000))]
-            days = range(from_ns - from_ns % _DAY, to_ns + NEXT_NS, _DAY)
-            starts += [(max(day, from_ns), min(to_ns + NEXT_NS, day + _DAY)) for day in days]
-            parts = []
-            for first, last in starts:
-                part = self.samples(*name, first, last)
-                parts.append(counted(part.t, part.num, part.status, np.append(asked, to_ns)))
-            runs = in_order(parts)
-            if len(runs):
-                found[name] = runs
-        return found
+        """The server's samples, of which only the runs that tell are kept."""
+        return from_samples.counted(self.samples, self._last_before, moments, from_ns, to_ns)
 
     def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
         """From the server's samples."""
-        return {
-            name: _seen(samples) for name in names for samples in (self.samples(*name, from_ns, to_ns),) if len(samples)
-        }
+        return from_samples.seen(self.samples, names, from_ns, to_ns)
 
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
         """From the server's health rows."""
+        parts: dict[str, list[tuple[Longs, Longs]]] = defaultdict(list)
+        for device, rows in self.evidence_rows(from_ns, to_ns + REACH_NS).items():
+            parts[self._now(device)].append(rows)
         found = {}
-        for device, (until, covered) in sorted(self.evidence_rows(from_ns, to_ns + REACH_NS).items()):
+        for device, rows_of in sorted(parts.items()):
+            until, covered = (np.concatenate(columns) for columns in zip(*rows_of, strict=True))
             if spans := clipped(joined(until - covered, until), from_ns, to_ns):
                 found[device] = spans
         return found
 
+    def _now(self, device: str) -> str:
+        """What a device is called now, which may have had another name."""
+        return self.catalogue.former.current.get(device, device)
+
     def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
         """From the server's samples."""
-        found: dict[str, dict[int, int]] = {}
-        for device, tag in names:
-            rows = self.samples(device, tag, from_ns, to_ns)
-            late = rows.stored - np.where(rows.source == NO_TIME, rows.t, rows.source)
-            own = found.setdefault(device, {})
-            for ms, count in zip(*np.unique((late + 500_000) // 1_000_000, return_counts=True), strict=True):
-                own[int(ms)] = own.get(int(ms), 0) + int(count)
-        return {device: own for device, own in found.items() if own}
+        return from_samples.lateness(self.samples, names, from_ns, to_ns)
 
     def energy(self, moments: Mapping[Name, Longs]) -> dict[Name, Floats]:
-        """The server's samples day by day, of which only what they add up to is kept."""
-        found = {}
-        for name, asked in moments.items():
-            first, last = int(asked[0]), int(asked[-1])
-            adding = Adding(asked, self._held(name, first))
-            for start in range(first, last, _DAY):
-                end = min(last, start + _DAY)
-                part = self.samples(*name, start, end)
-                adding.add(piece(part.t, part.num, part.status, end), end)
-            if adding.seen:
-                found[name] = adding.total
-        return found
+        """The server's samples, of which only what they add up to is kept."""
+        return from_samples.energy(self.samples, self._last_before, moments)
 
-    def _held(self, name: Name, at: int) -> float | None:
-        """The rate that holds at a moment: that of the last reading before; None without any."""
-        newest = self.last_before(*name, at - LOOKBACK_NS, at)
-        if newest is None:
-            return None
-        part = self.samples(*name, newest, min(at, newest + 1_000_000))
-        lead = piece(part.t, part.num, part.status, at)
-        return None if lead is None else lead.rate
+    def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
+        """Device -> summary of its health rows in `from < t <= to`."""
+        parts: dict[str, list[HealthSummary]] = defaultdict(list)
+        for device, summaries in self.health_of(from_ns, to_ns).items():
+            parts[self._now(device)] += summaries
+        return {device: HealthSummary.of(summaries) for device, summaries in sorted(parts.items())}
 
     def watch(  # noqa: B027 - nothing to do is its meaning here
         self,
@@ -210,6 +231,7 @@ class RemoteStore(ABC):
 
     def write(self, batch: WriteBatch) -> None:
         """The server first, the marks after it."""
+        self.identify()
         lines = self._encoder.samples(batch.rows, batch.stored) + self._encoder.health(batch.health)
         if lines:
             self._send("\n".join(lines).encode())
@@ -228,7 +250,7 @@ class RemoteStore(ABC):
 
     def counts(self) -> Counts:
         """From the sidecar."""
-        totals = dict(self._sidecar.query("select name, count from totals"))
+        totals = self._sidecar.counts()
         return Counts(totals.get("stored", 0), totals.get("quarantined", 0))
 
     def latest(self, device: str | None = None) -> dict[str, dict[str, Latest]]:
@@ -255,7 +277,7 @@ class RemoteStore(ABC):
         found: dict[str, list[Silence]] = defaultdict(list)
         last: dict[str, int] = {}
         for start in range(from_ns, to_ns, _DAY):
-            for device, (t, covered, states) in sorted(self.health_rows(start, min(to_ns, start + _DAY)).items()):
+            for device, (t, covered, states) in self._health_rows(start, min(to_ns, start + _DAY)).items():
                 before = np.append(last.get(device, t[0]), t[:-1])
                 last[device] = int(t[-1])
                 found[device] += [
@@ -263,6 +285,13 @@ class RemoteStore(ABC):
                     for i in np.flatnonzero(t - before - covered > longest_ns).tolist()
                 ]
         return {device: silences for device, silences in found.items() if silences}
+
+    def _health_rows(self, from_ns: int, to_ns: int) -> dict[str, HealthRows]:
+        """Health rows by what the devices are called now."""
+        parts: dict[str, list[HealthRows]] = defaultdict(list)
+        for device, rows in self.health_rows(from_ns, to_ns).items():
+            parts[self._now(device)].append(rows)
+        return {device: in_time(rows) for device, rows in sorted(parts.items())}
 
     def health_sums(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
         """From the summaries."""
@@ -277,29 +306,21 @@ class RemoteStore(ABC):
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """The server's sums, and the first connections from the sidecar."""
-        sums = self.health(from_ns, to_ns)
-        first = {device: t for device, t in self._first_good.items() if t <= to_ns}
-        facts: dict[str, LiveFacts] = {}
-        for device in sorted({*sums, *first, *self.catalogue.devices}):
-            if (row := sums.get(device)) is None:
-                facts[device] = LiveFacts(first.get(device), None, 0.0, 0.0, 0, 0)
-            else:
-                facts[device] = LiveFacts(
-                    first.get(device), row.last_good_t, row.scheduled_s, row.covered_s, row.good, row.bad
-                )
-        return facts
+        return live_facts(self.catalogue, self._first_good, self.health(from_ns, to_ns), to_ns)
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """From the sidecar."""
-        return self._documents("transitions", from_ns, to_ns)
+        return [row | {"device": self._now(row["device"])} for row in self._sidecar.transitions(from_ns, to_ns)]
 
     def gaps(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """From the sidecar."""
-        return self._documents("gaps", from_ns, to_ns)
-
-    def _documents(self, table: str, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
-        sql = f"select document from {table} where t > ? and t <= ? order by t"  # noqa: S608 - a table of ours
+        sql = "select document from gaps where t > ? and t <= ? order by t"
         return [orjson.loads(document) for (document,) in self._sidecar.query(sql, (from_ns, to_ns))]
+
+    def forget(self, entry: Entry, t: int) -> None:
+        """In the sidecar."""
+        self._sidecar.forget(entry, t)
+        self.catalogue.forgotten.forget(entry, t)
 
     def put_metric(self, metric: str, t: int, document: Mapping[str, Any]) -> None:
         """The document into the sidecar; its value to the server too, for dashboards."""
@@ -320,7 +341,9 @@ class RemoteStore(ABC):
 
     def retain(self, now_ns: int) -> int:
         """The server has its own retention; the sidecar's documents go by age."""
-        self._sidecar.forget(now_ns - int(self._days * _DAY))
+        if self.store_id and time.monotonic() - self._id_written > _ID_EVERY_S:
+            self._write_id(self.store_id)
+        self._sidecar.age(now_ns - int(self._days * _DAY))
         return 0
 
     def release_caches(self) -> None:  # noqa: B027 - nothing to do is what it does

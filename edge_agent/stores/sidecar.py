@@ -2,11 +2,14 @@
 
 It is written after the server took the batch. A crash between the two brings the batch again, and the same points
 written twice are one point: InfluxDB by itself, VictoriaMetrics with a dedup interval.
+
+Marks belong to the store they speak of, by its id: another server beside the same file begins with none.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sqlite3
 import threading
 from collections import defaultdict
@@ -17,40 +20,71 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from edge_agent.errors import FindingsError, StoreError
+from edge_agent.errors import FindingsError, StoreError, newer_format
+from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
+from edge_agent.stores import formats
 from edge_agent.stores.base import WriteBatch, merged, transitions
-from edge_agent.stores.catalogue import Catalogue, Series
+from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
 from edge_agent.stores.columns import NO_TIME, Rows
+from edge_agent.stores.forgotten import Entry, Forgotten
 
+log = logging.getLogger(__name__)
+
+#: Kept as the file's `user_version`, which is 0 in format 1.
+VERSION: Final = 2
+
+#: `devices`, `first_good`, `marks` and `totals` are what format 1 kept: of the service's own agent, and of the store
+#: that was served then. Their successors have agent and store.
 _TABLES: Final = """
-create table if not exists series(sid integer primary key, device text, tag text, meta text);
+create table if not exists series(sid integer primary key, device text, tag text, meta text, agent text);
 create table if not exists devices(device text primary key, birth text);
+create table if not exists births(agent text, device text, birth text, primary key(agent, device));
 create table if not exists marks(stream text, first integer, last integer, primary key(stream, first));
+create table if not exists store_marks(
+    store text, stream text, first integer, last integer, primary key(store, stream, first));
+create table if not exists stores(address text primary key, id text);
 create table if not exists totals(name text primary key, count integer);
+create table if not exists store_totals(store text, name text, count integer, primary key(store, name));
 create table if not exists first_good(device text primary key, t integer);
+create table if not exists agent_first_good(agent text, device text, t integer, primary key(agent, device));
+create table if not exists forgotten(
+    agent text, device text, tag text, t integer, primary key(agent, device, tag));
 create table if not exists newest(sid integer primary key, t integer, num real, kind integer, txt text, status integer);
-create table if not exists transitions(t integer, device text, document text);
+create table if not exists transitions(t integer, device text, document text, agent text);
 create table if not exists gaps(t integer, agent text, document text);
 create table if not exists agents(t integer, agent text, document text);
 create table if not exists metrics(metric text, t integer, document text);
 """
+#: From format 1 to 2, before `_TABLES`.
+_TO_2: Final = ("alter table series add column agent text", "alter table transitions add column agent text")
 _AGEING: Final = ("transitions", "gaps", "agents", "metrics")
 
 
 class Sidecar:
     """One connection behind a lock: the store's thread writes, others read now and then."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, keys: DeviceKeys | None = None) -> None:
+        """Raises FindingsError for a file that is damaged, out of reach, of a newer format, or another program's; such
+        a file is left as it was."""
         self._lock = threading.RLock()
+        self._keys = keys or DeviceKeys()
+        self._store = ""
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = _version(path) if path.exists() else VERSION
+            if found < VERSION:
+                copy = formats.keep_copy(path, found, [path.with_name(path.name + "-wal")])
+                log.warning("sidecar-migrated from_format=%d to_format=%d copy=%s", found, VERSION, copy)
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             path.chmod(0o600)
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = full")
-            self._db.executescript(_TABLES)
-        except (sqlite3.Error, OSError) as error:
+            with self._transaction() as db:
+                for statement in (*(_TO_2 if found < VERSION else ()), *filter(str.strip, _TABLES.split(";"))):
+                    db.execute(statement)
+                db.execute(f"pragma user_version = {VERSION}")
+        except (sqlite3.Error, OSError, StoreError) as error:
             raise FindingsError.one(
                 "store-unreachable",
                 f"无法打开入库状态文件（{error}）：请检查 store.path、目录权限和磁盘空间；若已损坏请移走留存。",
@@ -59,6 +93,41 @@ class Sidecar:
                 str(path),
             ) from error
         self._marks = self._read_marks()
+
+    # --- whose marks -------------------------------------------------------------------------------------------
+
+    def store_at(self, address: str) -> str:
+        """The id of the store that was last met at an address; empty for none."""
+        rows = self.query("select id from stores where address = ?", (address,))
+        return str(rows[0][0]) if rows else ""
+
+    @property
+    def has_former_marks(self) -> bool:
+        """Whether there are marks of format 1, which do not say of which store they are."""
+        return bool(self.query("select 1 from marks limit 1"))
+
+    def use(self, store: str, address: str, *, adopt: bool) -> None:
+        """From now on speak of this store, met at this address. `adopt`: the marks of format 1 are its own."""
+        with self._transaction() as db:
+            db.execute("insert or replace into stores values (?, ?)", (address, store))
+            if adopt:
+                db.execute("insert or ignore into store_marks select ?, stream, first, last from marks", (store,))
+                db.execute("insert or ignore into store_totals select ?, name, count from totals", (store,))
+                db.execute("delete from marks")
+                db.execute("delete from totals")
+        self._store = store
+        self._marks = self._read_marks()
+
+    def recall(self, address: str) -> None:
+        """Until the store can be asked: speak of the one that was last met at this address."""
+        self._store = self.store_at(address)
+        self._marks = self._read_marks()
+
+    def counts(self) -> dict[str, int]:
+        """Name -> values counted over the life of the store."""
+        if not self._store:
+            return dict(self.query("select name, count from totals"))
+        return dict(self.query("select name, count from store_totals where store = ?", (self._store,)))
 
     def query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """All rows of a select. Raises StoreError."""
@@ -78,29 +147,72 @@ class Sidecar:
 
     def catalogue(self) -> Catalogue:
         """As it was last written."""
-        series = [Series(*row) for row in self.query("select sid, device, tag, meta from series")]
-        return Catalogue(series, dict(self.query("select device, birth from devices")))
+        key = self._keys.key
+        rows = self.query("select sid, agent, device, tag, meta from series")
+        series = [Series(sid, key(agent, device), tag, meta, bool(agent)) for sid, agent, device, tag, meta in rows]
+        births = self.query("select null, device, birth from devices union all select agent, device, birth from births")
+        forgotten = self.query("select agent, device, tag, t from forgotten")
+        entries = {(agent, device, tag): t for agent, device, tag, t in forgotten}
+        return stored_catalogue(self._keys, series, births, Forgotten(entries))
+
+    def first_good(self) -> dict[str, int]:
+        """Key -> first good reading of all time."""
+        found: dict[str, int] = {}
+        rows = self.query("select null, device, t from first_good union all select * from agent_first_good")
+        for agent, device, t in rows:
+            key = self._keys.key(agent, device)
+            found[key] = min(t, found.get(key, t))
+        return found
 
     def save(self, batch: WriteBatch, catalogue: Catalogue, first_good: Mapping[str, int]) -> None:
         """What belongs to a batch the server has taken: one transaction, synced. Raises StoreError."""
-        series, devices = catalogue.take_changes()
+        changes, returned = catalogue.take_changes(), catalogue.forgotten.take_restored()
         marks = {stream: IntervalSet(self._marks[stream].pairs()) for stream in {mark.stream for mark in batch.marks}}
         for stream, first, last, _ in merged(batch.marks):
             marks[stream].add(first, last)
+        split, agent_of, device_of = self._keys.split, self._keys.agent, self._keys.device
         try:
             with self._transaction() as db:
-                rows = [(s.sid, s.device, s.tag, s.meta) for s in series]
-                db.executemany("insert or replace into series values (?, ?, ?, ?)", rows)
-                db.executemany("insert or replace into devices values (?, ?)", devices.items())
-                db.executemany("insert or replace into first_good values (?, ?)", first_good.items())
-                _write_marks(db, marks)
-                _write_documents(db, batch)
-                _add(db, "stored", sum(mark.values for mark in batch.marks))
-                _add(db, "quarantined", sum(batch.quarantined.values()))
+                rows = [
+                    (s.sid, device_of(s.device), s.tag, s.meta, agent_of(s.device) if s.agent_kept else None)
+                    for s in changes.series
+                ]
+                db.executemany(
+                    "insert or replace into series(sid, device, tag, meta, agent) values (?, ?, ?, ?, ?)", rows
+                )
+                births = [(*split(key), birth) for key, birth in changes.births.items()]
+                db.executemany("insert or replace into births values (?, ?, ?)", births)
+                firsts = [(*split(key), t) for key, t in first_good.items()]
+                db.executemany("insert or replace into agent_first_good values (?, ?, ?)", firsts)
+                db.executemany("delete from forgotten where agent = ? and device = ? and tag = ?", returned)
+                self._write_marks(db, marks)
+                _write_documents(db, batch, self._keys)
+                self._add(db, "stored", sum(mark.values for mark in batch.marks))
+                self._add(db, "quarantined", sum(batch.quarantined.values()))
         except BaseException:
-            catalogue.put_back(series, devices)
+            catalogue.put_back(changes)
+            catalogue.forgotten.put_back(returned)
             raise
         self._marks.update(marks)
+
+    def _write_marks(self, db: sqlite3.Connection, marks: Mapping[str, IntervalSet]) -> None:
+        for stream, intervals in marks.items():
+            db.execute("delete from store_marks where store = ? and stream = ?", (self._store, stream))
+            rows = [(self._store, stream, *pair) for pair in intervals.pairs()]
+            db.executemany("insert into store_marks values (?, ?, ?, ?)", rows)
+
+    def _add(self, db: sqlite3.Connection, name: str, count: int) -> None:
+        if count:
+            sql = (
+                "insert into store_totals values (?, ?, ?)"
+                " on conflict(store, name) do update set count = count + excluded.count"
+            )
+            db.execute(sql, (self._store, name, count))
+
+    def forget(self, entry: Entry, t: int) -> None:
+        """What is not listed any more, from `t` on."""
+        with self._transaction() as db:
+            db.execute("insert or replace into forgotten values (?, ?, ?, ?)", (*entry, t))
 
     def save_newest(self, rows: Rows) -> None:
         """The newest sample of each series."""
@@ -132,7 +244,10 @@ class Sidecar:
 
     def _read_marks(self) -> defaultdict[str, IntervalSet]:
         marks: defaultdict[str, IntervalSet] = defaultdict(IntervalSet)
-        for stream, first, last in self.query("select stream, first, last from marks"):
+        sql, values = "select stream, first, last from marks", tuple[str, ...]()
+        if self._store:
+            sql, values = "select stream, first, last from store_marks where store = ?", (self._store,)
+        for stream, first, last in self.query(sql, values):
             marks[stream].add(first, last)
         return marks
 
@@ -140,12 +255,20 @@ class Sidecar:
         """Read from the file."""
         return dict(self._read_marks())
 
+    def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+        """Those in `from < t <= to`, sorted; devices by key."""
+        sql = "select agent, device, document from transitions where t > ? and t <= ? order by t"
+        return [
+            orjson.loads(document) | {"device": self._keys.key(agent, device)}
+            for agent, device, document in self.query(sql, (from_ns, to_ns))
+        ]
+
     def put_metric(self, metric: str, t: int, document: Mapping[str, Any]) -> None:
         """Keep one result."""
         with self._transaction() as db:
             db.execute("insert into metrics values (?, ?, ?)", (metric, t, orjson.dumps(document).decode()))
 
-    def forget(self, before: int) -> None:
+    def age(self, before: int) -> None:
         """Delete documents older than that."""
         with self._transaction() as db:
             for table in _AGEING:
@@ -165,15 +288,11 @@ def _translated() -> Iterator[None]:
         raise StoreError(f"marks file: {error}") from error
 
 
-def _write_marks(db: sqlite3.Connection, marks: Mapping[str, IntervalSet]) -> None:
-    for stream, intervals in marks.items():
-        db.execute("delete from marks where stream = ?", (stream,))
-        db.executemany("insert into marks values (?, ?, ?)", [(stream, *pair) for pair in intervals.pairs()])
-
-
-def _write_documents(db: sqlite3.Connection, batch: WriteBatch) -> None:
+def _write_documents(db: sqlite3.Connection, batch: WriteBatch, keys: DeviceKeys) -> None:
     for move in transitions(batch.health):
-        db.execute("insert into transitions values (?, ?, ?)", (move["t"], move["device"], orjson.dumps(move).decode()))
+        agent, device = keys.split(move["device"])
+        values = (move["t"], device, orjson.dumps(move | {"device": device}).decode(), agent)
+        db.execute("insert into transitions(t, device, document, agent) values (?, ?, ?, ?)", values)
     for row in batch.agents:
         db.execute("insert into agents values (?, ?, ?)", (row["t"], row["device"], orjson.dumps(row).decode()))
         if row.get("gap"):
@@ -181,7 +300,15 @@ def _write_documents(db: sqlite3.Connection, batch: WriteBatch) -> None:
             db.execute("insert into gaps values (?, ?, ?)", (row["t"], row["device"], document))
 
 
-def _add(db: sqlite3.Connection, name: str, count: int) -> None:
-    if count:
-        sql = "insert into totals values (?, ?) on conflict(name) do update set count = count + excluded.count"
-        db.execute(sql, (name, count))
+def _version(path: Path) -> int:
+    """The format of a file that exists, which is only read. Raises FindingsError, sqlite3.Error."""
+    with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        (found,) = db.execute("pragma user_version").fetchone()
+        tables = {name for (name,) in db.execute("select name from sqlite_master where type = 'table'")}
+    if not tables and not found:
+        return VERSION
+    if not {"series", "marks"} <= tables:
+        raise formats.foreign(path, sorted(tables))
+    if found > VERSION:
+        raise newer_format(path, found, VERSION)
+    return int(found) or 1

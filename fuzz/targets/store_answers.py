@@ -10,6 +10,7 @@ import numpy as np
 import orjson
 
 from edge_agent.errors import StoreError
+from edge_agent.identity import DeviceKeys
 from edge_agent.stores.base import HealthSummary
 from edge_agent.stores.columns import NO_TIME, Samples
 from edge_agent.stores.influxql import InfluxQl
@@ -28,8 +29,10 @@ class _Endpoint:
 
 
 _SERVER = _Endpoint()
-_INFLUX = InfluxQl(_SERVER, "edge")  # type: ignore[arg-type]
+_KEYS = DeviceKeys("ipc-01")
+_INFLUX = InfluxQl(_SERVER, "edge", _KEYS)  # type: ignore[arg-type]
 _LINE = LineStore.__new__(LineStore)  # only its reader is asked; a whole one opens files
+_LINE._keys = _KEYS
 _LINE._reader = _SERVER  # type: ignore[assignment]
 _STORES = (_INFLUX, _LINE)
 
@@ -40,15 +43,15 @@ def answer(data: bytes) -> None:
     store, question = _STORES[form % 2], form // 2
     try:
         if question == 0:
-            _samples(store.samples("m1", "a", 0, 9 * 10**18), data[1:], influx=form % 2 == 0)
+            _samples(store.samples_of("m1", "a", 0, 9 * 10**18), data[1:], influx=form % 2 == 0)
         elif question == 1:
-            found = store.last_before("m1", "a", 0, 9 * 10**18)
+            found = store.last_of("m1", "a", 0, 9 * 10**18)
             demand(found is None or type(found) is int, "newest", found)
         elif question == 2:
             for until, covered in store.evidence_rows(0, 9 * 10**18).values():
                 demand(until.dtype == covered.dtype == np.int64 and len(until) == len(covered), until, covered)
         else:
-            _health(store.health(0, 9 * 10**18))
+            _health(store.health_of(0, 9 * 10**18))
     except StoreError:
         return
 
@@ -69,8 +72,8 @@ def _samples(found: Samples, said: bytes, *, influx: bool) -> None:
         demand(type(source) is not int or found.source[n] == source, "source", source, found.source[n])
 
 
-def _health(found: Mapping[str, HealthSummary]) -> None:
-    for summary in found.values():
+def _health(found: Mapping[str, list[HealthSummary]]) -> None:
+    for summary in (each for summaries in found.values() for each in summaries):
         counts = (summary.due, summary.done, summary.good, summary.bad, summary.values, summary.overruns)
         demand(all(type(count) is int for count in counts), "counts", summary)
         demand(type(summary.state) is str and type(summary.reason) is str, "texts", summary)

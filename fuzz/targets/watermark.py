@@ -31,8 +31,8 @@ def _heard(payload: bytes) -> None:
     if found is None:
         return
     streams: dict[str, Any] = orjson.loads(payload)["streams"]
-    demand(found.keys() == streams.keys(), "streams", list(found), "of", list(streams))
-    for name, pairs in found.items():
+    demand(found.streams.keys() == streams.keys(), "streams", list(found.streams), "of", list(streams))
+    for name, pairs in found.streams.items():
         demand(pairs == list(map(tuple, streams[name])), name, ":", pairs, "of", streams[name])
         demand(all(type(n) is int for pair in pairs for n in pair), name, ": no integers:", pairs)
         demand(all(1 <= first <= last for first, last in pairs), name, ": no intervals:", pairs)

@@ -10,9 +10,11 @@ from simulators.behaviours.base import SignalValue, number
 from simulators.spec import SpecError, TagSpec
 
 _FORMATS: Final = {
-    "int16": ">h", "uint16": ">H", "int32": ">i", "uint32": ">I", "int64": ">q", "uint64": ">Q",
+    "int8": ">b", "uint8": ">B", "int16": ">h", "uint16": ">H",
+    "int32": ">i", "uint32": ">I", "int64": ">q", "uint64": ">Q",
     "float32": ">f", "float64": ">d",
 }  # fmt: skip
+_HALVES: Final = frozenset({"int8", "uint8"})
 _BCD_DIGITS: Final = {"bcd16": 4, "bcd32": 8}
 TYPES: Final = frozenset({*_FORMATS, *_BCD_DIGITS, "bool", "string"})
 
@@ -80,7 +82,7 @@ class NumberCodec:
         data = self._pack(raw)
         if swapped and len(data) > 2:
             data = arrange(data, "CDAB")
-        return arrange(data, self.order)
+        return data if self.kind in _HALVES else arrange(data, self.order)
 
     def _pack(self, raw: float) -> bytes:
         if self.bounds is None:

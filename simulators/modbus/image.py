@@ -48,7 +48,7 @@ def span(tag: TagSpec) -> Span:
         return Span(name, address, (int(where.get("bit") or 0) + count + 15) // 16)
     if kind == "string":
         return Span(name, address, (int(where.get("length") or 2) + 1) // 2)
-    return Span(name, address, count * size_in_bytes(kind) // 2)
+    return Span(name, address, max(1, count * size_in_bytes(kind) // 2))
 
 
 def modulus(tag: TagSpec) -> tuple[float, float] | None:
@@ -120,7 +120,8 @@ class Image:
             return lambda value: _write_register_bits(block.data, 2 * first, bit, value, count, swapped)
         if kind == "string":
             return self._text_writer(tag, block, 2 * first)
-        return self._number_writer(tag, block, 2 * first)
+        low_byte = size_in_bytes(kind) == 1 and tag.where.get("byte") == "low"
+        return self._number_writer(tag, block, 2 * first + low_byte)
 
     def _text_writer(self, tag: TagSpec, block: Block, offset: int) -> Callable[[SignalValue], None]:
         length = int(tag.where.get("length") or 2)

@@ -28,6 +28,7 @@ from edge_agent.outbox import Entry, Outbox
 from edge_agent.publish import confirm
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.topics import Topics
+from tests.support.exploration import examples
 
 TOPICS = Topics("edge", "enterprise", "site")
 TOPIC = f"{TOPICS.device('area', 'L1', 'm1')}/data"
@@ -63,12 +64,13 @@ class Chain(RuleBasedStateMachine):
         self.delivered: dict[int, bytes] = {}
         self.mid = 0
         self.watermarks: list[bytes] = []
-        self.store = DuckDbStore(self.root / "store.duckdb")
+        self.store = DuckDbStore(self.root / "store.duckdb", agent="a")
         self.open_outbox()
         self.open_ingest()
 
     def open_outbox(self) -> None:
         self.box = Outbox(self.root / f"box-{self.lives}", agent="a", max_bytes=10_000_000, fsync_ms=10_000)
+        self.box.note_ingest()
         self.box.attach()
         self.sent = []
 
@@ -165,7 +167,7 @@ class Chain(RuleBasedStateMachine):
     def ingest_is_killed(self) -> None:
         self.ingest._worker.shutdown()
         self.store.close()
-        self.store = DuckDbStore(self.root / "store.duckdb")
+        self.store = DuckDbStore(self.root / "store.duckdb", agent="a")
         self.open_ingest()
 
     @rule()
@@ -194,7 +196,7 @@ class Chain(RuleBasedStateMachine):
         """The newest, or one that was retained long ago."""
         if self.watermarks:
             told = confirm.parse(self.watermarks[round(share * (len(self.watermarks) - 1))])
-            for stream, pairs in (told or {}).items():
+            for stream, pairs in (told.streams if told is not None else {}).items():
                 self.box.confirm(stream, pairs)
 
     @rule()
@@ -232,4 +234,4 @@ class Chain(RuleBasedStateMachine):
 
 
 TestChain = Chain.TestCase
-TestChain.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+TestChain.settings = settings(max_examples=examples(25), stateful_step_count=40, deadline=None)

@@ -233,3 +233,28 @@ def test_sigterm_ends_it_in_time_although_the_broker_went_silent(process: Any, t
     finally:
         broker.process.send_signal(signal.SIGCONT)
     assert "agent-stop" in (tmp_path / "log").read_text()
+
+
+def test_a_reload_tries_again_at_once_what_was_refused_or_away(tmp_path: Path) -> None:
+    """Somebody has corrected the device and says so: nothing waits for its back-off, its probe or its 64th read."""
+
+    async def scenario() -> None:
+        async with Plc(r0=7, r9=8).on() as plc:
+            plc.device.holes = {9}
+            tags = "tags: {a: {address: holding/0}, b: {address: holding/9}}"
+            path = configuration(tmp_path, free_port(), {"d": device(plc, tags)})
+            async with running(path) as agent:
+                await until(lambda: agent.devices[0].health.state == "degraded")
+                assert agent.devices[0].health.cause is not None
+                assert agent.devices[0].health.cause.name == "modbus_exception_2"
+                plc.device.holes = set()
+                polls = plc.polls
+                outcome = await asked(agent)
+                assert outcome["retried"] == [plc.url]
+                assert outcome["unchanged"] == 1
+                await until(online(agent, "d"))
+                assert plc.polls - polls < 30, "long before the read in which it would have been asked again"
+                assert len(plc.connections) == 1, "the connection stood, and stays"
+                assert "retried" not in await asked(agent), "all is well"
+
+    run(scenario())

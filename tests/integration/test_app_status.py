@@ -112,7 +112,8 @@ def test_a_running_agent_says_what_is_wrong_in_two_languages(
                 assert "[broker_away] 连不上消息服务器" in text
                 assert "gone: 故障 failure" in text
                 assert "[BadNoCommunication]" in text
-                assert "check the cable" in text
+                assert "拒绝连接，该端口上没有程序在监听" in text
+                assert "nothing listens on that port" in text
                 assert "waiting, not lost" in text
                 code, body = await asyncio.to_thread(fetched, port, "/metrics")
                 assert code == 200
@@ -235,7 +236,7 @@ def test_a_device_that_falls_silent_over_an_open_connection_is_bad_and_told_once
     run(scenario())
 
 
-def test_what_a_broker_acknowledged_before_anyone_subscribed_is_told_as_never_arrived(
+def test_what_a_broker_acknowledged_before_anyone_subscribed_is_told_as_before_this_stores_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A real broker keeps nothing for a store service that has never subscribed, and acknowledges all the same."""
@@ -253,21 +254,21 @@ def test_what_a_broker_acknowledged_before_anyone_subscribed_is_told_as_never_ar
                     serving = asyncio.create_task(StoreService(site, Clock()).run(stop))
                     await until(serve_door(site).exists)
 
-                    def absent() -> list[dict[str, Any]]:
-                        found: list[dict[str, Any]] = ask(serve_door(site), "missing")["absent"]
+                    def early() -> list[dict[str, Any]]:
+                        found: list[dict[str, Any]] = ask(serve_door(site), "missing")["before"]
                         return found
 
                     async def told() -> bool:
-                        return bool(await asyncio.to_thread(absent))
+                        return bool(await asyncio.to_thread(early))
 
                     await until(told)
-                    hole = (await asyncio.to_thread(absent))[0]
+                    hole = (await asyncio.to_thread(early))[0]
                     assert hole["stream"] == stream
                     assert hole["from_seq"] == 1
                     assert hole["entries"] >= before
                     await asyncio.to_thread(main, ["status", str(path)])
                     text = capsys.readouterr().out
-                    assert f"never arrived {stream} 1–{hole['to_seq']}" in text
+                    assert f"before this store's time {stream} 1–{hole['to_seq']}" in text
                     assert "no data lost" not in text
                     ever = await asyncio.to_thread(ask_missing, site, 999_999 * 86_400.0)
                     assert abs(ever["from"]) < 60 * S, "more than there is time: from 1970 on"

@@ -103,6 +103,11 @@ def test_the_rates_are_those_of_the_register(document: dict[str, Any], register:
     effective = metrics["M-04a-effective"]
     assert set(effective["numerator_ids"]) == linked
     assert effective["provisional"]
+    online, of = document["now_online"]
+    assert [online, of] == effective["now_online"]
+    assert of == metrics["M-04a-declared"]["numerator"]
+    assert online == len(linked), "all that deliver, at the end of the run"
+    assert effective["effective_after"]["planned_hours"] == 8, "a run of seconds judges nobody"
     assert 0 < effective["numerator"] < metrics["M-04a-declared"]["numerator"]
     assert metrics["M-01-strict"]["value"] < 0.5 < metrics["M-01-prorata"]["value"]
 

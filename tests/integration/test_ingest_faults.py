@@ -23,6 +23,7 @@ from edge_agent.ingest import api
 from edge_agent.ingest import service as service_module
 from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.service import Ingest
+from edge_agent.mqtt import backoff
 from edge_agent.stores import Store
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.topics import Topics
@@ -50,11 +51,15 @@ async def ingesting(store: Store, folder: Path, **mqtt: Any) -> AsyncIterator[In
 
 
 @pytest.mark.parametrize("version", ["3.1.1", "5"])
-def test_a_wrong_password_is_named_and_tried_again(version: str, tmp_path: Path) -> None:
+def test_a_wrong_password_is_named_and_tried_again(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "LONGEST_S", 0.05)
+
     async def check() -> None:
         with servers.mosquitto(tmp_path / "b", extra="allow_anonymous false") as server:
             url = f"mqtt://127.0.0.1:{server.port}"
-            with closing(DuckDbStore(tmp_path / "s.duckdb")) as store:
+            with closing(DuckDbStore(tmp_path / "s.duckdb", agent="a")) as store:
                 async with ingesting(store, tmp_path, url=url, version=version, username="u", password="no") as ingest:
                     await until(lambda: "Not authorized" in ingest.problem, what=ingest.problem)
                     await until(lambda: ingest._connection > 2, what="tries again")
@@ -64,9 +69,16 @@ def test_a_wrong_password_is_named_and_tried_again(version: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("keys", [{}, {"ca": "/nowhere/ca.pem"}])
-def test_a_broker_without_tls_or_a_missing_certificate_does_not_end_the_ingest(keys: Any, tmp_path: Path) -> None:
+def test_a_broker_without_tls_or_a_missing_certificate_does_not_end_the_ingest(
+    keys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backoff, "LONGEST_S", 0.05)
+
     async def check() -> None:
-        with servers.mosquitto(tmp_path / "b") as server, closing(DuckDbStore(tmp_path / "s.duckdb")) as store:
+        with (
+            servers.mosquitto(tmp_path / "b") as server,
+            closing(DuckDbStore(tmp_path / "s.duckdb", agent="a")) as store,
+        ):
             async with ingesting(store, tmp_path, url=f"mqtts://127.0.0.1:{server.port}", **keys) as ingest:
                 await until(lambda: ingest._connection > 2)
                 assert ingest.problem
@@ -94,7 +106,7 @@ def test_tls_checks_the_broker_and_a_bug_of_ours_costs_one_message(
         tls = f"certfile {cert}\nkeyfile {key}"
         with (
             servers.mosquitto(tmp_path / "b", extra=tls) as server,
-            closing(DuckDbStore(tmp_path / "s.duckdb")) as store,
+            closing(DuckDbStore(tmp_path / "s.duckdb", agent="a")) as store,
         ):
             url = f"mqtts://127.0.0.1:{server.port}"
             async with ingesting(store, tmp_path, url=url, ca=other) as ingest:
@@ -124,7 +136,7 @@ def test_reading_stops_while_too_much_is_held(tmp_path: Path, monkeypatch: pytes
             super().write(batch)
 
     async def check() -> None:
-        with servers.mosquitto(tmp_path / "b") as server, closing(Slow(tmp_path / "s.duckdb")) as store:
+        with servers.mosquitto(tmp_path / "b") as server, closing(Slow(tmp_path / "s.duckdb", agent="a")) as store:
             async with ingesting(store, tmp_path, url=f"mqtt://127.0.0.1:{server.port}") as ingest:
                 await until(lambda: ingest.connected)
                 messages: list[Any] = [(TOPIC, data(seq, x=seq), 1, False) for seq in range(500)]
@@ -163,7 +175,7 @@ def test_quarantine_from_the_command_line(tmp_path: Path, capsys: pytest.Capture
     assert command("show", config, "unknown")[0] == 2
     status, out = command("replay", config)
     assert status == 1, "one is still refused"
-    with closing(DuckDbStore(tmp_path / "s.duckdb")) as store:
+    with closing(DuckDbStore(tmp_path / "s.duckdb", agent="a")) as store:
         assert store.samples("m1", "x", 0, 10).values() == [2]
     assert command("drop", config)[0] == 2
     assert command("drop", config, "--all")[0] == 0
@@ -178,7 +190,7 @@ def test_replay_asks_the_running_service(tmp_path: Path, capsys: pytest.CaptureF
     Quarantine(tmp_path / "quarantine").append([Entry.new(5, TOPIC, data(1, x=2), "was refused", 1)])
 
     async def check() -> None:
-        with closing(DuckDbStore(tmp_path / "s.duckdb")) as store:
+        with closing(DuckDbStore(tmp_path / "s.duckdb", agent="a")) as store:
             async with ingesting(store, tmp_path, url="mqtt://127.0.0.1:1") as ingest:
                 known = {**api.operations(store), "replay": ingest.replay}
                 async with api.serving(api.socket_path(tmp_path / "s.duckdb"), known):

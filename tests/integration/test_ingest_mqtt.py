@@ -89,7 +89,7 @@ def broker(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManag
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[FaultyStore]:
-    store = FaultyStore(path)
+    store = FaultyStore(path, agent="ipc-01")
     try:
         yield store
     finally:

@@ -320,7 +320,7 @@ def test_a_port_in_use_is_said_so(tmp_path):
             first = connection(make_plan(f"rtu://{ours}", PYMODBUS_TAGS))
             second = connection(make_plan(f"rtu://{ours}?baudrate=9600", PYMODBUS_TAGS))
             await first.open()
-            with pytest.raises(DeviceError, match="lock"):
+            with pytest.raises(DeviceError, match="Another program uses the serial port"):
                 await second.open()
             await first.close()
             await second.open()

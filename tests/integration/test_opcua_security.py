@@ -2,99 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import os
-import threading
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asyncua import Server, ua
-from asyncua.crypto.permission_rules import User, UserRole
-from asyncua.server.user_managers import UserManager
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.opcua import pki
 from connectors.opcua.wire import STOCK_ONLY
-from edge_agent.sdk import DeviceError
+from edge_agent.sdk import STATUS, DeviceError
 from tests.support.aio import run
 from tests.support.opcua_devices import plan, read, streaming, table, tag
+from tests.support.opcua_secured import POLICIES, SERVER_URI, Secured, secured_server
 from tests.support.opcua_server import URI, endpoint, serving
 from tests.support.servers import free_port
 
 UNTRUSTED, DENIED = 0x801A0000, (0x801F0000, 0x80210000)
-SERVER_URI = "urn:test.example:server"
 TAGS = [tag("Double", node=f"nsu={URI};s=Double"), tag("String", node=f"nsu={URI};s=String", type="text")]
-POLICIES = ["Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"]
-
-
-class Users(UserManager):
-    """One user with a password, one with a certificate."""
-
-    certificate = b""
-
-    def get_user(
-        self, iserver: Any, username: Any = None, password: Any = None, certificate: Any = None
-    ) -> User | None:
-        known = (username, password) == ("operator", "geheim 密码") or (certificate and certificate == self.certificate)
-        return User(role=UserRole.User, name="operator") if known else None
-
-
-class Secured:
-    """A server with all policies, an insecure endpoint besides, and its certificate under `folder`."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.endpoint = endpoint(self.port)
-        self.users = Users()
-        self.certificate = folder / "server.der"
-        self._stop = threading.Event()
-
-    def identity(self, path: Path, uri: str, hosts: list[str]) -> Path:
-        """A key and certificate in files; the certificate's path."""
-        private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        path.write_bytes(pki.self_signed(private, uri, hosts).public_bytes(serialization.Encoding.DER))
-        path.with_suffix(".pem").write_bytes(
-            private.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return path
-
-    async def serve(self, ready: threading.Event) -> None:
-        self.identity(self.certificate, SERVER_URI, ["127.0.0.1"])
-        server = Server(user_manager=self.users)
-        await server.init()
-        await server.set_application_uri(SERVER_URI)
-        kinds = [
-            k for k in ua.SecurityPolicyType if any(p.replace("_", "") in k.name.replace("_", "") for p in POLICIES)
-        ]
-        server.set_security_policy([ua.SecurityPolicyType.NoSecurity, *kinds])
-        await server.load_certificate(self.certificate)
-        await server.load_private_key(self.certificate.with_suffix(".pem"))
-        async with serving(self.port, server=server):
-            ready.set()
-            while not self._stop.is_set():
-                await asyncio.sleep(0.05)  # poll interval of this waiter
-
-    def stop(self) -> None:
-        self._stop.set()
 
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    made, ready = Secured(tmp_path_factory.mktemp("server")), threading.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(made.serve(ready)))
-    thread.start()
-    assert ready.wait(60)
-    yield made
-    made.stop()
-    thread.join(30)
+    with secured_server(tmp_path_factory.mktemp("server")) as made:
+        yield made
 
 
 def device(secured: Secured, folder: Path, policy: str = "Basic256Sha256", **more: Any) -> Any:
@@ -147,9 +83,10 @@ def test_opcua_an_unknown_server_is_refused_until_its_certificate_is_trusted(sec
     error = refused(secured, tmp_path, security={"trust": trust})
     assert error.status == UNTRUSTED
     (kept,) = (tmp_path / "rejected").iterdir()
-    assert f"cp {kept} {trust}" in error.detail
+    assert error.detail.endswith(f"run: install -D -m 644 {kept} {trust / kept.name}")
+    assert f"SHA-256 {kept.stem}" in error.detail, "the file has the fingerprint for its name"
     assert kept.read_bytes() == secured.certificate.read_bytes()
-    kept.rename(trust / kept.name)
+    subprocess.run(error.detail.rpartition("run: ")[2], shell=True, check=True)
     (batch,) = run(read(device(secured, tmp_path, security={"trust": trust})))
     assert batch.values[0] == 0.1
 
@@ -203,7 +140,9 @@ def test_opcua_a_policy_the_server_lacks() -> None:
         async with serving(port):
             with pytest.raises(DeviceError) as failed:
                 await read(plan(endpoint(port), table(TAGS), mode="read", security={"policy": "Basic256Sha256"}))
-            assert "None/None" in failed.value.detail
+            assert "does not offer Basic256Sha256/SignAndEncrypt; it offers: None/None" in failed.value.detail
+            assert "不提供 Basic256Sha256/SignAndEncrypt，它提供：None/None" in failed.value.cause.zh
+            assert failed.value.status == STATUS["BadSecurityPolicyRejected"]
 
     run(case())
 

@@ -14,8 +14,10 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from edge_agent.app.agent.self_health import SelfHealth
 from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt
+from edge_agent.health import agent as own
 from edge_agent.intervals import IntervalSet
 from edge_agent.outbox import Outbox
 from edge_agent.publish import Publisher, confirm, session
@@ -65,8 +67,8 @@ def ingesting(port: int) -> Iterator[FakeIngest]:
 
 
 @asynccontextmanager
-async def publishing(path: Path, port: int) -> AsyncIterator[tuple[Outbox, Publisher]]:
-    box = Outbox(path, agent="ipc-01", max_bytes=20_000_000, fsync_ms=20)
+async def publishing(path: Path, port: int, max_bytes: int = 20_000_000) -> AsyncIterator[tuple[Outbox, Publisher]]:
+    box = Outbox(path, agent="ipc-01", max_bytes=max_bytes, fsync_ms=20)
     config = Mqtt(url=f"mqtt://127.0.0.1:{port}", confirm="store")
     publisher = Publisher(config, box, TOPICS, "ipc-01", Clock())
     task = asyncio.create_task(publisher.run(), name="publisher")
@@ -79,10 +81,10 @@ async def publishing(path: Path, port: int) -> AsyncIterator[tuple[Outbox, Publi
         await box.close()
 
 
-def put(box: Outbox, count: int) -> None:
+def put(box: Outbox, count: int, filling: int = 0) -> None:
     head = json.dumps({"v": 1, "stream": box.stream})[:-1].encode() + b',"seq":'
     for _ in range(count):
-        box.append(DATA, head, b"}", 1, 5)
+        box.append(DATA, head, b',"filling":"%b"}' % (b"x" * filling), 1, 5)
 
 
 @pytest.fixture(params=[mosquitto, nats], ids=["mosquitto", "nats"])
@@ -199,5 +201,77 @@ def test_changing_to_confirm_broker_frees_what_the_broker_has(tmp_path: Path) ->
             Publisher(Mqtt(url=f"mqtt://127.0.0.1:{server.port}"), box, TOPICS, "ipc-01", Clock())
             assert box.pending == 0
             await box.close()
+
+    run(scenario())
+
+
+SMALL = 1_000_000
+"""Bytes of an outbox that some hundred entries of 5 kB fill to four fifths."""
+
+
+def share(box: Outbox) -> float:
+    return box.stats.bytes / box.limit
+
+
+def test_an_outbox_that_never_met_an_ingest_lets_the_oldest_go_at_four_fifths(tmp_path: Path) -> None:
+    """Nothing is dropped, each value that went is counted, and the agent's health says why."""
+
+    async def scenario() -> None:
+        with mosquitto(tmp_path / "broker") as server, ingesting(server.port) as ingest:
+            await until(lambda: ingest.subscribed)
+            async with publishing(tmp_path / "box", server.port, SMALL) as (box, publisher):
+                put(box, 100, filling=5000)
+                await until(lambda: box.unconfirmed == 100)
+                assert (box.pending, publisher.freed_unseen) == (100, 0), "half full: nothing goes"
+                for first in range(100, 400, 10):
+                    put(box, 10, filling=5000)
+                    await until(lambda count=first + 10: len(ingest.arrived) == count)  # type: ignore[misc]
+                await until(lambda: box.pending == box.unconfirmed)
+                stats = box.stats
+                assert 0.7 < share(box) <= 0.85
+                assert (stats.dropped, box.gaps()) == (0, [])
+                assert publisher.freed_unseen == stats.unseen == stats.confirmed == (400 - box.pending) * 5
+                assert box.awaiting()[box.stream][-1] == (401 - box.pending, 400), "the newest stay"
+                facts = SelfHealth(box, publisher, Clock()).facts([], [])
+                assert "ingest_never_seen" in [notice.reason for notice in own.notices(facts)]
+
+    run(scenario())
+
+
+def test_an_outbox_that_met_an_ingest_keeps_all_for_it_also_after_a_restart(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with mosquitto(tmp_path / "broker") as server:
+            with ingesting(server.port) as ingest:
+                async with publishing(tmp_path / "box", server.port, SMALL) as (box, publisher):
+                    await until(lambda: publisher.connected and ingest.subscribed)
+                    while not box.ingest_seen:
+                        ingest.tell()
+                        await asyncio.sleep(0.02)  # poll interval of an ingest that shows itself
+            async with publishing(tmp_path / "box", server.port, SMALL) as (box, publisher):
+                put(box, 180, filling=5000)
+                await until(lambda: box.unconfirmed == 180)
+                assert share(box) > 0.85
+                assert (box.pending, publisher.freed_unseen, box.stats.dropped) == (180, 0, 0)
+
+    run(scenario())
+
+
+def test_a_backlog_longer_than_the_outbox_share_goes_on_without_an_ingest(tmp_path: Path) -> None:
+    """What is at the broker and not in a store must not hold up for ever what the broker lacks."""
+
+    async def scenario() -> None:
+        with (
+            mosquitto(tmp_path / "broker") as server,
+            ingesting(server.port) as ingest,
+            patch.object(session, "UNCONFIRMED_LIMIT", 20),
+        ):
+            await until(lambda: ingest.subscribed)
+            box = Outbox(tmp_path / "box", agent="ipc-01", max_bytes=SMALL, fsync_ms=20)
+            put(box, 180, filling=5000)
+            await box.close()
+            async with publishing(tmp_path / "box", server.port, SMALL) as (box, _):
+                await until(lambda: share(box) < 0.8)
+                assert len(ingest.arrived) >= 180 - 160
+                assert box.stats.dropped == 0
 
     run(scenario())

@@ -106,7 +106,10 @@ def test_a_topic_that_is_not_allowed_is_a_finding_and_arrives_when_it_is(tmp_pat
             task = asyncio.create_task(running.run())
             await until(lambda: len(found) == 300 and box.pending == 300)
             assert running.refusal is not None
-            assert (running.refusal.zh, running.refusal.en) == ("没有写权限（Not authorized）", "Not authorized")
+            assert (running.refusal.zh, running.refusal.en) == (
+                "没有写权限，请检查消息服务器的权限（ACL）（Not authorized）",
+                "no permission to publish: check the broker's access rules (Not authorized)",
+            )
             sent = running.messages
             assert sent < 300 + 200, "one window of refusals, not one for each message"
             await stopped(task)

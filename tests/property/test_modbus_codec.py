@@ -15,6 +15,7 @@ from connectors.modbus.framing import Framing, MbapFraming, RtuFraming, crc16
 from connectors.modbus.options import ModbusDevice, ModbusTag
 from connectors.modbus.point import resolve
 from edge_agent.model import STATUS
+from tests.support.exploration import examples
 from tests.support.modbus_wire import Device, bits, encode, load
 
 ORDERS = ["ABCD", "DCBA", "BADC", "CDAB"]
@@ -52,7 +53,7 @@ def tags(draw):
 
 
 @given(st.lists(st.tuples(tags(), st.integers(0, 3)), min_size=1, max_size=8), st.randoms())
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_a_block_of_anything_round_trips(items, random):
     device, points, expected, address = Device(), [], [], 10
     for (keys, value, wire), gap in items:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.modbus.plan import Group, Knowledge, Limits, Span, accepted, plan, refused
+from tests.support.exploration import examples
 
 REGISTERS = st.builds(lambda start, size: Span("holding", start, start + size), st.integers(0, 30), st.integers(1, 5))
 SPANS = st.lists(REGISTERS, min_size=1, max_size=6, unique=True)
@@ -46,7 +47,7 @@ def partitions(spans: list[Span]) -> Iterator[list[list[Span]]]:
 
 
 @given(SPANS, LIMITS, BARRIERS)
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 def test_as_few_requests_as_the_best_of_all_partitions(spans, limits, barriers):
     known = Knowledge(barriers=barriers)
     groups = plan(spans, limits, known)

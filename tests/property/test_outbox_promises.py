@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from edge_agent.outbox import Entry, Outbox
 from edge_agent.outbox.acks import AckLog
 from edge_agent.outbox.segment import Segment
+from tests.support.exploration import examples
 
 BOUND = 200_000
 Key = tuple[str, int]
@@ -54,6 +55,7 @@ class Promises(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.box = Outbox(self.folder, agent="a", max_bytes=BOUND, fsync_ms=10_000)
+        self.box.note_ingest()
         self.box.attach()
         self.taken = []
         self._collect_gaps()
@@ -214,4 +216,4 @@ def _cut(path: Path, length: int, size: int) -> None:
 
 
 TestPromises = Promises.TestCase
-TestPromises.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestPromises.settings = settings(max_examples=examples(120), stateful_step_count=40, deadline=None)

@@ -15,13 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.ingest import decode
+from edge_agent.names import fault
 from edge_agent.stores import Mark, Rows, WriteBatch
 from edge_agent.stores.base import merged
 from edge_agent.stores.columns import Chunk
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.stores.newest import Newest
 
-NAMES = st.text(st.characters(blacklist_categories=("Cs",)), min_size=1, max_size=12)
+NAMES = st.text(st.characters(blacklist_categories=("C", "Z"), blacklist_characters="\\"), min_size=1, max_size=12)
+NAMES = NAMES.filter(lambda name: fault(name) is None)
 ITEMS = st.one_of(
     st.booleans(),
     st.integers(-(2**63), 2**64 - 1),

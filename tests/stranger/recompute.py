@@ -136,6 +136,11 @@ def parts(d, spans=((start, end),)):  # produced, good
     return produced, produced - scrap if good is None and None not in (produced, scrap) else good
 
 
+def whole_good(m):  # not known where there was more scrap than parts
+    gq = parts(own(m))[1]
+    return None if gq is not None and gq < 0 else gq
+
+
 def metered(m):  # the counter of a machine's energy
     alone = m["meter_id"] if meter_users[m["meter_id"]] == 1 else None
     keys = [(own(m), "energy"), (alone, "energy"), (own(m), "integrated_power")]
@@ -221,6 +226,7 @@ def worked(m):  # metric -> (numerator, denominator)
     pbt, aupt, count = apt + asut + adet + adot, apt + asut, sum(start <= spans[at[0]][0] < end for at in failed)
     aubt = pbt - adot if states[own(m),][0]["order"] else None
     pq, gq = parts(own(m), joined((a, b) for a, b, _, _, where, _ in spans if where in PBT))
+    gq = None if gq is not None and gq < 0 else gq
     pru = Fraction(m["nominal_cycle_s"] or 0) or None
     made, good = (None if pru is None or n is None else pru * n for n in (pq, gq))
     nee = None if good is None else ratio(aupt * good, pbt * apt)
@@ -298,7 +304,7 @@ for m in machines:
     name = m["equipment_id"]
     figures |= {f"{metric}@{name}": ratio(*pair) for metric, pair in work.get(name, {}).items()}
     if name in work or metered(m):
-        gq = parts(own(m))[1] if name in work else None
+        gq = whole_good(m) if name in work else None
         figures[f"M-18@{name}"] = ratio(counted(metered(m)), gq)
         figures.setdefault(f"M-20@{name}", None)
 summed = ["M-11", "M-12", "M-13", "M-14", "M-15", "M-16-allocation", "M-16-utilisation", "M-16-technical",
@@ -314,7 +320,7 @@ per_kwh, site, site_counted, site_good = Fraction(options["kgce_per_kwh"]) / 100
 for line in sorted({m["line"] for m in machines if m["line"]}):
     used = line_meters(line)
     last = [m for m in machines if m["line"] == line and m["category"] == "inspection"]
-    gq = parts(own(last[0]))[1] if len(last) == 1 and last[0]["equipment_id"] in work else None
+    gq = whole_good(last[0]) if len(last) == 1 and last[0]["equipment_id"] in work else None
     figures[f"M-18@line:{line}"] = ratio(kwh(used), gq)
     figures[f"M-19@line:{line}"] = kwh(used) * per_kwh if used else None
     site += used

@@ -66,6 +66,11 @@ def _additional(value: Any, wanted: Any, schema: Any, root: Any, path: str) -> l
     return [fault for key in extra for fault in faults(value[key], wanted, root, f"{path}.{key}")]
 
 
+def _property_names(value: Any, wanted: Any, schema: Any, root: Any, path: str) -> list[str]:
+    names = value if isinstance(value, dict) else ()
+    return [fault for name in names for fault in faults(name, wanted, root, f"{path}.{name}")]
+
+
 def _items(value: Any, wanted: Any, schema: Any, root: Any, path: str) -> list[str]:
     items = value if isinstance(value, list) else []
     if isinstance(wanted, list):
@@ -82,11 +87,13 @@ def _holds(good: Any) -> Any:
 
 _CHECKS: Mapping[str, Any] = {
     "type": _type, "$ref": _ref, "anyOf": _any_of, "if": _if, "properties": _properties, "items": _items,
-    "additionalProperties": _additional,
+    "additionalProperties": _additional, "propertyNames": _property_names,
     "enum": _holds(lambda value, wanted: value in wanted),
     "const": _holds(lambda value, wanted: value == wanted),
     "required": _holds(lambda value, wanted: not isinstance(value, dict) or set(wanted) <= set(value)),
     "pattern": _holds(lambda value, wanted: not isinstance(value, str) or re.search(wanted, value)),
+    "minLength": _holds(lambda value, wanted: not isinstance(value, str) or len(value) >= wanted),
+    "maxLength": _holds(lambda value, wanted: not isinstance(value, str) or len(value) <= wanted),
     "minimum": _holds(lambda value, wanted: not _is(value, "number") or value >= wanted),
     "maximum": _holds(lambda value, wanted: not _is(value, "number") or value <= wanted),
     "exclusiveMinimum": _holds(lambda value, wanted: not _is(value, "number") or value > wanted),

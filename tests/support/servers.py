@@ -112,6 +112,11 @@ def mosquitto(folder: Path, port: int | None = None, extra: str = "") -> Iterato
         yield server
 
 
+def nats_program() -> str:
+    """The nats-server of its wheel."""
+    return shutil.which("nats-server", path=str(Path(sys.executable).parent)) or tool("nats-server")
+
+
 @contextlib.contextmanager
 def nats(folder: Path, port: int | None = None) -> Iterator[Server]:
     """A nats-server from its wheel, MQTT over JetStream, files in `folder`."""
@@ -123,8 +128,7 @@ def nats(folder: Path, port: int | None = None) -> Iterator[Server]:
         f'server_name: test\nlisten: "127.0.0.1:{client}"\njetstream {{ store_dir: "{folder}/js" }}\n'
         f'mqtt {{ listen: "127.0.0.1:{port}", max_ack_pending: 10000, ack_wait: "60s" }}\n'
     )
-    program = shutil.which("nats-server", path=str(Path(sys.executable).parent)) or tool("nats-server")
-    with serving([program, "-c", conf], port, folder / "nats.log") as server:
+    with serving([nats_program(), "-c", conf], port, folder / "nats.log") as server:
         yield server
 
 

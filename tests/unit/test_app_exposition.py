@@ -9,6 +9,7 @@ from edge_agent.app.status.exposition import agent_metrics, serve_metrics
 from edge_agent.health import DeviceHealth
 from edge_agent.health.agent import Facts, notices
 from edge_agent.health.ne107 import judged
+from edge_agent.reasons import cause_of_status
 
 PROCESS = {"resident_bytes": 45_056_000, "settled_bytes": 40_960_000, "descriptors": 21, "threads": 4, "tasks": 12}
 SAMPLE = re.compile(r'([a-z_0-9]+)(?:\{((?:[a-z_0-9]+="(?:[^"\\\n]|\\.)*",?)*)\})? (-?[0-9.e+-]+|NaN)')
@@ -41,9 +42,9 @@ def parsed(text: str) -> dict[str, float]:
 
 def device(name: str) -> dict[str, Any]:
     health = DeviceHealth(name, 2, 2.0, 0.0)
-    health.failed(0x800A0000, "silent")
+    health.failed(0x800A0000, cause_of_status("BadTimeout"))
     return {
-        "id": name, "state": health.state, "reason": health.reason, "detail": health.detail,
+        "id": name, "state": health.state, "reason": health.reason, "detail": health.detail[1],
         "ne107": health.judgement().full(), "last_good_t": 1_763_900_000_500_000_000, "values": 7, "overruns": 0,
         "totals": health.totals | {"good": 6, "latency": 0.125}, "set_aside": True, "clock_offset_s": -1.5,
         "clock_drift_s_per_day": None, "tags_not_good": 2, "tags": [],
@@ -58,7 +59,7 @@ def status() -> dict[str, Any]:
         "entries": {"enqueued": 2, "published": 2, "acknowledged": 1, "dropped": 0, "resent": 0, "refused": 0},
         "outbox": {
             "pending_values": 2, "pending_entries": 1, "unconfirmed_entries": 0, "bytes": 4096, "limit_bytes": 10**9,
-            "oldest_t": None, "quarantined_values": 0, "quarantined_bytes": 0,
+            "oldest_t": None, "freed_unseen_values": 0, "quarantined_values": 0, "quarantined_bytes": 0,
         },
         "process": PROCESS,
         "devices": [device("vmc-01"), device('odd "name" \\ here')],

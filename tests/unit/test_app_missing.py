@@ -240,19 +240,34 @@ def test_messages_that_never_came_are_told_unless_a_gap_record_does(store: DuckD
     agent = {"device": "ipc", "t": T0 + S, "gap": gap | {"reason": "full"}}
     marks = [Mark(stream, seq, 1) for stream, seqs in (("s", (3, 4, 7, 10)), ("whole", (1, 2))) for seq in seqs]
     found = Night(store).becomes(0, "online").runs(0, 60).asked(0, 60, marks=marks, agents=[agent])
-    assert [(row["stream"], row["from_seq"], row["to_seq"], row["entries"]) for row in found["absent"]] == [
-        ("s", 1, 2, 2),
-        ("s", 8, 9, 2),
-    ]
+    told = {part: [(row["stream"], row["from_seq"], row["to_seq"], row["entries"]) for row in found[part]]
+            for part in ("before", "absent")}  # fmt: skip
+    assert told == {"before": [("s", 1, 2, 2)], "absent": [("s", 8, 9, 2)]}
 
 
 def test_never_arrived_is_shown_and_measured(store: DuckDbStore, capsys: pytest.CaptureFixture[str]) -> None:
     night = Night(store).becomes(0, "online").runs(0, 60)
-    found = night.asked(0, 60, marks=[Mark("s", seq, 1) for seq in range(963, 1403)])
+    found = night.asked(0, 60, marks=[Mark("s", seq, 1) for seq in (1, *range(963, 1403))])
     _missing(Console(highlight=False, markup=False, soft_wrap=True), found, "UTC")
     shown = capsys.readouterr().out
-    assert "s 1–962: 962" in shown
+    assert "s 2–962: 961" in shown
     assert "no data lost" not in shown
     text = _Text()
     _exposed(text, found)
-    assert "edge_agent_store_absent_entries 962" in str(text).splitlines()
+    assert "edge_agent_store_absent_entries 961" in str(text).splitlines()
+
+
+def test_what_a_stream_did_before_this_stores_time_is_shown_and_is_no_loss(
+    store: DuckDbStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    night = Night(store).becomes(0, "online").runs(0, 60)
+    found = night.asked(0, 60, marks=[Mark("s", seq, 1) for seq in range(963, 1403)])
+    _missing(Console(highlight=False, markup=False, soft_wrap=True), found, "UTC")
+    shown = capsys.readouterr().out
+    assert "before this store's time s 1–962: 962" in shown
+    assert "no loss on record" in shown, "whether anybody has it is not known here"
+    assert "不算本库的丢失" in shown
+    text = _Text()
+    _exposed(text, found)
+    assert "edge_agent_store_absent_entries 0" in str(text).splitlines()
+    assert "edge_agent_store_before_entries 962" in str(text).splitlines()

@@ -117,3 +117,19 @@ def test_files_of_a_connection_that_are_not_there_are_faults(tmp_path, capsys):
     assert (status, out) == (2, "")
     assert "site.yaml:5:61" in err
     assert f"The file {tmp_path}/ca.pem is missing" in err
+
+
+def test_connections_beyond_the_descriptors_are_a_note(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("edge_agent.process.descriptor_limit", lambda: 70)
+    path = write(
+        tmp_path,
+        """
+        devices:
+          - {for: {i: 1..10}, id: "p{i}", connector: modbus, url: "tcp://10.0.0.{i}", tags: {a: {address: holding/0}}}
+        """,
+    )
+    status, out, _ = checked(path, capsys)
+    assert status == 0
+    assert "LimitNOFILE" in out
+    assert "74" in out
+    assert "70" in out

@@ -170,3 +170,76 @@ def test_expand_writes_everything_out_and_loads_to_the_same_site(tmp_path: Path)
     ]
     assert second.register_ == first.register_
     assert second.store.token == first.store.token
+
+
+def test_for_inside_tags_gives_a_tag_for_every_combination(tmp_path: Path) -> None:
+    (device,) = site(
+        tmp_path,
+        """
+        devices:
+          - id: plc
+            connector: modbus
+            url: tcp://h
+            tags:
+              first: {address: holding/0}
+              "axis{i}_{what}": {for: {i: 1..2, what: [speed, load]}, address: "holding/{i*10-2}", unit: "{{{what}}}"}
+              "bit{k:02}": {for: {k: [0, 15]}, address: "holding/7", bit: "{k}"}
+              last: {address: holding/1}
+        """,
+    ).devices
+    tags = device.tags
+    assert list(tags) == [
+        "first", "axis1_speed", "axis1_load", "axis2_speed", "axis2_load", "bit00", "bit15", "last",
+    ]  # fmt: skip
+    assert [tags[name].address for name in ("axis1_speed", "axis2_load")] == ["holding/8", "holding/18"]
+    assert tags["axis1_load"].unit == "{load}"
+    assert [tags[name].bit for name in ("bit00", "bit15")] == [0, 15]
+
+
+def test_for_inside_tags_of_template_profile_and_defaults_is_laid_over_tag_by_tag(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        """
+        name: own
+        title: {zh: 自, en: own}
+        connector: modbus
+        tags: {"zone{z}": {for: {z: 1..3}, address: "holding/{z}", unit: Cel}}
+        """,
+        "profiles/own.yaml",
+        head="",
+    )
+    devices = site(
+        tmp_path,
+        """
+        defaults: {modbus: {tags: {"d{i}": {for: {i: 1..2}, address: "holding/{i+50}"}}}}
+        templates:
+          t: {tags: {"zone{z}": {for: {z: 2..2}, every: 5s}, "p{p}v{v}": {for: {v: 1..2}, address: "coil/{v}"}}}
+        devices:
+          - for: {p: 1..2}
+            id: "m{p}"
+            profile: own
+            template: t
+            url: "tcp://10.0.0.{p}"
+            tags: {zone3: null, zone1: {description: "of {p}"}}
+        """,
+    ).devices
+    assert [sorted(device.tags) for device in devices] == [
+        ["d1", "d2", f"p{p}v1", f"p{p}v2", "zone1", "zone2"] for p in (1, 2)
+    ]
+    assert devices[1].tags["zone1"].description == "of 2"
+    assert (devices[0].tags["zone2"].every, devices[0].tags["zone2"].unit) == (5.0, "Cel")
+    assert devices[0].tags["d2"].address == "holding/52"
+
+
+def test_what_for_wrote_out_reads_back_equal(tmp_path: Path) -> None:
+    text = """
+        devices:
+          - id: plc
+            connector: modbus
+            url: tcp://h
+            tags: {"t{i}": {for: {i: 1..3}, address: "holding/{i*2}"}}
+        """
+    path = write(tmp_path, text)
+    again = tmp_path / "again.yaml"
+    again.write_text(dump(expand(path)), encoding="utf-8")
+    assert load(again).devices == load(path).devices

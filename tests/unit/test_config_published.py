@@ -66,7 +66,10 @@ def test_the_schema_knows_every_key() -> None:
     for name, plugin in Installed().items():
         device = document["definitions"][device_model(plugin).__name__]["properties"]
         assert set(device) == {*keys(device_model(plugin)), "for", "template"}, name
-        assert set(document["definitions"][tag_model(plugin).__name__]["properties"]) == set(keys(tag_model(plugin)))
+        assert set(document["definitions"][tag_model(plugin).__name__]["properties"]) == {
+            *keys(tag_model(plugin)),
+            "for",
+        }
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -102,6 +105,9 @@ def test_a_hundred_plcs_take_at_most_twelve_lines() -> None:
         ("templates: {t: {connector: modbus, untit: 1}}", "$.templates.t.untit"),
         ("defaults: {modbus: {endpoint: x}}", "$.defaults.modbus.endpoint"),
         ("defaults: {s7: {}}", "$.defaults.s7"),
+        ("agent: {id: 'a:b'}", "$.agent.id"),
+        ("devices: [{id: a, connector: modbus, tags: {' a': {address: 1}}}]", "$.devices[0].tags. a"),
+        ("devices: [{id: a, connector: modbus, tags: {t: {for: 3, address: 1}}}]", "$.devices[0].tags"),
     ],
 )
 def test_an_editor_sees_a_slip(tmp_path: Path, text: str, fault: str) -> None:
@@ -154,7 +160,7 @@ def test_check_refuses_with_every_finding(tmp_path: Path) -> None:
     path = write(tmp_path, "outboks: 1\ndevices: [{id: a, connector: modbuss}]\n")
     with pytest.raises(ConfigError) as caught:
         command(check, str(path))
-    assert [finding.code for finding in caught.value.findings] == ["unknown-key", "unknown-connector"]
+    assert [finding.code for finding in caught.value.findings] == ["unknown-key", "no-tags", "unknown-connector"]
 
 
 def test_schema_prints_json_and_markdown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -417,3 +419,62 @@ def test_a_meter_of_one_machine_is_told_at_the_machines_states_kept_or_not(store
     assert raw["energy"]["source"] == "meter"
     kwh = raw["energy"]["kwh"]
     assert raw["results"]["M-20"]["value"] * kwh == pytest.approx(idle / 1000, abs=1e-6)
+
+
+def every_figure(store: DuckDbStore, where: Site, register: Register, start: int, end: int) -> list[Any]:
+    """All that is computed of a window: production, the rates now, and a report's."""
+    known = operations(store) | questions.operations(store)
+    facts = gather(
+        where, lambda op, **keys: orjson.loads(orjson.dumps(known[op](**keys))), register, CALENDAR, start, end
+    )
+    plant = plant_of(facts, register, Options())
+    live = Figures(where).live(store, end)
+    windows = ProductionFigures(where, register).compute(store, Period(start, end, "shift"), end + HOUR)
+    minutes = {name: rows.rows.tolist() for name, rows in facts.minutes.items()}
+    told = replace(facts, minutes={})
+    made = production(store, where, register, CALENDAR, start, end)
+    return [made, live, told, minutes, plant.assessment.evidence, windows]
+
+
+def test_a_guest_changes_no_figure(tmp_path: Path) -> None:
+    """A device of the same id, of an agent that stands nowhere in the file: earlier, later, faulty, and with gaps."""
+    window = T0, T0 + 2 * HOUR
+    found = []
+    for name in ("alone", "with guest"):
+        with closing(DuckDbStore(tmp_path / f"{name}.duckdb", agent="a")) as store:
+            write(store, "m1", SHIFT, [(0, 120)])
+            write(store, "m2", [(0, state(3))], [(0, 90)])
+            if name == "with guest":
+                guest = [(-60, state(0)), *((minute, state(1) | {"power": 99.0}) for minute in range(0, 200, 7))]
+                write(store, "b:m1", guest, [(-600, -500), (0, 300)])
+                write(store, "b:unknown", guest, [(0, 300)])
+                gap = {"stream": "b/0/1", "from_seq": 3, "to_seq": 9, "from_t": T0, "to_t": T0 + HOUR, "values": 7}
+                agents = [{"device": "b", "t": T0 + HOUR, "gap": gap}]
+                store.write(WriteBatch(Rows.empty(), T0, agents=agents))
+                store.catalogue.born({"device": "m3", "agent": "b", "tags": {"machine_state": {}}})
+            found.append(every_figure(store, site(tmp_path), REGISTER, *window))
+    for alone, beside in zip(*found, strict=True):
+        assert re.sub(r" at 0x\w+", "", repr(alone)) == re.sub(r" at 0x\w+", "", repr(beside))
+
+
+def test_a_device_of_another_agent_of_the_plant_is_in_the_figures(store: DuckDbStore, tmp_path: Path) -> None:
+    """It is known by its birth document, and registers call it `agent:device`, or by its id alone."""
+    where = site(tmp_path).model_copy(update={"agents": ("b",)})
+    store.catalogue.born({
+        "device": "m3", "agent": "b", "name": "third", "line": "L1", "connector": "opcua",
+        "tags": {"machine_state": {"type": "int"}, "operation_mode": {}, "parts_total": {"unit": ""}, "x": {"map": 5}},
+    })  # fmt: skip
+    store.catalogue.born({"device": "m1", "agent": "b", "line": "L1", "tags": {"machine_state": {}}})
+    write(store, "m1", SHIFT, [(0, 120)])
+    write(store, "b:m1", [(0, state(1))], [(0, 120)])
+    window = T0, T0 + 2 * HOUR
+    for written, other in (("b:m1", "m1"), ("b:m1", "a:m1")):
+        register = Register(
+            (Equipment("EQ-1", line="L1", gateway_device=other), Equipment("EQ-2", line="L1", gateway_device=written))
+        )
+        machines = production(store, where, register, CALENDAR, *window)["machines"]
+        assert machines["EQ-1"]["seconds"]["APT"] == 5400
+        assert machines["EQ-2"]["seconds"]["APT"] == 0
+        assert machines["EQ-2"]["device"] == "b:m1"
+    live = Figures(where).live(store, window[1]).devices
+    assert sorted(live) == ["b:m1", "m1", "m2", "meter"], "a birth that cannot be used is left out, and the rest stands"

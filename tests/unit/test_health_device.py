@@ -6,9 +6,11 @@ import pytest
 
 from edge_agent.health import DeviceHealth
 from edge_agent.model import STATUS, Batch, Tag, TagTable
+from edge_agent.reasons import cause_of_status
 
 TABLE = TagTable("dev", 1.0, (Tag("a", "float", None), Tag("b", "float", None)))
 TIMEOUT = STATUS["BadTimeout"]
+SILENT = cause_of_status("BadTimeout")
 
 
 def health(*, streaming: bool = False) -> DeviceHealth:
@@ -35,8 +37,8 @@ def test_time_around_a_failure_is_not_covered() -> None:
     device = health()
     device.answered(good(1), 1.0, 0.0)
     device.answered(good(2), 2.0, 0.0)
-    assert device.failed(TIMEOUT, "no answer")
-    assert not device.failed(TIMEOUT, "no answer")
+    assert device.failed(TIMEOUT, SILENT)
+    assert not device.failed(TIMEOUT, SILENT)
     device.answered(good(10), 10.0, 0.0)
     device.answered(good(11), 11.0, 0.0)
     assert device.row(11.0)["covered_s"] == 2.0
@@ -85,7 +87,7 @@ def test_a_quiet_subscription_counts_its_unchanged_readings_while_it_proves_itse
     row = device.row(10.0)
     assert row["covered_s"] == 10.0
     assert (row["good"], row["bad"]) == (20, 0)
-    device.failed(TIMEOUT, "")
+    device.failed(TIMEOUT, SILENT)
     row = device.row(20.0)
     assert (row["good"], row["bad"]) == (0, 20)
 
@@ -134,7 +136,7 @@ def test_a_row_carries_the_judgement_after_ne_107_and_its_reasons() -> None:
     assert device.row(0.0)["ne107"] == {"number": 2, "name": "CHECK_FUNCTION", "reasons": ["starting"]}
     device.answered(good(1), 1.0, 0.0)
     assert device.row(1.0)["ne107"] == {"number": 0, "name": "NORMAL", "reasons": []}
-    device.failed(TIMEOUT, "")
+    device.failed(TIMEOUT, SILENT)
     assert device.row(2.0)["ne107"] == {"number": 1, "name": "FAILURE", "reasons": ["BadTimeout"]}
 
 

@@ -129,7 +129,7 @@ def data(tag: str, value: Any, device: str = "m1") -> bytes:
 def test_replay_stores_what_it_can_and_keeps_the_rest(tmp_path: Path) -> None:
     quarantine = Quarantine(tmp_path / "q")
     quarantine.append([entry(data("x", 2)), entry(b"not json"), entry(data("y", 3), tags=["y"])])
-    with closing(DuckDbStore(tmp_path / "s.duckdb")) as store:
+    with closing(DuckDbStore(tmp_path / "s.duckdb", agent="a")) as store:
         done = replay(list(quarantine.entries()), store, quarantine, Clock())
         assert (done.stored, len(done.taken), list(done.refused.values())) == (3, 2, ["not JSON"])
         assert store.samples("m1", "x", 0, 10).values() == [2]
@@ -178,7 +178,7 @@ def test_the_socket_answers_and_is_private(tmp_path: Path) -> None:
                     pass
         assert not path.exists()
 
-    with closing(DuckDbStore(folder / "s.duckdb")) as store:
+    with closing(DuckDbStore(folder / "s.duckdb", agent="a")) as store:
         run(main(store))
 
 
@@ -194,10 +194,18 @@ def test_an_asker_who_stays_does_not_hold_up_the_end(tmp_path: Path) -> None:
     run(main())
 
 
+def left_behind(path: Path) -> None:
+    """The socket of a service that was killed."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(path))
+
+
 def test_open_or_ask_prefers_the_running_service(tmp_path: Path) -> None:
     config = StoreConfig(path=tmp_path / "s.duckdb")
     assert api.open_or_ask(config, "counts") == {"stored": 0, "quarantined": 0}
-    (tmp_path / "s.duckdb.sock").touch()  # left behind by a killed service
+    left_behind(tmp_path / "s.duckdb.sock")
     assert api.open_or_ask(config, "metrics") == []
 
     async def main() -> None:

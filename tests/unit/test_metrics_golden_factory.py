@@ -126,7 +126,8 @@ def test_the_table_for_people_is_bilingual(capsys: pytest.CaptureFixture[str]) -
     text = capsys.readouterr().out
     assert "关键工序数控化率" in text
     assert "68.10 %" in text
-    assert "11/19" in text
+    assert "11 / 19 台生产设备" in text
+    assert "11 of 19 machines" in text
     assert "MIIT-2024 (40, 60] %" in text
     assert "EQ-005, EQ-012" in text
     assert REGISTER.version in text

@@ -149,7 +149,7 @@ def test_giving_up_says_what_came_instead():
     framing.feed(H("0000 0000 0007 01 03 04 DEADDEAD"))
     instead = framing.give_up()
     assert isinstance(instead, ProtocolError)
-    assert "transaction id 0" in str(instead)
+    assert "Transaction id 0" in str(instead)
     framing.encode(0, request)
     framing.feed(H("0003 0000 0007 01"))
     with pytest.raises(ProtocolError, match="does not go on"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 
@@ -147,10 +148,11 @@ def test_a_number_that_may_have_lost_a_zero_is_refused():
     assert problems(tags={"t": {"address": 40101.0}}) == [("t", "address")]
 
 
-def test_a_bit_area_asks_for_its_type():
+def test_what_lies_in_an_area_of_bits_is_a_bool():
     area = {"object": "coil", "base": 0, "last": 99}
-    assert problems(tags={"t": {"address": "M8"}}, areas={"M": area}) == [("t", "type")]
+    assert problems(tags={"t": {"address": "M8"}}, areas={"M": area}) == []
     assert problems(tags={"t": {"address": "M8", "type": "bool"}}, areas={"M": area}) == []
+    assert problems(tags={"t": {"address": "M8", "type": "uint16"}}, areas={"M": area}) == [("t", "type")]
 
 
 def test_a_tag_larger_than_the_device_takes_in_one_request():
@@ -344,3 +346,12 @@ def test_options_of_another_connector_are_a_programming_error():
 def test_importing_the_connector_loads_no_protocol_library():
     code = "import connectors.modbus, sys; print(sorted({'pymodbus', 'serial', 'numpy', 'asyncua'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_kinds_of_equal_devices_are_equal_also_in_another_process():
+    area = {"M": {"object": "coil", "base": 0, "last": 99}}
+    one, other, plain = (PLUGIN.kinds(ModbusDevice(url="tcp://h", areas=areas)) for areas in (area, area, {}))
+    assert one == other == pickle.loads(pickle.dumps(one)) != plain
+    assert hash(one) == hash(other)
+    tag = ModbusTag(address="M8")
+    assert (one(tag), plain(tag)) == ("bool", "int")

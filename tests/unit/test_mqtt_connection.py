@@ -18,6 +18,7 @@ from edge_agent.config.models import Mqtt
 from edge_agent.mqtt import Connection, Inbound, Message, connection, packets
 from edge_agent.mqtt.trouble import LinkError
 from tests.support.aio import run, until
+from tests.support.exploration import examples
 
 ACCEPTED = {"3.1.1": b"\x20\x02\x00\x00", "5": b"\x20\x03\x00\x00\x00"}
 REFUSED = {"3.1.1": b"\x20\x02\x00\x05", "5": b"\x20\x03\x00\x87\x00"}
@@ -215,14 +216,14 @@ def test_a_paused_connection_delivers_nothing_and_forgets_nothing() -> None:
 def test_the_filters_that_the_broker_refuses_are_named() -> None:
     async def scenario() -> None:
         async with connected() as (link, broker):
-            refusals: list[list[int]] = []
+            refusals: list[dict[int, str]] = []
             link.on_subscribed = refusals.append
             link.subscribe(["a", "b", "c"])
             request = await broker.read()
             assert request[0] == 0x82
             broker.say(b"\x90\x05" + request[2:4] + b"\x01\x80\x01")
             await until(lambda: refusals)
-            assert refusals == [[1]]
+            assert refusals == [{1: "Unspecified error"}]
 
     run(scenario())
 
@@ -271,7 +272,7 @@ def test_the_stock_path_sends_the_same_bytes_and_hears_the_same_answers(
 
 
 @given(st.binary(min_size=1, max_size=300))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_bytes_of_a_broker_end_more_than_the_connection(noise: bytes) -> None:
     async def scenario() -> None:
         problems: list[dict[str, Any]] = []

@@ -239,7 +239,7 @@ def test_opcua_an_asyncua_that_keeps_a_channel_elsewhere_judges_every_chunk_itse
         (ConnectionError("gone"), STATUS["BadNoCommunication"], "gone"),
         (ServiceFault(0x80130000), 0x80130000, "own.der"),
         (ua.UaStatusCodeError(0x801F0000), 0x801F0000, "user.name"),
-        (ua.UaStatusCodeError(0x80AB0000), 0x80AB0000, "answered"),
+        (ua.UaStatusCodeError(0x80AB0000), 0x80AB0000, "BadInvalidArgument"),
         (KeyError("x"), STATUS["BadCommunicationError"], "KeyError"),
     ],
 )
@@ -247,4 +247,5 @@ def test_opcua_every_failure_is_one_plain_sentence(error: Exception, status: int
     found = explain(error, "opc.tcp://h", "/pki/own.der")
     assert (found.status, found.lost) == (status, True)
     assert word in found.detail
-    assert found.detail.startswith("opc.tcp://h: ")
+    assert "opc.tcp://h" in found.detail
+    assert "opc.tcp://h" in found.cause.zh

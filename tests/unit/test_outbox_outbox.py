@@ -229,6 +229,7 @@ def test_a_smaller_bound_drops_the_oldest_at_once_and_a_larger_one_nothing(tmp_p
 
 def test_dropped_entries_the_broker_had_are_counted_apart(tmp_path: Path) -> None:
     with opened(tmp_path, max_bytes=1_000_000) as outbox:
+        outbox.note_ingest()
         put(outbox, 10, size=10_000)
         outbox.acknowledge(backlog(outbox)[:4], release=False)
         outbox.confirm(outbox.stream, [(2, 2)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edge_agent.errors import DeviceError
 from edge_agent.health import DeviceHealth
 from edge_agent.model import STATUS, Batch, Report, Tag, TagTable, status_name
 from edge_agent.normalise import Normaliser
@@ -104,7 +105,7 @@ def test_a_tag_that_a_living_subscription_never_reports_is_bad() -> None:
 def test_after_a_failure_the_reason_stays_that_of_the_failure() -> None:
     bench = Bench(FAST)
     bench.answer(FAST, 1.0)
-    bench.device.failed(STATUS["BadNoCommunication"], "refused", 2, 2.0)
+    bench.device.failed(DeviceError(STATUS["BadNoCommunication"], "refused"), 2, 2.0)
     assert bench.bad() == [("a", "BadNoCommunication"), ("b", "BadNoCommunication")]
     bench.device.watch(1000.0, 3)
     assert bench.bad() == []
@@ -114,7 +115,7 @@ def test_after_a_failure_the_reason_stays_that_of_the_failure() -> None:
 def test_a_new_subscription_must_report_every_tag_again() -> None:
     bench = Bench(FAST, streaming=True)
     bench.device.answered(Batch(FAST, 1, [1.0, 1.0]), 1.0)
-    bench.device.failed(STATUS["BadTimeout"], "", 2, 2.0)
+    bench.device.failed(DeviceError(STATUS["BadTimeout"], "silent"), 2, 2.0)
     bench.device.answered(Batch(FAST, 3, [1.0], columns=[0]), 3.0)
     assert bench.health.state == "degraded", "the other tag is as bad as the failure left it"
     bench.sent.clear()
@@ -134,7 +135,7 @@ def test_a_flapping_device_tells_a_bounded_number_of_rows() -> None:
     bench = Bench(FAST)
     for turn in range(100):
         bench.answer(FAST, turn * 0.02)
-        bench.device.failed(STATUS["BadTimeout"], "", turn, turn * 0.02 + 0.01)
+        bench.device.failed(DeviceError(STATUS["BadTimeout"], "silent"), turn, turn * 0.02 + 0.01)
     assert len(bench.rows) <= EARLY_ROWS + 2
     row = bench.health.row(2.0)
     assert row["transition"]["to"] == "offline", "the state that was not told early is told in the regular row"
@@ -147,3 +148,19 @@ def test_confirmation_begins_anew_with_the_loop() -> None:
     assert list(staleness.overdue(1e9)) == []
     staleness.begin(0.0)
     assert list(staleness.overdue(4.0)) == [(FAST, None)]
+
+
+def test_a_pause_of_our_own_is_not_blamed_on_the_device() -> None:
+    bench = Bench(FAST)
+    bench.answer(FAST, 1.0)
+    bench.device.watch(9.0, 90, paused=8.0)
+    assert bench.bad() == [("a", "BadTimeout"), ("b", "BadTimeout")], "what nobody confirmed is not good, whoever slept"
+    zh, en = bench.health.detail
+    assert "采集代理自己停顿了 8 秒" in zh
+    assert "no fault of the device" in en
+    assert "power" not in en
+    bench.answer(FAST, 9.5)
+    assert (bench.health.state, bench.health.detail) == ("online", ("", ""))
+    bench.device.watch(20.0, 200)
+    assert bench.health.cause is not None
+    assert bench.health.cause.name == "BadTimeout", "and a silence of the device is its own again"

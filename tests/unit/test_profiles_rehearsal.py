@@ -15,6 +15,7 @@ from edge_agent.cli import simulate
 from edge_agent.config import load
 from edge_agent.config.compile import plans
 from edge_agent.sdk import Clock
+from tests.support.sites import write
 
 SITE = """
 agent: {id: ipc-01, enterprise: acme}
@@ -108,6 +109,22 @@ def test_a_rehearsal_keeps_out_of_the_real_things_way(config: Path) -> None:
     assert rehearsal.mqtt.client_id == "ipc-01-simulated"
     assert rehearsal.outbox.path != site.outbox.path
     assert rehearsal.store.kind == "duckdb"
+
+
+def test_a_rehearsal_listens_elsewhere_wherever_the_real_thing_listens(tmp_path: Path) -> None:
+    text = """
+        store: {listen: "127.0.0.1:9471"}
+        devices: [{id: d, connector: modbus, url: "tcp://10.0.0.1", tags: {a: {address: holding/1}}}]
+        """
+    head = 'agent: {id: a, listen: "[::1]:9470"}\nmqtt: {url: "mqtt://127.0.0.1"}\n'
+    config = write(tmp_path, text, head=head)
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(rehearse.redirect(config, {}, rehearse.apart(load(config))), encoding="utf-8")
+    real, simulated = load(config), load(copy)
+    places = [one for one in (simulated.agent.listen, simulated.store.listen) if one is not None]
+    assert len(set(places)) == 2
+    assert not set(places) & {real.agent.listen, real.store.listen}
+    assert [place.rpartition(":")[0] for place in places] == ["[::1]", "127.0.0.1"]
 
 
 def test_a_trusted_simulator_changes_nothing_else_about_the_channel(tmp_path: Path) -> None:

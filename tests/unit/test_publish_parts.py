@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import ssl
 from itertools import pairwise
@@ -14,10 +13,10 @@ from hypothesis import strategies as st
 
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import FindingsError
+from edge_agent.mqtt.backoff import AWAY_S, LONGEST_S, Backoff
 from edge_agent.mqtt.trouble import explain, refused, tls_context
 from edge_agent.publish import confirm
 from edge_agent.publish.pace import Pace
-from edge_agent.publish.trouble import AWAY_S, LONGEST_S, Backoff, Teller
 
 
 def test_the_backlog_gets_more_room_while_the_broker_is_quick() -> None:
@@ -58,16 +57,6 @@ def test_back_off_grows_to_its_limit_and_starts_over() -> None:
     assert backoff.next(slow=False) <= 0.2
 
 
-def test_a_sentence_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
-    teller = Teller()
-    with caplog.at_level(logging.WARNING):
-        for second in range(130):
-            teller.tell("no broker", float(second))
-        teller.tell("other", 130.0)
-    assert len(caplog.records) == 4
-    assert "repeated=59" in caplog.records[1].getMessage()
-
-
 @pytest.mark.parametrize(
     ("error", "code", "slow"),
     [
@@ -89,7 +78,7 @@ def test_each_failure_has_its_sentence(error: OSError, code: str, slow: bool) ->
 def test_a_refused_login_is_told_apart_from_a_refused_version() -> None:
     assert refused("Not authorized", "u").finding.code == "mqtt-login"
     assert refused("Bad user name or password", "u").finding.code == "mqtt-login"
-    assert refused("Unsupported protocol version", "u").finding.code == "mqtt-refused-connect"
+    assert refused("Unsupported protocol version", "u").finding.code == "mqtt-unsupported-protocol-version"
 
 
 def test_missing_tls_files_are_all_named_at_once(tmp_path: Path) -> None:
@@ -125,7 +114,7 @@ def test_a_watermark_that_is_none_is_ignored(payload: bytes) -> None:
 
 def test_a_watermark_is_understood() -> None:
     document = b'{"v":1,"ingest":"i","t":1,"streams":{"a/0/1":[[1,3],[5,5]],"b/0/2":[]}}'
-    assert confirm.parse(document) == {"a/0/1": [(1, 3), (5, 5)], "b/0/2": []}
+    assert confirm.parse(document) == confirm.Watermark({"a/0/1": [(1, 3), (5, 5)], "b/0/2": []})
 
 
 AWAITING = {"a/0/1": [(1, 5)]}

@@ -9,6 +9,7 @@ import pytest
 
 from edge_agent.cli import main
 from edge_agent.errors import RegisterError
+from edge_agent.identity import DeviceKeys, DeviceNames
 from edge_agent.register.diff import diff
 from edge_agent.register.importing import inspect, load
 
@@ -261,3 +262,21 @@ def test_a_register_without_a_machine_is_of_no_use(files: Path, capsys: pytest.C
     (files / "r.csv").write_text(f"{HEADER}\n")
     assert command("check", files / "r.csv", "--processes", files / "p.csv") == 1
     assert "the register has no machine" in capsys.readouterr().out
+
+
+def test_registers_name_devices_as_people_do(files: Path) -> None:
+    """An id alone, or `agent:device`; one that several agents have is a finding of its row."""
+    header, row = HEADER + ",meter_id", ROW + ",m9"
+    rows = [row, *(row.replace("EQ-1", f"EQ-{n}").replace("FA-1", f"FA-{n}").replace("d1", name)
+                   for n, name in ((2, "ipc-01:d1"), (3, "ipc-02:d2"), (4, "d3"), (5, "ipc-09:x")))]  # fmt: skip
+    keys = DeviceKeys("ipc-01")
+    known = [keys.key(*pair) for pair in (("ipc-01", "d1"), ("ipc-02", "d1"), ("ipc-02", "d2"), ("ipc-02", "d3"),
+                                         ("ipc-03", "d3"), ("ipc-02", "m9"), ("ipc-03", "m9"))]  # fmt: skip
+    (files / "r.csv").write_text("\n".join((header, *rows)) + "\n", encoding="utf-8")
+    notes = inspect(files / "r.csv", files / "p.csv", DeviceNames(keys, known, ["ipc-09"])).notes
+    assert sorted((note.code, note.where.partition(":")[2]) for note in notes) == [
+        ("ambiguous-device", "2:meter_id"),
+        ("ambiguous-device", "5:gateway_device"),
+        ("shared-device", "3:gateway_device"),
+    ]
+    assert any("ipc-02:d3, ipc-03:d3" in note.en for note in notes)

@@ -100,7 +100,7 @@ def test_a_counter_that_runs_backwards() -> None:
     made = [(START, 1000), (START + HOUR, 1060), (START + 2 * HOUR, 900), (START + 7 * HOUR, 950)]
     counter = Counter("lathe01", "produced", "parts", Fraction(1), None, tuple((t, Fraction(n)) for t, n in made))
     document = reported(golden.plant(counters=[counter, *golden.shift_counters()[1:]]))
-    assert any(each.startswith("lathe01.parts The counter ran backwards 1 times") for each in remarks(document))
+    assert any(each.startswith("lathe01.parts The counter ran backwards 1 time ") for each in remarks(document))
     assert figure(document, "M-12@EQ-001")["denominator"] == 60 + 50  # the fall itself counts nothing
 
 

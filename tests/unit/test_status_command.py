@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from edge_agent.app.demo.view import devices_table
 from edge_agent.app.status import ask as status
+from edge_agent.app.status.devices_table import device_lines
+from edge_agent.app.status.terminal import Terminal
 from edge_agent.cli.main import main
 from edge_agent.config import load
 from edge_agent.ingest.quarantine import Entry, Quarantine
@@ -33,9 +33,7 @@ def row(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("width", [32, 40, 60, 79, 80, 99, 200])
 def test_the_device_its_quality_and_its_connection_are_seen_in_every_terminal(width: int) -> None:
-    text = io.StringIO()
-    Console(file=text, width=width).print(devices_table([row("vmc-01")]))
-    lines = text.getvalue().splitlines()
+    lines = [line.plain for line in device_lines([row("vmc-01")], Terminal(width, 23, "en"))]
     assert all(len(line) <= width for line in lines)
     told = "".join("".join(lines).split())
     assert "vmc-01" in told

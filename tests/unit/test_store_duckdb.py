@@ -16,6 +16,7 @@ import pytest
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import FindingsError, PoisonError, StoreError
 from edge_agent.stores import Chunk, Counts, Mark, Rows, WriteBatch, open_store
+from edge_agent.stores.catalogue import CatalogueChanges
 from edge_agent.stores.columns import FLOAT, NO_TIME
 from edge_agent.stores.duckdb import DuckDbStore
 
@@ -132,7 +133,7 @@ def test_birth_documents_are_kept_and_only_changes_are_written(store: DuckDbStor
     store.catalogue.born(birth)
     store.write(WriteBatch(Rows.empty(), T0))
     store.catalogue.born(birth)
-    assert store.catalogue.take_changes() == ([], {})
+    assert store.catalogue.take_changes() == CatalogueChanges()
     store.close()
     with closing(DuckDbStore(tmp_path / "s.duckdb")) as again:
         assert [(s.sid, s.tag, s.meta) for s in again.catalogue.series] == [

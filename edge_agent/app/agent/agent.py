@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable
-from importlib.metadata import version
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,8 @@ from edge_agent.app.agent.shares import divided
 from edge_agent.app.agent.whole import Beat, added, figures
 from edge_agent.app.service import end
 from edge_agent.app.status.ask import agent_status, leave_last_words
+from edge_agent.app.values.current import current_values, tag_names
+from edge_agent.app.values.names import selected
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.config.plugins import Plugins, plugins_or_installed
@@ -30,7 +31,7 @@ from edge_agent.outbox import Outbox
 from edge_agent.outbox.folders import bytes_in
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.metronome import Metronome
-from edge_agent.process import give_back, held
+from edge_agent.process import give_back, held, own_version
 from edge_agent.publish import Publisher
 from edge_agent.sdk import within
 from edge_agent.topics import Topics
@@ -46,6 +47,8 @@ CLOSE_AT_LEAST_S = 0.5
 #: How often staleness and the agent's own health are looked at: seconds of its clock, and the shortest real pause.
 LOOK_S = 1.0
 LOOK_AT_LEAST_S = 0.1
+#: A look that comes so many seconds late says that the whole process stood still: silence is then no device's fault.
+PAUSED_S = 2.0
 
 #: Health rows written, and devices looked at, in one go: a thousand at once would hold up the values of that moment.
 DEVICES_AT_ONCE = 20
@@ -80,6 +83,7 @@ class EdgeAgent:
         )
         self._publisher = Publisher(site.mqtt, self._outbox, topics, site.agent.id, clock, speaks=not worker)
         self._publisher.other_streams = self._former.streams
+        self._publisher.backlog = self._backlog
         workshop = Workshop(site.agent, topics, self._outbox, clock)
         metronome = Metronome(self._publisher.hurry)
         self.fleet = Fleet(site, workshop, self._plugins, clock, self._publisher, metronome)
@@ -100,7 +104,7 @@ class EdgeAgent:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. What could not be sent stays in the outbox for the next start."""
-        log.info("agent-start agent=%s version=%s", self.site.agent.id, version("shopfloor-edge-agent"))
+        log.info("agent-start agent=%s version=%s", self.site.agent.id, own_version())
         log.info("agent-reads devices=%d connections=%d", len(self.devices), self.fleet.connections)
         ends = time.monotonic() + STOP_LIMIT_S
         try:
@@ -134,7 +138,7 @@ class EdgeAgent:
     def _answering(self) -> contextlib.AbstractAsyncContextManager[None]:
         if self._worker:
             return contextlib.nullcontext()
-        operations = {"reload": self._reload.ask, "settle": self._settle}
+        operations = {"reload": self._reload.ask, "settle": self._settle, "values": self._values}
         return answering(self.site, self._answer, operations, self.health)
 
     def hang_up(self) -> None:
@@ -163,16 +167,21 @@ class EdgeAgent:
 
     async def _look(self) -> None:
         """Staleness, gaps, and the agent's own health."""
+        pause = max(LOOK_AT_LEAST_S, self._clock.real(LOOK_S))
+        looked = time.monotonic()
         while True:
+            late = time.monotonic() - looked - pause
+            paused = late if late > PAUSED_S else 0.0
             for number in range(goes := self._goes()):
                 for device in self.devices[number::goes]:
-                    device.watch(self._clock.monotonic(), self._clock.time_ns())
+                    device.watch(self._clock.monotonic(), self._clock.time_ns(), paused)
                 await asyncio.sleep(0)
             self._tell_gaps()
             if not self._worker:
                 self._share()
                 self._own.health(self.health.look(self.devices, self.fleet.stalled()), self.counters)
-            await asyncio.sleep(max(LOOK_AT_LEAST_S, self._clock.real(LOOK_S)))
+            looked = time.monotonic()
+            await asyncio.sleep(pause)
 
     def _share(self) -> None:
         """The bound is shared with the outboxes of former workers while there are any."""
@@ -194,6 +203,11 @@ class EdgeAgent:
         read = self.fleet.values_gone + sum(device.health.values_total for device in self.devices)
         return added([figures(self._outbox, self._publisher, read), *self._former.figures()])
 
+    def _backlog(self) -> tuple[int, int]:
+        held = [figures(self._outbox, self._publisher), *self._former.figures()]
+        whole = added(held)["outbox"]
+        return whole["pending_values"], whole["pending_entries"]
+
     def beat(self) -> Beat:
         """What a worker tells its supervisor every second."""
         return Beat(
@@ -214,6 +228,15 @@ class EdgeAgent:
         give_back()
         return held()
 
+    async def _values(self, names: Sequence[str] = (), *, raw: bool = False) -> dict[str, Any]:
+        """The newest values of the tags that `names` mean. Raises FindingsError for a name that means none."""
+        known = {device.config.id: tag_names(device.config, device.plugin) for device in self.fleet.readable()}
+        return await self.values_of(selected(names, dict.fromkeys(known, self.site.agent.id), known), ask=raw)
+
+    async def values_of(self, tags: Mapping[str, Sequence[str]], *, ask: bool) -> dict[str, Any]:
+        """The newest values of these tags by device; `ask`: what stands behind them may be asked of the device."""
+        return await current_values(self.site.agent.id, self.fleet.readable(tags), tags, self._clock, ask=ask)
+
     async def _answer(self) -> dict[str, Any]:
         return self.status()
 
@@ -222,11 +245,11 @@ class EdgeAgent:
         self.health.look(self.devices, self.fleet.stalled())
         document = {
             "agent": self.site.agent.id,
-            "version": version("shopfloor-edge-agent"),
+            "version": own_version(),
             "stream": self._outbox.stream,
             "streams": [*self._former.streams(), *self._outbox.streams()],
             "uptime_s": time.monotonic() - self._started,
-            "ne107": self.health.judgement.full(),
+            "ne107": self.health.judgement.full(self.health.times.since),
             "broker_connected": self._publisher.connected,
             "ack_age_s": self._publisher.ack_age(),
             **self._figures(),

@@ -35,6 +35,7 @@ def birth(
         "v": VERSION,
         "device": device.id,
         "name": device.name,
+        "was": device.was,
         "agent": agent,
         "connector": device.connector,
         "profile": device.profile,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge_agent import payload
 from edge_agent.app.agent.births import birth
+from edge_agent.app.values.current import state_machine
 from edge_agent.clock import Clock
 from edge_agent.config.compile import plan as compiled
 from edge_agent.config.compile import staleness, values_per_second
@@ -15,7 +16,6 @@ from edge_agent.health import DeviceHealth
 from edge_agent.health.tags import breaker_move
 from edge_agent.model import STATUS, Batch, TagTable
 from edge_agent.normalise import Normaliser
-from edge_agent.normalise.state import StateMachine
 from edge_agent.outbox import Outbox
 from edge_agent.polling.device import PolledDevice, Tell
 from edge_agent.sdk import Plugin, Sink
@@ -70,8 +70,7 @@ class Workshop:
         plan = compiled(device, plugin)
         area = device.area or self._agent.area
         path = self.path(device)
-        own = frozenset(name for table in plan.tables for name in table.names) if device.state else frozenset()
-        state = StateMachine.compile(device.state, plan.tables, own)
+        state = state_machine(device, plan)
         normalisers = {table: Normaliser(table, state) for table in plan.tables}
         tables = [normaliser.table for normaliser in normalisers.values()]
         health = DeviceHealth(

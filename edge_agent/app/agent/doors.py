@@ -21,7 +21,8 @@ async def answering(
 ) -> AsyncIterator[None]:
     """Answer while the block runs. Raises FindingsError when another agent answers at the socket."""
     async with contextlib.AsyncExitStack() as doors:
-        await doors.enter_async_context(api.serving(agent_door(site), {"status": status, **others}))
+        known = {"status": status, **others}
+        await doors.enter_async_context(api.serving(agent_door(site), known, part="run", group=site.agent.group))
         if site.agent.listen is not None:
             from edge_agent.app.status.loopback import pages, serving
 

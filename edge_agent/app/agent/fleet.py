@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from edge_agent.app.agent.devices import Member, Workshop
 from edge_agent.app.service import end
+from edge_agent.app.values.current import RawOf, ReadDevice
 from edge_agent.clock import Clock
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Plugins
-from edge_agent.model import STATUS
+from edge_agent.errors import DeviceError
+from edge_agent.model import TagTable
+from edge_agent.polling.attempts import RESERVE, ConnectionSlots, RetryBudget
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
 from edge_agent.polling.metronome import Metronome
 from edge_agent.polling.turnstile import Turnstile
+from edge_agent.process import descriptors_left
 from edge_agent.sdk import Pollable
 
 log = logging.getLogger(__name__)
@@ -86,20 +90,25 @@ class Fleet:
         self._plugins = plugins
         self._clock = clock
         self._broker = broker
-        self._metronome, self._turnstile = metronome, Turnstile()
+        self._metronome = metronome
+        self._turnstile = Turnstile()
+        self._retries = RetryBudget()
+        self._slots = ConnectionSlots()
         self._group: asyncio.TaskGroup | None = None
         self.values_gone = 0
         """Values read by devices that a reload has removed or replaced."""
         self._members = {
             device.id: workshop.make(device, plugins[device.connector]) for device in site.devices
         }  # fmt: skip
+        self._polled = [member.polled for member in self._members.values()]
         self._lines = {key: self._connect(key, members) for key, members in self._sharing(self._members).items()}
         for member in self._members.values():
             broker.retain(f"{member.path}/birth", *member.birth)
 
     @property
     def devices(self) -> list[PolledDevice]:
-        return [member.polled for member in self._members.values()]
+        """Not to be changed by the caller: the same list until a reload, since it is asked for many times a second."""
+        return self._polled
 
     @property
     def connections(self) -> int:
@@ -109,9 +118,19 @@ class Fleet:
         """Connections whose loop has taken no step for far too long."""
         return [line.loop.key for line in self._lines.values() if line.loop.stalled()]
 
+    def readable(self, names: Collection[str] | None = None) -> list[ReadDevice]:
+        """The devices with these ids, or all, for who asks for their values, in the order of the file."""
+        loops = {member.polled.plan.id: line.loop for line in self._lines.values() for member in line.members}
+        return [
+            ReadDevice(member.config, member.polled, self._plugins[member.config.connector], _raw_of(loops[name]))
+            for name, member in self._members.items()
+            if names is None or name in names
+        ]
+
     def start(self, group: asyncio.TaskGroup) -> None:
         """Begin to poll."""
         self._group = group
+        self._slots.limit = descriptors_left(RESERVE)
         for line in self._lines.values():
             self._run(line)
 
@@ -142,6 +161,7 @@ class Fleet:
         await self._stop([line for key, line in self._lines.items() if key not in lines])
         change = self._differences(members, [line.loop.key for line in fresh.values()])
         before, self._members = self._members, members
+        self._polled = [member.polled for member in members.values()]
         self._lines = {key: lines.get(key) or fresh[key] for key in wanted}
         self._leave_to_others(elsewhere)
         moved = {name: self._made(elsewhere[name]) for name in change.removed if name in elsewhere}
@@ -149,6 +169,10 @@ class Fleet:
         for line in fresh.values():
             self._run(line)
         return change
+
+    async def retry(self) -> list[str]:
+        """Try again at once whatever is not well; the connections with such devices."""
+        return [line.loop.key for line in self._lines.values() if line.loop.retry()]
 
     def _made(self, device: DeviceCommon) -> Member:
         return self._workshop.make(device, self._plugins[device.connector])
@@ -175,7 +199,7 @@ class Fleet:
         for name in change.removed:
             if name in after:  # with another worker
                 continue
-            before[name].polled.failed(STATUS["BadOutOfService"], "removed from the configuration", t, now)
+            before[name].polled.failed(DeviceError.of("removed"), t, now)
         for name in change.removed + change.changed:
             old, new = before[name], after.get(name)
             if new is not None:
@@ -203,7 +227,16 @@ class Fleet:
         connection = self._plugins[key[0]].connect([device.plan for device in devices], self._clock)
         for device in devices:
             device.health.streaming = not isinstance(connection, Pollable)
-        loop = ConnectionLoop(key[1], connection, devices, self._clock, self._metronome, self._turnstile)
+        loop = ConnectionLoop(
+            key[1],
+            connection,
+            devices,
+            self._clock,
+            self._metronome,
+            self._turnstile,
+            self._retries,
+            self._slots,
+        )
         return _Line(members, loop)
 
     def _run(self, line: _Line) -> None:
@@ -214,6 +247,13 @@ class Fleet:
     @staticmethod
     async def _stop(lines: Sequence[_Line]) -> None:
         await end(line.task for line in lines if line.task is not None)
+
+
+def _raw_of(loop: ConnectionLoop) -> RawOf:
+    async def raw(table: TagTable, ask: bool) -> Sequence[str | None] | None:
+        return await loop.raw(table, ask=ask)
+
+    return raw
 
 
 def _same(before: Sequence[Member], after: Sequence[Member]) -> bool:

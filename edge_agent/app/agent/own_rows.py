@@ -10,6 +10,7 @@ from edge_agent import payload
 from edge_agent.clock import Clock
 from edge_agent.config.models import Agent
 from edge_agent.health.ne107 import Judgement
+from edge_agent.names import AGENT_LINE
 from edge_agent.outbox import Gap, Outbox
 from edge_agent.topics import Topics
 
@@ -23,7 +24,7 @@ class OwnRows:
     """Rows of the device that an agent is itself."""
 
     def __init__(self, agent: Agent, topics: Topics, outbox: Outbox, clock: Clock) -> None:
-        self._topic = f"{topics.device(agent.area, '_agent', agent.id)}/health"
+        self._topic = f"{topics.device(agent.area, AGENT_LINE, agent.id)}/health"
         self._head = payload.head(agent.id, outbox.stream)
         self._outbox = outbox
         self._clock = clock

@@ -16,6 +16,9 @@ from edge_agent.errors import ConfigError, FindingsError
 
 log = logging.getLogger(__name__)
 
+#: Somebody has asked and waits for these lines: they are not collapsed with those of the last time.
+_TO_A_PERSON = {"always": True}
+
 #: Sections that the running agent cannot change, and those that concern `edge-agent serve` alone.
 AFTER_RESTART = ("agent", "mqtt", "outbox")
 OF_SERVE = ("store", "register_")
@@ -25,6 +28,8 @@ class Changeable(Protocol):
     """The devices of this process, or all its workers."""
 
     async def apply(self, site: Site) -> Change: ...
+
+    async def retry(self) -> list[str]: ...
 
 
 class Reload:
@@ -54,7 +59,7 @@ class Reload:
             try:
                 await self._reload(None)
             except FindingsError as error:
-                log.warning("reload-refused findings=%d", len(error.findings))
+                log.warning("reload-refused findings=%d", len(error.findings), extra=_TO_A_PERSON)
 
     async def ask(self, config: str | None = None) -> dict[str, Any]:
         """Reload now and say what changed. Raises FindingsError with everything that is wrong with the file."""
@@ -79,16 +84,22 @@ class Reload:
         first = error.findings[0]
         self._health.refused, self._health.refused_zh = f"{first.where} {first.en}", f"{first.where} {first.zh}"
         for finding in error.findings:
-            log.error("reload-finding code=%s where=%s text=%r", finding.code, finding.where, finding.en)
+            log.error(
+                "reload-finding code=%s where=%s text=%r", finding.code, finding.where, finding.en, extra=_TO_A_PERSON
+            )
 
     async def _apply(self, site: Site) -> dict[str, Any]:
         change = await self._devices.apply(site)
+        retried = await self._devices.retry()
         restart = _different(self._running, site, AFTER_RESTART)
         serve = _different(self._last, site, OF_SERVE)
         self._last = site
         self._health.refused, self._health.restart = "", tuple(restart)
         outcome = change.to_json() | {"restart": restart, "restart_serve": serve}
-        log.info("reload-applied %s", " ".join(f"{key}={value}" for key, value in outcome.items()))
+        if retried := [key for key in retried if key not in change.reopened]:
+            outcome["retried"] = retried
+        changes = " ".join(f"{key}={value}" for key, value in outcome.items())
+        log.info("reload-applied %s", changes, extra=_TO_A_PERSON)
         return outcome
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from edge_agent.clock import Clock
 from edge_agent.health import agent as own
 from edge_agent.health.clocks import OwnClock
-from edge_agent.health.ne107 import Judgement, judged
+from edge_agent.health.ne107 import Judgement, NoticeTimes, judged
 from edge_agent.outbox import Outbox
 from edge_agent.polling.device import PolledDevice
 from edge_agent.publish import Publisher
@@ -58,6 +58,7 @@ class SelfHealth:
         self.restart: tuple[str, ...] = ()
         self.listen = ""
         self.judgement = Judgement()
+        self.times = NoticeTimes()
 
     def look(self, devices: list[PolledDevice], stalled: list[str]) -> Judgement:
         """Judge anew."""
@@ -66,6 +67,7 @@ class SelfHealth:
     def judge(self, facts: own.Facts) -> Judgement:
         """Judge by these facts."""
         self.judgement = judged(own.notices(facts))
+        self.times.note(self.judgement, self._clock.time_ns())
         return self.judgement
 
     def facts(self, devices: list[PolledDevice], stalled: list[str]) -> own.Facts:
@@ -77,8 +79,10 @@ class SelfHealth:
             connected=self._publisher.connected,
             broker=self._publisher.problem,
             refusal=self._publisher.refusal,
+            broker_fault=self._publisher.fault,
             lacking=self._publisher.lacking,
             ingest_silent=self._publisher.ingest_silent,
+            freed_unseen=self._publisher.freed_unseen,
             outbox_bytes=stats.bytes,
             outbox_limit=self._outbox.limit,
             dropping=self._drops.look(stats.dropped, now),

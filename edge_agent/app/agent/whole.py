@@ -57,6 +57,7 @@ def figures(outbox: Outbox, publisher: Publisher, read: int = 0) -> dict[str, An
             "bytes": stats.bytes,
             "limit_bytes": outbox.limit,
             "oldest_t": stats.oldest_t,
+            "freed_unseen_values": stats.unseen,
             "quarantined_values": stats.quarantined,
             "quarantined_bytes": stats.quarantined_bytes,
         },
@@ -101,7 +102,10 @@ def together(own: Facts, workers: Iterable[Facts]) -> Facts:
         connected=all(one.connected for one in parts),
         broker=next((one.broker for one in parts if one.broker is not None), None),
         refusal=next((one.refusal for one in parts if one.refusal is not None), None),
+        broker_fault=next((one.broker_fault for one in parts if one.broker_fault is not None), None),
         ingest_silent=any(one.ingest_silent for one in parts),
+        freed_unseen=sum(one.freed_unseen for one in parts),
+        lacking=any(one.lacking for one in parts),
         outbox_bytes=sum(one.outbox_bytes for one in parts),
         outbox_limit=sum(one.outbox_limit for one in parts),
         dropping=sum(one.dropping for one in parts),
@@ -118,8 +122,9 @@ def absent(device: str, known: Document | None, *, down: bool) -> dict[str, Any]
     """The row of a device whose worker does not answer: what was last known of it, and that nobody reads it now."""
     state, reason = ("offline", "worker_down") if down else ("starting", "starting")
     row = dict(known) if known is not None else _blank(device)
-    detail = sentence(reason)[1]
-    return row | {"state": state, "reason": reason, "detail": detail, "ne107": ne107.device(state, reason).full()}
+    zh, en = sentence(reason)
+    known_now = {"state": state, "reason": reason, "cause": reason, "detail": en, "detail_zh": zh}
+    return row | known_now | {"ne107": ne107.device(state, reason).full()}
 
 
 def _blank(device: str) -> dict[str, Any]:

@@ -38,6 +38,11 @@ class Demo:
         self._children: list[Child] = []
         self._site: Site
 
+    @property
+    def timezone(self) -> str:
+        """The plant's, in which times are shown."""
+        return self._site.agent.timezone
+
     @contextlib.asynccontextmanager
     async def running(self, say: Callable[[str], None]) -> AsyncIterator[Demo]:
         """Start everything, and whatever happens end it in reverse order."""
@@ -104,7 +109,7 @@ class Demo:
         if status is None or agent is None:
             return None
         metrics = await asyncio.to_thread(ask, serve_door(self._site), "metrics")
-        return Snapshot(status, metrics, agent["counters"])
+        return Snapshot(status, metrics, agent)
 
     async def settle(self) -> Snapshot | None:
         """End the agent and wait until the store has all it had sent: then the figures agree."""
@@ -118,18 +123,18 @@ class Demo:
             late = asyncio.get_running_loop().time() > end
             if late or status["counters"]["stored"] >= agent["counters"]["acknowledged"]:
                 metrics = await asyncio.to_thread(ask, serve_door(self._site), "metrics", fresh=True)
-                return Snapshot(status, metrics, agent["counters"])
+                return Snapshot(status, metrics, agent)
             await asyncio.sleep(0.1)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One moment of a demo: the store service's status and metrics, and the agent's counters."""
+    """One moment of a demo: the store service's status and metrics, and the agent's status."""
 
     status: dict[str, Any]
     metrics: list[dict[str, Any]]
-    counters: dict[str, int]
+    agent: dict[str, Any]
 
     def document(self) -> dict[str, Any]:
         """The demo's JSON document."""
-        return demo_document(self.status, self.metrics, self.counters)
+        return demo_document(self.status, self.metrics, self.agent["counters"])

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from edge_agent.app.demo.broker import free_port
 from edge_agent.clock import Clock
 from edge_agent.config import dump, expand
 from edge_agent.config.models import DeviceCommon, Site
@@ -116,9 +117,22 @@ def redirect(
             device[plugins[connector].endpoint_key] = endpoints[name]
         if certificates is not None and name in certificates:
             _trust(device, document.get("defaults", {}).get(connector, {}), certificates[name])
+    for key in ("agent", "store", "console"):
+        _listen_elsewhere(document.get(key))
     for key, values in (overrides or {}).items():
-        document[key] = {**document.get(key, {}), **values}
+        document[key] = {**(document.get(key) or {}), **values}
     return dump(document)
+
+
+def _listen_elsewhere(section: Any) -> None:
+    """Where this section listens, wherever in it that is said: the same address with a port that is free now."""
+    if not isinstance(section, dict):
+        return
+    for key, value in section.items():
+        if key == "listen" and isinstance(value, str):
+            section[key] = f"{value.rpartition(':')[0]}:{free_port()}"
+        else:
+            _listen_elsewhere(value)
 
 
 def _trust(device: dict[str, Any], defaults: Mapping[str, Any], certificate: str) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.app.figures.scheduled import ScheduledHealth
+from edge_agent.app.site_devices import SiteDevices
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.models import Register as RegisterFiles
 from edge_agent.errors import ConfigError, Finding, RegisterError
@@ -16,7 +18,9 @@ from edge_agent.metrics.evaluate import compute
 from edge_agent.metrics.live import DeviceFacts, Live, Sums, from_health
 from edge_agent.register.importing import load
 from edge_agent.register.model import Register
+from edge_agent.register.names import names_in
 from edge_agent.stores import LiveFacts, Store
+from edge_agent.stores.base import HealthSummary
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +31,9 @@ RECENT_NS: Final = _DAY_NS
 
 #: So many health rows may be late before their absence counts as a gap.
 PATIENCE_ROWS: Final = 6
+
+#: States of a device in which it answers, wholly or in part.
+ANSWERING: Final = frozenset({"online", "degraded"})
 
 #: Tags that show the controller's own meaning (grade E3): what it executes, and a program or a part count.
 _EXECUTION: Final = {"execution", "machine_state", "program_status", "channel_state", "state_current"}
@@ -39,7 +46,6 @@ class Figures:
     def __init__(self, site: Site) -> None:
         """A register with errors is told in full and not used: data is stored all the same."""
         self._site = site
-        self._devices = [device.id for device in site.devices]
         self._hours: ScheduledHealth | None = None
         self.findings: tuple[Finding, ...] = ()
         self.register = self._load(site.register_)
@@ -50,7 +56,7 @@ class Figures:
         if files.equipment is None:
             return None
         try:
-            register, notes = load(files.equipment, files.processes, self._devices)
+            register, notes = load(files.equipment, files.processes, names_in(self._site))
         except RegisterError as error:
             self.findings = error.findings
             for finding in error.findings:
@@ -69,35 +75,48 @@ class Figures:
         """All metrics as of now, as full documents."""
         if self.register is None:
             return []
-        now_ns = self._end(store, now_ns)
-        live = self.live(store, now_ns)
+        devices = SiteDevices.of(self._site, store)
+        newest = self._newest(store, devices, now_ns)
+        now_ns = min(now_ns, max((row.last_t for row in newest.values()), default=now_ns))
+        online = {key for key, row in newest.items() if row.state in ANSWERING}
+        live = self._live(store, devices, now_ns, online)
         nc = self._site.register_.robot_is_nc
-        results = compute(Assessment(self.register, live, now_ns, nc, self._devices))
+        register, names = devices.resolved(self.register), [member.name for member in devices.members]
+        results = compute(Assessment(register, live, now_ns, nc, names))
         return [result.to_full_json() for result in results.values()]
 
-    def _end(self, store: Store, now_ns: int) -> int:
-        """The end of the last interval the health rows speak of, while they come: what is not yet told is no gap."""
+    def _newest(self, store: Store, devices: SiteDevices, now_ns: int) -> Mapping[str, HealthSummary]:
+        """Device key -> its newest health, while its rows come. The last interval they speak of is where the figures
+        end: what is not reported yet is no gap."""
         patience = int(PATIENCE_ROWS * 1e9 * self._site.agent.health)
-        newest = max((row.last_t for row in store.health(now_ns - patience, now_ns).values()), default=now_ns)
-        return min(now_ns, newest)
+        rows = store.health(now_ns - patience, now_ns)
+        return {key: row for key, row in rows.items() if key in devices.by_key}
 
     def live(self, store: Store, now_ns: int) -> Live:
-        """The facts of every configured device up to now."""
+        """The facts of every device of the plant up to now, by what registers call it."""
+        return self._live(store, SiteDevices.of(self._site, store), now_ns)
+
+    def _live(self, store: Store, devices: SiteDevices, now_ns: int, online: Collection[str] = ()) -> Live:
+        """`online`: the keys of the devices that answer."""
+        if self._hours is not None and self.register is not None:
+            self._hours.follow(devices.resolved(self.register).schedules)
         long_start, recent_start = now_ns - LONG_NS, now_ns - RECENT_NS
         long, recent = store.live_facts(long_start, now_ns), store.live_facts(recent_start, now_ns)
         facts: dict[str, DeviceFacts] = {}
-        for device in self._site.devices:
-            known = long.get(device.id)
+        for member in devices.members:
+            device = member.config
+            known = long.get(member.key)
             first = known.first_ns if known else None
-            sums: tuple[Sums, ...] = (_sums(known), _sums(recent.get(device.id)))
+            sums: tuple[Sums, ...] = (_sums(known), _sums(recent.get(member.key)))
             collected = any(each.scheduled_s > 0 for each in sums)
-            hours = None
+            hours = calendar = None
             if self._hours is not None:
-                hours = self._hours.planned(device.id, max(long_start, first or long_start), now_ns)
+                calendar = self._hours.calendar(member.name, long_start, now_ns)
+                hours = self._hours.planned(member.name, max(long_start, first or long_start), now_ns)
                 if hours is not None:
                     starts = (long_start, recent_start)
-                    sums = tuple(self._hours.sums(store, device.id, hours, start, now_ns) for start in starts)
-            facts[device.id] = from_health(
+                    sums = tuple(self._hours.sums(store, member.key, hours, start, now_ns) for start in starts)
+            facts[member.name] = from_health(
                 now_ns,
                 first,
                 known.last_good_ns if known else None,
@@ -105,9 +124,11 @@ class Figures:
                 (recent_start, sums[1]),
                 planned=hours,
                 controller=speaks_for_its_controller(device),
-                normalised=device.state is not None,
+                normalised=member.normalised,
                 business_links=links(device),
                 collected=collected,
+                calendar=calendar,
+                online=member.key in online,
             )
         return Live(facts, now_ns, RECENT_NS // 1_000_000_000)
 

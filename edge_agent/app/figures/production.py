@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from edge_agent.app.figures.signals import BEFORE_NS, Device, Links, Signals
+from edge_agent.app.site_devices import SiteDevices
 from edge_agent.config.models import Site
 from edge_agent.metrics import energy, oee
 from edge_agent.metrics.calendar import Calendar
@@ -73,7 +74,7 @@ def production(
     Each scope has `results` (metric id -> full result), `seconds` by bucket and reason, `losses` (the Pareto) and
     `energy`; a machine also its counters. Whatever cannot be told is null with its reason, and the rest stands.
     """
-    links = Links(site, register)
+    links = Links(site, register, SiteDevices.of(site, store))
     plant = Plant(links, Signals(store, links, start_ns, end_ns), calendar, computed_at)
     return plant.document()
 
@@ -265,7 +266,7 @@ class Plant:
         together: dict[int, int] = {}
         having = []
         for key in members:
-            own = self._signals.lateness.get(self.machines[key].device.id, {})
+            own = self._signals.lateness.get(self.machines[key].device.key, {})
             having += [key] if own else []
             for ms, values in own.items():
                 together[ms] = together.get(ms, 0) + values

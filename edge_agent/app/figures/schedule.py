@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from edge_agent.app.figures.production import production
 from edge_agent.app.figures.signals import AFTER_NS, Links
+from edge_agent.app.site_devices import SiteDevices
 from edge_agent.config.models import Site
 from edge_agent.metrics.calendar import Calendar, Schedule, load_calendar
 from edge_agent.register.model import Register
@@ -59,6 +60,7 @@ class ProductionFigures:
         self.calendar = None if file is None else load_calendar(file)
         self._days = self.calendar or Calendar(timezone=site.agent.timezone, schedules={"default": Schedule(shifts=())})
         self._links = Links(site, register)
+        self._keys: list[str] = []
         names = Tally(machine.schedule_id for machine in self._links.machines)
         self._schedule = min(names, key=lambda name: (-names[name], name), default="")
         self._hours: set[int] = set()
@@ -67,6 +69,15 @@ class ProductionFigures:
         self._started = False
         self.running: dict[str, Document] = {}
         """The newest figures of windows that are not over, by id."""
+
+    def refresh(self, store: Store) -> bool:
+        """Look again which devices speak for which machines; whether that changed, or this is the first look."""
+        devices = SiteDevices.of(self._site, store)
+        keys = [f"{member.name} {member.key} {sorted(member.config.tags)}" for member in devices.members]
+        if keys == self._keys:
+            return False
+        self._keys, self._links = keys, Links(self._site, self._register, devices)
+        return True
 
     @property
     def steady(self) -> list[Name]:
@@ -113,7 +124,9 @@ class ProductionFigures:
 
     def compute(self, store: Store, period: Period, now: int) -> list[Document]:
         """One document per metric of every line and of the site; none for a window before the first data of all."""
-        known = [facts.first_ns for facts in store.live_facts(now - 1, now).values() if facts.first_ns is not None]
+        keys = SiteDevices.of(self._site, store).by_key
+        facts = {key: row.first_ns for key, row in store.live_facts(now - 1, now).items() if key in keys}
+        known = [first for first in facts.values() if first is not None]
         if not known or period.end <= min(known):
             return []
         end = min(period.end, now)

@@ -31,6 +31,10 @@ class ScheduledHealth:
         self._plans: dict[str, tuple[int, int, Planned]] = {}
         self._spans: dict[tuple[int, int], tuple[int, dict[str, Sums]]] = {}
 
+    def follow(self, schedules: Mapping[str, str]) -> None:
+        """Machines may have come to speak through other devices."""
+        self._schedules = schedules
+
     def planned(self, device: str, start: int, end: int) -> Planned | None:
         """The planned time of a device; None where all of `start..end` counts: no schedule, no pause, or no work."""
         schedule = self._schedules.get(device)
@@ -38,6 +42,11 @@ class ScheduledHealth:
             return None
         hours = self._plan(schedule, start, end)
         return hours if 0 < hours.within(start, end) < end - start else None
+
+    def calendar(self, device: str, start: int, end: int) -> Planned | None:
+        """The planned working time of a device, also where it is none of `start..end`; None without a schedule."""
+        schedule = self._schedules.get(device)
+        return None if schedule is None else self._plan(schedule, start, end)
 
     def _plan(self, schedule: str, start: int, end: int) -> Planned:
         """Resolved for a day more than asked, on both sides, and kept while that lasts."""

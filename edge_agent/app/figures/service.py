@@ -37,8 +37,7 @@ class ProductionService:
 
     async def run(self) -> None:
         """Until cancelled."""
-        figures = self._figures
-        await self._ingest.call(self._store.watch, figures.steady, figures.powers, figures.counters)
+        await self._watch()
         pause = LEAST_S
         while True:
             await asyncio.sleep(pause)
@@ -54,10 +53,17 @@ class ProductionService:
 
     async def _round(self) -> None:
         async with self._computing:
+            await self._watch()
             now = self._clock.time_ns()
             for period in self._figures.due(now, self._store.take_touched()):
                 await self._compute(period, now)
         await self._ingest.call(self._store.compact, now, _HOURS)
+
+    async def _watch(self) -> None:
+        """Have the store keep what figures are asked for; devices of other agents become known as they are born."""
+        figures = self._figures
+        if await asyncio.to_thread(figures.refresh, self._store):
+            await self._ingest.call(self._store.watch, figures.steady, figures.powers, figures.counters)
 
     async def _compute(self, period: Period, now: int) -> None:
         documents = await asyncio.to_thread(self._figures.compute, self._store, period, now)

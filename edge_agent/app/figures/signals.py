@@ -14,6 +14,7 @@ import numpy.typing as npt
 import orjson
 
 from edge_agent.app.figures.live import speaks_for_its_controller
+from edge_agent.app.site_devices import SiteDevice, SiteDevices
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.metrics.counters import U16, U32, Count, Rule, count
 from edge_agent.metrics.curve import Curve, Longs, distinct, inside, metered, moments
@@ -56,18 +57,28 @@ class Signal:
 class Device:
     """What one configured device can tell about production."""
 
-    config: DeviceCommon
+    about: SiteDevice
 
     @property
     def id(self) -> str:
-        return self.config.id
+        """What registers and figures call it."""
+        return self.about.name
+
+    @property
+    def key(self) -> str:
+        """What the store calls it."""
+        return self.about.key
+
+    @property
+    def config(self) -> DeviceCommon:
+        return self.about.config
 
     @cached_property
     def roles(self) -> Mapping[str, Signal]:
         """`produced`, `good`, `scrap`, `energy`, `integrated_power` -> the tag that has this role."""
         units = {name: {"unit": tag.unit} for name, tag in self.config.tags.items()}
         return {
-            role: Signal((self.id, tag), _rule(role, self.config.tags[tag], ratio))
+            role: Signal((self.key, tag), _rule(role, self.config.tags[tag], ratio))
             for role, tag, ratio in counters_of(units)
         }
 
@@ -84,7 +95,7 @@ class Device:
     def states(self) -> list[Name]:
         """The tags that say what the machine does."""
         tags = [STATE, MODE] if self.has_state else []
-        return [(self.id, tag) for tag in (*tags, *filter(None, [self.order]))]
+        return [(self.key, tag) for tag in (*tags, *filter(None, [self.order]))]
 
     @property
     def counters(self) -> list[Name]:
@@ -99,7 +110,7 @@ class Device:
     @property
     def sample(self) -> Name:
         """A tag it reads itself, to tell from how late its values come."""
-        return self.id, next(iter(self.config.tags), STATE)
+        return self.key, next(iter(self.config.tags), STATE)
 
 
 def _rule(role: str, tag: object, ratio: Fraction) -> Rule:
@@ -111,9 +122,11 @@ def _rule(role: str, tag: object, ratio: Fraction) -> Rule:
 class Links:
     """Which device speaks for which machine, line and meter."""
 
-    def __init__(self, site: Site, register: Register) -> None:
-        self.devices = {device.id: Device(device) for device in site.devices}
-        self.register = register
+    def __init__(self, site: Site, register: Register, devices: SiteDevices | None = None) -> None:
+        """`devices`: those of the plant as the store knows them; None: those of the file alone."""
+        devices = devices or SiteDevices.of_file(site)
+        self.devices = {member.name: Device(member) for member in devices.members}
+        self.register = register = devices.resolved(register)
         in_use = [row for row in register.equipment if row.status == "in_use"]
         users = Tally(device for row in in_use for device in row.devices)
         self.machines = [row for row in in_use if row.counted]
@@ -176,13 +189,13 @@ class Links:
 
     def told_apart(self, device: Device) -> list[Name]:
         """The states at whose changes a device's energy is told: its own, and of the machine whose meter it is."""
-        return list(dict.fromkeys([*device.states, *self._metered.get(device.id, [])]))
+        return list(dict.fromkeys([*device.states, *self._metered.get(device.key, [])]))
 
     @cached_property
     def _metered(self) -> dict[str, list[Name]]:
         """A meter of one machine alone -> the states of that machine."""
         having = [(self.meter_of(row), self.of(row)) for row in self.machines]
-        return {meter.id: user.states for meter, user in having if meter is not None and user is not None}
+        return {meter.key: user.states for meter, user in having if meter is not None and user is not None}
 
 
 class Signals:
@@ -193,7 +206,7 @@ class Signals:
         devices = links.wanted
         states = [name for device in devices for name in device.states]
         self._changes = store.changes(states, start - BEFORE_NS, end)
-        seams = {device.id: max(SEAM_NS, _staleness(store, device.id)) for device in devices}
+        seams = {device.key: max(SEAM_NS, _staleness(store, device.key)) for device in devices}
         self._known = {
             device: bridged(spans, seams.get(device, SEAM_NS))
             for device, spans in store.evidence(start - BEFORE_NS, end + AFTER_NS).items()
@@ -215,33 +228,33 @@ class Signals:
     def _moments(self, device: Device) -> Longs:
         """When its energy must be known: at full minutes up to a full quarter, and at its cuts."""
         last = self.end + -self.end % DEMAND_NS
-        return moments(self.start, last, MINUTE_NS, [self._cuts(device.states)], self.known(device.id))
+        return moments(self.start, last, MINUTE_NS, [self._cuts(device.states)], self.known(device.key))
 
     def known(self, device: str) -> list[Span]:
-        """When the device's values were current."""
+        """When the values of a device (by its key) were current."""
         return self._known.get(device, [])
 
     def grade(self, device: Device) -> Grade:
         """What the figures of a machine rest on."""
-        if not any(a < self.end and b > self.start for a, b in self.known(device.id)):
+        if not any(a < self.end and b > self.start for a, b in self.known(device.key)):
             return "E0"
         return "E3" if speaks_for_its_controller(device.config) else "E2"
 
     def item(self, device: Device) -> Track[Item]:
         """The item state; NotAvailable wherever there was no good one."""
-        runs = self._changes.get((device.id, STATE), Changes.empty())
-        times, values = _held(runs, self.known(device.id), len(Item))
+        runs = self._changes.get((device.key, STATE), Changes.empty())
+        times, values = _held(runs, self.known(device.key), len(Item))
         return Track(times, [_ITEMS[value] for value in values])
 
     def mode(self, device: Device) -> Track[Mode]:
         """The operation mode; None wherever there was no good one."""
-        runs = self._changes.get((device.id, MODE), Changes.empty())
-        times, values = _held(runs, self.known(device.id), len(Mode))
+        runs = self._changes.get((device.key, MODE), Changes.empty())
+        times, values = _held(runs, self.known(device.key), len(Mode))
         return Track(times, [_MODES[value] for value in values])
 
     def order(self, device: Device) -> Track[bool]:
         """Whether there is an order, as last told."""
-        runs = self._changes.get((device.id, device.order or ""), Changes.empty())
+        runs = self._changes.get((device.key, device.order or ""), Changes.empty())
         usable = runs.good
         return Track(runs.first[usable].tolist(), [bool(number) for number in runs.num[usable]])
 
@@ -251,7 +264,7 @@ class Signals:
         if signal is None:
             return None
         runs = self._changes.get(signal.name, Changes.empty())
-        t, number = readings(runs, self.known(device.id))
+        t, number = readings(runs, self.known(device.key))
         if not np.any((t >= self.start) & (t <= self.end)):
             return None
         kept = _telling(t, number, [edge for span in asked for edge in span])
@@ -271,7 +284,7 @@ class Signals:
         if signal is None or signal.name not in self._energy:
             return None
         at, used = self._energy[signal.name]
-        curve = inside(at, used * float(signal.rule.ratio), self.known(device.id))
+        curve = inside(at, used * float(signal.rule.ratio), self.known(device.key))
         return curve if curve.seen(self.start, self.end) else None
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from edge_agent.app.reports.gather import Ask, gather, newest, source
+from edge_agent.app.reports.gather import Ask, devices_of, gather, newest, source
 from edge_agent.app.reports.stored import snapshot, trend
 from edge_agent.app.reports.window import day_end, month, month_so_far, window
 from edge_agent.clock import Clock
@@ -21,6 +21,7 @@ from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.result import iso
 from edge_agent.register import importing
 from edge_agent.register.model import Register
+from edge_agent.register.names import names_in
 from edge_agent.report import html, tables
 from edge_agent.report.archive import zipped
 from edge_agent.report.blocks import Json
@@ -31,6 +32,7 @@ from edge_agent.report.pack import build as pack
 from edge_agent.report.parts.evidence import Project
 from edge_agent.report.production import Plant
 from edge_agent.report.speech import Language, local
+from edge_agent.words import command
 
 _S: Final = 1_000_000_000
 _EVIDENCE: Final = "evidence"
@@ -52,17 +54,18 @@ class Subject:
 
 def subject(config: Path) -> Subject:
     """Load everything a report needs. Raises FindingsError with all that is wrong."""
-    site = load(config)
+    site = load(config, secrets=False)
     files = site.register_
     if files.equipment is None:
         raise FindingsError.one(
             "report-without-register",
-            "配置中没有设备台账（register.equipment）：报告以台账为准，请先填写（edge-agent register template）。",
+            "配置中没有设备台账（register.equipment）：报告以台账为准，"
+            f"请先填写（{command('register', 'template')}）。",
             "The configuration names no equipment register (register.equipment), on which every report rests: make one "
-            "with `edge-agent register template`.",
+            f"with `{command('register', 'template')}`.",
             str(config),
         )
-    register, noted = importing.load(files.equipment, files.processes, [device.id for device in site.devices])
+    register, noted = importing.load(files.equipment, files.processes, names_in(site))
     calendar = load_calendar(files.calendar) if files.calendar else None
     noted = (*noted, *check_schedules(register, calendar, files.equipment.name))
     read = [path for path in (config, files.equipment, files.processes, files.calendar) if path is not None]
@@ -84,7 +87,7 @@ def monthly(about: Subject, folder: Path, wanted: str, languages: Sequence[Langu
     """The same of one month of the plant's calendar, with the trend. A month not over yet is provisional."""
     month(wanted, about.site)  # a word that is no month is told before the store is asked
     with source(about.site) as question:
-        last = newest(question, about.now_ns)
+        last = newest(question, devices_of(about.site, question), about.now_ns)
         start, end, closed = month_so_far(wanted, about.site, last, _first(about, question, last), about.now_ns)
         plant = _plant(about, question, start, end)
         extra = [trend(question, about.site, wanted)]
@@ -176,19 +179,21 @@ def take_snapshot(about: Subject, folder: Path, at: str) -> Path:
 
 
 def _window(about: Subject, question: Ask, wanted: str | None) -> tuple[int, int]:
-    last = newest(question, about.now_ns)
+    last = newest(question, devices_of(about.site, question), about.now_ns)
     return window(wanted, about.site, last, _first(about, question, last), about.now_ns)
 
 
 def _first(about: Subject, question: Ask, last: int | None) -> int | None:
     """When the first of all devices was first read well."""
-    known = question("live_facts", from_ns=0, to_ns=last or about.now_ns)
-    return min((row["first_ns"] for row in known.values() if row["first_ns"] is not None), default=None)
+    known, keys = question("live_facts", from_ns=0, to_ns=last or about.now_ns), devices_of(about.site, question).by_key
+    firsts = [row["first_ns"] for key, row in known.items() if key in keys]
+    return min((first for first in firsts if first is not None), default=None)
 
 
 def _plant(about: Subject, question: Ask, start: int, end: int) -> Plant:
-    facts = gather(about.site, question, about.register, about.calendar, start, end)
-    return plant_of(facts, about.register, about.options)
+    register = devices_of(about.site, question).resolved(about.register)
+    facts = gather(about.site, question, register, about.calendar, start, end)
+    return plant_of(facts, register, about.options)
 
 
 def _period(start: int, end: int) -> str:

@@ -13,6 +13,7 @@ import orjson
 from edge_agent.app.figures.signals import MODE, STATE, Links
 from edge_agent.app.figures.signals import Device as Reading
 from edge_agent.app.reports.inventory import devices as inventory
+from edge_agent.app.site_devices import SiteDevices
 from edge_agent.config.models import Site
 from edge_agent.ingest.api import ask, operations, running, socket_path
 from edge_agent.metrics.calendar import Calendar
@@ -24,7 +25,6 @@ from edge_agent.report.facts import (
     MINUTE_NS,
     Connection,
     Counter,
-    Device,
     Facts,
     Gap,
     Minutes,
@@ -55,7 +55,8 @@ def source(site: Site) -> Iterator[Ask]:
     if running(door):
         yield lambda op, **arguments: ask(door, op, **arguments)
         return
-    store = open_store(site.store)
+    site.require_store_secrets()
+    store = open_store(site.store, site.agent.id)
     known = operations(store) | questions.operations(store)
     try:
         # Through JSON as well, so that both ways give the same types.
@@ -64,51 +65,60 @@ def source(site: Site) -> Iterator[Ask]:
         store.close()
 
 
-def newest(question: Ask, now_ns: int) -> int | None:
+def newest(question: Ask, plant: SiteDevices, now_ns: int) -> int | None:
     """The full minute the newest health row lies behind; None for a store without any."""
     # A plant whose clock was sped up is ahead of this one.
     rows = question("health", from_ns=now_ns - 400 * _DAY, to_ns=now_ns + 40 * _DAY)
-    last = max((row["last_t"] for row in rows.values()), default=None)
+    last = max((row["last_t"] for key, row in rows.items() if key in plant.by_key), default=None)
     return None if last is None else last // MINUTE_NS * MINUTE_NS
 
 
 def gather(site: Site, question: Ask, register: Register, calendar: Calendar | None, start: int, end: int) -> Facts:
-    """The facts of `start..end`, both full minutes."""
-    about, links = inventory(site), Links(site, register)
-    facts = Facts(start, end, about)
+    """The facts of `start..end`, both full minutes. The store speaks of devices by their keys, facts by their names."""
+    plant = devices_of(site, question)
+    about, links = inventory(site, plant), Links(site, register, plant)
+    facts, names = Facts(start, end, about), {key: member.name for key, member in plant.by_key.items()}
     live = question("live_facts", from_ns=start, to_ns=end)
     known = question("report_known", from_ns=start - BEFORE_NS, to_ns=end + questions.AFTER_NS)
     last_day = {"from_ns": max(start, end - _DAY), "to_ns": end}
     samples = [device.sample for device in links.devices.values()]
     states_of = _states(question, links, calendar, known, start, end)
-    quality = question("report_quality", devices=list(about), **last_day)
+    quality = question("report_quality", devices=list(names), **last_day)
     return Facts(
         start,
         end,
         about,
-        tags=_tags(about, question("report_series")),
-        first_good={device: row["first_ns"] for device, row in live.items() if row["first_ns"] is not None},
-        minutes=_minutes(question, about, facts.history_start, end),
+        tags=_tags(names, question("report_series")),
+        first_good={
+            names[key]: row["first_ns"] for key, row in live.items() if key in names and row["first_ns"] is not None
+        },
+        minutes=_minutes(question, names, facts.history_start, end),
         states=states_of,
         counters=_counters(question, links, known, states_of, start, end),
         lateness={
-            device: dict(counts) for device, counts in question("report_lateness", names=samples, **last_day).items()
+            names[key]: dict(counts) for key, counts in question("report_lateness", names=samples, **last_day).items()
         },
-        quality={device: _quality(quality[device]) for device in about},
+        quality={names[key]: _quality(quality[key]) for key in names},
         connections=[
-            Connection(row["t"], row["device"], row["from"], row["to"], row["reason"])
+            Connection(row["t"], names[row["device"]], row["from"], row["to"], row["reason"])
             for row in question("transitions", from_ns=start, to_ns=end)
-            if not row.get("tag")
+            if not row.get("tag") and row["device"] in names
         ],
         gaps=[
             Gap(row["t"], row["agent"], row["stream"], row["from_t"], row["to_t"], row["values"])
             for row in question("gaps", from_ns=start, to_ns=end)
+            if not plant.is_guest_agent(row["agent"])
         ],
         plan=_plan(calendar, register, min(facts.history_start, start - BEFORE_NS), end),
     )
 
 
-def _minutes(question: Ask, about: dict[str, Device], start: int, end: int) -> dict[str, Minutes]:
+def devices_of(site: Site, question: Ask) -> SiteDevices:
+    """The devices of the plant as the store knows them."""
+    return SiteDevices(site, question("known_devices", agents=list(site.agents)))
+
+
+def _minutes(question: Ask, names: Mapping[str, str], start: int, end: int) -> dict[str, Minutes]:
     """A day at a time."""
     parts: dict[str, list[Minutes]] = {}
     for day in range(start, end, _DAY):
@@ -116,9 +126,9 @@ def _minutes(question: Ask, about: dict[str, Device], start: int, end: int) -> d
         for device, told in answer.items():
             parts.setdefault(device, []).append(Minutes(columns.read(told, np.int64)))
     return {
-        device: Minutes(np.concatenate([part.rows for part in found]))
-        for device, found in parts.items()
-        if device in about
+        names[key]: Minutes(np.concatenate([part.rows for part in found]))
+        for key, found in parts.items()
+        if key in names
     }
 
 
@@ -127,14 +137,14 @@ def _states(
 ) -> dict[str, tuple[State, ...]]:
     ordered = _ordered_by_tag(links, calendar)
     devices = [device for device in links.devices.values() if device.has_state]
-    orders = {device.id: device.order for device in devices if device.order and device.id in ordered}
-    names = [(device.id, tag) for device in devices for tag in (STATE, MODE, *filter(None, [orders.get(device.id)]))]
+    orders = {device.key: device.order for device in devices if device.order and device.id in ordered}
+    names = [(device.key, tag) for device in devices for tag in (STATE, MODE, *filter(None, [orders.get(device.key)]))]
     told = question("report_changes", names=names, from_ns=start - BEFORE_NS, to_ns=end)
     found = {}
     for device in devices:
-        answer, order = told.get(device.id, {}), orders.get(device.id)
+        answer, order = told.get(device.key, {}), orders.get(device.key)
         item, mode, job = (_read(answer.get(tag)) for tag in (STATE, MODE, order))
-        spans = known.get(device.id, [])
+        spans = known.get(device.key, [])
         found[device.id] = states(item, mode, job if order else None, spans, start - BEFORE_NS, end)
     return found
 
@@ -164,7 +174,7 @@ def _counters(
     question: Ask, links: Links, known: Known, states_of: dict[str, tuple[State, ...]], start: int, end: int
 ) -> tuple[Counter, ...]:
     changes = {
-        device.id: columns.told(_changed(links, device, states_of, start, end)) for device in links.devices.values()
+        device.key: columns.told(_changed(links, device, states_of, start, end)) for device in links.devices.values()
     }
     window = {"from_ns": start, "to_ns": end}
     told = _told(question, links, changes, known, window)
@@ -173,7 +183,7 @@ def _counters(
         for role, signal in device.roles.items():
             tag, rule = signal.name[1], signal.rule
             if role == "integrated_power":
-                one = {"device": device.id, "tag": tag, "at": changes[device.id], "known": known.get(device.id, [])}
+                one = {"device": device.key, "tag": tag, "at": changes[device.key], "known": known.get(device.key, [])}
                 answer = question("report_energy", **one, **window)
             else:
                 answer = told.get(signal.name)
@@ -187,7 +197,8 @@ def _changed(
     links: Links, device: Reading, states_of: Mapping[str, Sequence[State]], start: int, end: int
 ) -> npt.NDArray[np.int64]:
     """Where the state changed of the machine whose energy a device tells."""
-    machines = {device.id, *(name for name, _ in links.told_apart(device))}
+    keys = {device.key, *(key for key, _ in links.told_apart(device))}
+    machines = [each.id for each in links.devices.values() if each.key in keys]
     times = {row.t for machine in machines for row in states_of.get(machine, ()) if start < row.t < end}
     return np.array(sorted(times), np.int64)
 
@@ -200,10 +211,10 @@ def _told(
     none = columns.told(np.zeros(0, np.int64))
     wanted = [
         {
-            "device": device.id,
+            "device": device.key,
             "tag": signal.name[1],
-            "at": changes[device.id] if role == "energy" else none,
-            "known": [] if role == "energy" else known.get(device.id, []),
+            "at": changes[device.key] if role == "energy" else none,
+            "known": [] if role == "energy" else known.get(device.key, []),
         }
         for device in links.devices.values()
         for role, signal in device.roles.items()
@@ -231,8 +242,10 @@ def _groups(wanted: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield some
 
 
-def _tags(known: dict[str, Device], series: dict[str, Any]) -> tuple[Tag, ...]:
-    return tuple(_tag(device, tag, meta) for device in known for tag, meta in sorted(series.get(device, {}).items()))
+def _tags(names: Mapping[str, str], series: dict[str, Any]) -> tuple[Tag, ...]:
+    return tuple(
+        _tag(name, tag, meta) for key, name in names.items() for tag, meta in sorted(series.get(key, {}).items())
+    )
 
 
 def _tag(device: str, tag: str, meta: dict[str, Any]) -> Tag:

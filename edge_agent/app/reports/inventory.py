@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from edge_agent.app.figures.live import links, speaks_for_its_controller
-from edge_agent.config.models import DeviceCommon, Site
+from edge_agent.app.site_devices import SiteDevice, SiteDevices
+from edge_agent.config.models import Site
 from edge_agent.report.facts import Device
 
 
-def devices(site: Site) -> dict[str, Device]:
-    """Every device of the configuration, by id."""
-    return {device.id: _device(device, site) for device in site.devices}
+def devices(site: Site, known: SiteDevices) -> dict[str, Device]:
+    """Every device of the plant, by what figures call it."""
+    return {member.name: _device(member, site) for member in known.members}
 
 
-def _device(device: DeviceCommon, site: Site) -> Device:
+def _device(member: SiteDevice, site: Site) -> Device:
+    device = member.config
     options: dict[str, Any] = device.model_dump(mode="json")
     return Device(
-        id=device.id,
+        id=member.name,
         name=device.name,
         line=device.line,
         area=device.area or site.agent.area,
@@ -30,7 +32,7 @@ def _device(device: DeviceCommon, site: Site) -> Device:
         every_s=f"{device.every:g}",
         tags=len(device.tags),
         controller=speaks_for_its_controller(device),
-        normalised=device.state is not None,
+        normalised=member.normalised,
         business_links=tuple(sorted(links(device))),
     )
 

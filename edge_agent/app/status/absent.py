@@ -3,12 +3,17 @@
 A stream's entries are numbered from 1, and the store knows the numbers it has dealt with. A broker that acknowledges
 and then drops, or that had no subscriber yet, leaves a hole of which no agent knows. An entry that still waits in an
 outbox, on its way, leaves one too for a while; the store cannot tell these apart, and says so.
+
+What a stream did before this store first had anything of it is another matter: it went to the store before, or to none
+yet. That is before this store's time, and not lost for all it knows.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
+from edge_agent.identity import agent_of
 from edge_agent.intervals import IntervalSet
 from edge_agent.stores.base import Store
 
@@ -16,34 +21,59 @@ _EVER: Final = 2**63 - 1
 
 _ZH: Final = (
     "这些消息没有入库，也没有缺口记录（何时的无从得知）：仍在采集代理的发件箱中排队，或消息服务器确认后又丢弃了"
-    "（队列上限、重启未持久化、入库服务首次订阅之前）。若待送达为 0，则已丢失：请用 max_queued_messages 0、"
-    "persistence true 或 confirm: store。"
+    "（队列上限；重启未持久化；mosquitto 用 acl_file 且允许匿名时，入库服务离线期间重启；入库服务首次订阅之前）。"
+    "若待送达为 0，则已丢失：请用 mqtt.confirm: store；或用 max_queued_messages 0、persistence true，并设置"
+    " mqtt.username。"
 )
 _EN: Final = (
     "These messages are not in the store and no gap record tells of them (of what time they are cannot be known): they"
-    " still wait in the agent's outbox, or the broker acknowledged and then dropped them (limit of its queue, restart"
-    " without persistence, before the store service's first subscription). When nothing waits any more they are lost:"
-    " use max_queued_messages 0 and persistence true, or confirm: store."
+    " still wait in the agent's outbox, or the broker acknowledged and then dropped them (limit of its queue; restart"
+    " without persistence; restart of a mosquitto with acl_file and anonymous clients while the store service was away;"
+    " before the store service's first subscription). When nothing waits any more they are lost: use mqtt.confirm:"
+    " store, or max_queued_messages 0 and persistence true with a mqtt.username."
 )
 
 
-def absent(store: Store) -> list[dict[str, Any]]:
-    """Holes of all time, by stream: `{"stream", "from_seq", "to_seq", "entries", "zh", "en"}`.
+_BEFORE_ZH: Final = (
+    "这些消息早于本库第一次收到该数据流，不算本库的丢失：此前若有别的库，它们在那里；若没有，就是入库服务首次订阅之前发布的，"
+    "confirm: broker 时没有人保留（请先启动 serve 再启动 run，或用 confirm: store）。"
+)
+_BEFORE_EN: Final = (
+    "These messages are older than the first this store had of the stream, and are no loss of its own: if there was"
+    " another store before, they are there; if not, they were published before the store service first subscribed, and"
+    " with confirm: broker nobody kept them (start serve before run, or use confirm: store)."
+)
 
-    What comes after the newest entry of a stream cannot be seen.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Holes:
+    """Both kinds, by stream: `{"agent", "stream", "from_seq", "to_seq", "entries", "zh", "en"}` each."""
+
+    absent: list[dict[str, Any]]
+    """Between messages that came."""
+    before: list[dict[str, Any]]
+    """Before the first one that came."""
+
+
+def holes(store: Store) -> Holes:
+    """Holes of all time. What comes after the newest entry of a stream cannot be seen."""
     marks = store.marks()
     told: dict[str, IntervalSet] = {}
     for gap in store.gaps(0, _EVER):  # read after the marks: a gap told meanwhile must not look like a hole
         told.setdefault(gap["stream"], IntervalSet()).add(gap["from_seq"], gap["to_seq"])
-    found = []
+    found = Holes([], [])
     for stream, have in sorted(marks.items()):
         pairs = have.pairs()
         if not pairs:
             continue
         known = IntervalSet(pairs)
         known.update(told[stream].pairs() if stream in told else ())
+        contact = pairs[0][0]
         for first, last in known.missing(1, pairs[-1][1]):
-            row = {"stream": stream, "from_seq": first, "to_seq": last, "entries": last - first + 1}
-            found.append(row | {"zh": _ZH, "en": _EN})
+            row = {"agent": agent_of(stream), "stream": stream, "from_seq": first, "to_seq": last}
+            row["entries"] = last - first + 1
+            if last < contact:
+                found.before.append(row | {"zh": _BEFORE_ZH, "en": _BEFORE_EN})
+            else:
+                found.absent.append(row | {"zh": _ZH, "en": _EN})
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -16,6 +16,10 @@ from edge_agent.config.shape import anchored
 from edge_agent.errors import FindingsError
 from edge_agent.ingest.api import ask, socket_path
 from edge_agent.polling.device import PolledDevice
+from edge_agent.words import command
+
+if TYPE_CHECKING:
+    from edge_agent.stores import Store
 
 log = logging.getLogger(__name__)
 
@@ -105,12 +109,15 @@ def ask_serve(site: Site) -> dict[str, Any] | None:
 def agent_status(device: PolledDevice) -> dict[str, Any]:
     """One device in the agent's status document."""
     health = device.health
+    zh, en = health.detail
     not_good = health.tags.not_good()
     return {
         "id": device.plan.id,
         "state": health.state,
         "reason": health.reason,
-        "detail": health.detail,
+        "cause": "" if health.cause is None else health.cause.name,
+        "detail": en,
+        "detail_zh": zh,
         "ne107": health.judgement().full(),
         "last_good_t": health.last_good_t,
         "values": health.values_total,
@@ -122,6 +129,15 @@ def agent_status(device: PolledDevice) -> dict[str, Any]:
         "tags_not_good": len(not_good),
         "tags": not_good[:NAMED_TAGS],
     }
+
+
+def ask_metrics(site: Site) -> list[dict[str, Any]] | None:
+    """The newest figures of the running store service, or None when it does not run."""
+    try:
+        answer: list[dict[str, Any]] = ask(serve_door(site), "metrics", limit=STATUS_SECONDS)
+    except ConnectionError:
+        return None
+    return answer
 
 
 def ask_missing(site: Site, seconds: float) -> dict[str, Any]:
@@ -136,24 +152,32 @@ def ask_missing(site: Site, seconds: float) -> dict[str, Any]:
 
 def missing_from_file(site: Site, seconds: float) -> dict[str, Any]:
     """The same without a running service. Raises FindingsError when there is no store yet, or it cannot be opened."""
-    from edge_agent.app.status.missing import report
+    from edge_agent.app.site_devices import SiteDevices
+    from edge_agent.app.status.missing import of_plant
+
+    now = time.time_ns()
+    store = store_of(site)
+    try:
+        return of_plant(store, SiteDevices.of(site, store), now - int(seconds * 1e9), now, site.agent.health)
+    finally:
+        store.close()
+
+
+def store_of(site: Site) -> Store:
+    """The store, opened here because no service runs; the caller closes it. Raises FindingsError when there is none
+    yet, or it cannot be opened."""
     from edge_agent.stores import open_store
 
     path = site.store.path if site.store.kind == "duckdb" else site.store.path.with_suffix(".sqlite")
     if not path.exists():  # opening would create it, perhaps as another user than the service's
         raise FindingsError.one(
             "no-store",
-            "还没有数据库：请先运行 edge-agent serve，或检查 store.path。",
-            "There is no store yet: start `edge-agent serve` first, or check store.path.",
+            f"还没有数据库：请先运行 {command('serve')}，或检查 store.path。",
+            f"There is no store yet: start `{command('serve')}` first, or check store.path.",
             str(path),
         )
-    now = time.time_ns()
-    store = open_store(site.store)
-    try:
-        devices = [device.id for device in site.devices]
-        return report(store, now - int(seconds * 1e9), now, devices, site.agent.health)
-    finally:
-        store.close()
+    site.require_store_secrets()
+    return open_store(site.store, site.agent.id)
 
 
 def _ask(door: Path) -> dict[str, Any] | None:

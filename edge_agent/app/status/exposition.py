@@ -93,6 +93,11 @@ def _outbox(text: _Text, outbox: Document) -> None:
     text.gauge(
         "edge_agent_outbox_unconfirmed_entries", "Those of them that the broker has.", outbox["unconfirmed_entries"]
     )
+    text.counter(
+        "edge_agent_outbox_freed_unseen_values_total",
+        "Freed at the broker's acknowledgement while no store service was ever heard of.",
+        outbox["freed_unseen_values"],
+    )
     text.counter("edge_agent_outbox_quarantined_values_total", "Lost to damaged bytes.", outbox["quarantined_values"])
     oldest = outbox["oldest_t"]
     text.gauge(
@@ -149,6 +154,8 @@ def serve_metrics(status: Document) -> str:
     text.gauge("edge_agent_store_lag_seconds", "Age of the oldest message not yet stored.", status["lag_s"])
     _process(text, status["process"])
     for device in status["devices"]:
+        if device.get("guest"):
+            continue
         name = device["id"]
         text.gauge("edge_agent_store_last_good_age_seconds", "As stored.", device["last_good_age_s"], device=name)
     _missing(text, status.get("missing"))
@@ -172,6 +179,8 @@ def _missing(text: _Text, missing: Document | None) -> None:
     text.gauge("edge_agent_store_gap_values", "Values told as lost in the last 24 h, as far as counted.", values)
     never = "Messages numbered before one that came, neither stored nor told as lost; lost unless an outbox holds them."
     text.gauge("edge_agent_store_absent_entries", never, sum(row["entries"] for row in missing.get("absent", ())))
+    early = "Messages numbered before the first this store ever had of their stream: an earlier store's, not lost."
+    text.gauge("edge_agent_store_before_entries", early, sum(row["entries"] for row in missing.get("before", ())))
     entries: dict[str, int] = {}
     for gap in missing["gaps"]:
         entries[gap["reason"]] = entries.get(gap["reason"], 0) + gap["entries"]

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from edge_agent.app.status.absent import absent
-from edge_agent.health.reasons import sentence
+from edge_agent.app.site_devices import SiteDevices
+from edge_agent.app.status.absent import holes
+from edge_agent.reasons import sentence
 from edge_agent.stores.base import HealthSummary, Silence, Store
+from edge_agent.words import command
 
 _SECOND: Final = 1_000_000_000
 _MINUTE: Final = 60 * _SECOND
@@ -57,7 +59,7 @@ def report(
 ) -> dict[str, Any]:
     """The whole answer for a window: outages, gaps, tags that went bad, and the covered share of each device.
 
-    `devices`: only these; `row_s`: how often health rows come.
+    `devices`: only these, by their keys; `row_s`: how often health rows come.
     """
     silent = max(SILENT_AT_LEAST_NS, int(SILENT_ROWS * row_s * _SECOND))
     span = _Window(from_ns, to_ns, silent)
@@ -75,15 +77,28 @@ def report(
             device, moves, ends, silences.get(device, ()), before.get(device), within.get(device), span, store
         )
     ]
+    streams = holes(store)
     return {
         "from": from_ns,
         "to": to_ns,
         "outages": [asdict(outage) for outage in outages],
         "gaps": [_gap(row) for row in sorted(store.gaps(from_ns, to_ns), key=_begin)],
-        "absent": absent(store),
+        "absent": streams.absent,
+        "before": streams.before,
         "tags": [row for row in transitions if row.get("tag") and row["device"] in known],
         "covered": {device: _share(within.get(device), before.get(device), span) for device in known},
     }
+
+
+def of_plant(store: Store, devices: SiteDevices, from_ns: int, to_ns: int, row_s: float) -> dict[str, Any]:
+    """The same of a plant, its devices as people are shown them; of guests nothing is missing."""
+    found = report(store, from_ns, to_ns, devices.by_key, row_s)
+    for part in ("outages", "tags"):
+        found[part] = [row | {"device": devices.shown(row["device"])} for row in found[part]]
+    for part in ("gaps", "absent", "before"):
+        found[part] = [row for row in found[part] if not devices.is_guest_agent(row["agent"])]
+    found["covered"] = {devices.shown(key): share for key, share in found["covered"].items()}
+    return found
 
 
 def _begin(gap: Mapping[str, Any]) -> int:
@@ -191,15 +206,16 @@ class _Story:
         self.since: int | None = None
         """When the outage began that lasts at this point."""
         self._device, self._start, self._reason = device, start, ""
+        self._why: tuple[str, str] | None = None
 
-    def begin(self, t: int, reason: str) -> None:
-        """From now on there is nothing, or for another reason than before."""
-        self.since, self._reason = max(self._start, t), reason
+    def begin(self, t: int, reason: str, why: tuple[str, str] | None = None) -> None:
+        """From now on there is nothing, or for another reason than before; `why` is its exact sentence."""
+        self.since, self._reason, self._why = max(self._start, t), reason, why
 
     def end(self, until: int | None, t: int, sentences: tuple[str, str] | None = None) -> None:
         """The outage is over at `t`, or at least this reason for it; `until` None: it lasts."""
         if self.since is not None:
-            zh, en = sentences or _OWN_REASONS.get(self._reason) or sentence(self._reason)
+            zh, en = sentences or self._why or _OWN_REASONS.get(self._reason) or sentence(self._reason)
             seconds = (t - self.since) / _SECOND
             self.outages.append(Outage(self._device, self.since, until, seconds, self._reason, zh, en))
         self.since = None
@@ -222,10 +238,17 @@ class _Story:
         if row["to"] != "offline":
             self.end(t, t)
         elif self.since is None:
-            self.begin(t, reason)
+            self.begin(t, reason, _sentence_of(row))
         elif self._reason != reason:
             self.end(t, t)
-            self.begin(t, reason)
+            self.begin(t, reason, _sentence_of(row))
+        else:
+            self._why = _sentence_of(row) or self._why  # the same status for another cause
+
+
+def _sentence_of(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The sentence that came with a transition."""
+    return (row["zh"], row["en"]) if row.get("zh") and row.get("en") else None
 
 
 #: How rows that did not come are told once rows come again.
@@ -257,9 +280,9 @@ _GAP_REASONS: Final = {
         "The disk took nothing and memory was full: check the disk's space and its health.",
     ),
     "damaged": (
-        "发件箱中的数据已损坏，已隔离，未送出：请检查磁盘（edge-agent outbox verify）。",
-        "Bytes of the outbox were damaged; they were set aside and not sent: check the disk (`edge-agent outbox"
-        " verify`).",
+        f"发件箱中的数据已损坏，已隔离，未送出：请检查磁盘（{command('outbox', 'verify')}）。",
+        "Bytes of the outbox were damaged; they were set aside and not sent: check the disk"
+        f" (`{command('outbox', 'verify')}`).",
     ),
     "missing": (
         "发件箱的文件不见了、被截断，或停机时磁盘已满，其中有多少个值已无从得知：请查明原因，并检查磁盘。",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 from zoneinfo import ZoneInfo
+
+from edge_agent.reasons import sentence
 
 Document = Mapping[str, Any]
 
@@ -56,7 +59,7 @@ def _repeated(group: Sequence[Document], timezone: str) -> str:
     first = group[0]
     return (
         f"  中断 outage {first['device']}: {len(group)} 次 times, {begin} – {until}, 共 in all {_length(seconds)}"
-        f" {_why(first)}"
+        f" {_why(_common(group))}"
     )
 
 
@@ -66,7 +69,7 @@ def _together(group: Sequence[Document], timezone: str) -> str:
     named = ", ".join(names[:_NAMED]) + (f" … +{len(names) - _NAMED}" if len(names) > _NAMED else "")
     count = f" ({len(names)} 台设备 devices)" if len(names) > 1 else ""
     longest = max(row["seconds"] for row in group)
-    return f"  中断 outage {named}{count}: {begin} – {until}, {_length(longest)} {_why(group[0])}"
+    return f"  中断 outage {named}{count}: {begin} – {until}, {_length(longest)} {_why(_common(group))}"
 
 
 def _length(seconds: float) -> str:
@@ -76,3 +79,42 @@ def _length(seconds: float) -> str:
 
 def _why(row: Document) -> str:
     return f"[{row['reason']}]\n      {row['zh']}\n      {row['en']}"
+
+
+def _common(group: Sequence[Document]) -> Document:
+    """Why, for all of a group: their sentence where it is the same, else that of the status."""
+    if len({(row["zh"], row["en"]) for row in group}) == 1:
+        return group[0]
+    zh, en = sentence(group[0]["reason"])
+    return {**group[0], "zh": zh, "en": en}
+
+
+def tag_lines(rows: Sequence[Document], timezone: str) -> list[str]:
+    """Changes of tags, those of one tag folded where it flaps; the newest last."""
+    by_tag: dict[tuple[str, str], list[Document]] = {}
+    for row in rows:
+        by_tag.setdefault((row["device"], row["tag"]), []).append(row)
+    lines: list[tuple[int, str]] = []
+    for group in by_tag.values():
+        if len(group) > _SINGLE:
+            lines.append((group[-1]["t"], _flapping(group, timezone)))
+        else:
+            lines += [(row["t"], _tag(row, timezone)) for row in group]
+    return [text for _, text in sorted(lines, key=lambda line: line[0])]
+
+
+def _flapping(group: Sequence[Document], timezone: str) -> str:
+    first, last = group[0], group[-1]
+    reasons = Counter(row["reason"] for row in group if row["reason"])
+    often = ", ".join(f"{reason} × {count}" for reason, count in reasons.most_common(3))
+    newest = next((row for row in reversed(group) if row["reason"]), None)
+    why = "" if newest is None else f"\n      {newest['zh']}\n      {newest['en']}"
+    return (
+        f"  变量 tag {first['device']}/{first['tag']}: {len(group)} 次变化 changes,"
+        f" {clock(first['t'], timezone)} – {clock(last['t'], timezone)}, 现在 now {last['to']} [{often}]{why}"
+    )
+
+
+def _tag(row: Document, timezone: str) -> str:
+    why = f" {row['zh']} {row['en']}" if row["reason"] else ""
+    return f"  变量 tag {row['device']}/{row['tag']}: {clock(row['t'], timezone)} {row['from']} → {row['to']}{why}"

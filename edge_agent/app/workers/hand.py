@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ _SETTLED_S = 10.0
 _SLOWEST_S = 5.0
 _FREE_S = 0.2
 _STATUS_S = 5.0
+_VALUES_S = 20.0
 
 State = Literal["starting", "up", "down"]
 
@@ -142,6 +143,15 @@ class Hand:
         except (GoneError, RefusedError, TimeoutError):
             return None
 
+    async def values(self, tags: Mapping[str, Sequence[str]], *, ask: bool) -> dict[str, Any] | None:
+        """The newest values of these tags of its devices; None when it does not answer."""
+        try:
+            async with asyncio.timeout(_VALUES_S):
+                found: dict[str, Any] = await self._ask("values", dict(tags), ask)
+                return found
+        except (GoneError, RefusedError, TimeoutError):
+            return None
+
     def row(self, device: str) -> Document | None:
         """What its last status document said of a device."""
         return self._rows.get(device)
@@ -162,6 +172,13 @@ class Hand:
         except GoneError:
             log.info("part-waits worker=%d", self.number)
         return reopened
+
+    async def retry(self) -> list[str]:
+        """Have it try again at once whatever is not well; the connections concerned."""
+        keys: list[str] = []
+        with contextlib.suppress(GoneError, RefusedError):
+            keys = await self._ask("retry")
+        return keys
 
     async def resize(self, max_bytes: int) -> None:
         """Give its outbox another bound."""

@@ -12,7 +12,6 @@ import contextlib
 import logging
 import time
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ from edge_agent.health import watchdog
 from edge_agent.health.agent import Facts
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.folders import bytes_in, folder_of
-from edge_agent.process import held
+from edge_agent.process import held, own_version
 from edge_agent.publish import Publisher
 from edge_agent.sdk import within
 from edge_agent.topics import Topics
@@ -70,6 +69,7 @@ class Supervisor:
         )
         self._publisher = Publisher(site.mqtt, self._outbox, topics, site.agent.id, clock)
         self._publisher.other_streams = self._other_streams
+        self._publisher.backlog = self._backlog
         self.health = SelfHealth(self._outbox, self._publisher, clock)
         self._own = OwnRows(site.agent, topics, self._outbox, clock)
         self._reload = Reload(site, source, known, self.crew, self.health)
@@ -78,7 +78,7 @@ class Supervisor:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. What could not be sent stays in the outboxes for the next start."""
         agent = self.site.agent
-        log.info("agent-start agent=%s version=%s workers=%d", agent.id, version("shopfloor-edge-agent"), agent.workers)
+        log.info("agent-start agent=%s version=%s workers=%d", agent.id, own_version(), agent.workers)
         ends = time.monotonic() + STOP_LIMIT_S
         try:
             async with self._answering(), asyncio.TaskGroup() as group:
@@ -120,7 +120,7 @@ class Supervisor:
         self._reload.request()
 
     def _answering(self) -> contextlib.AbstractAsyncContextManager[None]:
-        return answering(self.site, self.status, {"reload": self._reload.ask}, self.health)
+        return answering(self.site, self.status, {"reload": self._reload.ask, "values": self.crew.values}, self.health)
 
     async def _tell_gaps(self) -> None:
         while True:
@@ -142,6 +142,10 @@ class Supervisor:
             limits = await self.crew.share(others, self._former.closed)
             self._outbox.resize(limits.get(0, self._outbox.limit))
             self._former.resize(limits)
+
+    def _backlog(self) -> tuple[int, int]:
+        whole = self._figures()["outbox"]
+        return whole["pending_values"], whole["pending_entries"]
 
     def _other_streams(self) -> tuple[str, ...]:
         return (*self.crew.streams(), *self._former.streams())
@@ -174,7 +178,7 @@ class Supervisor:
         whole["outbox"]["limit_bytes"] = self.site.outbox.max_bytes
         return {
             "agent": self.site.agent.id,
-            "version": version("shopfloor-edge-agent"),
+            "version": own_version(),
             "stream": self._outbox.stream,
             "streams": [*self._other_streams(), *self._outbox.streams()],
             "uptime_s": time.monotonic() - self._started,

@@ -134,7 +134,7 @@ exact fractions (a ratio may be written `a/b`).
   只有 M-18 的 GQ 按整个窗口计。 GQ = good, else produced - scrap; of the spans of PBT alone (APT, ASUT, ADET, ADOT,
   adjoining ones as one): a step across an edge is shared by time, and where the spans of a counter cut steps of more
   than four different lengths, the shares are told to 1e-12 as for M-20. Parts made outside PBT do not count, only the GQ
-  of M-18 is that of the whole window.
+  of M-18 is that of the whole window. GQ < 0（废品多于件数）视为未知 A GQ below 0 (more scrap than parts) is not known.
 - **M-11@机器** = APT / PBT；**M-12** = GQ / PQ；**M-13** = PRU·PQ / APT；**M-14** = PRU·GQ / PBT
   (PRU = `nominal_cycle_s`，0 视为没有 0 is none)。窗口内状态全部未知时为空 null when no state of the window was known。产线、车间、厂区 `@line:` `@workshop:` = 分子之和 / 分母之和，只含两者齐全的机器
   (`numerator_ids`)。 A line's is the sum of numerators / the sum of denominators over the machines that have both.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from zipfile import ZipFile
 
-from edge_agent.errors import FindingsError
+from edge_agent.errors import FindingsError, newer_format
 from edge_agent.metrics.result import iso
 from edge_agent.register.importing import load
 from edge_agent.register.model import Register
@@ -33,6 +33,10 @@ _COMPARED: Final = (
 )  # fmt: skip
 
 
+#: Of these a pack of an earlier version says nothing.
+_SINCE_LATER: Final = ("now_online", "effective_after")
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One thing that was checked: a file, the chain, or a figure."""
@@ -51,6 +55,8 @@ def read_pack(path: Path) -> dict[str, bytes]:
     """The files of a pack, a folder or a zip, by name. Raises FindingsError for what is no pack."""
     try:
         return _read_zip(path) if path.is_file() else _read_folder(path)
+    except FindingsError:
+        raise
     except Exception as error:
         # As broad as that, because zipfile stumbles over malformed archives in many ways.
         raise FindingsError.one(
@@ -106,8 +112,17 @@ def _inside(names: Iterable[str]) -> None:
             raise ValueError(f"a file outside the pack: {name}")
 
 
+def _refuse_newer(schema: object) -> None:
+    """Raises FindingsError for a pack that a newer program has made."""
+    (name, _, known), (named, _, found) = SCHEMA.rpartition("/"), str(schema).rpartition("/")
+    if named == name and found.isdecimal() and int(found) > int(known):
+        raise newer_format(MANIFEST, found, known)
+
+
 def _entries(document: Any) -> list[dict[str, str]]:
     """The files of a manifest. Raises ValueError for a document of another shape."""
+    if isinstance(document, dict):
+        _refuse_newer(document.get("schema"))
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise ValueError(f"manifest.json is not {SCHEMA}")
     files = document.get("files")
@@ -237,7 +252,8 @@ def _words(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> Chec
     """All words of a file's figures in one line: the first that differ are named. A key that is missing is a figure."""
     keys = sorted(told.keys() & found.keys())
     for key in keys:
-        for part in sorted((told[key].keys() | found[key].keys()).difference(_COMPARED)):
+        newer = [part for part in _SINCE_LATER if part not in told[key]]
+        for part in sorted((told[key].keys() | found[key].keys()).difference(_COMPARED, newer)):
             claimed, made = told[key].get(part), found[key].get(part)
             if claimed != made:
                 return Check("words", f"{name} {key} {part}", False, claimed, made)

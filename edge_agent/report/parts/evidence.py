@@ -20,6 +20,7 @@ from edge_agent.report.parts.plan import TIERS
 from edge_agent.report.parts.rates import tiles, title, yes
 from edge_agent.report.pictures.topology import block as topology
 from edge_agent.report.production import Plant
+from edge_agent.words import number_of
 
 Figures = Mapping[str, Result]
 Figure = Mapping[str, Any]
@@ -79,7 +80,7 @@ def _investment(rows: Sequence[Equipment]) -> Json:
     _, share, cap = TIERS["intelligent"]
     lines = (Column("项目", "item"), Column("金额（元）", "yuan", "number"))
     sums = [
-        [blocks.text(f"合计（{len(rows)} 台）", f"total ({len(rows)} machines)"), total],
+        [blocks.text(f"合计（{len(rows)} 台）", f"total ({number_of(len(rows), 'machine')})"), total],
         [blocks.text("20 %（指示）", "20 % (an indication)"), min(total * share, Fraction(cap))],
         [blocks.text("上限（指示）", "cap (an indication)"), cap],
     ]
@@ -130,7 +131,7 @@ def _before_after(figures: Figures, snapshots: Sequence[Mapping[str, Any]]) -> J
         series = [
             {"id": key, "name": blocks.both(figures[key].definition.name),
              "points": [[at, _stored(shot, key)] for at, shot in zip(dates, shots, strict=True)]
-             + [[None, number(figures[key].value)]]}
+             + [[None, None if figures[key].effective_after else number(figures[key].value)]]}
             for key in rates
         ]  # fmt: skip
         found.append(blocks.chart("before_after", "改造前后", "before and after", series=series))
@@ -144,7 +145,8 @@ def _before_after(figures: Figures, snapshots: Sequence[Mapping[str, Any]]) -> J
 
 
 def _stored(shot: Mapping[str, Figure], key: str) -> Any:
-    return shot.get(COMPARED[key], {}).get("value")
+    figure = shot.get(COMPARED[key], {})
+    return None if figure.get("effective_after") else figure.get("value")
 
 
 def _compared(

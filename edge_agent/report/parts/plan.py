@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from edge_agent.metrics import bands
 from edge_agent.metrics.definitions import Text
+from edge_agent.metrics.evaluate import not_judged_yet
 from edge_agent.metrics.result import Result, divide, number
 from edge_agent.register.model import Equipment
 from edge_agent.report import blocks
@@ -167,8 +168,7 @@ def steps(plant: Plant) -> list[Step]:
 
 def _staircase(plant: Plant, todo: list[Step]) -> Json:
     """The networking rate as it grows machine by machine, over the bands of the questionnaire."""
-    whole = len(plant.machines)
-    now = sum(each.evidence.effective for each in plant.machines)
+    whole, now = len(plant.machines), _networked(plant)
     rates = [number(divide(now + done, whole)) for done in range(len(todo) + 1)] if whole else []
     names = ["", *(step.machine.equipment_id for step in todo)]
     return blocks.chart(
@@ -180,9 +180,15 @@ def _staircase(plant: Plant, todo: list[Step]) -> Json:
     )
 
 
+def _networked(plant: Plant) -> int:
+    """Machines from which the staircase of the networking rate begins: nothing is left to do at them but to wait."""
+    return sum(each.evidence.effective for each in plant.machines) + len(not_judged_yet(plant.assessment))
+
+
 def _steps(plant: Plant) -> Iterator[Step]:
+    waiting = not_judged_yet(plant.assessment)
     for each in plant.machines:
-        if each.evidence.effective:
+        if each.evidence.effective or each.id in waiting:
             continue
         machine, interface = each.equipment, each.equipment.interface
         if each.evidence.live:
@@ -227,7 +233,7 @@ def _steps_table(plant: Plant, todo: list[Step]) -> Json:
         Column("进入新分档", "reaches the next band"),
     )  # fmt: skip
     whole = len(plant.machines)
-    networked = sum(each.evidence.effective for each in plant.machines)
+    networked = _networked(plant)
     digital = sum(each.equipment.digital for each in plant.machines)
     rows = []
     for position, step in enumerate(todo, 1):

@@ -9,7 +9,7 @@ from typing import Any, Final
 from edge_agent.errors import Finding
 from edge_agent.metrics import bands
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.evaluate import live_not_declared, not_effective
+from edge_agent.metrics.evaluate import live_not_declared, not_judged_yet, to_mend
 from edge_agent.metrics.rates import nc_shares
 from edge_agent.metrics.result import Result, iso, number
 from edge_agent.register.model import Equipment, Process
@@ -20,6 +20,7 @@ from edge_agent.report.production import Plant, groups
 
 #: The three headline rates, and with which second value each is drawn.
 HEADLINES: Final = {"M-01-prorata": "M-02", "M-03": None, "M-04a-effective": "M-04a-declared"}
+_TOO_NEW: Final = blocks.text("尚未评定", "not judged yet")
 _BANDED: Final = ("M-03", "M-04a-declared", "M-04a-effective")
 
 Figures = Mapping[str, Result]
@@ -70,13 +71,13 @@ def headlines(plant: Plant, figures: Figures) -> Json:
 
 
 def _gauge(result: Result, other: Result | None) -> Json:
-    name, target = result.definition.name, result.definition.target
+    name, target, told = result.definition.name, result.definition.target, value_or_reason(result)
     return blocks.chart(
         "gauge",
         f"{result.definition.id} {name.zh}",
         f"{result.definition.id} {name.en}",
-        value=number(result.value),
-        reason=result.reason and blocks.both(result.reason),
+        value=None if isinstance(told, Text) else number(told),
+        reason=blocks.both(told) if isinstance(told, Text) else None,
         numerator=number(result.numerator),
         denominator=number(result.denominator),
         other=other and {"value": number(other.value), "name": blocks.both(other.definition.name)},
@@ -90,8 +91,12 @@ def _gauge(result: Result, other: Result | None) -> Json:
 
 def points(result: Result) -> int | float | None:
     """Points of the questionnaire, for the rates it scores."""
-    scored = result.definition.id in _BANDED and result.value is not None
-    return number(bands.points(result.value)) if scored and result.value is not None else None
+    return number(bands.points(result.value)) if _scored(result) and result.value is not None else None
+
+
+def _scored(result: Result) -> bool:
+    """Whether the questionnaire scores this rate, and it is one already."""
+    return result.definition.id in _BANDED and result.value is not None and result.effective_after is None
 
 
 def _rates_table(figures: Figures) -> Json:
@@ -108,7 +113,7 @@ def _rates_table(figures: Figures) -> Json:
 
 
 def _rate_row(key: str, result: Result) -> list[Any]:
-    banded = key in _BANDED and result.value is not None
+    banded = _scored(result)
     return [
         key,
         result.definition.name,
@@ -165,14 +170,19 @@ def _rollup(plant: Plant) -> Json:
     }
     rows = []
     for (level, name), machines in sorted(groups(plant.machines).items()):
-        counts = [
+        counts: list[int | None] = [
             len(machines),
             sum(each.equipment.digital for each in machines),
             sum(each.equipment.networked_declared for each in machines),
             sum(each.evidence.effective for each in machines),
         ]
-        whole = counts[0]
-        rates = [Fraction(part, whole) if whole else None for part in (counts[1], counts[3])]
+        whole = len(machines)
+        rates: list[Fraction | Text | None] = [
+            Fraction(part, whole) if whole and part is not None else None for part in (counts[1], counts[3])
+        ]
+        after = plant.assessment.effective_after([each.equipment for each in machines])
+        if after is not None:
+            counts[3], rates[1] = None, after.text()
         rows.append([level_names[level], name, *counts, *rates])
     return table("rollup", "按产线、车间、厂区汇总", "by line, workshop and site", columns, rows)
 
@@ -207,7 +217,7 @@ def _gap_tables(plant: Plant) -> Iterator[Json]:
         return [[key, title(machines[key].equipment), machines[key].equipment.line, why(key)] for key in ids]
 
     evidence = assessment.evidence
-    missing = rows(not_effective(assessment), lambda key: evidence[key].why_not)
+    missing = rows(to_mend(assessment), lambda key: evidence[key].why_not)
     yield table("gap_declared", "已申报联网、未被数据证明", "declared networked, not evidenced", columns, missing)
     offline = [
         key for key, each in machines.items() if each.equipment.digital and not each.equipment.networked_declared
@@ -274,7 +284,7 @@ def tiles(plant: Plant) -> list[Json]:
 
 
 def _evidence_rows(plant: Plant) -> Iterator[list[Any]]:
-    live = plant.assessment.live
+    live, too_new = plant.assessment.live, not_judged_yet(plant.assessment)
     for each in plant.machines:
         fact, proof = live.devices.get(proof_device(plant, each.equipment)), each.evidence
         age = fact.last_good_age_s if fact else None
@@ -285,7 +295,7 @@ def _evidence_rows(plant: Plant) -> Iterator[list[Any]]:
             each.equipment.line,
             proof.device,
             yes(proof.declared),
-            yes(proof.effective),
+            _TOO_NEW if each.id in too_new else yes(proof.effective),
             proof.grade,
             None if age is None else iso(plant.facts.end - int(age * 1_000_000_000)),
             None if history is None else Fraction(round(float(history) / 864), 100),

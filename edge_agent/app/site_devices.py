@@ -1,0 +1,181 @@
+"""The devices of a plant as its store service sees them: those of its own file, and those of the agents it names.
+
+A device of another agent of the plant is known by the birth document that agent sends. What any further agent sends is
+stored, and it is a guest: in no figure, and nothing turns red for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from edge_agent.config.models import DeviceCommon, Site, TagCommon
+from edge_agent.errors import FindingsError
+from edge_agent.identity import SEPARATOR, AmbiguousNameError, DeviceKeys, DeviceNames
+from edge_agent.ingest.api import known_devices
+from edge_agent.register.model import Equipment, Register
+from edge_agent.stores import Store
+from edge_agent.stores.catalogue import Catalogue
+from edge_agent.stores.forgotten import Entry
+
+log = logging.getLogger(__name__)
+
+#: The tag that state rules derive.
+_STATE: Final = "machine_state"
+_TAG_KEYS: Final = ("unit", "range", "map", "description", "business_link")
+_DEVICE_KEYS: Final = ("name", "area", "line", "cell", "profile", "business_link")
+
+
+@dataclass(frozen=True, slots=True)
+class SiteDevice:
+    """One device of the plant."""
+
+    name: str
+    """What registers and figures call it: the id it has in the service's own file, else its key."""
+    key: str
+    config: DeviceCommon
+    """Its keys in the service's own file; of another agent's device what its birth document says."""
+    by_birth: bool = False
+
+    @property
+    def normalised(self) -> bool:
+        """Whether its tags become the common machine state."""
+        return self.config.state is not None or (self.by_birth and _STATE in self.config.tags)
+
+
+class SiteDevices:
+    """All of a plant, and what anything written means by a name."""
+
+    def __init__(self, site: Site, known: Mapping[str, Any]) -> None:
+        """`known`: what the store has heard of, as `known_devices` says it."""
+        self.keys = DeviceKeys(site.agent.id)
+        self.agents = frozenset(site.agents) - {site.agent.id}
+        """The other agents of the plant."""
+        former: Mapping[str, str] = known["former"]
+        births: Mapping[str, Any] = known["births"]
+        present = frozenset(births) | frozenset(known["listed"])
+        self.members: list[SiteDevice] = [
+            SiteDevice(device.id, self._key_of(device.id, present, former), device) for device in site.devices
+        ]
+        taken = {member.key for member in self.members}
+        for key in sorted(births.keys() - taken - former.keys()):
+            if self.keys.agent(key) in self.agents:
+                config = _from_birth(key, births[key], known["tags"].get(key, {}))
+                self.members += [SiteDevice(key, key, config, by_birth=True)] if config is not None else []
+        self._by_key = {member.key: member for member in self.members}
+        self._names = DeviceNames(self.keys, {*known["listed"], *self._by_key})
+
+    @classmethod
+    def of(cls, site: Site, store: Store) -> SiteDevices:
+        """As the store knows them now."""
+        return cls(site, known_devices(store, site.agents))
+
+    @classmethod
+    def of_file(cls, site: Site) -> SiteDevices:
+        """Before anything is known of a store."""
+        return cls(site, {"births": {}, "listed": [], "former": {}, "tags": {}})
+
+    def _key_of(self, device: str, present: frozenset[str], former: Mapping[str, str]) -> str:
+        """Whose device one of the own file is: the own agent's, unless only another agent of the plant speaks of it."""
+        own = self.keys.key(None, device)
+        now = former.get(own, own)
+        if now in present and not self.guest(now):
+            return now
+        others = [key for agent in sorted(self.agents) if (key := self.keys.key(agent, device)) in present]
+        return others[0] if len(others) == 1 else own
+
+    @property
+    def by_key(self) -> Mapping[str, SiteDevice]:
+        """Key -> device of the plant."""
+        return self._by_key
+
+    def guest(self, key: str) -> bool:
+        """Whether a device is none of the plant's agents'."""
+        return self.is_guest_agent(self.keys.agent(key))
+
+    def is_guest_agent(self, agent: str) -> bool:
+        """Whether an agent stands nowhere in the service's own file."""
+        return agent != self.keys.own and agent not in self.agents
+
+    def shown(self, key: str) -> str:
+        """What people are shown: the id alone where it is unique on the site, else `agent:device`."""
+        return self._names.name(key)
+
+    def named(self, written: str) -> str:
+        """What registers mean by a name, as figures call it; what nobody is called, and what several may mean, stays as
+        it is written."""
+        try:
+            key = self._names.resolve(written)
+        except AmbiguousNameError:
+            return written
+        member = None if key is None else self._by_key.get(key)
+        return written if member is None else member.name
+
+    def resolved(self, register: Register) -> Register:
+        """The register with its links to devices as figures call them."""
+        equipment = tuple(self._linked(row) for row in register.equipment)
+        return register if equipment == register.equipment else Register(equipment, register.processes)
+
+    def _linked(self, row: Equipment) -> Equipment:
+        links = ";".join(self.named(link) for link in row.devices)
+        meter = self.named(row.meter_id) if row.meter_id else ""
+        if (links, meter) == (";".join(row.devices), row.meter_id):
+            return row
+        return replace(row, gateway_device=links, meter_id=meter)
+
+
+def forgettable(written: str, devices: SiteDevices, catalogue: Catalogue) -> Entry:
+    """What `AGENT[:DEVICE[/TAG]]` names, if it can be forgotten. Raises FindingsError."""
+    agent, separator, rest = written.partition(SEPARATOR)
+    device, slash, tag = rest.partition("/")
+    keys = catalogue.keys
+    key = keys.key(agent, device)
+    present = {*catalogue.devices, *catalogue.listed()}
+    known = key in present if separator else agent in {keys.agent(each) for each in present}
+    if not agent or not known or (slash and catalogue.find(key, tag) is None):
+        raise FindingsError.one(
+            "forget-unknown",
+            "没有这样的采集代理、设备或变量：请写 AGENT、AGENT:DEVICE 或 AGENT:DEVICE/TAG，名称见 edge-agent status。",
+            "There is no such agent, device or tag: write AGENT, AGENT:DEVICE or AGENT:DEVICE/TAG; `edge-agent status`"
+            " has the names.",
+            written,
+        )
+    member = devices.by_key.get(key) if separator else None
+    if (not separator and not devices.is_guest_agent(agent)) or (member is not None and _configured(member, tag)):
+        raise FindingsError.one(
+            "forget-configured",
+            "它还在配置中：请先从配置里删除，再执行 forget。",
+            "It still stands in the configuration: take it out there first, then forget it.",
+            written,
+        )
+    return agent, device, tag
+
+
+def _configured(member: SiteDevice, tag: str) -> bool:
+    """Whether the service's own file has the device, and the tag if one is asked for."""
+    return not member.by_birth and (not tag or tag in member.config.tags)
+
+
+def _from_birth(key: str, birth: Mapping[str, Any], tags: Mapping[str, Any]) -> DeviceCommon | None:
+    """The keys of a device as far as its birth document says them."""
+    try:
+        return DeviceCommon(
+            id=key,
+            connector=str(birth.get("connector", "")),
+            tags={
+                tag: TagCommon(**{name: entry[name] for name in _TAG_KEYS if name in entry})
+                for tag, entry in _objects(tags)
+            },
+            **{name: birth[name] for name in _DEVICE_KEYS if birth.get(name)},
+        )
+    except (ValidationError, TypeError) as error:
+        log.warning("birth-not-usable device=%s reason=%s", key, str(error).splitlines()[0])
+        return None
+
+
+def _objects(tags: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    return ((tag, entry) for tag, entry in tags.items() if isinstance(entry, Mapping))

@@ -1,0 +1,168 @@
+"""What is not well, as one list: who, since when, why in a sentence with the next step. Worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from edge_agent.app.status.overview import SILENT
+from edge_agent.health.ne107 import NAMES, Health
+from edge_agent.words import command, number_of
+
+Document = Mapping[str, Any]
+
+#: The word for a connection that is not as it should be, how bad it is (0: somebody must act now), Chinese, English.
+CONNECTIONS: Final[Mapping[str, tuple[int, str, str]]] = {
+    "offline": (0, "离线", "offline"),
+    "silent": (0, "无消息", "silent"),
+    "degraded": (1, "部分", "degraded"),
+    "starting": (2, "启动", "starting"),
+    "stale": (2, "陈旧", "stale"),
+    "online": (9, "在线", "online"),
+}
+#: The quality of a device none of whose tags is bad, and whose last good value is older than it may be.
+_OLD: Final = "UncertainLastUsableValue"
+_STALE: Final = (
+    "最后的有效值已过时限：采集代理停顿过，或数据还在路上；持续出现时请检查本机负载。",
+    "Its last good value is older than it may be: the agent stood still, or data is on the way. If it stays so, check"
+    " this machine's load.",
+)
+#: Devices named in one line; the rest is counted.
+_NAMED: Final = 3
+_SEVERITY: Final = {"FAILURE": 0, "CHECK_FUNCTION": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class NotWell:
+    """One thing that is not well."""
+
+    severity: int
+    """0: somebody must act now; 1: something is wrong; 2: it passes by itself."""
+    word: tuple[str, str]
+    who: tuple[str, str]
+    since: int | None
+    """ns; None where nobody knows."""
+    sentence: tuple[str, str]
+    """Why, and the next step: Chinese, English."""
+
+
+def not_well(document: Document, config: object, configured: Collection[str] | None = None) -> list[NotWell]:
+    """Of the documents `serve`, `agent` and (where it was asked for) `missing`; `configured`: only these devices."""
+    store, agent = document["serve"], document["agent"]
+    found = [*_process(store, "serve", config), *_process(agent, "run", config)]
+    if store is not None and "devices" in store:
+        found += _never_reported(store["devices"], configured or ())
+        found += _devices(own_rows(store["devices"], configured), store["t"])
+    elif agent is not None and "devices" in agent:
+        found += _devices([_as_row(row) for row in agent["devices"]], None)
+    missing = document.get("missing")
+    if missing is not None and "gaps" in missing:
+        found += _lost(missing, config)
+    return sorted(found, key=lambda each: each.severity)
+
+
+def own_rows(rows: Sequence[Document], configured: Collection[str] | None) -> list[Document]:
+    """The devices this configuration answers for; a guest's, and those that it has no longer, are no concern of its."""
+    return [
+        row for row in rows
+        if not row.get("guest") and (configured is None or row["id"].rpartition(":")[2] in configured)
+    ]  # fmt: skip
+
+
+_PROCESSES: Final = {
+    "serve": (("入库服务", "store service"), "没有入库，也没有指标", "nothing is stored and no figure computed"),
+    "run": (("采集代理", "agent"), "没有采集", "nothing is read"),
+}
+
+
+def _process(part: Document | None, name: str, config: object) -> Iterator[NotWell]:
+    """Of one of the two processes: that it does not run or answer, else what it says of itself."""
+    who, zh, en = _PROCESSES[name]
+    if part is None:
+        start = command(name, str(config))
+        sentence = f"未运行，{zh}。请启动：{start}", f"It does not run: {en}. Start it: {start}"
+        yield NotWell(0, ("未运行", "not running"), who, None, sentence)
+    elif "ne107" not in part:
+        text = " ".join(part["problem"])
+        yield NotWell(0, ("没有应答", "no answer"), who, None, (text, text))
+    else:
+        for notice in part["ne107"]["notices"]:
+            severity = _SEVERITY.get(notice["health"], 1)
+            word = NAMES[Health[notice["health"]]]
+            yield NotWell(severity, word, who, notice.get("since"), (notice["zh"], notice["en"]))
+
+
+def _never_reported(rows: Sequence[Document], configured: Collection[str]) -> Iterator[NotWell]:
+    """Configured devices of which the store has never heard."""
+    known = {row["id"].rpartition(":")[2] for row in rows if not row.get("guest")}
+    missing = sorted(set(configured) - known)
+    if missing:
+        yield NotWell(0, ("从未上报", "never reported"), _names(missing), None, SILENT)
+
+
+def _names(ids: Sequence[str]) -> tuple[str, str]:
+    """A few of them, and how many there are."""
+    named, rest = ", ".join(ids[:_NAMED]), len(ids) - _NAMED
+    whole = f"{named} … +{rest}" if rest > 0 else named
+    return whole, whole
+
+
+def _as_row(row: Document) -> Document:
+    """A device as the agent tells of it, as the store service would."""
+    notices = row["ne107"]["notices"]
+    why = [notices[0]["zh"], notices[0]["en"]] if notices else ["", ""]
+    return {"id": row["id"], "connection": row["state"], "quality": "", "why": why, "last_good_t": row["last_good_t"]}
+
+
+def _devices(rows: Sequence[Document], now: int | None) -> Iterator[NotWell]:
+    """Devices that are not online, those for one reason together."""
+    groups: dict[tuple[str, str], list[Document]] = {}
+    for row in rows:
+        if row["connection"] == "online" and row["quality"] == _OLD:
+            row = {**row, "connection": "stale", "why": _STALE}
+        if row["connection"] != "online":
+            groups.setdefault((row["connection"], row["why"][1]), []).append(row)
+    for (connection, _), group in groups.items():
+        severity, zh, en = CONNECTIONS.get(connection, (1, connection, connection))
+        since = [] if connection == "degraded" else [t for row in group if (t := _last_good(row, now)) is not None]
+        first = group[0]["why"]
+        yield NotWell(
+            severity,
+            (zh, en),
+            _names([row["id"] for row in group]),
+            min(since, default=None),
+            (_told(group, first[0]), _told(group, first[1])),
+        )
+
+
+def _told(group: Sequence[Document], why: str) -> str:
+    """The sentence; of a single device that answers in part, with what is wrong and how many tags it is."""
+    quality = group[0]["quality"]
+    return f"{quality}: {why}" if len(group) == 1 and group[0]["connection"] == "degraded" and quality else why
+
+
+def _last_good(row: Document, now: int | None) -> int | None:
+    if "last_good_t" in row:
+        t: int | None = row["last_good_t"]
+        return t
+    age = row.get("last_good_age_s")
+    return None if age is None or now is None else now - int(age * 1e9)
+
+
+def _lost(missing: Document, config: object) -> Iterator[NotWell]:
+    """Data that will never come, and data that never came."""
+    look = command("status", str(config), "--wide")
+    gaps, absent = missing["gaps"], missing.get("absent", ())
+    if gaps:
+        entries, last = sum(row["entries"] for row in gaps), gaps[-1]
+        word = ("丢失数据", "data lost")
+        who = (f"{entries:,} 条消息", number_of(entries, "message"))
+        since = min(row["from_t"] for row in gaps)
+        yield NotWell(1, word, who, since, (f"{last['zh']}详情：{look}", f"{last['en']} Details: {look}"))
+    if absent:
+        entries = sum(row["entries"] for row in absent)
+        who = (f"{entries:,} 条消息", number_of(entries, "message"))
+        zh = f"没有入库，也没有缺口记录：仍在排队，或已被消息服务器丢弃。详情：{look}"
+        en = f"Not stored, and no gap record: they still queue, or the broker dropped them. Details: {look}"
+        yield NotWell(1, ("未到达", "never arrived"), who, None, (zh, en))

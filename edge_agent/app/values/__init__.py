@@ -1,0 +1,1 @@
+"""What the values are now, and what they were: the functions behind `read`, `history` and a later HTTP interface."""

@@ -1,0 +1,88 @@
+"""Where values of now come from: the running agent, which alone talks to its devices, else the devices themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import Final
+
+from edge_agent.app.status.ask import agent_door
+from edge_agent.app.values.current import Document, tag_names
+from edge_agent.app.values.direct import WatchedDevices, read_once
+from edge_agent.app.values.names import selected
+from edge_agent.clock import Clock
+from edge_agent.config import load
+from edge_agent.config.models import Site
+from edge_agent.config.plugins import Plugins, plugins_or_installed
+from edge_agent.ingest import api
+
+#: Real seconds between two looks.
+LOOK_S: Final = 1.0
+#: What the agent may take to answer; with raw values it may have to ask its devices.
+_ANSWER_S: Final = 30.0
+
+
+class Reading:
+    """The values of a configuration's tags. `names`: as in `names.selected`; `raw`: also what stands behind them."""
+
+    def __init__(
+        self,
+        config: Path,
+        names: Sequence[str],
+        *,
+        raw: bool,
+        plugins: Plugins | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Raises FindingsError for a file that cannot be used. No secret is read before it is needed."""
+        self._config, self._names, self._raw = config, names, raw
+        self._plugins = plugins_or_installed(plugins)
+        self._clock = clock or Clock.from_environment()
+        self.site = load(config, plugins, secrets=False)
+        self._door = agent_door(self.site)
+
+    def now_ns(self) -> int:
+        """The wall clock of the devices and the agent."""
+        return self._clock.time_ns()
+
+    def now(self) -> Document:
+        """Once. Raises FindingsError for names that mean nothing."""
+        try:
+            return self._ask()
+        except ConnectionError:
+            return asyncio.run(self._direct())
+
+    async def looks(self) -> AsyncGenerator[Document]:
+        """Again and again; whether an agent runs is looked up each time, so that a device is never asked by two."""
+        async with contextlib.AsyncExitStack() as own:
+            watched: WatchedDevices | None = None
+            while True:
+                try:
+                    document = await asyncio.to_thread(self._ask)
+                    await own.aclose()
+                    watched = None
+                except ConnectionError:
+                    if watched is None:
+                        site, tags = self._wanted()
+                        watched = WatchedDevices(site, self._plugins, tags, self._clock)
+                        await own.enter_async_context(watched.running())
+                        await asyncio.sleep(LOOK_S / 2)  # what answers at once is there at the first look
+                    document = await watched.document(ask=self._raw)
+                yield document
+                await asyncio.sleep(LOOK_S)
+
+    def _ask(self) -> Document:
+        document: Document = api.ask(self._door, "values", limit=_ANSWER_S, names=list(self._names), raw=self._raw)
+        return document
+
+    async def _direct(self) -> Document:
+        site, tags = self._wanted()
+        return await read_once(site, self._plugins, tags, self._clock, ask=self._raw)
+
+    def _wanted(self) -> tuple[Site, dict[str, list[str]]]:
+        """The site with its devices' secrets, and the tags meant."""
+        site = load(self._config, self._plugins, secrets=False, device_secrets=True)
+        known = {device.id: tag_names(device, self._plugins[device.connector]) for device in site.devices}
+        return site, selected(self._names, dict.fromkeys(known, site.agent.id), known)

@@ -1,0 +1,148 @@
+"""What `edge-agent read` prints for people: a row for each tag, and the reasons of what is not good below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edge_agent.app.values.text import age, for_people, printable
+from edge_agent.health import sentence
+from edge_agent.model import is_bad, is_good, status_code
+
+#: Columns of what does not go to a terminal.
+PLAIN_WIDTH: Final = 160
+#: Tags named in the line of one reason.
+_NAMED: Final = 5
+#: Lines of a table beside its rows: head, rule, blank ones.
+_FRAME: Final = 5
+_LONG: Final = 60
+#: Below so many columns the unit has no column of its own.
+_NARROW: Final = 100
+#: Columns that a name and a value get before others, and what all but raw value and address take.
+_NAME: Final = 26
+_VALUE: Final = 14
+_REST: Final = 70
+
+Document = Mapping[str, Any]
+
+
+def console() -> Console:
+    """Standard output; wide enough for a pipe, where nobody cuts lines."""
+    made = Console(highlight=False, markup=False, emoji=False)
+    return made if made.is_terminal else Console(width=PLAIN_WIDTH, highlight=False, markup=False, emoji=False)
+
+
+def view(document: Document, *, raw: bool, width: int, height: int | None = None) -> RenderableType:
+    """The table and the reasons, for so many columns. `height`: lines there are; what does not fit is counted."""
+    rows: Sequence[Document] = document["values"]
+    reasons = list(_reasons(document))
+    if height is not None:
+        reasons = reasons[: max(0, height // 6)]
+        room = height - _FRAME - sum(1 + line.plain.count("\n") for line in reasons)
+        shown = _fitting(rows, room)
+        if shown < len(rows):
+            hidden, rows = len(rows) - shown, rows[:shown]
+            reasons.insert(
+                0, Text(f"… 另有 {hidden} 行，请指定设备或变量 / {hidden} more rows: name a device or a tag")
+            )
+    layout = _Layout(raw=raw, narrow=width < _NARROW, one_line=height is not None, width=width)
+    return Group(_table(rows, layout), *reasons)
+
+
+def _fitting(rows: Sequence[Document], room: int) -> int:
+    """How many rows fit, each device having a line of its own besides."""
+    device, used = None, 0
+    for number, row in enumerate(rows):
+        used += 1 + (row["device"] != device)
+        device = row["device"]
+        if used > room:
+            return max(1, number)
+    return len(rows)
+
+
+class _Layout(NamedTuple):
+    """What the table has room for."""
+
+    raw: bool
+    narrow: bool
+    """The unit stands behind the value."""
+    one_line: bool
+    """No row may take two lines: what is too long is cut."""
+    width: int
+
+
+def _table(rows: Sequence[Document], layout: _Layout) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    names = [len(row["tag"]) for row in rows]
+    cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"} if layout.one_line else {"overflow": "fold"}
+    table.add_column("变量 tag", min_width=min(_NAME, 2 + max(names, default=0)), **cut)
+    table.add_column("值 value", justify="right", min_width=_VALUE, **cut)
+    if not layout.narrow:
+        table.add_column("单位 unit", **cut)
+    table.add_column("质量 quality", **cut)
+    table.add_column("时效 age", justify="right", no_wrap=True)
+    if layout.raw:
+        part = max(10, (layout.width - _REST) // 2) if layout.one_line else None
+        table.add_column("原始值 raw", max_width=part, **cut)
+        table.add_column("地址 address", max_width=part, **cut)
+    device = None
+    for row in rows:
+        if row["device"] != device:
+            device = row["device"]
+            table.add_row(Text(printable(device), style="bold"))
+        table.add_row(*_cells(row, layout))
+    return table
+
+
+def _cells(row: Document, layout: _Layout) -> list[Text]:
+    code = status_code(row["quality"])
+    value, unit = Text(_short(for_people(row["value"], row.get("label")))), printable(row["unit"])
+    quality = Text("Good")
+    if is_bad(code):
+        quality = Text(f"✗ {row['quality']}", style="red")
+    elif not is_good(code):  # the value is there and not to be relied on
+        value.stylize("strike")
+        quality = Text(f"? {row['quality']}", style="yellow")
+    if layout.narrow and unit:
+        value.append(f" {unit}")
+    cells = [Text(f"  {printable(row['tag'])}"), value]
+    cells += [] if layout.narrow else [Text(unit)]
+    cells += [quality, Text(age(row["age_s"]))]
+    if layout.raw:
+        cells += [Text(_short(printable(row["raw"] or "—"))), Text(printable(row["address"] or "—"))]
+    return cells
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONG else text[: _LONG - 1] + "…"
+
+
+def _reasons(document: Document) -> Iterator[Text]:
+    """Once for a device that does not answer, else once for each status of its tags."""
+    for state in document["devices"]:
+        rows = [row for row in document["values"] if row["device"] == state["id"]]
+        if state["state"] == "offline":
+            detail = f" ({printable(state['detail'])})" if state["detail"] else ""
+            yield _reason(f"{state['id']}", state["reason"], state["zh"], state["en"] + detail)
+            continue
+        by_status: dict[str, list[str]] = {}
+        for row in rows:
+            if not is_good(status_code(row["quality"])):
+                by_status.setdefault(row["quality"], []).append(row["tag"])
+        for status, tags in by_status.items():
+            named = ", ".join(tags[:_NAMED]) + (f" … +{len(tags) - _NAMED}" if len(tags) > _NAMED else "")
+            yield _reason(f"{state['id']}/{named}", status, *sentence(status))
+
+
+def _reason(where: str, reason: str, zh: str, en: str) -> Text:
+    return Text(f"{printable(where)} [{reason}] {zh}\n    {en}")
+
+
+def sentences(document: Document) -> list[str]:
+    """The reasons as plain lines."""
+    return [text.plain for text in _reasons(document)]

@@ -1,0 +1,92 @@
+"""The agents of a site as the ingest hears them: their retained states, when they last spoke, what they still owe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edge_agent.identity import agent_of
+from edge_agent.ingest.messages import Message
+from edge_agent.stores.catalogue import Catalogue
+
+
+@dataclass(slots=True)
+class AgentState:
+    """What one agent last said; None where it never said so."""
+
+    online: bool | None = None
+    version: str = ""
+    backlog_values: int | None = None
+    backlog_messages: int | None = None
+    last_t: int | None = None
+    """The newest time in what it said, ns."""
+
+
+class Agents:
+    """Fed by the ingest's loop, read by any thread."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._states: dict[str, AgentState] = {}
+        self._without_birth: dict[str, set[str]] = {}
+
+    def states(self) -> dict[str, AgentState]:
+        """Agent -> what it last said."""
+        return dict(self._states)
+
+    def without_birth(self, agent: str) -> set[str]:
+        """Devices of an agent of which something came, and no birth document."""
+        return self._without_birth.get(agent, set())
+
+    def take_state(self, document: Mapping[str, Any]) -> None:
+        """An agent's retained state. Anything malformed is passed over."""
+        agent, state, t = document.get("agent"), document.get("state"), document.get("t")
+        if not isinstance(agent, str) or state not in ("online", "offline"):
+            return
+        known = self._states.setdefault(agent, AgentState())
+        known.online = state == "online"
+        known.version = str(document.get("version") or "")
+        known.backlog_values = _count(document.get("backlog_values"))
+        known.backlog_messages = _count(document.get("backlog_messages"))
+        if type(t) is int:
+            known.last_t = max(t, known.last_t or t)
+
+    def received(self, message: Message) -> None:
+        """A message that was no duplicate and decoded: data, health or birth."""
+        catalogue = self._catalogue
+        if message.birth is not None:
+            agent = message.birth.get("agent") or catalogue.keys.own
+            if agent in self._without_birth:
+                self._without_birth[agent].discard(message.birth["device"])
+            return
+        agent, t = agent_of(message.stream), _time(message)
+        known = self._states.get(agent)
+        if known is None:
+            known = self._states[agent] = AgentState()
+        if known.last_t is None or t > known.last_t:
+            known.last_t = t
+        if catalogue.forgotten:
+            self._list_again(agent, message)
+        if message.key not in catalogue.devices and message.agent is None:
+            self._without_birth.setdefault(agent, set()).add(catalogue.keys.device(message.key))
+
+    def _list_again(self, agent: str, message: Message) -> None:
+        catalogue = self._catalogue
+        if message.agent is not None:
+            catalogue.forgotten.restore(agent)
+            return
+        sids = [] if message.chunk is None else message.chunk.sid.tolist()
+        tags = [catalogue.series[sid].tag for sid in sids]
+        catalogue.forgotten.restore(agent, catalogue.keys.device(message.key), tags)
+
+
+def _time(message: Message) -> int:
+    if message.chunk is not None:
+        return message.chunk.t
+    document = message.health or message.agent
+    return 0 if document is None else int(document["t"])
+
+
+def _count(value: object) -> int | None:
+    return value if type(value) is int and value >= 0 else None

@@ -1,0 +1,119 @@
+"""What connecting may cost the process: retries within a rate, connections within the descriptor limit.
+
+A thousand devices that are switched off must cost less than a thousand that are read, and a device for which
+the process has no descriptor left must not take the one that the outbox, the broker or the control socket needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import time
+from collections import deque
+from typing import Final
+
+from edge_agent.errors import DeviceError
+from edge_agent.reasons import words_of
+
+#: Failed attempts a second that all dead devices of a process share. One costs 0.2 to 0.4 ms of CPU (refused, or
+#: accepted and never answered), so they cost at most 2 % of a core. Up to some 70 dead devices nobody waits longer
+#: than for his own back-off.
+RETRIES_PER_S: Final = 50.0
+
+#: Retries under way at once. One that succeeds gives its place back at once, so that a switch that comes back with
+#: a thousand devices behind it brings them all back as fast as they answer.
+RETRIES_AT_ONCE: Final = 50
+
+#: Descriptors kept free for the outbox, the broker, the control socket and those who ask through it.
+RESERVE: Final = 64
+
+
+class RetryBudget:
+    """A token bucket for attempts after a failure, first come, first served. First attempts need none."""
+
+    def __init__(self, rate: float = RETRIES_PER_S, burst: int = RETRIES_AT_ONCE) -> None:
+        self._rate, self._burst = rate, float(burst)
+        self._tokens, self._filled = float(burst), time.monotonic()
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def take(self) -> None:
+        """Wait for a token; at once while there are some."""
+        self._fill()
+        if self._tokens >= 1.0 and not self._waiting:
+            self._tokens -= 1.0
+            return
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        self._arm()
+        try:
+            await waiting
+        except asyncio.CancelledError:
+            if waiting.done() and not waiting.cancelled():
+                self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        """The attempt succeeded: it was none of those that the rate is about."""
+        self._tokens = min(self._burst, self._tokens + 1.0)
+        self._serve()
+
+    def _fill(self) -> None:
+        now = time.monotonic()
+        self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
+        self._filled = now
+
+    def _serve(self) -> None:
+        while self._waiting and self._tokens >= 1.0:
+            waiting = self._waiting.popleft()
+            if not waiting.done():
+                self._tokens -= 1.0
+                waiting.set_result(None)
+        self._arm()
+
+    def _arm(self) -> None:
+        """One alarm for whoever waits first."""
+        if self._waiting and self._timer is None:
+            pause = max(0.0, (1.0 - self._tokens) / self._rate)
+            self._timer = asyncio.get_running_loop().call_later(pause, self._on_alarm)
+
+    def _on_alarm(self) -> None:
+        self._timer = None
+        self._fill()
+        self._serve()
+
+
+class ConnectionSlots:
+    """How many device connections may be open at once; `limit` None is no bound."""
+
+    def __init__(self, limit: int | None = None) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def acquire(self) -> None:
+        """Count one connection as open. Raises DeviceError when there is no descriptor left for it."""
+        if self.limit is not None and self.used >= self.limit:
+            raise no_descriptor(f"all {self.limit} in use", f"{self.limit} 个都在使用")
+        self.used += 1
+
+    def release(self) -> None:
+        """The connection is closed."""
+        self.used -= 1
+
+
+def no_descriptor(why: str, why_zh: str) -> DeviceError:
+    """What a device gets for whose connection the process has no descriptor."""
+    return DeviceError.of("no_descriptor", lost=True, why=why, why_zh=why_zh)
+
+
+def as_descriptor_fault(error: BaseException) -> DeviceError | None:
+    """The same for a connection that found it out by itself (EMFILE or ENFILE somewhere behind `error`), else None."""
+    cause: BaseException | None = error
+    seen: set[int] = set()  # the chain of a context may run in a circle
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        if isinstance(cause, OSError) and cause.errno in (errno.EMFILE, errno.ENFILE):
+            zh, en = words_of(cause)
+            return no_descriptor(en, zh)
+        cause = cause.__cause__ or cause.__context__
+    return None

@@ -1,0 +1,126 @@
+"""Answers made from samples alone, a day at a time: for servers that know no runs of equal readings, and for tags that
+had another name before, whose history is several series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from edge_agent.model import STATUS
+from edge_agent.stores.base import LOOKBACK_NS, NEXT_NS, SKEWS, Name, Seen
+from edge_agent.stores.columns import NO_TIME, Changes, Floats, Longs, Samples
+from edge_agent.stores.held import Adding, piece
+from edge_agent.stores.telling import counted as telling
+from edge_agent.stores.telling import in_order
+
+_DAY: Final = 86_400_000_000_000
+
+#: The samples of a device's tag in `from <= t < to`.
+Read = Callable[[str, str, int, int], Samples]
+#: Time of the newest sample of a tag in `from <= t < to`; None without any.
+LastBefore = Callable[[Name, int, int], int | None]
+
+
+def changes(
+    read: Read, last_before: LastBefore, names: Sequence[Name], from_ns: int, to_ns: int
+) -> dict[Name, Changes]:
+    """Runs of equal readings per tag, led by the last reading before."""
+    found = {}
+    for name in names:
+        spans = [*_lead(last_before, name, from_ns)]
+        spans += [(start, min(to_ns, start + _DAY)) for start in range(from_ns, to_ns, _DAY)]
+        parts = [read(*name, first, last) for first, last in spans]
+        runs = Changes.join([Changes.of(part.t, part.num, part.status) for part in parts])
+        if len(runs):
+            found[name] = runs
+    return found
+
+
+def counted(
+    read: Read, last_before: LastBefore, moments: Mapping[Name, Longs], from_ns: int, to_ns: int
+) -> dict[Name, Changes]:
+    """Counters as those of their runs that tell what was counted."""
+    found = {}
+    for name, asked in moments.items():
+        spans = [*_lead(last_before, name, from_ns)]
+        days = range(from_ns - from_ns % _DAY, to_ns + NEXT_NS, _DAY)
+        spans += [(max(day, from_ns), min(to_ns + NEXT_NS, day + _DAY)) for day in days]
+        parts = []
+        for first, last in spans:
+            part = read(*name, first, last)
+            parts.append(telling(part.t, part.num, part.status, np.append(asked, to_ns)))
+        runs = in_order(parts)
+        if len(runs):
+            found[name] = runs
+    return found
+
+
+def _lead(last_before: LastBefore, name: Name, from_ns: int) -> Iterator[tuple[int, int]]:
+    """The millisecond that holds the last reading before."""
+    newest = last_before(name, from_ns - LOOKBACK_NS, from_ns)
+    if newest is not None:
+        yield newest, min(from_ns, newest + 1_000_000)
+
+
+def energy(read: Read, last_before: LastBefore, moments: Mapping[Name, Longs]) -> dict[Name, Floats]:
+    """Unit-hours of powers; of the samples only what they add up to is kept."""
+    found = {}
+    for name, asked in moments.items():
+        first, last = int(asked[0]), int(asked[-1])
+        adding = Adding(asked, _rate(read, last_before, name, first))
+        for start in range(first, last, _DAY):
+            end = min(last, start + _DAY)
+            part = read(*name, start, end)
+            adding.add(piece(part.t, part.num, part.status, end), end)
+        if adding.seen:
+            found[name] = adding.total
+    return found
+
+
+def _rate(read: Read, last_before: LastBefore, name: Name, at: int) -> float | None:
+    """The rate that holds at a moment: that of the last reading before; None without any."""
+    newest = last_before(name, at - LOOKBACK_NS, at)
+    if newest is None:
+        return None
+    part = read(*name, newest, min(at, newest + 1_000_000))
+    lead = piece(part.t, part.num, part.status, at)
+    return None if lead is None else lead.rate
+
+
+def seen(read: Read, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
+    """Readings, counted."""
+    found = {}
+    for name in names:
+        samples = read(*name, from_ns, to_ns)
+        if len(samples):
+            found[name] = _seen(samples)
+    return found
+
+
+def _seen(samples: Samples) -> Seen:
+    status = samples.status.astype(np.int64)
+    usable = samples.num[((status & 0x80000000) == 0) & ~np.isnan(samples.num)]
+    stamped = samples.source != NO_TIME
+    return Seen(
+        len(samples),
+        int(np.count_nonzero(status & 0xC0000000)),
+        int(np.count_nonzero((status & 0xFFFF0000) == STATUS["UncertainEngineeringUnitsExceeded"])),
+        len(usable),
+        float(usable.min()) if len(usable) else None,
+        float(usable.max()) if len(usable) else None,
+        tuple((samples.t[stamped] - samples.source[stamped]).tolist()[:SKEWS]),
+    )
+
+
+def lateness(read: Read, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
+    """Device -> milliseconds from source (or read) to store -> samples."""
+    found: dict[str, dict[int, int]] = {}
+    for device, tag in names:
+        rows = read(device, tag, from_ns, to_ns)
+        late = rows.stored - np.where(rows.source == NO_TIME, rows.t, rows.source)
+        own = found.setdefault(device, {})
+        for ms, count in zip(*np.unique((late + 500_000) // 1_000_000, return_counts=True), strict=True):
+            own[int(ms)] = own.get(int(ms), 0) + int(count)
+    return {device: own for device, own in found.items() if own}

@@ -1,0 +1,275 @@
+"""`edge-agent history` from every kind of store, with the service running and without it: the same past each time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import csv
+import io
+import json
+import time
+import urllib.request
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+import orjson
+import pytest
+
+from edge_agent.app.serve import StoreService
+from edge_agent.app.values.source import ServedSource
+from edge_agent.app.values.text import iso
+from edge_agent.cli.main import main
+from edge_agent.clock import Clock
+from edge_agent.config import load
+from edge_agent.ingest import api, decode
+from edge_agent.stores import Rows, WriteBatch, open_store
+from tests.support import servers
+from tests.support.aio import run, until
+
+ZONE = ZoneInfo("Asia/Shanghai")
+S = 1_000_000_000
+#: Half an hour of seconds, an hour ago, to the millisecond that every store keeps.
+T0 = (time.time_ns() // S - 3600) * S + 123_000_000
+SECONDS = 1800
+#: Where nothing was read, and where it was bad.
+GAP = range(600, 900)
+BAD = range(1200, 1260)
+COLUMNS = ["t", "device", "tag", "value", "unit", "quality"]
+META = {
+    "power": {"type": "float", "every": 1.0, "unit": "kW"},
+    "mode": {"type": "int", "every": 1.0, "map": {"0": "停止", "1": "运行"}},
+    "program": {"type": "text", "every": 1.0},
+    "alarm": {"type": "bool", "every": 1.0},
+    "axes": {"type": "array", "every": 1.0},
+}
+
+
+def power(second: int) -> float:
+    return second % 60 / 4
+
+
+def written(second: int) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "power": power(second), "mode": second // 300 % 2, "program": 'O1000 "a", 次', "alarm": second % 7 == 0,
+        "axes": [1.5, 2.5],
+    }  # fmt: skip
+    document: dict[str, Any] = {"v": 1, "device": "plc-1", "t": T0 + second * S, "values": values}
+    if second in BAD:
+        del values["power"]
+        document["quality"] = {"power": "BadTimeout"}
+    return document
+
+
+EXPECTED = [
+    {
+        "t": T0 + second * S,
+        "value": "" if second in BAD else repr(power(second)),
+        "quality": "BadTimeout" if second in BAD else "Good",
+    }
+    for second in range(SECONDS)
+    if second not in GAP
+]
+
+
+def configuration(folder: Path, store: str) -> Path:
+    """A site of which the broker's secret is nowhere, and a device of which the store has most tags."""
+    path = folder / "site.yaml"
+    path.write_text(
+        "agent: {id: ipc-01, site: test, timezone: Asia/Shanghai}\n"
+        "mqtt: {url: 'mqtt://127.0.0.1:1', username: u, password: !env NO_SUCH_SECRET}\n"
+        f"store: {{{store}, path: '{folder}/store'}}\n"
+        "devices:\n  - {id: plc-1, connector: modbus, url: 'tcp://127.0.0.1:1', tags: {power: {address: holding/0,"
+        " unit: kW}, never: {address: holding/1}}}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.fixture(scope="module", params=["duckdb", "influxdb1", "line"])
+def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The configuration of a store that has it all."""
+    folder = tmp_path_factory.mktemp(request.param)
+    with contextlib.ExitStack() as stack:
+        store = "kind: duckdb"
+        if request.param != "duckdb":
+            start = servers.influxdb1 if request.param == "influxdb1" else servers.victoria_metrics
+            server = stack.enter_context(start(folder / "server"))
+            store = f"kind: {request.param}, url: 'http://127.0.0.1:{server.port}'"
+        path = configuration(folder, store)
+        with contextlib.closing(open_store(load(path, secrets=False).store)) as opened:
+            birth = {"device": "plc-1", "agent": "ipc-01", "staleness": 3.0, "tags": META}
+            opened.catalogue.born(birth)
+            documents = [written(second) for second in range(SECONDS) if second not in GAP]
+            chunks = [decode.data(orjson.loads(orjson.dumps(one)), opened.catalogue) for one in documents]
+            opened.write(WriteBatch(Rows.of(chunks), T0 + SECONDS * S))
+        if request.param == "line":
+            urllib.request.urlopen(f"http://127.0.0.1:{server.port}/internal/force_flush").read()
+        yield path
+
+
+def window() -> list[str]:
+    return ["--from", iso(T0, ZONE), "--to", iso(T0 + SECONDS * S, ZONE)]
+
+
+def history(path: Path, *arguments: str) -> tuple[int, str, str]:
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        status = main(["history", str(path), *arguments])
+    return status, out.getvalue(), err.getvalue()
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        reader = csv.DictReader(file)
+        rows = list(reader)
+        assert reader.fieldnames == COLUMNS
+    return rows
+
+
+def nanoseconds(text: str) -> int:
+    assert text.endswith("+08:00")
+    return round(datetime.fromisoformat(text).timestamp() * 1000) * 1_000_000
+
+
+def test_every_store_gives_the_same_rows(stored: Path, tmp_path: Path) -> None:
+    target = tmp_path / "past.csv"
+    status, _, _ = history(stored, "plc-1/power", *window(), "--csv", str(target))
+    assert status == 0
+    rows = read_csv(target)
+    assert [{"t": nanoseconds(row["t"]), "value": row["value"], "quality": row["quality"]} for row in rows] == EXPECTED
+    assert {(row["device"], row["tag"], row["unit"]) for row in rows} == {("plc-1", "power", "kW")}
+    assert [path.name for path in tmp_path.iterdir()] == ["past.csv"]
+
+
+def test_the_running_service_gives_what_its_store_has(stored: Path, tmp_path: Path) -> None:
+    """DuckDB's file belongs to `serve`; the answers come through its socket, in pages."""
+    site = load(stored, secrets=False)
+    targets = tmp_path / "a.csv", tmp_path / "b.csv"
+    assert history(stored, "plc-1", *window(), "--csv", str(targets[0]))[0] == 0
+
+    async def scenario() -> None:
+        service, stop = StoreService(site, Clock()), asyncio.Event()
+        task = asyncio.create_task(service.run(stop))
+        door = api.socket_path(site.store.path)
+        try:
+            await until(lambda: api.running(door))
+            source = ServedSource(door)
+            assert set((await asyncio.to_thread(source.devices))["plc-1"].series) == set(META)
+            status, _, _ = await asyncio.to_thread(history, stored, "plc-1", *window(), "--csv", str(targets[1]))
+            assert status == 0
+        finally:
+            stop.set()
+            await task
+
+    run(scenario())
+    assert targets[0].read_bytes() == targets[1].read_bytes()
+    rows = read_csv(targets[1])
+    program = next(row for row in rows if row["tag"] == "program")
+    assert program["value"] == 'O1000 "a", 次'
+    axes = next(row for row in rows if row["tag"] == "axes")
+    assert json.loads(axes["value"]) == [1.5, 2.5]
+    assert {row["value"] for row in rows if row["tag"] == "alarm"} == {"true", "false"}
+
+
+def test_parquet_is_read_by_duckdb(stored: Path, tmp_path: Path) -> None:
+    target = tmp_path / "it's.parquet"
+    assert history(stored, "plc-1/p*", "plc-1/alarm", *window(), "--parquet", str(target))[0] == 0
+    with contextlib.closing(duckdb.connect()) as connection:
+        relation = connection.execute("select * from read_parquet(?)", [str(target)])
+        names = [column[0] for column in relation.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in relation.fetchall()]
+    assert names == ["t", "t_ns", "device", "tag", "value", "text", "unit", "quality"]
+    of_power = [row for row in rows if row["tag"] == "power"]
+    assert [(row["t_ns"], row["quality"]) for row in of_power] == [(row["t"], row["quality"]) for row in EXPECTED]
+    assert [row["value"] for row in of_power] == [float(row["value"]) if row["value"] else None for row in EXPECTED]
+    assert round(of_power[0]["t"].timestamp() * 1000) == T0 // 1_000_000
+    assert {row["text"] for row in rows if row["tag"] == "program"} == {'O1000 "a", 次'}
+    assert {row["value"] for row in rows if row["tag"] == "alarm"} == {0.0, 1.0}
+    assert [path.name for path in tmp_path.iterdir()] == ["it's.parquet"]
+
+
+def test_steps_and_gaps_in_json(stored: Path) -> None:
+    status, out, _ = history(stored, "plc-1/power", *window(), "--every", "5m", "--json")
+    assert status == 0
+    (found,) = json.loads(out)["history"]
+    assert (found["readings"], found["every_s"], found["downsampled"]) == (len(EXPECTED), 300.0, False)
+    (gap,) = found["gaps"]
+    assert nanoseconds(gap["from"]) == T0 + (GAP[0] - 1) * S
+    assert nanoseconds(gap["to"]) == T0 + (GAP[-1] + 1) * S
+    assert gap["quality"] == "Good"
+    worst = {row["quality"] for row in found["rows"]}
+    assert worst == {"Good", "BadTimeout"}
+    assert sum(row["count"] for row in found["rows"]) == len(EXPECTED)
+    whole = [row for row in found["rows"] if row["count"] == 300 and row["quality"] == "Good"]
+    assert whole
+    for row in whole:
+        assert (row["min"], row["max"]) == (0.0, 14.75)
+        assert row["mean"] == pytest.approx(7.375, abs=0.01)
+
+
+def test_a_long_answer_is_shown_in_steps_and_says_so(stored: Path) -> None:
+    status, out, _ = history(stored, "plc-1/power", *window())
+    assert status == 0
+    assert f"{len(EXPECTED)} readings, shown in steps of 10 s" in out
+    assert f"共 {len(EXPECTED)} 条读数" in out
+    assert "⋯ 无读数 no reading 5 min" in out
+    assert "✗ BadTimeout" in out
+    assert len(out.splitlines()) < 400
+
+
+def test_words_truth_values_and_numbers_with_names_are_readable(stored: Path) -> None:
+    short = ["--from", window()[1], "--to", iso(T0 + 4 * S, ZONE)]
+    status, out, _ = history(stored, "plc-1/mode", "plc-1/program", "plc-1/alarm", "plc-1/axes", *short)
+    assert status == 0
+    assert out.count("0 停止") == 4
+    assert out.count('O1000 "a", 次') == 4
+    assert out.count("true") == 1
+    assert out.count("[1.5, 2.5]") == 4
+
+
+def test_a_plot_shows_the_gap_and_what_was_bad(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
+    status, out, _ = history(stored, "plc-1/power", *window(), "--plot")
+    assert status == 0
+    lines = out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 100
+    assert all(len(line) <= 80 for line in lines if "│" in line)
+    picture = [line.partition("│")[2] for line in lines if "│" in line]
+    quality = next(line for line in lines if "└" in line).partition("└")[2]
+    empty = {column for column in range(len(picture[0])) if all(line[column] == "\u2800" for line in picture)}
+    unknown = {column for column, sign in enumerate(quality) if sign == "░"}
+    share = len(GAP) / SECONDS * len(picture[0])
+    assert unknown == empty - {column for column, sign in enumerate(quality) if sign == "×"}
+    assert abs(len(unknown) - share) <= 2
+    assert "×" in quality
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "status", "sentence"),
+    [
+        ("plc-1/power", ["--from", "2020-01-01", "--to", "2020-01-02"], 1, "the newest is from"),
+        ("plc-1/never", [], 1, "the store has no reading of it yet"),
+        ("plc-1/powr", [], 2, "did you mean 'power'?"),
+        ("plc-2/power", [], 2, "did you mean 'plc-1'?"),
+        ("plc-1/power", ["--every", "1ms", "--since", "7d"], 2, "--every is too short"),
+        ("plc-1/power", ["--since", "1h", "--from", "2020-01-01"], 2, "not both"),
+        ("plc-1/power", ["--every", "1m", "--parquet", "x.parquet"], 2, "every reading"),
+    ],
+)
+def test_an_empty_answer_says_why(stored: Path, name: str, arguments: list[str], status: int, sentence: str) -> None:
+    found, out, err = history(stored, name, *arguments)
+    assert found == status
+    assert sentence in out + err
+
+
+def test_no_store_yet_is_said_and_none_is_made(tmp_path: Path) -> None:
+    path = configuration(tmp_path, "kind: duckdb")
+    status, _, err = history(path, "plc-1/power")
+    assert status == 2
+    assert "edge-agent serve" in err
+    assert not (tmp_path / "store").exists()

@@ -1,0 +1,311 @@
+"""Two agents with one device id in every store: two series, two healths, two of everything; and whose the marks are."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from edge_agent.app.site_devices import SiteDevices
+from edge_agent.app.status import overview
+from edge_agent.app.status.absent import holes
+from edge_agent.app.status.missing import of_plant, report
+from edge_agent.config.models import Store as StoreConfig
+from edge_agent.ingest import messages
+from edge_agent.ingest.agents import Agents
+from edge_agent.ingest.messages import Assembly
+from edge_agent.stores import Store, WriteBatch, open_store
+from tests.support import servers
+from tests.support.sites import site
+
+S = 1_000_000_000
+T0 = time.time_ns() // S * S - 600 * S
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A kind of store, and where it is."""
+
+    kind: str
+    port: int = 0
+
+    def config(self, folder: Path) -> StoreConfig:
+        keys: dict[str, Any] = {"kind": self.kind, "path": folder / "store.duckdb"}
+        if self.port:
+            keys |= {"url": f"http://127.0.0.1:{self.port}", "bucket": folder.name[-60:]}
+        return StoreConfig.model_validate(keys)
+
+    def flush(self) -> None:
+        if self.kind == "line":
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/internal/force_flush").read()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def influxdb1(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backend]:
+    """One for all: each test has a database of its own. (Started first, or a test would be blamed for the process.)"""
+    with servers.influxdb1(tmp_path_factory.mktemp("influxdb1")) as running:
+        yield Backend("influxdb1", running.port)
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[Backend]:
+    """A VictoriaMetrics of its own: it knows no databases."""
+    with servers.victoria_metrics(tmp_path / "vm") as running:
+        yield Backend("line", running.port)
+
+
+@pytest.fixture(params=["duckdb", "influxdb1", "line"])
+def backend(request: pytest.FixtureRequest) -> Backend:
+    found: Backend = Backend("duckdb") if request.param == "duckdb" else request.getfixturevalue(request.param)
+    return found
+
+
+def birth(agent: str, device: str, area: str = "a", **more: Any) -> tuple[str, dict[str, Any]]:
+    document = {"v": 1, "device": device, "name": f"{device} of {agent}", "agent": agent, "connector": "modbus",
+                "staleness": 3.0, "tags": {"x": {"type": "float", "unit": "kW"}}, **more}  # fmt: skip
+    return f"edge/e/s/{area}/l/{device}/birth", document
+
+
+def data(agent: str, device: str, seq: int, t: int, value: float, tag: str = "x") -> tuple[str, dict[str, Any]]:
+    document = {"v": 1, "device": device, "stream": f"{agent}/0/{agent}f", "seq": seq, "t": t, "values": {tag: value}}
+    return f"edge/e/s/a/l/{device}/data", document
+
+
+def health(agent: str, device: str, seq: int, t: int, state: str = "online", **more: Any) -> tuple[str, dict[str, Any]]:
+    good = state == "online"
+    document = {"v": 1, "device": device, "stream": f"{agent}/0/{agent}f", "seq": seq, "t": t, "state": state,
+                "scheduled_s": 5.0, "covered_s": 5.0 * good, "due": 5, "done": 5 * good, "good": 5 * good, "bad": 0,
+                "values": 5, "overruns": 0, "last_good_t": t if good else None, **more}  # fmt: skip
+    return f"edge/e/s/a/l/{device}/health", document
+
+
+def take(store: Store, *sent: tuple[str, dict[str, Any]], agents: Agents | None = None) -> None:
+    """As the ingest takes messages into the store."""
+    found = []
+    for topic, document in sent:
+        message = messages.read(topic, orjson.dumps(document), store.catalogue)
+        assert message.refused == ""
+        if message.birth is not None:
+            store.catalogue.born(message.birth)
+        if agents is not None:
+            agents.received(message)
+        found.append(message)
+    store.identify()
+    store.write(Assembly.of(found, time.time_ns()).batch)
+
+
+def night_of_twins(other: str) -> list[tuple[str, dict[str, Any]]]:
+    """Two devices `plc-1`: the own agent's delivers all along, the other's is cut off half-way."""
+    sent = [birth("ipc-01", "plc-1"), birth(other, "plc-1", "b")]
+    for n in range(24):
+        t, away = T0 + n * 5 * S, n >= 12
+        sent.append(data("ipc-01", "plc-1", 2 * n + 1, t, 62.5))
+        sent.append(health("ipc-01", "plc-1", 2 * n + 2, t))
+        move = {"from": "online", "to": "offline", "reason": "BadTimeout", "zh": "。", "en": "."}
+        more = {"transition": move} if n == 12 else {}
+        sent.append(health(other, "plc-1", 2 * n + 2, t, "offline" if away else "online", reason="BadTimeout", **more))
+        if not away:
+            sent.append(data(other, "plc-1", 2 * n + 1, t, 65411.0))
+    return sent
+
+
+def test_a_store_keeps_its_id_and_another_sidecar_finds_it(backend: Backend, tmp_path: Path) -> None:
+    found = []
+    for folder in (tmp_path, tmp_path, tmp_path if backend.kind == "duckdb" else tmp_path / "other" / tmp_path.name):
+        folder.mkdir(parents=True, exist_ok=True)
+        with closing(open_store(backend.config(folder), "ipc-01")) as store:
+            store.identify()
+            found.append(store.store_id)
+    assert len(set(found)) == 1
+    assert len(found[0]) == 16
+
+
+def test_twins_are_two_in_everything(backend: Backend, tmp_path: Path) -> None:
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        take(store, *night_of_twins("ipc-02"))
+        backend.flush()
+        end = T0 + 120 * S
+        assert set(store.samples("plc-1", "x", T0, end).values()) == {62.5}
+        assert set(store.samples("ipc-02:plc-1", "x", T0, end).values()) == {65411.0}
+        assert len(store.samples("plc-1", "x", T0, end)) == 24
+        assert {key: row.covered_s for key, row in store.health(T0 - S, end).items()} == {
+            "plc-1": 120.0, "ipc-02:plc-1": 60.0,
+        }  # fmt: skip
+        facts = store.live_facts(T0 - S, end)
+        assert (facts["plc-1"].good, facts["ipc-02:plc-1"].good) == (120, 60)
+        assert {key: spans[-1][1] for key, spans in store.evidence(T0, end).items()} == {
+            "plc-1": T0 + 115 * S, "ipc-02:plc-1": T0 + 55 * S,
+        }  # fmt: skip
+        assert [row["device"] for row in store.transitions(T0, end)] == ["ipc-02:plc-1"]
+        found = report(store, T0, end)
+        assert [(row["device"], row["reason"]) for row in found["outages"]] == [("ipc-02:plc-1", "BadTimeout")]
+        assert store.latest()["ipc-02:plc-1"]["x"].value == 65411.0
+        (runs,) = store.changes([("ipc-02:plc-1", "x")], T0, end).values()
+        assert runs.num.tolist() == [65411.0]
+    with closing(open_store(backend.config(tmp_path), "ipc-02")) as store:
+        assert set(store.samples("plc-1", "x", T0, end).values()) == {65411.0}, "the same file, seen by the other"
+        assert set(store.samples("ipc-01:plc-1", "x", T0, end).values()) == {62.5}
+        assert set(store.health(T0 - S, end)) == {"plc-1", "ipc-01:plc-1"}
+
+
+def test_a_guest_is_named_and_nothing_is_missing_of_it(backend: Backend, tmp_path: Path) -> None:
+    tag = "{connector: modbus, url: 'tcp://127.0.0.1:1', tags: {x: {address: holding/0}}, id: plc-1}"
+    plain = f"devices: [{tag}]\n"
+    alone, listed = site(tmp_path / "1", plain), site(tmp_path / "2", "agents: [ipc-02]\n" + plain)
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        agents = Agents(store.catalogue)
+        take(store, *night_of_twins("ipc-02"), agents=agents)
+        agents.take_state({"agent": "ipc-02", "state": "offline", "t": T0, "version": "1.2", "backlog_values": 5})
+        backend.flush()
+        end = T0 + 120 * S
+        plant = SiteDevices.of(alone, store)
+        rows = {row["key"]: row for row in overview.devices(store, plant, end)}
+        assert {key: (row["id"], row["agent"], row["guest"]) for key, row in rows.items()} == {
+            "ipc-01:plc-1": ("ipc-01:plc-1", "ipc-01", False),
+            "ipc-02:plc-1": ("ipc-02:plc-1", "ipc-02", True),
+        }
+        found = of_plant(store, plant, T0, end, 5.0)
+        assert (found["outages"], list(found["covered"])) == ([], ["ipc-01:plc-1"])
+        own, guest = overview.agents(store, plant, agents.states())
+        assert (own["agent"], own["own"], own["online"], own["guest"]) == ("ipc-01", True, None, False)
+        assert (guest["agent"], guest["online"], guest["guest"], guest["version"]) == ("ipc-02", False, True, "1.2")
+        assert (guest["backlog_values"], guest["last_t"]) == (5, T0 + 115 * S)
+        whole = of_plant(store, SiteDevices.of(listed, store), T0, end, 5.0)
+        assert [row["device"] for row in whole["outages"]] == ["ipc-02:plc-1"], "an agent of the plant is no guest"
+
+
+def test_rows_from_before_agents_were_kept_are_the_own_agents(backend: Backend, tmp_path: Path) -> None:
+    """Lines without the tag, rows with NULL: written as the code before did, and read together with what came since."""
+    with closing(open_store(backend.config(tmp_path), "")) as store:
+        batch = [birth("", "plc-1"), data("x", "plc-1", 1, T0, 1.0), health("x", "plc-1", 2, T0)]
+        found = [messages.read(topic, orjson.dumps(document), store.catalogue) for topic, document in batch[1:]]
+        assert found[1].health is not None
+        old = WriteBatch(Assembly.of(found[:1], T0).batch.rows, T0, health=[found[1].health | {"device": "plc-1"}])
+        old.rows.sid[:] = store.catalogue.ids("plc-1", ("x",))
+        store.identify()
+        store.write(old)
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        take(store, birth("ipc-01", "plc-1"), data("ipc-01", "plc-1", 1, T0 + 5 * S, 2.0),
+             health("ipc-01", "plc-1", 2, T0 + 5 * S), data("ipc-02", "plc-1", 1, T0 + 5 * S, 9.0))  # fmt: skip
+        backend.flush()
+        assert store.samples("plc-1", "x", T0, T0 + 10 * S).values() == [1.0, 2.0]
+        (row,) = store.health(T0 - S, T0 + 10 * S).values()
+        assert (row.covered_s, row.first_t, row.last_t) == (10.0, T0, T0 + 5 * S)
+
+
+def test_a_device_that_was_another_has_its_history(backend: Backend, tmp_path: Path) -> None:
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        old = [data("ipc-01", "press", n + 1, T0 + n * 5 * S, float(n), "temp") for n in range(4)]
+        take(store, birth("ipc-01", "press"), *old, health("ipc-01", "press", 9, T0 + 15 * S))
+        tags = {"x": {"type": "float", "was": "temp"}}
+        new = [data("ipc-02", "press-2", n + 1, T0 + n * 5 * S, float(n)) for n in range(4, 8)]
+        take(store, birth("ipc-02", "press-2", was="ipc-01:press", tags=tags), *new,
+             health("ipc-02", "press-2", 9, T0 + 40 * S))  # fmt: skip
+        backend.flush()
+        key, end = "ipc-02:press-2", T0 + 60 * S
+        assert store.samples(key, "x", T0, end).values() == [float(n) for n in range(8)]
+        assert store.samples("press", "temp", T0, end).values() == [0.0, 1.0, 2.0, 3.0]
+        (runs,) = store.changes([(key, "x")], T0 + 12 * S, end).values()
+        assert runs.num.tolist() == [2.0, 3.0, 4.0, 5.0, 6.0, 7.0], "led by the last reading before"
+        ((moment, used),) = ((m, u) for m, u in store.energy({(key, "x"): _moments(T0, end)}).items())
+        assert moment == (key, "x")
+        assert used[-1] == pytest.approx(5 / 3600 * (0 + 1 + 2 + 3 + 4 + 5 + 6) + 7 * 25 / 3600)
+        (row,) = store.health(T0 - S, end).values()
+        assert (row.covered_s, row.first_t, row.last_t) == (10.0, T0 + 15 * S, T0 + 40 * S)
+        facts = store.live_facts(T0 - S, end)
+        assert list(facts) == [key]
+        assert facts[key].first_ns == T0 + 15 * S
+        assert store.catalogue.listed() == [key]
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        assert len(store.samples(key, "x", T0, end)) == 8, "the birth document is kept"
+        assert list(store.health(T0 - S, end)) == [key]
+
+
+def _moments(first: int, last: int) -> Any:
+    import numpy as np
+
+    return np.array([first, last], np.int64)
+
+
+def test_what_is_forgotten_is_listed_again_when_it_speaks(backend: Backend, tmp_path: Path) -> None:
+    def opened() -> Any:
+        return closing(open_store(backend.config(tmp_path), "ipc-01"))
+
+    with opened() as store:
+        take(store, birth("ipc-02", "old"), data("ipc-02", "old", 1, T0, 1.0), birth("ipc-01", "new"))
+        store.forget(("ipc-02", "", ""), T0)
+    with opened() as store:
+        assert store.catalogue.listed() == ["new"]
+        store.catalogue.born(birth("ipc-02", "old")[1])
+        assert store.catalogue.listed() == ["new"], "a retained birth document does not speak"
+        backend.flush()
+        assert len(store.samples("ipc-02:old", "x", T0, T0 + S)) == 1, "its data stays"
+        take(store, data("ipc-02", "old", 2, T0 + S, 2.0), agents=Agents(store.catalogue))
+        assert store.catalogue.listed() == ["ipc-02:old", "new"]
+    with opened() as store:
+        assert store.catalogue.listed() == ["ipc-02:old", "new"]
+
+
+def numbered(stream: str, *seqs: int) -> list[tuple[str, dict[str, Any]]]:
+    return [data("ipc-01", "plc-1", seq, T0 + seq * S, float(seq)) for seq in seqs]
+
+
+def test_a_change_of_store_tells_what_was_before_its_time(tmp_path: Path, influxdb1: Backend, line: Backend) -> None:
+    """DuckDB, then InfluxDB, then VictoriaMetrics, all beside one `store.path`; and back to InfluxDB."""
+
+    def served(backend: Backend, *seqs: int) -> tuple[str, list[tuple[int, int]], list[tuple[int, int]]]:
+        with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+            take(store, *numbered("ipc-01/0/ipc-01f", *seqs))
+            found = holes(store)
+            spans = [[(row["from_seq"], row["to_seq"]) for row in rows] for rows in (found.before, found.absent)]
+            return store.store_id, spans[0], spans[1]
+
+    first, before, absent = served(Backend("duckdb"), 1, 2, 3)
+    assert (before, absent) == ([], [])
+    second, before, absent = served(influxdb1, 10, 12)
+    assert (before, absent) == ([(1, 9)], [(11, 11)]), "what is missing since is told"
+    third, before, absent = served(line, 20)
+    assert (before, absent) == ([(1, 19)], [])
+    assert len({first, second, third}) == 3
+    again, before, absent = served(influxdb1, 13)
+    assert (again, before, absent) == (second, [(1, 9)], [(11, 11)])
+    assert served(Backend("duckdb"), 4)[:2] == (first, [])
+
+
+@pytest.mark.parametrize("filled", [True, False], ids=["the server it was written beside", "a new server"])
+def test_marks_of_a_sidecar_of_format_1_belong_to_a_server_with_data(
+    filled: bool, influxdb1: Backend, tmp_path: Path
+) -> None:
+    config = influxdb1.config(tmp_path)
+    if filled:
+        beside = config.model_copy(update={"path": tmp_path / "beside.duckdb"})
+        with closing(open_store(beside, "ipc-01")) as store:
+            take(store, health("ipc-01", "plc-1", 1, T0))
+    old = Path(__file__).parents[1] / "data" / "formats" / "1" / "store.sqlite.gz"
+    (tmp_path / "store.sqlite").write_bytes(gzip.decompress(old.read_bytes()))
+    with closing(open_store(config, "ipc-01")) as store:
+        store.identify()
+        assert ("ipc-01/0/9f3c" in store.marks()) == filled
+        assert "plc-1" in store.catalogue.devices
+
+
+def test_a_server_that_was_made_anew_is_another_store(tmp_path: Path) -> None:
+    def served(folder: Path) -> str:
+        with servers.victoria_metrics(folder) as running:
+            store = open_store(Backend("line", running.port).config(tmp_path), "ipc-01")
+            store._address = "one address"  # type: ignore[attr-defined] # its ports differ, and nothing else
+            store.identify()
+            store.close()
+            return store.store_id
+
+    first = served(tmp_path / "one")
+    assert served(tmp_path / "one") == first
+    assert served(tmp_path / "two") != first
