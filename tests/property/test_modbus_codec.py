@@ -162,7 +162,7 @@ def test_no_bytes_crash_a_framing_or_are_taken_for_an_answer(framing_type, chunk
         except ProtocolError:
             break
         # Noise that by chance is a whole answer with its id or check sum in order cannot be told from one.
-        assert all(isinstance(a, int) or len(a) == request.size for _, a in answers)
+        assert all(not isinstance(a, bytes) or len(a) == request.size for _, a in answers)
 
 
 @given(st.binary(max_size=300), st.integers(1, 125))
@@ -196,4 +196,4 @@ def test_a_damaged_answer_is_never_a_wrong_value(position, byte, framing_type):
         answers = framing.feed(bytes(frame))
     except ProtocolError:
         return
-    assert answers in ([], [(0, data)])
+    assert [found for found in answers if not isinstance(found[1], ProtocolError)] in ([], [(0, data)])

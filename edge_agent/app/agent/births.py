@@ -6,7 +6,7 @@ the tags are shared by all devices with equal tags.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -17,9 +17,20 @@ from edge_agent.payload import VERSION, tag_document
 
 
 def birth(
-    device: DeviceCommon, tables: Sequence[TagTable], *, agent: str, path: str, area: str, staleness: float, t: int
+    device: DeviceCommon,
+    tables: Sequence[TagTable],
+    *,
+    agent: str,
+    path: str,
+    area: str,
+    staleness: float,
+    t: int,
+    notes: Mapping[str, str],
 ) -> tuple[bytes, ...]:
-    """The pieces of the document as it goes onto the wire; `path`: its topic, `t`: wall clock in ns."""
+    """The pieces of the document as it goes onto the wire.
+
+    `path`: its topic; `t`: wall clock in ns; `notes`: what to know of how a tag is read, by tag.
+    """
     who: dict[str, Any] = {
         "v": VERSION,
         "device": device.id,
@@ -37,10 +48,14 @@ def birth(
     known = {key: value for key, value in who.items() if value not in (None, "")}
     pieces = [orjson.dumps(known | {"t": t})[:-1] + b',"tags":{']
     for number, table in enumerate(tables):
-        pieces += [b","] * (number > 0) + [table.once(_tags, table.every)]
+        own = tuple((tag, note) for tag, note in sorted(notes.items()) if tag in table.names)
+        pieces += [b","] * (number > 0) + [table.once(_tags, table.every, own)]
     return (*pieces, b"}}")
 
 
-def _tags(tags: Sequence[Tag], every: float) -> bytes:
+def _tags(tags: Sequence[Tag], every: float, notes: tuple[tuple[str, str], ...]) -> bytes:
     """The entries of these tags. (The slice is also a copy of the right size: orjson's own result keeps its buffer.)"""
-    return orjson.dumps({tag.name: tag_document(tag, every) for tag in tags})[1:-1]
+    entries: dict[str, Any] = {tag.name: tag_document(tag, every) for tag in tags}
+    for tag, note in notes:
+        entries[tag]["note"] = note
+    return orjson.dumps(entries)[1:-1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from edge_agent import payload
@@ -82,12 +82,15 @@ class Workshop:
         )
         send, tell = self._sender(path, device.id), self._teller(path, device.id)
         polled = PolledDevice(plan, normalisers, health, send, tell, device.staleness)
-        return Member(device, polled, path, self._birth(device, tables, area, path), send)
+        notes = {} if plugin.tag_notes is None else plugin.tag_notes(plan)
+        return Member(device, polled, path, self._birth(device, tables, area, path, notes), send)
 
-    def _birth(self, device: DeviceCommon, tables: list[TagTable], area: str, path: str) -> tuple[bytes, ...]:
+    def _birth(
+        self, device: DeviceCommon, tables: list[TagTable], area: str, path: str, notes: Mapping[str, str]
+    ) -> tuple[bytes, ...]:
         oldest = max((staleness(device, table.every) for table in tables), default=0.0)
         t = self._clock.time_ns()
-        return birth(device, tables, agent=self._agent.id, path=path, area=area, staleness=oldest, t=t)
+        return birth(device, tables, agent=self._agent.id, path=path, area=area, staleness=oldest, t=t, notes=notes)
 
     def _sender(self, path: str, device: str) -> Sink:
         append, topic = self._outbox.append, f"{path}/data"
