@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_agent.model import status_name
+from edge_agent.model import STATUS, is_bad, status_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,8 @@ class DeviceError(EdgeAgentError):
     """
 
     def __init__(self, status: int, detail: str, *, lost: bool = False) -> None:
+        if not is_bad(status):  # a failure with a good or uncertain code would make nothing look like a value
+            status = STATUS["BadCommunicationError"]
         super().__init__(f"{status_name(status)}: {detail}")
         self.status = status
         self.detail = detail
