@@ -15,12 +15,14 @@ from typing import Any, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict
 
 from edge_agent.clock import Clock
+from edge_agent.decimals import prepare_singles, shortest_single, shortest_singles
 from edge_agent.errors import DeviceError
 from edge_agent.model import GOOD, STATUS, Batch, Kind, Tag, TagTable, Value, status_name
 
 __all__ = [
     "GOOD", "STATUS", "Batch", "Clock", "Connection", "Deadline", "DeviceError", "DevicePlan", "Kind", "Options",
-    "Plugin", "Pollable", "Problem", "Sink", "Streaming", "Tag", "TagTable", "Value", "status_name",
+    "Plugin", "Pollable", "Problem", "Sink", "Streaming", "Tag", "TagTable", "Value", "prepare_singles",
+    "shortest_single", "shortest_singles", "status_name",
 ]  # fmt: skip
 
 

@@ -58,6 +58,7 @@ class Reader:
         """Exception code -> tags that it made bad for the first time."""
         self._layout = layout_of(table, unit.options)
         self._by_span = self._layout.points
+        self._singles = self._layout.singles
         self._asks: list[Ask] = []
         self._requests: list[Request] = []
         self._halves: list[Group] = []
@@ -155,6 +156,7 @@ class Reader:
         if self._error is not None and not self._answered:
             raise self._error
         values, self._values = self._values, []  # a thousand readers would hold the last values until the next read
+        self._singles.shorten(values, self._status)
         return Batch(self._table, t, values, self._status)
 
     def _accepted(self, ask: Ask, data: bytes) -> None:
@@ -186,6 +188,8 @@ class Reader:
     def _report(self) -> None:
         device, unit = self._unit.device, self._unit.options.unit
         for code, names in self._news.items():
+            if not names:
+                continue
             reason = describe_exception(code).replace(" ", "-")
             tags = ",".join(names[:20])
             log.warning(
@@ -201,4 +205,5 @@ class Reader:
         for span in ask.group.spans:
             if (span, code) not in self._unit.reported:
                 self._unit.reported.add((span, code))
-                self._news[code].extend(self._table.names[place] for place, _ in self._by_span[span])
+                tags = [self._table.tags[place] for place, _ in self._by_span[span]]
+                self._news[code].extend(tag.name for tag in tags if not tag.optional)
