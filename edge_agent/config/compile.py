@@ -68,6 +68,7 @@ def _tag(name: str, options: TagCommon, on_change: bool, plugin: Plugin) -> Tag:
         sentinels=options.sentinels,
         report=_report(on_change if options.report is None else options.report == "change", options),
         business_link=options.business_link,
+        optional=options.optional,
     )
 
 

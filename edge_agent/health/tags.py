@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from edge_agent.health.reasons import sentence
-from edge_agent.model import GOOD, Batch, TagTable, is_bad, is_good, status_name
+from edge_agent.model import GOOD, Batch, TagTable, is_bad, is_good, is_not_there, status_name
 
 #: Changes of tags that one health row may carry; the rest waits for the next row.
 MOST_MOVES: Final = 50
@@ -27,7 +27,9 @@ class TagStates:
         self._hushed: set[TagTable] = set()
         self._moved = False
         self.bad = 0
-        """How many tags are bad now."""
+        """How many tags are bad now, those that are absent apart."""
+        self.absent = 0
+        """How many optional tags the device does not have."""
         self.reason = ""
         """The status name of the first bad tag."""
         self.uncertain = ""
@@ -74,10 +76,13 @@ class TagStates:
 
     def _sum_up(self) -> None:
         self._moved = True
-        self.bad, self.reason, self.uncertain = 0, "", ""
-        for codes in self._codes.values():
-            for code in codes.values():
-                if is_bad(code):
+        self.bad = self.absent = 0
+        self.reason = self.uncertain = ""
+        for table, codes in self._codes.items():
+            for position, code in codes.items():
+                if is_absent(table, position, code):
+                    self.absent += 1
+                elif is_bad(code):
                     self.bad += 1
                     self.reason = self.reason or status_name(code)
                 elif not is_good(code):
@@ -108,17 +113,42 @@ class TagStates:
             told = self._told.get(table, {})
             for position in sorted({*codes, *told}):
                 before, now = told.get(position, GOOD), codes.get(position, GOOD)
+                if is_absent(table, position, now):
+                    now = GOOD  # shown as absent, which is no change for the worse
                 if _word(before) != _word(now):
                     yield table, position, before, now
 
     def not_good(self) -> list[dict[str, Any]]:
-        """Every tag that is not good now, with its status."""
+        """Every tag that is not good now, with its status; those that are absent apart."""
         return [
             {"tag": table.names[position], "status": status_name(code)}
             for table, codes in self._codes.items()
             for position, code in codes.items()
-            if not is_good(code)
+            if not is_good(code) and not is_absent(table, position, code)
         ]
+
+    def absent_tags(self) -> list[str]:
+        """The names of the optional tags that the device does not have."""
+        return [
+            table.names[position]
+            for table, codes in self._codes.items()
+            for position, code in codes.items()
+            if is_absent(table, position, code)
+        ]
+
+
+def is_absent(table: TagTable, position: int, code: int) -> bool:
+    """Whether a tag may be missing, and is."""
+    return is_not_there(code) and table.tags[position].optional
+
+
+def absent_in(batch: Batch) -> int:
+    """How many readings of a batch are of absent tags."""
+    columns = batch.columns
+    return sum(
+        is_absent(batch.table, index if columns is None else columns[index], code)
+        for index, code in batch.status.items()
+    )
 
 
 def _move(tag: str, before: int, now: int) -> dict[str, str]:
