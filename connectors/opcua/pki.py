@@ -146,36 +146,61 @@ def trusted(where: Path) -> Iterator[x509.Certificate]:
             continue
 
 
-def check_server(der: bytes, host: str, uri: str, where: Path, rejected: Path, check_host: bool) -> None:
+def check_server(
+    der: bytes,
+    host: str,
+    uri: str,
+    where: Path,
+    rejected: Path,
+    check_host: bool,
+    *,
+    check_uri: bool = True,
+    check_time: bool = True,
+) -> None:
     """Accept a server's certificate or raise NotTrustedError.
 
     It must be in the trust list (or signed by a certificate there), be valid now, name the application URI that
     the server announces, and name `host`. One that is not trusted is put into `rejected`, ready to be moved.
+
+    `check_uri=False` and `check_time=False` waive what they name where the trust list holds this very certificate,
+    byte for byte: then its bytes are what is trusted. For a certificate that another one vouches for they do nothing.
     """
     certificate = x509.load_der_x509_certificate(der)
-    if not any(_vouches(known, certificate) for known in trusted(where)):
+    known_certificates = list(trusted(where))
+    if not any(_vouches(known, certificate) for known in known_certificates):
         path = _keep(certificate, der, rejected)
         folder = where.parent if where.suffix else where
         raise NotTrustedError(
             "the server's certificate is not trusted; make sure that it is the right one "
             f"(SHA-256 {certificate.fingerprint(hashes.SHA256()).hex()}), then: mkdir -p {folder} && cp {path} {where}"
         )
+    pinned = any(known.public_bytes(serialization.Encoding.DER) == der for known in known_certificates)
     now = datetime.datetime.now(datetime.UTC)
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+    in_time = certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc
+    if not in_time and (check_time or not pinned):
         raise NotTrustedError(
             f"the server's certificate is valid from {certificate.not_valid_before_utc:%Y-%m-%d} to "
-            f"{certificate.not_valid_after_utc:%Y-%m-%d} only; renew it on the server, or set this computer's clock"
+            f"{certificate.not_valid_after_utc:%Y-%m-%d} only; renew it on the server, or set this computer's clock, "
+            f"{_waiver('check_time', pinned, where)}"
         )
     names = _alternatives(certificate)
-    if uri and x509.UniformResourceIdentifier(uri) not in names:
+    if uri and x509.UniformResourceIdentifier(uri) not in names and (check_uri or not pinned):
         raise NotTrustedError(
-            f"the server calls itself {uri}, which its certificate does not name; renew it on the server"
+            f"the server calls itself {uri}, which its certificate does not name; renew it on the server, "
+            f"{_waiver('check_uri', pinned, where)}"
         )
     if check_host and _general_name(host) not in names:
         raise NotTrustedError(
             f"the server's certificate does not name the host {host}; "
             "use a host it names, or set security.check_host: false"
         )
+
+
+def _waiver(key: str, pinned: bool, where: Path) -> str:
+    """The end of a sentence: how to go on with this certificate as it is."""
+    if pinned:
+        return f"or accept this one as it is with security.{key}: false"
+    return f"or put this very certificate into {where} and set security.{key}: false"
 
 
 def _vouches(known: x509.Certificate, certificate: x509.Certificate) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from connectors.opcua.binary import UNSUPPORTED
+from connectors.opcua.options import OpcuaTag
+from connectors.opcua.structures import READ, is_structure, plain_value, type_name
 from edge_agent.sdk import STATUS, Kind, TagTable, Value
 
 log = logging.getLogger(__name__)
@@ -48,34 +50,87 @@ _CONVERT: Final[dict[type, Callable[[Any], Value]]] = {
 
 
 class Shape:
-    """What kinds of values the tags of a table want."""
+    """What kinds of values the tags of a table have: by their configuration, or, of kind `any`, as the server has them.
 
-    __slots__ = ("_table", "_told", "types")
+    It outlives connections, so that a server that comes back with another type is noticed.
+    """
+
+    __slots__ = ("_logged", "_table", "types")
 
     def __init__(self, table: TagTable) -> None:
-        self.types = [_TYPES[tag.kind] for tag in table.tags]
+        self.types: list[type | None] = [_TYPES.get(tag.kind) for tag in table.tags]
+        """None: of kind `any`, and no value has come yet."""
         self._table = table
-        self._told: set[int] = set()
+        self._logged: set[tuple[int, str]] = set()
 
     def settle(self, values: list[Any], status: dict[int, int], columns: Sequence[int] | None = None) -> None:
         """Make `values` and `status` those of a batch, in place: a bad position has no value, a good one no status.
 
-        A value of another type than its tag's becomes one when that loses nothing, else BadTypeMismatch.
+        A value of another type than its tag's becomes one when that loses nothing, else BadTypeMismatch. A tag of kind
+        `any` has the type of its value; should that change, the value travels as it is and the log says so.
         """
         types = self.types if columns is None else [self.types[c] for c in columns]
         if status:
             _apply(values, status)
         if list(map(type, values)) != types:
-            for position, found in _fit(values, status, types):
-                self._tell(position if columns is None else columns[position], found)
+            for at, (value, wanted) in enumerate(zip(values, types, strict=True)):
+                if type(value) is not wanted and not status.get(at, 0) & _BAD:
+                    self._fit(values, status, at, at if columns is None else columns[at])
 
-    def _tell(self, tag: int, found: type) -> None:
-        """Once a tag: which `type` its entry in the configuration lacks."""
-        if tag not in self._told:
-            self._told.add(tag)
-            name, device = self._table.names[tag], self._table.device
-            kind = next(kind for kind, python in _TYPES.items() if python is found)
-            log.warning("opcua-type-mismatch device=%s tag=%s hint='write type: %s'", device, name, kind)
+    def _fit(self, values: list[Any], status: dict[int, int], at: int, tag: int) -> None:
+        """Make one value its tag's, or bad."""
+        value = values[at]
+        if is_structure(value):
+            value = values[at] = self._plain(value, tag)
+            if value is None:
+                status[at] = STATUS["BadDecodingError"]
+                return
+        if value is None:
+            # A good or uncertain nothing: the server has no value for it yet.
+            status[at] = STATUS["BadWaitingForInitialData"]
+        elif value is UNSUPPORTED:
+            values[at] = None
+            status[at] = STATUS["BadDecodingError"]
+        elif self._table.tags[tag].kind == "any":
+            self._learn(tag, type(value))
+        elif type(value) is not self.types[tag]:
+            self._convert(values, status, at, tag)
+
+    def _convert(self, values: list[Any], status: dict[int, int], at: int, tag: int) -> None:
+        value = values[at]
+        wanted = _TYPES[self._table.tags[tag].kind]
+        values[at] = _CONVERT[wanted](value) if isinstance(value, bool | int | float) else None
+        if values[at] is None:
+            status[at] = STATUS["BadTypeMismatch"]
+            self._log_once(tag, "opcua-type-mismatch", f"write type: {_kind_of(type(value))}")
+
+    def _learn(self, tag: int, found: type) -> None:
+        """The server's type holds for a tag that has none of its own."""
+        before = self.types[tag]
+        self.types[tag] = found
+        if before is not None and before is not found:
+            self._log_once(tag, "opcua-type-changed", f"was {_kind_of(before)}, is {_kind_of(found)}")
+
+    def _plain(self, value: Any, tag: int) -> Any:
+        """A structure as one of our values, or None, once with a line that says why."""
+        options = self._table.tags[tag].where
+        field = options.field if isinstance(options, OpcuaTag) else None
+        found = plain_value(value, field)
+        if found is None:
+            name = type_name(value)
+            known = value[0].fields if isinstance(value, tuple) else value.fields
+            hint = f"structures are not read, but for {READ}" if known is None else f"no field {field}: {list(known)}"
+            self._log_once(tag, "opcua-structure", f"{name}: {hint}")
+        return found
+
+    def _log_once(self, tag: int, what: str, hint: str) -> None:
+        if (tag, hint) not in self._logged:
+            self._logged.add((tag, hint))
+            log.warning("%s device=%s tag=%s hint=%r", what, self._table.device, self._table.names[tag], hint)
+
+
+def _kind_of(found: type) -> str:
+    return next((kind for kind, python in _TYPES.items() if python is found), found.__name__)
 
 
 def _apply(values: list[Any], status: dict[int, int]) -> None:
@@ -84,22 +139,3 @@ def _apply(values: list[Any], status: dict[int, int]) -> None:
             values[position] = None
         elif not code & _SEVERITY:
             del status[position]
-
-
-def _fit(values: list[Any], status: dict[int, int], types: Sequence[type]) -> list[tuple[int, type]]:
-    """Convert what can be; returns (position, type found) of what cannot."""
-    refused = []
-    for position, (value, wanted) in enumerate(zip(values, types, strict=True)):
-        if type(value) is wanted or status.get(position, 0) & _BAD:
-            continue
-        if value is None:
-            # A good or uncertain nothing: the server has no value for it yet.
-            status[position] = STATUS["BadWaitingForInitialData"]
-        elif value is UNSUPPORTED:
-            values[position], status[position] = None, STATUS["BadDecodingError"]
-        else:
-            values[position] = _CONVERT[wanted](value) if isinstance(value, bool | int | float) else None
-            if values[position] is None:
-                status[position] = STATUS["BadTypeMismatch"]
-                refused.append((position, type(value)))
-    return refused
