@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import chain
 
-from connectors.modbus.codec import Block
+from connectors.modbus.codec import Block, Singles
 from connectors.modbus.frame import Request
 from connectors.modbus.invalid import InvalidError
 from connectors.modbus.options import ModbusDevice, tag_options
@@ -55,6 +56,7 @@ class Layout:
     def __init__(self, tags: Sequence[Tag], alike: Alike) -> None:
         self._unit = alike.options.unit
         self._limits = Limits.of(alike.options)
+        self._width = len(tags)
         self.points: dict[Span, tuple[tuple[int, Point], ...]] = {}
         """Span -> the columns it fills and what they hold."""
         self.problems: list[Problem] = []
@@ -96,6 +98,11 @@ class Layout:
                 " check the addresses.",
             )
         return Span(point.object, start, end)
+
+    @cached_property
+    def singles(self) -> Singles:
+        """The numbers of single precision among the points, ready for the first read."""
+        return Singles(chain.from_iterable(self.points.values()), self._width)
 
     @cached_property
     def groups(self) -> list[Group]:

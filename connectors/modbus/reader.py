@@ -64,6 +64,7 @@ class Reader:
         """Exception code -> the sentence for the first of them."""
         self._layout = layout_of(table, unit.options)
         self._by_span = self._layout.points
+        self._singles = self._layout.singles
         self._asks: list[Ask] = []
         self._requests: list[Request] = []
         self._halves: list[Group] = []
@@ -180,6 +181,7 @@ class Reader:
         if self._error is not None and not self._answered:
             raise self._error
         values, self._values = self._values, []  # a thousand readers would hold the last values until the next read
+        self._singles.shorten(values, self._status)
         batch = Batch(self._table, t, values, self._status)
         if self._status:
             batch.causes = self._causes_of_bad()
@@ -248,6 +250,8 @@ class Reader:
     def _report(self) -> None:
         device, unit = self._unit.device, self._unit.options.unit
         for code, names in self._news.items():
+            if not names:
+                continue
             tags = ",".join(names[:20])
             log.warning(
                 "modbus-refused device=%s unit=%s exception=%s count=%s tags=%s reason=%r",
@@ -266,4 +270,5 @@ class Reader:
             if (span, code) not in self._unit.reported:
                 self._unit.reported.add((span, code))
                 self._reasons.setdefault(code, why.en)
-                self._news[code].extend(self._table.names[place] for place, _ in self._by_span[span])
+                tags = [self._table.tags[place] for place, _ in self._by_span[span]]
+                self._news[code].extend(tag.name for tag in tags if not tag.optional)
