@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_agent.model import STATUS, status_name
+from edge_agent.model import STATUS, is_bad, status_name
 from edge_agent.reasons import Cause, cause, sentence, status_of_cause
 
 
@@ -74,6 +74,8 @@ class DeviceError(EdgeAgentError):
 
     def __init__(self, status: int, why: Cause | str, *, lost: bool = False) -> None:
         """`why` as one English text goes behind the Chinese sentence of the status."""
+        if not is_bad(status):  # a failure with a good or uncertain code would make nothing look like a value
+            status = STATUS["BadCommunicationError"]
         name = status_name(status)
         if isinstance(why, str):
             zh = sentence(name)[0].rstrip("。")

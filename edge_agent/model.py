@@ -14,8 +14,9 @@ from typing import Any, Final, Literal, TypeVar
 from edge_agent.reasons import Cause
 from edge_agent.status_codes import STATUS_CODES
 
-Kind = Literal["bool", "int", "float", "text", "array"]
-"""The shape of a value: JSON boolean, integer, number, string, or a list of one of these."""
+Kind = Literal["bool", "int", "float", "text", "array", "any"]
+"""The shape of a value: JSON boolean, integer, number, string, or a list of one of these; `any`: as the device has it,
+which is not known before it is asked."""
 
 Value = bool | int | float | str | list[bool] | list[int] | list[float] | list[str] | None
 
@@ -26,6 +27,20 @@ GOOD: Final = 0x00000000
 #: Every status code of OPC UA by its symbolic name.
 STATUS: Final = STATUS_CODES
 _NAMES: Final[Mapping[int, str]] = {code: name for name, code in STATUS.items()}
+
+#: Statuses that say 'there is no such tag on this device': an optional tag with one of them is absent. (Modbus calls
+#: an address that it does not have BadConfigurationError here.)
+NOT_THERE: Final = frozenset(
+    STATUS[name]
+    for name in (
+        "BadNodeIdUnknown",
+        "BadNodeIdInvalid",
+        "BadAttributeIdInvalid",
+        "BadNotFound",
+        "BadNoMatch",
+        "BadConfigurationError",
+    )
+)
 
 _SEVERITY: Final = 0xC0000000
 _CODE: Final = 0xFFFF0000
@@ -45,6 +60,11 @@ def status_code(name: str) -> int:
 def is_good(code: int) -> bool:
     """Severity 00."""
     return code & _SEVERITY == 0
+
+
+def is_not_there(code: int) -> bool:
+    """One of `NOT_THERE`."""
+    return code & _CODE in NOT_THERE
 
 
 def is_bad(code: int) -> bool:
@@ -89,6 +109,8 @@ class Tag:
     business_link: str = ""
     was: str = ""
     """The name it had before."""
+    optional: bool = False
+    """Not every device of its kind has it: one that is not there is absent, and not a fault."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,6 +185,7 @@ class Batch:
 
     @classmethod
     def failed(cls, table: TagTable, t: int, status: int) -> Batch:
-        """Every tag of the table without a value and with the same reason."""
+        """Every tag of the table without a value and with the same reason; one that is not bad becomes Bad."""
         n = len(table)
+        status = status if is_bad(status) else STATUS["Bad"]
         return cls(table, t, [None] * n, dict.fromkeys(range(n), status))

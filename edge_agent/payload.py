@@ -8,11 +8,12 @@ the outbox gives, and a tail made from a batch. Nothing here costs an object per
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import orjson
 
-from edge_agent.model import Batch, Tag, is_bad, status_name
+from edge_agent.model import Batch, Tag, Value, is_bad, status_name
 
 VERSION = 1
 
@@ -41,7 +42,10 @@ def data_tail(batch: Batch) -> bytes:
         quality[name] = status_name(code)
         if is_bad(code):
             del values[name]
-    parts.append(orjson.dumps(values))
+    encoded = orjson.dumps(values)
+    if b"null" in encoded:  # looked for in the bytes, which costs nothing for each value
+        encoded = _without_nothing(values, quality)
+    parts.append(encoded)
     if quality:
         parts += (b',"quality":', orjson.dumps(quality))
     if batch.source is not None:
@@ -50,6 +54,27 @@ def data_tail(batch: Batch) -> bytes:
             parts += (b',"source":', source)
     parts.append(b"}")
     return b"".join(parts)
+
+
+def _without_nothing(values: dict[str, Value], quality: dict[str, str]) -> bytes:
+    """The values encoded, less those that would travel as null. No code but a bad one may stand for nothing."""
+    for name, value in list(values.items()):
+        if value is None:
+            reason = "BadWaitingForInitialData"
+        elif _is_number(value):
+            continue
+        else:
+            reason = "BadSensorFailure"
+        del values[name]
+        quality[name] = reason
+    return orjson.dumps(values)
+
+
+def _is_number(value: Value) -> bool:
+    """False for what JSON has no number for (not a number, infinite), also within a list."""
+    if isinstance(value, list):
+        return all(_is_number(item) for item in value)
+    return not isinstance(value, float) or isfinite(value)
 
 
 def _source(batch: Batch, names: Sequence[str], source: Sequence[int | None]) -> bytes:
@@ -78,7 +103,7 @@ def document_tail(t: int, fields: Mapping[str, Any]) -> bytes:
 
 def tag_document(tag: Tag, every: float) -> dict[str, Any]:
     """One tag in a birth document; keys without meaning for it are left out."""
-    document: dict[str, Any] = {"type": tag.kind, "every": every}
+    document: dict[str, Any] = {"every": every} if tag.kind == "any" else {"type": tag.kind, "every": every}
     if tag.unit:
         document["unit"] = tag.unit
     if tag.description:
@@ -87,6 +112,8 @@ def tag_document(tag: Tag, every: float) -> dict[str, Any]:
         document["range"] = [tag.low, tag.high]
     if tag.labels is not None:
         document["map"] = {str(number): text for number, text in tag.labels.items()}
+    if tag.optional:
+        document["optional"] = True
     if tag.business_link:
         document["business_link"] = tag.business_link
     if tag.was:

@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict
 
 from edge_agent.clock import Clock
+from edge_agent.decimals import prepare_singles, shortest_single, shortest_singles
 from edge_agent.errors import DeviceError
 from edge_agent.model import GOOD, STATUS, Batch, Kind, Tag, TagTable, Value, status_name
 from edge_agent.reasons import Cause, cause, cause_of_error, cause_of_status, status_of_cause, words_of
@@ -22,7 +23,8 @@ from edge_agent.reasons import Cause, cause, cause_of_error, cause_of_status, st
 __all__ = [
     "GOOD", "STATUS", "Batch", "Cause", "Clock", "Connection", "Deadline", "DeviceError", "DevicePlan", "Kind",
     "Options", "Plugin", "Pollable", "Problem", "Retrying", "ShowsRaw", "Sink", "Streaming", "Tag", "TagTable",
-    "Value", "cause", "cause_of_error", "cause_of_status", "status_name", "status_of_cause", "words_of",
+    "Value", "cause", "cause_of_error", "cause_of_status", "prepare_singles", "shortest_single", "shortest_singles",
+    "status_name", "status_of_cause", "words_of",
 ]  # fmt: skip
 
 

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate, chain
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from connectors.modbus.denormal import LARGE, Floats, denormals
 from connectors.modbus.options import ByteOrder, DataType
 from connectors.modbus.point import HALVES, WORDS, NulRule, Point, is_bits
-from edge_agent.sdk import STATUS, Value
+from edge_agent.sdk import STATUS, Value, prepare_singles, shortest_singles
 
 _CODES: Final[dict[DataType, str]] = {
     "int8": "b", "uint8": "B", "int16": "h", "uint16": "H", "bcd16": "H",
@@ -141,6 +141,42 @@ class DoubtfulTextError(ValueError):
     def __init__(self, text: str) -> None:
         super().__init__("text behind a NUL")
         self.text = text
+
+
+class Singles:
+    """The single-precision numbers of a table, which a read turns into their shortest decimals all at once."""
+
+    __slots__ = ("_lists", "_pick", "_places", "_whole")
+
+    def __init__(self, points: Iterable[tuple[int, Point]], width: int) -> None:
+        """`points` with their columns in a table of `width` columns."""
+        singles = sorted((place, point.count) for place, point in points if point.type == "float32")
+        self._places = tuple(place for place, count in singles if count == 1)
+        self._lists = tuple(place for place, count in singles if count > 1)
+        self._whole = len(self._places) == width
+        if singles:
+            prepare_singles()
+        self._pick: Callable[[list[Value]], Any] | None = itemgetter(*self._places) if len(self._places) > 1 else None
+
+    def shorten(self, values: list[Value], status: dict[int, int]) -> None:
+        """Change the values in place; what is bad has none."""
+        for place in self._lists:
+            items = values[place]
+            if isinstance(items, list):
+                values[place] = shortest_singles(cast("list[float]", items))
+        if not self._places:
+            return
+        if status or self._pick is None:
+            places = tuple(place for place in self._places if type(values[place]) is float)
+            picked: Any = [values[place] for place in places]
+        else:
+            places, picked = self._places, values if self._whole else self._pick(values)
+        short = shortest_singles(picked)
+        if len(places) == len(values):
+            values[:] = short
+            return
+        for place, value in zip(places, short, strict=True):
+            values[place] = value
 
 
 def _bits_of(data: bytes) -> list[bool]:

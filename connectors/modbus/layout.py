@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import chain
 
-from connectors.modbus.codec import Block
+from connectors.modbus.codec import Block, Singles
 from connectors.modbus.frame import Request
 from connectors.modbus.invalid import InvalidError
 from connectors.modbus.options import ModbusDevice, ObjectName, tag_options
@@ -62,6 +63,7 @@ class Layout:
     def __init__(self, tags: Sequence[Tag], alike: Alike) -> None:
         self._alike = alike
         self._limits = Limits.of(alike.options)
+        self._width = len(tags)
         self.points: dict[Span, tuple[tuple[int, Point], ...]] = {}
         """Span -> the columns it fills and what they hold."""
         self.problems: list[Problem] = []
@@ -108,6 +110,11 @@ class Layout:
     def oversized(self) -> frozenset[Span]:
         """Numbers with more registers than one request may have: they are read in parts."""
         return frozenset(span for span in self.points if span.end - span.start > self._limits.size(span.table))
+
+    @cached_property
+    def singles(self) -> Singles:
+        """The numbers of single precision among the points, ready for the first read."""
+        return Singles(chain.from_iterable(self.points.values()), self._width)
 
     @cached_property
     def groups(self) -> list[Group]:

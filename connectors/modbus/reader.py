@@ -71,6 +71,7 @@ class Reader:
         """Exception code -> the sentence for the first of them."""
         self._layout = layout_of(table, unit.options)
         self._by_span = self._layout.points
+        self._singles = self._layout.singles
         self._asks: list[Ask] = []
         self._requests: list[Request] = []
         self._proven: list[Ask] = []
@@ -234,6 +235,7 @@ class Reader:
         if self._error is not None and not self._answered:
             raise self._error
         values, self._values = self._values, []  # a thousand readers would hold the last values until the next read
+        self._singles.shorten(values, self._status)
         batch = Batch(self._table, t, values, self._status)
         if self._status:
             batch.causes = self._causes_of_bad()
@@ -322,6 +324,8 @@ class Reader:
     def _report(self) -> None:
         device, unit = self._unit.device, self._unit.options.unit
         for code, names in self._news.items():
+            if not names:
+                continue
             tags = ",".join(names[:20])
             log.warning(
                 "modbus-refused device=%s unit=%s exception=%s count=%s tags=%s reason=%r",
@@ -341,7 +345,8 @@ class Reader:
             if (span, code) not in self._unit.reported:
                 self._unit.reported.add((span, code))
                 self._reasons.setdefault(code, why.en)
-                self._news[code].extend(self._names(span))
+                tags = [self._table.tags[place] for place, _ in self._by_span[span]]
+                self._news[code].extend(tag.name for tag in tags if not tag.optional)
 
     def _names(self, span: Span) -> list[str]:
         return [self._table.names[place] for place, _ in self._by_span[span]]

@@ -13,7 +13,7 @@ from typing import Final
 from connectors.opcua.check import check, notes
 from connectors.opcua.describe import describe
 from connectors.opcua.options import OpcuaDevice, OpcuaTag, User, device_options, kind, tag_address
-from edge_agent.sdk import Clock, Connection, DevicePlan, Options, Plugin
+from edge_agent.sdk import Clock, Connection, DevicePlan, Options, Plugin, prepare_singles
 
 __all__ = ["PLUGIN"]
 
@@ -42,6 +42,7 @@ def _who(user: User | None) -> str:
 
 
 def _connect(plans: Sequence[DevicePlan], clock: Clock) -> Connection:
+    prepare_singles()  # which types the server has is not known before the first value
     if device_options(plans[0].options).mode == "read":
         from connectors.opcua.polled import PolledConnection
 

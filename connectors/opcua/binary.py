@@ -10,8 +10,11 @@ import struct
 import uuid
 from base64 import b64encode
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+
+from edge_agent.sdk import shortest_single, shortest_singles
 
 TICKS_1970: Final = 116_444_736_000_000_000
 """100 ns ticks from 1601-01-01, where OPC UA time begins, to 1970-01-01."""
@@ -31,7 +34,7 @@ class DecodeError(ValueError):
 
 
 class Unsupported:
-    """The value of a type that has no place in our model (structures, diagnostic information)."""
+    """The value of a type that has no place in our model (diagnostic information, arrays within arrays)."""
 
     def __repr__(self) -> str:
         return "UNSUPPORTED"
@@ -39,10 +42,22 @@ class Unsupported:
 
 UNSUPPORTED: Final = Unsupported()
 
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """The value of an ExtensionObject."""
+
+    type_id: str
+    """Node id of its binary encoding, as text."""
+    fields: dict[str, Any] | None = None
+    """Field name -> text, number or list of numbers; None for a type that is not read."""
+
+
 #: Type ids of the scalars of fixed size: struct format character.
 FIXED: Final[dict[int, str]] = {
     1: "?", 2: "b", 3: "B", 4: "h", 5: "H", 6: "i", 7: "I", 8: "q", 9: "Q", 10: "f", 11: "d", 19: "I",
 }  # fmt: skip
+_FLOAT: Final = 10
 _FIXED_ONE = {number: struct.Struct("<" + code) for number, code in FIXED.items()}
 
 
@@ -172,8 +187,53 @@ def extension_object(body: bytes, pos: int) -> tuple[str, bytes, int]:
     return kind, raw, pos
 
 
-def _structure(body: bytes, pos: int) -> tuple[Unsupported, int]:
-    return UNSUPPORTED, extension_object(body, pos)[2]
+def _structure(body: bytes, pos: int) -> tuple[Structure, int]:
+    """The few structures that describe other values are read, all others only named. A body that is not what its type
+    says counts as not read."""
+    type_id, raw, pos = extension_object(body, pos)
+    read = _STRUCTURES.get(type_id)
+    if read is None:
+        return Structure(type_id), pos
+    try:
+        fields, end = read(raw)
+    except DecodeError:
+        return Structure(type_id), pos
+    return Structure(type_id, fields if end == len(raw) else None), pos
+
+
+def _range(raw: bytes) -> tuple[dict[str, Any], int]:
+    end = need(raw, 0, 16)
+    low, high = struct.unpack_from("<dd", raw, 0)
+    return {"low": low, "high": high}, end
+
+
+def _units(raw: bytes) -> tuple[dict[str, Any], int]:
+    uri, pos = text(raw, 0)
+    end = need(raw, pos, 4)
+    number = _I32(raw, pos)[0]
+    name, pos = _localized_text(raw, end)
+    description, pos = _localized_text(raw, pos)
+    return {"namespaceUri": uri, "unitId": number, "displayName": name, "description": description}, pos
+
+
+def _argument(raw: bytes) -> tuple[dict[str, Any], int]:
+    name, pos = text(raw, 0)
+    kind, pos = node_id(raw, pos)
+    end = need(raw, pos, 4)
+    rank = _I32(raw, pos)[0]
+    count, pos = length(raw, end)
+    end = need(raw, pos, 4 * count)
+    dimensions = list(struct.unpack_from(f"<{count}I", raw, pos))
+    description, pos = _localized_text(raw, end)
+    found = {"name": name, "dataType": kind, "valueRank": rank, "arrayDimensions": dimensions}
+    return {**found, "description": description}, pos
+
+
+_STRUCTURES: Final[dict[str, Callable[[bytes], tuple[dict[str, Any], int]]]] = {
+    "i=886": _range,  # Range (OPC 10000-8 §5.6.2)
+    "i=889": _units,  # EUInformation (OPC 10000-8 §5.6.3)
+    "i=298": _argument,  # Argument (OPC 10000-3 §8.6)
+}
 
 
 def diagnostic_info(body: bytes, pos: int, depth: int = 0) -> tuple[Unsupported, int]:
@@ -225,7 +285,8 @@ def _scalar(body: bytes, pos: int, number: int, depth: int) -> tuple[Any, int]:
     fixed = _FIXED_ONE.get(number)
     if fixed is not None:
         end = need(body, pos, fixed.size)
-        return fixed.unpack_from(body, pos)[0], end
+        value = fixed.unpack_from(body, pos)[0]
+        return (shortest_single(value) if number == _FLOAT else value), end
     reader = _READERS.get(number)
     if reader is not None:
         return reader(body, pos)
@@ -241,8 +302,12 @@ def _scalar(body: bytes, pos: int, number: int, depth: int) -> tuple[Any, int]:
     raise DecodeError(f"built-in type {number}")
 
 
-def flat_array(values: list[Any]) -> list[Any] | Unsupported:
-    """An array as our model knows it: of scalars only. Variants in it may be empty, structures or arrays themselves."""
+def flat_array(values: list[Any]) -> list[Any] | tuple[Structure, ...] | Unsupported:
+    """An array as our model knows it: of scalars only. Variants in it may be empty, or arrays themselves.
+
+    Structures have no place in a batch before something plain is made of them, so an array of them is a tuple."""
+    if Structure in map(type, values):
+        return tuple(values) if set(map(type, values)) == {Structure} else UNSUPPORTED
     whole = UNSUPPORTED not in values and None not in values and list not in map(type, values)
     return values if whole else UNSUPPORTED
 
@@ -252,7 +317,8 @@ def _array(body: bytes, pos: int, number: int, depth: int) -> tuple[Any, int]:
     code = FIXED.get(number)
     if code is not None:
         end = need(body, pos, count * struct.calcsize("<" + code))
-        return list(struct.unpack_from(f"<{count}{code}", body, pos)), end
+        items = list(struct.unpack_from(f"<{count}{code}", body, pos))
+        return (shortest_singles(items) if number == _FLOAT else items), end
     if number == 0:
         # Elements without a byte: any count would fit into nothing.
         raise DecodeError("an array of null")

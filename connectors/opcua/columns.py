@@ -7,11 +7,13 @@ such a run is one `struct` of all its records. Records of any other layout are d
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
 from connectors.opcua.binary import FIXED, TICKS_1970, DecodeError, data_value, length, need, ticks_to_ns
+from edge_agent.sdk import shortest_singles
 
 _WINDOW: Final = 256
 """Records looked at together: long enough to make the cost of a run small, short enough to make a miss cheap."""
@@ -31,6 +33,21 @@ class Columns:
     """Source time in ns; the server's time where the source has none."""
     handles: list[int] = field(default_factory=list)
     """Client handles (of notifications only)."""
+    singles: list[tuple[int, int]] = field(default_factory=list, repr=False)
+    """While it is decoded: from where to where there are numbers of single precision as they came."""
+
+
+def joined(parts: Sequence[Columns]) -> Columns:
+    """The columns of consecutive responses as one; of a single one, that itself."""
+    first = parts[0] if parts else Columns()
+    for part in parts[1:]:
+        start = len(first.values)
+        first.values += part.values
+        first.source += part.source
+        first.handles += part.handles
+        if part.status:
+            first.status.update((start + i, code) for i, code in part.status.items())
+    return first
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +64,8 @@ class _Layout:
     source: int | None
     both: bool
     """Whether the server's time is there too, to stand in for a source time of 0."""
+    single: bool
+    """Whether the values are of single precision."""
 
 
 @lru_cache(maxsize=512)
@@ -72,7 +91,7 @@ def _layout(handle: bool, mask: int, number: int) -> _Layout | None:
         else:
             form, source, columns = form + "q", columns, columns + 1
     form += "2x" if mask & 0x20 else ""
-    return _Layout(form, struct.calcsize("<" + form), columns, at, status, source, mask & 0x0C == 0x0C)
+    return _Layout(form, struct.calcsize("<" + form), columns, at, status, source, mask & 0x0C == 0x0C, code == "f")
 
 
 @lru_cache(maxsize=32)
@@ -100,7 +119,23 @@ def walk(body: bytes, pos: int, handles: bool) -> tuple[Columns, int]:
             pos = _one(body, pos, handles, out)
         else:
             pos = _run(body, pos, lead, layout, min(left, _WINDOW), out)
+    if out.singles:
+        _shorten(out)
     return out, pos
+
+
+def _shorten(out: Columns) -> None:
+    """Turn the single-precision numbers into their shortest decimals, all runs of them at once."""
+    values, runs = out.values, out.singles
+    if runs == [(0, len(values))]:
+        out.values = shortest_singles(values)
+    else:
+        short = shortest_singles([value for start, end in runs for value in values[start:end]])
+        at = 0
+        for start, end in runs:
+            values[start:end] = short[at : at + end - start]
+            at += end - start
+    out.singles = []
 
 
 def _run(body: bytes, pos: int, lead: int, layout: _Layout, most: int, out: Columns) -> int:
@@ -122,6 +157,10 @@ def _run(body: bytes, pos: int, lead: int, layout: _Layout, most: int, out: Colu
     if lead:
         out.handles += fields[::width]
     out.values += fields[layout.value :: width]
+    if layout.single:
+        if out.singles and out.singles[-1][1] == start:
+            start = out.singles.pop()[0]
+        out.singles.append((start, len(out.values)))
     if layout.status is not None and any(fields[layout.status :: width]):
         out.status.update((start + i, code) for i, code in enumerate(fields[layout.status :: width]) if code)
     if layout.source is None:

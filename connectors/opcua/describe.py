@@ -8,7 +8,13 @@ from connectors.opcua.address import split_path
 from connectors.opcua.options import device_options, tag_options
 from edge_agent.sdk import DevicePlan, Kind, Tag
 
-_OPC_TYPES: Final[dict[Kind, str]] = {"bool": "Boolean", "int": "Int32", "float": "Double", "text": "String"}
+_OPC_TYPES: Final[dict[Kind, str]] = {
+    "bool": "Boolean",
+    "int": "Int32",
+    "float": "Double",
+    "text": "String",
+    "any": "Double",
+}
 _NAMES: Final = {name.lower(): name for name in (
     "Boolean", "SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float", "Double", "String",
     "DateTime", "Guid", "ByteString", "XmlElement", "NodeId", "ExpandedNodeId", "QualifiedName", "LocalizedText",
@@ -31,7 +37,7 @@ def _tag(tag: Tag) -> dict[str, Any]:
         "type": opc_type(options.type, tag.kind),
         "scale": tag.scale,
         "offset": tag.offset,
-        "kind": tag.kind,
+        "kind": "float" if tag.kind == "any" else tag.kind,
         "unit": tag.unit,
         "range": None if tag.low is None or tag.high is None else [tag.low, tag.high],
         "map": None if tag.labels is None else {str(number): label for number, label in tag.labels.items()},

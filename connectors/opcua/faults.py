@@ -22,6 +22,29 @@ _NOT_OURS: Final = frozenset({
 })  # fmt: skip
 
 
+#: Answers that say: the session or the secure channel is no longer known to the server. Nothing is wrong with what was
+#: asked; on a new session it may be asked again.
+_SESSION_LOST: Final = frozenset(
+    {
+        0x80220000,  # BadSecureChannelIdInvalid
+        0x80250000,  # BadSessionIdInvalid
+        0x80260000,  # BadSessionClosed
+        0x80270000,  # BadSessionNotActivated
+        0x807F0000,  # BadTcpSecureChannelUnknown
+        0x80860000,  # BadSecureChannelClosed
+        0x80870000,  # BadSecureChannelTokenUnknown
+        0x80AE0000,  # BadConnectionClosed
+    }
+)
+
+
+def is_session_lost(error: BaseException) -> bool:
+    """Whether an error means that the session or its connection is gone, as opposed to a server that says nothing."""
+    if isinstance(error, UaStatusCodeError | ServiceFault):
+        return int(error.code) & 0xFFFF0000 in _SESSION_LOST
+    return isinstance(error, OSError) and not isinstance(error, TimeoutError)
+
+
 class SinkError(Exception):
     """The receiver of the batches failed; its own error is the cause and goes on unchanged."""
 

@@ -64,6 +64,14 @@ def chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
         yield items[start : start + size]
 
 
+#: The smallest thing to ask a server: is it there, and does it know this session?
+STATE: Final = ua.ReadParameters(
+    MaxAge=0,
+    TimestampsToReturn=ua.TimestampsToReturn.Neither,
+    NodesToRead=[value_of_node(node_id(ObjectIds.Server_ServerStatus_State))],
+)
+
+
 async def read_limits(session: UaSession) -> Limits:
     """Ask the server one node at a time, because how many it takes at once is the question."""
     return Limits(

@@ -21,7 +21,7 @@ from connectors.opcua.binary import (
     skip_array,
     text,
 )
-from connectors.opcua.columns import Columns, walk
+from connectors.opcua.columns import Columns, joined, walk
 
 # Numbers of the binary encodings (NodeIds.csv, `*_Encoding_DefaultBinary`), as the four-byte node ids on the wire.
 _SERVICE_FAULT, _READ_RESPONSE, _PUBLISH_RESPONSE = "i=397", "i=634", "i=829"
@@ -79,7 +79,7 @@ class Request:
 
 def read_request(token: bytes, nodes: Sequence[bytes], timeout_ms: int) -> Request:
     """Read the Value attribute of encoded node ids, no older than now, with both times."""
-    parameters = struct.pack("<diI", 0.0, _BOTH_TIMES, len(nodes)) + b"".join(n + _VALUE_ATTRIBUTE for n in nodes)
+    parameters = struct.pack("<diI", 0.0, _BOTH_TIMES, len(nodes)) + _VALUE_ATTRIBUTE.join([*nodes, b""])
     return Request(_READ_REQUEST, token, timeout_ms, parameters)
 
 
@@ -130,17 +130,7 @@ def _notifications(body: bytes, pos: int, out: Published) -> None:
         out.data = True
         if kind == _DATA_CHANGE:
             changes = walk(raw, 0, handles=True)[0]
-            out.changes = changes if out.changes is None else _joined(out.changes, changes)
+            out.changes = changes if out.changes is None else joined([out.changes, changes])
         elif kind == _STATUS_CHANGE:
             need(raw, 0, 4)
             out.ended = _U32.unpack_from(raw, 0)[0]
-
-
-def _joined(first: Columns, second: Columns) -> Columns:
-    """Two data change notifications of one message, in order."""
-    shift = len(first.values)
-    first.status.update((shift + i, code) for i, code in second.status.items())
-    first.values += second.values
-    first.source += second.source
-    first.handles += second.handles
-    return first

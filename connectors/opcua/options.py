@@ -61,6 +61,10 @@ class Security(Options):
     `~/.local/state/edge-agent/pki`."""
     check_host: bool = True
     """The server's certificate must name the host of `endpoint`."""
+    check_uri: bool = True
+    """The server's certificate must name the URI that the server announces. `false` needs the very file in `trust`."""
+    check_time: bool = True
+    """The server's certificate must be valid today. `false` needs the very file in `trust`."""
 
     @property
     def effective_mode(self) -> Mode:
@@ -120,7 +124,10 @@ class OpcuaTag(Options):
     path: str | list[str] | None = Field(default=None, examples=["Objects/2:Machine/{http://example.org/cnc}Speed"])
     """A browse path: names with `/` between them (`&/` for a slash), each after `2:` or `{URI}`; or a list of names."""
     type: str | None = Field(default=None, examples=["Double", "Int32", "text", "Float[]"])
-    """bool, int, float, text, array, or the OPC UA type, `[]` after it for an array. Default: float, int with `map`."""
+    """bool, int, float, text, array, or the OPC UA type, `[]` after it for an array. Default: the server's type; int
+    with `map`, float with `scale` or `offset`."""
+    field: str | None = Field(default=None, examples=["low", "unitId"])
+    """One field of a structure (Range, EUInformation, Argument), instead of all of it as JSON text."""
 
 
 _INTEGERS = (
@@ -170,6 +177,9 @@ def kind(options: Options) -> Kind:
     """The kind of value a tag's options describe, known before any server is asked."""
     options = tag_options(options)
     if options.type is None:
-        # An enumeration's number is an integer; `map` is one of the agent's common keys.
-        return "int" if getattr(options, "map", None) else "float"
+        # An enumeration's number is an integer, what is scaled a number; both are among the agent's common keys.
+        if getattr(options, "map", None):
+            return "int"
+        scaled = getattr(options, "scale", 1.0) != 1.0 or getattr(options, "offset", 0.0) != 0.0
+        return "float" if scaled else "any"
     return kind_of_type(options.type) or "float"

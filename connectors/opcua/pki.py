@@ -11,7 +11,7 @@ import shlex
 import socket
 import stat
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -192,22 +192,45 @@ def trusted(where: Path) -> tuple[list[x509.Certificate], list[Path]]:
     return known, unreadable
 
 
-def check_server(der: bytes, host: str, uri: str, where: Path, rejected: Path, check_host: bool) -> None:
+def check_server(
+    der: bytes,
+    host: str,
+    uri: str,
+    where: Path,
+    rejected: Path,
+    check_host: bool,
+    *,
+    check_uri: bool = True,
+    check_time: bool = True,
+) -> None:
     """Accept a server's certificate or raise NotTrustedError with everything that stands against it.
 
     It must be in the trust list (or signed by a certificate there), be valid now, be for the use of an application,
     name the application URI that the server announces, and name `host`. One that is not trusted is put into
     `rejected`, ready to be copied.
+
+    `check_uri=False` and `check_time=False` waive what they name where the trust list holds this very certificate,
+    byte for byte: then its bytes are what is trusted. For a certificate that another one vouches for they do nothing.
     """
     certificate = x509.load_der_x509_certificate(der)
-    obstacles = list(_faults(certificate, host if check_host else None, uri))
     known, unreadable = trusted(where)
-    if certificate not in known and not _for_applications(certificate):  # one that a person chose may be what it is
+    pinned = any(one.public_bytes(serialization.Encoding.DER) == der for one in known)
+    waived = {name for name, check in (("certificate_uri", check_uri), ("certificate_time", check_time)) if not check}
+    faults = _faults(certificate, host if check_host else None, uri, _waiver(pinned, where))
+    obstacles = [fault for fault in faults if not (pinned and fault.name in waived)]
+    if not pinned and not _for_applications(certificate):  # one that a person chose may be what it is
         obstacles.append(cause("certificate_use"))
     if not any(_vouches(one, certificate) for one in known):  # last: its sentence ends with a command to copy
         obstacles += [_unreadable(path) for path in unreadable] or _unknown(certificate, der, where, rejected)
     if obstacles:
         raise NotTrustedError(_together(obstacles, host))
+
+
+def _waiver(pinned: bool, where: Path) -> dict[str, str]:
+    """The facts of a sentence that says how to go on with this certificate as it is."""
+    if pinned:
+        return {"first": "", "first_zh": ""}
+    return {"first": f"put this very certificate into {where} and ", "first_zh": f"把这张证书本身放入 {where}，并"}
 
 
 def _together(obstacles: list[Cause], host: str) -> Cause:
@@ -221,14 +244,14 @@ def _together(obstacles: list[Cause], host: str) -> Cause:
     return Cause(obstacles[0].name, refusal.zh, refusal.en) if len(obstacles) == 1 else refusal
 
 
-def _faults(certificate: x509.Certificate, host: str | None, uri: str) -> Iterator[Cause]:
+def _faults(certificate: x509.Certificate, host: str | None, uri: str, waiver: Mapping[str, str]) -> Iterator[Cause]:
     """What is wrong with a certificate whoever vouches for it; no `host`: it may name any."""
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not begins <= datetime.datetime.now(datetime.UTC) <= ends:
-        yield cause("certificate_time", begins=f"{begins:%Y-%m-%d}", ends=f"{ends:%Y-%m-%d}")
+        yield cause("certificate_time", begins=f"{begins:%Y-%m-%d}", ends=f"{ends:%Y-%m-%d}", **waiver)
     names = _alternatives(certificate)
     if uri and x509.UniformResourceIdentifier(uri) not in names:
-        yield cause("certificate_uri", uri=uri)
+        yield cause("certificate_uri", uri=uri, **waiver)
     if host is not None and _general_name(host) not in names:
         named = ", ".join(sorted(str(one.value) for one in names if isinstance(one, x509.DNSName | x509.IPAddress)))
         yield cause("certificate_host", host=host, named=named or "-")

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from asyncua import ua
-from asyncua.ua.ua_binary import nodeid_to_binary
-from asyncua.ua.uaerrors import UaStatusCodeError
-
-from connectors.opcua import stock
-from connectors.opcua.binary import DecodeError
+from connectors.opcua.asker import NodeReader
 from connectors.opcua.columns import Columns
-from connectors.opcua.faults import device_errors, explain
-from connectors.opcua.limits import TOO_MUCH, chunks, value_of_node
-from connectors.opcua.messages import Request, ServiceFault, read_request, read_response
+from connectors.opcua.faults import device_errors, explain, is_session_lost
 from connectors.opcua.raw import read_raw
-from connectors.opcua.resolve import Resolved, report
+from connectors.opcua.resolve import GONE, Resolved
 from connectors.opcua.session import Session
 from connectors.opcua.values import Shape
-from connectors.opcua.wire import Wire
-from edge_agent.sdk import Batch, Clock, DeviceError, DevicePlan, TagTable
+from edge_agent.sdk import Batch, Cause, Clock, DeviceError, DevicePlan, TagTable
 
 log = logging.getLogger(__name__)
-
-_TOGETHER: Final = 4
-"""Requests of one table under way at the same time: hides the network's latency, and no server minds."""
 
 
 class PolledConnection:
@@ -35,7 +24,7 @@ class PolledConnection:
 
     def __init__(self, plans: Sequence[DevicePlan], clock: Clock) -> None:
         self._session = Session(plans)
-        self._tables = [table for plan in plans for table in plan.tables]
+        self._shapes = {table: Shape(table) for plan in plans for table in plan.tables}
         self._clock = clock
         self._readers: dict[TagTable, TableReader] = {}
 
@@ -44,9 +33,10 @@ class PolledConnection:
         await self._session.open()
         try:
             with device_errors(self._session.options.endpoint):
-                for table in self._tables:
+                for table, shape in self._shapes.items():
                     resolved = await self._session.resolve(table)
-                    self._readers[table] = TableReader(self._session, table, resolved, self._clock)
+                    causes = await self._session.report(table, {}, resolved.missing)
+                    self._readers[table] = TableReader(self._session, table, shape, resolved, causes, self._clock)
         except BaseException:
             await self.close()
             raise
@@ -62,14 +52,24 @@ class PolledConnection:
         await self._session.close()
 
     async def read(self, table: TagTable) -> Batch:
-        """Read one table. Raises DeviceError(lost=True) when the server does not answer as it should."""
-        reader = self._readers.get(table)
-        if reader is None:
-            raise DeviceError.of("not_connected", lost=True, where=self._session.options.endpoint)
+        """Read one table. Raises DeviceError(lost=True) when the server does not answer as it should.
+
+        A session or connection that turns out to be gone costs no poll: the same table is asked once more on a new
+        one. A server that is silent is not asked twice.
+        """
         try:
-            return await reader.read()
+            return await self._reader(table).read()
         except Exception as error:
             # reason: asyncua lets through whatever its decoders stumble over
+            if not is_session_lost(error):
+                raise explain(error, self._session.options.endpoint) from error
+            log.info("opcua-poll-again device=%s reason=%r", table.device, error)
+        await self.close()
+        await self.open()
+        try:
+            return await self._reader(table).read()
+        except Exception as error:
+            # reason: as above
             raise explain(error, self._session.options.endpoint) from error
 
     async def raw(self, table: TagTable, *, ask: bool) -> list[str | None]:
@@ -77,75 +77,86 @@ class PolledConnection:
         reader = self._readers.get(table)
         return await read_raw(self._session, table, reader.resolved) if ask and reader else [None] * len(table)
 
+    def _reader(self, table: TagTable) -> TableReader:
+        reader = self._readers.get(table)
+        if reader is None:
+            raise DeviceError.of("not_connected", lost=True, where=self._session.options.endpoint)
+        return reader
+
 
 class TableReader:
-    """Reads one table in as many calls as the server's limit demands, each value under its own tag."""
+    """Reads one table, each value under its own tag, and looks again for the tags that the server does not have."""
 
-    def __init__(self, session: Session, table: TagTable, resolved: Resolved, clock: Clock) -> None:
+    def __init__(
+        self,
+        session: Session,
+        table: TagTable,
+        shape: Shape,
+        resolved: Resolved,
+        causes: Mapping[int, Cause],
+        clock: Clock,
+    ) -> None:
+        """`causes`: why tags are missing, by position, where more is known than their status."""
         self._session = session
         self._table = table
         self._resolved = resolved
-        self._clock = clock
-        self._shape = Shape(table)
-        self._size = session.limits.read
-        self._asker = self._prepare()
+        self._causes = causes
+        self._shape = shape
+        self._nodes = NodeReader(session, clock)
+        self._nodes.prepare(resolved.nodes)
+        self._gone: set[int] = set()
+        """Positions of tags whose node id is not known any more: their paths may lead to another one by now."""
+        self._pause = session.seek_first_s
         self._sought = asyncio.get_running_loop().time()
-        report(table, {}, resolved.missing)
 
     @property
     def resolved(self) -> Resolved:
         """Where the tags are on the server."""
         return self._resolved
 
-    async def read(self) -> Batch:
-        """One batch of the whole table."""
-        if self._resolved.missing and asyncio.get_running_loop().time() - self._sought >= self._session.seek_s:
-            await self._seek()
-        while True:
-            try:
-                parts, t = await self._asker.ask()
-                return self._batch(parts, t)
-            except ServiceFault as fault:
-                if fault.code not in TOO_MUCH or self._size <= 1:
-                    raise
-            # The server meant less than it announced. Learned once, kept for the life of the connection.
-            self._size = max(1, min(self._size, len(self._resolved.nodes)) // 2)
-            log.info("opcua-read-limit device=%s limit=%s", self._table.device, self._size)
-            self._asker = self._prepare()
-
     def seek_next(self) -> None:
-        """Look again for what was not there before the next read."""
+        """Look again for what is not there before the next read."""
+        self._pause = self._session.seek_first_s
         self._sought = float("-inf")
 
+    async def read(self) -> Batch:
+        """One batch of the whole table."""
+        if self._resolved.missing or self._gone:
+            await self._seek()
+        columns, t = await self._nodes.read()
+        return self._batch(columns, t)
+
     async def _seek(self) -> None:
-        """Look again for what was not there. (A node id that is unknown is asked for every time anyway.)"""
+        """Look again for what is not there, with a growing pause. (A node id is asked for in every read anyway.)"""
+        now = asyncio.get_running_loop().time()
+        if now - self._sought < self._pause:
+            return
         before = self._resolved.missing
-        self._resolved = self._resolved.with_found(await self._session.seek(self._table, before))
-        report(self._table, before, self._resolved.missing)
-        self._asker = self._prepare()
+        found = await self._session.seek(self._table, sorted(before.keys() | self._gone))
+        self._resolved = self._resolved.with_found(found)
+        self._causes = await self._session.report(self._table, before, self._resolved.missing, self._causes)
+        self._nodes.prepare(self._resolved.nodes)
+        self._pause = min(2 * self._pause, self._session.seek_s)
         self._sought = asyncio.get_running_loop().time()
 
-    def _prepare(self) -> _RawAsker | _StockAsker:
-        groups = list(chunks(self._resolved.nodes, self._size))
-        if self._session.wire is None:
-            return _StockAsker(self._session, groups, self._clock)
-        return _RawAsker(self._session, self._session.wire, groups, self._clock)
-
-    def _batch(self, parts: Sequence[Columns], t: int) -> Batch:
-        first = parts[0] if parts else Columns()
-        values, source, status = first.values, first.source, first.status
-        for part in parts[1:]:
-            start = len(values)
-            values += part.values
-            source += part.source
-            if part.status:
-                status.update((start + i, code) for i, code in part.status.items())
+    def _batch(self, columns: Columns, t: int) -> Batch:
+        values, source, status = columns.values, columns.source, columns.status
         if len(self._resolved.positions) != len(self._table):
             values, status, source = self._spread(values, status, source)
         causes = self._shape.settle(values, status)
+        if status or self._gone:
+            self._note_gone(status)
         batch = Batch(self._table, t, values, status, source)
         batch.causes = causes
+        if self._causes:
+            batch.causes = {at: why for at, why in self._causes.items() if at in status} | (causes or {})
         return batch
+
+    def _note_gone(self, status: dict[int, int]) -> None:
+        missing = self._resolved.missing
+        self._gone = {at for at, code in status.items() if code & 0xFFFF0000 in GONE and at not in missing}
+        if not self._gone and not missing:
+            self._pause = self._session.seek_first_s
 
     def _spread(
         self, values: list[Any], status: dict[int, int], source: list[int | None]
@@ -159,60 +170,3 @@ class TableReader:
             all_source[at] = when
         all_status = {positions[i]: code for i, code in status.items()}
         return all_values, all_status | self._resolved.missing, all_source
-
-
-class _RawAsker:
-    """Our own bytes both ways."""
-
-    def __init__(self, session: Session, wire: Wire, groups: Sequence[Sequence[ua.NodeId]], clock: Clock) -> None:
-        token = nodeid_to_binary(session.service.authentication_token)
-        timeout = session.options.timeout
-        self._wire, self._clock, self._timeout = wire, clock, timeout
-        self._requests: list[tuple[int, Request]] = [
-            (len(group), read_request(token, list(map(nodeid_to_binary, group)), int(timeout * 1000)))
-            for group in groups
-        ]
-
-    async def ask(self) -> tuple[list[Columns], int]:
-        """The columns of each request, and when the last response arrived."""
-        parts: list[Columns] = []
-        t = self._clock.time_ns()
-        for group in chunks(self._requests, _TOGETHER):
-            bodies = await self._wire.ask([request.at(t) for _, request in group], self._timeout)
-            t = self._clock.time_ns()
-            for (count, _), body in zip(group, bodies, strict=True):
-                parts.append(_checked(read_response(body), count))
-        return parts, t
-
-
-class _StockAsker:
-    """asyncua's own codec, its parameters built once."""
-
-    def __init__(self, session: Session, groups: Sequence[Sequence[ua.NodeId]], clock: Clock) -> None:
-        self._session, self._clock = session, clock
-        self._requests = [
-            ua.ReadParameters(
-                MaxAge=0,
-                TimestampsToReturn=ua.TimestampsToReturn.Both,
-                NodesToRead=[value_of_node(node) for node in group],
-            )
-            for group in groups
-        ]
-
-    async def ask(self) -> tuple[list[Columns], int]:
-        """As `_RawAsker.ask`; the time is that after decoding, since asyncua does both in one call."""
-        parts: list[Columns] = []
-        for request in self._requests:
-            try:
-                answer = await self._session.service.read(request)
-            except UaStatusCodeError as error:
-                raise ServiceFault(int(error.code)) from error
-            parts.append(_checked(stock.columns(answer), len(request.NodesToRead)))
-        return parts, self._clock.time_ns()
-
-
-def _checked(part: Columns, count: int) -> Columns:
-    """Values belong to tags by their place alone, so one more or less and none of them can be trusted."""
-    if len(part.values) != count:
-        raise DecodeError(f"{len(part.values)} values for {count} nodes")
-    return part

@@ -11,22 +11,16 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from asyncua import ua
-from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.uaerrors import UaStatusCodeError
 
-from connectors.opcua.limits import node_id, value_of_node
+from connectors.opcua.faults import is_session_lost
+from connectors.opcua.limits import STATE
 from connectors.opcua.session import Session
 from edge_agent.sdk import DeviceError
 
 log = logging.getLogger(__name__)
 
 _LEAST_PATIENCE_S: Final = 0.5
-_STATE: Final = ua.ReadParameters(
-    MaxAge=0,
-    TimestampsToReturn=ua.TimestampsToReturn.Neither,
-    NodesToRead=[value_of_node(node_id(ObjectIds.Server_ServerStatus_State))],
-)
 
 
 async def watch(session: Session, heard: Callable[[], float]) -> None:
@@ -45,8 +39,10 @@ async def watch(session: Session, heard: Callable[[], float]) -> None:
         asked = loop.time()
         try:
             async with asyncio.timeout(timeout):
-                await session.service.read(_STATE)
+                await session.service.read(STATE)
         except UaStatusCodeError as error:
+            if is_session_lost(error):
+                raise
             log.debug("opcua-pulse endpoint=%s answer=%s", session.options.endpoint, error)  # a refusal is an answer
         except TimeoutError:
             if heard() <= asked:

@@ -14,6 +14,7 @@ from connectors.opcua.limits import chunks, value_of_node
 from connectors.opcua.resolve import Resolved
 from connectors.opcua.session import Session
 from connectors.opcua.stock import value_of
+from connectors.opcua.structures import is_structure, plain_value, type_name
 from edge_agent.sdk import TagTable, status_name
 
 
@@ -41,6 +42,8 @@ def typed(item: ua.DataValue) -> str:
     if variant is None or variant.VariantType == ua.VariantType.Null:
         return status_name(code) if code else "Null"
     value: Any = value_of(variant)
+    if is_structure(value):
+        value = f"{type_name(value)} {plain_value(value, None) or ''}".rstrip()
     name = variant.VariantType.name
     if variant.is_array:
         name += f"[{len(variant.Value or ())}]"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
@@ -17,22 +18,27 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from connectors.opcua import pki, wire
+from connectors.opcua.browse import Browser
 from connectors.opcua.faults import device_errors
-from connectors.opcua.limits import Limits, read_limits
+from connectors.opcua.limits import STATE, Limits, read_limits
+from connectors.opcua.namespaces import Namespaces
 from connectors.opcua.options import device_options
-from connectors.opcua.resolve import Namespaces, Resolved, resolve
-from edge_agent.sdk import DeviceError, DevicePlan, TagTable
+from connectors.opcua.resolve import Resolved, Resolver, explained, report
+from edge_agent.sdk import Cause, DeviceError, DevicePlan, TagTable
 
 log = logging.getLogger(__name__)
 
 DEFAULT_PORT: Final = 4840
 SESSION_S: Final = 60.0
 """How long the server keeps a session of ours that went silent; asyncua's default is an hour."""
-WATCHDOG_S: Final = 20.0
-"""asyncua's own probe, which keeps a slowly polled session alive. Its default of 1 s drops servers that answer late."""
+WATCHDOG_S: Final = 86_400.0
+"""asyncua's own probe, as good as off: its interval knows nothing of the life that the server granted the session."""
+KEEP_ALIVE_S: Final = 20.0
+"""A session is used at least this often, and three times within the life that the server granted it."""
 _STEPS: Final = 10
 """Answers that one connect may wait for, each up to the device's timeout."""
 _LEAVE_S: Final = 2.0
+_NOTHING: Final[Mapping[int, Cause]] = MappingProxyType({})
 
 _POLICIES: Final[dict[str, type[security_policies.SecurityPolicy]]] = {
     "Basic256Sha256": security_policies.SecurityPolicyBasic256Sha256,
@@ -56,8 +62,12 @@ def hush() -> None:
 class Session:
     """The session that devices of one connection key share."""
 
-    seek_s: ClassVar[float] = 60.0
-    """How often a tag that the server does not have is looked for again: a PLC may load its program late."""
+    seek_first_s: ClassVar[float] = 1.0
+    """How soon a tag that the server does not have is looked for again: a PLC may be loading its program."""
+    seek_s: ClassVar[float] = 30.0
+    """How often at the least; each attempt that finds nothing doubles the pause up to this."""
+    audit_s: ClassVar[float] = 60.0
+    """How often every subscribed tag is read besides, and compared with what the subscription brought."""
 
     def __init__(self, plans: Sequence[DevicePlan]) -> None:
         self.options = device_options(plans[0].options)
@@ -65,6 +75,7 @@ class Session:
         self.wire: wire.Wire | None = None
         self._namespaces = Namespaces(())
         self._client: Client | None = None
+        self._keeper: asyncio.Task[None] | None = None
         self._warned = False
 
     @property
@@ -106,7 +117,8 @@ class Session:
 
     async def close(self) -> None:
         """Close the session in order where that is possible, the socket in any case. Never raises."""
-        client, self._client, self.wire = self._client, None, None
+        keeper, client = self._keeper, self._client
+        self._keeper = self._client = self.wire = None
         if client is None:
             return
         protocol = client.uaclient.protocol
@@ -121,15 +133,30 @@ class Session:
                 client.disconnect_socket()
             if protocol is not None and protocol.transport is not None:
                 protocol.transport.abort()
+            if keeper is not None:
+                keeper.cancel()
+                await asyncio.wait([keeper])
 
     async def resolve(self, table: TagTable) -> Resolved:
         """Where the tags of a table are on this server."""
-        return await resolve(self.service, self._namespaces, self.limits, table, range(len(table)))
+        return await self._resolver().resolve(table, range(len(table)))
 
     async def seek(self, table: TagTable, missing: Collection[int]) -> Resolved:
         """Where the tags are by now that were not there before, the server's namespaces read anew."""
         self._namespaces = await Namespaces.read(self.service, self._namespaces)
-        return await resolve(self.service, self._namespaces, self.limits, table, missing)
+        return await self._resolver().resolve(table, missing)
+
+    async def report(
+        self, table: TagTable, before: Mapping[int, int], now: Mapping[int, int], known: Mapping[int, Cause] = _NOTHING
+    ) -> Mapping[int, Cause]:
+        """Why the server does not give us the tags `now`, as far as more is known than their statuses, by position;
+        the log gets what is new against `before`, of which the causes are `known`."""
+        causes = await explained(Browser(self.service, self._namespaces), table, before, now, known)
+        report(table, before, now, causes)
+        return causes
+
+    def _resolver(self) -> Resolver:
+        return Resolver(self.service, self._namespaces, self.limits)
 
     async def _connect(self) -> None:
         client = self._client = self._new_client()
@@ -145,6 +172,21 @@ class Session:
         self.wire = wire.open_wire(client)
         self._namespaces = await Namespaces.read(client.uaclient.session, self._namespaces)
         self.limits = await read_limits(client.uaclient.session)
+        self._keeper = asyncio.create_task(self._keep_alive(client), name="opcua-keep-alive")
+
+    async def _keep_alive(self, client: Client) -> None:
+        """Use the session often enough for the server not to forget it, however seldom anybody polls.
+
+        What fails here is found by whoever uses the session next, who knows what to do about it.
+        """
+        granted_s = client.session_timeout / 1000 or SESSION_S
+        while True:
+            await asyncio.sleep(min(KEEP_ALIVE_S, granted_s / 3))
+            try:
+                async with asyncio.timeout(self.options.timeout):
+                    await client.uaclient.session.read(STATE)
+            except Exception as error:  # noqa: BLE001 - reason: only logged, see above
+                log.debug("opcua-keep-alive endpoint=%s error=%r", self.options.endpoint, error)
 
     def _new_client(self) -> Client:
         options = self.options
@@ -152,7 +194,7 @@ class Session:
         url = options.endpoint
         if parts.port is None:
             url = parts._replace(netloc=f"{parts.netloc}:{DEFAULT_PORT}").geturl()
-        client = Client(url, timeout=options.timeout, watchdog_intervall=max(WATCHDOG_S, 2 * options.timeout))
+        client = Client(url, timeout=options.timeout, watchdog_intervall=WATCHDOG_S)
         client.session_timeout = int(SESSION_S * 1000)
         client.name = client.description = "shopfloor-edge-agent"
         client.product_uri = "urn:shopfloor-edge-agent"
@@ -188,7 +230,17 @@ class Session:
             return
         where = security.trust or security.folder / "trusted"
         host = urlsplit(options.endpoint).hostname or ""
-        pki.check_server(certificate, host, uri, where, security.folder / "rejected", security.check_host)
+        rejected = security.folder / "rejected"
+        pki.check_server(
+            certificate,
+            host,
+            uri,
+            where,
+            rejected,
+            security.check_host,
+            check_uri=security.check_uri,
+            check_time=security.check_time,
+        )
 
     def _warn_once(self, line: str) -> None:
         """A line about the configuration need not come back with every attempt to connect."""

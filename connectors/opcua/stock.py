@@ -9,9 +9,10 @@ from typing import Any
 
 from asyncua import ua
 
-from connectors.opcua.binary import UNSUPPORTED, flat_array, ticks_to_ns, time_text
+from connectors.opcua.binary import UNSUPPORTED, Structure, flat_array, ticks_to_ns, time_text
 from connectors.opcua.columns import Columns
 from connectors.opcua.messages import Published
+from edge_agent.sdk import shortest_single
 
 _TEXTS = (ua.VariantType.String, ua.VariantType.XmlElement, ua.VariantType.ByteString)
 _EPOCH = datetime(1601, 1, 1)
@@ -93,12 +94,48 @@ def _text(value: str) -> str:
 def _scalar(value: Any, kind: ua.VariantType) -> Any:
     if value is None:
         return "" if kind in _TEXTS else None
+    if kind == ua.VariantType.Float:
+        return shortest_single(value)
     convert = _CONVERT.get(type(value))
     if convert is not None:
         return convert(value)
     if isinstance(value, bool | int | float):
         return value
-    return _node_id(value) if isinstance(value, ua.NodeId) else UNSUPPORTED
+    if isinstance(value, ua.NodeId):
+        return _node_id(value)
+    return _structure(value) if kind == ua.VariantType.ExtensionObject else UNSUPPORTED
+
+
+def _structure(value: Any) -> Structure:
+    """As `binary` reads it from the wire."""
+    known = ua.uatypes.typeid_by_extension_objects.get(type(value))
+    type_id = getattr(value, "TypeId", None) if known is None else known
+    name = _node_id(type_id) if isinstance(type_id, ua.NodeId) else type(value).__name__
+    # By its name and not its class: asyncua has two classes for an argument.
+    if name == "i=886":
+        return Structure(name, {"low": value.Low, "high": value.High})
+    if name == "i=889":
+        return Structure(
+            name,
+            {
+                "namespaceUri": _text(value.NamespaceUri or ""),
+                "unitId": value.UnitId,
+                "displayName": _text(value.DisplayName.Text or ""),
+                "description": _text(value.Description.Text or ""),
+            },
+        )
+    if name == "i=298":
+        return Structure(
+            name,
+            {
+                "name": _text(value.Name or ""),
+                "dataType": _node_id(value.DataType),
+                "valueRank": int(value.ValueRank),
+                "arrayDimensions": list(map(int, value.ArrayDimensions or ())),
+                "description": _text(value.Description.Text or ""),
+            },
+        )
+    return Structure(name)
 
 
 def _node_id(value: ua.NodeId) -> str:

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from asyncua import ua
 from asyncua.ua.ua_binary import nodeid_to_binary
+from asyncua.ua.uaerrors import UaStatusCodeError
 
-from connectors.opcua import pulse, stock, subscriptions
-from connectors.opcua.faults import SinkError, device_errors, explain
-from connectors.opcua.feed import Feed
-from connectors.opcua.messages import Published, ServiceFault, publish_request, publish_response
+from connectors.opcua import pulse, subscriptions
+from connectors.opcua.audit import Audit
+from connectors.opcua.delivery import Delivery
+from connectors.opcua.faults import device_errors
+from connectors.opcua.feed import Feed, GrantedSubscription
+from connectors.opcua.messages import ServiceFault, publish_request, publish_response
 from connectors.opcua.options import OpcuaDevice, device_options
 from connectors.opcua.raw import read_raw
-from connectors.opcua.resolve import Resolved, report
+from connectors.opcua.resolve import Resolved
+from connectors.opcua.seeker import Seeker
 from connectors.opcua.session import Session
+from connectors.opcua.values import Shape
 from connectors.opcua.wire import Wire
-from edge_agent.sdk import STATUS, Batch, Clock, DeviceError, DevicePlan, Sink, TagTable, Value, cause, status_name
+from edge_agent.sdk import Clock, DeviceError, DevicePlan, Sink, TagTable
 
 log = logging.getLogger(__name__)
 
 _MOST_REQUESTS: Final = 20
 _BAD_TOO_MANY_PUBLISH_REQUESTS: Final = 0x80780000
+_BAD_TOO_MANY_SUBSCRIPTIONS: Final = 0x80770000
 _BAD_TIMEOUT: Final = 0x800A0000
 
 
@@ -34,10 +38,17 @@ class StreamingConnection:
 
     def __init__(self, plans: Sequence[DevicePlan], clock: Clock) -> None:
         self._session = Session(plans)
-        self._tables = [(device_options(plan.options), table) for plan in plans for table in plan.tables]
+        tables = [(device_options(plan.options), table) for plan in plans for table in plan.tables]
+        # The shortest publishing interval first: should the server grant too few subscriptions, the tables that
+        # follow join one that publishes at least as often as they need it.
+        self._tables = sorted(tables, key=lambda pair: subscriptions.publishing_ms(pair[1], pair[0]))
+        self._shapes = {table: Shape(table) for _, table in self._tables}
         self._clock = clock
         self._resolved: dict[TagTable, Resolved] = {}
-        self._seek_now = asyncio.Event()
+        self._feeds: dict[TagTable, Feed] = {}
+        self._seek_at_once = asyncio.Event()
+        self._shared = False
+        """Whether the log has it that the server grants too few subscriptions."""
 
     async def open(self) -> None:
         """Connect and find every tag. Raises DeviceError(lost=True)."""
@@ -52,174 +63,79 @@ class StreamingConnection:
 
     def retry_refused(self) -> None:
         """Look at once for every tag that the server did not have or refused."""
-        self._seek_now.set()
+        self._seek_at_once.set()
 
     async def close(self) -> None:
         """Release the session and with it its subscriptions; never raises."""
         self._resolved.clear()
+        self._feeds.clear()
         await self._session.close()
 
     async def raw(self, table: TagTable, *, ask: bool) -> list[str | None]:
         """Each value with its type, read now when `ask` is set. Raises DeviceError."""
-        resolved = self._resolved.get(table)
-        return await read_raw(self._session, table, resolved) if ask and resolved else [None] * len(table)
+        feed = self._feeds.get(table)
+        return await read_raw(self._session, table, feed.resolved) if ask and feed else [None] * len(table)
 
     async def stream(self, sink: Sink, alive: Callable[[str], None]) -> None:
         """Push batches until cancelled. Raises DeviceError(lost=True) when the session or a subscription is dead."""
-        delivery = _Delivery(self._session, self._clock, sink, alive)
+        delivery = Delivery(self._session, self._clock, sink, alive)
         with device_errors(self._session.options.endpoint):
             wire = self._session.wire
-            feeds = [await self._subscribe(delivery, *pair, stock_path=wire is None) for pair in self._tables]
+            options_of: dict[TagTable, OpcuaDevice] = {}
+            for options, table in self._tables:
+                options_of[table] = options
+                await self._subscribe(delivery, options, table, stock_path=wire is None)
+            seeker = Seeker(self._session, delivery, options_of, self._clock, self._seek_at_once)
             async with asyncio.TaskGroup() as group:
                 group.create_task(delivery.watch(), name="opcua-watch")
                 group.create_task(pulse.watch(self._session, delivery.heard), name="opcua-pulse")
-                group.create_task(self._seek(delivery, feeds), name="opcua-seek")
+                group.create_task(seeker.run(), name="opcua-seek")
+                group.create_task(Audit(self._session, delivery, seeker, self._clock).run(), name="opcua-audit")
                 if wire is None:
                     group.create_task(delivery.stock_failure(), name="opcua-stock-failure")
                 else:
                     _RawPublishing(self._session, wire, delivery, self._clock).start(group)
 
-    async def _subscribe(
-        self, delivery: _Delivery, options: OpcuaDevice, table: TagTable, stock_path: bool
-    ) -> tuple[OpcuaDevice, Feed]:
+    async def _subscribe(self, delivery: Delivery, options: OpcuaDevice, table: TagTable, *, stock_path: bool) -> None:
         session, clock = self._session, self._clock
         resolved = self._resolved.get(table)
         if resolved is None:
             raise DeviceError.of("not_connected", lost=True, where=session.options.endpoint)
+        subscription = await self._granted(delivery, options, table, stock_path=stock_path)
+        feed = subscription.add(table, self._shapes[table])
+        feed.resolved = resolved
+        self._feeds[table] = feed
+        refused = await subscriptions.monitor(session, subscription, feed, resolved, options, clock)
+        await delivery.refuse(feed, refused)
+        subscription.heard = asyncio.get_running_loop().time()
+
+    async def _granted(
+        self, delivery: Delivery, options: OpcuaDevice, table: TagTable, *, stock_path: bool
+    ) -> GrantedSubscription:
+        """A subscription for a table: one of its own, or the last one that the server was ready to grant."""
         callback = delivery.from_stock if stock_path else None
-        feed = await subscriptions.create(session, table, options, clock, callback)
-        delivery.add(feed)
-        delivery.refuse(feed, await subscriptions.monitor(session, feed, resolved, options, clock))
-        feed.heard = asyncio.get_running_loop().time()
-        return options, feed
-
-    async def _seek(self, delivery: _Delivery, feeds: Sequence[tuple[OpcuaDevice, Feed]]) -> None:
-        """Now and then, look again for the tags that the server did not have or refused."""
-        while any(feed.refused for _, feed in feeds):
-            self._seek_now.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._session.seek_s):
-                    await self._seek_now.wait()
-            for options, feed in feeds:
-                if feed.refused:
-                    found = await self._session.seek(feed.table, list(feed.refused))
-                    still = await subscriptions.monitor(self._session, feed, found, options, self._clock)
-                    delivery.refuse(feed, still)
-                    self._resolved[feed.table] = self._resolved[feed.table].with_found(found)
-
-
-class _Delivery:
-    """From publish responses to batches in the sink, complete and in order, and the watch over silence."""
-
-    def __init__(self, session: Session, clock: Clock, sink: Sink, alive: Callable[[str], None]) -> None:
-        self.sink = sink
-        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """Ends with an error that came up in a call from asyncua, which would only log it."""
-        self._session, self._clock, self._alive = session, clock, alive
-        self._feeds: dict[int, Feed] = {}
-
-    def add(self, feed: Feed) -> None:
-        feed.heard = asyncio.get_running_loop().time()
-        self._feeds[feed.subscription] = feed
-
-    def __len__(self) -> int:
-        return len(self._feeds)
-
-    def heard(self) -> float:
-        """When the last message of any subscription came, by the event loop's time."""
-        return max(feed.heard for feed in self._feeds.values())
-
-    async def take(self, message: Published, t: int) -> None:
-        """Deliver one message that arrived at `t`. Raises DeviceError when one before it cannot be had any more."""
-        feed = self._feeds.get(message.subscription)
-        if feed is None:
-            return
-        feed.heard = asyncio.get_running_loop().time()
-        async with feed.order:
-            if message.sequence != feed.expected:
-                await self._fetch_missing(feed, message, t)
-            self._deliver(feed, message, t)
-        self._alive(feed.table.device)
-
-    def _deliver(self, feed: Feed, message: Published, t: int) -> None:
-        if message.ended is not None:
-            status = message.ended or STATUS["BadCommunicationError"]
-            why = cause("opcua_subscription_ended", **self._facts(feed), status=status_name(status))
-            raise DeviceError(status, why, lost=True)
-        if message.data:
-            feed.expected = _following(message.sequence)
-        if message.changes is not None:
-            for batch in feed.batches(message.changes, t):
-                self.hand_over(batch)
-
-    def refuse(self, feed: Feed, refused: dict[int, int]) -> None:
-        """Note which tags of a table the server does not give us; those that are new among them turn bad."""
-        before, feed.refused = feed.refused, refused
-        report(feed.table, before, refused)
-        positions = sorted(at for at, code in refused.items() if before.get(at) != code)
-        if positions:
-            status = {at: refused[position] for at, position in enumerate(positions)}
-            nothing: list[Value] = [None] * len(positions)
-            self.hand_over(Batch(feed.table, self._clock.time_ns(), nothing, status, None, positions))
-
-    def hand_over(self, batch: Batch) -> None:
-        """Give one batch to the agent."""
         try:
-            self.sink(batch)
-        except Exception as error:
-            raise SinkError(error) from error
-
-    async def _fetch_missing(self, feed: Feed, message: Published, t: int) -> None:
-        """Have the server repeat what lies between the last message and this one (OPC 10000-4 §5.14.5)."""
-        gap = (message.sequence - feed.expected) % 0xFFFFFFFF
-        log.warning("opcua-gap device=%s expected=%s got=%s", feed.table.device, feed.expected, message.sequence)
-        if gap > len(message.available):
-            raise DeviceError.of("opcua_skipped", lost=True, **self._facts(feed), count=gap)
-        for left in range(gap, 0, -1):
-            repeated = await self._session.service.republish(feed.subscription, feed.expected)
-            self._deliver(feed, stock.republished(feed.subscription, repeated), t - left)
-
-    def _facts(self, feed: Feed) -> dict[str, str]:
-        return {"where": self._session.options.endpoint, "device": feed.table.device}
-
-    async def from_stock(self, result: ua.PublishResult) -> None:
-        """asyncua's callback for a publish response."""
-        try:
-            await self.take(stock.published(result), self._clock.time_ns())
-        except Exception as error:  # noqa: BLE001 - asyncua would log it and go on; the stream has to end with it
-            if not self.failure.done():
-                self.failure.set_exception(error)
-
-    async def stock_failure(self) -> None:
-        """Wait until something fails on the stock path, where asyncua fetches the notifications."""
-        self._session.client.connection_lost_callback = self._lost
-        await self.failure
-
-    async def _lost(self, error: Exception) -> None:
-        """asyncua's callback for a connection that broke."""
-        if not self.failure.done():
-            self.failure.set_exception(explain(error, self._session.options.endpoint))
-
-    async def watch(self) -> None:
-        """Wait until a subscription has been silent for longer than its keep-alive and our timeout; raises then."""
-        loop, timeout = asyncio.get_running_loop(), self._session.options.timeout
-        while True:
-            feed = min(self._feeds.values(), key=lambda f: f.heard + f.keep_alive_s)
-            left = feed.heard + feed.keep_alive_s + timeout - loop.time()
-            if left <= 0:
-                raise DeviceError.of("opcua_subscription_silent", lost=True, **self._facts(feed))
-            await asyncio.sleep(left)
-
-
-def _following(sequence: int) -> int:
-    """The next sequence number; after the largest comes 1 (OPC 10000-4 §7.8: 0 is never used)."""
-    return 1 if sequence >= 0xFFFFFFFF else sequence + 1
+            made = await subscriptions.create(self._session, table, options, self._clock, callback)
+        except UaStatusCodeError as error:
+            if int(error.code) != _BAD_TOO_MANY_SUBSCRIPTIONS or not len(delivery):
+                raise
+            if not self._shared:
+                self._shared = True
+                log.warning(
+                    "opcua-subscriptions-shared endpoint=%s granted=%d wanted=%d",
+                    self._session.options.endpoint,
+                    len(delivery),
+                    len(self._tables),
+                )
+            return delivery.subscriptions[-1]
+        delivery.add(made)
+        return made
 
 
 class _RawPublishing:
     """Our own publish requests: several outstanding, so that a slow link does not hold up the server."""
 
-    def __init__(self, session: Session, wire: Wire, delivery: _Delivery, clock: Clock) -> None:
+    def __init__(self, session: Session, wire: Wire, delivery: Delivery, clock: Clock) -> None:
         self._wire, self._delivery, self._clock = wire, delivery, clock
         self._token = nodeid_to_binary(session.service.authentication_token)
         self._acknowledge: list[tuple[int, int]] = []

@@ -1,10 +1,10 @@
-"""Subscriptions and their monitored items, made on the server: one subscription per table."""
+"""Subscriptions and their monitored items, made on the server: a subscription per table, where it grants so many."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from asyncua import ua
@@ -12,8 +12,9 @@ from asyncua.ua.ua_binary import struct_from_binary
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from connectors.opcua.binary import DecodeError
-from connectors.opcua.feed import Feed
-from connectors.opcua.limits import TOO_MUCH, value_of_node
+from connectors.opcua.faults import is_session_lost
+from connectors.opcua.feed import Feed, GrantedSubscription
+from connectors.opcua.limits import TOO_MUCH, chunks, value_of_node
 from connectors.opcua.options import OpcuaDevice
 from connectors.opcua.resolve import Resolved
 from connectors.opcua.session import Session
@@ -29,14 +30,14 @@ _MOST_PER_PUBLISH: Final = 10_000
 _LEAST_QUEUE: Final = 10
 
 
-def _publishing_ms(table: TagTable, options: OpcuaDevice) -> float:
+def publishing_ms(table: TagTable, options: OpcuaDevice) -> float:
     """The tags' period, but at most the keep-alive's: a slow tag must not make a dead server go unnoticed."""
     return min(table.every, _KEEP_ALIVE_S) * 1000 if options.publishing_ms is None else options.publishing_ms
 
 
 def parameters(table: TagTable, options: OpcuaDevice, clock: Clock) -> ua.CreateSubscriptionParameters:
     """What to ask for: publishing interval, keep-alive about every second, life of half a minute."""
-    publishing_s = _publishing_ms(table, options) / 1000
+    publishing_s = publishing_ms(table, options) / 1000
     interval = max(clock.real(publishing_s), 0.001)
     keep_alive = max(1, math.ceil(_KEEP_ALIVE_S / interval))
     return ua.CreateSubscriptionParameters(
@@ -51,14 +52,16 @@ def parameters(table: TagTable, options: OpcuaDevice, clock: Clock) -> ua.Create
 def sampling(table: TagTable, options: OpcuaDevice, clock: Clock) -> tuple[float, int]:
     """(sampling interval in ms, queue size): the queue holds twice what sampling yields between two publishings."""
     sampling_ms = table.every * 1000 if options.sampling_ms is None else options.sampling_ms
-    wanted = math.ceil(2 * _publishing_ms(table, options) / sampling_ms) if sampling_ms else 0
+    wanted = math.ceil(2 * publishing_ms(table, options) / sampling_ms) if sampling_ms else 0
     return clock.real(sampling_ms), options.queue or max(_LEAST_QUEUE, wanted)
 
 
 async def create(
     session: Session, table: TagTable, options: OpcuaDevice, clock: Clock, callback: Callable[..., Any] | None
-) -> Feed:
-    """Create the subscription of a table. With a `callback` asyncua fetches its notifications, else we do."""
+) -> GrantedSubscription:
+    """Create a subscription for a table. With a `callback` asyncua fetches its notifications, else we do.
+
+    Raises UaStatusCodeError when the server grants none."""
     wanted = parameters(table, options, clock)
     if callback is not None:
         made = await session.service.create_subscription(wanted, callback)
@@ -71,22 +74,31 @@ async def create(
     interval = float(made.RevisedPublishingInterval) / 1000
     if interval != wanted.RequestedPublishingInterval / 1000:
         log.info("opcua-publishing-revised device=%s every=%s s=%s", table.device, table.every, interval)
-    return Feed(table, int(made.SubscriptionId), interval, interval * max(1, int(made.RevisedMaxKeepAliveCount)))
+    keep_alive = interval * max(1, int(made.RevisedMaxKeepAliveCount))
+    return GrantedSubscription(int(made.SubscriptionId), interval, keep_alive)
 
 
 async def monitor(
-    session: Session, feed: Feed, resolved: Resolved, options: OpcuaDevice, clock: Clock
+    session: Session,
+    subscription: GrantedSubscription,
+    feed: Feed,
+    resolved: Resolved,
+    options: OpcuaDevice,
+    clock: Clock,
 ) -> dict[int, int]:
     """Create monitored items for the tags found; position -> status of those missing or refused by the server."""
     interval, queue = sampling(feed.table, options, clock)
-    items = [_item(at, node, interval, queue) for at, node in zip(resolved.positions, resolved.nodes, strict=True)]
+    first = feed.first_handle
+    items = [
+        _item(first + at, node, interval, queue) for at, node in zip(resolved.positions, resolved.nodes, strict=True)
+    ]
     refused = dict(resolved.missing)
     size = session.limits.items
     done = 0
     while done < len(items):
         part = items[done : done + size]
         try:
-            results = await _create_items(session, feed, part)
+            results = await _create_items(session, subscription, part)
         except UaStatusCodeError as error:
             if int(error.code) not in TOO_MUCH or size <= 1:
                 raise
@@ -94,18 +106,36 @@ async def monitor(
             size = max(1, len(part) // 2)
             continue
         for item, result in zip(part, results, strict=True):
-            if not result.StatusCode.is_good():
-                at = int(item.RequestedParameters.ClientHandle)
+            at = int(item.RequestedParameters.ClientHandle) - first
+            if result.StatusCode.is_good():
+                feed.items[at] = int(result.MonitoredItemId)
+                feed.sampling_s = max(feed.sampling_s, float(result.RevisedSamplingInterval) / 1000)
+            else:
                 refused[at] = int(result.StatusCode.value)
         done += len(part)
     return refused
 
 
+async def discard(session: Session, subscription: GrantedSubscription, feed: Feed, positions: Sequence[int]) -> None:
+    """Delete the monitored items of these tags; one that the server has forgotten is no matter."""
+    numbers = [feed.items[position] for position in positions if feed.items[position]]
+    for position in positions:
+        feed.items[position] = 0
+    for part in chunks(numbers, session.limits.items):
+        request = ua.DeleteMonitoredItemsParameters(subscription.number, list(part))
+        try:
+            await session.service.delete_monitored_items(request)
+        except UaStatusCodeError as error:
+            if is_session_lost(error):
+                raise
+            log.debug("opcua-discard device=%s error=%s", feed.table.device, error)
+
+
 async def _create_items(
-    session: Session, feed: Feed, part: list[ua.MonitoredItemCreateRequest]
+    session: Session, subscription: GrantedSubscription, part: list[ua.MonitoredItemCreateRequest]
 ) -> list[ua.MonitoredItemCreateResult]:
     request = ua.CreateMonitoredItemsParameters(
-        SubscriptionId=feed.subscription, TimestampsToReturn=ua.TimestampsToReturn.Both, ItemsToCreate=part
+        SubscriptionId=subscription.number, TimestampsToReturn=ua.TimestampsToReturn.Both, ItemsToCreate=part
     )
     results = await session.service.create_monitored_items(request)
     if len(results) != len(part):

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from connectors.opcua.binary import UNSUPPORTED
-from edge_agent.sdk import STATUS, Cause, Kind, TagTable, Value, cause
+from connectors.opcua.binary import UNSUPPORTED, Structure
+from connectors.opcua.options import OpcuaTag
+from connectors.opcua.structures import READ, is_structure, plain_value, type_name
+from edge_agent.sdk import STATUS, Cause, Kind, TagTable, Value, cause, status_of_cause
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +21,6 @@ OVERFLOW: Final = 0x00000480
 """InfoType DataValue with the overflow bit (OPC 10000-4 §7.39): the server's queue dropped older values."""
 
 _TYPES: Final[dict[Kind, type]] = {"bool": bool, "int": int, "float": float, "text": str, "array": list}
-
-_KINDS: Final[dict[type, Kind]] = {python: kind for kind, python in _TYPES.items()}
 
 
 def _to_bool(value: Any) -> Value:
@@ -50,51 +50,115 @@ _CONVERT: Final[dict[type, Callable[[Any], Value]]] = {
 }  # fmt: skip
 
 
-_STRUCTURE: Final = cause("opcua_structure")
+_MIXED: Final = cause("opcua_mixed")
 
 
 @lru_cache(maxsize=64)
-def _mismatch(found: Kind, wanted: Kind) -> Cause:
+def _mismatch(found: str, wanted: str) -> Cause:
     return cause("opcua_type_mismatch", found=found, wanted=wanted)
 
 
 class Shape:
-    """What kinds of values the tags of a table want."""
+    """What kinds of values the tags of a table have: by their configuration, or, of kind `any`, as the server has them.
 
-    __slots__ = ("_table", "_told", "types")
+    It outlives connections, so that a server that comes back with another type is noticed.
+    """
+
+    __slots__ = ("_logged", "_table", "types")
 
     def __init__(self, table: TagTable) -> None:
-        self.types = [_TYPES[tag.kind] for tag in table.tags]
+        self.types: list[type | None] = [_TYPES.get(tag.kind) for tag in table.tags]
+        """None: of kind `any`, and no value has come yet."""
         self._table = table
-        self._told: set[int] = set()
+        self._logged: set[tuple[int, str]] = set()
 
     def settle(
         self, values: list[Any], status: dict[int, int], columns: Sequence[int] | None = None
     ) -> dict[int, Cause] | None:
         """Make `values` and `status` those of a batch, in place: a bad position has no value, a good one no status.
 
-        A value of another type than its tag's becomes one when that loses nothing, else BadTypeMismatch. Returns what
-        more is known of such positions than their status, if there are any.
+        A value of another type than its tag's becomes one when that loses nothing, else BadTypeMismatch. A tag of kind
+        `any` has the type of its value; should that change, the value travels as it is and the log says so. Returns
+        what more is known of bad positions than their status, if there are any.
         """
         types = self.types if columns is None else [self.types[c] for c in columns]
         if status:
             _apply(values, status)
         if list(map(type, values)) == types:
             return None
-        refused = _fit(values, status, types)
-        for position, why in refused.items():
-            self._log_once(position if columns is None else columns[position], why)
-        return refused or None
+        causes: dict[int, Cause] = {}
+        for at, (value, wanted) in enumerate(zip(values, types, strict=True)):
+            if type(value) is not wanted and not status.get(at, 0) & _BAD:
+                why = self._fit(values, status, at, at if columns is None else columns[at])
+                if why is not None:
+                    causes[at] = why
+        return causes or None
 
-    def _log_once(self, tag: int, why: Cause) -> None:
-        """Once a tag: what its entry in the configuration lacks, or that there is nothing to read."""
-        if tag not in self._told:
-            self._told.add(tag)
+    def _fit(self, values: list[Any], status: dict[int, int], at: int, tag: int) -> Cause | None:
+        """Make one value its tag's, or bad; then why, where more is known than the status."""
+        value = values[at]
+        if is_structure(value):
+            found = plain_value(value, self._field(tag))
+            if found is None:
+                return self._refuse(values, status, at, tag, _unread(value, self._field(tag)))
+            value = values[at] = found
+        if value is None:
+            # A good or uncertain nothing: the server has no value for it yet.
+            status[at] = STATUS["BadWaitingForInitialData"]
+        elif value is UNSUPPORTED:
+            return self._refuse(values, status, at, tag, _MIXED)
+        elif self._table.tags[tag].kind == "any":
+            self._learn(tag, type(value))
+        elif type(value) is not self.types[tag]:
+            kind = self._table.tags[tag].kind
+            values[at] = _CONVERT[_TYPES[kind]](value) if isinstance(value, bool | int | float) else None
+            if values[at] is None:
+                return self._refuse(values, status, at, tag, _mismatch(_kind_of(type(value)), kind))
+        return None
+
+    def _refuse(self, values: list[Any], status: dict[int, int], at: int, tag: int, why: Cause) -> Cause:
+        values[at] = None
+        status[at] = STATUS[status_of_cause(why.name)]
+        if self._is_first(tag, why.en):
             log.warning(
                 "opcua-type-refused device=%s tag=%s cause=%s reason=%r",
                 self._table.device, self._table.names[tag], why.name, why.en,
                 extra={"cause": (self._table.device, why.name, why.en)},
             )  # fmt: skip
+        return why
+
+    def _field(self, tag: int) -> str | None:
+        options = self._table.tags[tag].where
+        return options.field if isinstance(options, OpcuaTag) else None
+
+    def _learn(self, tag: int, found: type) -> None:
+        """The server's type holds for a tag that has none of its own."""
+        before = self.types[tag]
+        self.types[tag] = found
+        if before is not None and before is not found:
+            change = f"was {_kind_of(before)}, is {_kind_of(found)}"
+            if self._is_first(tag, change):
+                log.warning(
+                    "opcua-type-changed device=%s tag=%s hint=%r", self._table.device, self._table.names[tag], change
+                )
+
+    def _is_first(self, tag: int, what: str) -> bool:
+        """Whether the log does not have it yet."""
+        known = (tag, what) in self._logged
+        self._logged.add((tag, what))
+        return not known
+
+
+def _unread(value: Structure | tuple[Structure, ...], field: str | None) -> Cause:
+    """Why a structure does not become a value."""
+    known = (value[0] if isinstance(value, tuple) else value).fields
+    if known is None:
+        return cause("opcua_structure", type=type_name(value), read=", ".join(READ))
+    return cause("opcua_field_unknown", type=type_name(value), field=field, known=", ".join(known))
+
+
+def _kind_of(found: type) -> str:
+    return next((kind for kind, python in _TYPES.items() if python is found), found.__name__)
 
 
 def _apply(values: list[Any], status: dict[int, int]) -> None:
@@ -103,23 +167,3 @@ def _apply(values: list[Any], status: dict[int, int]) -> None:
             values[position] = None
         elif not code & _SEVERITY:
             del status[position]
-
-
-def _fit(values: list[Any], status: dict[int, int], types: Sequence[type]) -> dict[int, Cause]:
-    """Convert what can be; returns position -> why not of what cannot."""
-    refused = {}
-    for position, (value, wanted) in enumerate(zip(values, types, strict=True)):
-        if type(value) is wanted or status.get(position, 0) & _BAD:
-            continue
-        if value is None:
-            # A good or uncertain nothing: the server has no value for it yet.
-            status[position] = STATUS["BadWaitingForInitialData"]
-        elif value is UNSUPPORTED:
-            values[position], status[position] = None, STATUS["BadDecodingError"]
-            refused[position] = _STRUCTURE
-        else:
-            values[position] = _CONVERT[wanted](value) if isinstance(value, bool | int | float) else None
-            if values[position] is None:
-                status[position] = STATUS["BadTypeMismatch"]
-                refused[position] = _mismatch(_KINDS[type(value)], _KINDS[wanted])
-    return refused

@@ -74,6 +74,7 @@ def _tag(name: str, options: TagCommon, on_change: bool, kind: KindOf) -> Tag:
         report=_report(on_change if options.report is None else options.report == "change", options),
         business_link=options.business_link,
         was=options.was,
+        optional=options.optional,
     )
 
 

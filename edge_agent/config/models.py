@@ -226,6 +226,8 @@ class TagCommon(Model):
     """Absolute in the tag's unit, or percent of its range: `0.5` or `1%`."""
     every: Period | None = None
     """Period of this tag; default: the device's."""
+    optional: bool = False
+    """Not every device of this kind has the tag: where it is not there it is shown as absent, and that is no fault."""
     report: Literal["always", "change"] | None = None
     """Default: the device's."""
     max_silence: Duration = 60.0

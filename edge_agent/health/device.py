@@ -11,9 +11,9 @@ from typing import Any, Final, Literal
 
 from edge_agent.health import ne107
 from edge_agent.health.clocks import SourceClock
-from edge_agent.health.tags import TagStates
+from edge_agent.health.tags import TagStates, absent_in
 from edge_agent.model import Batch, is_bad, status_name
-from edge_agent.reasons import Cause, cause_of_status, sentence
+from edge_agent.reasons import Cause, cause, cause_of_status, sentence, status_of_cause
 
 #: Reasons of a device that does not answer at all.
 UNREACHED: Final = frozenset({"BadTimeout", "BadNoCommunication", "BadNotConnected"})
@@ -90,7 +90,11 @@ class DeviceHealth:
         self.latency += latency
         self.latency_max = max(self.latency_max, latency)
         total = len(batch.values)
-        bad = sum(is_bad(code) for code in batch.status.values()) if batch.status else 0
+        bad = 0
+        if batch.status:
+            absent = absent_in(batch)
+            bad = sum(is_bad(code) for code in batch.status.values()) - absent
+            total -= absent
         self.good += total - bad
         self.bad += bad
         self.values += total
@@ -105,18 +109,26 @@ class DeviceHealth:
     def lapsed(self, batch: Batch) -> bool:
         """Values that nobody confirmed in time, now bad. True when that is news."""
         self.tags.note(batch)
-        if self.tags.bad >= self._tags:
+        if self.tags.bad >= self._present:
             self._evidence = None
         return self._judge()
 
     def _judge(self) -> bool:
         """The state by what is bad now."""
         bad = self.tags.bad
-        if not bad:
+        if not bad and (self._present or not self._tags):
             return self._become("online", "", None)
+        if not bad:  # it answers, and has none of what it was asked for
+            why = cause("all_absent")
+            return self._become("offline", status_of_cause(why.name), why)
         reason = self.tags.reason
         why = self.tags.cause or cause_of_status(reason)
-        return self._become("degraded" if bad < self._tags else "offline", reason, why)
+        return self._become("degraded" if bad < self._present else "offline", reason, why)
+
+    @property
+    def _present(self) -> int:
+        """How many tags there are, less the optional ones that this device does not have."""
+        return self._tags - self.tags.absent
 
     def proven(self, now: float, period: float, t: int) -> None:
         """A subscription proved itself at `t`. That covers nothing while no tag of it is good."""
@@ -228,6 +240,8 @@ class DeviceHealth:
             waiting = 0.0
         told = period + self._waiting - waiting
         self._waiting = waiting
-        share = 1 - self.tags.bad / self._tags if self._tags and self.state != "offline" else 0.0
-        self.good = max(self.good, round(self._rate * share * min(self.covered, told)))
-        self.bad = max(self.bad, round(self._rate * told) - self.good)
+        present = self._present
+        share = 1 - self.tags.bad / present if present and self.state != "offline" else 0.0
+        rate = self._rate * present / self._tags if self._tags else 0.0
+        self.good = max(self.good, round(rate * share * min(self.covered, told)))
+        self.bad = max(self.bad, round(rate * told) - self.good)

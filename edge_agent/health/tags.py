@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from edge_agent.model import GOOD, Batch, TagTable, is_bad, is_good, status_name
+from edge_agent.model import GOOD, Batch, TagTable, is_bad, is_good, is_not_there, status_name
 from edge_agent.reasons import Cause, cause_of_status, sentence
 
 #: Changes of tags that one health row may carry; the rest waits for the next row.
@@ -29,7 +29,9 @@ class TagStates:
         self._hushed: set[TagTable] = set()
         self._moved = False
         self.bad = 0
-        """How many tags are bad now."""
+        """How many tags are bad now, those that are absent apart."""
+        self.absent = 0
+        """How many optional tags the device does not have."""
         self.reason = ""
         """The status name of the first bad tag."""
         self.cause: Cause | None = None
@@ -39,8 +41,8 @@ class TagStates:
 
     @property
     def any(self) -> bool:
-        """Whether any tag is not good."""
-        return bool(self.bad or self.uncertain)
+        """Whether any tag is not good, or absent."""
+        return bool(self.bad or self.uncertain or self.absent)
 
     def note(self, batch: Batch) -> None:
         """A normalised batch was read, or lapsed."""
@@ -98,11 +100,14 @@ class TagStates:
 
     def _sum_up(self) -> None:
         self._moved = True
-        self.bad, self.reason, self.uncertain = 0, "", ""
+        self.bad = self.absent = 0
+        self.reason = self.uncertain = ""
         self.cause = None
         for table, codes in self._codes.items():
             for position, code in codes.items():
-                if is_bad(code):
+                if is_absent(table, position, code):
+                    self.absent += 1
+                elif is_bad(code):
                     self.bad += 1
                     if not self.reason:
                         self.reason, self.cause = status_name(code), self._cause(table, position)
@@ -137,17 +142,42 @@ class TagStates:
             told = self._told.get(table, {})
             for position in sorted({*codes, *told}):
                 before, now = told.get(position, GOOD), codes.get(position, GOOD)
+                if is_absent(table, position, now):
+                    now = GOOD  # shown as absent, which is no change for the worse
                 if _word(before) != _word(now):
                     yield table, position, before, now
 
     def not_good(self) -> list[dict[str, Any]]:
-        """Every tag that is not good now: `{"tag", "status", "cause", "zh", "en"}`."""
+        """Every tag that is not good now, those that are absent apart: `{"tag", "status", "cause", "zh", "en"}`."""
         return [
             _not_good(table.names[position], status_name(code), self._cause(table, position))
             for table, codes in self._codes.items()
             for position, code in codes.items()
-            if not is_good(code)
+            if not is_good(code) and not is_absent(table, position, code)
         ]
+
+    def absent_tags(self) -> list[str]:
+        """The names of the optional tags that the device does not have."""
+        return [
+            table.names[position]
+            for table, codes in self._codes.items()
+            for position, code in codes.items()
+            if is_absent(table, position, code)
+        ]
+
+
+def is_absent(table: TagTable, position: int, code: int) -> bool:
+    """Whether a tag may be missing, and is."""
+    return is_not_there(code) and table.tags[position].optional
+
+
+def absent_in(batch: Batch) -> int:
+    """How many readings of a batch are of absent tags."""
+    columns = batch.columns
+    return sum(
+        is_absent(batch.table, index if columns is None else columns[index], code)
+        for index, code in batch.status.items()
+    )
 
 
 def _not_good(tag: str, status: str, known: Cause | None) -> dict[str, Any]:

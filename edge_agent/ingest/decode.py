@@ -120,13 +120,13 @@ def _take_texts(readings: list[Any], kind: np.ndarray[Any, Any]) -> dict[int, st
 
 
 def _status(names: tuple[str, ...], kind: np.ndarray[Any, Any], quality: Mapping[str, Any]) -> Codes:
-    """Codes aligned with the names. A value that is null without a reason is bad, not good."""
+    """Codes aligned with the names. Where there is no value the code is a bad one, whatever the message says."""
     codes: list[int] = []
     for name in names:
         word = quality.get(name)
         codes.append(0 if word is None else _code(word))
     status = np.array(codes, np.uint32)
-    status[(kind == NONE) & (status == 0)] = _NO_VALUE
+    status[(kind == NONE) & (status < _NO_VALUE)] = _NO_VALUE  # below it severities are good and uncertain
     return status
 
 

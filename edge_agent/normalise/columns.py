@@ -11,6 +11,7 @@ from math import isfinite
 from operator import itemgetter
 from typing import Any
 
+from edge_agent.decimals import integer_scale
 from edge_agent.model import STATUS, Batch, Tag, TagTable, Value, is_good
 from edge_agent.normalise.change import ChangeFilter
 from edge_agent.normalise.exponents import Exponents
@@ -56,7 +57,12 @@ class Normaliser:
     def _whole(self, values: list[Value], status: dict[int, int]) -> None:
         if self._floats:
             picked: Any = values if self._pick is None else self._pick(values)
-            if not isfinite(sum(picked)):
+            try:
+                finite = isfinite(sum(picked))
+            except TypeError:
+                picked = self._learn_floats(values)
+                finite = isfinite(sum(picked))
+            if not finite:
                 for position, value in zip(self._floats, picked, strict=True):
                     if not isfinite(value):
                         values[position] = None
@@ -64,6 +70,14 @@ class Normaliser:
         for step in self._steps:
             if step.position not in status:
                 step.apply(step.position, values, status)
+
+    def _learn_floats(self, values: list[Value]) -> Sequence[Any]:
+        """Of tags whose type only the device knows, some are texts or lists: from now on those are passed over."""
+        self._floats = [at for at in self._floats if isinstance(values[at], int | float)]
+        self._pick = _picker(self._floats, len(values))
+        if not self._floats:
+            return ()
+        return values if self._pick is None else self._pick(values)
 
     def _partial(self, batch: Batch, columns: Sequence[int] | None) -> None:
         values, status = batch.values, batch.status
@@ -99,7 +113,7 @@ class _Program:
         self.steps = [_Steps(position, tag) for position, tag in enumerate(tags) if _Steps.needed(tag)]
         self.exponents = any(tag.scale_exponent_from is not None for tag in tags)
         self.by_position = {step.position: step for step in self.steps}
-        self.floats = [position for position, tag in enumerate(tags) if tag.kind == "float"]
+        self.floats = [position for position, tag in enumerate(tags) if tag.kind in ("float", "any")]
         self.pick = _picker(self.floats, len(tags))
 
 
@@ -114,7 +128,7 @@ def _picker(positions: list[int], width: int) -> Callable[[list[Value]], Sequenc
 class _Steps:
     """What happens to one tag: sentinel, scale, then enumeration or range."""
 
-    __slots__ = ("_high", "_labels", "_low", "_offset", "_scale", "_scaled", "_sentinels", "position")
+    __slots__ = ("_high", "_labels", "_low", "_of_integer", "_offset", "_scale", "_scaled", "_sentinels", "position")
 
     def __init__(self, position: int, tag: Tag) -> None:
         self.position = position
@@ -123,6 +137,7 @@ class _Steps:
         self._scale = tag.scale
         self._offset = tag.offset
         self._scaled = tag.scale != 1.0 or tag.offset != 0.0
+        self._of_integer = integer_scale(tag.scale, tag.offset) if self._scaled else None
         self._low = float("-inf") if tag.low is None else tag.low
         self._high = float("inf") if tag.high is None else tag.high
         self._labels = None if tag.labels is None else frozenset(tag.labels)
@@ -144,7 +159,7 @@ class _Steps:
             status[index] = _SENSOR_FAILURE
             return
         if self._scaled:
-            values[index] = value = value * self._scale + self._offset
+            values[index] = value = self._scale_of(value)
         if not self._low <= value <= self._high or (self._labels is not None and value not in self._labels):
             status.setdefault(index, _EXCEEDED)
 
@@ -154,4 +169,9 @@ class _Steps:
             values[index] = None
             status[index] = _SENSOR_FAILURE
         elif self._scaled:
-            values[index] = [self._scale * item + self._offset for item in value]
+            values[index] = list(map(self._scale_of, value))
+
+    def _scale_of(self, value: int | float) -> float:
+        if self._of_integer is not None and isinstance(value, int):
+            return self._of_integer(value)
+        return value * self._scale + self._offset

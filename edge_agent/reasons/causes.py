@@ -122,6 +122,12 @@ _NETWORK: Final[Mapping[str, tuple[str, str, str]]] = {
         "The agent itself stood still for {seconds} s (suspended, its machine paused or overloaded) and read nothing"
         " meanwhile; this is no fault of the device.",
     ),
+    "all_absent": (
+        _REFUSED,
+        "设备有应答，但点表中的变量（都写了 optional）一个也没有：请核对模板和设备地址。",
+        "The device answers and has none of its tags, all of which are `optional`: check the template and the device's"
+        " address.",
+    ),
     "removed": (
         "BadOutOfService",
         "设备已从配置中移除。",
@@ -340,13 +346,17 @@ _OPCUA: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
     "certificate_time": (
         "BadCertificateTimeInvalid",
-        "证书的有效期是 {begins} 至 {ends}，现在不在其内：请在服务器上更新证书，或校准本机时钟。",
-        "It is valid from {begins} to {ends} only: renew it at the server, or set this machine's clock.",
+        "证书的有效期是 {begins} 至 {ends}，现在不在其内：请在服务器上更新证书，或校准本机时钟；"
+        "要原样接受，请{first}设置 security.check_time: false。",
+        "It is valid from {begins} to {ends} only: renew it at the server, or set this machine's clock; to accept it as"
+        " it is, {first}set security.check_time: false.",
     ),
     "certificate_uri": (
         "BadCertificateUriInvalid",
-        "服务器自称 {uri}，证书中没有这个 URI：请在服务器上更新证书。",
-        "The server calls itself {uri}, which the certificate does not name: renew it at the server.",
+        "服务器自称 {uri}，证书中没有这个 URI：请在服务器上更新证书；"
+        "要原样接受，请{first}设置 security.check_uri: false。",
+        "The server calls itself {uri}, which the certificate does not name: renew it at the server; to accept it as it"
+        " is, {first}set security.check_uri: false.",
     ),
     "certificate_host": (
         "BadCertificateHostNameInvalid",
@@ -367,9 +377,37 @@ _OPCUA: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
     "opcua_structure": (
         "BadDecodingError",
-        "变量的值是结构（ExtensionObject）或含结构的数组，不能直接读取：请填写其中的单个变量。",
-        "The value is a structure (ExtensionObject), or an array with structures, which is not read: give a single"
-        " variable inside it.",
+        "变量的值是结构 {type}，不能直接读取（能读的结构：{read}）：请填写其中的单个变量。",
+        "The value is a structure of type {type}, which is not read (those that are: {read}): give a single variable"
+        " inside it.",
+    ),
+    "opcua_field_unknown": (
+        "BadDecodingError",
+        "结构 {type} 没有字段 {field}，它有：{known}。请改正 field。",
+        "The structure {type} has no field {field}; it has: {known}. Correct `field`.",
+    ),
+    "opcua_mixed": (
+        "BadDecodingError",
+        "变量的值不能读取（例如含空元素、数组或不同类型的数组）：请填写其中的单个变量。",
+        "The value is of a kind that is not read, such as an array with empty elements, arrays or several types inside:"
+        " give a single variable inside it.",
+    ),
+    "opcua_path_ends": (
+        "BadNodeIdUnknown",
+        "path 走到 {under} 为止，下一段 {segment} 不存在；那里有：{there}。请改正 path。",
+        "The path leads as far as {under}; the next segment, {segment}, is not there. What stands there: {there}."
+        " Correct `path`.",
+    ),
+    "opcua_path_empty": (
+        "BadNodeIdUnknown",
+        "path 走到 {under} 为止，下一段 {segment} 不存在，那里没有任何节点：请改正 path，或检查用户的浏览权限。",
+        "The path leads as far as {under}; nothing stands there, and so no {segment}: correct `path`, or check what the"
+        " user may browse.",
+    ),
+    "opcua_namespace_unknown": (
+        "BadNodeIdUnknown",
+        "服务器没有命名空间 {uri}，它有：{there}。请改正 node 或 path 中的 URI。",
+        "The server has no namespace {uri}; it has: {there}. Correct the URI in `node` or `path`.",
     ),
     "opcua_type_mismatch": (
         "BadTypeMismatch",

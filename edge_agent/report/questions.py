@@ -132,7 +132,7 @@ def _quality(store: Store, devices: list[str], from_ns: int, to_ns: int) -> dict
             "unchanged": [
                 tag
                 for tag, each in seen.items()
-                if orjson.loads(series[own[tag]].meta or "{}").get("type") == "float"
+                if orjson.loads(series[own[tag]].meta or "{}").get("type", "float") == "float"
                 and each.numbers >= _ENOUGH
                 and each.low == each.high
             ],

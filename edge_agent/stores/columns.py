@@ -27,6 +27,15 @@ KIND_OF: Final[Mapping[type, int]] = {
     type(None): NONE, bool: BOOL, int: INT, float: FLOAT, str: TEXT, list: ARRAY,
 }  # fmt: skip
 
+_BAD: Final = 0x80000000
+
+
+def without_good_nothing(kind: Kinds, status: Codes) -> Codes:
+    """The codes, where a sample without a value is Bad whatever code it came with: nothing cannot be good."""
+    nothing = (kind == NONE) & ((status & np.uint32(_BAD)) == 0)
+    return np.where(nothing, np.uint32(_BAD), status) if nothing.any() else status
+
+
 #: In a column of source times: the protocol gave none.
 NO_TIME: Final = np.iinfo(np.int64).min
 #: Integers from here on are kept as decimal text besides, a double would round them.
@@ -134,6 +143,9 @@ class Samples:
     stored: Longs
     text: list[str | None]
 
+    def __post_init__(self) -> None:
+        self.status = without_good_nothing(self.kind, self.status)
+
     def __len__(self) -> int:
         return len(self.t)
 
@@ -213,7 +225,7 @@ class Changes:
     @property
     def good(self) -> npt.NDArray[np.bool_]:
         """Runs that carry a number and are not bad."""
-        usable: npt.NDArray[np.bool_] = (self.status & np.uint32(0x80000000)) == 0
+        usable: npt.NDArray[np.bool_] = (self.status & np.uint32(_BAD)) == 0
         return usable & ~np.isnan(self.num)
 
 

@@ -73,7 +73,8 @@ def first_good(cursor: Cursor, keys: DeviceKeys) -> dict[str, int]:
 
 
 _SEEN = """
-select sid, count(*), count(*) filter (status & 3221225472 <> 0), count(*) filter (status & 4294901760 = $range),
+select sid, count(*), count(*) filter (status & 3221225472 <> 0 or kind = 0),
+    count(*) filter (status & 4294901760 = $range),
     count(num) filter (status & 2147483648 = 0), min(num) filter (status & 2147483648 = 0),
     max(num) filter (status & 2147483648 = 0), arg_min(t - source, t, $skews) filter (source is not null)
 from samples where t >= $from and t < $to and sid in (select unnest($sids)) group by sid"""

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge_agent.stores.base import Latest
 from edge_agent.stores.catalogue import Catalogue
-from edge_agent.stores.columns import NO_TIME, Rows, value_of
+from edge_agent.stores.columns import NO_TIME, Rows, value_of, without_good_nothing
 
 #: A sample further ahead of the store's clock than two machines' clocks differ was stamped by a clock gone wrong.
 AHEAD_NS: Final = 5_000_000_000
@@ -47,7 +47,8 @@ class Newest:
             sid = np.flatnonzero(winner >= 0)
             row = winner[sid]
             self._t[sid], self._num[sid] = rows.t[row], rows.num[row]
-            self._kind[sid], self._status[sid] = rows.kind[row], rows.status[row]
+            self._kind[sid] = rows.kind[row]
+            self._status[sid] = without_good_nothing(rows.kind[row], rows.status[row])
             if rows.texts or self._text:
                 self._update_texts(rows, sid.tolist(), row.tolist())
 

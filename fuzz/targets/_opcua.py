@@ -15,7 +15,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from connectors.opcua.binary import UNSUPPORTED
+import numpy as np
+
+from connectors.opcua.binary import UNSUPPORTED, Structure
 from connectors.opcua.columns import Columns
 from fuzz.target import demand
 
@@ -138,8 +140,38 @@ def _diagnostic(c: Cursor, depth: int = 0) -> object:
 
 
 def _structure(c: Cursor) -> object:
-    _extension(c)
-    return UNSUPPORTED
+    kind, raw = _extension(c)
+    if kind not in _STRUCTURES:
+        return Structure(kind)
+    inside = Cursor(raw)
+    try:
+        fields = {name: read(inside) for name, read in _STRUCTURES[kind].items()}
+    except BrokenError:
+        return Structure(kind)
+    return Structure(kind, fields if inside.at == len(raw) else None)
+
+
+_STRUCTURES: Final[dict[str, dict[str, Callable[[Cursor], Any]]]] = {
+    "i=886": {"low": lambda c: c.fixed("d"), "high": lambda c: c.fixed("d")},
+    "i=889": {
+        "namespaceUri": Cursor.text,
+        "unitId": lambda c: c.fixed("i"),
+        "displayName": _localized,
+        "description": _localized,
+    },
+    "i=298": {
+        "name": Cursor.text,
+        "dataType": _node_id,
+        "valueRank": lambda c: c.fixed("i"),
+        "arrayDimensions": lambda c: [c.fixed("I") for _ in range(c.count())],
+        "description": _localized,
+    },
+}
+
+
+def _shortest(value: float) -> float:
+    """Single precision as numpy writes it; whole numbers that a double writes out in full stay as they are."""
+    return value if value != value or 2**24 <= abs(value) < 2**53 else float(str(np.float32(value)))
 
 
 _BUILT_IN: Final[dict[int, Callable[[Cursor], object]]] = {
@@ -150,7 +182,8 @@ _BUILT_IN: Final[dict[int, Callable[[Cursor], object]]] = {
 
 def _scalar(c: Cursor, number: int, depth: int) -> Any:
     if number in _FIXED:
-        return c.fixed(_FIXED[number])
+        value = c.fixed(_FIXED[number])
+        return _shortest(value) if _FIXED[number] == "f" else value
     if number in _BUILT_IN:
         return _BUILT_IN[number](c)
     if number == 0:
@@ -175,7 +208,10 @@ def _variant(c: Cursor, depth: int) -> Any:
         if number == 0:
             raise BrokenError
         value: Any = [_scalar(c, number, depth + 1) for _ in range(count)]
-        if not all(type(item) in _SCALARS for item in value):
+        kinds = {type(item) for item in value}
+        if kinds == {Structure}:
+            value = tuple(value)
+        elif kinds - _SCALARS:
             value = UNSUPPORTED
     else:
         value = _scalar(c, number, depth)

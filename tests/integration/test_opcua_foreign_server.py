@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connectors.opcua import polled, stock, stream
+from connectors.opcua import asker, stock, stream
 from connectors.opcua.wire import STOCK_ONLY
 from edge_agent.sdk import STATUS
 from tests.support.aio import run, until
@@ -46,7 +46,7 @@ def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
     own = request.param == "own codec"
     monkeypatch.setenv(STOCK_ONLY, "" if own else "1")
     others = (
-        [(stock, "columns"), (stock, "published")] if own else [(polled, "read_response"), (stream, "publish_response")]
+        [(stock, "columns"), (stock, "published")] if own else [(asker, "read_response"), (stream, "publish_response")]
     )
     for module, name in others:
         monkeypatch.setattr(module, name, out_of_order)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.opcua import pki
@@ -147,6 +147,55 @@ def test_opcua_a_policy_the_server_lacks() -> None:
     run(case())
 
 
+PINNED = {
+    "without a name of its own": ("", ["check_host", "check_uri"]),
+    "with another URI": ("urn:test.example:another", ["check_uri"]),
+    "expired": ("expired", ["check_uri", "check_host", "check_time"]),
+}
+
+
+@pytest.mark.parametrize("kind", PINNED)
+def test_opcua_a_pinned_certificate_is_waived_what_is_named_and_no_more(tmp_path: Path, kind: str) -> None:
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    uri, needed = PINNED[kind]
+    if uri.startswith("urn"):
+        certificate = pki.self_signed(private, uri, ["10.0.0.7"])
+    else:
+        certificate = _expired(private, days=1 if uri else -9)
+    trust = tmp_path / "plc.der"
+    trust.write_bytes(certificate.public_bytes(serialization.Encoding.DER))
+
+    def check(waived: list[str], trusted: Path = trust, offered: x509.Certificate = certificate) -> None:
+        checks = {name: name not in waived for name in ("check_host", "check_uri", "check_time")}
+        der = offered.public_bytes(serialization.Encoding.DER)
+        pki.check_server(der, "10.0.0.7", SERVER_URI, trusted, tmp_path / "rejected", **checks)
+
+    check(needed)
+    for missing in needed:
+        with pytest.raises(pki.NotTrustedError, match=f"security.{missing}: false"):
+            check([name for name in needed if name != missing])
+    with pytest.raises(pki.NotTrustedError, match="not trusted"):
+        check(needed, offered=_expired(private, days=-9, serial=8))
+    if uri.startswith("urn"):
+        check(["check_uri"])
+
+
+def test_opcua_a_waiver_needs_the_very_certificate_and_not_its_issuer(tmp_path: Path) -> None:
+    authority = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    issuer = _expired(authority, days=-9, ca=True)
+    issued = _expired(
+        rsa.generate_private_key(public_exponent=65537, key_size=2048), days=1, signer=(issuer, authority)
+    )
+    trust = tmp_path / "trusted"
+    trust.mkdir()
+    (trust / "ca.der").write_bytes(issuer.public_bytes(serialization.Encoding.DER))
+    der = issued.public_bytes(serialization.Encoding.DER)
+    with pytest.raises(pki.NotTrustedError, match="put this very certificate into"):
+        pki.check_server(der, "h", SERVER_URI, trust, tmp_path / "rejected", False, check_uri=False, check_time=False)
+    (trust / "plc.der").write_bytes(der)
+    pki.check_server(der, "h", SERVER_URI, trust, tmp_path / "rejected", False, check_uri=False, check_time=False)
+
+
 def test_opcua_expired_and_misnamed_certificates_are_refused(tmp_path: Path) -> None:
     private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     good = pki.self_signed(private, SERVER_URI, ["10.0.0.7", "cnc-7"])
@@ -173,18 +222,26 @@ def test_opcua_expired_and_misnamed_certificates_are_refused(tmp_path: Path) -> 
         check(old)
 
 
-def _expired(private: rsa.RSAPrivateKey) -> x509.Certificate:
+def _expired(
+    private: rsa.RSAPrivateKey,
+    days: int = 1,
+    serial: int = 7,
+    *,
+    ca: bool = False,
+    signer: tuple[x509.Certificate, rsa.RSAPrivateKey] | None = None,
+) -> x509.Certificate:
+    """A certificate without alternative names that is over since `days` (negative: it has so many left)."""
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "old")])
+    issuer, key = (name, private) if signer is None else (signer[0].subject, signer[1])
     now = datetime.datetime.now(datetime.UTC)
-    from cryptography.hazmat.primitives import hashes
-
     return (
         x509.CertificateBuilder()
         .subject_name(name)
-        .issuer_name(name)
+        .issuer_name(issuer)
         .public_key(private.public_key())
-        .serial_number(7)
-        .not_valid_before(now - datetime.timedelta(days=9))
-        .not_valid_after(now - datetime.timedelta(days=1))
-        .sign(private, hashes.SHA256())
+        .serial_number(serial)
+        .not_valid_before(now - datetime.timedelta(days=19))
+        .not_valid_after(now - datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
     )

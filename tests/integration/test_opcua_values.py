@@ -93,7 +93,7 @@ def test_opcua_one_bad_node_leaves_the_others_alone(machine: Running, mode: str)
     async def case() -> None:
         tags = [
             tag("nowhere", node="ns=2;s=nowhere"), node("Double"), tag("no_uri", node="nsu=http://no.where/;s=Double"),
-            tag("no_path", path="2:Machine/2:Nothing"), node("Float"), node("String"),
+            tag("no_path", path="2:Machine/2:Nothing"), node("Float"), node("String", type="float"),
             tag("again", node=f"nsu={URI};s=Double"),
         ]  # fmt: skip
         expected = {

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import asyncua
+import numpy as np
 import pytest
 import yaml
 from asyncua import ua
@@ -169,7 +170,8 @@ async def modbus_value(client: ModbusBaseClient, unit: int, keys: dict[str, Any]
         return bool(words[0] >> int(bit) & 1)
     if keys["type"] == "string":
         return data.split(b"\0")[0].decode("ascii").rstrip()
-    return struct.unpack(f">{FORMATS[keys['type']]}", data)[0]
+    value = struct.unpack(f">{FORMATS[keys['type']]}", data)[0]
+    return float(str(np.float32(value))) if keys["type"] == "float32" else value
 
 
 async def opcua_witness(name: str, url: str) -> dict[str, object]:

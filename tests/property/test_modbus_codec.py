@@ -19,14 +19,14 @@ from tests.support.exploration import examples
 from tests.support.modbus_wire import Device, bits, encode, load
 
 ORDERS = ["ABCD", "DCBA", "BADC", "CDAB"]
-FLOAT32 = st.floats(width=32, allow_nan=False)
+FLOAT32 = st.floats(width=32, allow_nan=False, allow_subnormal=False)
 ASCII = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=12)
 
 VALUES = {
     "int16": st.integers(-(2**15), 2**15 - 1), "uint16": st.integers(0, 2**16 - 1),
     "int32": st.integers(-(2**31), 2**31 - 1), "uint32": st.integers(0, 2**32 - 1),
     "int64": st.integers(-(2**63), 2**63 - 1), "uint64": st.integers(0, 2**64 - 1),
-    "float32": FLOAT32, "float64": st.floats(allow_nan=False),
+    "float32": FLOAT32, "float64": st.floats(allow_nan=False, allow_subnormal=False),
     "bcd16": st.integers(0, 9999), "bcd32": st.integers(0, 99_999_999),
 }  # fmt: skip
 

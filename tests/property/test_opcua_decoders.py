@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.opcua import stock
-from connectors.opcua.binary import UNSUPPORTED, DecodeError
+from connectors.opcua.binary import UNSUPPORTED, DecodeError, Structure
 from connectors.opcua.columns import Columns
 from connectors.opcua.messages import Published, ServiceFault, publish_response, read_response
 
@@ -193,9 +193,43 @@ def test_opcua_the_servers_time_stands_in_for_the_sources() -> None:
 
 
 def test_opcua_structures_are_marked_and_their_neighbours_read() -> None:
-    values = [1.5, ua.EUInformation(), uuid.UUID(int=5)]
+    values = [1.5, ua.BuildInfo(), uuid.UUID(int=5)]
     out = read_response(responses([ua.DataValue(ua.Variant(v)) for v in values]))
-    assert out.values == [1.5, UNSUPPORTED, str(uuid.UUID(int=5))]
+    assert out.values == [1.5, Structure("i=340"), str(uuid.UUID(int=5))]
+
+
+STRUCTURES = [
+    (ua.Range(-5.0, 120.5), {"low": -5.0, "high": 120.5}),
+    (
+        ua.EUInformation("http://www.opcfoundation.org/UA/units/un/cefact", 4408652, ua.LocalizedText("°C", "de")),
+        {
+            "namespaceUri": "http://www.opcfoundation.org/UA/units/un/cefact", "unitId": 4408652,
+            "displayName": "°C", "description": "",
+        },
+    ),
+    (
+        ua.Argument(Name="depth", DataType=ua.NodeId(11), ValueRank=1, ArrayDimensions=[3]),
+        {"name": "depth", "dataType": "i=11", "valueRank": 1, "arrayDimensions": [3], "description": ""},
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "fields"), STRUCTURES, ids=["Range", "EUInformation", "Argument"])
+def test_opcua_structures_that_describe_values_are_read_by_both_decoders(value: Any, fields: dict[str, Any]) -> None:
+    body = responses([ua.DataValue(ua.Variant(value)), ua.DataValue(ua.Variant([value, value]))])
+    ours = read_response(body)
+    assert [ours.values[0].fields, [each.fields for each in ours.values[1]]] == [fields, [fields, fields]]
+    same(ours, stock.columns(struct_from_binary(ua.ReadResponse, Buffer(body)).Results))
+
+
+def test_opcua_single_precision_is_the_shortest_decimal_in_both_decoders() -> None:
+    wanted = [230.7, 0.1, -1e-7, 3.4e38, 71687208.0, 16777216.0, 1e20, 0.0, float("inf")] * 3
+    both = [ua.DataValue(ua.Variant(value, ua.VariantType.Float)) for value in wanted]
+    both.append(ua.DataValue(ua.Variant([230.7, 0.2], ua.VariantType.Float)))
+    body = responses(both)
+    ours = read_response(body)
+    assert ours.values == [*wanted, [230.7, 0.2]]
+    same(ours, stock.columns(struct_from_binary(ua.ReadResponse, Buffer(body)).Results))
 
 
 def test_opcua_an_array_of_arrays_is_marked_by_both_decoders() -> None:

@@ -39,8 +39,9 @@ def python_opcua(folder: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def node_opcua(folder: Path) -> Iterator[Server]:
-    """Its packages missing is a failure in CI and a counted skip elsewhere, as with any tool."""
+def node_opcua(folder: Path, **settings: str) -> Iterator[Server]:
+    """`settings`: variables of the environment, see server.cjs. Its packages missing is a failure in CI and a counted
+    skip elsewhere, as with any tool."""
     if not (PACKAGES.parent / "ready").is_file():
         problem = f"no {PACKAGES}: './run test' installs it"
         if os.environ.get("CI"):
@@ -48,7 +49,7 @@ def node_opcua(folder: Path) -> Iterator[Server]:
         pytest.skip(problem)
     port = free_port()
     argv = [tool("node"), NODE / "server.cjs", str(port), folder / "node-opcua"]
-    with serving(argv, port, folder / "node-opcua.log", {"NODE_PATH": str(PACKAGES)}) as server:
+    with serving(argv, port, folder / "node-opcua.log", {"NODE_PATH": str(PACKAGES), **settings}) as server:
         yield server
 
 

@@ -18,13 +18,15 @@ import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import FrameType, SimpleNamespace
+from typing import Any, cast
 from unittest.mock import patch
 
 import orjson
 import pytest
+from asyncua import ua
 
 from connectors.modbus.channel import Channel
 from connectors.modbus.frame import Request
@@ -33,7 +35,14 @@ from connectors.modbus.line import Timing
 from connectors.modbus.options import ModbusDevice, ModbusTag, device_options
 from connectors.modbus.plan import Knowledge, Limits, Span, plan
 from connectors.modbus.reader import Reader, Unit
+from connectors.opcua.audit import Audit
+from connectors.opcua.columns import Columns
+from connectors.opcua.feed import GrantedSubscription
+from connectors.opcua.limits import Limits as OperationLimits
 from connectors.opcua.messages import read_response
+from connectors.opcua.options import OpcuaDevice, OpcuaTag
+from connectors.opcua.resolve import Resolved
+from connectors.opcua.session import Session as OpcuaSession
 from connectors.opcua.wire import BoundedProtocol, Wire
 from edge_agent.app.agent.devices import Workshop
 from edge_agent.clock import Clock
@@ -464,6 +473,76 @@ def test_modbus_pipelines_write_little(window: int, writes: int) -> None:
         channel.close()
 
     run(scenario())
+
+
+class Answered:
+    """A session whose server answers every Read with what the subscription brought."""
+
+    def __init__(self, values: int, limit: int) -> None:
+        self.wire = self
+        self.options = OpcuaDevice(endpoint="opc.tcp://h")
+        self.limits = OperationLimits(read=limit)
+        self.service = SimpleNamespace(authentication_token=ua.NodeId(1))
+        self.asked: list[int] = []
+
+    async def ask(self, bodies: list[bytes], timeout: float) -> list[bytes]:
+        answers = []
+        for body in bodies:
+            count = body.count(struct.pack("<I", 13) + b"\xff\xff\xff\xff")
+            self.asked.append(count)
+            head = struct.pack("<BBHqIIBIBBB", 1, 0, 634, 0, 1, 0, 0, 0, 0, 0, 0)
+            record = struct.pack("<BBdqq", 0x0D, 11, 1.5, 133_000_000_000_000_000, 133_000_000_000_000_000)
+            answers.append(head + struct.pack("<I", count) + count * record + b"\0" * 4)
+        return answers
+
+
+def audit_of(tags: int, limit: int = 5000) -> tuple[Audit, Answered]:
+    """The look at so many subscribed tags that are what the subscription says."""
+    session = Answered(tags, limit)
+    table = TagTable("d", 1.0, tuple(Tag(f"v{n}", "float", OpcuaTag(node=f"i={n + 1}")) for n in range(tags)))
+    subscription = GrantedSubscription(1, 1.0, 1.0)
+    feed = subscription.add(table)
+    feed.resolved = Resolved(list(range(tags)), [ua.NodeId(n + 1) for n in range(tags)], {})
+    feed.believed[:] = [1.5] * tags
+    delivery: Any = SimpleNamespace(feeds=[(subscription, feed)])
+    return Audit(cast(Any, session), delivery, cast(Any, None), Clock()), session
+
+
+@pytest.mark.parametrize(("tags", "limit", "asked"), [(1000, 5000, [1000]), (2500, 5000, [1000, 1000, 500])])
+def test_an_opcua_audit_is_one_read_of_each_tag_a_minute(tags: int, limit: int, asked: list[int]) -> None:
+    assert OpcuaSession.audit_s == 60.0, "a sixtieth of what reading once a second costs"
+    audit, session = audit_of(tags, limit)
+    run(audit.look())
+    assert session.asked == asked
+
+
+def test_an_opcua_audit_without_a_difference_calls_nothing_for_each_value() -> None:
+    async def counted(tags: int) -> int:
+        audit, _ = audit_of(tags)
+        called: list[str] = []
+
+        def look() -> None:
+            coroutine = audit.look()
+            with pytest.raises(StopIteration):
+                coroutine.send(None)
+
+        called = calls_during(look)
+        return len([name for name in called if "connectors/opcua" in name])
+
+    few, many = run(counted(100)), run(counted(900))
+    assert many - few <= 20, "runs of records, no values"
+
+
+def test_an_opcua_notification_calls_nothing_for_each_value() -> None:
+    """What the audit needs to know of a value costs no call, and no object but the list's place."""
+    counts = []
+    for tags in (10, 1000):
+        table = TagTable("d", 1.0, tuple(Tag(f"v{n}", "float", OpcuaTag(node="i=1")) for n in range(tags)))
+        feed = GrantedSubscription(1, 1.0, 1.0).add(table)
+        every_second = Columns([1.5] * (tags // 2), {}, [None] * (tags // 2), list(range(0, tags, 2)))
+        counts.append(len(calls_during(partial(feed.batches, every_second, 1))))
+        assert feed.believed[0] == 1.5
+    assert counts[0] == counts[1]
 
 
 def test_opcua_reads_call_little() -> None:

@@ -206,3 +206,40 @@ def test_a_device_that_answers_with_bad_values_is_offline_but_reached(status: st
     device.answered(Batch(TABLE, 1, [None, None], {0: bad, 1: bad}), 1.0, 0.0)
     assert device.state == "offline"
     assert device.unreached == unreached
+
+
+def test_an_optional_tag_that_is_not_there_is_no_fault_of_the_device() -> None:
+    tags = (Tag("a", "float", None), Tag("b", "float", None, optional=True), Tag("c", "float", None, optional=True))
+    table = TagTable("dev", 1.0, tags)
+    made = DeviceHealth("dev", 3, 3.0, 0.0)
+    absent = {1: STATUS["BadNodeIdUnknown"], 2: STATUS["BadConfigurationError"]}
+    for t in (1.0, 2.0):
+        made.answered(Batch(table, round(t * 1e9), [1.0, None, None], dict(absent)), t, 0.01)
+    assert (made.state, made.reason) == ("online", "")
+    assert (made.tags.bad, made.tags.absent, made.tags.absent_tags()) == (0, 2, ["b", "c"])
+    assert made.tags.not_good() == []
+    row = made.row(2.0)
+    assert (row["good"], row["bad"], row["values"]) == (2, 0, 2)
+    assert "tag_transitions" not in row
+    assert row["ne107"]["name"] == "NORMAL"
+    made.answered(Batch(table, 3, [1.0, None, None], {1: STATUS["BadTimeout"], 2: absent[2]}), 3.0, 0.01)
+    assert (made.state, made.reason, made.tags.absent) == ("degraded", "BadTimeout", 1), "it is there, and silent"
+    made.answered(Batch(table, 4, [None, None, None], {0: STATUS["BadSensorFailure"], **absent}), 4.0, 0.01)
+    assert (made.state, made.reason) == ("offline", "BadSensorFailure")
+
+
+def test_a_device_that_has_none_of_its_optional_tags_is_not_online() -> None:
+    table = TagTable("dev", 1.0, (Tag("a", "float", None, optional=True),))
+    made = DeviceHealth("dev", 1, 1.0, 0.0)
+    made.answered(Batch(table, 1, [None], {0: STATUS["BadNodeIdUnknown"]}), 1.0, 0.01)
+    assert made.state == "offline"
+
+
+def test_a_subscription_counts_no_readings_of_absent_tags() -> None:
+    table = TagTable("dev", 1.0, (Tag("a", "float", None), Tag("b", "float", None, optional=True)))
+    made = DeviceHealth("dev", 2, 2.0, 0.0, streaming=True)
+    made.answered(Batch(table, 1, [1.0, None], {1: STATUS["BadNodeIdUnknown"]}), 0.0, 0.01)
+    for now in range(1, 11):
+        made.proven(float(now), 1.0, now)
+    row = made.row(10.0)
+    assert (row["good"], row["bad"]) == (10, 0)

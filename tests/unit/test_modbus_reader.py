@@ -328,3 +328,32 @@ def test_a_refused_address_is_never_put_together_from_its_halves():
         wave = made.next([2 if r.count == 2 else device.answer(r.adu[1:])[2:] if r.count == 1 else 2 for r in wave])
     assert asked == [5, 2, 1]
     assert status_name(made.finish(1).status[0]) == "BadConfigurationError"
+
+
+def test_a_hole_under_an_optional_tag_is_not_logged(caplog):
+    from dataclasses import replace
+
+    device = Device({a: a for a in range(10)})
+    device.holes = {3, 4}
+    table = make_table(holding(range(6)))
+    tags = tuple(replace(tag, optional=tag.name == "t3") for tag in table.tags)
+    made = Reader(type(table)(table.device, table.every, tags), Unit("d", ModbusDevice(url="tcp://h")))
+    _, status, _ = read(made, device)
+    assert status == {3: "BadConfigurationError", 4: "BadConfigurationError"}
+    assert "t4" in caplog.text
+    assert "t3" not in caplog.text
+
+
+def test_single_precision_travels_as_its_shortest_decimal():
+    import struct
+
+    written = [230.7, 0.1, 1e-7, 71687208.0] * 5
+    words = struct.unpack(">40H", struct.pack(">20f", *written))
+    device = Device(dict(enumerate(words)))
+    tags = {f"f{n}": {"address": f"holding/{2 * n}", "type": "float32"} for n in range(20)}
+    assert read(reader(tags), device)[0] == written
+    mixed = {"i": {"address": "holding/0"}, "f": {"address": "holding/0", "type": "float32"}}
+    mixed["a"] = {"address": "holding/2", "type": "float32", "count": 2}
+    assert read(reader(mixed), device)[0] == [words[0], 230.7, [0.1, 1e-7]]
+    device.holes = {0}
+    assert read(reader(tags), device)[0][:2] == [None, 0.1]

@@ -172,3 +172,17 @@ def test_one_source_time_for_all_is_said_of_each(columns: tuple[int, ...] | None
         document = orjson.loads(b'{"a":1' + payload.data_tail(batch))
         assert document["source"] == dict.fromkeys(told, 1763900000120)
         assert list(document["values"]) == told
+
+
+def test_tags_whose_type_only_the_device_knows_may_be_of_any() -> None:
+    tags = [Tag(name, "any", None) for name in ("number", "text", "list", "flag")] + [Tag("plain", "float", None)]
+    made = Normaliser(table(*tags))
+    for _ in range(2):
+        batch = Batch(table(*tags), 1, [1.5, "run", [1.0, 2.0], True, float("nan")])
+        made.apply(batch)
+        assert batch.values == [1.5, "run", [1.0, 2.0], True, None]
+        assert batch.status == {4: STATUS["BadSensorFailure"]}
+    only_text = table(Tag("text", "any", None))
+    batch = Batch(only_text, 1, ["run"])
+    Normaliser(only_text).apply(batch)
+    assert batch.values == ["run"]

@@ -73,7 +73,7 @@ def test_opcua_times_as_text(ticks: int, text: str) -> None:
 
 
 def feed(*kinds: Kind) -> Feed:
-    return Feed(table(*kinds), subscription=1, interval_s=1.0, keep_alive_s=1.0)
+    return Feed(table(*kinds))
 
 
 def changes(handles: list[int], values: list[Any], status: dict[int, int] | None = None) -> Columns:

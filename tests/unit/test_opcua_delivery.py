@@ -11,13 +11,14 @@ import pytest
 from asyncua import ua
 
 from connectors.opcua import subscriptions, wire
+from connectors.opcua.binary import DecodeError
 from connectors.opcua.columns import Columns
+from connectors.opcua.delivery import Delivery
 from connectors.opcua.faults import device_errors, explain
-from connectors.opcua.feed import Feed
+from connectors.opcua.feed import GrantedSubscription
 from connectors.opcua.messages import Published, ServiceFault
 from connectors.opcua.options import OpcuaDevice, OpcuaTag
 from connectors.opcua.session import Session
-from connectors.opcua.stream import _Delivery
 from edge_agent.sdk import STATUS, Batch, Clock, DeviceError, Tag, TagTable
 from tests.support.aio import run
 
@@ -56,8 +57,10 @@ class Delivered:
         self.alive: list[str] = []
         self.server = Server(kept or {})
         session = cast(Session, self.server)
-        self.delivery = _Delivery(session, Clock(), self.batches.append, self.alive.append)
-        self.delivery.add(Feed(TABLE, 7, 0.01, 0.02))
+        self.delivery = Delivery(session, Clock(), self.batches.append, self.alive.append)
+        subscription = GrantedSubscription(7, 0.01, 0.02)
+        self.feed = subscription.add(TABLE)
+        self.delivery.add(subscription)
 
     @property
     def values(self) -> list[Any]:
@@ -114,7 +117,7 @@ def test_opcua_a_lost_message_ends_the_connection(available: tuple[int, ...]) ->
 def test_opcua_the_sequence_number_after_the_largest_is_one() -> None:
     async def case() -> None:
         out = Delivered()
-        out.delivery._feeds[7].expected = 0xFFFFFFFF
+        out.delivery.subscriptions[0].expected = 0xFFFFFFFF
         await out.delivery.take(message(0xFFFFFFFF), 1)
         await out.delivery.take(message(1), 2)
         assert len(out.values) == 2
@@ -138,6 +141,51 @@ def test_opcua_a_subscription_ended_by_the_server_ends_the_stream() -> None:
         with pytest.raises(DeviceError) as failed:
             await out.delivery.take(Published(7, 1, ended=0x800A0000, data=True), 1)
         assert (failed.value.lost, failed.value.status) == (True, 0x800A0000)
+
+    run(case())
+
+
+@pytest.mark.parametrize("code", [0x002D0000, 0x40000000, 0])
+def test_opcua_a_subscription_ended_with_a_code_that_is_not_bad_is_gone_all_the_same(code: int) -> None:
+    async def case() -> None:
+        out = Delivered()
+        with pytest.raises(DeviceError) as failed:
+            await out.delivery.take(Published(7, 1, ended=code, data=True), 1)
+        assert (failed.value.lost, failed.value.status) == (True, STATUS["BadSubscriptionIdInvalid"])
+        assert f"0x{code:08X}" in failed.value.detail
+
+    run(case())
+
+
+@pytest.mark.parametrize("code", [0x80330000, 0x80340000, 0x803F0000])
+def test_opcua_a_tag_whose_node_is_gone_is_to_be_sought_until_it_reports(code: int) -> None:
+    async def case() -> None:
+        out = Delivered()
+        await out.delivery.take(Published(7, 1, (), Columns([None], {0: code}, [None], [0]), None, True), 1)
+        assert out.delivery.absent.is_set()
+        assert out.feed.gone == {0}
+        await out.delivery.take(message(2), 2)
+        assert out.feed.gone == set()
+
+    run(case())
+
+
+def test_opcua_a_shared_subscription_gives_each_table_its_own() -> None:
+    async def case() -> None:
+        out = Delivered()
+        other = TagTable("e", 5.0, tuple(Tag(name, "float", OpcuaTag(node="i=2")) for name in ("b", "c")))
+        out.delivery.subscriptions[0].add(other)
+        changes = Columns([3.0, None, 1.0, 2.0, 4.0], {1: 0x808C0000}, [1, 2, 3, 4, 5], [2, 0, 0, 1, 2])
+        await out.delivery.take(Published(7, 1, (), changes, None, True), 10)
+        told = [(b.table.device, b.columns, b.values, b.status, b.source, b.t) for b in out.batches]
+        assert sorted(told, key=lambda row: (row[0], row[-1])) == [
+            ("d", [0], [None], {0: 0x808C0000}, [2], 10), ("d", [0], [1.0], {}, [3], 11),
+            ("e", [1, 0], [3.0, 2.0], {}, [1, 4], 10), ("e", [1], [4.0], {}, [5], 11),
+        ]  # fmt: skip
+        assert out.alive == ["d", "e"]
+        beyond = Columns([1.0], {}, [None], [3])
+        with pytest.raises(DecodeError):
+            await out.delivery.take(Published(7, 2, (), beyond, None, True), 20)
 
     run(case())
 

@@ -84,7 +84,7 @@ def test_opcua_models_mix_with_the_agents_common_keys() -> None:
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
-        (None, "float"), ("bool", "bool"), ("Boolean", "bool"), ("int", "int"), ("UInt64", "int"), ("Float", "float"),
+        (None, "any"), ("bool", "bool"), ("Boolean", "bool"), ("int", "int"), ("UInt64", "int"), ("Float", "float"),
         ("Double", "float"), ("LocalizedText", "text"), ("text", "text"), ("DateTime", "text"), ("array", "array"),
         ("Double[]", "array"), ("string[]", "array"), ("StatusCode", "int"),
     ],

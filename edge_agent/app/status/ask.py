@@ -128,6 +128,8 @@ def agent_status(device: PolledDevice) -> dict[str, Any]:
         "clock_drift_s_per_day": health.clock.drift,
         "tags_not_good": len(not_good),
         "tags": not_good[:NAMED_TAGS],
+        "tags_absent": health.tags.absent,
+        "absent": health.tags.absent_tags()[:NAMED_TAGS],
     }
 
 

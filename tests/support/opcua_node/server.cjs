@@ -1,17 +1,23 @@
 // The node-opcua server, as a program: `node server.cjs PORT FOLDER`, with node-opcua's packages on NODE_PATH.
 // It offers what opcua_python_server.py does and the other kinds of opcua_server.KINDS; its files go to FOLDER.
+// MAX_SUBSCRIPTIONS in the environment: as many for one session. NO_TRANSLATION=1: paths are not translated.
+// SIGUSR2 deletes `Loaded` and `Moved`, the next one adds them again, as the download of a PLC program does: `Loaded` under
+// its own node id, `Moved` under another one; both count the programs.
 "use strict";
 
 const { OPCUACertificateManager } = require("node-opcua-certificate-manager");
 const { coerceLocalizedText, coerceQualifiedName } = require("node-opcua-data-model");
 const { resolveNodeId } = require("node-opcua-nodeid");
 const { MessageSecurityMode, SecurityPolicy } = require("node-opcua-secure-channel");
+const { standardUnits } = require("node-opcua-data-access");
+const { ServiceFault } = require("node-opcua-service-secure-channel");
 const { OPCUAServer } = require("node-opcua-server");
 const { StatusCodes } = require("node-opcua-status-code");
 const { DataType, Variant, VariantArrayType } = require("node-opcua-variant");
 
 const URI = "http://test.example/machine";
 const [port, folder] = [Number(process.argv[2]), process.argv[3]];
+const most = Number(process.env.MAX_SUBSCRIPTIONS || 0);
 
 // A 64-bit number is a pair of its high and low half here.
 const SCALARS = {
@@ -32,10 +38,12 @@ function fill(space) {
     const machine = own.addObject({
         organizedBy: space.rootFolder.objects, browseName: "Machine", nodeId: "s=Machine",
     });
-    const add = (name, type, value, status = StatusCodes.Good, arrayType = VariantArrayType.Scalar) => {
+    const add = (
+        name, type, value, status = StatusCodes.Good, arrayType = VariantArrayType.Scalar, identifier = name,
+    ) => {
         const dataType = DataType[type];
         const node = own.addVariable({
-            componentOf: machine, browseName: name, nodeId: `s=${name}`, dataType, minimumSamplingInterval: 0,
+            componentOf: machine, browseName: name, nodeId: `s=${identifier}`, dataType, minimumSamplingInterval: 0,
             valueRank: arrayType === VariantArrayType.Array ? 1 : -1,
         });
         node.setValueFromSource(new Variant({ dataType, arrayType, value }), status);
@@ -47,6 +55,23 @@ function fill(space) {
     }
     add("Bad", "Double", 2.0, StatusCodes.BadSensorFailure);
     add("Uncertain", "Double", 3.0, StatusCodes.UncertainSensorNotAccurate);
+    own.addAnalogDataItem({
+        componentOf: machine, browseName: "Temperature", nodeId: "s=Temperature", dataType: "Double",
+        engineeringUnitsRange: { low: -5, high: 120.5 }, engineeringUnits: standardUnits.degree_celsius,
+    });
+    let programs = 0;
+    const load = () => {
+        programs += 1;
+        const scalar = [StatusCodes.Good, VariantArrayType.Scalar];
+        return [
+            add("Loaded", "Double", programs, ...scalar), add("Moved", "Double", programs, ...scalar, `Moved-${programs}`),
+        ];
+    };
+    let program = load();
+    process.on("SIGUSR2", () => {
+        if (program) program.forEach((node) => space.deleteNode(node));
+        program = program ? null : load();
+    });
     return add("Counter", "Double", 0);
 }
 
@@ -56,10 +81,19 @@ async function main() {
     const server = new OPCUAServer({
         port, host: "127.0.0.1", hostname: "127.0.0.1", resourcePath: "/test",
         securityModes: [MessageSecurityMode.None], securityPolicies: [SecurityPolicy.None], disableDiscovery: true,
+        serverCapabilities: most ? { maxSubscriptionsPerSession: most } : {},
         serverCertificateManager: manager("own"), userCertificateManager: manager("users"),
     });
     await server.initialize();
     const counter = fill(server.engine.addressSpace);
+    if (process.env.NO_TRANSLATION) {
+        server.engine.browsePath = async () => { throw new Error("not offered by this server"); };
+        server._on_TranslateBrowsePathsToNodeIdsRequest = (message, channel) => channel.send_response(
+            "MSG",
+            new ServiceFault({ responseHeader: { serviceResult: StatusCodes.BadServiceUnsupported } }),
+            message,
+        );
+    }
     await server.start();
     let value = 0;
     const count = () => counter.setValueFromSource({ dataType: DataType.Double, value: ++value });
