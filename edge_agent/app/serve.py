@@ -56,7 +56,7 @@ class StoreService:
         self._clock = clock
         self._topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
         self._figures = Figures(site)
-        self._store = open_store(site.store, site.agent.id)
+        self._store = open_store(site.store, site.agent.id, site.agents)
         self._quarantine = Quarantine(site.store.quarantine)
         self._ingest = Ingest(
             site.mqtt,

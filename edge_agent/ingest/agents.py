@@ -66,6 +66,8 @@ class Agents:
             known = self._states[agent] = AgentState()
         if known.last_t is None or t > known.last_t:
             known.last_t = t
+        if catalogue.former:
+            catalogue.former.spoke(message.key, t)
         if catalogue.forgotten:
             self._list_again(agent, message)
         if message.key not in catalogue.devices and message.agent is None:
