@@ -35,8 +35,8 @@ class FormerNames:
         """Key -> time of the birth document that has its claim, ns."""
         self._spoke: dict[str, int] = {}
         """Key of a device that is claimed -> time of the newest thing it said, ns."""
-        self._alive: set[str] = set()
-        """Keys of devices that spoke after they had been claimed."""
+        self._alive: set[tuple[str, str]] = set()
+        """Claims (key, former) of devices that spoke after they had been claimed."""
         self._devices: dict[str, str] = {}
         """Key -> what it was: the claims that are followed, and what is assumed."""
         self._tags: dict[str, dict[str, str]] = {}
@@ -62,7 +62,7 @@ class FormerNames:
             self._claims[key] = former
             self._since[key] = t if type(t) is int else _NO_TIME
             if self._spoke.get(former, 0) <= self._since[key] - _CLOCKS_NS:
-                self._alive.discard(former)  # else its successor merely started again beside it
+                self._alive.discard((key, former))  # else its successor merely started again beside it
         if (self._claims.get(key), self._since.get(key)) != before:
             self._renew()
 
@@ -71,11 +71,12 @@ class FormerNames:
         if key not in self._claimed or t <= self._spoke.get(key, 0):
             return
         self._spoke[key] = t
-        successor = next((each for each, former in self._devices.items() if former == key), None)
-        if successor is not None and t > self._since.get(successor, t) + _CLOCKS_NS:
-            log.warning("was-still-speaks device=%s was=%s", self._keys.full(successor), self._keys.full(key))
-            self._alive.add(key)
-            self._renew()
+        for successor, former in self._claims.items():
+            if former == key and t > self._since[successor] + _CLOCKS_NS:
+                self._alive.add((successor, key))
+                if self._devices.get(successor) == key:
+                    log.warning("was-still-speaks device=%s was=%s", self._keys.full(successor), self._keys.full(key))
+                    self._renew()
 
     @property
     def claimed(self) -> frozenset[str]:
@@ -114,7 +115,7 @@ class FormerNames:
     def _contradicted(self, key: str, former: str) -> bool:
         """Whether a guest names a device of the plant, or the device named has spoken since."""
         robbed = self._keys.is_guest(self._keys.agent(key)) and not self._keys.is_guest(self._keys.agent(former))
-        return robbed or former in self._alive
+        return robbed or (key, former) in self._alive
 
     def _renew(self) -> None:
         self._claimed = frozenset(self._claims.values())
