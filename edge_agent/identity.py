@@ -100,7 +100,7 @@ class DeviceNames:
         None: nobody has such a device. Raises AmbiguousNameError.
         """
         agent, separator, device = written.partition(SEPARATOR)
-        if separator:
+        if agent and separator:  # an id may begin with a colon
             key = self._keys.key(agent, device)
             if key in self.known or (device and agent in self._elsewhere):
                 return key

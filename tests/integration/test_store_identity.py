@@ -14,11 +14,12 @@ from typing import Any
 import orjson
 import pytest
 
-from edge_agent.app.site_devices import SiteDevices
+from edge_agent.app.site_devices import SiteDevices, forgettable
 from edge_agent.app.status import overview
 from edge_agent.app.status.absent import holes
 from edge_agent.app.status.missing import of_plant, report
 from edge_agent.config.models import Store as StoreConfig
+from edge_agent.errors import FindingsError
 from edge_agent.ingest import messages
 from edge_agent.ingest.agents import Agents
 from edge_agent.ingest.messages import Assembly
@@ -260,6 +261,31 @@ def test_a_device_that_still_speaks_is_nobodys_past(backend: Backend, tmp_path: 
         assert store.samples(key, "x", T0 - 2 * S, end).values() == [2.0]
     with opened() as store:
         assert store.catalogue.listed() == [key, "press"]
+
+
+def test_a_device_of_the_plant_stays_in_its_figures_whatever_its_birth_says(tmp_path: Path) -> None:
+    """Names as long as names may be, and words of a time before they were judged."""
+    agent, device = "a" * 200, "d" * 100
+    odd = {"name": 5, "line": "x y", "cell": "ok", "tags": {"x": {"unit": 7, "range": "wide", "description": "d"}}}
+    plant = site(tmp_path, f"agents: [{agent}]\n")
+    with closing(open_store(plant.store, plant.agent.id, plant.agents)) as store:
+        take(store, birth(agent, device), birth(agent, "odd", **odd))
+        long, odd_one = SiteDevices.of(plant, store).members
+        assert (long.key, long.config.id) == (f"{agent}:{device}", f"{agent}:{device}")
+        assert (odd_one.config.cell, odd_one.config.tags["x"].description) == ("ok", "d")
+
+
+def test_an_agent_without_devices_can_be_forgotten_and_no_state_steers_a_terminal(tmp_path: Path) -> None:
+    plant = site(tmp_path, "")
+    with closing(open_store(plant.store, plant.agent.id)) as store:
+        agents = Agents(store.catalogue)
+        for name in ("ghost", "\x1b[31mred", "a:b"):
+            agents.take_state({"agent": name, "state": "offline", "version": "\x1b]0;x\x07"})
+        assert [(name, state.version) for name, state in agents.states().items()] == [("ghost", "")]
+        known = SiteDevices.of(plant, store)
+        assert forgettable("ghost", known, store.catalogue, agents.states()) == ("ghost", "", "")
+        with pytest.raises(FindingsError):
+            forgettable("nobody", known, store.catalogue, agents.states())
 
 
 def _moments(first: int, last: int) -> Any:
