@@ -18,6 +18,7 @@ from edge_agent import names
 from edge_agent.config import dump, load
 from edge_agent.config.models import Agent, DeviceCommon, Mqtt
 from edge_agent.errors import ConfigError
+from edge_agent.identity import DeviceKeys
 from edge_agent.ingest import messages
 from edge_agent.model import Batch, Tag, TagTable
 from edge_agent.payload import data_tail, head
@@ -81,7 +82,7 @@ def through(device: str, tag: str) -> bool:
         table = TagTable(device, 1.0, (Tag(tag, "float", None),))
         payload = head(device, "a/0/1") + b"1" + data_tail(Batch(table, 1_700_000_000_000_000_000, [1.5]))
         topic.encode()
-        catalogue = Catalogue()
+        catalogue = Catalogue(keys=DeviceKeys("a"))
         message = messages.read(topic, payload, catalogue)
     except (UnicodeEncodeError, TypeError, orjson.JSONEncodeError):
         return False
@@ -97,7 +98,7 @@ def through(device: str, tag: str) -> bool:
 
 def unescaped(line: str) -> tuple[str, str] | None:
     """Device and tag as a server reads them from a line: a backslash before a comma, a blank, `=` is taken away."""
-    series = re.match(r"samples,device=((?:\\.|[^\\, =])+),kind=float,tag=((?:\\.|[^\\, =])+) num=1\.5,", line)
+    series = re.match(r"samples,agent=a,device=((?:\\.|[^\\, =])+),kind=float,tag=((?:\\.|[^\\, =])+) num=1\.5,", line)
     return None if series is None else (_plain(series[1]), _plain(series[2]))
 
 
