@@ -93,7 +93,8 @@ def through(device: str, tag: str) -> bool:
     if encoder.refusals(rows, 0, 2**62):
         return False
     (line,) = encoder.samples(rows, 5)
-    return unescaped(line) == (device, tag) and catalogue.find(device, tag) == 0
+    key = catalogue.keys.key("a", device)
+    return unescaped(line) == (device, tag) and catalogue.find(key, tag) == 0
 
 
 def unescaped(line: str) -> tuple[str, str] | None:
