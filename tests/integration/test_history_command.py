@@ -7,6 +7,8 @@ import contextlib
 import csv
 import io
 import json
+import os
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -189,6 +191,36 @@ def test_parquet_is_read_by_duckdb(stored: Path, tmp_path: Path) -> None:
     assert {row["text"] for row in rows if row["tag"] == "program"} == {'O1000 "a", 次'}
     assert {row["value"] for row in rows if row["tag"] == "alarm"} == {0.0, 1.0}
     assert [path.name for path in tmp_path.iterdir()] == ["it's.parquet"]
+
+
+@pytest.mark.parametrize("option", ["--csv", "--parquet"])
+def test_a_pipe_is_written_to_and_stays_what_it_is(stored: Path, tmp_path: Path, option: str) -> None:
+    """As root, a file put in the place of /dev/null would be the end of the machine's null device."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    assert history(stored, "plc-1/power", *window(), option, str(pipe))[0] == 0
+    reader.join(10)
+    assert pipe.is_fifo()
+    assert len(got[0]) > 1000
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+@pytest.mark.parametrize("option", ["--csv", "--parquet"])
+def test_a_link_stays_a_link_and_a_place_that_cannot_have_a_file_is_named(
+    stored: Path, tmp_path: Path, option: str
+) -> None:
+    link, real = tmp_path / "link", tmp_path / "real"
+    real.write_text("before")
+    link.symlink_to(real)
+    assert history(stored, "plc-1/power", *window(), option, str(link))[0] == 0
+    assert link.is_symlink()
+    assert real.stat().st_size > 1000
+    for place in (tmp_path, tmp_path / "nowhere" / "f"):
+        status, _, err = history(stored, "plc-1/power", *window(), option, str(place))
+        assert (status, err.partition(":")[0]) == (2, str(place))
 
 
 def test_steps_and_gaps_in_json(stored: Path) -> None:

@@ -18,6 +18,7 @@ from edge_agent import names
 from edge_agent.config import dump, load
 from edge_agent.config.models import Agent, DeviceCommon, Mqtt
 from edge_agent.errors import ConfigError
+from edge_agent.identity import DeviceKeys
 from edge_agent.ingest import messages
 from edge_agent.model import Batch, Tag, TagTable
 from edge_agent.payload import data_tail, head
@@ -82,7 +83,7 @@ def through(device: str, tag: str) -> bool:
         table = TagTable(device, 1.0, (Tag(tag, "float", None),))
         payload = head(device, "a/0/1") + b"1" + data_tail(Batch(table, 1_700_000_000_000_000_000, [1.5]))
         topic.encode()
-        catalogue = Catalogue()
+        catalogue = Catalogue(keys=DeviceKeys("a"))
         message = messages.read(topic, payload, catalogue)
     except (UnicodeEncodeError, TypeError, orjson.JSONEncodeError):
         return False
@@ -93,7 +94,8 @@ def through(device: str, tag: str) -> bool:
     if encoder.refusals(rows, 0, 2**62):
         return False
     (line,) = encoder.samples(rows, 5)
-    return unescaped(line) == (device, tag) and catalogue.find(catalogue.keys.key("a", device), tag) == 0
+    key = catalogue.keys.key("a", device)
+    return unescaped(line) == (device, tag) and catalogue.find(key, tag) == 0
 
 
 def unescaped(line: str) -> tuple[str, str] | None:
