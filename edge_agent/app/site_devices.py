@@ -21,6 +21,7 @@ from edge_agent.register.model import Equipment, Register
 from edge_agent.stores import Store
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.forgotten import Entry
+from edge_agent.words import command
 
 log = logging.getLogger(__name__)
 
@@ -139,9 +140,10 @@ def forgettable(written: str, devices: SiteDevices, catalogue: Catalogue) -> Ent
     if not agent or not known or (slash and catalogue.find(key, tag) is None):
         raise FindingsError.one(
             "forget-unknown",
-            "没有这样的采集代理、设备或变量：请写 AGENT、AGENT:DEVICE 或 AGENT:DEVICE/TAG，名称见 edge-agent status。",
-            "There is no such agent, device or tag: write AGENT, AGENT:DEVICE or AGENT:DEVICE/TAG; `edge-agent status`"
-            " has the names.",
+            "没有这样的采集代理、设备或变量：请写 AGENT、AGENT:DEVICE 或 AGENT:DEVICE/TAG，"
+            f"名称见 {command('status')}。",
+            "There is no such agent, device or tag: write AGENT, AGENT:DEVICE or AGENT:DEVICE/TAG; "
+            f"`{command('status')}` has the names.",
             written,
         )
     member = devices.by_key.get(key) if separator else None

@@ -6,20 +6,32 @@ the tags are shared by all devices with equal tags.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
 from edge_agent.config.models import DeviceCommon
-from edge_agent.model import Tag, TagTable
+from edge_agent.model import Kind, Tag, TagTable
 from edge_agent.payload import VERSION, tag_document
 
 
 def birth(
-    device: DeviceCommon, tables: Sequence[TagTable], *, agent: str, path: str, area: str, staleness: float, t: int
+    device: DeviceCommon,
+    tables: Sequence[TagTable],
+    kinds: Mapping[str, Kind],
+    *,
+    agent: str,
+    path: str,
+    area: str,
+    staleness: float,
+    t: int,
 ) -> tuple[bytes, ...]:
-    """The pieces of the document as it goes onto the wire; `path`: its topic, `t`: wall clock in ns."""
+    """The pieces of the document as it goes onto the wire; `path`: its topic, `t`: wall clock in ns.
+
+    `kinds`: of tags whose type only the device knows, as far as they are known by now.
+    """
     who: dict[str, Any] = {
         "v": VERSION,
         "device": device.id,
@@ -37,10 +49,16 @@ def birth(
     known = {key: value for key, value in who.items() if value not in (None, "")}
     pieces = [orjson.dumps(known | {"t": t})[:-1] + b',"tags":{']
     for number, table in enumerate(tables):
-        pieces += [b","] * (number > 0) + [table.once(_tags, table.every)]
+        pieces += [b","] * (number > 0) + [table.once(_tags, table.every, _of_table(table, kinds))]
     return (*pieces, b"}}")
 
 
-def _tags(tags: Sequence[Tag], every: float) -> bytes:
+def _of_table(table: TagTable, kinds: Mapping[str, Kind]) -> tuple[tuple[str, Kind], ...]:
+    return tuple((name, kinds[name]) for name in table.names if name in kinds) if kinds else ()
+
+
+def _tags(tags: Sequence[Tag], every: float, kinds: tuple[tuple[str, Kind], ...]) -> bytes:
     """The entries of these tags. (The slice is also a copy of the right size: orjson's own result keeps its buffer.)"""
-    return orjson.dumps({tag.name: tag_document(tag, every) for tag in tags})[1:-1]
+    known = dict(kinds)
+    typed = [replace(tag, kind=known[tag.name]) if tag.name in known else tag for tag in tags]
+    return orjson.dumps({tag.name: tag_document(tag, every) for tag in typed})[1:-1]
