@@ -18,6 +18,8 @@ Kind = Literal["bool", "int", "float", "text", "array", "any"]
 """The shape of a value: JSON boolean, integer, number, string, or a list of one of these; `any`: as the device has it,
 which is not known before it is asked."""
 
+KIND_OF_TYPE: Final[Mapping[type, Kind]] = {bool: "bool", int: "int", float: "float", str: "text", list: "array"}
+
 Value = bool | int | float | str | list[bool] | list[int] | list[float] | list[str] | None
 
 T = TypeVar("T")

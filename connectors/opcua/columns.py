@@ -158,9 +158,8 @@ def _run(body: bytes, pos: int, lead: int, layout: _Layout, most: int, out: Colu
         out.handles += fields[::width]
     out.values += fields[layout.value :: width]
     if layout.single:
-        if out.singles and out.singles[-1][1] == start:
-            start = out.singles.pop()[0]
-        out.singles.append((start, len(out.values)))
+        joins = out.singles and out.singles[-1][1] == start
+        out.singles.append((out.singles.pop()[0] if joins else start, len(out.values)))
     if layout.status is not None and any(fields[layout.status :: width]):
         out.status.update((start + i, code) for i, code in enumerate(fields[layout.status :: width]) if code)
     if layout.source is None:

@@ -86,7 +86,7 @@ def _public(document: dict[str, Any], reading: Reading) -> dict[str, Any]:
     zone = ZoneInfo(reading.site.agent.timezone)
     rows = []
     for row in document["values"]:
-        public = {key: value for key, value in row.items() if key != "label"}
+        public = {key: value for key, value in row.items() if key not in ("label", "why")}
         rows.append(public | {"t": None if row["t"] is None else iso(row["t"], zone)})
     return {"values": rows}
 

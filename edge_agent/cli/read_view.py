@@ -18,6 +18,8 @@ from edge_agent.model import is_bad, is_good, status_code
 PLAIN_WIDTH: Final = 160
 #: Tags named in the line of one reason.
 _NAMED: Final = 5
+#: Reasons of one device that are written out.
+_MOST_REASONS: Final = 20
 #: Lines of a table beside its rows: head, rule, blank ones.
 _FRAME: Final = 5
 _LONG: Final = 60
@@ -103,7 +105,9 @@ def _cells(row: Document, layout: _Layout) -> list[Text]:
     code = status_code(row["quality"])
     value, unit = Text(_short(for_people(row["value"], row.get("label")))), printable(row["unit"])
     quality = Text("Good")
-    if is_bad(code):
+    if row.get("absent"):
+        quality = Text("无 absent", style="dim")
+    elif is_bad(code):
         quality = Text(f"✗ {row['quality']}", style="red")
     elif not is_good(code):  # the value is there and not to be relied on
         value.stylize("strike")
@@ -123,19 +127,26 @@ def _short(text: str) -> str:
 
 
 def _reasons(document: Document) -> Iterator[Text]:
-    """Once for a device that does not answer, else once for each status of its tags."""
+    """Once for a device that does not answer, else once for each reason of its tags."""
     for state in document["devices"]:
         rows = [row for row in document["values"] if row["device"] == state["id"]]
         if state["state"] == "offline":
             yield _reason(state["id"], state["reason"], printable(state["zh"]), printable(state["en"]))
             continue
-        by_status: dict[str, list[str]] = {}
+        by_reason: dict[tuple[str, str, str], list[str]] = {}
         for row in rows:
-            if not is_good(status_code(row["quality"])):
-                by_status.setdefault(row["quality"], []).append(row["tag"])
-        for status, tags in by_status.items():
-            named = ", ".join(tags[:_NAMED]) + (f" … +{len(tags) - _NAMED}" if len(tags) > _NAMED else "")
-            yield _reason(f"{state['id']}/{named}", status, *sentence(status))
+            if not is_good(status_code(row["quality"])) and not row.get("absent"):
+                zh, en = row.get("why") or sentence(row["quality"])
+                by_reason.setdefault((row["quality"], zh, en), []).append(row["tag"])
+        for (status, zh, en), tags in list(by_reason.items())[:_MOST_REASONS]:
+            yield _reason(f"{state['id']}/{_named(tags)}", status, zh, en)
+        rest = len(by_reason) - _MOST_REASONS
+        if rest > 0:
+            yield Text(f"{printable(state['id'])}: … 另有 {rest} 种原因 / {rest} more reasons")
+
+
+def _named(tags: Sequence[str]) -> str:
+    return ", ".join(tags[:_NAMED]) + (f" … +{len(tags) - _NAMED}" if len(tags) > _NAMED else "")
 
 
 def _reason(where: str, reason: str, zh: str, en: str) -> Text:

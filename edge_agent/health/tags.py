@@ -110,7 +110,7 @@ class TagStates:
                 elif is_bad(code):
                     self.bad += 1
                     if not self.reason:
-                        self.reason, self.cause = status_name(code), self._cause(table, position)
+                        self.reason, self.cause = status_name(code), self.cause_of(table, position)
                 elif not is_good(code):
                     self.uncertain = self.uncertain or status_name(code)
 
@@ -129,10 +129,11 @@ class TagStates:
                 told.pop(position, None)
             else:
                 told[position] = now
-            found.append(_move(table.names[position], before, now, self._cause(table, position)))
+            found.append(_move(table.names[position], before, now, self.cause_of(table, position)))
         return found
 
-    def _cause(self, table: TagTable, position: int) -> Cause | None:
+    def cause_of(self, table: TagTable, position: int) -> Cause | None:
+        """Why a tag is not good, where more is known than its status. `table` as normalised."""
         return self._causes.get(table, {}).get(position)
 
     def _differences(self) -> Iterator[tuple[TagTable, int, int, int]]:
@@ -150,7 +151,7 @@ class TagStates:
     def not_good(self) -> list[dict[str, Any]]:
         """Every tag that is not good now, those that are absent apart: `{"tag", "status", "cause", "zh", "en"}`."""
         return [
-            _not_good(table.names[position], status_name(code), self._cause(table, position))
+            _not_good(table.names[position], status_name(code), self.cause_of(table, position))
             for table, codes in self._codes.items()
             for position, code in codes.items()
             if not is_good(code) and not is_absent(table, position, code)

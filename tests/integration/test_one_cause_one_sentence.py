@@ -40,6 +40,11 @@ EXPECTED = {
         "does not offer Basic256Sha256/Sign; it offers: None/None",
     ),
     "wrong-password": ("BadUserAccessDenied", "服务器拒绝了用户", "The server refused the user"),
+    "wrong-path": (
+        "opcua_path_ends",
+        "path 走到 Objects 为止，下一段 Servr 不存在；那里有：Server",
+        "The path leads as far as Objects; the next segment, Servr, is not there. What stands there: Server",
+    ),
     "unknown-node": ("BadNodeIdUnknown", "没有这个变量", "does not have this tag"),
 }
 
@@ -57,8 +62,8 @@ def modbus(name: str, url: str, *addresses: int) -> str:
     return f"  - {{id: {name}, connector: modbus, timeout: 500ms, every: 500ms, url: '{url}', tags: {{{tags}}}}}\n"
 
 
-def opcua(name: str, where: str, more: str, node: str = "Double") -> str:
-    tags = f"tags: {{known: {{node: 'nsu={URI};s=Double'}}, asked: {{node: 'nsu={URI};s={node}'}}}}"
+def opcua(name: str, where: str, more: str, asked: str = f"node: 'nsu={URI};s=Double'") -> str:
+    tags = f"tags: {{known: {{node: 'nsu={URI};s=Double'}}, asked: {{{asked}}}}}"
     keys = f"connector: opcua, mode: read, every: 500ms, endpoint: '{where}', {more}, {tags}"
     return f"  - {{id: {name}, {keys}}}\n"
 
@@ -99,7 +104,8 @@ async def everything(folder: Path, secured: Secured, capsys: pytest.CaptureFixtu
                     opcua("untrusted", secured.endpoint, trust),
                     opcua("wrong-policy", plain, trust),
                     opcua("wrong-password", secured.endpoint, user % "falsch"),
-                    opcua("unknown-node", plain, "security: {policy: None}", "Nowhere"),
+                    opcua("unknown-node", plain, "security: {policy: None}", f"node: 'nsu={URI};s=Nowhere'"),
+                    opcua("wrong-path", plain, "security: {policy: None}", "path: Objects/Servr/ServerStatus"),
                 ]
                 path = write_site(folder, broker.port, devices)
                 site, stop = load(path), asyncio.Event()

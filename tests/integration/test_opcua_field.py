@@ -337,15 +337,36 @@ def test_opcua_a_path_that_ends_names_the_segment_and_what_stands_there(
         tag("far", path="Objects/Servr/ServerStatus"),
         tag("uri", path="{http://test.example/machin}Machine"),
     ]
-    run(read(plan(endpoint(node_opcua.port), table(tags), mode="read")))
+    (batch,) = run(read(plan(endpoint(node_opcua.port), table(tags), mode="read")))
     said = {
         name: next(r.getMessage() for r in caplog.records if f"tag={name} " in r.getMessage())
         for name in ("near", "far", "uri")
     }
-    assert ":Countr'" in said["near"].split("failed_at=")[1]
-    assert said["near"].split("there='")[1].split(", ")[0].endswith(":Counter")
-    assert "failed_at='Servr' under='Objects' there='Server" in said["far"]
-    assert "{http://test.example/machine}" in said["uri"].split("there=")[1]
+    assert ":Countr, is not there. What stands there: " in said["near"]
+    assert said["near"].split("stands there: ")[1].split(", ")[0].endswith(":Counter")
+    assert "as far as Objects; the next segment, Servr, is not there. What stands there: Server" in said["far"]
+    assert "no namespace http://test.example/machin; it has: http://test.example/machine" in said["uri"]
+    # The same is what people are shown for each tag: no log is needed for it.
+    assert batch.causes is not None
+    assert {at: why.name for at, why in batch.causes.items()} == {
+        0: "opcua_path_ends", 1: "opcua_path_ends", 2: "opcua_namespace_unknown",
+    }  # fmt: skip
+    assert "Servr" in batch.causes[1].zh
+    assert batch.causes[1].en in said["far"]
+
+
+def test_opcua_a_subscribed_path_that_ends_has_its_cause_in_the_batch(node_opcua: Server) -> None:
+    tags = [path("Counter"), tag("far", path="Objects/Servr/ServerStatus")]
+
+    async def case() -> None:
+        async with streaming(plan(endpoint(node_opcua.port), table(tags))) as stream:
+            await stream.has("Counter")
+            (refused,) = [batch for batch in stream.batches if batch.causes]
+            assert refused.columns == [1]
+            assert refused.causes is not None
+            assert refused.causes[0].name == "opcua_path_ends"
+
+    run(case())
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -392,9 +413,19 @@ def test_opcua_a_structure_that_is_not_read_is_named(machine: Running, caplog: p
     tags = [tag("build", path="Objects/Server/ServerStatus/BuildInfo", type="text")]
     (batch,) = run(read(plan(machine.endpoint, table(tags), mode="read")))
     assert batch.status == {0: STATUS["BadDecodingError"]}
-    line = next(r.getMessage() for r in caplog.records if "opcua-structure" in r.getMessage())
-    assert "BuildInfo" in line
-    assert "structures are not read" in line
+    assert batch.causes is not None
+    assert batch.causes[0].name == "opcua_structure"
+    assert "BuildInfo" in batch.causes[0].zh
+    line = next(r.getMessage() for r in caplog.records if "opcua-type-refused" in r.getMessage())
+    assert batch.causes[0].en in line
+
+
+def test_opcua_a_field_that_a_structure_does_not_have_is_told_with_those_it_has(node_opcua: Server) -> None:
+    tags = [tag("low", path=f"{{{URI}}}Machine/{{{URI}}}Temperature/EURange", field="lowest")]
+    (batch,) = run(read(plan(endpoint(node_opcua.port), table(tags), mode="read")))
+    assert batch.causes is not None
+    assert batch.causes[0].name == "opcua_field_unknown"
+    assert "it has: low, high" in batch.causes[0].en
 
 
 @pytest.mark.parametrize("mode", ["subscribe", "read"])

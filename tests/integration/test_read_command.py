@@ -271,6 +271,42 @@ def opcua_site(folder: Path, url: str, mode: str, port: int) -> Path:
     return path
 
 
+def test_what_a_device_may_do_without_is_absent_and_a_wrong_path_says_where_it_ends(
+    node_opcua: str, tmp_path: Path
+) -> None:
+    path = opcua_site(tmp_path, node_opcua, "subscribe", free_port())
+    text = path.read_text(encoding="utf-8")
+    extra = f"extra: {{node: 'nsu={URI};s=nowhere', optional: true}}"
+    path.write_text(text.replace(f"bad: {{node: 'nsu={URI};s=nowhere'}}", extra), encoding="utf-8")
+    ends = tmp_path / "ends.yaml"
+    ends.write_text(text.replace(f"bad: {{node: 'nsu={URI};s=nowhere'}}", "far: {path: Objects/Servr}"), "utf-8")
+
+    async def scenario() -> None:
+        status, out, err = await command("read", path, "--json")
+        row = read_rows(out)["cnc/extra"]
+        assert (status, err, row["absent"], row["value"], row["quality"]) == (0, "", True, None, "BadNodeIdUnknown")
+        assert all("absent" not in other for name, other in read_rows(out).items() if name != "cnc/extra")
+        status, out, _ = await command("read", path)
+        assert (status, "无 absent" in out, "BadNodeIdUnknown" in out) == (0, True, False)
+        async with running(path) as agent:
+            await until(lambda: agent.devices[0].health.tags.absent == 1 and _value(agent, "f") is not None)
+            assert agent.devices[0].health.state == "online"
+            status, out, _ = await command("read", path)
+            assert (status, "无 absent" in out) == (0, True)
+            _, out, _ = await command("status", path)
+            assert "设备没有的可选变量 1 个 / 1 optional tag absent" in out
+            assert "optional tags absent: 1: cnc 1 (extra)" in out
+        async with running(ends) as agent:
+            await until(lambda: agent.devices[0].health.state == "degraded" and _value(agent, "f") is not None)
+            status, out, _ = await command("read", ends)
+            assert status == 1
+            assert "cnc/far [BadNodeIdUnknown] path 走到 Objects 为止，下一段 Servr 不存在；那里有：Server" in out
+            _, out, _ = await command("status", ends)
+            assert "The path leads as far as Objects; the next segment, Servr, is not there." in out
+
+    run(scenario())
+
+
 @pytest.mark.parametrize(("mode", "by"), [("read", "itself"), ("subscribe", "itself"), ("subscribe", "the agent")])
 def test_node_opcua_gives_values_with_their_types(node_opcua: str, tmp_path: Path, mode: str, by: str) -> None:
     path = opcua_site(tmp_path, node_opcua, mode, free_port())

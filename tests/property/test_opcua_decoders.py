@@ -100,6 +100,16 @@ def test_opcua_long_runs_of_one_layout_broken_by_others(name: str, data: st.Data
     same(read_response(body), stock.columns(struct_from_binary(ua.ReadResponse, Buffer(body)).Results))
 
 
+def test_opcua_a_status_stays_with_its_value_where_runs_of_single_precision_meet() -> None:
+    def single(status: int | None) -> ua.DataValue:
+        return ua.DataValue(ua.Variant(0.1, ua.VariantType.Float), None if status is None else ua.StatusCode(status))
+
+    values = [ua.DataValue(ua.Variant()), *map(single, (None, None, 0x80340000, 0, None, 0x40900000))]
+    columns = read_response(responses(values))
+    assert columns.values == [None, *[0.1] * 6]
+    assert columns.status == {3: 0x80340000, 6: 0x40900000}
+
+
 @given(st.lists(st.lists(data_values(), max_size=8), max_size=3), st.integers(1, 2**32 - 1), st.lists(INDEX))
 def test_opcua_both_decoders_give_the_same_publish_response(
     notifications: list[list[ua.DataValue]], sequence: int, available: list[int]

@@ -228,11 +228,22 @@ def test_an_optional_tag_that_is_not_there_is_no_fault_of_the_device() -> None:
     assert (made.state, made.reason) == ("offline", "BadSensorFailure")
 
 
+def test_an_optional_tag_that_comes_is_absent_no_more() -> None:
+    table = TagTable("dev", 1.0, (Tag("a", "float", None), Tag("b", "float", None, optional=True)))
+    made = DeviceHealth("dev", 2, 2.0, 0.0)
+    made.answered(Batch(table, 1, [1.0, None], {1: STATUS["BadNodeIdUnknown"]}), 1.0, 0.01)
+    assert made.tags.absent == 1
+    made.answered(Batch(table, 2, [1.0, 2.0], {}), 2.0, 0.01)
+    assert (made.state, made.tags.absent, made.tags.absent_tags()) == ("online", 0, [])
+
+
 def test_a_device_that_has_none_of_its_optional_tags_is_not_online() -> None:
     table = TagTable("dev", 1.0, (Tag("a", "float", None, optional=True),))
     made = DeviceHealth("dev", 1, 1.0, 0.0)
     made.answered(Batch(table, 1, [None], {0: STATUS["BadNodeIdUnknown"]}), 1.0, 0.01)
-    assert made.state == "offline"
+    assert (made.state, made.reason) == ("offline", "BadConfigurationError")
+    assert made.cause is not None
+    assert made.cause.name == "all_absent"
 
 
 def test_a_subscription_counts_no_readings_of_absent_tags() -> None:

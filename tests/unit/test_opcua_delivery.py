@@ -19,7 +19,7 @@ from connectors.opcua.feed import GrantedSubscription
 from connectors.opcua.messages import Published, ServiceFault
 from connectors.opcua.options import OpcuaDevice, OpcuaTag
 from connectors.opcua.session import Session
-from edge_agent.sdk import STATUS, Batch, Clock, DeviceError, Tag, TagTable
+from edge_agent.sdk import STATUS, Batch, Clock, DeviceError, Tag, TagTable, status_name
 from tests.support.aio import run
 
 TABLE = TagTable("d", 0.5, (Tag("a", "float", OpcuaTag(node="i=1")),))
@@ -152,7 +152,7 @@ def test_opcua_a_subscription_ended_with_a_code_that_is_not_bad_is_gone_all_the_
         with pytest.raises(DeviceError) as failed:
             await out.delivery.take(Published(7, 1, ended=code, data=True), 1)
         assert (failed.value.lost, failed.value.status) == (True, STATUS["BadSubscriptionIdInvalid"])
-        assert f"0x{code:08X}" in failed.value.detail
+        assert f"({status_name(code)})" in failed.value.detail
 
     run(case())
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,9 +157,10 @@ class EdgeAgent:
         """In how many goes all devices are served. Who is served is looked up each time: a reload may come between."""
         return max(1, -(-len(self.devices) // DEVICES_AT_ONCE))
 
-    def _tell(self, devices: Iterable[PolledDevice]) -> None:
+    def _tell(self, devices: Sequence[PolledDevice]) -> None:
         for device in devices:
             device.tell()
+        self.fleet.learn_kinds(devices)
         self._tell_gaps()
 
     def _tell_gaps(self) -> None:

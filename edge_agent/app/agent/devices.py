@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from edge_agent import payload
 from edge_agent.app.agent.births import birth
@@ -14,7 +15,7 @@ from edge_agent.config.compile import staleness, values_per_second
 from edge_agent.config.models import Agent, DeviceCommon
 from edge_agent.health import DeviceHealth
 from edge_agent.health.tags import breaker_move
-from edge_agent.model import STATUS, Batch, TagTable
+from edge_agent.model import KIND_OF_TYPE, STATUS, Batch, Kind, Tag, TagTable
 from edge_agent.normalise import Normaliser
 from edge_agent.outbox import Outbox
 from edge_agent.polling.device import PolledDevice, Tell
@@ -24,7 +25,7 @@ from edge_agent.topics import Topics
 _OUT_OF_SERVICE = STATUS["BadOutOfService"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Member:
     """A device of the fleet with what it was made from."""
 
@@ -32,9 +33,29 @@ class Member:
     polled: PolledDevice
     path: str
     """Its topic; `/data`, `/birth` and `/health` hang below it."""
-    birth: tuple[bytes, ...]
-    """The pieces of its birth document."""
+    make_birth: Callable[[Mapping[str, Kind]], tuple[bytes, ...]]
     send: Sink
+    kinds: dict[str, Kind] = field(default_factory=dict)
+    """Of the tags whose type only the device knows, as far as their values have shown it."""
+
+    @property
+    def birth(self) -> tuple[bytes, ...]:
+        """The pieces of its birth document."""
+        return self.make_birth(self.kinds)
+
+    def learn_kinds(self) -> bool:
+        """Look at the newest values of the tags without a type; whether the birth document says something else now."""
+        before = dict(self.kinds)
+        for normaliser in self.polled.normalisers.values():
+            table = normaliser.table
+            untyped = table.once(_untyped)
+            if untyped:
+                values = list(self.polled.current.of(table))
+                for position in untyped:
+                    kind = KIND_OF_TYPE.get(type(values[position].value))
+                    if kind is not None:
+                        self.kinds[table.names[position]] = kind
+        return self.kinds != before
 
     @property
     def names(self) -> frozenset[str]:
@@ -50,6 +71,10 @@ class Member:
             if columns:
                 status = dict.fromkeys(range(len(columns)), _OUT_OF_SERVICE)
                 self.send(Batch(table, t, [None] * len(columns), status, None, columns))
+
+
+def _untyped(tags: Sequence[Tag]) -> tuple[int, ...]:
+    return tuple(position for position, tag in enumerate(tags) if tag.kind == "any")
 
 
 class Workshop:
@@ -83,14 +108,23 @@ class Workshop:
         send, tell = self._sender(path, device.id), self._teller(path, device.id)
         polled = PolledDevice(plan, normalisers, health, send, tell, device.staleness)
         notes = {} if plugin.tag_notes is None else plugin.tag_notes(plan)
-        return Member(device, polled, path, self._birth(device, tables, area, path, notes), send)
+        make_birth = partial(self._birth, device, tables, area, path, notes)
+        return Member(device, polled, path, make_birth, send)
 
     def _birth(
-        self, device: DeviceCommon, tables: list[TagTable], area: str, path: str, notes: Mapping[str, str]
+        self,
+        device: DeviceCommon,
+        tables: list[TagTable],
+        area: str,
+        path: str,
+        notes: Mapping[str, str],
+        kinds: Mapping[str, Kind],
     ) -> tuple[bytes, ...]:
         oldest = max((staleness(device, table.every) for table in tables), default=0.0)
         t = self._clock.time_ns()
-        return birth(device, tables, agent=self._agent.id, path=path, area=area, staleness=oldest, t=t, notes=notes)
+        return birth(
+            device, tables, kinds, agent=self._agent.id, path=path, area=area, staleness=oldest, t=t, notes=notes
+        )
 
     def _sender(self, path: str, device: str) -> Sink:
         append, topic = self._outbox.append, f"{path}/data"

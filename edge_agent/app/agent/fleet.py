@@ -127,6 +127,13 @@ class Fleet:
             if names is None or name in names
         ]
 
+    def learn_kinds(self, devices: Sequence[PolledDevice]) -> None:
+        """Announce anew those of the devices whose values have shown types that nobody has written, or other ones."""
+        for device in devices:
+            member = self._members.get(device.plan.id)
+            if member is not None and member.polled is device and member.learn_kinds():
+                self._broker.retain(f"{member.path}/birth", *member.birth)
+
     def start(self, group: asyncio.TaskGroup) -> None:
         """Begin to poll."""
         self._group = group

@@ -131,4 +131,5 @@ def _blank(device: str) -> dict[str, Any]:
     return {
         "id": device, "last_good_t": None, "values": 0, "overruns": 0, "totals": dict.fromkeys(SUMMED, 0),
         "set_aside": False, "clock_offset_s": None, "clock_drift_s_per_day": None, "tags_not_good": 0, "tags": [],
+        "tags_absent": 0, "absent": [],
     }  # fmt: skip

@@ -11,9 +11,10 @@ import orjson
 from edge_agent.app.site_devices import SiteDevices
 from edge_agent.health import sentence
 from edge_agent.ingest.agents import AgentState
-from edge_agent.model import is_bad, is_good, status_name
+from edge_agent.model import is_bad, is_good, is_not_there, status_name
 from edge_agent.normalise.state import ITEM_STATE
 from edge_agent.stores.base import HealthSummary, Latest, Store
+from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.newest import AHEAD_NS
 from edge_agent.words import command
 
@@ -76,11 +77,23 @@ def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any
             continue
         agent, device = plant.keys.split(key)
         birth = orjson.loads(text) | {"tags": len(store.catalogue.of_device(key))}
-        row = _device(device, birth, latest.get(key, {}), counted.get(key), recent.get(key), now_ns)
+        present = _present(store.catalogue, key, latest.get(key, {}))
+        row = _device(device, birth, present, counted.get(key), recent.get(key), now_ns)
         row |= {"id": plant.shown(key), "key": plant.keys.full(key), "agent": agent, "guest": plant.guest(key)}
         row |= {"configured": key in plant.by_key}
         rows.append(row | {"why": list(why[key])} if key in why else row)
     return sorted(rows, key=lambda row: row["id"])
+
+
+def _present(catalogue: Catalogue, key: str, latest: Mapping[str, Latest]) -> Mapping[str, Latest]:
+    """The tags less the optional ones that the device does not have."""
+    missing = [tag for tag, sample in latest.items() if is_not_there(sample.status)]
+    absent = {tag for tag in missing if _is_optional(catalogue, catalogue.find(key, tag))}
+    return {tag: sample for tag, sample in latest.items() if tag not in absent} if absent else latest
+
+
+def _is_optional(catalogue: Catalogue, sid: int | None) -> bool:
+    return sid is not None and bool(orjson.loads(catalogue.series[sid].meta or "{}").get("optional"))
 
 
 def _exact_reasons(store: Store, recent: Mapping[str, HealthSummary], now_ns: int) -> dict[str, tuple[str, str]]:

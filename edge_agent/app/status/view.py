@@ -19,6 +19,9 @@ from edge_agent.words import command, number_of
 #: Lines of one list; the rest is counted, and `--json` has all of it.
 MOST_LINES: Final = 20
 
+#: Devices or tags named in one line.
+_NAMED: Final = 5
+
 #: What waits in the outbox no longer than this is on its way, and no news.
 _ON_ITS_WAY_NS: Final = 30_000_000_000
 
@@ -73,6 +76,9 @@ def _notes(document: Document, timezone: str, config: Path) -> Iterator[tuple[st
             f"{span}：{devices} 台设备共中断 {len(outages)} 次",
             f"{span}: {number_of(len(outages), 'outage')} of {number_of(devices, 'device')}",
         )
+    absent = _absent_count((document["agent"] or {}).get("devices", ()))
+    if absent:
+        yield f"设备没有的可选变量 {absent} 个", f"{number_of(absent, 'optional tag')} absent"
     look = command("status", config, "--wide")
     yield f"全部细节：{look}", f"every detail: {look}"
 
@@ -124,6 +130,7 @@ def _agent(console: Console, agent: Document, timezone: str) -> None:
     _waiting(console, agent["outbox"], timezone)
     for worker in agent.get("workers", ()):
         _worker(console, worker)
+    _absent_tags(console, agent["devices"])
     for row in agent["devices"]:
         if row["ne107"]["number"]:
             zh, en = NAMES[Health(row["ne107"]["number"])]
@@ -145,10 +152,33 @@ def _worker(console: Console, row: Document) -> None:
 
 
 def _tags(console: Console, row: Document) -> None:
-    if row["state"] == "degraded":
-        named = ", ".join(f"{tag['tag']} {tag['status']}" for tag in row["tags"][:5])
-        more = row["tags_not_good"] - min(5, len(row["tags"]))
-        console.print(f"      变量 tags: {named}" + (f" … +{more}" if more > 0 else ""))
+    """A few tags that are not good, each with its reason where that is not the device's own."""
+    if row["state"] != "degraded":
+        return
+    named = ", ".join(f"{tag['tag']} {tag['status']}" for tag in row["tags"][:_NAMED])
+    more = row["tags_not_good"] - min(_NAMED, len(row["tags"]))
+    console.print(f"      变量 tags: {named}" + (f" … +{more}" if more > 0 else ""))
+    said = {notice["en"] for notice in row["ne107"]["notices"]}
+    for tag in row["tags"][:_NAMED]:
+        if tag["en"] not in said:
+            said.add(tag["en"])
+            console.print(f"      {tag['tag']}: {tag['zh']}\n          {tag['en']}")
+
+
+def _absent_tags(console: Console, devices: Sequence[Document]) -> None:
+    """How many optional tags the devices do not have, a few devices by name."""
+    rows = [row for row in devices if row.get("tags_absent")]
+    if rows:
+        named = "; ".join(
+            f"{row['id']} {row['tags_absent']} ({', '.join(row['absent'][:_NAMED])})" for row in rows[:_NAMED]
+        )
+        more = f" … +{len(rows) - _NAMED}" if len(rows) > _NAMED else ""
+        console.print(f"  设备没有的可选变量 optional tags absent: {_absent_count(devices)}: {named}{more}")
+
+
+def _absent_count(devices: Sequence[Document]) -> int:
+    count: int = sum(row.get("tags_absent", 0) for row in devices)
+    return count
 
 
 def _waiting(console: Console, outbox: Document, timezone: str) -> None:

@@ -11,7 +11,8 @@ from edge_agent.clock import Clock
 from edge_agent.config.compile import plan
 from edge_agent.config.models import DeviceCommon
 from edge_agent.health import sentence
-from edge_agent.model import Tag, TagTable, is_bad, status_code, status_name
+from edge_agent.health.tags import TagStates, is_absent
+from edge_agent.model import Tag, TagTable, is_bad, is_good, status_code, status_name
 from edge_agent.normalise.state import StateMachine
 from edge_agent.polling.current import CurrentValue
 from edge_agent.polling.device import PolledDevice
@@ -53,7 +54,9 @@ async def current_values(
 ) -> Document:
     """The document `{"agent", "values", "devices"}`. `tags`: those wanted by device. `ask`: see `sdk.ShowsRaw`.
 
-    A row of `values` is that of `read --json`, with `t` in nanoseconds, and `label` where the number has a name.
+    A row of `values` is that of `read --json`, with `t` in nanoseconds, `label` where the number has a name, and `why`
+    (Chinese, English) where more is known of a tag than its status. `absent` is true of an optional tag that the
+    device does not have.
     """
     rows: list[Document] = []
     states: list[Document] = []
@@ -78,7 +81,9 @@ async def _rows(agent: str, device: ReadDevice, names: Sequence[str], clock: Clo
         for place, (tag, current) in enumerate(zip(table.tags, device.polled.current.of(table), strict=True)):
             if tag.name in wanted:
                 words = raw[place] if place < len(raw) else None
-                found[tag.name] = _row(agent, device, tag, current, now, words)
+                row = found[tag.name] = _row(agent, device, tag, current, now, words)
+                if not is_good(current.status):
+                    _add_reason(row, device.polled.health.tags, table, place, current.status)
                 if len(found) % _AT_ONCE == 0:
                     await asyncio.sleep(0)
     return [found[name] for name in names if name in found]
@@ -103,6 +108,14 @@ def _row(agent: str, device: ReadDevice, tag: Tag, current: CurrentValue, now: f
     if tag.labels is not None and isinstance(value, int):
         row["label"] = tag.labels.get(value, "")
     return row
+
+
+def _add_reason(row: Document, tags: TagStates, table: TagTable, place: int, status: int) -> None:
+    """Why a tag is not good, or that the device may do without it."""
+    if is_absent(table, place, status):
+        row["absent"] = True
+    elif (why := tags.cause_of(table, place)) is not None:
+        row["why"] = [why.zh, why.en]
 
 
 def _state(polled: PolledDevice) -> Document:
@@ -147,5 +160,5 @@ def merge_documents(agent: str, order: Sequence[str], parts: Sequence[Document])
 
 
 def well(document: Document) -> bool:
-    """Whether every value asked for is there."""
-    return not any(is_bad(status_code(row["quality"])) for row in document["values"])
+    """Whether every value asked for is there, but for those that a device may do without."""
+    return not any(is_bad(status_code(row["quality"])) and not row.get("absent") for row in document["values"])
