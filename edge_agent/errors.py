@@ -62,11 +62,18 @@ class PoisonError(EdgeAgentError):
 class DeviceError(EdgeAgentError):
     """A device did not give what was asked. The polling loop alone decides what happens next.
 
-    `status` is the OPC UA code its tags get; `lost` says that the connection must not be used again.
+    `status` is the OPC UA code its tags get; `lost` says that the connection must not be used again. With `zh`, that
+    and `detail` are sentences for people, shown in the place of those of the status.
     """
 
-    def __init__(self, status: int, detail: str, *, lost: bool = False) -> None:
+    def __init__(self, status: int, detail: str, *, lost: bool = False, zh: str = "") -> None:
         super().__init__(f"{status_name(status)}: {detail}")
         self.status = status
         self.detail = detail
         self.lost = lost
+        self.zh = zh
+
+    @property
+    def sentences(self) -> tuple[str, str] | None:
+        """Chinese and English for people; None where those of the status say enough."""
+        return (self.zh, self.detail) if self.zh else None

@@ -30,6 +30,7 @@ STATUS: Final[Mapping[str, int]] = {
     "UncertainSensorNotAccurate": 0x40930000,
     "UncertainEngineeringUnitsExceeded": 0x40940000,
     "UncertainSubNormal": 0x40950000,
+    "UncertainConfigurationError": 0x420F0000,
     "Bad": 0x80000000,
     "BadInternalError": 0x80020000,
     "BadCommunicationError": 0x80050000,
@@ -196,3 +197,18 @@ class Batch:
         """Every tag of the table without a value and with the same reason."""
         n = len(table)
         return cls(table, t, [None] * n, dict.fromkeys(range(n), status))
+
+
+class ExplainedBatch(Batch):
+    """A batch of which something is uncertain for a reason that only its connector can put into words."""
+
+    __slots__ = ("reason", "sentences")
+
+    def __init__(self, batch: Batch, status: int, sentences: tuple[str, str]) -> None:
+        """Takes the columns of `batch`; whatever is good in it becomes `status`, which `sentences` (Chinese, English)
+        explain."""
+        super().__init__(batch.table, batch.t, batch.values, batch.status, batch.source, batch.columns)
+        self.reason = status_name(status)
+        self.sentences = sentences
+        for place in range(len(self.values)):
+            self.status.setdefault(place, status)

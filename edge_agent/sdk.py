@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
 from edge_agent.clock import Clock
 from edge_agent.errors import DeviceError
-from edge_agent.model import GOOD, STATUS, Batch, Kind, Tag, TagTable, Value, status_name
+from edge_agent.model import GOOD, STATUS, Batch, ExplainedBatch, Kind, Tag, TagTable, Value, status_name
 
 __all__ = [
-    "GOOD", "STATUS", "Batch", "Clock", "Connection", "Deadline", "DeviceError", "DevicePlan", "Kind", "Options",
-    "Plugin", "Pollable", "Problem", "Sink", "Streaming", "Tag", "TagTable", "Value", "status_name",
+    "GOOD", "STATUS", "Batch", "Clock", "Confirmable", "Connection", "Deadline", "DeviceError", "DevicePlan",
+    "ExplainedBatch", "Kind", "Options", "Plugin", "Pollable", "Problem", "Sink", "Streaming", "Tag", "TagTable",
+    "Value", "status_name",
 ]  # fmt: skip
 
 
@@ -39,6 +41,9 @@ class DevicePlan:
     """An instance of the plugin's `device_options` (which may carry common keys besides)."""
     tables: tuple[TagTable, ...]
     """One per period; every tag of the device is in exactly one."""
+    state: Path | None = None
+    """A folder that outlives the process, for small files of the connector; all its devices have the same, and it may
+    not exist yet. None: nothing is to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,14 @@ class Pollable(Connection, Protocol):
     async def read(self, table: TagTable) -> Batch:
         """Read one table. Tags the device refuses are bad in the batch; a device that does not answer raises
         DeviceError, with `lost=True` when the connection cannot be trusted any more."""
+
+
+@runtime_checkable
+class Confirmable(Connection, Protocol):
+    """It may find that a device is not the one it was, and then waits for a person."""
+
+    def confirm(self) -> list[str]:
+        """A person has reloaded the configuration: accept what answers now. The devices that had been doubted."""
 
 
 Sink = Callable[[Batch], None]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+from connectors.modbus import constants
 from connectors.modbus.address import check_area
 from connectors.modbus.endpoint import OWN, on_pymodbus, parse_url, pipelined
 from connectors.modbus.invalid import InvalidError
@@ -15,9 +16,6 @@ from connectors.modbus.layout import layout_of
 from connectors.modbus.options import ModbusDevice, device_options, tag_options
 from connectors.modbus.point import kind
 from edge_agent.sdk import DevicePlan, Kind, Options, Problem
-
-#: Serial names that the kernel gives in the order in which adapters appear.
-_UNSTABLE = ("/dev/ttyUSB", "/dev/ttyACM")
 
 
 def kind_of(options: Options) -> Kind:
@@ -50,6 +48,7 @@ def check(plan: DevicePlan) -> Iterator[Problem]:
             check_area(name, area)
         except InvalidError as error:
             yield Problem(None, error.key, error.zh, error.en)
+    yield from constants.problems(device)
     for table in plan.tables:
         yield from layout_of(table, device).problems
 
@@ -66,7 +65,7 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
             f"There is no serial port {endpoint.path} here: plug the adapter in or correct the path. The other devices "
             f"run meanwhile, and the port is opened as soon as it is there.",
         )
-    if endpoint.serial and endpoint.path.startswith(_UNSTABLE):
+    if endpoint.unstable:
         yield Problem(
             None,
             "url",

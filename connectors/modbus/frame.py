@@ -27,6 +27,11 @@ EXCEPTIONS: Final[dict[int, str]] = {
     0x0B: "gateway target device failed to respond",
 }  # fmt: skip
 
+#: Encapsulated interface transport with MEI type 14, Read Device Identification (6.19, 6.21).
+IDENTIFICATION: Final = 0x2B
+_DEVICE_IDENTIFICATION: Final = 0x0E
+_BASIC_OBJECTS: Final = 1
+
 Answer = bytes | int
 """The data bytes of an answer, or the exception code of a refusal."""
 
@@ -70,9 +75,55 @@ def answer(request: Request, adu: bytes) -> Answer:
         return adu[2]
     if adu[1] != request.function:
         raise ProtocolError(f"function code {adu[1]} answers {request}")
+    if request.function == IDENTIFICATION and adu[2] == _DEVICE_IDENTIFICATION and identification_size(adu) == len(adu):
+        return adu[3:]
     raise ProtocolError(f"{len(adu) - 3} data bytes, byte count {adu[2]}, instead of {size} for {request}")
 
 
 def describe_exception(code: int) -> str:
     """An exception code with its name."""
     return f"exception {code} ({EXCEPTIONS.get(code, 'not in the standard')})"
+
+
+class IdentificationRequest(Request):
+    """Read Device Identification: vendor, product code and revision, as one stream from the object `address` on.
+
+    The answer is as long as the texts are: `identification_objects` says what its data mean.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, unit: int, first: int = 0) -> None:
+        super().__init__(unit, "holding", first, 1)
+        self.function = IDENTIFICATION
+        self.size = 0
+        self.adu = bytes((unit, IDENTIFICATION, _DEVICE_IDENTIFICATION, _BASIC_OBJECTS, first))
+        self.mbap = struct.pack(">HH", 0, len(self.adu)) + self.adu
+        self.promise = b""
+
+    def __repr__(self) -> str:
+        return f"unit {self.unit} identification (function 43/14)"
+
+
+def identification_size(adu: bytes) -> int:
+    """The size of an identification answer, unit and PDU, that begins `adu`; of one that is not complete, at least so
+    many bytes, and more than there are."""
+    if len(adu) < 8:
+        return 8
+    end = 8
+    for _ in range(adu[7]):
+        if len(adu) < end + 2:
+            return end + 2
+        end += 2 + adu[end + 1]
+    return end
+
+
+def identification_objects(data: bytes) -> tuple[dict[int, bytes], int | None]:
+    """The objects of an identification answer by their id, and the id to go on with when there are more."""
+    objects: dict[int, bytes] = {}
+    at = 5
+    for _ in range(data[4]):
+        size = data[at + 1]
+        objects[data[at]] = data[at + 2 : at + 2 + size]
+        at += 2 + size
+    return objects, data[3] if data[2] == 0xFF else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-from connectors.modbus.frame import Answer, ProtocolError, Request, answer
+from connectors.modbus.frame import IDENTIFICATION, Answer, ProtocolError, Request, answer, identification_size
 
 _MAX_LENGTH: Final = 254  # unit and PDU of at most 253 bytes (Messaging on TCP/IP guide V1.0b, 3.1.3)
 
@@ -146,8 +146,10 @@ class RtuFraming:
 def _rtu_length(request: Request, buffer: bytes) -> int:
     """The length of the frame that begins the buffer (3 bytes at least), by its function code and byte count."""
     unit, function, size = buffer[:3]
+    if function == IDENTIFICATION:
+        return identification_size(buffer) + 2
     if unit == request.unit and (function & 0x7F != request.function or (function < 0x80 and size != request.size)):
         raise ProtocolError(f"function code {function}, byte count {size}, instead of {request.size} for {request}")
-    if function & 0x7F not in (1, 2, 3, 4):
+    if function & 0x7F not in (1, 2, 3, 4, IDENTIFICATION):
         raise ProtocolError(f"noise instead of an answer to {request}")
     return 5 if function & 0x80 else 5 + size

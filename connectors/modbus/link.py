@@ -33,6 +33,11 @@ class Link:
         self._line: Line | None = None
         self._quiet: dict[int, float] = {}
         """Unit -> loop time before which it is not asked again (see `_settle`)."""
+        self._port_lost = False
+        self.openings = 0
+        """How often a line was opened."""
+        self.losses = 0
+        """How often one was opened after the port or the peer had gone; not after mere silence."""
 
     @property
     def arrived(self) -> int:
@@ -48,8 +53,13 @@ class Link:
         except TimeoutError:
             raise self._unreachable("BadTimeout", f"no connection within {self._timeout:g} s") from None
         except (OSError, ValueError) as error:  # ssl.SSLError and pyserial's errors are among these
+            self._port_lost = True
             missing = self._endpoint.serial and getattr(error, "errno", None) == errno.ENOENT
             raise self._unreachable("BadNotFound" if missing else "BadNoCommunication", str(error)) from error
+
+        self.openings += 1
+        self.losses += self._port_lost
+        self._port_lost = False
 
     async def _own(self) -> Line:
         channel = Channel(_FRAMING[self._endpoint.scheme](), self._now)
@@ -89,7 +99,8 @@ class Link:
             await self._settle(unit)
         try:
             replies = await self._line.exchange(requests, timing)
-        except (DeviceError, asyncio.CancelledError):
+        except (DeviceError, asyncio.CancelledError) as error:
+            self._port_lost = getattr(error, "status", None) == STATUS["BadNoCommunication"]
             self._disturbed(unit, timing)
             raise
         if isinstance(replies[-1], DeviceError):

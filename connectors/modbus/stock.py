@@ -26,7 +26,7 @@ from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from connectors.modbus.endpoint import Endpoint
-from connectors.modbus.frame import Answer, ProtocolError, Request
+from connectors.modbus.frame import IDENTIFICATION, Answer, ProtocolError, Request
 from connectors.modbus.line import Reply, Timing, silent_unit, tune
 from connectors.modbus.options import ModbusDevice, ObjectName
 from connectors.modbus.stock_framer import FRAMERS, Judged
@@ -121,13 +121,18 @@ class StockLine:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         cancels = task.cancelling()
         self._framer.request = request
-        read: Callable[..., Awaitable[ModbusPDU]] = getattr(self._client, _READ[request.table])
         async with asyncio.timeout(timeout):
-            reply = await read(request.address, count=request.count, device_id=request.unit)
+            reply = await self._read(request)
         if task.cancelling() > cancels:
             # asyncio.wait_for (Python 3.11) in pymodbus swallows a cancellation that meets the answer.
             raise asyncio.CancelledError
         return cast(Judged, reply).verdict
+
+    def _read(self, request: Request) -> Awaitable[ModbusPDU]:
+        if request.function == IDENTIFICATION:
+            return self._client.read_device_information(read_code=1, object_id=request.address, device_id=request.unit)
+        read: Callable[..., Awaitable[ModbusPDU]] = getattr(self._client, _READ[request.table])
+        return read(request.address, count=request.count, device_id=request.unit)
 
     # --- failures ------------------------------------------------------------------------------------------------
 

@@ -51,6 +51,8 @@ def _sentence(outcome: dict[str, Any]) -> str:
     lines.append(f"未触及 untouched: {outcome['unchanged']} 台设备 devices")
     if outcome["reopened"]:
         lines.append(f"重建的连接 connections made anew: {', '.join(outcome['reopened'])}")
+    if outcome.get("confirmed"):
+        lines.append(f"已确认为所配置的设备 accepted as the configured devices: {', '.join(outcome['confirmed'])}")
     if outcome["restart"]:
         lines.append(f"重启 edge-agent run 后生效 effective after its restart: {', '.join(outcome['restart'])}")
     if outcome["restart_serve"]:

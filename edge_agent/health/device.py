@@ -13,7 +13,7 @@ from edge_agent.health import ne107
 from edge_agent.health.clocks import SourceClock
 from edge_agent.health.reasons import sentence
 from edge_agent.health.tags import TagStates
-from edge_agent.model import Batch, is_bad, status_name
+from edge_agent.model import Batch, ExplainedBatch, is_bad, status_name
 
 #: Reasons of a device that does not answer at all.
 UNREACHED: Final = frozenset({"BadTimeout", "BadNoCommunication", "BadNotConnected"})
@@ -54,6 +54,8 @@ class DeviceHealth:
         self.state: DeviceState = "starting"
         self.reason = ""
         self.detail = ""
+        self._own_sentences: dict[str, tuple[str, str]] = {}
+        """Reasons that the connector has put into words, by status name."""
         self.last_good_t: int | None = None
         self.values_total = 0
         self.streaming = streaming
@@ -98,6 +100,7 @@ class DeviceHealth:
             reach = max(batch.table.every, PROOF_S) if self.streaming else batch.table.every
             self._alive(now, reach, batch.t)
         if batch.status or self.state != "online" or self.tags.any:
+            self._own_sentences = {batch.reason: batch.sentences} if isinstance(batch, ExplainedBatch) else {}
             self.tags.note(batch)
             self._judge()
 
@@ -127,10 +130,13 @@ class DeviceHealth:
             self.covered += min(now - self._evidence, period * REACH_PERIODS)
         self._evidence = now
 
-    def failed(self, status: int, detail: str) -> bool:
-        """The device did not answer. True when this is news: it was not offline for this reason before."""
+    def failed(self, status: int, detail: str, sentences: tuple[str, str] | None = None) -> bool:
+        """The device did not answer, or must not be believed. True when this is news: it was not offline for this
+        reason before. `sentences`: the reason in the connector's words, Chinese and English."""
         self._evidence = None
-        return self._become("offline", status_name(status), detail)
+        before, reason = self._own_sentences, status_name(status)
+        self._own_sentences = {} if sentences is None else {reason: sentences}
+        return self._become("offline", reason, detail, news=self._own_sentences != before)
 
     @property
     def unreached(self) -> bool:
@@ -142,10 +148,10 @@ class DeviceHealth:
         self.due += turns
         self.bad += readings
 
-    def _become(self, state: DeviceState, reason: str, detail: str) -> bool:
-        if state == self.state and reason == self.reason:
+    def _become(self, state: DeviceState, reason: str, detail: str, *, news: bool = False) -> bool:
+        if state == self.state and reason == self.reason and not news:
             return False
-        zh, en = sentence(reason)
+        zh, en = self._own_sentences.get(reason) or sentence(reason)
         before = self._transition["from"] if self._transition else self.state
         self._transition = {"from": before, "to": state, "reason": reason, "zh": zh, "en": en}
         self.state, self.reason, self.detail = state, reason, detail
@@ -161,7 +167,7 @@ class DeviceHealth:
         findings = ["clock_offset"] * self.clock.off + ["overruns"] * self._overrun
         if self.tags.uncertain and self.state in ("online", "degraded"):
             findings.append(self.tags.uncertain)
-        return ne107.device(self.state, self.reason, findings)
+        return ne107.device(self.state, self.reason, findings, self._own_sentences)
 
     def row(self, now: float) -> dict[str, Any]:
         """The health document's fields for the time since the last row, and a fresh start."""

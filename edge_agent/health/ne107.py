@@ -6,9 +6,10 @@ finding decides; among equals the first.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any, Final
 
 from edge_agent.health.reasons import sentence
@@ -98,15 +99,21 @@ _TO_CORRECT: Final = frozenset({
 _PASSING: Final = frozenset({"BadOutOfService", "BadWaitingForInitialData"})
 
 
-def device(state: str, reason: str, findings: Sequence[str] = ()) -> Judgement:
-    """A device: its state with the state's reason, and findings such as `clock_offset` (all out of specification)."""
-    notices = [_notice(Health.OFF_SPEC, finding) for finding in findings]
+def device(
+    state: str, reason: str, findings: Sequence[str] = (), own: Mapping[str, tuple[str, str]] = MappingProxyType({})
+) -> Judgement:
+    """A device: its state with the state's reason, and findings such as `clock_offset` (all out of specification).
+
+    `own`: the sentences of reasons that its connector has put into words.
+    """
+    notices = [_notice(Health.OFF_SPEC, finding, own) for finding in findings]
     if state == "starting":
-        notices.append(_notice(Health.CHECK_FUNCTION, "starting"))
+        notices.append(_notice(Health.CHECK_FUNCTION, "starting", own))
     elif state == "offline":
-        notices.append(_notice(Health.CHECK_FUNCTION if reason == "BadOutOfService" else Health.FAILURE, reason))
+        health = Health.CHECK_FUNCTION if reason == "BadOutOfService" else Health.FAILURE
+        notices.append(_notice(health, reason, own))
     elif state == "degraded":
-        notices.append(_notice(_partial(reason), reason))
+        notices.append(_notice(_partial(reason), reason, own))
     return judged(notices)
 
 
@@ -116,5 +123,5 @@ def _partial(reason: str) -> Health:
     return Health.CHECK_FUNCTION if reason in _PASSING else Health.OFF_SPEC
 
 
-def _notice(health: Health, reason: str) -> Notice:
-    return Notice(health, reason, *sentence(reason))
+def _notice(health: Health, reason: str, own: Mapping[str, tuple[str, str]]) -> Notice:
+    return Notice(health, reason, *(own.get(reason) or sentence(reason)))

@@ -66,10 +66,10 @@ class PolledDevice:
         self.staleness.listening(now)
         self.health.proven(now, reach, t)
 
-    def failed(self, status: int, detail: str, t: int, now: float) -> None:
+    def failed(self, status: int, detail: str, t: int, now: float, sentences: tuple[str, str] | None = None) -> None:
         """The device did not answer: the first time for this reason each of its tags is said to be bad."""
         self.staleness.forget()
-        if self.health.failed(status, detail):
+        if self.health.failed(status, detail, sentences):
             for table, normaliser in self.normalisers.items():
                 batch = Batch.failed(table, t, status)
                 normaliser.apply(batch)

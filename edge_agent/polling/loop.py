@@ -159,7 +159,7 @@ class ConnectionLoop:
     def _mark_failed(self, fault: DeviceError) -> None:
         t, now = self._clock.time_ns(), self._clock.monotonic()
         for device in self._devices:
-            device.failed(fault.status, fault.detail, t, now)
+            device.failed(fault.status, fault.detail, t, now, fault.sentences)
         for turn in self._turns:
             turn.pass_over(now)
 
@@ -226,7 +226,7 @@ class ConnectionLoop:
         if error.lost and not self._shared:
             raise error
         if not device.breaker.alone(turn.table):  # the tags of such a table are bad since it was set aside
-            device.failed(error.status, error.detail, clock.time_ns(), clock.monotonic())
+            device.failed(error.status, error.detail, clock.time_ns(), clock.monotonic(), error.sentences)
         try:
             if error.lost:
                 # One unit's silence makes the connection untrusted, not the other units: a new one, at once.

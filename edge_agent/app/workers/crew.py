@@ -167,6 +167,10 @@ class Crew:
             moved=[name for name in after if name in moved],
         )
 
+    async def confirm(self) -> list[str]:
+        """Accept the devices of every worker as they answer now; those that had been doubted."""
+        return [name for names in await asyncio.gather(*(hand.confirm() for hand in self.hands)) for name in names]
+
     async def _apply(self, parts: Mapping[int, Devices], arrived: Devices, after: Mapping[str, int]) -> list[str]:
         asked = []
         for hand in self.hands:

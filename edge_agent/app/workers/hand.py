@@ -163,6 +163,14 @@ class Hand:
             log.info("part-waits worker=%d", self.number)
         return reopened
 
+    async def confirm(self) -> list[str]:
+        """Accept its devices as they answer now; those that had been doubted. None of a worker that is down."""
+        try:
+            doubted: list[str] = await self._ask("confirm")
+        except (GoneError, RefusedError):
+            return []
+        return doubted
+
     async def resize(self, max_bytes: int) -> None:
         """Give its outbox another bound."""
         self.site = self.site.model_copy(

@@ -57,7 +57,8 @@ class Worker:
         """Until `stop` is set, the supervisor says so, or it is gone."""
         self._stop = stop
         operations = {
-            "beat": self._beat, "status": self._status, "apply": self._apply, "resize": self._resize, "stop": self._end,
+            "beat": self._beat, "status": self._status, "apply": self._apply, "confirm": self._confirm,
+            "resize": self._resize, "stop": self._end,
         }  # fmt: skip
         answering = asyncio.create_task(self._answer(operations, stop), name="answers")
         try:
@@ -86,6 +87,9 @@ class Worker:
         change = await self._agent.fleet.apply(await asyncio.to_thread(unpacked, site), others)
         log.info("part-applied devices=%d reopened=%d", len(self._agent.devices), len(change.reopened))
         return change.reopened
+
+    async def _confirm(self) -> list[str]:
+        return await self._agent.fleet.confirm()
 
     async def _resize(self, max_bytes: int) -> None:
         self._agent.resize(max_bytes)
