@@ -47,7 +47,7 @@ class AnsweringUnits:
         self._heard.clear()
         self._silences.clear()
         self._alarm = False
-        self.open = len(self._expected) > 1
+        self.open = bool(self._expected)
 
     def answered(self, unit: int) -> None:
         """A unit answered."""
@@ -92,7 +92,7 @@ class AnsweringUnits:
             self._alarm = self.open = False
         elif self.open and not self._too_many(missing):
             self.open = False
-        elif self.open and self._too_many(silent) and self._heard & self._expected:
+        elif self.open and self._too_many(silent) and self._heard:
             self._alarm, self.open = True, False
 
     def _silent(self, units: Iterable[int]) -> set[int]:

@@ -200,6 +200,9 @@ class IdentityCheck:
         except DeviceError as error:
             if error.status not in (STATUS["BadTimeout"], STATUS["BadCommunicationError"]):
                 raise
+            if device.dispute is not None:  # silence does not say that it is the configured one again
+                self._postpone(device)
+                raise device.dispute from error
             device.silences += 1
             found = self._after_silence(device, known, error)
         else:
@@ -257,14 +260,18 @@ class IdentityCheck:
         before = device.dispute
         device.dispute = _another_device(self._endpoint, device, expected, answered)
         device.silences = 0
-        device.retry_at = asyncio.get_running_loop().time() + device.pause
-        device.pause = min(LONGEST_PAUSE, 2 * device.pause)
+        self._postpone(device)
         if before is None or before.detail != device.dispute.detail:
             log.warning(
                 "modbus-identity device=%s unit=%s state=another expected=%r answered=%r",
                 device.plan.id, device.options.unit, expected, answered,
             )  # fmt: skip
         raise device.dispute
+
+    @staticmethod
+    def _postpone(device: _Checked) -> None:
+        device.retry_at = asyncio.get_running_loop().time() + device.pause
+        device.pause = min(LONGEST_PAUSE, 2 * device.pause)
 
     # --- the bus -------------------------------------------------------------------------------------------------
 

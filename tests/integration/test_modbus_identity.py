@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,11 +13,16 @@ import pytest
 
 from connectors.modbus import endpoint, identity
 from connectors.modbus.client import ModbusConnection
+from edge_agent.app.status.ask import agent_door
+from edge_agent.ingest.api import ask
 from edge_agent.model import is_good, status_name
+from edge_agent.outbox.survey import export
 from edge_agent.sdk import Batch, Confirmable, DeviceError, DevicePlan
-from tests.support.aio import run
+from tests.support.agents import configuration, online, running
+from tests.support.aio import run, until
 from tests.support.modbus_bus import SerialBus, Station, exchange, plugged
 from tests.support.modbus_wire import CLIENTS, connection, make_plan, mbap, speak, tcp_device
+from tests.support.servers import free_port
 
 ACME, OTHER = ("ACME", "X100", "1.2"), ("ACME", "X200", "1.2")
 TAGS = {"h": {"address": "holding/5"}}
@@ -32,7 +38,7 @@ def names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
 
 def on(name: Path, unit: int = 1, **options: object) -> DevicePlan:
     """A device that keeps what it learns beside its port."""
-    options.setdefault("timeout", 0.1)
+    options.setdefault("timeout", 0.2)
     made = make_plan(f"rtu://{name}", TAGS, f"{name.name}-{unit}", unit=unit, **options)
     return DevicePlan(made.id, made.options, made.tables, name.parent / "state")
 
@@ -64,7 +70,7 @@ def good(result: Batch | DeviceError) -> bool:
     return isinstance(result, Batch) and all(is_good(result.status.get(n, 0)) for n in range(len(result.values)))
 
 
-async def turns(made: ModbusConnection, *plans: DevicePlan, times: int = 6) -> list[Batch | DeviceError]:
+async def turns(made: ModbusConnection, *plans: DevicePlan, times: int = 4) -> list[Batch | DeviceError]:
     return [await read(made, plan) for _ in range(times) for plan in plans]
 
 
@@ -153,7 +159,7 @@ def test_a_unit_with_an_identification_in_the_place_of_one_without_is_another(na
         for mute in (False, True):
             left, right = two_buses(None, OTHER)
             left.stations[1].ignores_identification = mute
-            plan = on(names[0], timeout=0.05)
+            plan = on(names[0], timeout=0.03)
             for gone in (names[0].parent / "state").glob("*"):
                 gone.unlink()
             with plugged((left, names[0])):
@@ -172,7 +178,7 @@ def test_a_unit_with_an_identification_in_the_place_of_one_without_is_another(na
 def test_a_unit_that_lost_its_identification_is_another_but_not_for_one_lost_frame(names):
     async def main():
         station = Station({5: 100}, ACME)
-        plan = on(names[0], timeout=0.05)
+        plan = on(names[0], timeout=0.03)
         with plugged((SerialBus({1: station}), names[0])):
             async with opened(plan) as a:
                 assert good(await read(a, plan))
@@ -196,7 +202,7 @@ def test_a_unit_without_identification_is_asked_for_it_once_and_never_again(name
     async def main():
         refusing, mute = Station({5: 1}), Station({5: 2})
         mute.ignores_identification = True
-        one, two = on(names[0], 1, timeout=0.05), on(names[0], 2, timeout=0.05)
+        one, two = on(names[0], 1, timeout=0.03), on(names[0], 2, timeout=0.03)
         with plugged((SerialBus({1: refusing, 2: mute}), names[0])):
             async with opened(one, two) as a:
                 assert all(map(good, await turns(a, one, two)))
@@ -239,7 +245,7 @@ def uncertain(result: Batch | DeviceError) -> bool:
 def test_a_bus_on_which_other_units_answer_is_uncertain_until_all_answer_again(names, running):
     async def main():
         left, right = bus(1, 2, 3), bus(1)
-        plans = [on(names[0], unit, timeout=0.05) for unit in (1, 2, 3)]
+        plans = [on(names[0], unit, timeout=0.03) for unit in (1, 2, 3)]
         with plugged((left, names[0])):
             async with opened(*plans) as a:
                 assert all(map(good, await turns(a, *plans, times=2)))
@@ -247,15 +253,14 @@ def test_a_bus_on_which_other_units_answer_is_uncertain_until_all_answer_again(n
                     left.unplug()
                     right.plug(names[0])
                     await turns(a, plans[0], times=1)
-                    await doubted(a, right)
-            if not running:
-                left.unplug()
-                right.plug(names[0])
+                    await doubted(a, right, plans)
+                    right.unplug()
+        if not running:
+            with plugged((right, names[0])):
                 async with opened(*plans) as a:
-                    await doubted(a, right)
-            right.unplug()
+                    await doubted(a, right, plans)
 
-    async def doubted(a: ModbusConnection, right: SerialBus) -> None:
+    async def doubted(a: ModbusConnection, right: SerialBus, plans: list[DevicePlan]) -> None:
         results = await turns(a, *plans)
         assert not any(map(good, results))
         assert any(map(uncertain, results))
@@ -270,18 +275,12 @@ def test_a_bus_on_which_other_units_answer_is_uncertain_until_all_answer_again(n
         results = await turns(a, *plans, times=4)
         assert all(map(good, results[-3:]))
 
-    plans: list[DevicePlan] = []
-
-    async def whole():
-        plans.extend(on(names[0], unit, timeout=0.05) for unit in (1, 2, 3))
-        await main()
-
-    run(whole())
+    run(main())
 
 
 def test_reload_confirms_the_units_that_answer(names):
     async def main():
-        plans = [on(names[0], unit, timeout=0.05) for unit in (1, 2, 3)]
+        plans = [on(names[0], unit, timeout=0.03) for unit in (1, 2, 3)]
         with plugged((bus(1, 2, 3), names[0])):
             async with opened(*plans) as a:
                 await turns(a, *plans, times=2)
@@ -300,7 +299,7 @@ def test_one_dead_unit_makes_nobody_uncertain(names):
     """It died while the others answered, or while nobody looked."""
 
     async def main():
-        plans = [on(names[0], unit, timeout=0.05) for unit in (1, 2, 3)]
+        plans = [on(names[0], unit, timeout=0.03) for unit in (1, 2, 3)]
         whole = bus(1, 2, 3)
         with plugged((whole, names[0])):
             async with opened(*plans) as a:
@@ -328,8 +327,8 @@ def test_one_dead_unit_makes_nobody_uncertain(names):
 
 def test_a_device_with_constants_stays_good_on_a_bus_with_other_units(names):
     async def main():
-        sure = on(names[0], 1, timeout=0.05, identify=[{"address": "holding/5", "equals": 1}])
-        others = [on(names[0], unit, timeout=0.05) for unit in (2, 3, 4)]
+        sure = on(names[0], 1, timeout=0.03, identify=[{"address": "holding/5", "equals": 1}])
+        others = [on(names[0], unit, timeout=0.03) for unit in (2, 3, 4)]
         with plugged((bus(1, 2, 3, 4), names[0])):
             async with opened(sure, *others) as a:
                 assert all(map(good, await turns(a, sure, *others, times=2)))
@@ -498,5 +497,44 @@ def test_a_folder_that_cannot_be_written_costs_nothing_but_the_memory(names, cap
                 exchange(left, right, names)
                 assert not any(map(good, await turns(a, plan)))
         assert "modbus-known-units-not-saved" in caplog.text
+
+    run(main())
+
+
+# --- the whole agent --------------------------------------------------------------------------------------------------
+
+
+def test_the_agent_says_what_it_expected_and_reload_confirms(names, tmp_path):
+    async def main():
+        left, right = two_buses()
+        path = configuration(
+            tmp_path,
+            free_port(),  # no broker: what is read waits in the outbox
+            {"meter": f"url: 'rtu://{names[0]}', every: 100ms, tags: {{h: {{address: holding/5}}}}"},
+        )
+        with plugged((left, names[0])):
+            async with running(path) as agent:
+                await until(online(agent, "meter"))
+        with plugged((right, names[0])):
+            async with running(path) as agent:
+                await until(lambda: agent.devices[0].health.state == "offline")
+                (row,) = agent.status()["devices"]
+                (notice,) = row["ne107"]["notices"]
+                assert (notice["health"], notice["reason"]) == ("FAILURE", "BadConfigurationError")
+                assert "应为 vendor 'ACME', product 'X100'" in notice["zh"]
+                assert "answered vendor 'ACME', product 'X200'" in notice["en"]
+                assert not agent.devices[0].health.values_total
+                outcome = await asyncio.to_thread(ask, agent_door(agent.site), "reload")
+                assert outcome["confirmed"] == ["meter"]
+                await until(online(agent, "meter"))
+        documents = [json.loads(line) for line in export(tmp_path / "data" / "outbox", everything=True)]
+        documents = [document for document in documents if document["topic"].endswith("/data")]
+        values = [document["payload"].get("values", {}).get("h") for document in documents]
+        first = values.index(200)
+        assert 100 in values[:first]
+        assert 100 not in values[first:]
+        assert {"h": "BadConfigurationError"} in [document["payload"].get("quality") for document in documents[:first]]
+        (file,) = (tmp_path / "data" / "outbox" / "devices" / "modbus").iterdir()
+        assert "X200" in file.read_text()
 
     run(main())
