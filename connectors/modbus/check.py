@@ -70,10 +70,12 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
             None,
             "url",
             f"{endpoint.path} 这类名称在重启或重新插拔后可能对调，另一条总线的数值会记到这台设备名下："
-            "请改用 /dev/serial/by-id/... 或 /dev/serial/by-path/... 下的名称（ls -l /dev/serial/by-id 可查看）。",
+            "请改用 /dev/serial/by-id/... 或 /dev/serial/by-path/... 下的名称（ls -l /dev/serial/by-id 可查看）；"
+            "两条总线上的设备相同时，代理自己区分不了。",
             f"A name such as {endpoint.path} may change places with another at the next start, and the values of the"
             " other bus would stand under this device: use the name below /dev/serial/by-id/... or"
-            " /dev/serial/by-path/... (`ls -l /dev/serial/by-id` lists them).",
+            " /dev/serial/by-path/... (`ls -l /dev/serial/by-id` lists them). Equal devices"
+            " on both buses cannot be told apart by the agent.",
         )
     if device.pipeline > 1 and not pipelined(endpoint, device):
         yield Problem(

@@ -103,6 +103,8 @@ class IdentityCheck:
         self._devices = {plan.id: _Checked(plan, endpoint) for plan in plans}
         self._by_unit = {device.options.unit: device for device in self._devices.values()}
         self._known = KnownUnits(plans[0].state if endpoint.unstable else None, endpoint.path)
+        self._doubted = False
+        """Whether the log says that other units answer."""
         self._answering: AnsweringUnits | None = None
         if endpoint.unstable and len(self._by_unit) > 1:
             self._answering = AnsweringUnits(self._by_unit, self._known)
@@ -285,6 +287,10 @@ class IdentityCheck:
         if answering.open:
             await self._call(answering)
         silent = answering.doubtful()
+        if bool(silent) != self._doubted and not answering.open:
+            self._doubted = bool(silent)
+            state = f"other-units-answer silent={','.join(map(str, silent))}" if silent else "all-answer"
+            log.warning("modbus-units port=%s state=%s", self._endpoint.path, state)
         self._known.save()
         if not silent or device.constants:
             return batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edge_agent.health import DeviceHealth
-from edge_agent.model import STATUS, Batch, Tag, TagTable
+from edge_agent.model import STATUS, Batch, ExplainedBatch, Tag, TagTable
 
 TABLE = TagTable("dev", 1.0, (Tag("a", "float", None), Tag("b", "float", None)))
 TIMEOUT = STATUS["BadTimeout"]
@@ -204,3 +204,20 @@ def test_a_device_that_answers_with_bad_values_is_offline_but_reached(status: st
     device.answered(Batch(TABLE, 1, [None, None], {0: bad, 1: bad}), 1.0, 0.0)
     assert device.state == "offline"
     assert device.unreached == unreached
+
+
+def test_what_a_connector_says_itself_stands_in_the_place_of_the_general_sentence() -> None:
+    device = health()
+    status = STATUS["UncertainConfigurationError"]
+    device.answered(ExplainedBatch(good(1), status, ("单元 2 没有应答。", "Unit 2 is silent.")), 1.0, 0.0)
+    (notice,) = device.judgement().notices
+    assert (device.state, notice.reason, notice.en) == ("online", "UncertainConfigurationError", "Unit 2 is silent.")
+    device.answered(good(2), 2.0, 0.0)
+    assert device.judgement().notices == ()
+    bad = STATUS["BadConfigurationError"]
+    assert device.failed(bad, "expected A, answered B", ("应为 A，实为 B。", "expected A, answered B"))
+    assert not device.failed(bad, "expected A, answered B", ("应为 A，实为 B。", "expected A, answered B"))
+    assert device.failed(bad, "expected A, answered C", ("应为 A，实为 C。", "expected A, answered C")), "that is news"
+    row = device.row(3.0)
+    assert row["transition"]["zh"] == "应为 A，实为 C。"
+    assert device.judgement().worst.zh == "应为 A，实为 C。"
