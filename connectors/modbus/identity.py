@@ -283,6 +283,7 @@ class IdentityCheck:
 
     async def _judged(self, batch: Batch, device: _Checked, answering: AnsweringUnits) -> Batch:
         """The batch, uncertain while the units that answer are not those of before."""
+        answering.begin(self._link.losses)  # the read may have opened the port again
         answering.answered(device.options.unit)
         if answering.open:
             await self._call(answering)
