@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
@@ -19,12 +20,13 @@ from edge_agent.decimals import prepare_singles, shortest_single, shortest_singl
 from edge_agent.errors import DeviceError
 from edge_agent.model import GOOD, STATUS, Batch, Kind, Tag, TagTable, Value, status_name
 from edge_agent.reasons import Cause, cause, cause_of_error, cause_of_status, status_of_cause, words_of
+from edge_agent.words import command
 
 __all__ = [
-    "GOOD", "STATUS", "Batch", "Cause", "Clock", "Connection", "Deadline", "DeviceError", "DevicePlan", "Kind",
-    "Options", "Plugin", "Pollable", "Problem", "Retrying", "ShowsRaw", "Sink", "Streaming", "Tag", "TagTable",
-    "Value", "cause", "cause_of_error", "cause_of_status", "prepare_singles", "shortest_single", "shortest_singles",
-    "status_name", "status_of_cause", "words_of",
+    "GOOD", "STATUS", "Batch", "Cause", "Clock", "Confirmable", "Connection", "Deadline", "DeviceError", "DevicePlan",
+    "Kind", "Options", "Plugin", "Pollable", "Problem", "Retrying", "ShowsRaw", "Sink", "Streaming", "Tag", "TagTable",
+    "Value", "cause", "cause_of_error", "cause_of_status", "command", "prepare_singles", "shortest_single",
+    "shortest_singles", "status_name", "status_of_cause", "words_of",
 ]  # fmt: skip
 
 
@@ -43,6 +45,9 @@ class DevicePlan:
     """An instance of the plugin's `device_options` (which may carry common keys besides)."""
     tables: tuple[TagTable, ...]
     """One per period; every tag of the device is in exactly one."""
+    state: Path | None = None
+    """A folder that outlives the process, for small files of the connector; all its devices have the same, and it may
+    not exist yet. None: nothing is to be kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,14 @@ class Pollable(Connection, Protocol):
     async def read(self, table: TagTable) -> Batch:
         """Read one table. Tags the device refuses are bad in the batch; a device that does not answer raises
         DeviceError, with `lost=True` when the connection cannot be trusted any more."""
+
+
+@runtime_checkable
+class Confirmable(Connection, Protocol):
+    """It may find that a device is not the one it was, and then waits for a person."""
+
+    def confirm(self) -> list[str]:
+        """A person has reloaded the configuration: accept what answers now. The devices that had been doubted."""
 
 
 Sink = Callable[[Batch], None]

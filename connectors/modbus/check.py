@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from connectors.modbus import constants
 from connectors.modbus.address import check_area
 from connectors.modbus.endpoint import OWN, SCHEMES, SERIAL, on_pymodbus, parse_url, pipelined
 from connectors.modbus.invalid import InvalidError
@@ -17,9 +18,6 @@ from connectors.modbus.layout import layout_of
 from connectors.modbus.options import Area, ModbusDevice, device_options, tag_options
 from connectors.modbus.point import kind
 from edge_agent.sdk import DevicePlan, Kind, Options, Problem, cause
-
-#: Serial names that the kernel gives in the order in which adapters appear.
-_UNSTABLE = ("/dev/ttyUSB", "/dev/ttyACM")
 
 #: What the birth document says of a number that is read in parts.
 PARTS_NOTE: Final = (
@@ -78,6 +76,7 @@ def check(plan: DevicePlan) -> Iterator[Problem]:
             check_area(name, area)
         except InvalidError as error:
             yield Problem(None, error.key, error.zh, error.en)
+    yield from constants.problems(device)
     for table in plan.tables:
         yield from layout_of(table, device).problems
 
@@ -89,15 +88,17 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
     if endpoint.serial and not os.path.exists(endpoint.path):
         why = cause("port_missing", path=endpoint.path)  # what the log and `status` will say
         yield Problem(None, "url", why.zh, why.en)
-    if endpoint.serial and endpoint.path.startswith(_UNSTABLE):
+    if endpoint.unstable:
         yield Problem(
             None,
             "url",
             f"{endpoint.path} 这类名称在重启或重新插拔后可能对调，另一条总线的数值会记到这台设备名下："
-            "请改用 /dev/serial/by-id/... 或 /dev/serial/by-path/... 下的名称（ls -l /dev/serial/by-id 可查看）。",
+            "请改用 /dev/serial/by-id/... 或 /dev/serial/by-path/... 下的名称（ls -l /dev/serial/by-id 可查看）；"
+            "两条总线上的设备相同时，代理自己区分不了。",
             f"A name such as {endpoint.path} may change places with another at the next start, and the values of the"
             " other bus would stand under this device: use the name below /dev/serial/by-id/... or"
-            " /dev/serial/by-path/... (`ls -l /dev/serial/by-id` lists them).",
+            " /dev/serial/by-path/... (`ls -l /dev/serial/by-id` lists them). Equal devices"
+            " on both buses cannot be told apart by the agent.",
         )
     yield from _parts_notes(plan)
     if endpoint.bus and device.connection != "auto":

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from connectors.modbus.endpoint import Endpoint, parse_url, pipelined
-from connectors.modbus.line import Timing
+from connectors.modbus.frame import Request
+from connectors.modbus.identity import identity_check
+from connectors.modbus.line import Reply, Timing
 from connectors.modbus.link import Link
 from connectors.modbus.options import ModbusDevice, device_options
 from connectors.modbus.reader import Reader, Unit
@@ -26,6 +28,7 @@ class ModbusConnection:
         self._readers: dict[TagTable, Reader] = {}
         self._to_replan: set[TagTable] = set()
         self._link = Link(endpoint, options, clock.time_ns)
+        self._identity = identity_check(plans, endpoint, self._link, self._read, self._ask)
 
     async def open(self) -> None:
         """Connect. Raises DeviceError(lost=True)."""
@@ -46,25 +49,35 @@ class ModbusConnection:
         await self._link.close()
 
     async def read(self, table: TagTable) -> Batch:
-        """One table. What the device refuses is bad in the batch; raises DeviceError when it does not answer, and
-        with `lost=True` when the connection must be closed and opened again."""
+        """One table. What the device refuses is bad in the batch; raises DeviceError when it does not answer or is not
+        the configured one, and with `lost=True` when the connection must be closed and opened again."""
+        return await (self._read(table) if self._identity is None else self._identity.read(table))
+
+    def confirm(self) -> list[str]:
+        """Accept the devices as they answer now. See `sdk.Confirmable`."""
+        return [] if self._identity is None else self._identity.confirm()
+
+    async def _read(self, table: TagTable) -> Batch:
         reader = self._readers.get(table)
         if reader is None:
             reader = self._readers[table] = Reader(table, self._units[table.device])
         elif table in self._to_replan:
             self._to_replan.discard(table)
             reader.replan()
-        timing = self._timings[table.device]
         wave = reader.first()
         while wave:
-            self.requests += len(wave)
-            wave = reader.next(await self._link.exchange(wave, timing))
+            wave = reader.next(await self._ask(wave, table.device))
         return reader.finish(self._link.arrived)
 
     async def raw(self, table: TagTable, *, ask: bool) -> Sequence[str | None]:
         """The registers and bits of the last read; they are at hand, so nothing is asked."""
         reader = self._readers.get(table)
         return [None] * len(table) if reader is None else reader.raw()
+
+    async def _ask(self, requests: Sequence[Request], device: str) -> list[Reply]:
+        """Ask a device for something, counted."""
+        self.requests += len(requests)
+        return await self._link.exchange(requests, self._timings[device])
 
 
 def _timing(options: ModbusDevice, endpoint: Endpoint) -> Timing:

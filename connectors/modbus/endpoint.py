@@ -18,6 +18,9 @@ OWN: Final = frozenset({"tcp", "rtu-tcp"})
 OTHER_FRAMING: Final = {"tcp": "rtu-tcp", "rtu-tcp": "tcp"}
 SCHEMES: Final = (*DEFAULT_PORT, *sorted(SERIAL))
 
+#: Serial names that the kernel gives in the order in which adapters appear.
+UNSTABLE: Final = ("/dev/ttyUSB", "/dev/ttyACM")
+
 #: Bits on the line for one byte with start bit, parity and stop bit (Modbus over serial line V1.02, 2.5.1).
 _BITS_PER_BYTE: Final = 11
 
@@ -39,6 +42,11 @@ class Endpoint:
     def serial(self) -> bool:
         """Whether this is a bus with one talker at a time, kept open when a unit is silent."""
         return self.scheme in SERIAL
+
+    @property
+    def unstable(self) -> bool:
+        """Whether this name may stand for another adapter after the next start."""
+        return self.serial and self.path.startswith(UNSTABLE)
 
     @property
     def bus(self) -> bool:

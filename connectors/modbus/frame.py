@@ -21,6 +21,11 @@ ILLEGAL_VALUE: Final = 3
 GATEWAY_PATH_UNAVAILABLE: Final = 0x0A
 GATEWAY_TARGET_SILENT: Final = 0x0B
 
+#: Encapsulated interface transport with MEI type 14, Read Device Identification (6.19, 6.21).
+IDENTIFICATION: Final = 0x2B
+_DEVICE_IDENTIFICATION: Final = 0x0E
+_BASIC_OBJECTS: Final = 1
+
 Answer = bytes | int
 """The data bytes of an answer, or the exception code of a refusal."""
 
@@ -80,7 +85,7 @@ def answer(request: Request, adu: bytes) -> Answer:
     size, function = request.size, request.function
     if len(adu) >= 1 and adu[0] != request.unit and adu[0] not in request.accepted:
         raise ProtocolError.of("modbus_wrong_unit", answered=True, unit=request.unit, found=adu[0], request=request)
-    if len(adu) == 3 + size and adu[1] == function and adu[2] == size:
+    if size and len(adu) == 3 + size and adu[1] == function and adu[2] == size:
         return adu[3:]
     if len(adu) < 3:
         raise ProtocolError.of("modbus_wrong_length", answered=True, found=0, size=size, request=request)
@@ -88,6 +93,10 @@ def answer(request: Request, adu: bytes) -> Answer:
         return adu[2]
     if adu[1] != function:
         raise ProtocolError.of("modbus_wrong_function", answered=True, found=adu[1], request=request)
+    if function == IDENTIFICATION:
+        if adu[2] == _DEVICE_IDENTIFICATION and identification_size(adu) == len(adu):
+            return adu[3:]
+        raise ProtocolError.of("modbus_identification", answered=True, found=len(adu), request=request)
     raise ProtocolError.of("modbus_wrong_length", answered=True, found=len(adu) - 3, size=size, request=request)
 
 
@@ -95,3 +104,47 @@ def exception_cause(code: int, request: Request) -> Cause:
     """Why a device refused a request, by its exception code."""
     name = f"modbus_exception_{code if code in _KNOWN_EXCEPTIONS else 'other'}"
     return cause(name, code=code, unit=request.unit, request=request)
+
+
+class IdentificationRequest(Request):
+    """Read Device Identification: vendor, product code and revision, as one stream from the object `address` on.
+
+    The answer is as long as the texts are: `identification_objects` says what its data mean.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, unit: int, first: int = 0, accepted: frozenset[int] = frozenset()) -> None:
+        super().__init__(unit, "holding", first, 1, accepted)
+        self.function = IDENTIFICATION
+        self.size = 0
+        self.adu = bytes((unit, IDENTIFICATION, _DEVICE_IDENTIFICATION, _BASIC_OBJECTS, first))
+        self.mbap = struct.pack(">HH", 0, len(self.adu)) + self.adu
+        self.promise = b""
+
+    def __repr__(self) -> str:
+        return f"unit {self.unit} identification (function 43/14)"
+
+
+def identification_size(adu: bytes) -> int:
+    """The size of an identification answer, unit and PDU, that begins `adu`; of one that is not complete, at least so
+    many bytes, and more than there are."""
+    if len(adu) < 8:
+        return 8
+    end = 8
+    for _ in range(adu[7]):
+        if len(adu) < end + 2:
+            return end + 2
+        end += 2 + adu[end + 1]
+    return end
+
+
+def identification_objects(data: bytes) -> tuple[dict[int, bytes], int | None]:
+    """The objects of an identification answer by their id, and the id to go on with when there are more."""
+    objects: dict[int, bytes] = {}
+    at = 5
+    for _ in range(data[4]):
+        size = data[at + 1]
+        objects[data[at]] = data[at + 2 : at + 2 + size]
+        at += 2 + size
+    return objects, data[3] if data[2] == 0xFF else None

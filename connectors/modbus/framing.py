@@ -9,7 +9,7 @@ from __future__ import annotations
 from binascii import unhexlify
 from typing import Final, Protocol
 
-from connectors.modbus.frame import Answer, ProtocolError, Request, answer
+from connectors.modbus.frame import IDENTIFICATION, Answer, ProtocolError, Request, answer, identification_size
 from edge_agent.sdk import cause
 
 _MAX_LENGTH: Final = 254  # unit and PDU of at most 253 bytes (Messaging on TCP/IP guide V1.0b, 3.1.3)
@@ -274,7 +274,7 @@ class RtuFraming(_Sought):
     def _frame(self, buffer: bytes, at: int) -> tuple[int, bool]:
         """The size of the frame with a right check sum that begins here (0: none), and whether one may yet come."""
         unfinished = False
-        for size in _rtu_sizes(buffer[at + 1], buffer[at + 2]):
+        for size in _rtu_sizes(buffer, at):
             end = at + size
             if end > len(buffer):
                 unfinished = True
@@ -297,8 +297,11 @@ class RtuFraming(_Sought):
         return self._answers(request, frame[:-2])
 
 
-def _rtu_sizes(function: int, count: int) -> tuple[int, ...]:
-    """Sizes that a frame with this function code may have; `count` is the byte behind it."""
+def _rtu_sizes(buffer: bytes, at: int) -> tuple[int, ...]:
+    """Sizes that the frame that begins there may have, by its function code and the byte behind it."""
+    function, count = buffer[at + 1], buffer[at + 2]
+    if function == IDENTIFICATION:
+        return (identification_size(buffer[at : at + _MAX_LENGTH]) + 2,)
     if function & 0x80:
         return (5,)
     if function in _READS:

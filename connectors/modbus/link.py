@@ -67,6 +67,12 @@ class Link:
         """Connections that ended without a byte, while nothing was ever heard."""
         self._lone_answers = 0
         self._idle_closes = 0
+        self._port_lost = False
+        """Whether the port or the peer has gone since the last opening that was counted."""
+        self.openings = 0
+        """How often a line was opened that may lead to another device; not where closing is the peer's way."""
+        self.losses = 0
+        """How often one was opened after the port or the peer had gone; not after mere silence."""
 
     @property
     def arrived(self) -> int:
@@ -76,12 +82,14 @@ class Link:
     async def open(self) -> None:
         """Connect. Raises DeviceError(lost=True)."""
         self._line = await self._connect(self._endpoint)
+        self._count_opening()
         self._timeouts, self._doubtful = 0, False
 
     async def close(self) -> None:
         """Release the line; never raises."""
         line, self._line = self._line, None
         if line is not None:
+            self._port_lost = self._port_lost or line.closed_by_peer
             await self._end(line)
 
     async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
@@ -166,8 +174,13 @@ class Link:
     async def _reopen(self, *, known: bool = False) -> Line:
         """A new connection in the place of the one that has ended. `known`: why it ended is being looked into."""
         old = self._line
+        by_its_way = self._closes_by_its_way(old)
+        if old is not None and not by_its_way:
+            self._port_lost = self._port_lost or old.closed_by_peer
         line = await self._connect(self._endpoint, old)
         self._line = line
+        if not by_its_way:
+            self._count_opening()
         self._timeouts, self._doubtful = 0, False
         if old is not None:
             line.arrived = old.arrived
@@ -175,6 +188,16 @@ class Link:
             if not known:
                 self._note_close(old)
         return line
+
+    def _closes_by_its_way(self, line: Line | None) -> bool:
+        """Whether a line has ended as those before it: the device is the same, and need not be looked at again."""
+        idle = line is not None and line.closed_by_peer and self._idle_closes >= ENOUGH_CLOSES
+        return not self._endpoint.bus and (self._per_request or idle)
+
+    def _count_opening(self) -> None:
+        self.openings += 1
+        self.losses += self._port_lost
+        self._port_lost = False
 
     def _note_close(self, line: Line) -> None:
         """The peer closed a connection when everything asked on it had been answered: its way, not a fault."""
@@ -275,6 +298,7 @@ class Link:
             where, seconds = str(endpoint), f"{self._timeout:g}"
             raise DeviceError.of("connection_timeout", lost=True, where=where, seconds=seconds) from None
         except (OSError, ValueError) as error:  # ssl.SSLError and pyserial's errors are among these
+            self._port_lost = True
             raise open_error(error, endpoint, self._options) from error
         if self._connect_delay:
             try:

@@ -106,6 +106,35 @@ class Area(Options):
     """Number of points, where the vendor's range and count disagree: the smaller holds."""
 
 
+class Constant(Options):
+    """Something by which a device is recognised: a register and its value, or texts of function 43/14."""
+
+    address: AsWritten | None = None
+    """A register or bit, written as at a tag; with `equals`."""
+    type: DataType | None = None
+    """As at a tag."""
+    bit: int | None = Field(default=None, ge=0, le=15)
+    """As at a tag."""
+    word_order: WordOrder | None = None
+    """Default: the device's."""
+    base: Literal[0, 1] | None = None
+    """Default: the device's."""
+    length: int | None = Field(default=None, ge=1, le=250)
+    """As at a tag."""
+    encoding: str = "ascii"
+    """As at a tag."""
+    byte: Literal["high", "low"] | None = None
+    """As at a tag."""
+    equals: bool | int | float | str | None = None
+    """The raw value that must be there."""
+    vendor: str | None = None
+    """What Read Device Identification (function 43/14) answers as VendorName; `*` stands for anything."""
+    product: str | None = None
+    """The same of ProductCode."""
+    revision: str | None = None
+    """The same of MajorMinorRevision."""
+
+
 class ModbusDevice(Options):
     """Where a Modbus device is and how it wants to be asked."""
 
@@ -152,6 +181,9 @@ class ModbusDevice(Options):
     """Requests under way at once (`tcp://` with the agent's own codec and no `pause_ms`; elsewhere always 1)."""
     pause_ms: float = Field(default=0, ge=0, le=10_000)
     """Milliseconds of silence between an answer and the next request, for devices that need it."""
+    identify: tuple[Constant, ...] = ()
+    """What is always the same in this device: `{address: holding/0, equals: 1234}` or `{vendor: ACME, product: "X1*"}`
+    (function 43/14). Asked after each opening of the connection; no value is good before all of it is as stated."""
     areas: dict[str, Area] = Field(default_factory=dict)
     """Vendor areas, usually from a profile."""
 

@@ -27,7 +27,7 @@ from pymodbus.pdu import ModbusPDU
 
 from connectors.modbus.endpoint import Endpoint
 from connectors.modbus.faults import NO_PASSWORD
-from connectors.modbus.frame import ProtocolError, Request
+from connectors.modbus.frame import IDENTIFICATION, ProtocolError, Request
 from connectors.modbus.framing import Found
 from connectors.modbus.line import Reply, SilentError, SkippedError, Timing, fill, late, malformed, silent_unit, tune
 from connectors.modbus.options import ModbusDevice, ObjectName
@@ -152,9 +152,8 @@ class StockLine:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         cancels = task.cancelling()
         self._framer.ask(request)
-        read: Callable[..., Awaitable[ModbusPDU]] = getattr(self._client, _READ[request.table])
         async with asyncio.timeout(timeout):
-            reply = await read(request.address, count=request.count, device_id=request.unit)
+            reply = await self._read(request)
         if task.cancelling() > cancels:
             # asyncio.wait_for (Python 3.11) in pymodbus swallows a cancellation that meets the answer.
             raise asyncio.CancelledError
@@ -175,6 +174,12 @@ class StockLine:
             self.fault = late(request, instead, timeout)
             return None
         return instead
+
+    def _read(self, request: Request) -> Awaitable[ModbusPDU]:
+        if request.function == IDENTIFICATION:
+            return self._client.read_device_information(read_code=1, object_id=request.address, device_id=request.unit)
+        read: Callable[..., Awaitable[ModbusPDU]] = getattr(self._client, _READ[request.table])
+        return read(request.address, count=request.count, device_id=request.unit)
 
     # --- failures ------------------------------------------------------------------------------------------------
 

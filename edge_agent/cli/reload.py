@@ -57,6 +57,8 @@ def _sentence(outcome: dict[str, Any]) -> str:
     lines.append(f"未触及 untouched: {outcome['unchanged']} 台设备 devices")
     if outcome["reopened"]:
         lines.append(f"重建的连接 connections made anew: {', '.join(outcome['reopened'])}")
+    if outcome.get("confirmed"):
+        lines.append(f"已确认为所配置的设备 accepted as the configured devices: {', '.join(outcome['confirmed'])}")
     if outcome.get("retried"):
         lines.append(f"立即重试的连接 connections tried again at once: {', '.join(outcome['retried'])}")
     if outcome["restart"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import cast
 
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
@@ -25,8 +26,8 @@ def plans(site: Site, plugins: Plugins | None = None) -> list[DevicePlan]:
     return [plan(device, known[device.connector]) for device in site.devices]
 
 
-def plan(device: DeviceCommon, plugin: Plugin) -> DevicePlan:
-    """One device: a table per period, shortest first, tags in the order of the file.
+def plan(device: DeviceCommon, plugin: Plugin, state: Path | None = None) -> DevicePlan:
+    """One device: a table per period, shortest first, tags in the order of the file. `state`: see `DevicePlan`.
 
     Devices of one tag set that agree in what tags take from their device share the tables' contents.
     """
@@ -35,7 +36,7 @@ def plan(device: DeviceCommon, plugin: Plugin) -> DevicePlan:
     shared = tags.once(_tables, device.every, device.report == "change", kind)
     tables = tuple(table.same_for(device.id) for table in shared)
     # device_model() gives every device its connector's options as a base, which the type of Site cannot say.
-    return DevicePlan(device.id, cast("Options", device), tables)
+    return DevicePlan(device.id, cast("Options", device), tables, state)
 
 
 def staleness(device: DeviceCommon, every: float) -> float:

@@ -183,7 +183,13 @@ class DeviceHealth:
         findings = ["clock_offset"] * self.clock.off + ["overruns"] * self._overrun
         if self.tags.uncertain and self.state in ("online", "degraded"):
             findings.append(self.tags.uncertain)
-        return ne107.device(self.state, self.reason, findings, self.cause)
+        return ne107.device(self.state, self.reason, findings, self._causes())
+
+    def _causes(self) -> dict[str, Cause]:
+        """What is known exactly, by the name of the reason that it is behind."""
+        found = {} if self.cause is None else {self.reason: self.cause}
+        uncertain = self.tags.uncertain_cause
+        return found if uncertain is None else found | {self.tags.uncertain: uncertain}
 
     def row(self, now: float) -> dict[str, Any]:
         """The health document's fields for the time since the last row, and a fresh start."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from types import MappingProxyType
 from typing import Any, Final
 
 from edge_agent.reasons import Cause, sentence
@@ -114,19 +115,21 @@ _TO_CORRECT: Final = frozenset({
 _PASSING: Final = frozenset({"BadOutOfService", "BadWaitingForInitialData"})
 
 
-def device(state: str, reason: str, findings: Sequence[str] = (), cause: Cause | None = None) -> Judgement:
+def device(
+    state: str, reason: str, findings: Sequence[str] = (), causes: Mapping[str, Cause] = MappingProxyType({})
+) -> Judgement:
     """A device: its state with the state's reason, and findings such as `clock_offset` (all out of specification).
 
-    `cause`: what exactly is behind the reason, where that is known.
+    `causes`: what exactly is behind a reason or a finding, where that is known.
     """
-    notices = [_notice(Health.OFF_SPEC, finding) for finding in findings]
+    notices = [_notice(Health.OFF_SPEC, finding, causes.get(finding)) for finding in findings]
     if state == "starting":
         notices.append(_notice(Health.CHECK_FUNCTION, "starting"))
     elif state == "offline":
         health = Health.CHECK_FUNCTION if reason == "BadOutOfService" else Health.FAILURE
-        notices.append(_notice(health, reason, cause))
+        notices.append(_notice(health, reason, causes.get(reason)))
     elif state == "degraded":
-        notices.append(_notice(_partial(reason), reason, cause))
+        notices.append(_notice(_partial(reason), reason, causes.get(reason)))
     return judged(notices)
 
 

@@ -38,6 +38,8 @@ class TagStates:
         """Why it is bad, where more is known than its status."""
         self.uncertain = ""
         """The status name of the first uncertain tag."""
+        self.uncertain_cause: Cause | None = None
+        """Why it is uncertain, where more is known than its status."""
 
     @property
     def any(self) -> bool:
@@ -102,7 +104,7 @@ class TagStates:
         self._moved = True
         self.bad = self.absent = 0
         self.reason = self.uncertain = ""
-        self.cause = None
+        self.cause = self.uncertain_cause = None
         for table, codes in self._codes.items():
             for position, code in codes.items():
                 if is_absent(table, position, code):
@@ -111,8 +113,8 @@ class TagStates:
                     self.bad += 1
                     if not self.reason:
                         self.reason, self.cause = status_name(code), self.cause_of(table, position)
-                elif not is_good(code):
-                    self.uncertain = self.uncertain or status_name(code)
+                elif not is_good(code) and not self.uncertain:
+                    self.uncertain, self.uncertain_cause = status_name(code), self.cause_of(table, position)
 
     def moves(self) -> list[dict[str, str]]:
         """The changes since the last call, at most `MOST_MOVES`; a tag that is back where it was has not moved."""

@@ -12,11 +12,18 @@ from edge_agent.outbox.quarantine import FOLDER
 from edge_agent.outbox.recovery import segment_files
 
 _PREFIX = "worker-"
+_LEARNED = "devices"
 
 
 def folder_of(path: Path, worker: int) -> Path:
     """The outbox of a worker; 0 is the agent itself."""
     return path / f"{_PREFIX}{worker}" if worker else path
+
+
+def learned_folder(path: Path, worker: int) -> Path:
+    """Where connectors keep what devices have taught them: one folder of the agent, whichever worker reads a device.
+    `path`: the outbox of that worker."""
+    return (path.parent if worker else path) / _LEARNED
 
 
 def workers_with_folder(path: Path) -> list[int]:

@@ -267,6 +267,43 @@ _MODBUS: Final[Mapping[str, tuple[str, str, str]]] = {
         "{count} bytes came that nobody asked for, and the connection is made again: check the gateway, and for other"
         " masters.",
     ),
+    "modbus_identification": (
+        "BadDecodingError",
+        "设备标识的应答（{found} 字节）不完整或不符合规范（{request}），已丢弃：请检查网关和线路干扰。",
+        "The identification that came ({found} bytes) is not whole, or not as the standard has it ({request}); it was"
+        " discarded: check the gateway, and noise on the line.",
+    ),
+    "modbus_another_device": (
+        _REFUSED,
+        "{where} 上的站号 {unit} 不是所配置的设备：应为 {expected}，实为 {answered}。"
+        "请核对地址和站号，串口还要核对两个转换器是否对调，并改用 /dev/serial/by-id/ 下的名称；"
+        "如果设备确已更换，请更正 identify。",
+        "Unit {unit} of {where} is not the configured device: expected {expected}, answered {answered}. Check the"
+        " address and the unit number, on a serial port also whether two adapters have changed places, and use the"
+        " name below /dev/serial/by-id/; if the device was replaced, correct `identify`.",
+    ),
+    "modbus_device_changed": (
+        _REFUSED,
+        "{where} 上的站号 {unit} 不是之前的设备：应为 {expected}，实为 {answered}。"
+        "请核对两个串口转换器是否对调，并改用 /dev/serial/by-id/ 下的名称；如果设备确已更换，请执行 {command}。",
+        "Unit {unit} of {where} is not the device that it was: expected {expected}, answered {answered}. Check whether"
+        " two adapters have changed places, and use the name below /dev/serial/by-id/; if the device was replaced, run:"
+        " {command}",
+    ),
+    "modbus_other_units": (
+        "UncertainConfigurationError",
+        "{path} 重新打开后，应答的站号与之前不同：{units} 没有应答。两个转换器是否对调了？请核对接线，"
+        "并改用 /dev/serial/by-id/ 下的名称；确认无误后执行 {command}。",
+        "The set of units that answer has changed since {path} was opened again: {units} silent; have two adapters"
+        " changed places? Check the wiring and use the name below /dev/serial/by-id/; if all is as it should be, run:"
+        " {command}",
+    ),
+    "modbus_reopened_meanwhile": (
+        _WRONG,
+        "核对设备期间与 {where} 的连接重建过，这次读到的不作数，下个周期再读。",
+        "The connection to {where} was made again while a device was checked; what was read does not count, and is read"
+        " again in the next period.",
+    ),
     "modbus_foreign": (
         _WRONG,
         "应答不符合 Modbus 协议（{why}），已丢弃：请检查网关、站号冲突和线路干扰。",

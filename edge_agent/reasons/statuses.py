@@ -206,6 +206,11 @@ STATUSES: Final[Mapping[str, tuple[str, str]]] = {
         "数值超出配置的范围，已随标记保留：请核对量程 range 和 map。",
         "A value lies outside its configured range and is kept with that mark: check `range` and `map`.",
     ),
+    "UncertainConfigurationError": (
+        "不能确认应答的就是配置的设备，数值已随标记保留：请核对串口转换器是否对调、接线和站号。",
+        "It is not certain that the device that answers is the configured one; values are kept with that mark: check"
+        " whether serial adapters changed places, the wiring and the unit numbers.",
+    ),
     "UncertainSubstituteValue": (
         "设备给出的是替代值，不是实测值。",
         "The device gives a substitute, not a measured value.",

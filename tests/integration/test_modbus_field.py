@@ -473,22 +473,30 @@ def test_a_number_that_changes_while_its_parts_are_read_is_never_wrong():
 # --- frames ------------------------------------------------------------------------------------------------------
 
 
+def begin(writer: asyncio.StreamWriter, piece: bytes, begun: asyncio.Event) -> None:
+    writer.write(piece)
+    begun.set()
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_f15_each_answer_comes_twice(whole):
     opened = []
 
     async def serve(reader, writer):
         opened.append(writer)
-        loop, rest = asyncio.get_running_loop(), b""
+        loop, rest, begun = asyncio.get_running_loop(), b"", asyncio.Event()
+        begun.set()
         while True:
             tid, unit, pdu = await question(reader)
             frame = tcp(tid, unit, same(pdu))
+            await begun.wait()  # a busy machine may ask again before the first piece is out
             writer.write(rest + frame)
             if whole:
                 loop.call_later(0.03, writer.write, frame)
             else:  # in pieces, of which one comes with the next answer
                 rest = frame[5:]
-                loop.call_later(0.01, writer.write, frame[:5])
+                begun.clear()
+                loop.call_later(0.01, begin, writer, frame[:5], begun)
 
     async def main():
         async with listening(serve) as url:

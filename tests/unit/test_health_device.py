@@ -6,7 +6,7 @@ import pytest
 
 from edge_agent.health import DeviceHealth
 from edge_agent.model import STATUS, Batch, Tag, TagTable
-from edge_agent.reasons import cause_of_status
+from edge_agent.reasons import Cause, cause_of_status
 
 TABLE = TagTable("dev", 1.0, (Tag("a", "float", None), Tag("b", "float", None)))
 TIMEOUT = STATUS["BadTimeout"]
@@ -254,3 +254,15 @@ def test_a_subscription_counts_no_readings_of_absent_tags() -> None:
         made.proven(float(now), 1.0, now)
     row = made.row(10.0)
     assert (row["good"], row["bad"]) == (10, 0)
+
+
+def test_the_cause_of_what_is_uncertain_stands_in_the_place_of_the_general_sentence() -> None:
+    device = health()
+    status, why = STATUS["UncertainConfigurationError"], Cause("modbus_other_units", "单元 2 没有应答。", "2 silent.")
+    doubted = good(1)
+    doubted.status, doubted.causes = {0: status, 1: status}, {0: why, 1: why}
+    device.answered(doubted, 1.0, 0.0)
+    (notice,) = device.judgement().notices
+    assert (device.state, notice.reason, notice.en) == ("online", "UncertainConfigurationError", "2 silent.")
+    device.answered(good(2), 2.0, 0.0)
+    assert device.judgement().notices == ()

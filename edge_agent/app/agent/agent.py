@@ -28,7 +28,7 @@ from edge_agent.config.models import Site
 from edge_agent.config.plugins import Plugins, plugins_or_installed
 from edge_agent.health import watchdog
 from edge_agent.outbox import Outbox
-from edge_agent.outbox.folders import bytes_in
+from edge_agent.outbox.folders import bytes_in, learned_folder
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.metronome import Metronome
 from edge_agent.process import give_back, held, own_version
@@ -84,7 +84,8 @@ class EdgeAgent:
         self._publisher = Publisher(site.mqtt, self._outbox, topics, site.agent.id, clock, speaks=not worker)
         self._publisher.other_streams = self._former.streams
         self._publisher.backlog = self._backlog
-        workshop = Workshop(site.agent, topics, self._outbox, clock)
+        learned = learned_folder(site.outbox.path, worker)
+        workshop = Workshop(site.agent, topics, self._outbox, clock, learned)
         metronome = Metronome(self._publisher.hurry)
         self.fleet = Fleet(site, workshop, self._plugins, clock, self._publisher, metronome)
         self.health = SelfHealth(self._outbox, self._publisher, clock)

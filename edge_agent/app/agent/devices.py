@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from edge_agent import payload
 from edge_agent.app.agent.births import birth
@@ -80,11 +81,13 @@ def _untyped(tags: Sequence[Tag]) -> tuple[int, ...]:
 class Workshop:
     """Makes members. It opens nothing and announces nothing, so that what it made can still be thrown away."""
 
-    def __init__(self, agent: Agent, topics: Topics, outbox: Outbox, clock: Clock) -> None:
+    def __init__(self, agent: Agent, topics: Topics, outbox: Outbox, clock: Clock, state: Path | None = None) -> None:
+        """`state`: the folder in which each connector has one for what its devices teach; None: none is kept."""
         self._agent = agent
         self._topics = topics
         self._outbox = outbox
         self._clock = clock
+        self._state = state
 
     def path(self, device: DeviceCommon) -> str:
         """The topic of a device."""
@@ -92,7 +95,7 @@ class Workshop:
 
     def make(self, device: DeviceCommon, plugin: Plugin) -> Member:
         """One device, ready to be polled."""
-        plan = compiled(device, plugin)
+        plan = compiled(device, plugin, None if self._state is None else self._state / plugin.name)
         area = device.area or self._agent.area
         path = self.path(device)
         state = state_machine(device, plan)

@@ -23,7 +23,7 @@ from edge_agent.polling.loop import ConnectionLoop
 from edge_agent.polling.metronome import Metronome
 from edge_agent.polling.turnstile import Turnstile
 from edge_agent.process import descriptors_left
-from edge_agent.sdk import Pollable
+from edge_agent.sdk import Confirmable, Connection, Pollable
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class _Line:
     """One connection: its devices in order, its loop, and the task that runs it."""
 
     members: Sequence[Member]
+    connection: Connection
     loop: ConnectionLoop
     task: asyncio.Task[None] | None = None
 
@@ -51,13 +52,16 @@ class Change:
     unchanged: int = 0
     moved: list[str] = field(default_factory=list)
     """Devices that another worker reads from now on."""
+    confirmed: list[str] = field(default_factory=list)
+    """Devices that were doubted to be the configured ones, and are accepted as what they answer now."""
 
     def to_json(self) -> dict[str, Any]:
         told = {
             "added": self.added, "changed": self.changed, "removed": self.removed, "reopened": self.reopened,
             "unchanged": self.unchanged,
         }  # fmt: skip
-        return told | {"moved": self.moved} if self.moved else told
+        rare = {"moved": self.moved, "confirmed": self.confirmed}
+        return told | {key: names for key, names in rare.items() if names}
 
 
 class Retained(Protocol):
@@ -181,6 +185,11 @@ class Fleet:
         """Try again at once whatever is not well; the connections with such devices."""
         return [line.loop.key for line in self._lines.values() if line.loop.retry()]
 
+    async def confirm(self) -> list[str]:
+        """A person has reloaded the configuration: what answers now is accepted. The devices that were doubted."""
+        connections = [line.connection for line in self._lines.values()]
+        return [name for found in connections if isinstance(found, Confirmable) for name in found.confirm()]
+
     def _made(self, device: DeviceCommon) -> Member:
         return self._workshop.make(device, self._plugins[device.connector])
 
@@ -244,7 +253,7 @@ class Fleet:
             self._retries,
             self._slots,
         )
-        return _Line(members, loop)
+        return _Line(members, connection, loop)
 
     def _run(self, line: _Line) -> None:
         if self._group is None:

@@ -29,6 +29,9 @@ class Changeable(Protocol):
 
     async def apply(self, site: Site) -> Change: ...
 
+    async def confirm(self) -> list[str]:
+        """Accept the devices as they answer now; those that had been doubted."""
+
     async def retry(self) -> list[str]: ...
 
 
@@ -90,6 +93,7 @@ class Reload:
 
     async def _apply(self, site: Site) -> dict[str, Any]:
         change = await self._devices.apply(site)
+        change.confirmed.extend(await self._devices.confirm())
         retried = await self._devices.retry()
         restart = _different(self._running, site, AFTER_RESTART)
         serve = _different(self._last, site, OF_SERVE)

@@ -115,6 +115,8 @@ def redirect(
         name, connector = str(device["id"]), device["connector"]
         if name in endpoints:
             device[plugins[connector].endpoint_key] = endpoints[name]
+            if "identify" in plugins[connector].device_options.model_fields:
+                device["identify"] = []  # a stand-in is not the device, and need not know its constants
         if certificates is not None and name in certificates:
             _trust(device, document.get("defaults", {}).get(connector, {}), certificates[name])
     for key in ("agent", "store", "console"):

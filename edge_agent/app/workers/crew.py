@@ -195,6 +195,10 @@ class Crew:
         """Have all of them try again at once whatever is not well."""
         return [key for keys in await asyncio.gather(*(hand.retry() for hand in self.hands)) for key in keys]
 
+    async def confirm(self) -> list[str]:
+        """Accept the devices of every worker as they answer now; those that had been doubted."""
+        return [name for names in await asyncio.gather(*(hand.confirm() for hand in self.hands)) for name in names]
+
     async def _apply(self, parts: Mapping[int, Devices], arrived: Devices, after: Mapping[str, int]) -> list[str]:
         asked = []
         for hand in self.hands:

@@ -180,6 +180,14 @@ class Hand:
             keys = await self._ask("retry")
         return keys
 
+    async def confirm(self) -> list[str]:
+        """Accept its devices as they answer now; those that had been doubted. None of a worker that is down."""
+        try:
+            doubted: list[str] = await self._ask("confirm")
+        except (GoneError, RefusedError):
+            return []
+        return doubted
+
     async def resize(self, max_bytes: int) -> None:
         """Give its outbox another bound."""
         self.site = self.site.model_copy(

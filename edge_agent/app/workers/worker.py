@@ -57,8 +57,8 @@ class Worker:
         """Until `stop` is set, the supervisor says so, or it is gone."""
         self._stop = stop
         operations = {
-            "beat": self._beat, "status": self._status, "apply": self._apply, "resize": self._resize,
-            "retry": self._agent.fleet.retry, "stop": self._end, "values": self._values,
+            "beat": self._beat, "status": self._status, "apply": self._apply, "confirm": self._agent.fleet.confirm,
+            "resize": self._resize, "retry": self._agent.fleet.retry, "stop": self._end, "values": self._values,
         }  # fmt: skip
         answering = asyncio.create_task(self._answer(operations, stop), name="answers")
         try:
