@@ -33,8 +33,14 @@ class AmbiguousNameError(ValueError):
 class DeviceKeys:
     """The keys of a site as seen by the service whose own agent is `own`."""
 
-    def __init__(self, own: str = "") -> None:
+    def __init__(self, own: str = "", others: Iterable[str] = ()) -> None:
+        """`others`: the further agents of the plant."""
         self.own = own
+        self._plant = frozenset(others) | {own}
+
+    def is_guest(self, agent: str) -> bool:
+        """Whether an agent is none of the plant's."""
+        return agent not in self._plant
 
     def key(self, agent: str | None, device: str) -> str:
         """The key of an agent's device; an agent that was never kept (None, empty) is the service's own."""
@@ -94,7 +100,7 @@ class DeviceNames:
         None: nobody has such a device. Raises AmbiguousNameError.
         """
         agent, separator, device = written.partition(SEPARATOR)
-        if separator:
+        if agent and separator:  # an id may begin with a colon
             key = self._keys.key(agent, device)
             if key in self.known or (device and agent in self._elsewhere):
                 return key

@@ -8,7 +8,7 @@ quality of what was not answered; a connector plans, reads, decodes and raises `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -130,6 +130,8 @@ class Plugin:
     notes: Callable[[DevicePlan], Iterable[Problem]] | None = None
     """What is worth knowing about this machine before the start and no fault of the file: a serial port that is not
     there. May look at files; opens nothing."""
+    tag_notes: Callable[[DevicePlan], Mapping[str, str]] | None = None
+    """Tag -> what whoever uses its values should know of how it is read, for its entry in the birth document."""
     kinds: Callable[[Options], Callable[[Options], Kind]] | None = None
     """Where a device's own keys have a say in the kind of its tags: device options -> what is used instead of `kind`.
     It is hashable, equal for equal devices (they share what is compiled of their tags), and can be pickled."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connectors.modbus.check import check, connection_key, kind_of, kinds, notes, requests
+from connectors.modbus.check import check, connection_key, kind_of, kinds, notes, requests, tag_notes
 from connectors.modbus.describe import describe
 from connectors.modbus.options import ModbusDevice, ModbusTag, tag_address
 from edge_agent.sdk import Clock, Connection, DevicePlan, Plugin
@@ -28,6 +28,7 @@ PLUGIN = Plugin(
     endpoint_key="url",
     notes=notes,
     kinds=kinds,
+    tag_notes=tag_notes,
     requests=requests,
     address=tag_address,
 )

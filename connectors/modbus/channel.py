@@ -12,24 +12,26 @@ from typing import Any, cast
 
 from connectors.modbus.frame import Answer, ProtocolError, Request
 from connectors.modbus.framing import Framing
-from connectors.modbus.line import Reply, Timing, silent_unit
+from connectors.modbus.line import Reply, SkippedError, Timing, fill, late, malformed, silent_unit
 from edge_agent.sdk import STATUS, Deadline, DeviceError, cause_of_error
 
 
 class Channel(asyncio.Protocol):
-    """One open connection, a `Line`. Every failure (timeout, foreign bytes) is final: what comes later could be taken
-    for the answer to another question."""
+    """One open connection, a `Line`. It ends when the peer closes it, when its bytes are no frames any more, or when
+    a read is cancelled. After a time-out it goes on: a late answer is known by its transaction id."""
 
     def __init__(self, framing: Framing, now: Callable[[], int], where: str = "Modbus") -> None:
         """`where`: the address, for the sentences of errors."""
-        self.arrived = 0
         self._where = where
+        self.arrived = self.answers = self.heard = 0
+        self.fault: DeviceError | None = None
+        self.ended: DeviceError | None = None
+        self.closed_by_peer = False
         self._framing = framing
         self._now = now
         self._loop = asyncio.get_running_loop()
         self._write: Callable[[bytes], None] = _not_open
         self._abort: Callable[[], None] = _nothing
-        self._final: DeviceError | None = None
         self._deadline = Deadline(self._overdue)
         self._resting: asyncio.TimerHandle | None = None
         self._last_arrival = 0.0
@@ -39,12 +41,18 @@ class Channel(asyncio.Protocol):
         self._timing = Timing()
         self._sent = self._answered = self._end = 0
 
+    @property
+    def last_id(self) -> int:
+        """See `Line`."""
+        return self._framing.last
+
     async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
-        """A reply to each request, in their order. Raises the DeviceError(lost=True) that ended the connection."""
-        if self._final is not None:
-            raise self._final
+        """See `Line`."""
+        if self.ended is not None:
+            raise self.ended
         self._requests, self._timing = requests, timing
         self._replies = [None] * len(requests)
+        self.fault = None
         self._sent = self._answered = 0
         self._end = len(requests)
         self._done = self._loop.create_future()
@@ -56,8 +64,9 @@ class Channel(asyncio.Protocol):
             raise
         finally:
             self._done = None
-        if self._final is not None:
-            raise self._final
+        fault = cast("DeviceError | None", self.fault)  # set by what the event loop called meanwhile
+        if fault is not None:
+            fill(self._replies, fault)
         return cast("list[Reply]", self._replies)
 
     def close(self) -> None:
@@ -71,6 +80,7 @@ class Channel(asyncio.Protocol):
         self._abort = transport.abort
 
     def data_received(self, data: bytes) -> None:
+        self.heard += 1
         try:
             answers = self._framing.feed(data)
         except ProtocolError as error:
@@ -80,6 +90,7 @@ class Channel(asyncio.Protocol):
             self._take(answers)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.closed_by_peer = self.ended is None
         if exc is None:
             self._fail(DeviceError.of("closed_by_peer", lost=True, where=self._where))
         else:
@@ -87,12 +98,14 @@ class Channel(asyncio.Protocol):
 
     # --- one exchange --------------------------------------------------------------------------------------------
 
-    def _take(self, answers: list[tuple[int, Answer]]) -> None:
+    def _take(self, answers: Sequence[tuple[int, Answer | ProtocolError]]) -> None:
         for slot, answer in answers:
-            self._replies[slot] = answer
-            if type(answer) is int:
-                self._heed_gateway(slot, answer)
+            if type(answer) is bytes:
+                self._replies[slot] = answer
+            else:
+                self._take_other(slot, answer)
         self._answered += len(answers)
+        self.answers += len(answers)
         if self._timing.pause:
             self._last_arrival = self._loop.time()
         if self._answered == self._end:
@@ -106,12 +119,18 @@ class Channel(asyncio.Protocol):
         else:
             self._deadline.set(self._timing.timeout)
 
-    def _heed_gateway(self, slot: int, answer: int) -> None:
-        """A refusal; when it says that the unit is silent, nothing more is asked of it in this exchange."""
+    def _take_other(self, slot: int, answer: Answer | ProtocolError) -> None:
+        """A refusal, or an answer that is wrong inside. When a gateway says that the unit is silent, nothing more is
+        asked of it in this exchange."""
+        if isinstance(answer, ProtocolError):
+            self._replies[slot] = malformed(answer)
+            return
+        self._replies[slot] = answer
         error = silent_unit(self._requests[slot], answer)
         if error is not None:
             self._replies[slot] = error
-            self._replies[self._sent :] = [error] * (len(self._replies) - self._sent)
+            skipped = SkippedError(error.status, error.cause)
+            self._replies[self._sent :] = [skipped] * (len(self._replies) - self._sent)
             self._end = self._sent
 
     def _send_after_pause(self) -> None:
@@ -137,17 +156,26 @@ class Channel(asyncio.Protocol):
         self._write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     def _overdue(self) -> None:
-        missing = next(r for r, reply in zip(self._requests, self._replies, strict=True) if reply is None)
-        seconds = f"{self._timing.timeout:g}"
-        facts = {"unit": missing.unit, "seconds": seconds, "request": missing}
-        self._fail(DeviceError.of("modbus_silent", lost=True, **facts))
+        """The time of the oldest request is over. What was asked with it is given up as well."""
+        slot = self._replies.index(None)
+        request, timeout = self._requests[slot], self._timing.timeout
+        try:
+            instead = self._framing.give_up()
+        except ProtocolError as error:
+            self._fail(DeviceError(STATUS["BadCommunicationError"], error.cause, lost=True))
+            return
+        if instead is None or (isinstance(instead, ProtocolError) and not instead.answered):
+            self.fault = late(request, instead, timeout)
+            self._finish()
+        else:
+            self._take([(slot, instead)])
 
     # --- failures ------------------------------------------------------------------------------------------------
 
     def _fail(self, error: DeviceError) -> None:
         """The end of the connection, said once."""
-        if self._final is None:
-            self._final = error
+        if self.ended is None:
+            self.ended = self.fault = error
             self._deadline.stop()
             self._finish()
             self._abort()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from connectors.modbus.address import check_area
 from connectors.modbus.endpoint import OWN, SCHEMES, SERIAL, on_pymodbus, parse_url, pipelined
@@ -19,6 +20,12 @@ from edge_agent.sdk import DevicePlan, Kind, Options, Problem, cause
 
 #: Serial names that the kernel gives in the order in which adapters appear.
 _UNSTABLE = ("/dev/ttyUSB", "/dev/ttyACM")
+
+#: What the birth document says of a number that is read in parts.
+PARTS_NOTE: Final = (
+    "分几次读取：先高位、后低位、再读高位，两次高位相同才为好。"
+    " Read in parts, high, low, high again: good when both readings of the high part are equal."
+)
 
 
 def kind_of(options: Options) -> Kind:
@@ -92,6 +99,15 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
             " other bus would stand under this device: use the name below /dev/serial/by-id/... or"
             " /dev/serial/by-path/... (`ls -l /dev/serial/by-id` lists them).",
         )
+    yield from _parts_notes(plan)
+    if endpoint.bus and device.connection != "auto":
+        yield Problem(
+            None,
+            "connection",
+            f"connection 只对 tcp://、rtu-tcp:// 和 tls:// 有效，{endpoint.scheme}:// 没有连接可言：请去掉它。",
+            f"connection has an effect on tcp://, rtu-tcp:// and tls:// only, and {endpoint.scheme}:// has none: "
+            f"remove it.",
+        )
     if device.pipeline > 1 and not pipelined(endpoint, device):
         yield Problem(
             None,
@@ -102,10 +118,37 @@ def notes(plan: DevicePlan) -> Iterator[Problem]:
         )
 
 
+def _parts_notes(plan: DevicePlan) -> Iterator[Problem]:
+    names = sorted(tag_notes(plan))
+    if names:
+        shown = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+        yield Problem(
+            None,
+            "max_registers",
+            f"有 {len(names)} 个变量比 max_registers 宽（{shown}），将分几次读取：先高位、后低位、再读高位，"
+            f"两次高位相同才为好；设备若允许，请调大 max_registers。",
+            f"{len(names)} tags are wider than max_registers ({shown}) and are read in parts: high, low, high again, "
+            f"good when both highs are equal. Raise max_registers where the device allows it.",
+        )
+
+
+def tag_notes(plan: DevicePlan) -> dict[str, str]:
+    """Tags that are read in parts, because `max_registers` is smaller than they are."""
+    device = device_options(plan.options)
+    found: dict[str, str] = {}
+    for table in plan.tables:
+        layout = layout_of(table, device)
+        for span in layout.oversized:
+            found.update((table.names[place], PARTS_NOTE) for place, _ in layout.points[span])
+    return found
+
+
 def requests(plan: DevicePlan) -> int:
     """Requests that read all tables of a device once, as long as it refuses none."""
     device = device_options(plan.options)
-    return sum(len(layout_of(table, device).groups) for table in plan.tables)
+    layouts = [layout_of(table, device) for table in plan.tables]
+    parts = sum(len(layout.part_read(span).requests) for layout in layouts for span in layout.oversized)
+    return parts + sum(len(layout.groups) for layout in layouts)
 
 
 def _check_line(device: ModbusDevice, scheme: str) -> Iterator[Problem]:

@@ -25,7 +25,7 @@ class ModbusConnection:
         self._timings = {plan.id: _timing(o, endpoint) for plan, o in zip(plans, options, strict=True)}
         self._readers: dict[TagTable, Reader] = {}
         self._to_replan: set[TagTable] = set()
-        self._link = Link(endpoint, options[0], max(o.timeout for o in options), clock.time_ns)
+        self._link = Link(endpoint, options, clock.time_ns)
 
     async def open(self) -> None:
         """Connect. Raises DeviceError(lost=True)."""

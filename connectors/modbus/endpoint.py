@@ -14,6 +14,8 @@ DEFAULT_PORT: Final = {"tcp": 502, "rtu-tcp": 502, "udp": 502, "tls": 802}
 SERIAL: Final = frozenset({"rtu", "ascii"})
 #: Where the agent has a codec of its own; all else is pymodbus'.
 OWN: Final = frozenset({"tcp", "rtu-tcp"})
+#: The two ways to pack requests on a TCP connection, which are easily mistaken for one another.
+OTHER_FRAMING: Final = {"tcp": "rtu-tcp", "rtu-tcp": "tcp"}
 SCHEMES: Final = (*DEFAULT_PORT, *sorted(SERIAL))
 
 #: Bits on the line for one byte with start bit, parity and stop bit (Modbus over serial line V1.02, 2.5.1).

@@ -1,7 +1,7 @@
 """Requests and answers of the Modbus application protocol, V1.1b3: pure functions of bytes.
 
-Every answer is held against its request: function code, byte count and length must be what was asked for. What
-is anything else raises ProtocolError, and is never taken for a value.
+Every answer is compared with its request: unit, function code, byte count and length must be what was asked for.
+Anything else raises ProtocolError, and is never taken for a value.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import struct
 from typing import Final
 
 from connectors.modbus.options import ObjectName
-from edge_agent.sdk import Cause, cause
+from edge_agent.sdk import Cause, cause, status_of_cause
 
 #: Read Coils, Read Discrete Inputs, Read Holding Registers, Read Input Registers (6.1-6.4).
 FUNCTION: Final[dict[ObjectName, int]] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
@@ -30,26 +30,36 @@ _KNOWN_EXCEPTIONS: Final = range(1, 12)
 
 
 class ProtocolError(Exception):
-    """The bytes are no answer to the request that is under way; `cause` says in what way."""
+    """The bytes are no answer to the request that is under way; `cause` says in what way.
 
-    def __init__(self, why: Cause | str) -> None:
+    `status` is the name of the quality its tags get; `answered`: a whole frame came for the request, and only its
+    content is wrong, so the next request may follow at once.
+    """
+
+    def __init__(self, why: Cause | str, status: str = "BadCommunicationError", *, answered: bool = False) -> None:
         """`why` as a text is one for which there is no cause in the table of reasons."""
         self.cause = cause("modbus_foreign", why=why) if isinstance(why, str) else why
+        self.status = status
+        self.answered = answered
         super().__init__(self.cause.en)
 
     @classmethod
-    def of(cls, name: str, **facts: object) -> ProtocolError:
+    def of(cls, name: str, *, answered: bool = False, **facts: object) -> ProtocolError:
         """The error for a cause of the table of reasons."""
-        return cls(cause(name, **facts))
+        return cls(cause(name, **facts), status_of_cause(name), answered=answered)
 
 
 class Request:
     """One read, encoded once: `adu` is unit and PDU, `size` the data bytes its answer must have."""
 
-    __slots__ = ("address", "adu", "count", "function", "mbap", "promise", "size", "table", "unit")
+    __slots__ = ("accepted", "address", "adu", "count", "function", "mbap", "promise", "size", "table", "unit")
 
-    def __init__(self, unit: int, table: ObjectName, address: int, count: int) -> None:
+    def __init__(
+        self, unit: int, table: ObjectName, address: int, count: int, accepted: frozenset[int] = frozenset()
+    ) -> None:
+        """`accepted`: other units whose answer counts as this one's."""
         self.unit = unit
+        self.accepted = accepted
         self.table = table
         self.function = FUNCTION[table]
         self.address = address
@@ -67,18 +77,18 @@ class Request:
 
 def answer(request: Request, adu: bytes) -> Answer:
     """What an answer (unit and PDU, without MBAP header or check sum) says. Raises ProtocolError."""
-    size = request.size
-    if len(adu) == 3 + size and adu[0] == request.unit and adu[1] == request.function and adu[2] == size:
+    size, function = request.size, request.function
+    if len(adu) >= 1 and adu[0] != request.unit and adu[0] not in request.accepted:
+        raise ProtocolError.of("modbus_wrong_unit", answered=True, unit=request.unit, found=adu[0], request=request)
+    if len(adu) == 3 + size and adu[1] == function and adu[2] == size:
         return adu[3:]
     if len(adu) < 3:
-        raise ProtocolError.of("modbus_wrong_length", found=len(adu), size=size, request=request)
-    if adu[0] != request.unit:
-        raise ProtocolError.of("modbus_wrong_unit", unit=request.unit, found=adu[0], request=request)
-    if adu[1] == request.function | 0x80 and len(adu) == 3:
+        raise ProtocolError.of("modbus_wrong_length", answered=True, found=0, size=size, request=request)
+    if adu[1] == function | 0x80 and len(adu) == 3:
         return adu[2]
-    if adu[1] != request.function:
-        raise ProtocolError.of("modbus_wrong_function", found=adu[1], request=request)
-    raise ProtocolError.of("modbus_wrong_length", found=len(adu) - 3, size=size, request=request)
+    if adu[1] != function:
+        raise ProtocolError.of("modbus_wrong_function", answered=True, found=adu[1], request=request)
+    raise ProtocolError.of("modbus_wrong_length", answered=True, found=len(adu) - 3, size=size, request=request)
 
 
 def exception_cause(code: int, request: Request) -> Cause:

@@ -1,50 +1,79 @@
 """How requests and answers are packed on a TCP connection: MBAP, or RTU frames. State machines without I/O.
 
-The caller gives each request a slot and gets (slot, answer) pairs out of the bytes that came. After a
-ProtocolError the caller decides whether the line can be trusted again, and calls `reset`.
+The caller gives each request a slot and gets (slot, answer) pairs out of the bytes that came. A whole answer that is
+wrong inside is paired with its ProtocolError. One that is raised says that the bytes are no frames any more.
 """
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from typing import Final, Protocol
 
 from connectors.modbus.frame import Answer, ProtocolError, Request, answer
+from edge_agent.sdk import cause
 
 _MAX_LENGTH: Final = 254  # unit and PDU of at most 253 bytes (Messaging on TCP/IP guide V1.0b, 3.1.3)
+
+#: Bytes without an answer among them after which a serial line is given up: nobody needs so many before one frame.
+MOST_NOISE: Final = 4096
+
+_READS: Final = frozenset({1, 2, 3, 4})
+#: Functions whose requests and answers have 8 bytes: writing one point, or the answer to writing many.
+_WRITES: Final = frozenset({5, 6, 15, 16})
+
+
+Found = Answer | ProtocolError
+"""What a frame says, or what is wrong with it."""
 
 
 class Framing(Protocol):
     """One line's framing, with the requests that are under way on it."""
 
+    last: int
+    """The transaction id of the last request; 0 where there are none."""
+
     def encode(self, slot: int, request: Request) -> bytes:
         """The bytes to send; from now on the request is under way."""
 
-    def feed(self, data: bytes) -> list[tuple[int, Answer]]:
-        """The answers that `data` completes. Raises ProtocolError for bytes that answer nothing under way."""
+    def feed(self, data: bytes) -> list[tuple[int, Found]]:
+        """The answers that `data` completes. Raises ProtocolError for bytes that are no frames."""
 
-    def reset(self) -> None:
-        """Forget what is under way and what came in part."""
+    def give_up(self) -> Found | None:
+        """The time is over: forget what is under way. What came in the place of an answer, None for nothing; or the
+        answer, where more bytes were waited for. Raises ProtocolError when the line stopped amid a frame, so that
+        nobody knows where the next one begins."""
 
 
 class MbapFraming:
     """Modbus TCP: each frame has a transaction id, so several requests may be under way."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: int = 0) -> None:
+        """`last`: the id before the first one. Gateways have been seen to deliver late answers on the next connection:
+        ids that go on from one to the other do not fit them."""
         self._waiting: dict[bytes, tuple[int, Request]] = {}
         """By the two bytes of the transaction id."""
         self._buffer = b""
-        self._last = 0
+        self.last = last
+        self._foreign = (0, 0)
+        """The transaction ids of the last frame that answers nothing under way, and of the last request before it."""
 
     def encode(self, slot: int, request: Request) -> bytes:
         # 0 is never used: devices that do not fill in the id answer with 0, and that must not fit anything.
-        self._last = self._last % 0xFFFF + 1
-        number = self._last.to_bytes(2, "big")
-        self._waiting[number] = slot, request
-        return number + request.mbap
+        self.last = self.last % 0xFFFF + 1
+        key = self.last.to_bytes(2, "big")
+        self._waiting[key] = slot, request
+        return key + request.mbap
 
-    def feed(self, data: bytes) -> list[tuple[int, Answer]]:
+    def expect(self, number: int, slot: int, request: Request) -> bytes:
+        """A request is under way by this transaction id, which is returned as its bytes."""
+        self.last = number
+        key = number.to_bytes(2, "big")
+        self._waiting[key] = slot, request
+        return key
+
+    def feed(self, data: bytes) -> list[tuple[int, Found]]:
         buffer = self._buffer + data if self._buffer else data
-        answers: list[tuple[int, Answer]] = []
+        answers: list[tuple[int, Found]] = []
         waiting, at, size = self._waiting, 0, len(buffer)
         while size - at >= 6:
             number, asked = buffer[at : at + 2], waiting.get(buffer[at : at + 2])
@@ -53,29 +82,43 @@ class MbapFraming:
                 if size < end:
                     break
                 answers.append((asked[0], buffer[at + 9 : end]))
-            else:  # a refusal, a frame that is not here yet, or no answer at all
-                end = at + 6 + _mbap_length(buffer[at : at + 6])
-                slot, request = self._under_way(number)
+            else:  # a refusal, a frame that is not here yet, or no answer to anything under way
+                try:
+                    end = at + 6 + _mbap_length(buffer[at : at + 6])
+                except ProtocolError:
+                    if not answers:
+                        raise
+                    break  # what came before it was whole; the next bytes will raise
                 if size < end:
                     break
-                answers.append((slot, answer(request, buffer[at + 6 : end])))
-            del waiting[number]
+                if asked is not None:
+                    answers.append((asked[0], _judged(asked[1], buffer[at + 6 : end])))
+                else:  # a late answer, or one that comes twice
+                    self._foreign = int.from_bytes(number, "big"), self.last
+            waiting.pop(number, None)
             at = end
-        if at < size and not waiting:
-            raise ProtocolError.of("modbus_not_asked", count=size - at)
         self._buffer = buffer[at:]
         return answers
 
-    def _under_way(self, number: bytes) -> tuple[int, Request]:
-        try:
-            return self._waiting[number]
-        except KeyError:
-            found = int.from_bytes(number, "big")
-            raise ProtocolError.of("modbus_wrong_transaction", found=found) from None
-
-    def reset(self) -> None:
+    def forget(self) -> None:
+        """Nothing is under way any more; its answers are nobody's."""
         self._waiting.clear()
-        self._buffer = b""
+
+    def give_up(self) -> Found | None:
+        self.forget()
+        if self._buffer:
+            raise ProtocolError(f"{len(self._buffer)} bytes of a frame that does not go on")
+        number, last = self._foreign
+        if not last or last != self.last:
+            return None
+        return ProtocolError(cause("modbus_wrong_transaction", found=number), "BadTimeout")
+
+
+def _judged(request: Request, adu: bytes) -> Found:
+    try:
+        return answer(request, adu)
+    except ProtocolError as error:
+        return error
 
 
 def _mbap_length(frame: bytes) -> int:
@@ -83,8 +126,8 @@ def _mbap_length(frame: bytes) -> int:
     length = frame[4] << 8 | frame[5]
     if frame[2] or frame[3]:
         raise ProtocolError.of("modbus_not_modbus", why=f"protocol id {frame[2] << 8 | frame[3]}")
-    if not 3 <= length <= _MAX_LENGTH:
-        raise ProtocolError.of("modbus_not_modbus", why=f"length {length}, not 3 to {_MAX_LENGTH}")
+    if not 2 <= length <= _MAX_LENGTH:
+        raise ProtocolError.of("modbus_not_modbus", why=f"length {length}, not 2 to {_MAX_LENGTH}")
     return length
 
 
@@ -109,48 +152,197 @@ def crc16(data: bytes) -> int:
     return crc
 
 
-class RtuFraming:
-    """RTU over TCP: one request under way, found again by unit, function, size and CRC."""
+class DatagramFraming(MbapFraming):
+    """Modbus TCP frames over UDP, one in each datagram. What is none, or comes from a stranger, is passed over."""
 
-    def __init__(self) -> None:
+    def feed(self, data: bytes) -> list[tuple[int, Found]]:
+        try:
+            return super().feed(data)
+        except ProtocolError:
+            return []
+        finally:
+            self._buffer = b""  # no datagram is continued by the next one
+
+
+class _Sought:
+    """What is known of the one request under way on a line whose frames carry no transaction id.
+
+    Nothing that arrived before the request was out is kept. A wrong frame does not end the search, since another
+    master, an echo or noise may have brought it: the answer may still come until the time is over.
+    """
+
+    last = 0
+
+    def __init__(self, last: int = 0) -> None:
         self._waiting: tuple[int, Request] | None = None
         self._buffer = b""
+        self._noise = 0
+        self._instead: ProtocolError | None = None
+
+    def expect(self, number: int, slot: int, request: Request) -> bytes:
+        """A request is under way; there are no transaction ids."""
+        self.forget()
+        self._waiting = slot, request
+        return b""
+
+    def give_up(self) -> Found | None:
+        """See `Framing`; a serial line is never amid a frame for long."""
+        waiting, noise, instead = self._waiting, self._noise, self._instead
+        self.forget()
+        if waiting is None or instead is not None or not noise:
+            return instead
+        return ProtocolError.of("modbus_noise", count=noise, request=waiting[1])
+
+    def forget(self) -> None:
+        """Nothing is under way any more."""
+        self._waiting, self._buffer, self._noise, self._instead = None, b"", 0, None
+
+    def _count(self, size: int) -> None:
+        self._noise += size
+        if self._noise > MOST_NOISE:
+            raise ProtocolError.of("modbus_not_asked", count=self._noise)
+
+    def _answers(self, request: Request, adu: bytes) -> Answer | None:
+        """What a frame with a right check sum says, or None when it is not the answer."""
+        try:
+            return answer(request, adu)
+        except ProtocolError as error:
+            # A wrong answer of the unit itself says more than that some other unit has spoken.
+            own = adu[:1] == bytes((request.unit,))
+            if own or self._instead is None:
+                error.answered = own
+                self._instead = error
+            return None
+
+
+class RtuFraming(_Sought):
+    """RTU, on a serial line or over TCP: unit, function, byte count and check sum must be those asked for."""
+
+    def __init__(self, last: int = 0) -> None:
+        super().__init__(last)
+        self._asked = self._head = b""
+        """The frame that was sent, which some adapters send back, and how its answer begins."""
+        self._others = 0
+        """Requests of another master to the same unit and function: the next answers are to those."""
 
     def encode(self, slot: int, request: Request) -> bytes:
-        self._waiting = slot, request
-        self._buffer = b""
-        return request.adu + crc16(request.adu).to_bytes(2, "little")
+        self.expect(0, slot, request)
+        return self._asked
 
-    def feed(self, data: bytes) -> list[tuple[int, Answer]]:
-        self._buffer += data
-        while self._waiting is not None and len(self._buffer) >= 3:
-            slot, request = self._waiting
-            end = _rtu_length(request, self._buffer)
-            if len(self._buffer) < end:
-                break
-            frame, self._buffer = self._buffer[:end], self._buffer[end:]
-            if crc16(frame):
-                raise ProtocolError.of("modbus_wrong_checksum", request=request)
-            if frame[0] == request.unit:  # else another unit's late answer, whole and valid: passed over
-                found = [(slot, answer(request, frame[:-2]))]
-                self.reset()
-                return found
+    def expect(self, number: int, slot: int, request: Request) -> bytes:
+        super().expect(number, slot, request)
+        self._asked = request.adu + crc16(request.adu).to_bytes(2, "little")
+        self._head = bytes((request.unit, request.function, request.size))
+        self._others = 0
+        return b""
+
+    def feed(self, data: bytes) -> list[tuple[int, Found]]:
         if self._waiting is None:
-            self._buffer = b""
+            return []
+        self._count(len(data))
+        self._buffer += data
+        slot, request = self._waiting
+        found = self._search(request, self._head)
+        return [] if found is None else [(slot, found)]
+
+    def give_up(self) -> Found | None:
+        found = None if self._waiting is None else self._search(self._waiting[1], b"")
+        return super().give_up() if found is None else found
+
+    def _search(self, request: Request, head: bytes) -> Answer | None:
+        """The answer among the bytes that came, which are then forgotten. Where an answer seems to begin with `head`
+        its end is waited for before anything behind is looked at: mostly it is the answer, coming in pieces."""
+        buffer, at = self._buffer, 0
+        kept = len(buffer)  # where the first frame begins that may still be completed
+        while len(buffer) - at >= 4:
+            if head and buffer.startswith(head, at) and len(buffer) - at < 5 + request.size:
+                break
+            size, unfinished = self._frame(buffer, at)
+            if unfinished:
+                kept = min(kept, at)
+            if not size:
+                at += 1
+                continue
+            found = self._judge(request, buffer[at : at + size])
+            if found is not None:
+                self.forget()
+                return found
+            at += size
+        self._buffer = buffer[min(kept, at) :]
+        return None
+
+    def _frame(self, buffer: bytes, at: int) -> tuple[int, bool]:
+        """The size of the frame with a right check sum that begins here (0: none), and whether one may yet come."""
+        unfinished = False
+        for size in _rtu_sizes(buffer[at + 1], buffer[at + 2]):
+            end = at + size
+            if end > len(buffer):
+                unfinished = True
+            elif not crc16(buffer[at:end]):
+                # The beginning of an echo may happen to look like a short answer: its last byte shows.
+                echo = size < len(self._asked) and self._asked.startswith(buffer[at:end])
+                return (0, True) if echo else (size, False)
+        return 0, unfinished
+
+    def _judge(self, request: Request, frame: bytes) -> Answer | None:
+        if frame == self._asked or frame[1] & 0x7F != request.function:
+            return None
+        own = frame[0] == request.unit
+        if len(frame) == 8 and frame[2] != 3:  # a request
+            self._others += own
+            return None
+        if own and self._others:
+            self._others -= 1
+            return None
+        return self._answers(request, frame[:-2])
+
+
+def _rtu_sizes(function: int, count: int) -> tuple[int, ...]:
+    """Sizes that a frame with this function code may have; `count` is the byte behind it."""
+    if function & 0x80:
+        return (5,)
+    if function in _READS:
+        return (8,) if count == 3 else (5 + count, 8)
+    return (8,) if function in _WRITES else ()
+
+
+class AsciiFraming(_Sought):
+    """ASCII on a serial line: a colon, hex digits with a check sum (LRC), CR LF."""
+
+    def encode(self, slot: int, request: Request) -> bytes:
+        self.expect(0, slot, request)
+        return b":" + (request.adu + bytes((_lrc(request.adu),))).hex().upper().encode() + b"\r\n"
+
+    def feed(self, data: bytes) -> list[tuple[int, Found]]:
+        if self._waiting is None:
+            return []
+        slot, request = self._waiting
+        self._count(len(data))
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            adu = _unhexed(line)
+            if adu is None or adu == request.adu or adu[1:2] not in _of_function(request):
+                continue
+            found = self._answers(request, adu)
+            if found is not None:
+                self.forget()
+                return [(slot, found)]
         return []
 
-    def reset(self) -> None:
-        self._waiting = None
-        self._buffer = b""
+
+def _of_function(request: Request) -> tuple[bytes, bytes]:
+    return bytes((request.function,)), bytes((request.function | 0x80,))
 
 
-def _rtu_length(request: Request, buffer: bytes) -> int:
-    """The length of the frame that begins the buffer (3 bytes at least), by its function code and byte count."""
-    unit, function, size = buffer[:3]
-    if unit == request.unit and (function & 0x7F != request.function or (function < 0x80 and size != request.size)):
-        if function & 0x7F != request.function:
-            raise ProtocolError.of("modbus_wrong_function", found=function, request=request)
-        raise ProtocolError.of("modbus_wrong_length", found=size, size=request.size, request=request)
-    if function & 0x7F not in (1, 2, 3, 4):
-        raise ProtocolError.of("modbus_wrong_function", found=function, request=request)
-    return 5 if function & 0x80 else 5 + size
+def _lrc(data: bytes) -> int:
+    """The longitudinal redundancy check of an ASCII frame (serial line V1.02, 2.5.2.2)."""
+    return -sum(data) & 0xFF
+
+
+def _unhexed(line: bytes) -> bytes | None:
+    """Unit and PDU of a line, from its last colon on; None for one that is no frame."""
+    try:
+        frame = unhexlify(line.rsplit(b":", 1)[1].removesuffix(b"\r"))
+    except (IndexError, ValueError):
+        return None
+    return None if len(frame) < 3 or sum(frame) & 0xFF else frame[:-1]

@@ -13,22 +13,25 @@ from itertools import chain
 from connectors.modbus.codec import Block, Singles
 from connectors.modbus.frame import Request
 from connectors.modbus.invalid import InvalidError
-from connectors.modbus.options import ModbusDevice, tag_options
+from connectors.modbus.options import ModbusDevice, ObjectName, tag_options
+from connectors.modbus.parts import PartRead
 from connectors.modbus.plan import Group, Knowledge, Limits, Span, plan
-from connectors.modbus.point import Point, resolve
+from connectors.modbus.point import Point, is_wide_number, resolve
 from edge_agent.sdk import Problem, Tag, TagTable
 
 
 class Alike:
     """A device's options, equal to others' where they lead to the same requests and the same meaning of answers."""
 
-    __slots__ = ("_key", "options")
+    __slots__ = ("_key", "accepted", "options")
 
     def __init__(self, options: ModbusDevice) -> None:
         # Without the common keys, tags among them: what is shared must not hold on to the device it was made for first.
         self.options = ModbusDevice.model_construct(**{key: getattr(options, key) for key in ModbusDevice.model_fields})
+        self.accepted = frozenset(options.accept_unit)
         limits = options.max_registers, options.max_bits, options.max_gap
-        self._key = options.unit, options.base, options.word_order, *limits, *options.areas.items()
+        who = options.unit, options.accept_unit
+        self._key = *who, options.base, options.word_order, *limits, *options.areas.items()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Alike) and self._key == other._key
@@ -36,16 +39,20 @@ class Alike:
     def __hash__(self) -> int:
         return hash(self._key)
 
+    def request(self, table: ObjectName, start: int, size: int) -> Request:
+        """A read of such a device."""
+        return Request(self.options.unit, table, start, size, self.accepted)
+
 
 class Ask:
     """A group, its request and its decoder."""
 
     __slots__ = ("block", "group", "places", "request")
 
-    def __init__(self, group: Group, unit: int, points: Sequence[tuple[int, Point]]) -> None:
+    def __init__(self, group: Group, alike: Alike, points: Sequence[tuple[int, Point]]) -> None:
         self.group = group
         start, size = group.start, group.end - group.start
-        self.request = Request(unit, group.table, start, size)
+        self.request = alike.request(group.table, start, size)
         self.block = Block(start, size, points)
         self.places = tuple(place for place, _ in points)
 
@@ -54,7 +61,7 @@ class Layout:
     """The points of a table by their spans, and the requests that read all of them."""
 
     def __init__(self, tags: Sequence[Tag], alike: Alike) -> None:
-        self._unit = alike.options.unit
+        self._alike = alike
         self._limits = Limits.of(alike.options)
         self._width = len(tags)
         self.points: dict[Span, tuple[tuple[int, Point], ...]] = {}
@@ -100,14 +107,19 @@ class Layout:
         return Span(point.object, start, end)
 
     @cached_property
+    def oversized(self) -> frozenset[Span]:
+        """Numbers with more registers than one request may have: they are read in parts."""
+        return frozenset(span for span in self.points if span.end - span.start > self._limits.size(span.table))
+
+    @cached_property
     def singles(self) -> Singles:
         """The numbers of single precision among the points, ready for the first read."""
         return Singles(chain.from_iterable(self.points.values()), self._width)
 
     @cached_property
     def groups(self) -> list[Group]:
-        """The fewest requests."""
-        return plan(self.points, self._limits, Knowledge())
+        """The fewest requests, without those for numbers that are read in parts."""
+        return plan(self.points.keys() - self.oversized, self._limits, Knowledge())
 
     @cached_property
     def asks(self) -> list[Ask]:
@@ -119,9 +131,21 @@ class Layout:
         """What is sent."""
         return [ask.request for ask in self.asks]
 
+    def part_read(self, span: Span) -> PartRead:
+        """How to read a number in parts: as large as the limit allows, or register by register where the device does
+        not keep to it."""
+        size = span.end - span.start
+        part = self._limits.registers if self._limits.registers < size else 1
+        return PartRead(span, part, self._alike.request, self.points[span])
+
+    def may_be_parted(self, span: Span) -> bool:
+        """Whether the span holds nothing but single numbers of several registers."""
+        size = span.end - span.start
+        return all(is_wide_number(point) and point.size == size for _, point in self.points[span])
+
     def ask(self, group: Group) -> Ask:
         """How to read a group of spans."""
-        return Ask(group, self._unit, [item for span in group.spans for item in self.points[span]])
+        return Ask(group, self._alike, [item for span in group.spans for item in self.points[span]])
 
 
 def layout_of(table: TagTable, device: ModbusDevice) -> Layout:

@@ -12,6 +12,7 @@ from connectors.modbus.frame import (
     GATEWAY_PATH_UNAVAILABLE,
     GATEWAY_TARGET_SILENT,
     Answer,
+    ProtocolError,
     Request,
     exception_cause,
 )
@@ -37,25 +38,75 @@ class Timing:
     """Seconds between an answer and the next request."""
 
 
+class SkippedError(DeviceError):
+    """A request that was given up because another one before it was not answered: nothing is known about it."""
+
+
+class MalformedError(DeviceError):
+    """A whole answer came that is wrong inside."""
+
+
+class SilentError(DeviceError):
+    """A gateway answered that the unit did not answer it."""
+
+
 class Line(Protocol):
     """An open line. Used by one task at a time."""
 
     arrived: int
     """Wall clock when the last answer arrived, integer nanoseconds."""
+    answers: int
+    """Answers since the line was opened."""
+    fault: DeviceError | None
+    """What ended the last exchange before every request had its reply: a time-out, or the end of the line."""
+    ended: DeviceError | None
+    """Why the line cannot be used any more."""
+    closed_by_peer: bool
+
+    @property
+    def last_id(self) -> int:
+        """The transaction id of the last request; 0 where there are none."""
+
+    @property
+    def heard(self) -> int:
+        """How often bytes arrived since the line was opened."""
 
     async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
-        """A reply to each request, in their order. Raises the DeviceError(lost=True) that ended the line, once it has
-        ended; a failure the line survives is returned in the place of the replies that are missing."""
+        """A reply to each request, in their order. Where the exchange ended early, the first request without an answer
+        gets the reason and the others a `SkippedError`. Raises the DeviceError(lost=True) of a line that has ended."""
 
     def close(self) -> None:
         """Give the line up at once; never raises."""
 
 
-def silent_unit(request: Request, answer: Answer) -> DeviceError | None:
+def fill(replies: list[Reply | None], error: DeviceError) -> None:
+    """An exchange ends with an error: it is the first missing reply, and the others are `SkippedError`."""
+    missing = [place for place, reply in enumerate(replies) if reply is None]
+    if missing:
+        replies[missing[0]] = error
+    if len(missing) > 1:
+        skipped = SkippedError(error.status, error.cause, lost=error.lost)
+        for place in missing[1:]:
+            replies[place] = skipped
+
+
+def late(request: Request, instead: ProtocolError | None, timeout: float) -> DeviceError:
+    """The error of a request whose time is over; `instead`: what the framing has seen in the place of an answer."""
+    if instead is None:
+        return DeviceError.of("modbus_silent", unit=request.unit, seconds=f"{timeout:g}", request=request)
+    return DeviceError(STATUS[instead.status], instead.cause)
+
+
+def malformed(error: ProtocolError) -> MalformedError:
+    """A whole answer that is wrong inside costs its own request and nothing else."""
+    return MalformedError(STATUS[error.status], error.cause)
+
+
+def silent_unit(request: Request, answer: Answer) -> SilentError | None:
     """The error when a gateway says that the unit does not answer it. The gateway takes its time over each such
     request: the unit is to be asked for no more of this exchange."""
     if isinstance(answer, int) and answer in _GATEWAY:
-        return DeviceError(STATUS["BadNoCommunication"], exception_cause(answer, request))
+        return SilentError(STATUS["BadNoCommunication"], exception_cause(answer, request))
     return None
 
 

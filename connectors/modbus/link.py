@@ -1,38 +1,72 @@
-"""The way to a device: opened and closed any number of times, a new line each time."""
+"""The way to a device: a connection that is opened again where that helps, and its rules for late answers."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
-from typing import Final
+from dataclasses import replace
+from typing import Final, cast
 
 from connectors.modbus.channel import Channel
-from connectors.modbus.endpoint import Endpoint, on_pymodbus
+from connectors.modbus.endpoint import OTHER_FRAMING, Endpoint, on_pymodbus
 from connectors.modbus.faults import open_error
 from connectors.modbus.frame import Request
 from connectors.modbus.framing import Framing, MbapFraming, RtuFraming
-from connectors.modbus.line import Line, Reply, Timing, tune
+from connectors.modbus.line import Line, Reply, SilentError, SkippedError, Timing, fill, tune
 from connectors.modbus.options import ModbusDevice
-from edge_agent.sdk import DeviceError
+from edge_agent.sdk import STATUS, DeviceError
 
-_FRAMING: Final[dict[str, type[Framing]]] = {"tcp": MbapFraming, "rtu-tcp": RtuFraming}
+log = logging.getLogger(__name__)
+
+_FRAMING: Final[dict[str, Callable[[int], Framing]]] = {"tcp": MbapFraming, "rtu-tcp": RtuFraming}
 
 #: Frames without a transaction id: a late answer looks like the next one.
 _NAMELESS: Final = frozenset({"rtu-tcp", "rtu", "ascii"})
 
+#: Time-outs in a row after which a connection that has brought something is opened anew.
+ENOUGH_TIMEOUTS: Final = 2
+
+#: Time-outs in a row that a connection which has brought nothing yet is given: the device may not listen at once. A
+#: connection that ends without a byte doubles them for the next one, up to the second figure.
+FIRST_PATIENCE: Final = 3
+MOST_PATIENCE: Final = 48
+
+#: Connections in a row that the peer closed in the same way, after which that is its way.
+ENOUGH_CLOSES: Final = 2
+
+#: Seconds of silence, at least, after which nothing more of a late answer is under way: adapters and gateways pass
+#: bytes on in portions, so 3.5 characters would often be too short.
+QUIET_S: Final = 0.05
+
 
 class Link:
-    """One TCP connection, UDP association or serial port with its own rules for late answers."""
+    """One TCP connection, UDP association or serial port of some devices. Used by one task at a time."""
 
-    def __init__(self, endpoint: Endpoint, options: ModbusDevice, timeout: float, now: Callable[[], int]) -> None:
+    def __init__(self, endpoint: Endpoint, devices: Sequence[ModbusDevice], now: Callable[[], int]) -> None:
         self._endpoint = endpoint
-        self._options = options
-        self._timeout = timeout
+        self._options = devices[0]
+        self._timeout = max(device.timeout for device in devices)
+        self._connect_delay = max(device.connect_delay for device in devices)
+        ways = {device.connection for device in devices}
+        self._per_request = "per_request" in ways and not endpoint.bus
+        self._recognise = ways == {"auto"} and not endpoint.bus
         self._now = now
-        self._nameless = endpoint.scheme in _NAMELESS
         self._line: Line | None = None
-        self._quiet: dict[int, float] = {}
-        """Unit -> loop time before which it is not asked again (see `_settle`)."""
+        self._nameless = endpoint.scheme in _NAMELESS
+        self._rest_until: dict[int, float] = {}
+        """Unit -> loop time before which it is not asked again (see `_rest`)."""
+        self._disturbed = False
+        self._doubtful = False
+        """Whether the next answer may be a late one to another request."""
+        self._last_id = 0
+        self._timeouts = 0
+        self._patience = FIRST_PATIENCE
+        self._ever_heard = False
+        self._mute_ends = 0
+        """Connections that ended without a byte, while nothing was ever heard."""
+        self._lone_answers = 0
+        self._idle_closes = 0
 
     @property
     def arrived(self) -> int:
@@ -41,31 +75,230 @@ class Link:
 
     async def open(self) -> None:
         """Connect. Raises DeviceError(lost=True)."""
-        connect = self._stock if on_pymodbus(self._endpoint, self._options) else self._own
+        self._line = await self._connect(self._endpoint)
+        self._timeouts, self._doubtful = 0, False
+
+    async def close(self) -> None:
+        """Release the line; never raises."""
+        line, self._line = self._line, None
+        if line is not None:
+            await self._end(line)
+
+    async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
+        """A reply to each request of one unit. Raises DeviceError(lost=True) when there is no connection.
+
+        A connection that the peer has closed is made again first. Requests that lose it are asked once more at once,
+        on a new one: once, unless the lost one had brought answers.
+        """
+        line = self._line
+        if line is None:
+            raise DeviceError.of("not_connected", lost=True, where=self._endpoint)
+        if self._nameless:
+            await self._rest(line, requests[0].unit, timing)
+            timing = replace(timing, window=1) if timing.window > 1 else timing
+        if self._per_request:
+            return await self._one_by_one(requests, timing)
+        return await self._exchange(requests, timing)
+
+    async def _exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
+        line = self._line
+        if line is None or line.ended is not None:
+            line = await self._reopen()
+        before = line.answers
+        try:
+            replies = await line.exchange(requests, timing)
+        except asyncio.CancelledError:
+            self._disturb(requests[0].unit, timing)
+            raise
+        if line.fault is not None:
+            if line.ended is not None:
+                line = await self._ask_again(line, before, requests, replies, timing)
+            await self._judge(line, requests[0], replies, timing)
+        else:
+            self._timeouts = 0
+        if self._doubtful and line.answers > before:
+            return await self._ask_undoubtedly(requests, timing)
+        return replies
+
+    async def _one_by_one(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
+        """Every request on a connection of its own. The first that is not answered ends the exchange."""
+        replies: list[Reply | None] = [None] * len(requests)
+        for place, request in enumerate(requests):
+            if place and timing.pause:
+                await asyncio.sleep(timing.pause)
+            (reply,) = await self._exchange([request], timing)
+            replies[place] = reply
+            line = self._line
+            if isinstance(reply, DeviceError) and (
+                isinstance(reply, SilentError) or line is None or line.fault is not None
+            ):
+                fill(replies, SkippedError(reply.status, reply.cause, lost=reply.lost))
+                break
+            if line is not None:
+                line.close()
+        return cast("list[Reply]", replies)
+
+    # --- a connection that was lost ------------------------------------------------------------------------------
+
+    async def _ask_again(
+        self, line: Line, before: int, requests: Sequence[Request], replies: list[Reply], timing: Timing
+    ) -> Line:
+        """Ask what the end of the line has left unanswered on a new one; `before`: the line's answers until then."""
+        tried = False
+        while line.ended is not None and (missing := _unanswered(replies)):
+            progress = line.answers > before
+            if tried and not progress:
+                break
+            tried = True
+            try:
+                new = await self._reopen(known=True)
+            except DeviceError:
+                break
+            again = await new.exchange([requests[place] for place in missing], timing)
+            for place, reply in zip(missing, again, strict=True):
+                replies[place] = reply
+            if progress and new.answers:
+                # What the first connection was closed at is answered by the next one: it was no fault of the request.
+                self._note_close(line)
+            line, before = new, 0
+        return line
+
+    async def _reopen(self, *, known: bool = False) -> Line:
+        """A new connection in the place of the one that has ended. `known`: why it ended is being looked into."""
+        old = self._line
+        line = await self._connect(self._endpoint, old)
+        self._line = line
+        self._timeouts, self._doubtful = 0, False
+        if old is not None:
+            line.arrived = old.arrived
+            self._ever_heard = self._ever_heard or old.heard > 0
+            if not known:
+                self._note_close(old)
+        return line
+
+    def _note_close(self, line: Line) -> None:
+        """The peer closed a connection when everything asked on it had been answered: its way, not a fault."""
+        if not line.closed_by_peer or not line.answers or not self._recognise:
+            return
+        self._lone_answers = self._lone_answers + 1 if line.answers == 1 else 0
+        self._idle_closes += 1
+        if self._lone_answers == ENOUGH_CLOSES and not self._per_request:
+            self._per_request = True
+            log.warning(
+                "modbus-connection url=%s reason=closed-after-each-answer now=connects-before-each-request "
+                "key='connection: per_request'",
+                self._endpoint,
+            )
+        elif self._idle_closes == ENOUGH_CLOSES and not self._lone_answers:
+            log.warning(
+                "modbus-connection url=%s reason=closed-while-idle now=connects-before-the-next-poll "
+                "key='connection: per_request'",
+                self._endpoint,
+            )
+
+    # --- a request that was not answered -------------------------------------------------------------------------
+
+    async def _judge(self, line: Line, first: Request, replies: list[Reply], timing: Timing) -> None:
+        """The exchange ended early: whether this line is worth keeping."""
+        fault = line.fault
+        if fault is None:
+            return
+        self._disturb(first.unit, timing)
+        self._ever_heard = self._ever_heard or line.heard > 0
+        if line.ended is None and not self._given_up(line, fault):
+            self._doubtful = self._doubtful or (self._nameless and not self._endpoint.bus)
+            return
+        if line.ended is None:
+            line.close()
+            fault.lost = True
+            if not line.heard:
+                self._patience = min(MOST_PATIENCE, 2 * self._patience)
+        if not self._ever_heard:
+            self._mute_ends += 1
+            if self._mute_ends & (self._mute_ends - 1) == 0:  # more and more seldom
+                await self._try_other_framing(first, timing)
+
+    def _given_up(self, line: Line, fault: DeviceError) -> bool:
+        """Whether this time-out is one too many for an open line."""
+        self._timeouts += 1
+        if not line.heard:
+            return self._timeouts >= self._patience
+        if self._nameless and not self._endpoint.bus and fault.status == STATUS["BadTimeout"]:
+            return True  # a gateway may have the answer in a queue, and nothing would tell it from the next one
+        return self._timeouts >= ENOUGH_TIMEOUTS
+
+    async def _ask_undoubtedly(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
+        """A line without transaction ids has brought its first answers after time-outs: they may belong to what was
+        asked before. They are passed over, with all that comes for one more time-out, and asked for again."""
+        self._doubtful = False
+        self._disturb(requests[0].unit, timing)
+        if self._line is not None:
+            await self._rest(self._line, requests[0].unit, timing)
+        return await self._exchange(requests, timing)
+
+    async def _rest(self, line: Line, unit: int, timing: Timing) -> None:
+        """Without a transaction id, a unit that was given up may still answer, and that answer would fit the next
+        request of equal size. It gets one more time-out to do so (the bytes are passed over) before it is asked again;
+        the other units need not wait: an answer names its unit. Then the line has to be silent."""
+        loop = asyncio.get_running_loop()
+        rest = self._rest_until.pop(unit, 0.0) - loop.time()
+        if rest > 0:
+            await asyncio.sleep(rest)
+        if not self._disturbed:
+            for _ in range(2):  # what the system has already received is taken in, and not for an answer
+                await asyncio.sleep(0)
+            return
+        self._disturbed = False
+        heard, latest = -1, loop.time() + timing.timeout
+        while heard != line.heard and loop.time() < latest:
+            heard = line.heard
+            await asyncio.sleep(max(QUIET_S, self._endpoint.silence))
+
+    def _disturb(self, unit: int, timing: Timing) -> None:
+        self._disturbed = True
+        self._rest_until[unit] = asyncio.get_running_loop().time() + timing.timeout
+
+    # --- connecting ----------------------------------------------------------------------------------------------
+
+    async def _connect(self, endpoint: Endpoint, old: Line | None = None) -> Line:
+        if old is not None:
+            await self._end(old)  # some devices have room for one connection only
+        make = self._own
+        if on_pymodbus(endpoint, self._options):
+            import connectors.modbus.stock  # noqa: F401 - before the time-out runs: it may take a while
+
+            make = self._stock
         try:
             async with asyncio.timeout(self._timeout):
-                self._line = await connect()
+                line = await make(endpoint)
         except TimeoutError:
-            where, seconds = str(self._endpoint), f"{self._timeout:g}"
+            where, seconds = str(endpoint), f"{self._timeout:g}"
             raise DeviceError.of("connection_timeout", lost=True, where=where, seconds=seconds) from None
         except (OSError, ValueError) as error:  # ssl.SSLError and pyserial's errors are among these
-            raise open_error(error, self._endpoint, self._options) from error
+            raise open_error(error, endpoint, self._options) from error
+        if self._connect_delay:
+            try:
+                await asyncio.sleep(self._connect_delay)
+            except asyncio.CancelledError:
+                line.close()
+                raise
+        return line
 
-    async def _own(self) -> Line:
-        channel = Channel(_FRAMING[self._endpoint.scheme](), self._now, str(self._endpoint))
-        loop, end = asyncio.get_running_loop(), self._endpoint
+    async def _own(self, endpoint: Endpoint) -> Line:
+        channel = Channel(_FRAMING[endpoint.scheme](self._last_id), self._now, str(endpoint))
+        loop = asyncio.get_running_loop()
         try:
-            transport, _ = await loop.create_connection(lambda: channel, end.host, end.port)
+            transport, _ = await loop.create_connection(lambda: channel, endpoint.host, endpoint.port)
             tune(transport.get_extra_info("socket"))
         except BaseException:
             channel.close()
             raise
         return channel
 
-    async def _stock(self) -> Line:
+    async def _stock(self, endpoint: Endpoint) -> Line:
         from connectors.modbus.stock import StockLine  # 3 MB that a site with nothing but TCP does without
 
-        line = StockLine(self._endpoint, self._options, self._now)
+        line = StockLine(endpoint, self._options, self._now, self._last_id)
         try:
             await line.open()
         except BaseException:
@@ -73,37 +306,34 @@ class Link:
             raise
         return line
 
-    async def close(self) -> None:
-        """Release the line; never raises."""
-        line, self._line = self._line, None
-        if line is not None:
-            line.close()
-            await asyncio.sleep(0)  # lets the event loop close the socket now, not after the next wait
+    async def _end(self, line: Line) -> None:
+        self._last_id = line.last_id or self._last_id
+        line.close()
+        await asyncio.sleep(0)  # lets the event loop close the socket now, not after the next wait
 
-    async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
-        """A reply to each request of one unit. Raises DeviceError(lost=True) when the line is no more."""
-        if self._line is None:
-            raise DeviceError.of("not_connected", lost=True, where=self._endpoint)
-        unit = requests[0].unit
-        if self._nameless:
-            await self._settle(unit)
+    async def _try_other_framing(self, request: Request, timing: Timing) -> None:
+        """Nothing was ever heard here. One read in the other framing of TCP: when it is answered, that is used."""
+        scheme = OTHER_FRAMING.get(self._endpoint.scheme)
+        if scheme is None:
+            return
+        other = replace(self._endpoint, scheme=scheme)
         try:
-            replies = await self._line.exchange(requests, timing)
-        except (DeviceError, asyncio.CancelledError):
-            self._disturbed(unit, timing)
+            line = await self._connect(other, self._line)
+        except DeviceError:
+            return
+        try:
+            (reply,) = await line.exchange([request], replace(timing, window=1))
+        except BaseException:
+            line.close()
             raise
-        if isinstance(replies[-1], DeviceError):
-            self._disturbed(unit, timing)
-        return replies
+        if isinstance(reply, DeviceError):
+            await self._end(line)
+            return
+        log.warning("modbus-framing url=%s answers=%s key='url: %s'", self._endpoint, scheme, other)
+        self._endpoint, self._line = other, line
+        self._nameless, self._ever_heard = scheme in _NAMELESS, True
 
-    async def _settle(self, unit: int) -> None:
-        """Without a transaction id, a unit that was given up may still answer, and that answer would fit the next
-        request of equal size. It gets one more timeout to do so (the bytes are passed over) before it is asked again;
-        the other units need not wait: an answer names its unit."""
-        until = self._quiet.pop(unit, 0.0)
-        rest = until - asyncio.get_running_loop().time()
-        if rest > 0:
-            await asyncio.sleep(rest)
 
-    def _disturbed(self, unit: int, timing: Timing) -> None:
-        self._quiet[unit] = asyncio.get_running_loop().time() + timing.timeout
+def _unanswered(replies: Sequence[Reply]) -> list[int]:
+    """The places of the requests that the end of a line has left without a reply."""
+    return [place for place, reply in enumerate(replies) if isinstance(reply, DeviceError) and reply.lost]

@@ -57,6 +57,26 @@ Timeout = Annotated[
 """Seconds, written `500ms`, `1s`."""
 
 
+ConnectDelay = Annotated[
+    float,
+    BeforeValidator(_seconds, json_schema_input_type=str | float),
+    Field(ge=0, le=30, examples=["1s"]),
+]
+"""Seconds, written `500ms`, `1s`; 0 for none."""
+
+
+def _listed(value: object) -> object:
+    """One number as a list of one."""
+    return (value,) if isinstance(value, int) else value
+
+
+AcceptedUnits = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=255)], ...],
+    BeforeValidator(_listed, json_schema_input_type=int | list[int]),
+]
+"""Unit numbers."""
+
+
 def _as_written(value: object) -> object:
     """A number that knows how it was written (`0x9CA5`, `40101.10`) as that text. A bare float does not know whether
     a final zero was lost, and is left for the checks to refuse."""
@@ -108,15 +128,24 @@ class ModbusDevice(Options):
     """Number of the first register in `holding/...` and its like; `40001` and vendor areas are not touched by it."""
     timeout: Timeout = 1.0
     """Longest wait for one answer, and for a TCP connection."""
+    connection: Literal["auto", "persistent", "per_request"] = "auto"
+    """`persistent` keeps the TCP connection open; `per_request` makes a new one for every request, for devices and
+    gateways that close it after each answer. `auto` recognises those and says so in the log."""
+    connect_delay: ConnectDelay = 0.0
+    """Pause after connecting, before the first request: some devices ignore what comes earlier."""
+    accept_unit: AcceptedUnits = ()
+    """Other unit numbers under which this device answers, one or a list. Default: none, the answer is refused."""
     word_order: WordOrder = "big"
     """How the device orders the bytes of a value: `big` ABCD, `little` DCBA, `big-swapped` BADC, `little-swapped` CDAB
     (letters as they come on the wire; the letters may be written as well)."""
     max_registers: int = Field(default=125, ge=1, le=125)
-    """Registers per request. 125 is the protocol's limit; some devices stop at 64 or less."""
+    """Registers per request. 125 is the protocol's limit; some devices stop at 64 or less. A number that is wider is
+    read in parts: high, low, high again, and is good when both highs are equal."""
     max_bits: int = Field(default=2000, ge=1, le=2000)
     """Coils or discrete inputs per request."""
     max_gap: int = Field(default=32, ge=0, le=124)
-    """Unwanted registers that are read along to save a request. At 9600 baud a request costs about 20 ms of framing
+    """Unwanted registers that are read along to save a request; 0 for a device that hangs up where its map has holes
+    (which is recognised after some polls, and said in the log). At 9600 baud a request costs about 20 ms of framing
     and silence plus the device's own delay, a register 2.3 ms: 32 is about where both meet with a device that takes
     50 ms. On TCP it only ever saves. In coils and discrete inputs a register counts as 16."""
     pipeline: int = Field(default=1, ge=1, le=16)

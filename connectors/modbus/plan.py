@@ -56,6 +56,17 @@ class Knowledge:
     barriers: set[Span] = field(default_factory=set)
     missing: dict[Span, int] = field(default_factory=dict)
     """Refused alone, with the exception code."""
+    tentative: frozenset[Span] = frozenset()
+    """Barriers on trial, after failures without a refusal (`failures`)."""
+    costly: dict[Span, float] = field(default_factory=dict)
+    """Spans that cost the connection or a time-out when asked for, and when each is to be tried again."""
+    partial: frozenset[Span] = frozenset()
+    """Numbers that the device gives only in parts (`parts`)."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is nothing that changes the plan."""
+        return not (self.barriers or self.missing or self.tentative or self.costly or self.partial)
 
 
 class _Fences:
@@ -101,6 +112,11 @@ class Group:
     def end(self) -> int:
         return max(span.end for span in self.spans)
 
+    @property
+    def hull(self) -> Span:
+        """All that is asked for, with what is read along."""
+        return Span(self.table, self.start, self.end)
+
 
 def plan(spans: Iterable[Span], limits: Limits, known: Knowledge) -> list[Group]:
     """The fewest requests that read every span that is not missing.
@@ -111,9 +127,10 @@ def plan(spans: Iterable[Span], limits: Limits, known: Knowledge) -> list[Group]
     itself fits nowhere and is asked for alone.)
     """
     groups: list[Group] = []
-    wanted = sorted(set(spans) - known.missing.keys())
+    wanted = sorted(set(spans) - known.missing.keys() - known.costly.keys() - known.partial)
+    barriers = known.barriers | known.tentative if known.tentative else known.barriers
     for table, members in groupby(wanted, key=attrgetter("table")):
-        groups += _plan_table(list(members), limits.size(table), limits.between(table), _Fences(table, known.barriers))
+        groups += _plan_table(list(members), limits.size(table), limits.between(table), _Fences(table, barriers))
     return groups
 
 
@@ -158,11 +175,11 @@ def refused(group: Group, code: int, known: Knowledge) -> tuple[Group, ...]:
         return ()
     middle = len(group.spans) // 2
     left, right = Group(group.spans[:middle]), Group(group.spans[middle:])
-    left.split = right.split = Split(_seam(left, right))
+    left.split = right.split = Split(seam(left, right))
     return left, right
 
 
-def _seam(left: Group, right: Group) -> Span:
+def seam(left: Group, right: Group) -> Span:
     """The smallest range that a request for both halves contains and neither half does.
 
     From the last address of the left half to the first of the right one: the gap between them, or the border that

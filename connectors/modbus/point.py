@@ -58,6 +58,11 @@ def is_bits(table: ObjectName) -> bool:
     return table in ("coil", "discrete")
 
 
+def is_wide_number(point: Point) -> bool:
+    """Whether this is one number of several registers, which may be read in parts and checked for consistency."""
+    return point.count == 1 and WORDS.get(point.type, 1) > 1
+
+
 def data_type(tag: ModbusTag, areas: Mapping[str, Area]) -> DataType:
     """The type of a tag, stated or by its address: what lies in an area of bits is a bool."""
     if tag.type is not None:
@@ -81,7 +86,7 @@ def resolve(tag: ModbusTag, device: ModbusDevice) -> Point:
             f"The {point.size} points from {tag.address} run beyond 65535: check address, type and count.",
         )
     limit, key = (device.max_bits, "max_bits") if is_bits(point.object) else (device.max_registers, "max_registers")
-    if point.size > limit:
+    if point.size > limit and not is_wide_number(point):
         raise InvalidError(
             "count" if tag.count > 1 else "address",
             f"该标签需一次读 {point.size} 个点，而 {key} 为 {limit}：分次读取会撕裂数值；请拆成几个标签或调大 {key}。",

@@ -1,24 +1,28 @@
 """One table of one device, compiled: which requests to send, what their replies mean, and what to ask next. No I/O.
 
-A read is a few *waves*: the plan's requests, and, only where the device refused some, the halves of those. Replies
-fill columns; what a refusal teaches changes the plan for the next read.
+A read is a few *waves*: the plan's requests, then, only where the device refused some, the halves of those, and the
+parts of numbers that it does not give whole. Replies fill columns; what a refusal or a failure teaches changes the plan
+for the next read.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from connectors.modbus.denormal import other_readings
+from connectors.modbus.failures import PROBE_S, Failures
 from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Request, exception_cause
 from connectors.modbus.layout import Ask, layout_of
-from connectors.modbus.line import Reply
+from connectors.modbus.line import MalformedError, Reply, SkippedError
 from connectors.modbus.options import ModbusDevice
+from connectors.modbus.parts import PartRead
 from connectors.modbus.plan import Group, Knowledge, Limits, Span, accepted, plan, refused
 from connectors.modbus.raw import raw_text
-from edge_agent.sdk import STATUS, Batch, Cause, DeviceError, TagTable, Value
+from edge_agent.sdk import STATUS, Batch, Cause, DeviceError, TagTable, Value, cause
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +38,16 @@ _DIVISIBLE: Final = frozenset({ILLEGAL_ADDRESS, ILLEGAL_VALUE})
 
 
 class Unit:
-    """What all tables of one device share: its options and what its refusals have taught."""
+    """What all tables of one device share: its options and what its refusals and failures have taught."""
 
-    def __init__(self, device: str, options: ModbusDevice) -> None:
+    def __init__(self, device: str, options: ModbusDevice, now: Callable[[], float] = time.monotonic) -> None:
         self.device = device
         self.options = options
+        self.now = now
+        """Monotonic seconds."""
         self.limits = Limits.of(options)
         self.known = Knowledge()
+        self.failures = Failures(self.known)
         self.reported: set[tuple[Span, int]] = set()
         """Refusals that the log has already."""
         self.denormal: set[str] = set()
@@ -67,16 +74,20 @@ class Reader:
         self._singles = self._layout.singles
         self._asks: list[Ask] = []
         self._requests: list[Request] = []
+        self._proven: list[Ask] = []
+        """Requests that were all answered in one read."""
         self._halves: list[Group] = []
         """Halves of refused requests that are still to be asked for, in this read or the next."""
         self._missing: list[Span] = []
+        self._costly: Sequence[Span] = ()
+        self._parts: Sequence[PartRead] = ()
         self._unread: dict[int, int] = {}
         """Status of the tags that the plan does not read."""
         self._refusals: dict[int, Cause] = {}
-        """Why, of those of them that the device refused."""
+        """Why, of those of them that are not asked for."""
         self._reads = 0
         self._finished = True
-        self._answers: list[tuple[Sequence[Ask], Sequence[Reply]]] = []
+        self._answers: list[tuple[Sequence[Ask | PartRead], Sequence[Reply]]] = []
         self._last_answers = self._answers
         self.replan()
         self._values: list[Value]
@@ -87,27 +98,42 @@ class Reader:
         """Make the plan anew from what is known of the device by now."""
         self._halves = []
         self._learnt = False
-        known = self._unit.known
-        if known.barriers or known.missing:
-            self._follow([self._layout.ask(group) for group in plan(self._by_span, self._unit.limits, known)])
-        else:  # as with every other device that is read alike
-            self._asks, self._requests = self._layout.asks, self._layout.requests
-            self._missing, self._unread, self._refusals = [], {}, {}
+        known, layout = self._unit.known, self._layout
+        if known.plain and not layout.oversized:  # as with every other device that is read alike
+            self._asks, self._requests = layout.asks, layout.requests
+            self._missing, self._costly, self._parts = [], (), ()
+            self._unread, self._refusals = {}, {}
+            return
+        spans = self._by_span.keys() - layout.oversized
+        self._parts = [layout.part_read(span) for span in sorted(layout.oversized | (spans & known.partial))]
+        self._follow([layout.ask(group) for group in plan(spans, self._unit.limits, known)])
 
     def _follow(self, asks: list[Ask]) -> None:
         """Read by these requests from now on."""
-        missing = self._unit.known.missing
+        known = self._unit.known
         self._asks = asks
         self._unread, self._refusals = {}, {}
         self._requests = [ask.request for ask in asks]
-        self._missing = sorted(self._by_span.keys() & missing.keys())
-        for span in self._by_span.keys() - {span for ask in asks for span in ask.group.spans}:
-            status = STATUS["BadConfigurationError" if span in missing else "BadWaitingForInitialData"]
+        self._missing = sorted(self._by_span.keys() & known.missing.keys())
+        self._costly = sorted(self._by_span.keys() & known.costly.keys())
+        read = {span for ask in asks for span in ask.group.spans} | {part.span for part in self._parts}
+        for span in self._by_span.keys() - read:
+            why = self._why_not_read(span)
             places = [place for place, _ in self._by_span[span]]
+            status = STATUS["BadWaitingForInitialData" if why is None else "BadConfigurationError"]
             self._unread.update(dict.fromkeys(places, status))
-            if span in missing:
-                why = exception_cause(missing[span], self._layout.ask(Group((span,))).request)
+            if why is not None:
                 self._refusals.update(dict.fromkeys(places, why))
+
+    def _why_not_read(self, span: Span) -> Cause | None:
+        """Why a span is in none of the requests; None while it is only not found yet."""
+        known = self._unit.known
+        if span not in known.missing and span not in known.costly:
+            return None
+        request = self._layout.ask(Group((span,))).request
+        if span in known.costly:
+            return cause("modbus_costly", request=request)
+        return exception_cause(known.missing[span], request)
 
     def _begin(self) -> None:
         self._values = [None] * self._width
@@ -121,8 +147,18 @@ class Reader:
         self._answers = []
         """What was asked in this read, with the replies as they came."""
         self._error: DeviceError | None = None
+        self._failed: Sequence[tuple[Ask, DeviceError]] = ()
+        """What was asked for and brought no answer."""
+        self._skipped: Sequence[Ask] = ()
+        self._wholes: Sequence[Ask] = ()
+        """Requests on trial, asked behind their own pieces."""
+        self._stopped = False
         self._answered = False
         self._budget = SEARCH_BUDGET
+        self._part_wave: Sequence[PartRead] = ()
+        for part in self._parts:
+            part.begin()
+            self._status.update(dict.fromkeys(part.places, STATUS["BadWaitingForInitialData"]))
 
     def first(self) -> list[Request]:
         """Start a read: the requests of its first wave (there is always one)."""
@@ -133,11 +169,23 @@ class Reader:
         self._begin()
         self._reads += 1
         self._wave = self._asks
+        if self._unit.failures.any:
+            doubt = self._unit.failures.doubt
+            self._wave = sorted(self._asks, key=lambda ask: doubt(ask.group))  # the others first
+            own = self._by_span.keys()
+            trials = (trial.group for trial in self._unit.failures.trials if own >= set(trial.group.spans))
+            self._wholes = [self._layout.ask(group) for group in trials]
         if self._missing and (not self._asks or self._reads % REASK == 0):
             again = self._missing[self._reads // REASK % len(self._missing)]
             self._wave = [*self._wave, self._layout.ask(Group((again,)))]
         if self._halves:
             self._wave = [*self._wave, *self._search()]
+        if self._costly:
+            self._wave = [*self._wave, *self._probe()]
+        if self._wholes:
+            self._wave = [*self._wave, *self._wholes]
+        if not self._wave and self._parts:
+            return self._next_parts()
         return self._requests if self._wave is self._asks else [ask.request for ask in self._wave]
 
     def _search(self) -> list[Ask]:
@@ -147,8 +195,19 @@ class Reader:
         self._budget -= len(now)
         return [self._layout.ask(group) for group in now]
 
+    def _probe(self) -> list[Ask]:
+        """The span that costs something and has waited for longest, when its time has come or nothing else is left."""
+        costly = self._unit.known.costly
+        span = min(self._costly, key=lambda span: costly.get(span, 0.0))
+        if costly.get(span, 0.0) > self._unit.now() and (self._wave or self._parts):
+            return []
+        return [self._layout.ask(Group((span,)))]
+
     def next(self, replies: Sequence[Reply]) -> list[Request]:
         """Take the replies to a wave; the requests of the next one, or none when the read is complete."""
+        if self._part_wave:
+            self._take_parts(replies)
+            return self._next_parts()
         self._answers.append((self._wave, replies))
         for ask, reply in zip(self._wave, replies, strict=True):
             if isinstance(reply, bytes):
@@ -156,26 +215,21 @@ class Reader:
             elif isinstance(reply, int):
                 self._refused(ask, reply)
             else:
-                self._error = self._error or reply
-                self._standing.append(ask)
-                self._status.update(dict.fromkeys(ask.places, reply.status))
-                self._causes.update(dict.fromkeys(ask.places, reply.cause))
-        self._wave = self._search() if self._halves and self._error is None else []
+                self._unanswered(ask, reply)
+        self._wave = self._search() if self._halves and not self._stopped else []
+        if not self._wave and self._parts:
+            return self._next_parts()
         return [ask.request for ask in self._wave]
 
     def finish(self, t: int) -> Batch:
         """The batch of a complete read. Raises the DeviceError when there was no answer at all."""
         self._finished = True
         self._last_answers = self._answers
-        if self._learnt:
-            if self._halves or self._error is not None:
-                self._follow(self._standing)
-            else:
-                self.replan()
-            log.info(
-                "modbus-plan device=%s unit=%s requests=%s searching=%s",
-                self._unit.device, self._unit.options.unit, len(self._asks), len(self._halves),
-            )  # fmt: skip
+        if self._error is None:
+            self._proven = self._asks
+        replanned = (self._failed or self._unit.failures.any) and self._learn_from_failures()
+        if self._learnt or replanned:
+            self._change_plan(replanned=bool(replanned))
         if self._news:
             self._report()
         if self._error is not None and not self._answered:
@@ -197,12 +251,30 @@ class Reader:
         found: list[str | None] = [None] * self._width
         for wave, replies in self._last_answers:
             for ask, reply in zip(wave, replies, strict=True):
-                if isinstance(reply, bytes):
-                    for span in ask.group.spans:
-                        text = raw_text(reply, span, ask.group.start)
-                        for place, _ in self._by_span[span]:
-                            found[place] = text
+                if not isinstance(reply, bytes):
+                    continue
+                spans = (ask.span,) if isinstance(ask, PartRead) else ask.group.spans
+                for span in spans:
+                    text = raw_text(reply, span, spans[0].start)
+                    for place, _ in self._by_span[span]:
+                        found[place] = text
         return found
+
+    def _change_plan(self, *, replanned: bool) -> None:
+        """`replanned`: failures have changed what is known, whatever search is going on."""
+        searching = bool(self._halves) or self._error is not None
+        learnt = self._learnt
+        if searching and not replanned:
+            self._follow(self._standing)
+        else:
+            self.replan()
+        if learnt:
+            log.info(
+                "modbus-plan device=%s unit=%s requests=%s searching=%s",
+                self._unit.device, self._unit.options.unit, len(self._asks), len(self._halves),
+            )  # fmt: skip
+
+    # --- answers and refusals ------------------------------------------------------------------------------------
 
     def _accepted(self, ask: Ask, data: bytes) -> None:
         self._answered = True
@@ -212,15 +284,15 @@ class Reader:
                 self._status.pop(place, None)
         doubtful = ask.block.decode(data, self._values, self._status)
         if doubtful:
-            self._report_denormals(ask, doubtful)
+            self._report_denormals(ask.group.spans, doubtful)
         # Without a refusal there is nothing that an answer could teach, and mostly there was none.
         group, known = ask.group, self._unit.known
         if (known.barriers or group.split is not None) and accepted(group, known):
             self._learnt = True
 
-    def _report_denormals(self, ask: Ask, places: Sequence[int]) -> None:
+    def _report_denormals(self, spans: Sequence[Span], places: Sequence[int]) -> None:
         """Once for each tag: what the other word orders would read."""
-        points = dict(item for span in ask.group.spans for item in self._by_span[span])
+        points = dict(item for span in spans for item in self._by_span[span])
         for place in places:
             name, value = self._table.names[place], self._values[place]
             if name in self._unit.denormal or not isinstance(value, float):
@@ -237,15 +309,17 @@ class Reader:
         self._answered = True
         if code not in _DIVISIBLE or (len(ask.group.spans) == 1 and ask.group.spans[0] in self._missing):
             self._standing.append(ask)
-            self._bad(ask, code)
+            self._bad(ask.group.spans, code, ask.request)
             return
         self._learnt = True
+        if len(ask.group.spans) == 1 and code == ILLEGAL_VALUE and self._take_parts_of(ask.group.spans[0]):
+            return
         halves = refused(ask.group, code, self._unit.known)
         if halves:
             self._halves.extend(halves)
             self._status.update(dict.fromkeys(ask.places, STATUS["BadWaitingForInitialData"]))
         else:
-            self._bad(ask, code)
+            self._bad(ask.group.spans, code, ask.request)
 
     def _report(self) -> None:
         device, unit = self._unit.device, self._unit.options.unit
@@ -258,17 +332,157 @@ class Reader:
                 device, unit, code, len(names), tags, self._reasons[code],
             )  # fmt: skip
 
-    def _bad(self, ask: Ask, code: int) -> None:
+    def _bad(self, spans: Sequence[Span], code: int, request: Request) -> None:
         """The tags of a refused request. Busy and acknowledge (5, 6) are bad as well: no value came with them, so
         there is none to call the last usable one."""
         configured = code in _DIVISIBLE or code == ILLEGAL_FUNCTION
         status = STATUS["BadConfigurationError" if configured else "BadDeviceFailure"]
-        why = exception_cause(code, ask.request)
-        self._status.update(dict.fromkeys(ask.places, status))
-        self._causes.update(dict.fromkeys(ask.places, why))
-        for span in ask.group.spans:
+        why = exception_cause(code, request)
+        for span in spans:
+            places = [place for place, _ in self._by_span[span]]
+            self._status.update(dict.fromkeys(places, status))
+            self._causes.update(dict.fromkeys(places, why))
             if (span, code) not in self._unit.reported:
                 self._unit.reported.add((span, code))
                 self._reasons.setdefault(code, why.en)
                 tags = [self._table.tags[place] for place, _ in self._by_span[span]]
                 self._news[code].extend(tag.name for tag in tags if not tag.optional)
+
+    def _names(self, span: Span) -> list[str]:
+        return [self._table.names[place] for place, _ in self._by_span[span]]
+
+    # --- numbers in parts ----------------------------------------------------------------------------------------
+
+    def _take_parts_of(self, span: Span) -> bool:
+        """From now on read a number in parts, from this read on. False for what cannot be, or is so already."""
+        known = self._unit.known
+        if span in known.partial or not self._layout.may_be_parted(span):
+            return False
+        known.partial |= {span}
+        part = self._layout.part_read(span)
+        self._parts = [*self._parts, part]
+        self._status.update(dict.fromkeys(part.places, STATUS["BadWaitingForInitialData"]))
+        log.warning(
+            "modbus-parts device=%s unit=%s tags=%s registers=%s now=high-low-high key='max_registers: 1'",
+            self._unit.device, self._unit.options.unit, ",".join(self._names(span)), span.end - span.start,
+        )  # fmt: skip
+        return True
+
+    def _next_parts(self) -> list[Request]:
+        """The next step of each number that is read in parts: one step of all is answered before the next is asked."""
+        wave, requests = [], []
+        for part in self._parts:
+            request = part.next
+            if request is None:
+                continue
+            if self._stopped and self._error is not None:
+                self._set_error(part.places, self._error)
+            else:
+                wave.append(part)
+                requests.append(request)
+        self._part_wave = wave
+        return requests
+
+    def _set_error(self, places: Sequence[int], error: DeviceError) -> None:
+        self._status.update(dict.fromkeys(places, error.status))
+        self._causes.update(dict.fromkeys(places, error.cause))
+
+    def _take_parts(self, replies: Sequence[Reply]) -> None:
+        for part, reply in zip(self._part_wave, replies, strict=True):
+            if isinstance(reply, bytes):
+                self._answered = True
+                part.take(reply)
+                if part.next is None:
+                    self._put_together(part)
+                continue
+            part.failed = True
+            if isinstance(reply, int):
+                self._answered = True
+                self._bad([part.span], reply, part.whole_request)
+                if part.span in self._unit.known.partial and reply in _DIVISIBLE:
+                    self._unit.known.partial -= {part.span}
+                    refused(Group((part.span,)), reply, self._unit.known)
+                    self._learnt = True
+            else:
+                self._note(reply)
+                self._set_error(part.places, reply)
+
+    def _put_together(self, part: PartRead) -> None:
+        data = part.whole()
+        self._answers.append(([part], [data or 0]))
+        if data is None:  # it changed while it was read: no value in this turn
+            why = cause("modbus_torn", request=part.whole_request)
+            self._set_error(part.places, DeviceError(STATUS["BadDecodingError"], why))
+            return
+        for place in part.places:
+            self._status.pop(place, None)
+        doubtful = part.block.decode(data, self._values, self._status)
+        if doubtful:
+            self._report_denormals([part.span], doubtful)
+
+    # --- no answer -----------------------------------------------------------------------------------------------
+
+    def _note(self, error: DeviceError) -> None:
+        """Keep the error that tells most: one that ended the exchange rather than one that cost a single request."""
+        ends = not isinstance(error, MalformedError)
+        if self._error is None or (ends and not self._stopped):
+            self._error = error
+        self._stopped = self._stopped or ends
+
+    def _unanswered(self, ask: Ask, error: DeviceError) -> None:
+        self._note(error)
+        if isinstance(error, SkippedError):
+            self._skipped = [*self._skipped, ask]
+        else:
+            self._failed = [*self._failed, (ask, error)]
+        if ask not in self._wholes:
+            self._standing.append(ask)
+            self._set_error(ask.places, error)
+
+    def _learn_from_failures(self) -> bool:
+        """What this read says about requests that bring no answer. Whether the plan has to be made anew."""
+        failures = self._unit.failures
+        failed = [ask for ask, _ in self._failed]
+        answered = [ask.group for ask in self._standing if ask not in failed and ask not in self._skipped]
+        failures.answered(answered)
+        changed = False
+        for group in answered:
+            if len(group.spans) == 1 and failures.costs_nothing(group.spans[0]):
+                changed = True
+        for ask, error in self._failed:
+            if ask not in self._wholes and self._doubt(ask, error):
+                changed = True
+        shown, over = failures.judge(answered, [ask.group for ask in failed])
+        for trial in shown:
+            hull = trial.group.hull
+            log.warning(
+                "modbus-hole device=%s unit=%s request=%s/%s-%s reason=no-answer now=asked-apart%s",
+                self._unit.device, self._unit.options.unit, hull.table, hull.start, hull.end - 1,
+                " key='max_gap: 0'" if trial.at_holes else "",
+            )  # fmt: skip
+        return changed or over
+
+    def _doubt(self, ask: Ask, error: DeviceError) -> bool:
+        """A request brought no answer. Whether it is to be asked in another way from now on."""
+        failures, known, spans = self._unit.failures, self._unit.known, ask.group.spans
+        if len(spans) == 1 and spans[0] in known.costly:
+            failures.costs(spans[0], self._unit.now() + PROBE_S)
+            return False
+        malformed = isinstance(error, MalformedError)
+        if malformed and error.status != STATUS["BadDecodingError"]:
+            return False  # of another unit, or another function: not a matter of addresses
+        times = 2 if error.lost else 1  # it was asked for once more on a new connection
+        if not failures.failed(ask.group, times, proven=ask in self._proven, alive=self._answered):
+            return False
+        if len(spans) > 1:
+            return failures.cut(ask.group, alive=self._answered)
+        if malformed:
+            return self._take_parts_of(spans[0])
+        if not self._answered:
+            return False
+        failures.costs(spans[0], self._unit.now() + PROBE_S)
+        log.warning(
+            "modbus-costly device=%s unit=%s tags=%s reason=%r now=asked-once-a-minute next='check the address'",
+            self._unit.device, self._unit.options.unit, ",".join(self._names(spans[0])[:20]), error.detail,
+        )  # fmt: skip
+        return True

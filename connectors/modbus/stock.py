@@ -1,7 +1,7 @@
 """The same request interface on pymodbus' asyncio client: serial RTU and ASCII, UDP and TLS; TCP where asked for.
 
-pymodbus brings transports, frames and transaction ids. Time-outs, the judgement of each answer (`stock_framer`) and
-the decision when a line is not to be trusted any more are ours; it neither retries nor reconnects.
+pymodbus brings transports, requests and transaction ids. Time-outs, finding and judging the answers (`stock_framer`)
+and the decision when a line is not to be trusted any more are ours; it neither retries nor reconnects.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from pymodbus.pdu import ModbusPDU
 
 from connectors.modbus.endpoint import Endpoint
 from connectors.modbus.faults import NO_PASSWORD
-from connectors.modbus.frame import Answer, ProtocolError, Request
-from connectors.modbus.line import Reply, Timing, silent_unit, tune
+from connectors.modbus.frame import ProtocolError, Request
+from connectors.modbus.framing import Found
+from connectors.modbus.line import Reply, SilentError, SkippedError, Timing, fill, late, malformed, silent_unit, tune
 from connectors.modbus.options import ModbusDevice, ObjectName
 from connectors.modbus.stock_framer import FRAMERS, Judged
-from edge_agent.sdk import STATUS, Cause, DeviceError, cause
+from edge_agent.sdk import STATUS, DeviceError
 
 # Whatever it has to say comes back to us as an error and is told once, with the device's name.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
-#: A bus is opened anew after this many failures in a row: its receiver may be stuck behind noise, its cable be out.
-BUS_FAILURES: Final = 2
+#: Bytes. pymodbus forgets all that came at once when it is more than one frame, late answers included.
+_MOST_AT_ONCE: Final = 1 << 20
 
 #: Seconds. pymodbus' own time-out counts its failures and drops the connection after some; ours is always earlier.
 _NEVER: Final = 3600.0
@@ -51,23 +52,36 @@ _READ: Final[dict[ObjectName, str]] = {
 class StockLine:
     """One open line by way of pymodbus, a `Line`; opened once.
 
-    On a connection a failure (timeout, foreign bytes) is final: what comes later could be taken for the answer to
-    another question. On a bus (serial, UDP) it ends the exchange, and only the second in a row is final.
+    It ends when the peer closes it, an adapter is unplugged, or the bytes of a connection are no frames any more. A
+    cancelled read ends a connection as well; on a bus (serial, UDP) the `Link` lets the line come to rest.
     """
 
-    def __init__(self, endpoint: Endpoint, options: ModbusDevice, now: Callable[[], int]) -> None:
-        """Raises OSError or ValueError for TLS files that cannot be used."""
-        self.arrived = 0
+    def __init__(self, endpoint: Endpoint, options: ModbusDevice, now: Callable[[], int], last_id: int = 0) -> None:
+        """`last_id`: see `MbapFraming`. Raises OSError or ValueError for TLS files that cannot be used."""
+        self.arrived = self.answers = 0
+        self.fault: DeviceError | None = None
+        self.ended: DeviceError | None = None
+        self.closed_by_peer = False
         self._now = now
         self._bus = endpoint.bus
         self._where = str(endpoint)
         self._loop = asyncio.get_running_loop()
-        self._framer = FRAMERS[endpoint.scheme](self._unasked)
+        self._framer = FRAMERS[endpoint.scheme](self._broken)
         self._client = _client(endpoint, options, self._connection)
         self._client.ctx.framer = self._framer
-        self._failures = 0
+        self._client.ctx.max_buffer_size = _MOST_AT_ONCE
+        self._first_id = last_id
         self._last_arrival = 0.0
-        self._final: DeviceError | None = None
+
+    @property
+    def last_id(self) -> int:
+        """See `Line`."""
+        return self._client.ctx.next_tid
+
+    @property
+    def heard(self) -> int:
+        """How often bytes arrived since the line was opened."""
+        return self._framer.heard
 
     async def open(self) -> None:
         """Connect. Raises OSError or ValueError."""
@@ -78,6 +92,7 @@ class StockLine:
             sock = manager.transport.get_extra_info("socket")
             if sock is not None and not self._bus:
                 tune(sock)
+            manager.next_tid = self._first_id  # pymodbus begins at 1 with every connection
             await asyncio.sleep(0)  # a serial transport is set up by a callback, and must be before it can be closed
         except termios.error as error:  # pyserial's SerialException is an OSError, but it lets this one through
             raise OSError(*error.args) from error
@@ -87,43 +102,56 @@ class StockLine:
         self._end(DeviceError.of("closed_by_us", lost=True))
 
     async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
-        """A reply to each request, one after the other: pymodbus has one under way at a time."""
-        replies: list[Reply] = []
-        for request in requests:
+        """See `Line`. One request after the other: pymodbus has one under way at a time."""
+        if self.ended is not None:
+            raise self.ended
+        self.fault = None
+        replies: list[Reply | None] = [None] * len(requests)
+        for place, request in enumerate(requests):
             reply = await self._ask(request, timing)
-            if isinstance(reply, DeviceError):
-                return replies + [reply] * (len(requests) - len(replies))
-            replies.append(reply)
-        return replies
+            if reply is None:
+                break
+            replies[place] = reply
+            if isinstance(reply, SilentError):
+                fill(replies, SkippedError(reply.status, reply.cause))
+                break
+        fault = cast("DeviceError | None", self.fault)  # set by `_ask`
+        if fault is not None:
+            fill(replies, fault)
+        return cast("list[Reply]", replies)
 
-    async def _ask(self, request: Request, timing: Timing) -> Reply:
+    async def _ask(self, request: Request, timing: Timing) -> Reply | None:
+        """The reply, or None when there is none and `fault` says why."""
         rest = self._last_arrival + timing.pause - self._loop.time()
         if rest > 0:
             await asyncio.sleep(rest)
-        if self._final is not None:
-            raise self._final
+        if self.ended is not None:
+            self.fault = self.ended
+            return None
+        found: Found | None
         try:
-            verdict = await self._answer_to(request, timing.timeout)
+            found = await self._answer_to(request, timing.timeout)
         except TimeoutError:
-            facts = {"unit": request.unit, "seconds": f"{timing.timeout:g}", "request": request}
-            return self._failed("BadTimeout", cause("modbus_silent", **facts))
+            found = self._overdue(request, timing.timeout)
         except ModbusException as error:
-            return self._failed("BadCommunicationError", cause("modbus_foreign", why=error))
+            self.fault = self.ended or DeviceError.of("modbus_foreign", why=error)
+            return None
         except asyncio.CancelledError:
-            self._fail("BadCommunicationError", cause("given_up"))
+            if not self._bus:
+                self._end(DeviceError.of("given_up", lost=True))
             raise
-        finally:
-            self._framer.request = None
-        if isinstance(verdict, ProtocolError):
-            return self._failed("BadCommunicationError", verdict.cause)
+        if found is None:
+            return None
+        self.answers += 1
         self.arrived, self._last_arrival = self._now(), self._loop.time()
-        self._failures = 0
-        return silent_unit(request, verdict) or verdict
+        if isinstance(found, ProtocolError):
+            return malformed(found)
+        return silent_unit(request, found) or found
 
-    async def _answer_to(self, request: Request, timeout: float) -> Answer | ProtocolError:
+    async def _answer_to(self, request: Request, timeout: float) -> Found:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         cancels = task.cancelling()
-        self._framer.request = request
+        self._framer.ask(request)
         read: Callable[..., Awaitable[ModbusPDU]] = getattr(self._client, _READ[request.table])
         async with asyncio.timeout(timeout):
             reply = await read(request.address, count=request.count, device_id=request.unit)
@@ -132,44 +160,45 @@ class StockLine:
             raise asyncio.CancelledError
         return cast(Judged, reply).verdict
 
+    def _overdue(self, request: Request, timeout: float) -> Found | None:
+        """The time is over: what came instead, where the device itself has spoken."""
+        if self.ended is not None:
+            self.fault = self.ended
+            return None
+        try:
+            instead = self._framer.give_up()
+        except ProtocolError as error:
+            self._broken(error)
+            self.fault = self.ended
+            return None
+        if instead is None or (isinstance(instead, ProtocolError) and not instead.answered):
+            self.fault = late(request, instead, timeout)
+            return None
+        return instead
+
     # --- failures ------------------------------------------------------------------------------------------------
 
-    def _failed(self, status: str, why: Cause) -> DeviceError:
-        """A failure the line survives. Raises the one that ends it."""
-        error = self._fail(status, why)
-        if error.lost:
-            raise error
-        return error
-
-    def _fail(self, status: str, why: Cause) -> DeviceError:
-        self._failures += 1
-        lost = not self._bus or self._failures >= BUS_FAILURES
-        error = DeviceError(STATUS[status], why, lost=lost)
-        if lost:
-            self._end(error)
-        return self._final or error
-
-    def _unasked(self, size: int) -> None:
-        """Bytes while nothing is under way: late ones on a bus, on a connection the sign of a confused peer."""
-        if not self._bus:
-            self._fail("BadCommunicationError", cause("modbus_not_asked", count=size))
+    def _broken(self, error: ProtocolError) -> None:
+        self._end(DeviceError(STATUS["BadCommunicationError"], error.cause, lost=True))
 
     def _connection(self, connected: bool) -> None:
         """pymodbus tells of a new or a lost connection, also that an adapter was unplugged."""
         if not connected:
+            self.closed_by_peer = self.ended is None
             self._end(DeviceError.of("closed_by_peer", lost=True, where=self._where))
 
     def _end(self, error: DeviceError) -> None:
-        if self._final is not None:
+        if self.ended is not None:
             return
-        self._final = error
+        self.ended = error
         manager = self._client.ctx
         transport = manager.transport
         self._client.close()
         if transport is not None:
             cast(asyncio.WriteTransport, transport).abort()  # pymodbus' close waits for a TLS peer to say good-bye
-        if self._framer.request is not None and not manager.response_future.done():
+        if not manager.response_future.done():
             manager.response_future.set_exception(ModbusException(error.detail))
+            manager.response_future.exception()  # retrieved: nobody may be waiting
 
 
 def _client(end: Endpoint, options: ModbusDevice, connection: Callable[[bool], None]) -> ModbusBaseClient:

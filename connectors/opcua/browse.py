@@ -135,4 +135,9 @@ def _text(index: int, name: str) -> str:
 def _nearest(wanted: str, names: Sequence[str]) -> list[str]:
     """The names most like the wanted one, cut to a length that fits a line."""
     likest = difflib.get_close_matches(wanted, dict.fromkeys(names), _NEAREST, cutoff=0.0)
-    return [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..." for name in likest]
+    return [_shown(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...") for name in likest]
+
+
+def _shown(name: str) -> str:
+    """A name of the server's with every sign that a terminal would act on written out, as `\\x1b`."""
+    return name if name.isprintable() else "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in name)

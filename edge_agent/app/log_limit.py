@@ -312,6 +312,8 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
             now = self._clock()
             self._write_all(self._counter.counts(now), now)
             self._arm(now)
+        except (OSError, ValueError):  # the stream is full or closed: there is nobody to tell
+            pass
         finally:
             self.release()
 

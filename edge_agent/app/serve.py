@@ -56,7 +56,7 @@ class StoreService:
         self._clock = clock
         self._topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
         self._figures = Figures(site)
-        self._store = open_store(site.store, site.agent.id)
+        self._store = open_store(site.store, site.agent.id, site.agents)
         self._quarantine = Quarantine(site.store.quarantine)
         self._ingest = Ingest(
             site.mqtt,
@@ -170,7 +170,9 @@ class StoreService:
 
     async def _forget(self, written: str) -> dict[str, Any]:
         """End a listing."""
-        entry = forgettable(written, SiteDevices.of(self._site, self._store), self._store.catalogue)
+        entry = forgettable(
+            written, SiteDevices.of(self._site, self._store), self._store.catalogue, self._ingest.agents.states()
+        )
         await self._ingest.call(self._store.forget, entry, self._clock.time_ns())
         return {"agent": entry[0], "device": entry[1], "tag": entry[2]}
 

@@ -7,13 +7,12 @@ stored, and it is a guest: in no figure, and nothing turns red for it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
+from edge_agent.config.soundness import sound_part
 from edge_agent.errors import FindingsError
 from edge_agent.identity import SEPARATOR, AmbiguousNameError, DeviceKeys, DeviceNames
 from edge_agent.ingest.api import known_devices
@@ -65,7 +64,7 @@ class SiteDevices:
         taken = {member.key for member in self.members}
         for key in sorted(births.keys() - taken - former.keys()):
             if self.keys.agent(key) in self.agents:
-                config = _from_birth(key, births[key], known["tags"].get(key, {}))
+                config = _from_birth(key, self.keys, births[key], known["tags"].get(key, {}))
                 self.members += [SiteDevice(key, key, config, by_birth=True)] if config is not None else []
         self._by_key = {member.key: member for member in self.members}
         self._names = DeviceNames(self.keys, {*known["listed"], *self._by_key})
@@ -129,21 +128,23 @@ class SiteDevices:
         return replace(row, gateway_device=links, meter_id=meter)
 
 
-def forgettable(written: str, devices: SiteDevices, catalogue: Catalogue) -> Entry:
-    """What `AGENT[:DEVICE[/TAG]]` names, if it can be forgotten. Raises FindingsError."""
+def forgettable(written: str, devices: SiteDevices, catalogue: Catalogue, heard: Collection[str] = ()) -> Entry:
+    """What `AGENT[:DEVICE[/TAG]]` names, if it can be forgotten. `heard`: agents of which the service knows
+    the state. Raises FindingsError."""
     agent, separator, rest = written.partition(SEPARATOR)
     device, slash, tag = rest.partition("/")
     keys = catalogue.keys
     key = keys.key(agent, device)
     present = {*catalogue.devices, *catalogue.listed()}
-    known = key in present if separator else agent in {keys.agent(each) for each in present}
+    known = key in present if separator else agent in {*heard, *(keys.agent(each) for each in present)}
     if not agent or not known or (slash and catalogue.find(key, tag) is None):
         raise FindingsError.one(
             "forget-unknown",
             "没有这样的采集代理、设备或变量：请写 AGENT、AGENT:DEVICE 或 AGENT:DEVICE/TAG，"
             f"名称见 {command('status')}。",
-            "There is no such agent, device or tag: write AGENT, AGENT:DEVICE or AGENT:DEVICE/TAG; "
-            f"`{command('status')}` has the names.",
+            "There is no such agent, device or tag: write AGENT, AGENT:DEVICE or AGENT:DEVICE/TAG;"
+            f" `{command('status')}`"
+            " has the names.",
             written,
         )
     member = devices.by_key.get(key) if separator else None
@@ -162,21 +163,23 @@ def _configured(member: SiteDevice, tag: str) -> bool:
     return not member.by_birth and (not tag or tag in member.config.tags)
 
 
-def _from_birth(key: str, birth: Mapping[str, Any], tags: Mapping[str, Any]) -> DeviceCommon | None:
-    """The keys of a device as far as its birth document says them."""
-    try:
-        return DeviceCommon(
-            id=key,
-            connector=str(birth.get("connector", "")),
-            tags={
-                tag: TagCommon(**{name: entry[name] for name in _TAG_KEYS if name in entry})
-                for tag, entry in _objects(tags)
-            },
-            **{name: birth[name] for name in _DEVICE_KEYS if birth.get(name)},
-        )
-    except (ValidationError, TypeError) as error:
-        log.warning("birth-not-usable device=%s reason=%s", key, str(error).splitlines()[0])
+def _from_birth(key: str, keys: DeviceKeys, birth: Mapping[str, Any], tags: Mapping[str, Any]) -> DeviceCommon | None:
+    """The keys of a device as far as its birth document says them. What is none, such as a name of a time before names
+    were judged, is left out: the device stays in its figures."""
+    said: dict[str, Any] = {name: birth[name] for name in _DEVICE_KEYS if birth.get(name)}
+    said |= {"id": keys.device(key), "connector": str(birth.get("connector", ""))}
+    said["tags"] = {tag: _tag_from_birth(entry) for tag, entry in _objects(tags)}
+    sound = sound_part(DeviceCommon, said)
+    if sound is None:
+        log.warning("birth-not-usable device=%s", key)
         return None
+    found: DeviceCommon = sound.value
+    return found.model_copy(update={"id": key})  # which is longer than a name may be, if both of its parts are long
+
+
+def _tag_from_birth(entry: Mapping[str, Any]) -> TagCommon:
+    sound = sound_part(TagCommon, {name: entry[name] for name in _TAG_KEYS if name in entry})
+    return TagCommon() if sound is None else sound.value
 
 
 def _objects(tags: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:

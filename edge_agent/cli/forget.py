@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.config import load
     from edge_agent.ingest.api import ask, socket_path
 
-    site = load(args.config)
+    site = load(args.config, secrets=False)
     try:
         entry = ask(socket_path(site.store.path), "forget", written=args.name)
     except ConnectionError:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import grp
 import os
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
+from edge_agent import names
 from edge_agent.config.findings import Findings, advice
 from edge_agent.config.models import STATE_WORDS, DeviceCommon, Mqtt, Register, StateMap, Store
 from edge_agent.config.places import Items, Place, Table, place_of
 from edge_agent.config.soundness import Sound
 from edge_agent.config.width import full_width
+from edge_agent.identity import SEPARATOR
 from edge_agent.sdk import DevicePlan, Plugin, Problem
 
 #: Bytes; no process works with a smaller outbox of its own.
@@ -49,6 +51,7 @@ def check_device(device: DeviceCommon, written: Table, found: Findings, *, whole
         found.add("no-tags", written.place, zh, en)
     _state(device, written, found, whole=whole)
     _exponents(device, written, found, whole=whole)
+    _former_tags(device, written, found)
 
 
 def problems(plan: DevicePlan, plugin: Plugin, sound: Sound, *, only_certain: bool) -> Iterator[Problem]:
@@ -96,6 +99,57 @@ def check_ids(devices: Iterable[Table], found: Findings) -> None:
             zh = f"设备 id {name!r} 重复了（{first[name]} 已有），请改名。"
             en = f"the device id {name!r} is used twice (first at {first[name]}); rename one."
             found.add("duplicate-id", at, zh, en, "id")
+
+
+def check_former_ids(devices: Sequence[Table], agent: object, found: Findings) -> None:
+    """`was` names one device that is no more, and only one device goes on with its history."""
+    present = {str(table.get("id")) for table in devices}
+    taken: dict[tuple[str, str], object] = {}
+    for table in devices:
+        was = table.get("was")
+        if not isinstance(was, str) or not was:
+            continue
+        at = table.values_at["was"]
+        whose, separator, device = was.partition(SEPARATOR)
+        whose, device = (whose, device) if separator else (str(agent), was)
+        fault = names.level_fault(device) or (names.agent_fault(whose) if separator else None)
+        if fault is not None:
+            zh = f'"was" 应为设备 id 或 "采集代理:设备"，其名称{fault[0]}。'
+            en = f'"was" takes a device id or "agent:device", and such a name {fault[1]}.'
+            found.add("bad-name", at, zh, en, "was")
+        elif whose == str(agent) and device in present:
+            zh = f'"was" 是设备以前的 id，而 {device!r} 还在本文件中：请删除 "was"，或删除那台设备。'
+            en = f'"was" is an id of the past, and {device!r} is in this file still; remove "was", or that device.'
+            found.add("contradiction", at, zh, en, "was")
+        elif (whose, device) in taken:
+            zh = f"{was!r} 的历史已由设备 {taken[whose, device]!r} 继续，只能归一台：请删除其一。"
+            en = f"the history of {was!r} goes on in {taken[whose, device]!r} already, and can in one only; remove one."
+            found.add("contradiction", at, zh, en, "was")
+        else:
+            taken[whose, device] = table.get("id")
+
+
+def _former_tags(device: DeviceCommon, written: Table, found: Findings) -> None:
+    """The same of the tags of a device."""
+    taken: dict[str, str] = {}
+    for name, tag in device.tags.items():
+        was = getattr(tag, "was", "")
+        if not was:
+            continue
+        at = locate(written, "tags", name, "was")
+        if (fault := names.fault(was)) is not None:
+            zh, en = f'"was" 是变量以前的名称，{fault[0]}。', f'"was" is a name of the past, which {fault[1]}.'
+            found.add("bad-name", at, zh, en, "was")
+        elif was in device.tags:
+            zh = f'"was" 是变量以前的名称，而 {was!r} 还在该设备上：请删除 "was"，或删除那个变量。'
+            en = f'"was" is a name of the past, and the device has {was!r} still; remove "was", or that tag.'
+            found.add("contradiction", at, zh, en, "was")
+        elif was in taken:
+            zh = f"{was!r} 的历史已由变量 {taken[was]!r} 继续，只能归一个：请删除其一。"
+            en = f"the history of {was!r} goes on in {taken[was]!r} already, and can in one only; remove one."
+            found.add("contradiction", at, zh, en, "was")
+        else:
+            taken[was] = name
 
 
 def locate(written: Table, *path: Any) -> Place:

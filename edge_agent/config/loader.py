@@ -116,7 +116,11 @@ def _sound(data: Table) -> dict[str, Sound]:
 
 def _devices(top: Table, plugins: Plugins, found: Findings, spared: Findings | None) -> tuple[DeviceCommon, ...]:
     raw = expansion.devices(top, found)
-    checks.check_ids((device.table for device in raw), found)
+    tables = [device.table for device in raw]
+    checks.check_ids(tables, found)
+    agent = top.get("agent")
+    checks.check_former_ids(tables, agent.get("id") if isinstance(agent, Table) else None, found)
+    del tables
     builder = _Builder(top, plugins, found, spared)
     builder.check_defaults()
     top.drop("devices")  # with the list below, so that what was written goes while what is made of it comes

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from edge_agent.identity import agent_of
 from edge_agent.ingest.messages import Message
+from edge_agent.names import agent_fault
 from edge_agent.stores.catalogue import Catalogue
+
+_LONGEST_VERSION: Final = 64
 
 
 @dataclass(slots=True)
@@ -42,11 +45,11 @@ class Agents:
     def take_state(self, document: Mapping[str, Any]) -> None:
         """An agent's retained state. Anything malformed is passed over."""
         agent, state, t = document.get("agent"), document.get("state"), document.get("t")
-        if not isinstance(agent, str) or state not in ("online", "offline"):
+        if not isinstance(agent, str) or agent_fault(agent) is not None or state not in ("online", "offline"):
             return
         known = self._states.setdefault(agent, AgentState())
         known.online = state == "online"
-        known.version = str(document.get("version") or "")
+        known.version = _version(document.get("version"))
         known.backlog_values = _count(document.get("backlog_values"))
         known.backlog_messages = _count(document.get("backlog_messages"))
         if type(t) is int:
@@ -66,6 +69,8 @@ class Agents:
             known = self._states[agent] = AgentState()
         if known.last_t is None or t > known.last_t:
             known.last_t = t
+        if catalogue.former:
+            catalogue.former.spoke(message.key, t)
         if catalogue.forgotten:
             self._list_again(agent, message)
         if message.key not in catalogue.devices and message.agent is None:
@@ -86,6 +91,11 @@ def _time(message: Message) -> int:
         return message.chunk.t
     document = message.health or message.agent
     return 0 if document is None else int(document["t"])
+
+
+def _version(value: object) -> str:
+    """What people may be shown of it."""
+    return value if isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST_VERSION else ""
 
 
 def _count(value: object) -> int | None:

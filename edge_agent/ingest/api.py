@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import glob
 import grp
 import hashlib
 import inspect
@@ -68,7 +69,7 @@ def socket_path(owned: Path) -> Path:
 
 def _found(folder: Path, name: str) -> list[Path]:
     try:
-        return sorted(folder.glob(f"*/{name}"))
+        return sorted(folder.glob(f"*/{glob.escape(name)}"))
     except OSError:  # not for us to look into
         return []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -10,11 +9,10 @@ import orjson
 
 from edge_agent.identity import agent_of
 from edge_agent.intervals import IntervalSet
+from edge_agent.names import agent_fault
 
 #: A stream that brought nothing for so long is told only while its agent still names it.
 _RECENT_SECONDS: Final = 600.0
-#: What an agent can be called (`config.models.Level`).
-_AGENT: Final = re.compile(r"[^/+#\s]{1,64}")
 
 
 class Watermarks:
@@ -74,4 +72,4 @@ class Watermarks:
 
 def _can_be_told(agent: str) -> bool:
     """Whether a topic can have this name; a broker ends the connection of who publishes to one it cannot have."""
-    return agent.isprintable() and _AGENT.fullmatch(agent) is not None
+    return agent_fault(agent) is None

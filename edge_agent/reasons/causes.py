@@ -216,9 +216,10 @@ _MODBUS: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
     "modbus_wrong_unit": (
         _WRONG,
-        "问的是站号 {unit}，应答的却是站号 {found}（{request}），已丢弃：请核对 unit，检查站号是否重复。",
+        "问的是站号 {unit}，应答的却是站号 {found}（{request}），已丢弃：请核对 unit，检查站号是否重复；"
+        "确是该设备时写 accept_unit: {found}。",
         "Unit {unit} was asked and unit {found} answered ({request}); it was discarded: check `unit`, and whether two"
-        " devices have one number.",
+        " devices have one number. Where it is this device, write accept_unit: {found}.",
     ),
     "modbus_wrong_function": (
         _WRONG,
@@ -227,16 +228,28 @@ _MODBUS: Final[Mapping[str, tuple[str, str, str]]] = {
         " double unit numbers.",
     ),
     "modbus_wrong_length": (
-        _WRONG,
+        "BadDecodingError",
         "应答有 {found} 字节数据，应为 {size}（{request}），已丢弃：请检查网关和线路干扰。",
         "The answer has {found} data bytes instead of {size} ({request}); it was discarded: check the gateway, and"
         " noise on the line.",
     ),
-    "modbus_wrong_checksum": (
+    "modbus_noise": (
         _WRONG,
-        "应答的校验和不对（{request}），已丢弃：请检查线路干扰、终端电阻、波特率和校验位。",
-        "The answer has a wrong check sum ({request}); it was discarded: check noise, the terminating resistor, baud"
-        " rate and parity.",
+        "收到 {count} 字节，其中没有校验和正确的应答（{request}）：请检查线路干扰、终端电阻、波特率和校验位。",
+        "{count} bytes came and hold no answer with a right check sum ({request}): check noise, the terminating"
+        " resistor, baud rate and parity.",
+    ),
+    "modbus_costly": (
+        _REFUSED,
+        "一问这个地址（{request}），设备就断开或不答，而其他地址正常；每分钟只试一次：请对照手册核对地址。",
+        "The device hangs up or is silent when it is asked for this address ({request}), and answers others; it is"
+        " tried once a minute: compare the address with the manual.",
+    ),
+    "modbus_torn": (
+        "BadDecodingError",
+        "分几次读取时数值的高位变了（{request}），这一轮没有值：下一轮会再读。",
+        "The high part of the number changed while it was read in parts ({request}); there is no value in this turn,"
+        " and it is read again in the next one.",
     ),
     "modbus_wrong_transaction": (
         _WRONG,

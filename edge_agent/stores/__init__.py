@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import FindingsError
 from edge_agent.stores.base import (
@@ -23,14 +25,21 @@ __all__ = [
 ]  # fmt: skip
 
 
-def open_store(config: StoreConfig, agent: str = "") -> Store:
+def open_store(config: StoreConfig, agent: str = "", others: Collection[str] = ()) -> Store:
     """The store of a configuration, for a service whose own agent is `agent`: devices of that agent stand in it by
-    their ids alone, and what was written before agents were kept is its own. Raises FindingsError when it cannot be
+    their ids alone, and what was written before agents were kept is its own; `others` are the further agents of its
+    plant. Raises FindingsError when it cannot be
     opened."""
     if config.kind == "duckdb":
         from edge_agent.stores.duckdb import DuckDbStore
 
-        return DuckDbStore(config.path, agent=agent, days=config.retention.days, max_bytes=config.retention.max_bytes)
+        return DuckDbStore(
+            config.path,
+            agent=agent,
+            others=others,
+            days=config.retention.days,
+            max_bytes=config.retention.max_bytes,
+        )
     if config.url is None:
         raise FindingsError.one(
             "store-without-url",
@@ -41,11 +50,11 @@ def open_store(config: StoreConfig, agent: str = "") -> Store:
     if config.kind == "influxdb":
         from edge_agent.stores.influxdb import InfluxDbStore
 
-        return InfluxDbStore(config, agent)
+        return InfluxDbStore(config, agent, others)
     if config.kind == "influxdb1":
         from edge_agent.stores.influxdb1 import InfluxDb1Store
 
-        return InfluxDb1Store(config, agent)
+        return InfluxDb1Store(config, agent, others)
     from edge_agent.stores.line import LineStore
 
-    return LineStore(config, agent)
+    return LineStore(config, agent, others)

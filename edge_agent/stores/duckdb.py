@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,10 +65,18 @@ _RETAIN_ROUNDS: Final = 24
 class DuckDbStore:
     """One file. `days` and `max_bytes` bound what it keeps."""
 
-    def __init__(self, path: Path, *, agent: str = "", days: float = 400.0, max_bytes: int | None = None) -> None:
-        """`agent`: the service's own, of which is what was written before agents were kept."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        agent: str = "",
+        others: Collection[str] = (),
+        days: float = 400.0,
+        max_bytes: int | None = None,
+    ) -> None:
+        """`agent`: the service's own, of which is what was written before agents were kept; `others` of its plant."""
         self._path = path
-        self._keys = DeviceKeys(agent)
+        self._keys = DeviceKeys(agent, others)
         self._days = days
         self._max_bytes = max_bytes
         self._connection = open_file(path)
@@ -89,11 +97,12 @@ class DuckDbStore:
         self.store_id = str(query("select id from store_id").fetchall()[0][0])
         self.catalogue = read.catalogue(self._connection, self._keys)
         self._renamed: dict[str, str] = {}
-        self._show_keys()
         self._first_good = read.first_good(self._connection, self._keys)
         self._newest = Newest()
         for rows in read.newest(self._connection):
             self._newest.update(rows)
+        self._newest.tell_former(self.catalogue)
+        self._show_keys()
         self._kept = {int(t) for (t,) in query("select distinct t from compacted").fetchall()}
         self._saved = self._last_stored = 0
         self._mark_rows = self._count("select count(*) from marks")

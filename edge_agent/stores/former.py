@@ -5,37 +5,83 @@ Nothing stored is changed by it: take the word out of the configuration, and the
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from edge_agent.identity import SEPARATOR, DeviceKeys, lineage
 
+log = logging.getLogger(__name__)
+
+#: A device that speaks so much later than its successor's birth is alive, and nobody's former name; clocks of two
+#: agents differ, and what the old one still had to send is older than that.
+_CLOCKS_NS: Final = 60_000_000_000
+#: Of a birth document without a time nothing is later.
+_NO_TIME: Final = 2**62
+
 
 class FormerNames:
-    """Former names by key, as birth documents (and the service's own configuration) have them."""
+    """Former names by key, as birth documents have them.
+
+    A claim is not followed as long as it contradicts something: a guest names a device of the plant, the device named
+    still speaks, another one has taken it, or the names would go round in a circle. Of claims that contradict each
+    other the newest is followed.
+    """
 
     def __init__(self, keys: DeviceKeys) -> None:
         self._keys = keys
+        self._claims: dict[str, str] = {}
+        self._since: dict[str, int] = {}
+        """Key -> time of the birth document that has its claim, ns."""
+        self._spoke: dict[str, int] = {}
+        """Key of a device that is claimed -> time of the newest thing it said, ns."""
+        self._alive: set[tuple[str, str]] = set()
+        """Claims (key, former) of devices that spoke after they had been claimed."""
         self._devices: dict[str, str] = {}
+        """Key -> what it was: the claims that are followed, and what is assumed."""
         self._tags: dict[str, dict[str, str]] = {}
         self._assumed: dict[str, str] = {}
         """Former key -> the key it is taken to be as soon as that appears, though nobody wrote so."""
+        self._appeared: set[str] = set()
+        self._claimed: frozenset[str] = frozenset()
         self.current: dict[str, str] = {}
         """Key of a device that is another now -> the key of what it is now."""
 
     def __bool__(self) -> bool:
-        return bool(self._devices or self._tags or self._assumed)
+        return bool(self._claims or self._tags or self._assumed)
 
     def born(self, key: str, document: Mapping[str, Any]) -> None:
         """The device's birth document may name what it was: `id` of the same agent, or `agent:id`."""
-        was = document.get("was")
-        before = self._devices.get(key)
-        if isinstance(was, str) and was:
-            self._devices[key] = self._former_key(key, was)
-        elif before is not None:
-            del self._devices[key]
-        if self._devices.get(key) != before:
+        was, t = document.get("was"), document.get("t")
+        former = self._former_key(key, was) if isinstance(was, str) and was else None
+        before = self._claims.get(key), self._since.get(key)
+        if former is None or former == key:
+            self._claims.pop(key, None)
+            self._since.pop(key, None)
+        else:
+            self._claims[key] = former
+            self._since[key] = t if type(t) is int else _NO_TIME
+            if self._spoke.get(former, 0) <= self._since[key] - _CLOCKS_NS:
+                self._alive.discard((key, former))  # else its successor merely started again beside it
+        if (self._claims.get(key), self._since.get(key)) != before:
             self._renew()
+
+    def spoke(self, key: str, t: int) -> None:
+        """A device said something of this time (ns)."""
+        if key not in self._claimed or t <= self._spoke.get(key, 0):
+            return
+        self._spoke[key] = t
+        for successor, former in self._claims.items():
+            if former == key and t > self._since[successor] + _CLOCKS_NS:
+                self._alive.add((successor, key))
+                if self._devices.get(successor) == key:
+                    log.warning("was-still-speaks device=%s was=%s", self._keys.full(successor), self._keys.full(key))
+                    self._renew()
+
+    @property
+    def claimed(self) -> frozenset[str]:
+        """Keys that are named as what another was."""
+        return self._claimed
 
     def tag_born(self, key: str, tag: str, entry: Mapping[str, Any]) -> None:
         """The same of one tag: `was` is another tag of the device."""
@@ -51,16 +97,13 @@ class FormerNames:
 
     def appeared(self, key: str) -> None:
         """There is a series or a birth document of this device."""
-        for former, successor in self._assumed.items():
-            if successor == key and key not in self._devices:
-                self._devices[key] = former
-                self._renew()
+        if key in self._assumed.values() and key not in self._appeared:
+            self._appeared.add(key)
+            self._renew()
 
     def separate(self, key: str) -> None:
         """This device sends data: what was taken to be its successor is another."""
-        successor = self._assumed.pop(key, None)
-        if successor is not None and self._devices.get(successor) == key:
-            del self._devices[successor]
+        if self._assumed.pop(key, None) is not None:
             self._renew()
 
     def _former_key(self, key: str, was: str) -> str:
@@ -69,11 +112,26 @@ class FormerNames:
             return self._keys.key(agent, device)
         return self._keys.key(self._keys.agent(key), was)
 
+    def _contradicted(self, key: str, former: str) -> bool:
+        """Whether a guest names a device of the plant, or the device named has spoken since."""
+        robbed = self._keys.is_guest(self._keys.agent(key)) and not self._keys.is_guest(self._keys.agent(former))
+        return robbed or (key, former) in self._alive
+
     def _renew(self) -> None:
-        formers = set(self._devices.values())
-        current = {}
-        for key in self._devices.keys() - formers:
-            current.update(dict.fromkeys(lineage(key, self._devices)[1:], key))
+        self._claimed = frozenset(self._claims.values())
+        claims = sorted(self._claims.items(), key=lambda claim: (-self._since[claim[0]], claim))
+        claims = [(key, former) for key, former in claims if not self._contradicted(key, former)]
+        assumed = [(key, former) for former, key in self._assumed.items() if key in self._appeared]
+        devices: dict[str, str] = {}
+        taken: set[str] = set()
+        for key, former in [*claims, *assumed]:
+            if key not in devices and former not in taken and key not in lineage(former, devices):
+                devices[key] = former
+                taken.add(former)
+        current: dict[str, str] = {}
+        for key in devices.keys() - taken:
+            current.update(dict.fromkeys(lineage(key, devices)[1:], key))
+        self._devices = devices  # whole, since other threads read it
         self.current = current
 
     def devices(self, key: str) -> list[str]:

@@ -7,6 +7,7 @@ Synchronous, through its write service: the batching writer drops points silentl
 from __future__ import annotations
 
 import gzip
+from collections.abc import Collection
 from typing import Any
 
 import urllib3
@@ -32,8 +33,8 @@ class InfluxDbStore(RemoteStore):
     earliest = 0
     future = 2**62
 
-    def __init__(self, config: StoreConfig, agent: str = "") -> None:
-        super().__init__(config, agent)
+    def __init__(self, config: StoreConfig, agent: str = "", others: Collection[str] = ()) -> None:
+        super().__init__(config, agent, others)
         self._bucket, self._org = config.bucket or "edge", config.org or ""
         self._client = InfluxDBClient(
             config.url,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import StoreError
 from edge_agent.stores.base import HealthSummary
@@ -20,8 +22,8 @@ class InfluxDb1Store(RemoteStore):
     earliest = 0
     future = 2**62
 
-    def __init__(self, config: StoreConfig, agent: str = "") -> None:
-        super().__init__(config, agent)
+    def __init__(self, config: StoreConfig, agent: str = "", others: Collection[str] = ()) -> None:
+        super().__init__(config, agent, others)
         self._database = config.bucket or "edge"
         self._endpoint = Endpoint(config)
         self._reader = InfluxQl(Endpoint(config, timeout=READ_S), self._database, self._keys)

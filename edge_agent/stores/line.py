@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -37,8 +37,8 @@ class LineStore(RemoteStore):
     #: VictoriaMetrics drops what lies more than two days ahead, and says nothing.
     future = _DAY
 
-    def __init__(self, config: StoreConfig, agent: str = "") -> None:
-        super().__init__(config, agent)
+    def __init__(self, config: StoreConfig, agent: str = "", others: Collection[str] = ()) -> None:
+        super().__init__(config, agent, others)
         self._query = {"precision": "ns", "bucket": config.bucket or "", "org": config.org or ""}
         self._query = {key: value for key, value in self._query.items() if value}
         self._endpoint = Endpoint(config)

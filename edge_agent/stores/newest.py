@@ -52,6 +52,13 @@ class Newest:
             if rows.texts or self._text:
                 self._update_texts(rows, sid.tolist(), row.tolist())
 
+    def tell_former(self, catalogue: Catalogue) -> None:
+        """Devices that others say they were: when each last spoke."""
+        for key in catalogue.former.claimed:
+            times = [latest.t for latest in self.latest(catalogue, key).get(key, {}).values()]
+            if times:
+                catalogue.former.spoke(key, max(times))
+
     def _update_texts(self, rows: Rows, sids: list[int], positions: list[int]) -> None:
         for sid, position in zip(sids, positions, strict=True):
             text = rows.texts.get(position)

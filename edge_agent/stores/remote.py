@@ -12,7 +12,7 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -70,9 +70,9 @@ class RemoteStore(ABC):
     earliest: int
     future: int
 
-    def __init__(self, config: StoreConfig, agent: str = "") -> None:
+    def __init__(self, config: StoreConfig, agent: str = "", others: Collection[str] = ()) -> None:
         self._days = config.retention.days
-        self._keys = DeviceKeys(agent)
+        self._keys = DeviceKeys(agent, others)
         self._address = " ".join(filter(None, (config.kind, config.url, config.org, config.bucket)))
         self.store_id = ""
         self._id_written = time.monotonic()
@@ -84,6 +84,7 @@ class RemoteStore(ABC):
         self._touched = Touched()
         self._newest = Newest()
         self._newest.update(self._sidecar.newest())
+        self._newest.tell_former(self.catalogue)
         self._saved = time.monotonic()
 
     @abstractmethod

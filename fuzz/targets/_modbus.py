@@ -13,7 +13,8 @@ REQUESTS: Final = (
     Request(3, "discrete", 9, 1), Request(255, "holding", 0, 1),
 )  # fmt: skip
 
-Answers = list[tuple[int, Answer]]
+Answers = list[tuple[int, Answer | None]]
+"""By slot; None: a whole frame that is wrong inside."""
 
 
 def fed(framing: Framing, stream: bytes, cuts: list[int]) -> tuple[Answers, bool]:
@@ -21,7 +22,8 @@ def fed(framing: Framing, stream: bytes, cuts: list[int]) -> tuple[Answers, bool
     answers: Answers = []
     for start, end in pairwise([0, *cuts, len(stream)]):
         try:
-            answers += framing.feed(stream[start:end])
+            for slot, found in framing.feed(stream[start:end]):
+                answers.append((slot, None if isinstance(found, ProtocolError) else found))
         except ProtocolError:
             return answers, True
     return answers, False

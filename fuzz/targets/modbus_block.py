@@ -9,7 +9,7 @@ from typing import Any, Final, get_args
 
 from connectors.modbus.codec import Block
 from connectors.modbus.options import ByteOrder, DataType
-from connectors.modbus.point import WORDS, Point
+from connectors.modbus.point import HALVES, WORDS, Point
 from edge_agent.model import STATUS, Value
 from fuzz.target import Feed, Target, demand
 
@@ -20,6 +20,9 @@ _START: Final = 1000
 _WIDTH: Final = 5
 """Bytes that describe a point."""
 BAD: Final = STATUS["BadDecodingError"]
+DOUBTFUL: Final = STATUS["Uncertain"]
+#: Below these a float is denormal.
+_NORMAL: Final = {"float32": 2.0**-126, "float64": 2.0**-1022}
 
 
 def block(data: bytes) -> None:
@@ -32,9 +35,9 @@ def block(data: bytes) -> None:
     status: dict[int, int] = {}
     decoder.decode(registers, values, status)
     for n, point in enumerate(points):
-        expected = _reference(point, registers)
+        expected, doubtful = _reference(point, registers)
         demand(_same(values[n], expected), point, ":", values[n], ", the registers say", expected)
-        bad = BAD if expected is None else None
+        bad = BAD if expected is None else DOUBTFUL if doubtful else None
         demand(status.get(n) == bad, point, ": status", status.get(n))
 
 
@@ -54,6 +57,8 @@ def _point(data: bytes) -> Point:
     order, address = _ORDERS[feed.number(4)], _START + feed.number(16)
     if WORDS.get(type_, 1) == 1:
         order = "BADC" if order in ("BADC", "DCBA") else "ABCD"
+    if type_ in HALVES:
+        return Point("holding", address, 1, type_, low_byte=bool(feed.number(2)))
     if type_ == "string":
         length = 1 + feed.number(20)
         encoding = _ENCODINGS[feed.number(len(_ENCODINGS))]
@@ -68,23 +73,29 @@ def _point(data: bytes) -> Point:
     return Point("holding", address, WORDS[type_] * count, type_, order, count=count)
 
 
-def _reference(point: Point, registers: bytes) -> Any:
-    """The value of one point, None when its bytes have none."""
+def _reference(point: Point, registers: bytes) -> tuple[Any, bool]:
+    """The value of one point, None when its bytes have none, and whether it is doubtful."""
     first = 2 * (point.address - _START)
     data = registers[first : first + 2 * point.size]
     if point.type == "string":
         return _text(point, _big_endian(data, point.order))
+    if point.type in HALVES:
+        half = data[1:2] if point.low_byte else data[:1]
+        return int.from_bytes(half, "big", signed=point.type == "int8"), False
     if point.type == "bool":
         words = [int.from_bytes(_big_endian(data[n : n + 2], point.order), "big") for n in range(0, len(data), 2)]
         if point.bit is None:
-            return words[0] != 0
+            return words[0] != 0, False
         bits = [bool(words[n // 16] & 1 << n % 16) for n in range(point.bit, point.bit + point.count)]
-        return bits if point.count > 1 else bits[0]
+        return (bits if point.count > 1 else bits[0]), False
     width = 2 * WORDS[point.type]
     numbers = [_number(point, _big_endian(data[n : n + width], point.order)) for n in range(0, len(data), width)]
     if None in numbers:
-        return None
-    return numbers if point.count > 1 else numbers[0]
+        return None, False
+    if point.count > 1:
+        return numbers, False
+    limit = _NORMAL.get(point.type, 0.0)
+    return numbers[0], numbers[0] != 0 and abs(numbers[0]) < limit
 
 
 def _big_endian(data: bytes, order: ByteOrder) -> bytes:
@@ -106,21 +117,25 @@ def _number(point: Point, data: bytes) -> int | float | None:
     return int.from_bytes(data, "big", signed=point.type.startswith("int"))
 
 
-def _text(point: Point, data: bytes) -> str | None:
-    """The text up to its first NUL, without NULs in front and spaces around."""
+def _text(point: Point, data: bytes) -> tuple[str | None, bool]:
+    """The text up to its first NUL, without NULs in front and spaces around; doubtful with more text behind it."""
     data = data[: point.length]
     wide = point.encoding.startswith("utf-16")
+    behind = b""
     if not wide:
         while data[:1] == b"\0":
             data = data[1:]
-        data = data.split(b"\0")[0]
+        data, behind = data.split(b"\0")[0], data
+        behind = behind[len(data) :]
     try:
         found = data.decode(point.encoding)
     except UnicodeDecodeError:
-        return None
+        return None, False
     while found[:1] == "\0":
         found = found[1:]
-    return found.split("\0")[0].strip(" ")
+    text, *rest = found.split("\0")
+    more = any(chr(byte).isascii() and chr(byte).isalnum() for byte in behind)
+    return text.strip(" "), more or any(character.isalnum() for part in rest for character in part)
 
 
 def _same(ours: object, theirs: object) -> bool:

@@ -21,16 +21,22 @@ def rtu(data: bytes) -> None:
     stream = _rtu_stream(feed)
     framing = RtuFraming()
     framing.encode(5, request)
-    got, _ = fed(framing, stream, _cuts(Feed(data[::-1]), len(stream)))
+    got, refused = fed(framing, stream, _cuts(Feed(data[::-1]), len(stream)))
+    last = None if refused else framing.give_up()
+    if isinstance(last, bytes | int):  # where more bytes were waited for
+        got.append((5, last))
     demand(len(got) <= 1, len(got), "answers to one request")
     for slot, found in got:
+        if found is None:
+            demand(False, "a frame that is wrong inside was taken for an answer")
+            continue
         if isinstance(found, int):
             frame = bytes((request.unit, request.function | 0x80, found))
         else:
             frame = bytes((request.unit, request.function, len(found))) + found
         demand(slot == 5 and said(request, frame) == found, found, "does not answer", request)
         demand(frame + _crc(frame) in stream, found, "is not in the stream")
-    framing.reset()
+    demand(framing.give_up() is None, "something is left after the end")
 
 
 def _rtu_stream(feed: Feed) -> bytes:
@@ -69,6 +75,8 @@ def _rtu_seeds() -> Iterable[bytes]:
         yield bytes((n, 0x40 | len(body))) + body
         yield bytes((n, 0x40 | len(late))) + late + bytes((0x40 | len(body),)) + body
         yield bytes((n, 0x43, request.unit, request.function | 0x80, 6))
+        yield bytes((n, 0x46)) + request.adu + bytes((0x40 | len(body),)) + body
+        yield bytes((n, 3, 0, request.unit, request.function, 0x40 | len(body))) + body + b"\1\0"
 
 
 TARGETS = (Target("modbus-rtu", rtu, _rtu_seeds, 800_000, longest=256),)

@@ -18,26 +18,29 @@ _SCHEMES: Final = ("tcp", "udp", "rtu", "ascii")
 
 
 def stock(data: bytes) -> None:
-    """Bytes in up to four pieces, as pymodbus' transport hands them on: what was not used comes again."""
+    """Bytes in up to four pieces, as pymodbus' transport hands them on."""
     feed = Feed(data)
     scheme, request = _SCHEMES[feed.number(4)], REQUESTS[feed.number(len(REQUESTS))]
     cuts, stream = [feed.number(256) for _ in range(3)], _stream(feed, scheme)
-    framer = FRAMERS[scheme](lambda size: None)
-    framer.request = request
-    held, taken = b"", 0
+    broken: list[ProtocolError] = []
+    framer = FRAMERS[scheme](broken.append)
+    tid = _TID if scheme in _MBAP else 0
+    framer.ask(request)
+    framer.encode(request.adu[1:], request.unit, tid)
+    taken = 0
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     for start, end in pairwise(edges):
-        held += stream[start:end]
-        used, found = framer.handleFrame(held, request.unit, _TID if scheme in _MBAP else 0)
-        demand(0 <= used <= len(held), "used", used, "of", len(held))
+        used, found = framer.handleFrame(stream[start:end], request.unit, tid)
+        demand(used == end - start, "used", used, "of", end - start)
+        if broken:
+            break
         if isinstance(found, Judged):
             taken += 1
-            _judge(scheme, request, held, found)
-        held = held[used:]
+            _judge(scheme, request, stream[:end], found)
     demand(taken <= 1, taken, "verdicts on one request")
 
 
-def _judge(scheme: str, request: Request, held: bytes, found: Judged) -> None:
+def _judge(scheme: str, request: Request, stream: bytes, found: Judged) -> None:
     verdict = found.verdict
     if isinstance(verdict, ProtocolError):
         return
@@ -47,8 +50,8 @@ def _judge(scheme: str, request: Request, held: bytes, found: Judged) -> None:
         adu = bytes((request.unit, request.function, len(verdict))) + verdict
     demand(said(request, adu) == verdict, verdict, "does not answer", request)
     frame = _FRAMED[scheme](adu)
-    where = held.upper() if scheme == "ascii" else held
-    demand(frame in where, verdict, "is not in", held)
+    where = stream.upper() if scheme == "ascii" else stream
+    demand(frame.rstrip(b"\r\n") in where, verdict, "is not in", stream)
 
 
 def _mbap(adu: bytes) -> bytes:

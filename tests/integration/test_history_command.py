@@ -7,6 +7,8 @@ import contextlib
 import csv
 import io
 import json
+import os
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -100,7 +102,7 @@ def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             server = stack.enter_context(start(folder / "server"))
             store = f"kind: {request.param}, url: 'http://127.0.0.1:{server.port}'"
         path = configuration(folder, store)
-        with contextlib.closing(open_store(load(path, secrets=False).store)) as opened:
+        with contextlib.closing(open_store(load(path, secrets=False).store, "ipc-01")) as opened:
             birth = {"device": "plc-1", "agent": "ipc-01", "staleness": 3.0, "tags": META}
             opened.catalogue.born(birth)
             documents = [written(second) for second in range(SECONDS) if second not in GAP]
@@ -191,6 +193,36 @@ def test_parquet_is_read_by_duckdb(stored: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["it's.parquet"]
 
 
+@pytest.mark.parametrize("option", ["--csv", "--parquet"])
+def test_a_pipe_is_written_to_and_stays_what_it_is(stored: Path, tmp_path: Path, option: str) -> None:
+    """As root, a file put in the place of /dev/null would be the end of the machine's null device."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    assert history(stored, "plc-1/power", *window(), option, str(pipe))[0] == 0
+    reader.join(10)
+    assert pipe.is_fifo()
+    assert len(got[0]) > 1000
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+@pytest.mark.parametrize("option", ["--csv", "--parquet"])
+def test_a_link_stays_a_link_and_a_place_that_cannot_have_a_file_is_named(
+    stored: Path, tmp_path: Path, option: str
+) -> None:
+    link, real = tmp_path / "link", tmp_path / "real"
+    real.write_text("before")
+    link.symlink_to(real)
+    assert history(stored, "plc-1/power", *window(), option, str(link))[0] == 0
+    assert link.is_symlink()
+    assert real.stat().st_size > 1000
+    for place in (tmp_path, tmp_path / "nowhere" / "f"):
+        status, _, err = history(stored, "plc-1/power", *window(), option, str(place))
+        assert (status, err.partition(":")[0]) == (2, str(place))
+
+
 def test_steps_and_gaps_in_json(stored: Path) -> None:
     status, out, _ = history(stored, "plc-1/power", *window(), "--every", "5m", "--json")
     assert status == 0
@@ -273,3 +305,33 @@ def test_no_store_yet_is_said_and_none_is_made(tmp_path: Path) -> None:
     assert status == 2
     assert "edge-agent serve" in err
     assert not (tmp_path / "store").exists()
+
+
+def test_twins_of_two_agents_have_a_past_each(tmp_path: Path) -> None:
+    """The own agent's device by its id, the other's as `agent:device`; an id that one agent alone has is enough."""
+    path = configuration(tmp_path, "kind: duckdb")
+    with contextlib.closing(open_store(load(path, secrets=False).store, "ipc-01")) as store:
+        for agent, device, value in (("ipc-01", "plc-1", 62.5), ("ipc-02", "plc-1", 65411.0), ("ipc-02", "oven", 7.0)):
+            store.catalogue.born({"device": device, "agent": agent, "tags": {"power": {"type": "float"}}})
+            document = {"v": 1, "device": device, "t": T0, "values": {"power": value}}
+            chunk = decode.data(document, store.catalogue, store.catalogue.keys.key(agent, device))
+            store.write(WriteBatch(Rows.of([chunk]), T0 + S))
+    for asked, expected in (
+        ("ipc-01:plc-1", {"62.5"}), ("ipc-02:plc-1", {"65411.0"}), ("oven", {"7.0"}), ("ipc-02:*", {"65411.0", "7.0"}),
+    ):  # fmt: skip
+        status, out, _ = history(path, f"{asked}/power", "--since", "2h", "--json")
+        assert status == 0
+        found = {str(row["value"]) for row in _readings(json.loads(out))}
+        assert found == expected, asked
+
+
+def _readings(document: Any) -> Iterator[dict[str, Any]]:
+    """Every object with a value, wherever it stands."""
+    if isinstance(document, dict):
+        if "value" in document and "t" in document:
+            yield document
+        for part in document.values():
+            yield from _readings(part)
+    elif isinstance(document, list):
+        for part in document:
+            yield from _readings(part)

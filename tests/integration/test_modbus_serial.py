@@ -138,6 +138,33 @@ def test_a_late_answer_on_a_serial_bus_is_never_taken_for_the_next_one():
     run(main())
 
 
+ANSWER = rtu(1, bytes([3, 2, 0, 42]))
+ECHO = rtu(1, bytes([3, 0, 0, 0, 1]))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(ECHO + ANSWER, id="f12-echo"),
+        pytest.param(b"\0" + ANSWER + b"\0", id="f13-stray-zeros"),
+        pytest.param(rtu(1, bytes([3, 0, 9, 0, 1])) + rtu(1, bytes([3, 2, 0xDE, 0xAD])) + ANSWER, id="another-master"),
+        pytest.param(rtu(9, bytes([3, 2, 0xDE, 0xAD])) + b"\xff" + ANSWER, id="another-unit-and-noise"),
+        pytest.param(ANSWER[:3] + ANSWER, id="a-beginning-twice"),
+    ],
+)
+def test_an_answer_on_a_serial_line_is_found_among_other_bytes(line):
+    async def main():
+        async with serial_device(lambda unit, pdu: line) as path:
+            plan = make_plan(f"rtu://{path}", {"h": {"address": "holding/0"}}, timeout=2)
+            conn = connection(plan)
+            await conn.open()
+            for _ in range(3):
+                assert (await conn.read(plan.tables[0])).values == [42]
+            await conn.close()
+
+    run(main())
+
+
 def test_a_hundred_flaps_of_a_port_leave_nothing_behind():
     device = Device({0: 42})
 

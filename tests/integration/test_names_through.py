@@ -51,7 +51,8 @@ def store_of(kind: str, folder: Path) -> Iterator[StoreConfig]:
 
 @pytest.mark.parametrize("kind", ["duckdb", "influxdb1", "line"])
 def test_every_name_reads_back_from_the_store(kind: str, tmp_path: Path) -> None:
-    with store_of(kind, tmp_path) as config, closing(open_store(config)) as store:
+    with store_of(kind, tmp_path) as config, closing(open_store(config, "a")) as store:
+        key = store.catalogue.keys.key
         chunks, expected = [], {}
         for place, device in enumerate(DEVICES):
             values = {tag: place * 1000.0 + at for at, tag in enumerate(TAGS)}
@@ -61,7 +62,8 @@ def test_every_name_reads_back_from_the_store(kind: str, tmp_path: Path) -> None
             assert not message.refused, message.refused
             chunks.append(message.chunk)
         health = [
-            {"device": device, "t": T0, "state": "online", "scheduled_s": 1, "covered_s": 1} for device in DEVICES
+            {"device": key("a", device), "t": T0, "state": "online", "scheduled_s": 1, "covered_s": 1}
+            for device in DEVICES
         ]
         batch = WriteBatch(Rows.of([chunk for chunk in chunks if chunk is not None]), T0 + SECOND, health=health)
         assert store.check(batch) == []
@@ -71,9 +73,9 @@ def test_every_name_reads_back_from_the_store(kind: str, tmp_path: Path) -> None
         # Each tag with one device, and each device with one tag: all pairs would be a thousand questions.
         pairs = [*((DEVICES[at % len(DEVICES)], tag) for at, tag in enumerate(TAGS)), *((d, TAGS[0]) for d in DEVICES)]
         for device, tag in pairs:
-            got = store.samples(device, tag, T0 - SECOND, T0 + SECOND).values()
+            got = store.samples(key("a", device), tag, T0 - SECOND, T0 + SECOND).values()
             assert got == [expected[device, tag]], (device, tag)
-        assert set(store.health(T0 - SECOND, T0 + SECOND)) == set(DEVICES)
+        assert set(store.health(T0 - SECOND, T0 + SECOND)) == {key("a", device) for device in DEVICES}
 
 
 @pytest.mark.parametrize("broker", [servers.mosquitto, servers.nats], ids=["mosquitto", "nats"])

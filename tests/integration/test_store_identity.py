@@ -14,11 +14,12 @@ from typing import Any
 import orjson
 import pytest
 
-from edge_agent.app.site_devices import SiteDevices
+from edge_agent.app.site_devices import SiteDevices, forgettable
 from edge_agent.app.status import overview
 from edge_agent.app.status.absent import holes
 from edge_agent.app.status.missing import of_plant, report
 from edge_agent.config.models import Store as StoreConfig
+from edge_agent.errors import FindingsError
 from edge_agent.ingest import messages
 from edge_agent.ingest.agents import Agents
 from edge_agent.ingest.messages import Assembly
@@ -202,7 +203,7 @@ def test_rows_from_before_agents_were_kept_are_the_own_agents(backend: Backend, 
 
 
 def test_a_device_that_was_another_has_its_history(backend: Backend, tmp_path: Path) -> None:
-    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+    with closing(open_store(backend.config(tmp_path), "ipc-01", ["ipc-02"])) as store:
         old = [data("ipc-01", "press", n + 1, T0 + n * 5 * S, float(n), "temp") for n in range(4)]
         take(store, birth("ipc-01", "press"), *old, health("ipc-01", "press", 9, T0 + 15 * S))
         tags = {"x": {"type": "float", "was": "temp"}}
@@ -224,9 +225,67 @@ def test_a_device_that_was_another_has_its_history(backend: Backend, tmp_path: P
         assert list(facts) == [key]
         assert facts[key].first_ns == T0 + 15 * S
         assert store.catalogue.listed() == [key]
-    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+    with closing(open_store(backend.config(tmp_path), "ipc-01", ["ipc-02"])) as store:
         assert len(store.samples(key, "x", T0, end)) == 8, "the birth document is kept"
         assert list(store.health(T0 - S, end)) == [key]
+
+
+def test_a_guest_does_not_take_a_device_by_calling_it_its_own_past(backend: Backend, tmp_path: Path) -> None:
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        mine = data("ipc-01", "press", 1, T0, 1.0)
+        take(store, birth("ipc-01", "press"), mine, health("ipc-01", "press", 9, T0 + 15 * S))
+        take(store, birth("guest", "evil", was="ipc-01:press"), data("guest", "evil", 1, T0 + S, 666.0))
+        backend.flush()
+        end = T0 + 60 * S
+        assert store.samples("guest:evil", "x", T0, end).values() == [666.0]
+        assert list(store.health(T0 - S, end)) == ["press"]
+        assert store.live_facts(T0 - S, end)["press"].covered_s == 5.0
+        assert store.catalogue.listed() == ["guest:evil", "press"]
+
+
+def test_a_device_that_still_speaks_is_nobodys_past(backend: Backend, tmp_path: Path) -> None:
+    """Two agents of the plant, of which one names the other's living device: apart, and so after a restart."""
+
+    def opened() -> Any:
+        return closing(open_store(backend.config(tmp_path), "ipc-01", ["ipc-02"]))
+
+    key, end = "ipc-02:press", T0 + 300 * S
+    with opened() as store:
+        take(store, birth("ipc-01", "press"), data("ipc-01", "press", 1, T0 - S, 1.0))
+        take(store, birth("ipc-02", "press", was="ipc-01:press", t=T0), data("ipc-02", "press", 1, T0 + S, 2.0))
+        assert store.catalogue.listed() == [key]
+        late = data("ipc-01", "press", 2, T0 + 120 * S, 3.0)
+        take(store, late, agents=Agents(store.catalogue))
+        backend.flush()
+        assert store.catalogue.listed() == [key, "press"]
+        assert store.samples(key, "x", T0 - 2 * S, end).values() == [2.0]
+    with opened() as store:
+        assert store.catalogue.listed() == [key, "press"]
+
+
+def test_a_device_of_the_plant_stays_in_its_figures_whatever_its_birth_says(tmp_path: Path) -> None:
+    """Names as long as names may be, and words of a time before they were judged."""
+    agent, device = "a" * 200, "d" * 100
+    odd = {"name": 5, "line": "x y", "cell": "ok", "tags": {"x": {"unit": 7, "range": "wide", "description": "d"}}}
+    plant = site(tmp_path, f"agents: [{agent}]\n")
+    with closing(open_store(plant.store, plant.agent.id, plant.agents)) as store:
+        take(store, birth(agent, device), birth(agent, "odd", **odd))
+        long, odd_one = SiteDevices.of(plant, store).members
+        assert (long.key, long.config.id) == (f"{agent}:{device}", f"{agent}:{device}")
+        assert (odd_one.config.cell, odd_one.config.tags["x"].description) == ("ok", "d")
+
+
+def test_an_agent_without_devices_can_be_forgotten_and_no_state_steers_a_terminal(tmp_path: Path) -> None:
+    plant = site(tmp_path, "")
+    with closing(open_store(plant.store, plant.agent.id)) as store:
+        agents = Agents(store.catalogue)
+        for name in ("ghost", "\x1b[31mred", "a:b"):
+            agents.take_state({"agent": name, "state": "offline", "version": "\x1b]0;x\x07"})
+        assert [(name, state.version) for name, state in agents.states().items()] == [("ghost", "")]
+        known = SiteDevices.of(plant, store)
+        assert forgettable("ghost", known, store.catalogue, agents.states()) == ("ghost", "", "")
+        with pytest.raises(FindingsError):
+            forgettable("nobody", known, store.catalogue, agents.states())
 
 
 def _moments(first: int, last: int) -> Any:

@@ -19,14 +19,14 @@ from tests.support.exploration import examples
 from tests.support.modbus_wire import Device, bits, encode, load
 
 ORDERS = ["ABCD", "DCBA", "BADC", "CDAB"]
-FLOAT32 = st.floats(width=32, allow_nan=False)
+FLOAT32 = st.floats(width=32, allow_nan=False, allow_subnormal=False)
 ASCII = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=12)
 
 VALUES = {
     "int16": st.integers(-(2**15), 2**15 - 1), "uint16": st.integers(0, 2**16 - 1),
     "int32": st.integers(-(2**31), 2**31 - 1), "uint32": st.integers(0, 2**32 - 1),
     "int64": st.integers(-(2**63), 2**63 - 1), "uint64": st.integers(0, 2**64 - 1),
-    "float32": FLOAT32, "float64": st.floats(allow_nan=False),
+    "float32": FLOAT32, "float64": st.floats(allow_nan=False, allow_subnormal=False),
     "bcd16": st.integers(0, 9999), "bcd32": st.integers(0, 99_999_999),
 }  # fmt: skip
 
@@ -162,7 +162,7 @@ def test_no_bytes_crash_a_framing_or_are_taken_for_an_answer(framing_type, chunk
         except ProtocolError:
             break
         # Noise that by chance is a whole answer with its id or check sum in order cannot be told from one.
-        assert all(isinstance(a, int) or len(a) == request.size for _, a in answers)
+        assert all(not isinstance(a, bytes) or len(a) == request.size for _, a in answers)
 
 
 @given(st.binary(max_size=300), st.integers(1, 125))
@@ -196,4 +196,4 @@ def test_a_damaged_answer_is_never_a_wrong_value(position, byte, framing_type):
         answers = framing.feed(bytes(frame))
     except ProtocolError:
         return
-    assert answers in ([], [(0, data)])
+    assert [found for found in answers if not isinstance(found[1], ProtocolError)] in ([], [(0, data)])

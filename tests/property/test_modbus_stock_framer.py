@@ -28,15 +28,18 @@ def right(request: Request, data: bytes) -> bytes:
 
 
 def feed(scheme: str, request: Request, chunks: list[bytes]) -> list[object]:
-    """As pymodbus' transport does: bytes that were not used are kept and offered again with the next ones."""
-    framer = FRAMERS[scheme](lambda size: None)
-    framer.request = request
-    buffer, verdicts = b"", []
+    """As pymodbus' transport does: the bytes that come, once each, until the connection is given up."""
+    broken: list[object] = []
+    framer = FRAMERS[scheme](broken.append)
+    tid = 0 if scheme in ("rtu", "rtu-tcp", "ascii") else TID
+    framer.ask(request)
+    framer.encode(request.adu[1:], request.unit, tid)
+    verdicts = []
     for chunk in chunks:
-        buffer += chunk
-        used, pdu = framer.handleFrame(buffer, request.unit, 0 if scheme in ("rtu", "rtu-tcp", "ascii") else TID)
-        assert 0 <= used <= len(buffer)
-        buffer = buffer[used:]
+        used, pdu = framer.handleFrame(chunk, request.unit, tid)
+        assert used == len(chunk)
+        if broken:
+            break
         if isinstance(pdu, Judged):
             verdicts.append(pdu.verdict)
     return verdicts

@@ -18,6 +18,7 @@ from edge_agent import names
 from edge_agent.config import dump, load
 from edge_agent.config.models import Agent, DeviceCommon, Mqtt
 from edge_agent.errors import ConfigError
+from edge_agent.identity import DeviceKeys
 from edge_agent.ingest import messages
 from edge_agent.model import Batch, Tag, TagTable
 from edge_agent.payload import data_tail, head
@@ -25,6 +26,7 @@ from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import Rows
 from edge_agent.stores.lines import Encoder, TextStyle
 from edge_agent.topics import Topics
+from tests.support.exploration import examples
 
 NASTY = [
     "", " ", "　", "\t", " a", "a ", "a\n", "a\r", "\x00", "\x7f", "\x85", "a\u200bb", "\ufeffa",
@@ -81,7 +83,7 @@ def through(device: str, tag: str) -> bool:
         table = TagTable(device, 1.0, (Tag(tag, "float", None),))
         payload = head(device, "a/0/1") + b"1" + data_tail(Batch(table, 1_700_000_000_000_000_000, [1.5]))
         topic.encode()
-        catalogue = Catalogue()
+        catalogue = Catalogue(keys=DeviceKeys("a"))
         message = messages.read(topic, payload, catalogue)
     except (UnicodeEncodeError, TypeError, orjson.JSONEncodeError):
         return False
@@ -92,12 +94,13 @@ def through(device: str, tag: str) -> bool:
     if encoder.refusals(rows, 0, 2**62):
         return False
     (line,) = encoder.samples(rows, 5)
-    return unescaped(line) == (device, tag) and catalogue.find(device, tag) == 0
+    key = catalogue.keys.key("a", device)
+    return unescaped(line) == (device, tag) and catalogue.find(key, tag) == 0
 
 
 def unescaped(line: str) -> tuple[str, str] | None:
     """Device and tag as a server reads them from a line: a backslash before a comma, a blank, `=` is taken away."""
-    series = re.match(r"samples,device=((?:\\.|[^\\, =])+),kind=float,tag=((?:\\.|[^\\, =])+) num=1\.5,", line)
+    series = re.match(r"samples,agent=a,device=((?:\\.|[^\\, =])+),kind=float,tag=((?:\\.|[^\\, =])+) num=1\.5,", line)
     return None if series is None else (_plain(series[1]), _plain(series[2]))
 
 
@@ -110,7 +113,7 @@ def folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="names-"))
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(TEXTS)
 def test_a_tag_is_accepted_exactly_when_it_comes_through(folder: Path, name: str) -> None:
     assert accepted(folder, site(tag=name)) == (through("d", name) and shown(name))
@@ -126,7 +129,7 @@ def level(name: str) -> bool:
     return not set(name) & set("/+# ") and name[:1] not in (".", "$") and name not in ("*", ">")
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(TEXTS)
 @example("a:b")
 def test_a_device_is_accepted_exactly_when_it_comes_through(folder: Path, name: str) -> None:

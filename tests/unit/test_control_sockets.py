@@ -192,3 +192,14 @@ def test_a_socket_left_by_a_killed_process_is_replaced(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(tmp_path / "a.sock"))
     assert listening(tmp_path / "a.sock")[0] == 0o600
+
+
+def test_a_name_with_the_signs_of_a_pattern_is_found_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = tmp_path / "run" / "edge-agent-serve" / "ml1"
+    unit.mkdir(parents=True)
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(unit))
+    path = api.socket_path(tmp_path / "store[1].duckdb")
+    path.touch()
+    monkeypatch.delenv("RUNTIME_DIRECTORY")
+    monkeypatch.setattr(api, "RUNTIME_ROOTS", (str(tmp_path / "run"),))
+    assert api.socket_path(tmp_path / "store[1].duckdb") == path

@@ -439,7 +439,7 @@ def test_modbus_reads_call_little(window: int, most: int) -> None:
                 if device.asked:
                     called += calls_during(lambda: channel.data_received(device.answers()))
             called += calls_during(lambda: reader.next(exchange.result()))
-            return reader.finish(channel.arrived), [name for name in called if "modbus" in name]
+            return reader.finish(channel.arrived), [name for name in called if "connectors/modbus" in name]
 
         await read()
         with patch.object(loop, "call_at", wraps=loop.call_at) as timers:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_agent.config import load
 from edge_agent.errors import ConfigError
 from edge_agent.identity import AmbiguousNameError, DeviceKeys, DeviceNames, agent_of, lineage
+from edge_agent.stores.former import FormerNames
 from tests.support.sites import write
 
 IDS = st.text(st.sampled_from("ab:1"), min_size=1, max_size=4)
@@ -39,6 +40,7 @@ def test_keys_never_mix_two_devices_and_split_into_what_they_were_made_of(
 
 
 @given(AGENTS, PAIRS)
+@example("1", [("1", "1"), ("1", ":1")])
 def test_what_people_are_shown_names_one_device_and_is_understood_again(own: str, pairs: list[tuple[str, str]]) -> None:
     keys = DeviceKeys(own)
     known = [keys.key(*pair) for pair in pairs]
@@ -76,3 +78,49 @@ def test_an_agent_whose_id_has_a_colon_is_refused(tmp_path: Path, key: str) -> N
     with pytest.raises(ConfigError) as caught:
         load(write(tmp_path, "devices: []\n", head=f"{key}\nmqtt: {{url: mqtt://127.0.0.1:1883}}\n"))
     assert ":" in caught.value.findings[0].en
+
+
+DEVICE = "  - {id: %s, connector: modbus, url: 'tcp://127.0.0.1:1', was: '%s', tags: {x: {address: holding/0%s}%s}}\n"
+
+
+@pytest.mark.parametrize(
+    ("devices", "code"),
+    [
+        (DEVICE % ("a", "b", "", "") + DEVICE % ("b", "", "", ""), "contradiction"),
+        (DEVICE % ("a", "b", "", "") + DEVICE % ("b", "a", "", ""), "contradiction"),
+        (DEVICE % ("a", "ipc-01:a", "", ""), "contradiction"),
+        (DEVICE % ("a", "old", "", "") + DEVICE % ("b", "ipc-01:old", "", ""), "contradiction"),
+        (DEVICE % ("a", ":old", "", ""), "bad-name"),
+        (DEVICE % ("a", "ipc-02:", "", ""), "bad-name"),
+        (DEVICE % ("a", "x/y", "", ""), "bad-name"),
+        (DEVICE % ("a", "", ", was: x", ""), "contradiction"),
+        (DEVICE % ("a", "", ", was: y", ", y: {address: holding/1}"), "contradiction"),
+        (DEVICE % ("a", "", ", was: o", ", y: {address: holding/1, was: o}"), "contradiction"),
+        (DEVICE % ("a", "", ", was: ' '", ""), "bad-name"),
+    ],
+)
+def test_what_a_device_was_contradicts_nothing_in_the_file(tmp_path: Path, devices: str, code: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, "devices:\n" + devices))
+    assert {finding.code for finding in caught.value.findings} == {code}
+
+
+def test_what_a_device_was_may_be_of_another_agent_or_its_own(tmp_path: Path) -> None:
+    devices = DEVICE % ("a", "ipc-02:a", ", was: o", "") + DEVICE % ("b", "old", "", "")
+    assert [device.was for device in load(write(tmp_path, "devices:\n" + devices)).devices] == [
+        "ipc-02:a",
+        "old",
+    ]
+
+
+def test_claims_that_exclude_each_other_are_not_followed_together() -> None:
+    second = 1_000_000_000
+    former = FormerNames(DeviceKeys("a", ["b"]))
+    former.born("b:p", {"was": "a:p", "t": 100 * second})
+    assert former.current == {"p": "b:p"}
+    former.born("p", {"was": "b:p", "t": 1000 * second})
+    assert (former.current, former.devices("b:p")) == ({"b:p": "p"}, ["b:p"]), "it moved back"
+    former.spoke("p", 1100 * second)
+    assert former.current == {"b:p": "p"}
+    former.born("q", {"was": "b:p", "t": 2000 * second})
+    assert (former.current, former.devices("p")) == ({"b:p": "q"}, ["p"]), "one history goes on in one device"

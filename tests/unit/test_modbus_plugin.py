@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from connectors.modbus import PLUGIN
 from connectors.modbus.options import ModbusDevice, ModbusTag
+from edge_agent.app.agent.births import birth
 from edge_agent.cli.check import effective
 from edge_agent.config import dump, expand, load
 from edge_agent.config.compile import plans
+from edge_agent.config.models import DeviceCommon
 from edge_agent.errors import ConfigError
 from edge_agent.model import Tag, TagTable
 from edge_agent.sdk import DevicePlan, Options
@@ -153,8 +156,11 @@ def test_what_lies_in_an_area_of_bits_is_a_bool():
 
 
 def test_a_tag_larger_than_the_device_takes_in_one_request():
-    found = problems(tags={"t": {"address": "holding/0", "type": "float64"}}, max_registers=3)
+    found = problems(tags={"t": {"address": "holding/0", "type": "string", "length": 9}}, max_registers=3)
     assert found == [("t", "address")]
+    found = problems(tags={"t": {"address": "holding/0", "type": "float32", "count": 2}}, max_registers=3)
+    assert found == [("t", "count")]
+    assert problems(tags={"t": {"address": "holding/0", "type": "float64"}}, max_registers=3) == [], "read in parts"
 
 
 def test_all_problems_at_once_and_in_both_languages():
@@ -169,7 +175,8 @@ def test_all_problems_at_once_and_in_both_languages():
     [
         {"unit": 256}, {"unit": -1}, {"base": 2}, {"timeout": "0s"}, {"timeout": 0}, {"timeout": "soon"},
         {"word_order": "middle"}, {"max_registers": 126}, {"max_bits": 2001}, {"pipeline": 17}, {"pause_ms": -1},
-        {"unknown": 1},
+        {"unknown": 1}, {"connection": "always"}, {"connect_delay": "31s"}, {"connect_delay": -1}, {"accept_unit": 256},
+        {"accept_unit": [0, -1]}, {"accept_unit": "all"},
     ],
 )  # fmt: skip
 def test_device_keys_out_of_range(keys):
@@ -238,6 +245,29 @@ def test_what_this_machine_lacks_is_a_note(monkeypatch):
     assert notes("tcp://h", pipeline=8, pause_ms=10) == ["pipeline"]
 
 
+def test_what_is_read_in_parts_is_a_note_for_check_and_for_the_birth():
+    wide = {"f": {"address": "holding/0", "type": "float32"}, "w": {"address": "holding/9"}}
+    plan = make_plan("tcp://h", wide, max_registers=1)
+    assert PLUGIN.notes is not None
+    assert PLUGIN.tag_notes is not None
+    assert [note.key for note in PLUGIN.notes(plan)] == ["max_registers"]
+    notes_ = PLUGIN.tag_notes(plan)
+    assert notes_.keys() == {"f"}
+    pieces = birth(
+        DeviceCommon(id="d", connector="modbus"),
+        plan.tables, agent="a", path="p", area="", staleness=1.0, t=1, notes=notes_,
+    )  # fmt: skip
+    tags = json.loads(b"".join(pieces))["tags"]
+    assert "high, low, high" in tags["f"]["note"]
+    assert "note" not in tags["w"]
+    assert PLUGIN.tag_notes(make_plan("tcp://h", wide)) == {}
+
+
+def test_a_way_to_connect_where_there_is_no_connection_is_a_note():
+    assert notes("udp://h", connection="per_request") == ["connection"]
+    assert notes("tls://h", connection="per_request") == []
+
+
 def test_the_requests_of_one_round_are_known_beforehand():
     assert PLUGIN.requests is not None
     floats = {f"f{n}": {"address": f"holding/{2 * n}", "type": "float32"} for n in range(1000)}
@@ -246,6 +276,8 @@ def test_the_requests_of_one_round_are_known_beforehand():
     assert PLUGIN.requests(make_plan("tcp://h", sparse)) == 16
     assert PLUGIN.requests(make_plan("tcp://h", sparse, max_gap=0)) == 1000
     tables = tuple(make_table({"a": {"address": "coil/0"}}, every=every) for every in (1.0, 2.0))
+    halves = make_plan("tcp://h", {"f": {"address": "holding/0", "type": "float32"}}, max_registers=1)
+    assert PLUGIN.requests(halves) == 3
     two = DevicePlan("d", ModbusDevice(url="tcp://h"), tables)
     assert PLUGIN.requests(two) == 2
 

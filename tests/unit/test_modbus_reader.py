@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from connectors.modbus.line import MalformedError, SkippedError
 from connectors.modbus.options import ModbusDevice
 from connectors.modbus.reader import REASK, SEARCH_BUDGET, Reader, Unit
 from edge_agent.model import STATUS, status_name
@@ -172,6 +173,161 @@ def test_what_was_answered_stays_good_when_the_rest_is_not():
     made.next([error, error, error])
     with pytest.raises(DeviceError):
         made.finish(6)
+
+
+# --- requests that bring no answer -------------------------------------------------------------------------------
+
+LOST = DeviceError(STATUS["BadNoCommunication"], "the peer closed the connection", lost=True)
+SILENCE = DeviceError(STATUS["BadTimeout"], "no answer within 1 s")
+
+
+class Clockwork:
+    """Monotonic seconds that a test moves."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def failing(made, device, bad, error=LOST):
+    """One read; a request that touches an address of `bad` fails, and what is behind it is given up.
+    (values, {place: status name}, [(address, count)]), or the error."""
+    asked, wave = [], made.first()
+    while wave:
+        asked += [(r.address, r.count) for r in wave]
+        replies, stopped = [], False
+        for request in wave:
+            if stopped:
+                replies.append(SkippedError(error.status, error.detail, lost=error.lost))
+            elif bad & set(range(request.address, request.address + request.count)):
+                replies.append(error)
+                stopped = True
+            else:
+                pdu = device.answer(request.adu[1:])
+                replies.append(pdu[1] if pdu[0] & 0x80 else pdu[2:])
+        wave = made.next(replies)
+    try:
+        batch = made.finish(1)
+    except DeviceError as fault:
+        return fault, {}, asked
+    return batch.values, {n: status_name(code) for n, code in batch.status.items()}, asked
+
+
+@pytest.mark.parametrize("error", [LOST, SILENCE], ids=["hang-up", "silence"])
+def test_f05_a_hole_that_costs_the_connection_is_learned(error, caplog):
+    device = Device({a: a for a in range(40)})
+    made = reader(holding([*range(4), *range(10, 14)]))
+    reads = [failing(made, device, set(range(4, 10)), error) for _ in range(6)]
+    assert [bool(status) for _, status, _ in reads[3:]] == [False] * 3
+    assert reads[-1][2] == [(0, 4), (10, 4)]
+    assert "max_gap: 0" in caplog.text
+
+
+@pytest.mark.parametrize("error", [LOST, SILENCE], ids=["hang-up", "silence"])
+@pytest.mark.parametrize("bad", [0, 7, 39])
+def test_f07_one_address_amid_many_that_costs_the_connection(error, bad, caplog):
+    device = Device({a: a for a in range(40)})
+    made = reader(holding(range(40)))
+    for _ in range(30):
+        values, status, asked = failing(made, device, {bad}, error)
+    assert status == {bad: "BadConfigurationError"}
+    assert [v for v in values if v is not None] == [a for a in range(40) if a != bad]
+    assert len(asked) <= 5, "a wide request is halved, so a few seams remain"
+    assert len([r for r in caplog.records if "modbus-costly" in r.message]) == 1
+
+
+def test_f07_several_addresses_that_cost_the_connection():
+    device, bad = Device({a: a for a in range(60)}), {7, 20, 59}
+    made = reader(holding(range(60)))
+    for _ in range(60):
+        values, status, asked = failing(made, device, bad)
+    assert [a for a, value in enumerate(values) if value is None] == sorted(bad) == sorted(status)
+    assert asked == [(0, 7), (8, 12), (21, 38)]
+
+
+def test_f07_a_span_that_costs_something_is_asked_for_once_a_minute():
+    device, clock = Device({2: 2, 500: 500}), Clockwork()
+    made = Reader(make_table(holding([2, 500])), Unit("d", ModbusDevice(url="tcp://h"), clock))
+    for _ in range(3):
+        failing(made, device, {500})
+    asked = []
+    for second in range(240):
+        clock.now = float(second)
+        asked += [second for address, _ in failing(made, device, {500})[2] if address == 500]
+    assert len(asked) == 3
+    clock.now = 400.0
+    assert failing(made, device, set())[0] == [2, 500]
+    assert failing(made, device, set())[2] == [(2, 1), (500, 1)]
+
+
+@pytest.mark.parametrize("error", [LOST, SILENCE], ids=["hang-up", "silence"])
+def test_a_device_that_answers_nothing_teaches_nothing(error, caplog):
+    device = Device({a: a for a in range(400)})
+    tags = holding([*range(0, 40, 2), *range(100, 130), 300])
+    plan_ = [(0, 39), (100, 30), (300, 1)]
+    for silent_reads in (1, 2, 3, 5, 8, 30, 200):
+        made = reader(tags)
+        for _ in range(silent_reads):
+            assert isinstance(failing(made, device, set(range(400)), error)[0], DeviceError)
+        for _ in range(3):
+            _, status, asked = failing(made, device, set(), error)
+            assert not status
+        assert asked == plan_
+    assert not [r for r in caplog.records if r.message.startswith(("modbus-hole", "modbus-costly"))]
+
+
+@pytest.mark.parametrize("error", [LOST, SILENCE], ids=["hang-up", "silence"])
+def test_what_has_been_answered_is_not_doubted_by_an_outage(error, caplog):
+    device = Device({a: a for a in range(400)})
+    made = reader(holding([*range(0, 40, 2), 300]))
+    failing(made, device, set())
+    for _ in range(50):
+        failing(made, device, set(range(400)), error)
+    _, status, asked = failing(made, device, set())
+    assert (status, asked) == ({}, [(0, 39), (300, 1)])
+    assert not caplog.records
+
+
+def test_a_malformed_answer_now_and_then_teaches_nothing():
+    device = Device({a: a for a in range(40)})
+    made = reader(holding([*range(4), *range(10, 14)]))
+    noise = MalformedError(STATUS["BadDecodingError"], "7 data bytes")
+    for n in range(60):
+        failing(made, device, set(range(40)) if n % 3 == 2 else set(), noise)
+    assert failing(made, device, set())[2] == [(0, 14)]
+
+
+def test_a_wide_number_is_read_high_low_high_where_it_is_refused_whole():
+    device = Device({4: 0x0001, 5: 0x0002, 9: 9}, limit=1)
+    made = reader({"wide": {"address": "holding/4", "type": "uint32"}, "word": {"address": "holding/9"}})
+    read(made, device)
+    values, status, asked = read(made, device)
+    assert (values, status) == ([0x0001_0002, 9], {})
+    assert asked[1:] == [[("holding", 4, 1)], [("holding", 5, 1)], [("holding", 4, 1)]]
+
+
+def test_a_wide_number_that_is_refused_in_parts_as_well_is_missing():
+    device = Device({5: 5}, limit=1)
+    device.holes = {4}
+    made = reader({"wide": {"address": "holding/4", "type": "uint32"}, "word": {"address": "holding/9"}})
+    for _ in range(4):
+        values, status, asked = read(made, device)
+    assert (values[0], status) == (None, {0: "BadConfigurationError"})
+    assert asked == [[("holding", 9, 1)]]
+
+
+def test_a_refused_address_is_never_put_together_from_its_halves():
+    """Exception 2 may say that the number would be half of one and half of another."""
+    device = Device({a: a for a in range(10)})
+    made = reader({"odd": {"address": "holding/5", "type": "float32"}, "word": {"address": "holding/9"}})
+    asked = []
+    wave = made.first()
+    while wave:
+        asked += [r.count for r in wave]
+        wave = made.next([2 if r.count == 2 else device.answer(r.adu[1:])[2:] if r.count == 1 else 2 for r in wave])
+    assert asked == [5, 2, 1]
+    assert status_name(made.finish(1).status[0]) == "BadConfigurationError"
 
 
 def test_a_hole_under_an_optional_tag_is_not_logged(caplog):

@@ -50,6 +50,13 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+def test_forgetting_asks_for_no_password(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["forget", str(site), "ipc-09:plc-1"]) == 2
+    text = capsys.readouterr().err
+    assert "BROKER_PASSWORD" not in text
+    assert "secrets/token" in text, "no service runs, so the store itself is opened"
+
+
 def test_check_and_the_services_tell_every_missing_secret(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("check", "run", "serve"):
         assert main([command, str(site)]) == 2

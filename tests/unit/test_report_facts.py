@@ -14,6 +14,7 @@ from edge_agent.report.facts import MINUTE_NS
 from edge_agent.report.roles import counters_of
 from edge_agent.report.states import SILENT, Told, states
 from edge_agent.stores import Changes, HealthSummary
+from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.remote import RemoteStore
 
 SECOND = 1_000_000_000
@@ -88,16 +89,18 @@ class Remote(RemoteStore):
     def __init__(self) -> None:
         self.rows = [*range(40, 400, 40), *range(7200, 7400, 40)]
         self.asked = 0
+        self.catalogue = Catalogue()
 
-    _send = samples = evidence_rows = health_rows = last_before = None  # type: ignore[assignment]
+    _send = samples_of = evidence_rows = health_rows = last_of = None  # type: ignore[assignment]
+    holds_data = store_ids = None  # type: ignore[assignment]
 
-    def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
+    def health_of(self, from_ns: int, to_ns: int) -> dict[str, list[HealthSummary]]:
         self.asked += 1
         inside = [t for t in self.rows if from_ns < t * SECOND <= to_ns]
         count = len(inside)
         last = max(inside, default=0) * SECOND
         row = HealthSummary(40.0 * count, 40.0 * count, 1, 1, count, 0, 1, 0, 0, last, last, "online", "", None)
-        return {"m1": row} if inside else {}
+        return {"m1": [row]} if inside else {}
 
 
 def test_health_by_minute_of_a_server_that_only_sums() -> None:

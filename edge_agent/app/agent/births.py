@@ -6,15 +6,17 @@ the tags are shared by all devices with equal tags.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from edge_agent.config.models import DeviceCommon
 from edge_agent.model import Kind, Tag, TagTable
 from edge_agent.payload import VERSION, tag_document
+
+T = TypeVar("T", bound=Hashable)
 
 
 def birth(
@@ -27,10 +29,12 @@ def birth(
     area: str,
     staleness: float,
     t: int,
+    notes: Mapping[str, str],
 ) -> tuple[bytes, ...]:
-    """The pieces of the document as it goes onto the wire; `path`: its topic, `t`: wall clock in ns.
+    """The pieces of the document as it goes onto the wire.
 
-    `kinds`: of tags whose type only the device knows, as far as they are known by now.
+    `kinds`: of tags whose type only the device knows, as far as they are known by now; `path`: its topic; `t`: wall
+    clock in ns; `notes`: what to know of how a tag is read, by tag.
     """
     who: dict[str, Any] = {
         "v": VERSION,
@@ -49,16 +53,23 @@ def birth(
     known = {key: value for key, value in who.items() if value not in (None, "")}
     pieces = [orjson.dumps(known | {"t": t})[:-1] + b',"tags":{']
     for number, table in enumerate(tables):
-        pieces += [b","] * (number > 0) + [table.once(_tags, table.every, _of_table(table, kinds))]
+        own = _of_table(table, kinds), _of_table(table, notes)
+        pieces += [b","] * (number > 0) + [table.once(_tags, table.every, *own)]
     return (*pieces, b"}}")
 
 
-def _of_table(table: TagTable, kinds: Mapping[str, Kind]) -> tuple[tuple[str, Kind], ...]:
-    return tuple((name, kinds[name]) for name in table.names if name in kinds) if kinds else ()
+def _of_table(table: TagTable, found: Mapping[str, T]) -> tuple[tuple[str, T], ...]:
+    """What is found of a table's own tags, in their order."""
+    return tuple((name, found[name]) for name in table.names if name in found) if found else ()
 
 
-def _tags(tags: Sequence[Tag], every: float, kinds: tuple[tuple[str, Kind], ...]) -> bytes:
+def _tags(
+    tags: Sequence[Tag], every: float, kinds: tuple[tuple[str, Kind], ...], notes: tuple[tuple[str, str], ...]
+) -> bytes:
     """The entries of these tags. (The slice is also a copy of the right size: orjson's own result keeps its buffer.)"""
     known = dict(kinds)
     typed = [replace(tag, kind=known[tag.name]) if tag.name in known else tag for tag in tags]
-    return orjson.dumps({tag.name: tag_document(tag, every) for tag in typed})[1:-1]
+    entries: dict[str, Any] = {tag.name: tag_document(tag, every) for tag in typed}
+    for tag, note in notes:
+        entries[tag]["note"] = note
+    return orjson.dumps(entries)[1:-1]

@@ -56,7 +56,7 @@ def source(site: Site) -> Iterator[Ask]:
         yield lambda op, **arguments: ask(door, op, **arguments)
         return
     site.require_store_secrets()
-    store = open_store(site.store, site.agent.id)
+    store = open_store(site.store, site.agent.id, site.agents)
     known = operations(store) | questions.operations(store)
     try:
         # Through JSON as well, so that both ways give the same types.

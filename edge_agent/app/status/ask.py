@@ -179,7 +179,7 @@ def store_of(site: Site) -> Store:
             str(path),
         )
     site.require_store_secrets()
-    return open_store(site.store, site.agent.id)
+    return open_store(site.store, site.agent.id, site.agents)
 
 
 def _ask(door: Path) -> dict[str, Any] | None:

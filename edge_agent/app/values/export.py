@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,6 +23,8 @@ from edge_agent.app.values.text import for_file, iso
 from edge_agent.model import status_name
 
 COLUMNS: Final = ("t", "device", "tag", "value", "unit", "quality")
+#: How a file begins that is not complete yet. (Not the target's own name, which may be as long as names can be.)
+_BESIDE: Final = ".history-"
 STEP_COLUMNS: Final = (*COLUMNS, "min", "max", "last", "count")
 
 
@@ -79,14 +83,28 @@ def _text_file(target: Path) -> Iterator[TextIO]:
     if str(target) == "-":
         yield sys.stdout
         return
-    with _replacing(target) as path, path.open("w", encoding="utf-8", newline="") as file:
+    if _takes_bytes(target):
+        with target.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        return
+    with _replacing(target.resolve()) as path, path.open("w", encoding="utf-8", newline="") as file:
         yield file
+
+
+def _takes_bytes(target: Path) -> bool:
+    """Whether the target is a device or a pipe: written to, and never replaced by a file. Raises OSError for a folder,
+    and for a place that cannot have a file, by the name that was given."""
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
+    if not target.resolve().parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target))
+    return target.exists() and not target.is_file()
 
 
 @contextlib.contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
     """A path beside the target that takes its place at the end; nothing is left of it after a failure."""
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.absolute().parent)
+    handle, name = tempfile.mkstemp(prefix=_BESIDE, dir=target.parent)
     os.close(handle)
     path = Path(name)
     try:
@@ -117,7 +135,9 @@ def write_parquet(history: History, tags: Sequence[HistoryTag], target: Path, pr
     import duckdb
 
     written = 0
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.absolute().parent) as folder:
+    streams = _takes_bytes(target)
+    beside = None if streams else target.resolve().parent
+    with tempfile.TemporaryDirectory(prefix=_BESIDE, dir=beside) as folder:
         with contextlib.closing(duckdb.connect(f"{folder}/readings.duckdb")) as connection:
             connection.execute("set timezone = 'UTC'")
             connection.execute("set threads = 1")
@@ -129,7 +149,11 @@ def write_parquet(history: History, tags: Sequence[HistoryTag], target: Path, pr
                     written += len(page)
             complete = f"{folder}/readings.parquet"
             connection.execute(_COPY.format(target=complete.replace("'", "''")))
-        Path(complete).replace(target)
+        if streams:
+            with Path(complete).open("rb") as file, target.open("wb") as to:
+                shutil.copyfileobj(file, to)
+        else:
+            Path(complete).replace(target.resolve())
     return written
 
 

@@ -187,7 +187,7 @@ def opened(site: Site) -> Iterator[HistorySource]:
             f"There is no store yet: start `{command('serve')}` first, or check store.path.",
             str(path),
         )
-    store = open_store(site.store, site.agent.id)
+    store = open_store(site.store, site.agent.id, site.agents)
     try:
         yield StoreSource(store)
     finally:
