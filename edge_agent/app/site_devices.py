@@ -142,9 +142,8 @@ def forgettable(written: str, devices: SiteDevices, catalogue: Catalogue, heard:
             "forget-unknown",
             "没有这样的采集代理、设备或变量：请写 AGENT、AGENT:DEVICE 或 AGENT:DEVICE/TAG，"
             f"名称见 {command('status')}。",
-            "There is no such agent, device or tag: write AGENT, AGENT:DEVICE or AGENT:DEVICE/TAG;"
-            f" `{command('status')}`"
-            " has the names.",
+            "There is no such agent, device or tag: write AGENT, AGENT:DEVICE or AGENT:DEVICE/TAG; "
+            f"`{command('status')}` has the names.",
             written,
         )
     member = devices.by_key.get(key) if separator else None

@@ -361,6 +361,7 @@ def test_opcua_a_subscribed_path_that_ends_has_its_cause_in_the_batch(node_opcua
     async def case() -> None:
         async with streaming(plan(endpoint(node_opcua.port), table(tags))) as stream:
             await stream.has("Counter")
+            await until(lambda: any(batch.causes for batch in stream.batches))
             (refused,) = [batch for batch in stream.batches if batch.causes]
             assert refused.columns == [1]
             assert refused.causes is not None

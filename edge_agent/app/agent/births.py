@@ -6,17 +6,15 @@ the tags are shared by all devices with equal tags.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
 from edge_agent.config.models import DeviceCommon
 from edge_agent.model import Kind, Tag, TagTable
 from edge_agent.payload import VERSION, tag_document
-
-T = TypeVar("T", bound=Hashable)
 
 
 def birth(
@@ -33,8 +31,8 @@ def birth(
 ) -> tuple[bytes, ...]:
     """The pieces of the document as it goes onto the wire.
 
-    `kinds`: of tags whose type only the device knows, as far as they are known by now; `path`: its topic; `t`: wall
-    clock in ns; `notes`: what to know of how a tag is read, by tag.
+    `path`: its topic; `t`: wall clock in ns; `kinds`: of tags whose type only the device
+    knows, as far as they are known by now; `notes`: what to know of how a tag is read, by tag.
     """
     who: dict[str, Any] = {
         "v": VERSION,
@@ -53,23 +51,25 @@ def birth(
     known = {key: value for key, value in who.items() if value not in (None, "")}
     pieces = [orjson.dumps(known | {"t": t})[:-1] + b',"tags":{']
     for number, table in enumerate(tables):
-        own = _of_table(table, kinds), _of_table(table, notes)
-        pieces += [b","] * (number > 0) + [table.once(_tags, table.every, *own)]
+        own = tuple((tag, note) for tag, note in sorted(notes.items()) if tag in table.names)
+        pieces += [b","] * (number > 0) + [table.once(_tags, table.every, own, _of_table(table, kinds))]
     return (*pieces, b"}}")
 
 
-def _of_table(table: TagTable, found: Mapping[str, T]) -> tuple[tuple[str, T], ...]:
-    """What is found of a table's own tags, in their order."""
-    return tuple((name, found[name]) for name in table.names if name in found) if found else ()
+def _of_table(table: TagTable, kinds: Mapping[str, Kind]) -> tuple[tuple[str, Kind], ...]:
+    return tuple((name, kinds[name]) for name in table.names if name in kinds) if kinds else ()
 
 
 def _tags(
-    tags: Sequence[Tag], every: float, kinds: tuple[tuple[str, Kind], ...], notes: tuple[tuple[str, str], ...]
+    tags: Sequence[Tag],
+    every: float,
+    notes: tuple[tuple[str, str], ...],
+    kinds: tuple[tuple[str, Kind], ...],
 ) -> bytes:
     """The entries of these tags. (The slice is also a copy of the right size: orjson's own result keeps its buffer.)"""
     known = dict(kinds)
     typed = [replace(tag, kind=known[tag.name]) if tag.name in known else tag for tag in tags]
     entries: dict[str, Any] = {tag.name: tag_document(tag, every) for tag in typed}
-    for tag, note in notes:
-        entries[tag]["note"] = note
+    for tag_name, note in notes:
+        entries[tag_name]["note"] = note
     return orjson.dumps(entries)[1:-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from edge_agent import payload
 from edge_agent.app.agent.births import birth
@@ -107,15 +108,23 @@ class Workshop:
         send, tell = self._sender(path, device.id), self._teller(path, device.id)
         polled = PolledDevice(plan, normalisers, health, send, tell, device.staleness)
         notes = {} if plugin.tag_notes is None else plugin.tag_notes(plan)
-
-        def make_birth(kinds: Mapping[str, Kind]) -> tuple[bytes, ...]:
-            oldest = max((staleness(device, table.every) for table in tables), default=0.0)
-            t = self._clock.time_ns()
-            return birth(
-                device, tables, kinds, agent=self._agent.id, path=path, area=area, staleness=oldest, t=t, notes=notes
-            )
-
+        make_birth = partial(self._birth, device, tables, area, path, notes)
         return Member(device, polled, path, make_birth, send)
+
+    def _birth(
+        self,
+        device: DeviceCommon,
+        tables: list[TagTable],
+        area: str,
+        path: str,
+        notes: Mapping[str, str],
+        kinds: Mapping[str, Kind],
+    ) -> tuple[bytes, ...]:
+        oldest = max((staleness(device, table.every) for table in tables), default=0.0)
+        t = self._clock.time_ns()
+        return birth(
+            device, tables, kinds, agent=self._agent.id, path=path, area=area, staleness=oldest, t=t, notes=notes
+        )
 
     def _sender(self, path: str, device: str) -> Sink:
         append, topic = self._outbox.append, f"{path}/data"
