@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from asyncua import ua
 from asyncua.client.ua_session import UaSession
@@ -60,11 +60,12 @@ class Browser:
 
     async def walk(self, steps: Sequence[Step]) -> Walked:
         """From the root folder. Raises UaStatusCodeError when the server does not let itself be browsed."""
+        indexes = [self._namespaces.index(step.namespace) for step in steps]
+        if None in indexes:  # certain, whatever stands before it
+            namespace = steps[indexes.index(None)].namespace
+            return Walked(namespace=str(namespace), nearest=self.nearest_uris(namespace))
         node, under = node_id(ObjectIds.RootFolder), list[str]()
-        for step in steps:
-            index = self._namespaces.index(step.namespace)
-            if index is None:
-                return Walked(namespace=str(step.namespace), nearest=self.nearest_uris(step.namespace))
+        for step, index in zip(steps, cast("list[int]", indexes), strict=True):
             children = await self._under(node)
             child = next((c for c in children if c.index == index and c.name == step.name), None)
             if child is None:
