@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from asyncua import ua
 from asyncua.client.ua_session import UaSession
@@ -60,11 +60,12 @@ class Browser:
 
     async def walk(self, steps: Sequence[Step]) -> Walked:
         """From the root folder. Raises UaStatusCodeError when the server does not let itself be browsed."""
+        indexes = [self._namespaces.index(step.namespace) for step in steps]
+        if None in indexes:  # certain, whatever stands before it
+            namespace = steps[indexes.index(None)].namespace
+            return Walked(namespace=str(namespace), nearest=self.nearest_uris(namespace))
         node, under = node_id(ObjectIds.RootFolder), list[str]()
-        for step in steps:
-            index = self._namespaces.index(step.namespace)
-            if index is None:
-                return Walked(namespace=str(step.namespace), nearest=self.nearest_uris(step.namespace))
+        for step, index in zip(steps, cast("list[int]", indexes), strict=True):
             children = await self._under(node)
             child = next((c for c in children if c.index == index and c.name == step.name), None)
             if child is None:
@@ -135,4 +136,9 @@ def _text(index: int, name: str) -> str:
 def _nearest(wanted: str, names: Sequence[str]) -> list[str]:
     """The names most like the wanted one, cut to a length that fits a line."""
     likest = difflib.get_close_matches(wanted, dict.fromkeys(names), _NEAREST, cutoff=0.0)
-    return [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..." for name in likest]
+    return [_shown(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}...") for name in likest]
+
+
+def _shown(name: str) -> str:
+    """A name of the server's with every sign that a terminal would act on written out, as `\\x1b`."""
+    return name if name.isprintable() else "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in name)

@@ -356,11 +356,12 @@ def test_opcua_a_path_that_ends_names_the_segment_and_what_stands_there(
 
 
 def test_opcua_a_subscribed_path_that_ends_has_its_cause_in_the_batch(node_opcua: Server) -> None:
-    tags = [path("Counter"), tag("far", path="Objects/Servr/ServerStatus")]
+    tags = [path("Counter", "Counter"), tag("far", path="Objects/Servr/ServerStatus")]
 
     async def case() -> None:
         async with streaming(plan(endpoint(node_opcua.port), table(tags))) as stream:
             await stream.has("Counter")
+            await until(lambda: any(batch.causes for batch in stream.batches))
             (refused,) = [batch for batch in stream.batches if batch.causes]
             assert refused.columns == [1]
             assert refused.causes is not None

@@ -47,7 +47,7 @@ def device(name: str) -> dict[str, Any]:
         "id": name, "state": health.state, "reason": health.reason, "detail": health.detail[1],
         "ne107": health.judgement().full(), "last_good_t": 1_763_900_000_500_000_000, "values": 7, "overruns": 0,
         "totals": health.totals | {"good": 6, "latency": 0.125}, "set_aside": True, "clock_offset_s": -1.5,
-        "clock_drift_s_per_day": None, "tags_not_good": 2, "tags": [],
+        "clock_drift_s_per_day": None, "tags_not_good": 2, "tags": [], "tags_absent": 0, "absent": [],
     }  # fmt: skip
 
 
