@@ -127,8 +127,7 @@ def _reasons(document: Document) -> Iterator[Text]:
     for state in document["devices"]:
         rows = [row for row in document["values"] if row["device"] == state["id"]]
         if state["state"] == "offline":
-            detail = f" ({printable(state['detail'])})" if state["detail"] else ""
-            yield _reason(f"{state['id']}", state["reason"], state["zh"], state["en"] + detail)
+            yield _reason(state["id"], state["reason"], printable(state["zh"]), printable(state["en"]))
             continue
         by_status: dict[str, list[str]] = {}
         for row in rows:

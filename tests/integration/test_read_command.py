@@ -112,7 +112,11 @@ def test_a_running_agent_is_asked_and_the_device_sees_no_second_connection(tmp_p
                 assert {row["value"] for row in json.loads(out)["values"]} == {None}
                 assert {row["raw"] for row in json.loads(out)["values"]} == {None}
                 assert "BadTimeout" in err
-                assert "设备在规定时间内没有应答" in err
+                assert "站号 1 在 0.5 秒内没有应答" in err
+                status, out, err = await command("read", path)
+                assert (status, err) == (1, "")
+                assert "✗ BadTimeout" in out
+                assert out.count("站号 1 在 0.5 秒内没有应答") == 1
                 plc.silent = False
                 await until(online(agent, "plc-1"))
             assert plc.connections
@@ -167,8 +171,8 @@ def test_a_device_that_is_not_there_says_so_in_both_languages(
     assert main(["read", str(path)]) == 1
     out = capsys.readouterr().out
     assert out.count("✗ BadNoCommunication") == 4
-    assert "无法与设备建立连接" in out
-    assert "No connection to the device" in out
+    assert out.count(f"{url} 拒绝连接") == 1
+    assert out.count(f"{url} refuses the connection") == 1
     assert main(["read", str(path), "plc-2", "plc-1/sped"]) == 2
     err = capsys.readouterr().err
     assert "'plc-1'" in err

@@ -112,10 +112,7 @@ def _state(polled: PolledDevice) -> Document:
         zh, en = health.cause.zh, health.cause.en
     else:
         zh, en = sentence("starting" if health.state == "starting" else "")
-    return {
-        "id": polled.plan.id, "state": health.state, "reason": health.reason, "detail": health.detail,
-        "zh": zh, "en": en,
-    }  # fmt: skip
+    return {"id": polled.plan.id, "state": health.state, "reason": health.reason, "zh": zh, "en": en}
 
 
 def unreadable(agent: str, device: DeviceCommon, tags: Sequence[str], reason: str) -> Document:
@@ -129,7 +126,7 @@ def unreadable(agent: str, device: DeviceCommon, tags: Sequence[str], reason: st
         for name in tags
     ]  # fmt: skip
     zh, en = sentence(reason)
-    state = {"id": device.id, "state": "offline", "reason": reason, "detail": "", "zh": zh, "en": en}
+    state = {"id": device.id, "state": "offline", "reason": reason, "zh": zh, "en": en}
     return {"agent": agent, "values": rows, "devices": [state]}
 
 
