@@ -17,6 +17,7 @@ from edge_agent.app.status.not_well import not_well
 from edge_agent.app.status.rates_view import figure, headlines, judgement, others
 from edge_agent.app.status.terminal import Language, Terminal, language, wrapped
 from edge_agent.app.status.view import show
+from edge_agent.cli.status import _well
 from edge_agent.health.reasons import sentence
 from edge_agent.metrics.evaluate import evaluate
 from edge_agent.metrics.live import Live, read_live
@@ -196,6 +197,24 @@ def test_a_configured_device_that_never_reported_is_not_well() -> None:
     document = {"serve": served([device("a")]), "agent": FINE, "missing": MISSING}
     (found,) = not_well(document, CONFIG, {"a", "b"})
     assert found.who == ("b", "b")
+
+
+def test_a_device_of_another_agent_of_the_plant_that_is_offline_is_not_well() -> None:
+    other = {"agent": "ipc-02", "by_birth": True, "why": ["拒绝连接。", "It refuses the connection."]}
+    rows = [device("a", agent="ipc-01"), device("only-b", "offline", **other), device("former", "silent")]
+    document = {"serve": served(rows), "agent": FINE, "missing": MISSING}
+    (found,) = not_well(document, CONFIG, {"a"})
+    assert (found.who[1], found.word[1], found.sentence[1]) == ("only-b", "offline", "It refuses the connection.")
+    assert not _well(FINE, served(rows), {"a"})
+    assert _well(FINE, served([rows[0], rows[2]]), {"a"})
+
+
+def test_a_twin_hides_no_device_that_never_reported() -> None:
+    rows = [device("ipc-02:a", agent="ipc-02", by_birth=True)]
+    (found,) = not_well({"serve": served(rows), "agent": FINE, "missing": MISSING}, CONFIG, {"a"})
+    assert (found.who, found.word[1]) == (("a", "a"), "never reported")
+    assert not _well(FINE, served(rows), {"a"})
+    assert not _well(FINE, served([]), {"a"}), "nothing has reported yet"
 
 
 def test_a_device_whose_values_are_too_old_is_not_called_well() -> None:

@@ -63,11 +63,25 @@ def not_well(document: Document, config: object, configured: Collection[str] | N
 
 
 def own_rows(rows: Sequence[Document], configured: Collection[str] | None) -> list[Document]:
-    """The devices this configuration answers for; a guest's, and those that it has no longer, are no concern of its."""
-    return [
-        row for row in rows
-        if not row.get("guest") and (configured is None or row["id"].rpartition(":")[2] in configured)
-    ]  # fmt: skip
+    """The devices this configuration answers for: its own, and those of the other agents of the plant. A guest's, and
+    those that it has no longer, are no concern of its."""
+    return [row for row in rows if not row.get("guest") and (configured is None or _answered_for(row, configured))]
+
+
+def never_reported(rows: Sequence[Document], configured: Collection[str]) -> list[str]:
+    """The configured devices of which the store has never heard."""
+    known = {_device(row) for row in rows if not row.get("guest") and not row.get("by_birth")}
+    return sorted(set(configured) - known)
+
+
+def _answered_for(row: Document, configured: Collection[str]) -> bool:
+    return bool(row.get("by_birth")) or _device(row) in configured
+
+
+def _device(row: Document) -> str:
+    """The id alone of a device that may be shown as `agent:device`."""
+    own: str = row["id"]
+    return own.removeprefix(f"{row.get('agent', '')}:")
 
 
 _PROCESSES: Final = {
@@ -94,9 +108,7 @@ def _process(part: Document | None, name: str, config: object) -> Iterator[NotWe
 
 
 def _never_reported(rows: Sequence[Document], configured: Collection[str]) -> Iterator[NotWell]:
-    """Configured devices of which the store has never heard."""
-    known = {row["id"].rpartition(":")[2] for row in rows if not row.get("guest")}
-    missing = sorted(set(configured) - known)
+    missing = never_reported(rows, configured)
     if missing:
         yield NotWell(0, ("从未上报", "never reported"), _names(missing), None, SILENT)
 

@@ -78,7 +78,8 @@ def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any
         birth = orjson.loads(text) | {"tags": len(store.catalogue.of_device(key))}
         row = _device(device, birth, latest.get(key, {}), counted.get(key), recent.get(key), now_ns)
         row |= {"id": plant.shown(key), "key": plant.keys.full(key), "agent": agent, "guest": plant.guest(key)}
-        row |= {"configured": key in plant.by_key}
+        member = plant.by_key.get(key)
+        row |= {"configured": member is not None, "by_birth": member is not None and member.by_birth}
         rows.append(row | {"why": list(why[key])} if key in why else row)
     return sorted(rows, key=lambda row: row["id"])
 
