@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from edge_agent.cli.main import main
+from edge_agent.cli.read_view import show
 from tests.support.agents import Plc, configuration, online, running
 from tests.support.aio import run, until
 from tests.support.modbus_foreign import running as child
@@ -177,6 +179,15 @@ def test_a_device_that_is_not_there_says_so_in_both_languages(
     err = capsys.readouterr().err
     assert "'plc-1'" in err
     assert "'speed'" in err
+
+
+def test_a_command_in_a_reason_is_not_broken_over_lines() -> None:
+    told = "run: install -D -m 644 " + "/var/lib/edge-agent/ml1/pki/rejected/" + "c" * 64 + ".der " * 2
+    state = {"id": "plc-1", "state": "offline", "reason": "BadCertificateUntrusted", "zh": "", "en": told}
+    out = io.StringIO()
+    terminal = Console(file=out, width=80, force_terminal=True)
+    show(terminal, {"values": [], "devices": [state]}, raw=False)
+    assert told in out.getvalue()
 
 
 def test_text_of_a_device_cannot_steer_the_terminal(tmp_path: Path) -> None:

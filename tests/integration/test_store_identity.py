@@ -22,7 +22,7 @@ from edge_agent.config.models import Store as StoreConfig
 from edge_agent.ingest import messages
 from edge_agent.ingest.agents import Agents
 from edge_agent.ingest.messages import Assembly
-from edge_agent.stores import Store, WriteBatch, open_store
+from edge_agent.stores import Rows, Store, WriteBatch, open_store
 from tests.support import servers
 from tests.support.sites import site
 
@@ -278,6 +278,22 @@ def test_a_change_of_store_tells_what_was_before_its_time(tmp_path: Path, influx
     again, before, absent = served(influxdb1, 13)
     assert (again, before, absent) == (second, [(1, 9)], [(11, 11)])
     assert served(Backend("duckdb"), 4)[:2] == (first, [])
+
+
+def test_what_two_stores_beside_one_sidecar_were_both_sent_is_told_once(
+    tmp_path: Path, influxdb1: Backend, line: Backend
+) -> None:
+    """An agent that hears of a new store sends again what it still has, transitions and gap records too."""
+    move = {"from": "Good", "to": "BadTimeout", "tag": "x", "reason": "BadTimeout", "zh": "。", "en": "."}
+    row = health("ipc-01", "plc-1", 1, T0, tag_transitions=[move])
+    gap = {"stream": "ipc-01/0/ipc-01f", "from_seq": 2, "to_seq": 3, "entries": 2, "values": 9, "from_t": T0, "to_t": T0}
+    told = {"device": "ipc-01", "t": T0, "gap": gap | {"reason": "full"}}
+    for backend in (influxdb1, line):
+        with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+            take(store, birth("ipc-01", "plc-1"), row)
+            store.write(WriteBatch(Rows.empty(), T0, agents=[told]))
+            assert [each["tag"] for each in store.transitions(T0 - S, T0)] == ["x"]
+            assert [each["values"] for each in store.gaps(T0 - S, T0)] == [9]
 
 
 @pytest.mark.parametrize("filled", [True, False], ids=["the server it was written beside", "a new server"])

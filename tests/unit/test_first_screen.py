@@ -209,6 +209,30 @@ def test_a_device_of_another_agent_of_the_plant_that_is_offline_is_not_well() ->
     assert _well(FINE, served([rows[0], rows[2]]), {"a"})
 
 
+def test_the_agent_itself_says_why_where_the_store_has_only_the_status() -> None:
+    """After a day, or a change of store, the row with the exact sentence is out of the store's sight."""
+    said = {"id": "a", "state": "offline", "detail_zh": "端口上没有程序。", "detail": "Nothing listens on that port."}
+    agent = FINE | {"devices": [said]}
+    rows = [device("a", "offline", agent="ipc-01"), device("b:a", "offline", agent="b", by_birth=True)]
+    found = not_well({"serve": served(rows), "agent": agent, "missing": MISSING}, CONFIG, {"a"})
+    assert [each.sentence[1] for each in found] == ["Nothing listens on that port.", rows[1]["why"][1]]
+    moved = {"serve": served([device("a", "silent", agent="ipc-01")]), "agent": agent, "missing": MISSING}
+    assert not_well(moved, CONFIG, {"a"})[0].sentence[1] != "Nothing listens on that port.", "not the state it speaks of"
+
+
+def test_an_empty_screen_has_room_for_all_that_is_not_well() -> None:
+    long = {"zh": "很长的原因。" * 30, "en": "A long reason. " * 30}
+    rows = [
+        {"id": name, "state": "offline", "reason": "", "last_good_t": None,
+         "ne107": {"number": 1, "name": "FAILURE", "notices": [{"reason": "", **long}]}}
+        for name in ("a", "b")
+    ]  # fmt: skip
+    rows[1]["ne107"] = {"number": 1, "name": "FAILURE", "notices": [{"reason": "", "zh": "短。", "en": "Short."}]}
+    problems = not_well({"serve": None, "agent": FINE | {"devices": rows}, "missing": None}, CONFIG)
+    lines = text(FirstScreen("t", NOW, "UTC", problems, [], []), 80, 23, "en")
+    assert "Short." in "\n".join(lines)
+
+
 def test_a_twin_hides_no_device_that_never_reported() -> None:
     rows = [device("ipc-02:a", agent="ipc-02", by_birth=True)]
     (found,) = not_well({"serve": served(rows), "agent": FINE, "missing": MISSING}, CONFIG, {"a"})

@@ -53,7 +53,8 @@ def not_well(document: Document, config: object, configured: Collection[str] | N
     found = [*_process(store, "serve", config), *_process(agent, "run", config)]
     if store is not None and "devices" in store:
         found += _never_reported(store["devices"], configured or ())
-        found += _devices(own_rows(store["devices"], configured), store["t"])
+        said = {} if agent is None else {row["id"]: row for row in agent.get("devices", ())}
+        found += _devices([_exact(row, said) for row in own_rows(store["devices"], configured)], store["t"])
     elif agent is not None and "devices" in agent:
         found += _devices([_as_row(row) for row in agent["devices"]], None)
     missing = document.get("missing")
@@ -120,9 +121,18 @@ def _names(ids: Sequence[str]) -> tuple[str, str]:
     return whole, whole
 
 
+def _exact(row: Document, said: Mapping[str, Document]) -> Document:
+    """With the cause as the agent of this machine says it now: the store knows it only as long as it has the row in
+    which it was told."""
+    own = said.get(_device(row))
+    if own is None or row.get("by_birth") or own["state"] != row["connection"] or not own.get("detail"):
+        return row
+    return {**row, "why": [own["detail_zh"], own["detail"]]}
+
+
 def _as_row(row: Document) -> Document:
     """A device as the agent tells of it, as the store service would."""
-    notices = row["ne107"]["notices"]
+    notices = sorted(row["ne107"]["notices"], key=lambda notice: notice["reason"] != row["reason"])
     why = [notices[0]["zh"], notices[0]["en"]] if notices else ["", ""]
     return {"id": row["id"], "connection": row["state"], "quality": "", "why": why, "last_good_t": row["last_good_t"]}
 
