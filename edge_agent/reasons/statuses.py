@@ -83,7 +83,7 @@ STATUSES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "BadSensorFailure": (
         "设备报告传感器故障，或标明该数值无效：请检查传感器及其接线。",
-        "The device reports that its sensor has failed, or marks the number as no value: check the sensor and its wiring.",
+        "The device reports that its sensor failed, or marks the number as no value: check the sensor and its wiring.",
     ),
     "BadOutOfService": (
         "设备或变量已停用。",

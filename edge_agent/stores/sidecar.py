@@ -264,7 +264,7 @@ class Sidecar:
         ]
 
     def gaps(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
-        """Gap records told in `from < t <= to`, sorted, each once: two stores that share this file are sent the same."""
+        """Gap records told in `from < t <= to`, sorted, each once: stores that share this file are sent the same."""
         sql = "select distinct t, document from gaps where t > ? and t <= ? order by t"
         return [orjson.loads(document) for _, document in self.query(sql, (from_ns, to_ns))]
 

@@ -217,7 +217,9 @@ def test_the_agent_itself_says_why_where_the_store_has_only_the_status() -> None
     found = not_well({"serve": served(rows), "agent": agent, "missing": MISSING}, CONFIG, {"a"})
     assert [each.sentence[1] for each in found] == ["Nothing listens on that port.", rows[1]["why"][1]]
     moved = {"serve": served([device("a", "silent", agent="ipc-01")]), "agent": agent, "missing": MISSING}
-    assert not_well(moved, CONFIG, {"a"})[0].sentence[1] != "Nothing listens on that port.", "not the state it speaks of"
+    assert not_well(moved, CONFIG, {"a"})[0].sentence[1] != "Nothing listens on that port.", (
+        "not the state it speaks of"
+    )
 
 
 def test_an_empty_screen_has_room_for_all_that_is_not_well() -> None:
@@ -231,6 +233,14 @@ def test_an_empty_screen_has_room_for_all_that_is_not_well() -> None:
     problems = not_well({"serve": None, "agent": FINE | {"devices": rows}, "missing": None}, CONFIG)
     lines = text(FirstScreen("t", NOW, "UTC", problems, [], []), 80, 23, "en")
     assert "Short." in "\n".join(lines)
+
+
+def test_values_that_are_uncertain_are_not_called_well() -> None:
+    quality = "UncertainEngineeringUnitsExceeded 15/30"
+    rows = [device("a"), device("b", quality=quality)]
+    (found,) = not_well({"serve": served(rows), "agent": FINE, "missing": MISSING}, CONFIG, {"a", "b"})
+    assert (found.who[1], found.word[1], found.severity, found.since) == ("b", "uncertain", 1, None)
+    assert found.sentence[1].startswith(f"{quality}: A value lies outside its configured range")
 
 
 def test_a_twin_hides_no_device_that_never_reported() -> None:

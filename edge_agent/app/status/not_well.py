@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edge_agent.app.status.overview import SILENT
+from edge_agent.health import sentence
 from edge_agent.health.ne107 import NAMES, Health
 from edge_agent.words import command, number_of
 
@@ -17,6 +18,7 @@ CONNECTIONS: Final[Mapping[str, tuple[int, str, str]]] = {
     "offline": (0, "离线", "offline"),
     "silent": (0, "无消息", "silent"),
     "degraded": (1, "部分", "degraded"),
+    "uncertain": (1, "不确定", "uncertain"),
     "starting": (2, "启动", "starting"),
     "stale": (2, "陈旧", "stale"),
     "online": (9, "在线", "online"),
@@ -28,6 +30,8 @@ _STALE: Final = (
     "Its last good value is older than it may be: the agent stood still, or data is on the way. If it stays so, check"
     " this machine's load.",
 )
+#: It answers, and some of its values are not good: nothing says since when.
+_IN_PART: Final = ("degraded", "uncertain")
 #: Devices named in one line; the rest is counted.
 _NAMED: Final = 3
 _SEVERITY: Final = {"FAILURE": 0, "CHECK_FUNCTION": 2}
@@ -96,8 +100,8 @@ def _process(part: Document | None, name: str, config: object) -> Iterator[NotWe
     who, zh, en = _PROCESSES[name]
     if part is None:
         start = command(name, str(config))
-        sentence = f"未运行，{zh}。请启动：{start}", f"It does not run: {en}. Start it: {start}"
-        yield NotWell(0, ("未运行", "not running"), who, None, sentence)
+        told = f"未运行，{zh}。请启动：{start}", f"It does not run: {en}. Start it: {start}"
+        yield NotWell(0, ("未运行", "not running"), who, None, told)
     elif "ne107" not in part:
         text = " ".join(part["problem"])
         yield NotWell(0, ("没有应答", "no answer"), who, None, (text, text))
@@ -143,11 +147,14 @@ def _devices(rows: Sequence[Document], now: int | None) -> Iterator[NotWell]:
     for row in rows:
         if row["connection"] == "online" and row["quality"] == _OLD:
             row = {**row, "connection": "stale", "why": _STALE}
+        elif row["connection"] == "online" and row["quality"].startswith("Uncertain"):
+            status = row["quality"].partition(" ")[0]
+            row = {**row, "connection": "uncertain", "why": sentence(status)}
         if row["connection"] != "online":
             groups.setdefault((row["connection"], row["why"][1]), []).append(row)
     for (connection, _), group in groups.items():
         severity, zh, en = CONNECTIONS.get(connection, (1, connection, connection))
-        since = [] if connection == "degraded" else [t for row in group if (t := _last_good(row, now)) is not None]
+        since = [] if connection in _IN_PART else [t for row in group if (t := _last_good(row, now)) is not None]
         first = group[0]["why"]
         yield NotWell(
             severity,
@@ -161,7 +168,7 @@ def _devices(rows: Sequence[Document], now: int | None) -> Iterator[NotWell]:
 def _told(group: Sequence[Document], why: str) -> str:
     """The sentence; of a single device that answers in part, with what is wrong and how many tags it is."""
     quality = group[0]["quality"]
-    return f"{quality}: {why}" if len(group) == 1 and group[0]["connection"] == "degraded" and quality else why
+    return f"{quality}: {why}" if len(group) == 1 and group[0]["connection"] in _IN_PART and quality else why
 
 
 def _last_good(row: Document, now: int | None) -> int | None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from edge_agent.app.site_devices import SiteDevices
+from edge_agent.app.site_devices import SiteDevice, SiteDevices
 from edge_agent.health import sentence
 from edge_agent.ingest.agents import AgentState
-from edge_agent.model import is_bad, is_good, status_name
+from edge_agent.model import STATUS, is_bad, is_good, status_name
 from edge_agent.normalise.state import ITEM_STATE
 from edge_agent.stores.base import HealthSummary, Latest, Store
 from edge_agent.stores.newest import AHEAD_NS
@@ -24,6 +24,8 @@ COUNTED_NS = 86_400_000_000_000
 
 #: Missing from a birth document (another agent's): a value older than this is not shown as good.
 DEFAULT_STALENESS_S = 10.0
+
+_OUT_OF_SERVICE = STATUS["BadOutOfService"]
 
 #: What is said of a device whose health rows do not come.
 SILENT = (
@@ -76,12 +78,22 @@ def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any
             continue
         agent, device = plant.keys.split(key)
         birth = orjson.loads(text) | {"tags": len(store.catalogue.of_device(key))}
-        row = _device(device, birth, latest.get(key, {}), counted.get(key), recent.get(key), now_ns)
-        row |= {"id": plant.shown(key), "key": plant.keys.full(key), "agent": agent, "guest": plant.guest(key)}
         member = plant.by_key.get(key)
+        row = _device(device, birth, _of_now(member, latest.get(key, {})), counted.get(key), recent.get(key), now_ns)
+        row |= {"id": plant.shown(key), "key": plant.keys.full(key), "agent": agent, "guest": plant.guest(key)}
         row |= {"configured": member is not None, "by_birth": member is not None and member.by_birth}
         rows.append(row | {"why": list(why[key])} if key in why else row)
     return sorted(rows, key=lambda row: row["id"])
+
+
+def _of_now(member: SiteDevice | None, latest: Mapping[str, Latest]) -> Mapping[str, Latest]:
+    """Without the tags that the device had once, and that stand no longer in the service's own file."""
+    if member is None or member.by_birth:
+        return latest
+    return {
+        tag: sample for tag, sample in latest.items()
+        if tag in member.config.tags or sample.status != _OUT_OF_SERVICE
+    }  # fmt: skip
 
 
 def _exact_reasons(store: Store, recent: Mapping[str, HealthSummary], now_ns: int) -> dict[str, tuple[str, str]]:
