@@ -78,7 +78,7 @@ STATUSES: Final[Mapping[str, tuple[str, str]]] = {
         "The device reports a failure of its own: look at its panel.",
     ),
     "BadWaitingForInitialData": (
-        "连接已建立，但还没有收到任何值：请核对地址，或等待设备首次上报。",
+        "还没有收到任何值：请核对地址，或等待设备首次上报。",
         "No value has come yet: compare the addresses with the device, or wait for its first report.",
     ),
     "BadSensorFailure": (

@@ -37,8 +37,17 @@ def outage_lines(rows: Sequence[Document], timezone: str) -> list[str]:
             continue
         for row in group:
             spans.setdefault((*_span([row], timezone), row["reason"]), []).append(row)
-    lines += [(*_when(group), _together(group, timezone)) for group in spans.values()]
+    for together in spans.values():
+        lines += [(*_when(group), _together(group, timezone)) for group in _by_cause(together)]
     return [text for _, _, text in sorted(lines)]
+
+
+def _by_cause(rows: Sequence[Document]) -> Sequence[Sequence[Document]]:
+    """Apart where there are a few causes: each has its own sentence. Of many, one line with that of the status."""
+    causes: dict[str, list[Document]] = {}
+    for row in rows:
+        causes.setdefault(row["en"], []).append(row)
+    return [*causes.values()] if len(causes) <= _SINGLE else [rows]
 
 
 def _when(group: Sequence[Document]) -> tuple[int, int]:
