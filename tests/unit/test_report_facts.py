@@ -89,7 +89,8 @@ class Remote(RemoteStore):
         self.rows = [*range(40, 400, 40), *range(7200, 7400, 40)]
         self.asked = 0
 
-    _send = samples = evidence_rows = health_rows = last_before = None  # type: ignore[assignment]
+    _send = samples_of = last_of = evidence_rows = health_rows = None  # type: ignore[assignment]
+    health_of = holds_data = store_ids = None  # type: ignore[assignment]
 
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
         self.asked += 1

@@ -203,12 +203,21 @@ def _answered_again(store: Store, device: str, since: int, last: int) -> int:
 
 
 def _offline_since(store: Store, device: str, start: int, last: int) -> int:
-    """Since when rows have said without a break that the device is away, to a minute."""
-    since = last
-    for _, row in reversed(store.health_by(start - 1, last, _MINUTE).get(device, [])):
-        if row.state != "offline":
-            break
-        since = row.first_t
+    """Since when the rows from `start` on have told of no good value any more, to a minute; in few questions."""
+
+    def good_after(t: int) -> bool:
+        row = store.health(t, last).get(device)
+        return row is not None and row.covered_s > 0
+
+    before, since = start - 1, last
+    if not good_after(before):
+        return start
+    while since - before > _MINUTE:
+        middle = (before + since) // 2
+        if good_after(middle):
+            before = middle
+        else:
+            since = middle
     return since
 
 
