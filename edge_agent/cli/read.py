@@ -60,10 +60,10 @@ def run(args: argparse.Namespace) -> int:
         for line in sentences(document):
             print(line, file=sys.stderr)
     else:
-        from edge_agent.cli.read_view import console, view
+        from edge_agent.cli.read_view import console, show
 
         screen = console()
-        screen.print(view(document, raw=args.raw, width=screen.width))
+        show(screen, document, raw=args.raw)
     return 0 if well(document) else 1
 
 

@@ -56,6 +56,15 @@ def view(document: Document, *, raw: bool, width: int, height: int | None = None
     return Group(_table(rows, layout), *reasons)
 
 
+def show(screen: Console, document: Document, *, raw: bool) -> None:
+    """The same, once. The lines of the reasons are not broken: a command in one can be copied as it stands."""
+    width = screen.width
+    layout = _Layout(raw=raw, narrow=width < _NARROW, one_line=False, width=width)
+    screen.print(_table(document["values"], layout))
+    for line in _reasons(document):
+        screen.print(line, soft_wrap=True)
+
+
 def _fitting(rows: Sequence[Document], room: int) -> int:
     """How many rows fit, each device having a line of its own besides."""
     device, used = None, 0

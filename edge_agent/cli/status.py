@@ -92,12 +92,17 @@ def _number(text: str) -> str | float:
 
 
 def _well(agent: dict[str, Any] | None, store: dict[str, Any] | None, devices: set[str]) -> bool:
-    """Whether all devices of the plant are online (`devices`: those of the configuration); the store may know others:
-    guests, and former ones."""
+    """Whether all devices of the plant are online (`devices`: those of the configuration, also when the store has never
+    heard of them); the store may know others: guests, and former ones."""
+    from edge_agent.app.status.not_well import never_reported, own_rows
+
     if (agent is None and store is None) or _silent(agent) or _silent(store):
         return False
-    rows = agent["devices"] if agent else []
-    known = [row for row in store["devices"] if row.get("configured", row["id"] in devices)] if store else []
-    states = [row["connection"] for row in known] if store else [row["state"] for row in rows]
+    if store is None:
+        states = [row["state"] for row in agent["devices"]] if agent else []
+    else:
+        if never_reported(store["devices"], devices):
+            return False
+        states = [row["connection"] for row in own_rows(store["devices"], devices)]
     failed = any(part is not None and part["ne107"]["name"] == "FAILURE" for part in (agent, store))
     return not failed and all(state == "online" for state in states)

@@ -78,12 +78,12 @@ STATUSES: Final[Mapping[str, tuple[str, str]]] = {
         "The device reports a failure of its own: look at its panel.",
     ),
     "BadWaitingForInitialData": (
-        "连接已建立，但还没有收到任何值：请核对地址，或等待设备首次上报。",
+        "还没有收到任何值：请核对地址，或等待设备首次上报。",
         "No value has come yet: compare the addresses with the device, or wait for its first report.",
     ),
     "BadSensorFailure": (
-        "设备给出的是无效数值（空值标记或非数字）：请检查传感器及其接线。",
-        "The device gives a mark for 'no value' instead of a number: check the sensor and its wiring.",
+        "设备报告传感器故障，或标明该数值无效：请检查传感器及其接线。",
+        "The device reports that its sensor failed, or marks the number as no value: check the sensor and its wiring.",
     ),
     "BadOutOfService": (
         "设备或变量已停用。",

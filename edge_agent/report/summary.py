@@ -83,7 +83,8 @@ def _key_processes(rate: Result, machines: Result) -> Text:
     return Text(
         f"关键工序数控化率 {_pct(rate.value)}（{_count(rate.denominator)} 道关键工序，按份额平均；按设备计为 "
         f"{by_machine}），{zh}政策目标 50 %。",
-        f"The key-process NC rate is {_pct(rate.value)} (mean share of {_count(rate.denominator)} key processes; by "
+        f"The key-process NC rate is {_pct(rate.value)} (mean share of "
+        f"{number_of(int(rate.denominator or 0), 'key process', 'key processes')}; by "
         f"machine {by_machine}): {en} the policy's target of 50 %.",
     )
 

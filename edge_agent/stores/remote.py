@@ -315,8 +315,7 @@ class RemoteStore(ABC):
 
     def gaps(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """From the sidecar."""
-        sql = "select document from gaps where t > ? and t <= ? order by t"
-        return [orjson.loads(document) for (document,) in self._sidecar.query(sql, (from_ns, to_ns))]
+        return self._sidecar.gaps(from_ns, to_ns)
 
     def forget(self, entry: Entry, t: int) -> None:
         """In the sidecar."""

@@ -256,12 +256,17 @@ class Sidecar:
         return dict(self._read_marks())
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
-        """Those in `from < t <= to`, sorted; devices by key."""
-        sql = "select agent, device, document from transitions where t > ? and t <= ? order by t"
+        """Those in `from < t <= to`, sorted, each once; devices by key."""
+        sql = "select distinct t, agent, device, document from transitions where t > ? and t <= ? order by t"
         return [
             orjson.loads(document) | {"device": self._keys.key(agent, device)}
-            for agent, device, document in self.query(sql, (from_ns, to_ns))
+            for _, agent, device, document in self.query(sql, (from_ns, to_ns))
         ]
+
+    def gaps(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+        """Gap records told in `from < t <= to`, sorted, each once: stores that share this file are sent the same."""
+        sql = "select distinct t, document from gaps where t > ? and t <= ? order by t"
+        return [orjson.loads(document) for _, document in self.query(sql, (from_ns, to_ns))]
 
     def put_metric(self, metric: str, t: int, document: Mapping[str, Any]) -> None:
         """Keep one result."""

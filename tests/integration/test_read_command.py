@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from edge_agent.cli.main import main
+from edge_agent.cli.read_view import show
 from tests.support.agents import Plc, configuration, online, running
 from tests.support.aio import run, until
 from tests.support.modbus_foreign import running as child
@@ -113,6 +115,10 @@ def test_a_running_agent_is_asked_and_the_device_sees_no_second_connection(tmp_p
                 assert {row["raw"] for row in json.loads(out)["values"]} == {None}
                 assert "BadTimeout" in err
                 assert "站号 1 在 0.5 秒内没有应答" in err
+                status, out, err = await command("read", path)
+                assert (status, err) == (1, "")
+                assert "✗ BadTimeout" in out
+                assert out.count("站号 1 在 0.5 秒内没有应答") == 1
                 plc.silent = False
                 await until(online(agent, "plc-1"))
             assert plc.connections
@@ -167,12 +173,21 @@ def test_a_device_that_is_not_there_says_so_in_both_languages(
     assert main(["read", str(path)]) == 1
     out = capsys.readouterr().out
     assert out.count("✗ BadNoCommunication") == 4
-    assert "拒绝连接" in out
-    assert "refuses the connection" in out
+    assert out.count(f"{url} 拒绝连接") == 1
+    assert out.count(f"{url} refuses the connection") == 1
     assert main(["read", str(path), "plc-2", "plc-1/sped"]) == 2
     err = capsys.readouterr().err
     assert "'plc-1'" in err
     assert "'speed'" in err
+
+
+def test_a_command_in_a_reason_is_not_broken_over_lines() -> None:
+    told = "run: install -D -m 644 " + "/var/lib/edge-agent/ml1/pki/rejected/" + "c" * 64 + ".der " * 2
+    state = {"id": "plc-1", "state": "offline", "reason": "BadCertificateUntrusted", "zh": "", "en": told}
+    out = io.StringIO()
+    terminal = Console(file=out, width=80, force_terminal=True)
+    show(terminal, {"values": [], "devices": [state]}, raw=False)
+    assert told in out.getvalue()
 
 
 def test_text_of_a_device_cannot_steer_the_terminal(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from edge_agent.errors import FindingsError
 from edge_agent.ingest import messages
 from edge_agent.ingest.agents import Agents
 from edge_agent.ingest.messages import Assembly
-from edge_agent.stores import Store, WriteBatch, open_store
+from edge_agent.stores import Rows, Store, WriteBatch, open_store
 from tests.support import servers
 from tests.support.sites import site
 
@@ -183,6 +183,20 @@ def test_a_guest_is_named_and_nothing_is_missing_of_it(backend: Backend, tmp_pat
         assert [row["device"] for row in whole["outages"]] == ["ipc-02:plc-1"], "an agent of the plant is no guest"
 
 
+def test_a_tag_that_was_taken_out_is_no_fault_of_the_device(tmp_path: Path) -> None:
+    kept = "devices: [{id: plc-1, connector: modbus, url: 'tcp://127.0.0.1:502', tags: {x: {address: holding/0}%s}}]\n"
+    now = T0 + 2 * S
+    gone = {"v": 1, "device": "plc-1", "stream": "ipc-01/0/ipc-01f", "seq": 3, "t": now, "values": {"x": 1.0},
+            "quality": {"old": "BadOutOfService"}}  # fmt: skip
+    with closing(open_store(Backend("duckdb").config(tmp_path), "ipc-01")) as store:
+        take(store, birth("ipc-01", "plc-1"), data("ipc-01", "plc-1", 1, T0, 1.0, "old"))
+        take(store, health("ipc-01", "plc-1", 2, now), ("edge/e/s/a/l/plc-1/data", gone))
+        for tags, quality in ((", old: {address: holding/1}", "BadOutOfService 1/2"), ("", "Good")):
+            plant = SiteDevices.of(site(tmp_path, kept % tags), store)
+            (row,) = overview.devices(store, plant, now)
+            assert row["quality"] == quality
+
+
 def test_rows_from_before_agents_were_kept_are_the_own_agents(backend: Backend, tmp_path: Path) -> None:
     """Lines without the tag, rows with NULL: written as the code before did, and read together with what came since."""
     with closing(open_store(backend.config(tmp_path), "")) as store:
@@ -337,6 +351,30 @@ def test_a_change_of_store_tells_what_was_before_its_time(tmp_path: Path, influx
     again, before, absent = served(influxdb1, 13)
     assert (again, before, absent) == (second, [(1, 9)], [(11, 11)])
     assert served(Backend("duckdb"), 4)[:2] == (first, [])
+
+
+def test_what_two_stores_beside_one_sidecar_were_both_sent_is_told_once(
+    tmp_path: Path, influxdb1: Backend, line: Backend
+) -> None:
+    """An agent that hears of a new store sends again what it still has, transitions and gap records too."""
+    move = {"from": "Good", "to": "BadTimeout", "tag": "x", "reason": "BadTimeout", "zh": "。", "en": "."}
+    row = health("ipc-01", "plc-1", 1, T0, tag_transitions=[move])
+    gap = {
+        "stream": "ipc-01/0/ipc-01f",
+        "from_seq": 2,
+        "to_seq": 3,
+        "entries": 2,
+        "values": 9,
+        "from_t": T0,
+        "to_t": T0,
+    }
+    told = {"device": "ipc-01", "t": T0, "gap": gap | {"reason": "full"}}
+    for backend in (influxdb1, line):
+        with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+            take(store, birth("ipc-01", "plc-1"), row)
+            store.write(WriteBatch(Rows.empty(), T0, agents=[told]))
+            assert [each["tag"] for each in store.transitions(T0 - S, T0)] == ["x"]
+            assert [each["values"] for each in store.gaps(T0 - S, T0)] == [9]
 
 
 @pytest.mark.parametrize("filled", [True, False], ids=["the server it was written beside", "a new server"])

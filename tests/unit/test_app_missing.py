@@ -235,6 +235,26 @@ def test_a_lost_transition_does_not_keep_a_device_away_that_answers(store: DuckD
     assert later == until, "it does not grow"
 
 
+def test_a_device_that_was_away_before_the_first_row_of_this_store_is_away(store: DuckDbStore) -> None:
+    """As after a change of store: the transition is in the store before."""
+
+    def told(until: int) -> list[tuple[str, int, int | None, str]]:
+        night.asked(0, 0)
+        return brief(report(store, T0 - 60 * S, T0 + until * S, row_s=60.0))
+
+    night = Night(store)
+    night.state, night.reason = "offline", "BadTimeout"
+    night.runs(0, 600)
+    assert told(610) == [("m1", 60, None, "BadTimeout")]
+    night.becomes(630, "online").runs(630, 900)
+    assert told(910) == []
+    night.state = "offline"  # once more, and that transition never came
+    night.runs(900, 1500)
+    ((_, began, until, _reason),) = told(1510)
+    assert 900 <= began <= 1020
+    assert until is None
+
+
 def test_messages_that_never_came_are_told_unless_a_gap_record_does(store: DuckDbStore) -> None:
     gap = {"stream": "s", "from_seq": 5, "to_seq": 6, "entries": 2, "values": 9, "from_t": T0, "to_t": T0}
     agent = {"device": "ipc", "t": T0 + S, "gap": gap | {"reason": "full"}}

@@ -17,6 +17,7 @@ from edge_agent.app.status.not_well import not_well
 from edge_agent.app.status.rates_view import figure, headlines, judgement, others
 from edge_agent.app.status.terminal import Language, Terminal, language, wrapped
 from edge_agent.app.status.view import show
+from edge_agent.cli.status import _well
 from edge_agent.health.reasons import sentence
 from edge_agent.metrics.evaluate import evaluate
 from edge_agent.metrics.live import Live, read_live
@@ -196,6 +197,58 @@ def test_a_configured_device_that_never_reported_is_not_well() -> None:
     document = {"serve": served([device("a")]), "agent": FINE, "missing": MISSING}
     (found,) = not_well(document, CONFIG, {"a", "b"})
     assert found.who == ("b", "b")
+
+
+def test_a_device_of_another_agent_of_the_plant_that_is_offline_is_not_well() -> None:
+    other = {"agent": "ipc-02", "by_birth": True, "why": ["拒绝连接。", "It refuses the connection."]}
+    rows = [device("a", agent="ipc-01"), device("only-b", "offline", **other), device("former", "silent")]
+    document = {"serve": served(rows), "agent": FINE, "missing": MISSING}
+    (found,) = not_well(document, CONFIG, {"a"})
+    assert (found.who[1], found.word[1], found.sentence[1]) == ("only-b", "offline", "It refuses the connection.")
+    assert not _well(FINE, served(rows), {"a"})
+    assert _well(FINE, served([rows[0], rows[2]]), {"a"})
+
+
+def test_the_agent_itself_says_why_where_the_store_has_only_the_status() -> None:
+    """After a day, or a change of store, the row with the exact sentence is out of the store's sight."""
+    said = {"id": "a", "state": "offline", "detail_zh": "端口上没有程序。", "detail": "Nothing listens on that port."}
+    agent = FINE | {"devices": [said]}
+    rows = [device("a", "offline", agent="ipc-01"), device("b:a", "offline", agent="b", by_birth=True)]
+    found = not_well({"serve": served(rows), "agent": agent, "missing": MISSING}, CONFIG, {"a"})
+    assert [each.sentence[1] for each in found] == ["Nothing listens on that port.", rows[1]["why"][1]]
+    moved = {"serve": served([device("a", "silent", agent="ipc-01")]), "agent": agent, "missing": MISSING}
+    assert not_well(moved, CONFIG, {"a"})[0].sentence[1] != "Nothing listens on that port.", (
+        "not the state it speaks of"
+    )
+
+
+def test_an_empty_screen_has_room_for_all_that_is_not_well() -> None:
+    long = {"zh": "很长的原因。" * 30, "en": "A long reason. " * 30}
+    rows = [
+        {"id": name, "state": "offline", "reason": "", "last_good_t": None,
+         "ne107": {"number": 1, "name": "FAILURE", "notices": [{"reason": "", **long}]}}
+        for name in ("a", "b")
+    ]  # fmt: skip
+    rows[1]["ne107"] = {"number": 1, "name": "FAILURE", "notices": [{"reason": "", "zh": "短。", "en": "Short."}]}
+    problems = not_well({"serve": None, "agent": FINE | {"devices": rows}, "missing": None}, CONFIG)
+    lines = text(FirstScreen("t", NOW, "UTC", problems, [], []), 80, 23, "en")
+    assert "Short." in "\n".join(lines)
+
+
+def test_values_that_are_uncertain_are_not_called_well() -> None:
+    quality = "UncertainEngineeringUnitsExceeded 15/30"
+    rows = [device("a"), device("b", quality=quality)]
+    (found,) = not_well({"serve": served(rows), "agent": FINE, "missing": MISSING}, CONFIG, {"a", "b"})
+    assert (found.who[1], found.word[1], found.severity, found.since) == ("b", "uncertain", 1, None)
+    assert found.sentence[1].startswith(f"{quality}: A value lies outside its configured range")
+
+
+def test_a_twin_hides_no_device_that_never_reported() -> None:
+    rows = [device("ipc-02:a", agent="ipc-02", by_birth=True)]
+    (found,) = not_well({"serve": served(rows), "agent": FINE, "missing": MISSING}, CONFIG, {"a"})
+    assert (found.who, found.word[1]) == (("a", "a"), "never reported")
+    assert not _well(FINE, served(rows), {"a"})
+    assert not _well(FINE, served([]), {"a"}), "nothing has reported yet"
 
 
 def test_a_device_whose_values_are_too_old_is_not_called_well() -> None:

@@ -255,7 +255,7 @@ def test_what_is_read_in_parts_is_a_note_for_check_and_for_the_birth():
     assert notes_.keys() == {"f"}
     pieces = birth(
         DeviceCommon(id="d", connector="modbus"),
-        plan.tables, agent="a", path="p", area="", staleness=1.0, t=1, notes=notes_,
+        plan.tables, {}, agent="a", path="p", area="", staleness=1.0, t=1, notes=notes_,
     )  # fmt: skip
     tags = json.loads(b"".join(pieces))["tags"]
     assert "high, low, high" in tags["f"]["note"]

@@ -47,3 +47,14 @@ def test_devices_that_were_away_together_share_a_line_unless_the_reason_differs(
 
 def test_less_than_a_second_is_not_nothing() -> None:
     assert "< 1 s" in heads([outage("a", 5, 5) | {"seconds": 0.4}])[0]
+
+
+def test_a_few_causes_of_one_status_are_told_each_and_many_are_one_line() -> None:
+    def away(number: int) -> dict[str, Any]:
+        return outage(f"m{number}", 100, None) | {"zh": f"{number} 不通。", "en": f"No way to {number}."}
+
+    few = outage_lines([away(1), away(2)], "UTC")
+    assert [text.splitlines()[2].strip() for text in few] == ["No way to 1.", "No way to 2."]
+    (many,) = outage_lines([away(number) for number in range(5)], "UTC")
+    assert "(5 台设备 devices)" in many
+    assert "No way to" not in many

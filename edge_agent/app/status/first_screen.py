@@ -21,8 +21,10 @@ from edge_agent.words import number_of
 Document = Mapping[str, Any]
 
 _GAP: Final = Text("")
+#: Between the parts of the screen.
+_GAPS: Final = (_GAP, _GAP, _GAP)
 _STYLES: Final = {0: "red", 1: "yellow", 2: "yellow"}
-#: Lines the list of what is not well may take of a terminal: so many, and a third of it where that is more.
+#: Lines the list of what is not well may take of a terminal: so many, a third of it, or what the devices leave.
 _LEAST_LINES: Final = 8
 #: Agents that are shown of a terminal that has an end.
 _AGENTS: Final = 3
@@ -69,11 +71,11 @@ class FirstScreen:
     def _gaps(self, terminal: Terminal, spare: int | None) -> list[Text]:
         """Empty lines between the parts: none that a device could have."""
         if spare is None:
-            return [_GAP] * 3
+            return list(_GAPS)
         wanted = len(device_lines(self.devices, terminal)) if self.devices else 0
         if wanted <= spare:
             return [_GAP] * min(3, spare - wanted)
-        return [_GAP] * 3 if spare >= 9 else []
+        return list(_GAPS) if spare >= 9 else []
 
     def _first(self, terminal: Terminal, others_take: int) -> list[Text]:
         """What is not well, worst first; or one quiet line."""
@@ -81,7 +83,9 @@ class FirstScreen:
             return self._all_well(terminal)
         room = None
         if terminal.height is not None:
-            room = max(3, min(max(_LEAST_LINES, terminal.height // 3), terminal.height - others_take - 3))
+            table = len(device_lines(self.devices, terminal)) if self.devices else 0
+            left = terminal.height - others_take - len(_GAPS)
+            room = max(3, min(left, max(_LEAST_LINES, terminal.height // 3, left - table)))
         found: list[Text] = []
         for position, problem in enumerate(self.problems):
             lines = _problem(problem, self.now, self.timezone, terminal)

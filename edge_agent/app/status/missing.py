@@ -182,6 +182,10 @@ def _outages(
     if story.since is not None and within is not None and within.state in _ANSWERS and within.last_t > story.since:
         back = _answered_again(store, device, story.since, within.last_t)  # the transition that ended it was lost
         story.end(back, back)
+    if story.since is None and within is not None and within.state == "offline":
+        # the transition that began it was lost, or went to the store before this one
+        begun = max([within.first_t, *(outage.to_t for outage in story.outages if outage.to_t is not None)])
+        story.begin(_offline_since(store, device, begun, within.last_t), within.reason)
     heard = max((row.last_t for row in (before, within) if row is not None), default=span.start)
     if story.since is None and span.end - heard > span.silent:
         story.begin(heard, "no_report")
@@ -196,6 +200,25 @@ def _answered_again(store: Store, device: str, since: int, last: int) -> int:
         if row.state in _ANSWERS:
             return row.last_t
     return last
+
+
+def _offline_since(store: Store, device: str, start: int, last: int) -> int:
+    """Since when the rows from `start` on have told of no good value any more, to a minute; in few questions."""
+
+    def good_after(t: int) -> bool:
+        row = store.health(t, last).get(device)
+        return row is not None and row.covered_s > 0
+
+    before, since = start - 1, last
+    if not good_after(before):
+        return start
+    while since - before > _MINUTE:
+        middle = (before + since) // 2
+        if good_after(middle):
+            before = middle
+        else:
+            since = middle
+    return since
 
 
 class _Story:

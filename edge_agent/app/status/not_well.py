@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edge_agent.app.status.overview import SILENT
+from edge_agent.health import sentence
 from edge_agent.health.ne107 import NAMES, Health
 from edge_agent.words import command, number_of
 
@@ -17,6 +18,7 @@ CONNECTIONS: Final[Mapping[str, tuple[int, str, str]]] = {
     "offline": (0, "离线", "offline"),
     "silent": (0, "无消息", "silent"),
     "degraded": (1, "部分", "degraded"),
+    "uncertain": (1, "不确定", "uncertain"),
     "starting": (2, "启动", "starting"),
     "stale": (2, "陈旧", "stale"),
     "online": (9, "在线", "online"),
@@ -28,6 +30,8 @@ _STALE: Final = (
     "Its last good value is older than it may be: the agent stood still, or data is on the way. If it stays so, check"
     " this machine's load.",
 )
+#: It answers, and some of its values are not good: nothing says since when.
+_IN_PART: Final = ("degraded", "uncertain")
 #: Devices named in one line; the rest is counted.
 _NAMED: Final = 3
 _SEVERITY: Final = {"FAILURE": 0, "CHECK_FUNCTION": 2}
@@ -53,7 +57,8 @@ def not_well(document: Document, config: object, configured: Collection[str] | N
     found = [*_process(store, "serve", config), *_process(agent, "run", config)]
     if store is not None and "devices" in store:
         found += _never_reported(store["devices"], configured or ())
-        found += _devices(own_rows(store["devices"], configured), store["t"])
+        said = {} if agent is None else {row["id"]: row for row in agent.get("devices", ())}
+        found += _devices([_exact(row, said) for row in own_rows(store["devices"], configured)], store["t"])
     elif agent is not None and "devices" in agent:
         found += _devices([_as_row(row) for row in agent["devices"]], None)
     missing = document.get("missing")
@@ -63,11 +68,25 @@ def not_well(document: Document, config: object, configured: Collection[str] | N
 
 
 def own_rows(rows: Sequence[Document], configured: Collection[str] | None) -> list[Document]:
-    """The devices this configuration answers for; a guest's, and those that it has no longer, are no concern of its."""
-    return [
-        row for row in rows
-        if not row.get("guest") and (configured is None or row["id"].rpartition(":")[2] in configured)
-    ]  # fmt: skip
+    """The devices this configuration answers for: its own, and those of the other agents of the plant. A guest's, and
+    those that it has no longer, are no concern of its."""
+    return [row for row in rows if not row.get("guest") and (configured is None or _answered_for(row, configured))]
+
+
+def never_reported(rows: Sequence[Document], configured: Collection[str]) -> list[str]:
+    """The configured devices of which the store has never heard."""
+    known = {_device(row) for row in rows if not row.get("guest") and not row.get("by_birth")}
+    return sorted(set(configured) - known)
+
+
+def _answered_for(row: Document, configured: Collection[str]) -> bool:
+    return bool(row.get("by_birth")) or _device(row) in configured
+
+
+def _device(row: Document) -> str:
+    """The id alone of a device that may be shown as `agent:device`."""
+    own: str = row["id"]
+    return own.removeprefix(f"{row.get('agent', '')}:")
 
 
 _PROCESSES: Final = {
@@ -81,8 +100,8 @@ def _process(part: Document | None, name: str, config: object) -> Iterator[NotWe
     who, zh, en = _PROCESSES[name]
     if part is None:
         start = command(name, str(config))
-        sentence = f"未运行，{zh}。请启动：{start}", f"It does not run: {en}. Start it: {start}"
-        yield NotWell(0, ("未运行", "not running"), who, None, sentence)
+        told = f"未运行，{zh}。请启动：{start}", f"It does not run: {en}. Start it: {start}"
+        yield NotWell(0, ("未运行", "not running"), who, None, told)
     elif "ne107" not in part:
         text = " ".join(part["problem"])
         yield NotWell(0, ("没有应答", "no answer"), who, None, (text, text))
@@ -94,9 +113,7 @@ def _process(part: Document | None, name: str, config: object) -> Iterator[NotWe
 
 
 def _never_reported(rows: Sequence[Document], configured: Collection[str]) -> Iterator[NotWell]:
-    """Configured devices of which the store has never heard."""
-    known = {row["id"].rpartition(":")[2] for row in rows if not row.get("guest")}
-    missing = sorted(set(configured) - known)
+    missing = never_reported(rows, configured)
     if missing:
         yield NotWell(0, ("从未上报", "never reported"), _names(missing), None, SILENT)
 
@@ -108,9 +125,18 @@ def _names(ids: Sequence[str]) -> tuple[str, str]:
     return whole, whole
 
 
+def _exact(row: Document, said: Mapping[str, Document]) -> Document:
+    """With the cause as the agent of this machine says it now: the store knows it only as long as it has the row in
+    which it was told."""
+    own = said.get(_device(row))
+    if own is None or row.get("by_birth") or own["state"] != row["connection"] or not own.get("detail"):
+        return row
+    return {**row, "why": [own["detail_zh"], own["detail"]]}
+
+
 def _as_row(row: Document) -> Document:
     """A device as the agent tells of it, as the store service would."""
-    notices = row["ne107"]["notices"]
+    notices = sorted(row["ne107"]["notices"], key=lambda notice: notice["reason"] != row["reason"])
     why = [notices[0]["zh"], notices[0]["en"]] if notices else ["", ""]
     return {"id": row["id"], "connection": row["state"], "quality": "", "why": why, "last_good_t": row["last_good_t"]}
 
@@ -121,11 +147,14 @@ def _devices(rows: Sequence[Document], now: int | None) -> Iterator[NotWell]:
     for row in rows:
         if row["connection"] == "online" and row["quality"] == _OLD:
             row = {**row, "connection": "stale", "why": _STALE}
+        elif row["connection"] == "online" and row["quality"].startswith("Uncertain"):
+            status = row["quality"].partition(" ")[0]
+            row = {**row, "connection": "uncertain", "why": sentence(status)}
         if row["connection"] != "online":
             groups.setdefault((row["connection"], row["why"][1]), []).append(row)
     for (connection, _), group in groups.items():
         severity, zh, en = CONNECTIONS.get(connection, (1, connection, connection))
-        since = [] if connection == "degraded" else [t for row in group if (t := _last_good(row, now)) is not None]
+        since = [] if connection in _IN_PART else [t for row in group if (t := _last_good(row, now)) is not None]
         first = group[0]["why"]
         yield NotWell(
             severity,
@@ -139,7 +168,7 @@ def _devices(rows: Sequence[Document], now: int | None) -> Iterator[NotWell]:
 def _told(group: Sequence[Document], why: str) -> str:
     """The sentence; of a single device that answers in part, with what is wrong and how many tags it is."""
     quality = group[0]["quality"]
-    return f"{quality}: {why}" if len(group) == 1 and group[0]["connection"] == "degraded" and quality else why
+    return f"{quality}: {why}" if len(group) == 1 and group[0]["connection"] in _IN_PART and quality else why
 
 
 def _last_good(row: Document, now: int | None) -> int | None:

@@ -37,8 +37,17 @@ def outage_lines(rows: Sequence[Document], timezone: str) -> list[str]:
             continue
         for row in group:
             spans.setdefault((*_span([row], timezone), row["reason"]), []).append(row)
-    lines += [(*_when(group), _together(group, timezone)) for group in spans.values()]
+    for together in spans.values():
+        lines += [(*_when(group), _together(group, timezone)) for group in _by_cause(together)]
     return [text for _, _, text in sorted(lines)]
+
+
+def _by_cause(rows: Sequence[Document]) -> Sequence[Sequence[Document]]:
+    """Apart where there are a few causes: each has its own sentence. Of many, one line with that of the status."""
+    causes: dict[str, list[Document]] = {}
+    for row in rows:
+        causes.setdefault(row["en"], []).append(row)
+    return [*causes.values()] if len(causes) <= _SINGLE else [rows]
 
 
 def _when(group: Sequence[Document]) -> tuple[int, int]:
@@ -90,29 +99,58 @@ def _common(group: Sequence[Document]) -> Document:
 
 
 def tag_lines(rows: Sequence[Document], timezone: str) -> list[str]:
-    """Changes of tags, those of one tag folded where it flaps; the newest last."""
+    """Changes of tags, those of one tag folded where it flaps, those of many tags of one device for the same reasons
+    together; the newest last."""
     by_tag: dict[tuple[str, str], list[Document]] = {}
     for row in rows:
         by_tag.setdefault((row["device"], row["tag"]), []).append(row)
+    alike: dict[tuple[str, frozenset[str]], list[list[Document]]] = {}
+    for (device, _), group in by_tag.items():
+        reasons = frozenset(row["reason"] for row in group if row["reason"])
+        alike.setdefault((device, reasons), []).append(group)
     lines: list[tuple[int, str]] = []
-    for group in by_tag.values():
-        if len(group) > _SINGLE:
-            lines.append((group[-1]["t"], _flapping(group, timezone)))
-        else:
-            lines += [(row["t"], _tag(row, timezone)) for row in group]
+    for groups in alike.values():
+        if len(groups) > _SINGLE:
+            lines.append((max(group[-1]["t"] for group in groups), _many(groups, timezone)))
+            continue
+        for group in groups:
+            if len(group) > _SINGLE:
+                lines.append((group[-1]["t"], _flapping(group, timezone)))
+            else:
+                lines += [(row["t"], _tag(row, timezone)) for row in group]
     return [text for _, text in sorted(lines, key=lambda line: line[0])]
+
+
+def _many(groups: Sequence[Sequence[Document]], timezone: str) -> str:
+    """Several tags of one device, as one entry: how many, which, how often, and how they are now."""
+    rows = sorted((row for group in groups for row in group), key=lambda row: row["t"])
+    names = [group[0]["tag"] for group in groups]
+    rest = f" … +{len(names) - _SINGLE}" if len(names) > _SINGLE else ""
+    now = Counter(group[-1]["to"] for group in groups)
+    states = ", ".join(f"{state} × {count}" for state, count in now.most_common(3))
+    return (
+        f"  变量 tags {rows[0]['device']}: {len(names)} 个变量 tags ({', '.join(names[:_SINGLE])}{rest}),"
+        f" {len(rows)} 次变化 changes, {clock(rows[0]['t'], timezone)} – {clock(rows[-1]['t'], timezone)},"
+        f" 现在 now {states}{_reasons_of(rows)}"
+    )
 
 
 def _flapping(group: Sequence[Document], timezone: str) -> str:
     first, last = group[0], group[-1]
-    reasons = Counter(row["reason"] for row in group if row["reason"])
-    often = ", ".join(f"{reason} × {count}" for reason, count in reasons.most_common(3))
-    newest = next((row for row in reversed(group) if row["reason"]), None)
-    why = "" if newest is None else f"\n      {newest['zh']}\n      {newest['en']}"
     return (
         f"  变量 tag {first['device']}/{first['tag']}: {len(group)} 次变化 changes,"
-        f" {clock(first['t'], timezone)} – {clock(last['t'], timezone)}, 现在 now {last['to']} [{often}]{why}"
+        f" {clock(first['t'], timezone)} – {clock(last['t'], timezone)}, 现在 now {last['to']}{_reasons_of(group)}"
     )
+
+
+def _reasons_of(rows: Sequence[Document]) -> str:
+    """How often for which reason, and the newest one's sentence on lines of its own."""
+    reasons = Counter(row["reason"] for row in rows if row["reason"])
+    if not reasons:
+        return ""
+    often = ", ".join(f"{reason} × {count}" for reason, count in reasons.most_common(3))
+    newest = next(row for row in reversed(rows) if row["reason"])
+    return f" [{often}]\n      {newest['zh']}\n      {newest['en']}"
 
 
 def _tag(row: Document, timezone: str) -> str:

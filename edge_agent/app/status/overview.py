@@ -8,10 +8,10 @@ from typing import Any
 
 import orjson
 
-from edge_agent.app.site_devices import SiteDevices
+from edge_agent.app.site_devices import SiteDevice, SiteDevices
 from edge_agent.health import sentence
 from edge_agent.ingest.agents import AgentState
-from edge_agent.model import is_bad, is_good, is_not_there, status_name
+from edge_agent.model import STATUS, is_bad, is_good, is_not_there, status_name
 from edge_agent.normalise.state import ITEM_STATE
 from edge_agent.stores.base import HealthSummary, Latest, Store
 from edge_agent.stores.catalogue import Catalogue
@@ -25,6 +25,8 @@ COUNTED_NS = 86_400_000_000_000
 
 #: Missing from a birth document (another agent's): a value older than this is not shown as good.
 DEFAULT_STALENESS_S = 10.0
+
+_OUT_OF_SERVICE = STATUS["BadOutOfService"]
 
 #: What is said of a device whose health rows do not come.
 SILENT = (
@@ -77,10 +79,11 @@ def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any
             continue
         agent, device = plant.keys.split(key)
         birth = orjson.loads(text) | {"tags": len(store.catalogue.of_device(key))}
-        present = _present(store.catalogue, key, latest.get(key, {}))
+        member = plant.by_key.get(key)
+        present = _present(store.catalogue, key, _of_now(member, latest.get(key, {})))
         row = _device(device, birth, present, counted.get(key), recent.get(key), now_ns)
         row |= {"id": plant.shown(key), "key": plant.keys.full(key), "agent": agent, "guest": plant.guest(key)}
-        row |= {"configured": key in plant.by_key}
+        row |= {"configured": member is not None, "by_birth": member is not None and member.by_birth}
         rows.append(row | {"why": list(why[key])} if key in why else row)
     return sorted(rows, key=lambda row: row["id"])
 
@@ -94,6 +97,16 @@ def _present(catalogue: Catalogue, key: str, latest: Mapping[str, Latest]) -> Ma
 
 def _is_optional(catalogue: Catalogue, sid: int | None) -> bool:
     return sid is not None and bool(orjson.loads(catalogue.series[sid].meta or "{}").get("optional"))
+
+
+def _of_now(member: SiteDevice | None, latest: Mapping[str, Latest]) -> Mapping[str, Latest]:
+    """Without the tags that the device had once, and that stand no longer in the service's own file."""
+    if member is None or member.by_birth:
+        return latest
+    return {
+        tag: sample for tag, sample in latest.items()
+        if tag in member.config.tags or sample.status != _OUT_OF_SERVICE
+    }  # fmt: skip
 
 
 def _exact_reasons(store: Store, recent: Mapping[str, HealthSummary], now_ns: int) -> dict[str, tuple[str, str]]:

@@ -11,12 +11,17 @@ from rich.text import Text
 
 from edge_agent.app.status.terminal import Terminal, padded, wrapped
 from edge_agent.metrics import bands
+from edge_agent.words import verb
 
 Figure = Mapping[str, Any]
 
 #: The figures the policy asks for come first; the others explain them.
 HEADLINES: Final = ("M-01-prorata", "M-04a-effective")
-_COUNTED: Final = {"M-01-prorata": ("道关键工序", "key processes"), "M-04a-effective": ("台生产设备", "machines")}
+#: What is counted: Chinese, English for one, English for several.
+_COUNTED: Final = {
+    "M-01-prorata": ("道关键工序", "key process", "key processes"),
+    "M-04a-effective": ("台生产设备", "machine", "machines"),
+}
 #: Columns that are enough to say beside a figure what it rests on.
 _ROOM: Final = 24
 _BANDED: Final = ("M-03", "M-04a-declared", "M-04a-effective")
@@ -66,7 +71,8 @@ def why_none(metric: Figure) -> tuple[str, str]:
 def basis(metric: Figure) -> tuple[str, str]:
     """What a figure rests on: fraction, judgement, points, grade."""
     parts_zh, parts_en = [], []
-    zh, en = _COUNTED.get(metric["id"], ("", ""))
+    zh, one, several = _COUNTED.get(metric["id"], ("", "", ""))
+    en = verb(metric["denominator"], one, several)
     top, bottom = short(metric["numerator"]), short(metric["denominator"])
     parts_zh.append(f"{top} / {bottom} {zh}".strip())
     parts_en.append(f"{top} of {bottom} {en}".strip())

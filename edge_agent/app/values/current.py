@@ -125,9 +125,7 @@ def _state(polled: PolledDevice) -> Document:
         zh, en = health.cause.zh, health.cause.en
     else:
         zh, en = sentence("starting" if health.state == "starting" else "")
-    return {
-        "id": polled.plan.id, "state": health.state, "reason": health.reason, "zh": zh, "en": en,
-    }  # fmt: skip
+    return {"id": polled.plan.id, "state": health.state, "reason": health.reason, "zh": zh, "en": en}
 
 
 def unreadable(agent: str, device: DeviceCommon, tags: Sequence[str], reason: str) -> Document:
