@@ -85,6 +85,8 @@ class SiteDevices:
         now = former.get(own, own)
         if now in present and not self.guest(now):
             return now
+        if any(self.keys.agent(key) == self.keys.own for key in present):
+            return own  # this agent reads devices itself, and this one has not spoken yet: a twin is another device
         others = [key for agent in sorted(self.agents) if (key := self.keys.key(agent, device)) in present]
         return others[0] if len(others) == 1 else own
 

@@ -219,8 +219,8 @@ def _plot(output: _Output) -> int:
             empty += 1
             print("\n    ".join(_why(output, tag)))
         elif all(step.low is None for step in found):
-            print(f"{tag.device}/{tag.tag}：没有可画的数字，请不用 --plot 查看。")
-            print(f"    {tag.device}/{tag.tag}: no numbers to draw; look at it without --plot.")
+            print(f"{tag.shown}/{tag.tag}：没有可画的数字，请不用 --plot 查看。")
+            print(f"    {tag.shown}/{tag.tag}: no numbers to draw; look at it without --plot.")
         else:
             print("\n".join(plot_text(tag, steps, history.begin, history.until, output.zone, height)))
     return 1 if empty else 0

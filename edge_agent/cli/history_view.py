@@ -41,7 +41,7 @@ def title(tag: HistoryTag, begin: int, until: int, zone: ZoneInfo) -> str:
     unit = f" [{printable(tag.unit)}]" if tag.unit else ""
     short = until - begin < 3600 * _SECOND
     span = f"{moment(begin, zone, exact=short)} – {moment(until, zone, exact=short)}"
-    return f"{printable(tag.device)}/{printable(tag.tag)}{unit}  {span} ({zone})"
+    return f"{printable(tag.shown)}/{printable(tag.tag)}{unit}  {span} ({zone})"
 
 
 def table_lines(found: TagHistory, zone: ZoneInfo) -> Iterator[str]:
@@ -138,7 +138,7 @@ def document(found: TagHistory, begin: int, until: int, zone: ZoneInfo) -> dict[
         for gap in found.gaps
     ]
     return {
-        "agent": tag.agent, "device": tag.device, "tag": tag.tag, "unit": tag.unit,
+        "agent": tag.agent, "device": tag.shown, "tag": tag.tag, "unit": tag.unit,
         "from": iso(begin, zone), "to": iso(until, zone), "readings": found.count,
         "every_s": None if found.step is None else found.step / _SECOND, "downsampled": found.downsampled,
         "rows": rows, "gaps": gaps, "more_gaps": found.more_gaps,

@@ -24,8 +24,8 @@ MINUTE_NS: Final = 60_000_000_000
 HISTORY_NS: Final = int(HISTORY_S) * 1_000_000_000
 #: States are told from so much earlier, to know when a failure that goes on across the start began.
 BEFORE_NS: Final = 86_400_000_000_000
-#: A device that was covered in the last minutes of a window, one of which may not be whole, was online at its end.
-ONLINE_NS: Final = 2 * MINUTE_NS
+#: A device that was covered in the last minute of a window was online at its end.
+ONLINE_NS: Final = MINUTE_NS
 _S: Final = 1_000_000_000
 _NO_SCHEDULE: Final = "\0"
 

@@ -335,3 +335,19 @@ def _readings(document: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(document, list):
         for part in document:
             yield from _readings(part)
+
+
+def test_a_twin_is_named_with_its_agent(tmp_path: Path) -> None:
+    path = configuration(tmp_path, "kind: duckdb")
+    with contextlib.closing(open_store(load(path, secrets=False).store, "ipc-01")) as opened:
+        for agent, key in (("ipc-01", "plc-1"), ("ipc-02", "ipc-02:plc-1"), ("ipc-02", "ipc-02:plc-7")):
+            device = key.rpartition(":")[2]
+            opened.catalogue.born({"device": device, "agent": agent, "tags": META})
+            document = {"v": 1, "device": device, "t": T0, "values": {"power": 1.0}}
+            chunk = decode.data(document, opened.catalogue, key)
+            opened.write(WriteBatch(Rows.of([chunk]), T0 + S))
+    status, out, _ = history(path, "*/power", *window(), "--csv", "-")
+    assert status == 0
+    assert {row["device"] for row in csv.DictReader(io.StringIO(out))} == {
+        "ipc-01:plc-1", "ipc-02:plc-1", "plc-7",
+    }  # fmt: skip

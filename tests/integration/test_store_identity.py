@@ -289,6 +289,21 @@ def test_a_device_of_the_plant_stays_in_its_figures_whatever_its_birth_says(tmp_
         assert (odd_one.config.cell, odd_one.config.tags["x"].description) == ("ok", "d")
 
 
+def test_a_device_that_has_not_spoken_yet_does_not_take_the_readings_of_its_twin(tmp_path: Path) -> None:
+    plant = site(
+        tmp_path,
+        "agents: [ipc-02]\ndevices:\n"
+        + "".join(
+            f"  - {{id: {name}, connector: modbus, url: 'tcp://h', tags: {{x: {{address: holding/0}}}}}}\n"
+            for name in ("plc-1", "plc-2")
+        ),
+    )
+    with closing(open_store(plant.store, plant.agent.id, plant.agents)) as store:
+        take(store, birth("ipc-01", "plc-2"), birth("ipc-02", "plc-1"))
+        keys = {member.name: member.key for member in SiteDevices.of(plant, store).members}
+    assert keys == {"plc-1": "plc-1", "plc-2": "plc-2", "ipc-02:plc-1": "ipc-02:plc-1"}
+
+
 def test_an_agent_without_devices_can_be_forgotten_and_no_state_steers_a_terminal(tmp_path: Path) -> None:
     plant = site(tmp_path, "")
     with closing(open_store(plant.store, plant.agent.id)) as store:

@@ -45,7 +45,7 @@ def write_csv(
 
 
 def _cells(tag: HistoryTag, row: Reading, zone: ZoneInfo) -> tuple[str, ...]:
-    return (iso(row.t, zone), tag.device, tag.tag, for_file(row.value), tag.unit, status_name(row.status))
+    return (iso(row.t, zone), tag.shown, tag.tag, for_file(row.value), tag.unit, status_name(row.status))
 
 
 def write_step_csv(
@@ -68,7 +68,7 @@ def _step_cells(tag: HistoryTag, step: Step, zone: ZoneInfo) -> tuple[str, ...]:
     value = step_value(tag, step)
     numbers = (for_file(number) for number in (value, step.low, step.high, step.last, step.readings))
     value_text, low, high, last, count = numbers
-    head = (iso(step.t, zone), tag.device, tag.tag, value_text, tag.unit, status_name(step.status))
+    head = (iso(step.t, zone), tag.shown, tag.tag, value_text, tag.unit, status_name(step.status))
     return (*head, low, high, last, count)
 
 
@@ -166,7 +166,7 @@ def _append(connection: Any, tag: HistoryTag, page: Page) -> None:
         "value": np.ma.masked_array(page.num, np.isnan(page.num)),
         "text": np.array(texts, object),
         "quality": np.array([status_name(code) for code in page.status.tolist()], object),
-        "device": np.full(size, tag.device, object),
+        "device": np.full(size, tag.shown, object),
         "tag": np.full(size, tag.tag, object),
         "unit": np.full(size, tag.unit, object),
     }

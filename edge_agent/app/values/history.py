@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from edge_agent.app.values.current import tag_names
 from edge_agent.app.values.gaps import Gap, GapFinder, Vouched
-from edge_agent.app.values.names import selected
+from edge_agent.app.values.names import selected, shown
 from edge_agent.app.values.source import HistorySource, Page, StoredDevice, pages
 from edge_agent.app.values.steps import Step, Steps, plain_step
 from edge_agent.config.compile import plan, staleness
@@ -51,6 +52,8 @@ class HistoryTag:
     """The device, or the agent, says nothing while nothing changes."""
     stored: bool
     """Whether the store has any series of this name."""
+    shown: str
+    """The device as people are shown it: its id, or `agent:device` when several agents have one of that id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,14 @@ class History:
             own = known.setdefault(name, [])
             own += sorted(set(entry.series) - set(own))
         agents = {name: self._agent(name) for name in known}
+        ids = {name: name.removeprefix(f"{agent}:") for name, agent in agents.items()}
+        twins = {device for device, users in Counter(ids.values()).items() if users > 1}
         found: list[HistoryTag] = []
         for name, tags in selected(names, agents, known).items():
             own_device = configured.get(name)
             compiled = {} if own_device is None else self._compiled(own_device)
-            found += [self._tag(agents[name], name, tag, own_device, compiled.get(tag)) for tag in tags]
+            people_see = shown(agents[name], ids[name], twins)
+            found += [self._tag(agents[name], name, tag, own_device, compiled.get(tag), people_see) for tag in tags]
         return found
 
     def _agent(self, device: str) -> str:
@@ -115,7 +121,13 @@ class History:
         return {tag.name: (tag, speaks) for table in compiled.tables for tag in table.tags}
 
     def _tag(
-        self, agent: str, name: str, tag: str, device: DeviceCommon | None, known: tuple[Tag, bool] | None
+        self,
+        agent: str,
+        name: str,
+        tag: str,
+        device: DeviceCommon | None,
+        known: tuple[Tag, bool] | None,
+        people_see: str,
     ) -> HistoryTag:
         stored = self._stored.get(name)
         entry = {} if stored is None else stored.series.get(tag, {})
@@ -130,7 +142,7 @@ class History:
                 if options.report.on_change:
                     limit = max(limit, options.report.max_silence + every)
         there = stored is not None and tag in stored.series
-        return HistoryTag(agent, name, tag, unit, labels, int(limit * _SECOND), by_change, there)
+        return HistoryTag(agent, name, tag, unit, labels, int(limit * _SECOND), by_change, there, people_see)
 
     def read(self, tag: HistoryTag, *, every: int | None, most: int, progress: Progress | None = None) -> TagHistory:
         """One tag's past. `every`: length of the steps, ns; without it every reading, or steps of the least and the
@@ -205,7 +217,7 @@ class History:
 
 def why_empty(tag: HistoryTag, newest: str | None) -> tuple[str, str]:
     """Why there is nothing to show, and what to do; `newest`: the time of the newest reading, for people."""
-    name = f"{tag.device}/{tag.tag}"
+    name = f"{tag.shown}/{tag.tag}"
     if not tag.stored:
         return (
             f"{name}：已配置，但库中还没有它的读数；请检查 {command('run')} 和 {command('serve')} 是否都在运行"
