@@ -149,6 +149,8 @@ def test_what_a_server_would_drop_is_found_before(server: tuple[str, int], tmp_p
     kind, port = server
     with closing(open_store(config(kind, port, tmp_path))) as store:
         future = {"v": 1, "device": "m3", "t": T0 + 4 * 86_400 * SECOND, "values": {"x": 1.0}}
+        for old in ("a\nb", "c\\"):  # series from before names were judged stay valid
+            store.catalogue.sid("m3", old)
         names = {"v": 1, "device": "m3", "t": T0, "values": {"a\nb": 1, "c\\": 2, "ok": 3, "long": "x" * 70_000}}
         batch = WriteBatch(rows_of(store, future, names), T0)
         reasons = {(refusal.row, refusal.reason) for refusal in store.check(batch)}

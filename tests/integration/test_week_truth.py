@@ -130,7 +130,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     assert register_file.calendar is not None
     ids = [device.id for device in rehearsal.site.devices]
     register, _ = load_register(register_file.equipment, register_file.processes, ids)
-    with contextlib.closing(open_store(rehearsal.site.store)) as store:
+    with contextlib.closing(open_store(rehearsal.site.store, rehearsal.site.agent.id)) as store:
         yield Story(rehearsal.site, store, Truth(rehearsal.truth), register, load_calendar(register_file.calendar),
                     start, end, words["counters"], newest, replay(rehearsal.spec, end))  # fmt: skip
 

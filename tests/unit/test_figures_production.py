@@ -477,4 +477,4 @@ def test_a_device_of_another_agent_of_the_plant_is_in_the_figures(store: DuckDbS
         assert machines["EQ-2"]["seconds"]["APT"] == 0
         assert machines["EQ-2"]["device"] == "b:m1"
     live = Figures(where).live(store, window[1]).devices
-    assert sorted(live) == ["b:m1", "m1", "m2", "meter"], "a birth that cannot be used is left out, and the rest stands"
+    assert sorted(live) == ["b:m1", "b:m3", "m1", "m2", "meter"], "an odd key of a birth is left out, the device stays"
