@@ -106,7 +106,8 @@ def test_a_certificate_for_signing_only_is_accepted_once_a_person_chose_it(tmp_p
 
 def test_a_trusted_file_that_cannot_be_read_is_its_own_error(open_folder: Path) -> None:
     one = certificate()
-    (open_folder / "trusted").mkdir(mode=0o755)
+    (open_folder / "trusted").mkdir()
+    (open_folder / "trusted").chmod(0o755)  # whatever the umask is
     kept = open_folder / "trusted" / "copied by root.der"
     kept.write_bytes(der(one))
     kept.chmod(0o600)
@@ -135,7 +136,8 @@ def test_a_trust_folder_that_cannot_be_entered_is_its_own_error(open_folder: Pat
 
 
 def test_a_folder_that_cannot_be_written_names_itself_and_the_units_setting(open_folder: Path) -> None:
-    (open_folder / "closed").mkdir(mode=0o755)
+    (open_folder / "closed").mkdir()
+    (open_folder / "closed").chmod(0o755)  # whatever the umask is
     with as_nobody(), pytest.raises(pki.ObstacleError) as caught:
         pki.own_identity(open_folder / "closed" / "pki")
     error = explain(caught.value, "opc.tcp://h")
