@@ -39,9 +39,9 @@ class ModbusConnection:
             reader.replan()
 
     def retry_refused(self) -> None:
-        """With the next reads, ask again for every address that a device refused."""
+        """With the next reads, ask again for every address that a device refused or did not answer for."""
         for unit in self._units.values():
-            unit.forget_missing()
+            unit.retry()
         self._to_replan = set(self._readers)
 
     async def close(self) -> None:

@@ -57,6 +57,11 @@ class Unit:
         """Ask again for what was missing: a PLC program may have been changed while the connection was away."""
         self.known.missing.clear()
 
+    def retry(self) -> None:
+        """Ask again for all that is not read now, with the next reads: somebody has looked after it."""
+        self.forget_missing()
+        self.known.costly.update(dict.fromkeys(self.known.costly, 0.0))
+
 
 class Reader:
     """Reads one table, again and again."""

@@ -261,6 +261,22 @@ def test_f07_a_span_that_costs_something_is_asked_for_once_a_minute():
     assert failing(made, device, set())[2] == [(2, 1), (500, 1)]
 
 
+def test_f07_a_span_that_costs_something_says_so_and_a_retry_asks_for_it_at_once():
+    device, unit = Device({2: 2, 500: 500}), Unit("d", ModbusDevice(url="tcp://h"), Clockwork())
+    made = Reader(make_table(holding([2, 500])), unit)
+    for _ in range(5):
+        asked = failing(made, device, {500})[2]
+    assert asked == [(2, 1)]
+    wave = made.first()
+    made.next([device.answer(request.adu[1:])[2:] for request in wave])
+    why = made.finish(1).causes
+    assert {place: cause.name for place, cause in why.items()} == {1: "modbus_costly"}
+    assert "holding/500" in why[1].zh
+    unit.retry()
+    made.replan()
+    assert failing(made, device, set())[:2] == ([2, 500], {})
+
+
 @pytest.mark.parametrize("error", [LOST, SILENCE], ids=["hang-up", "silence"])
 def test_a_device_that_answers_nothing_teaches_nothing(error, caplog):
     device = Device({a: a for a in range(400)})
