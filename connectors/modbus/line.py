@@ -42,7 +42,7 @@ class SkippedError(DeviceError):
     """A request that was given up because another one before it was not answered: nothing is known about it."""
 
 
-class MalformedError(DeviceError):
+class MalformedReplyError(DeviceError):
     """A whole answer came that is wrong inside."""
 
 
@@ -97,9 +97,9 @@ def late(request: Request, instead: ProtocolError | None, timeout: float) -> Dev
     return DeviceError(STATUS[instead.status], instead.cause)
 
 
-def malformed(error: ProtocolError) -> MalformedError:
+def malformed(error: ProtocolError) -> MalformedReplyError:
     """A whole answer that is wrong inside costs its own request and nothing else."""
-    return MalformedError(STATUS[error.status], error.cause)
+    return MalformedReplyError(STATUS[error.status], error.cause)
 
 
 def silent_unit(request: Request, answer: Answer) -> SilentError | None:

@@ -17,7 +17,7 @@ from connectors.modbus.denormal import other_readings
 from connectors.modbus.failures import PROBE_S, Failures
 from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Request, exception_cause
 from connectors.modbus.layout import Ask, layout_of
-from connectors.modbus.line import MalformedError, Reply, SkippedError
+from connectors.modbus.line import MalformedReplyError, Reply, SkippedError
 from connectors.modbus.options import ModbusDevice
 from connectors.modbus.parts import PartRead
 from connectors.modbus.plan import Group, Knowledge, Limits, Span, accepted, plan, refused
@@ -429,7 +429,7 @@ class Reader:
 
     def _note(self, error: DeviceError) -> None:
         """Keep the error that tells most: one that ended the exchange rather than one that cost a single request."""
-        ends = not isinstance(error, MalformedError)
+        ends = not isinstance(error, MalformedReplyError)
         if self._error is None or (ends and not self._stopped):
             self._error = error
         self._stopped = self._stopped or ends
@@ -473,7 +473,7 @@ class Reader:
         if len(spans) == 1 and spans[0] in known.costly:
             failures.costs(spans[0], self._unit.now() + PROBE_S)
             return False
-        malformed = isinstance(error, MalformedError)
+        malformed = isinstance(error, MalformedReplyError)
         if malformed and error.status != STATUS["BadDecodingError"]:
             return False  # of another unit, or another function: not a matter of addresses
         times = 2 if error.lost else 1  # it was asked for once more on a new connection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.modbus.line import MalformedError, SkippedError
+from connectors.modbus.line import MalformedReplyError, SkippedError
 from connectors.modbus.options import ModbusDevice
 from connectors.modbus.reader import REASK, SEARCH_BUDGET, Reader, Unit
 from edge_agent.model import STATUS, status_name
@@ -308,7 +308,7 @@ def test_what_has_been_answered_is_not_doubted_by_an_outage(error, caplog):
 def test_a_malformed_answer_now_and_then_teaches_nothing():
     device = Device({a: a for a in range(40)})
     made = reader(holding([*range(4), *range(10, 14)]))
-    noise = MalformedError(STATUS["BadDecodingError"], "7 data bytes")
+    noise = MalformedReplyError(STATUS["BadDecodingError"], "7 data bytes")
     for n in range(60):
         failing(made, device, set(range(40)) if n % 3 == 2 else set(), noise)
     assert failing(made, device, set())[2] == [(0, 14)]

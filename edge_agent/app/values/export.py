@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from edge_agent.app.values.history import History, HistoryTag, Progress, Reading
+from edge_agent.app.values.history import History, HistoryReading, HistoryTag, Progress
 from edge_agent.app.values.source import Page
 from edge_agent.app.values.steps import Step
 from edge_agent.app.values.text import for_file, iso
@@ -38,13 +38,13 @@ def write_csv(
         writer.writerow(COLUMNS)
         for tag in tags:
             for page in history.pages(tag, progress):
-                rows = map(Reading, page.t.tolist(), page.values, page.status.tolist())
+                rows = map(HistoryReading, page.t.tolist(), page.values, page.status.tolist())
                 writer.writerows([_cells(tag, row, zone) for row in rows])
                 written += len(page)
     return written
 
 
-def _cells(tag: HistoryTag, row: Reading, zone: ZoneInfo) -> tuple[str, ...]:
+def _cells(tag: HistoryTag, row: HistoryReading, zone: ZoneInfo) -> tuple[str, ...]:
     return (iso(row.t, zone), tag.shown, tag.tag, for_file(row.value), tag.unit, status_name(row.status))
 
 

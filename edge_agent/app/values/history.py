@@ -29,7 +29,7 @@ _STALE_AT_LEAST_S: Final = 3.0
 Progress = Callable[[int], None]
 
 
-class Reading(NamedTuple):
+class HistoryReading(NamedTuple):
     """One reading as it was stored."""
 
     t: int
@@ -61,7 +61,7 @@ class TagHistory:
     """An answer about one tag: `readings` or `steps`, and where nothing is known."""
 
     tag: HistoryTag
-    readings: Sequence[Reading]
+    readings: Sequence[HistoryReading]
     steps: Sequence[Step]
     step: int | None
     """Length of the steps, ns."""
@@ -165,10 +165,10 @@ class History:
             found = steps.finish()
             return TagHistory(tag, (), found, steps.step, every is None, steps.gaps, steps.more_gaps, count)
         finder = GapFinder(self.begin, tag.limit, self.vouched(tag))
-        readings: list[Reading] = []
+        readings: list[HistoryReading] = []
         for page in kept:
             finder.feed(page)
-            readings += map(Reading, page.t.tolist(), page.values, page.status.tolist())
+            readings += map(HistoryReading, page.t.tolist(), page.values, page.status.tolist())
         finder.finish(self.until)
         return TagHistory(tag, readings, (), None, False, finder.gaps, finder.more, count)
 
