@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_agent.metrics.counters import Event, Rule
-from edge_agent.metrics.plausibility import Bounds, Runs, judge
+from edge_agent.metrics.plausibility import Bounds, Decision, Runs, judge
 from edge_agent.metrics.readings import Number, exact
 
 _NUMERIC: Final = frozenset({"bool", "int", "float"})
@@ -85,6 +85,10 @@ class Definition:
         return (Fraction(value) - other.offset) / other.scale * self.scale + self.offset
 
 
+#: Nobody has said anything.
+UNDEFINED: Final = Definition()
+
+
 @dataclass(frozen=True, slots=True)
 class Epoch:
     """From `t` (ns) on a counter is another one."""
@@ -122,7 +126,7 @@ def judged(
     rule: Rule,
     bounds: Bounds,
     epochs: Sequence[Epoch] = (),
-    decisions: Mapping[int, bool] | None = None,
+    decisions: Sequence[Decision] = (),
 ) -> Judged:
     """Good readings of a counter, judged epoch by epoch. `rule`, `bounds`: of what was before the first epoch."""
     begins = [epoch.t for epoch in epochs]

@@ -11,7 +11,7 @@ window a figure is asked for: so figures of adjoining windows rest on the same d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Final, Literal
@@ -97,6 +97,15 @@ def _limit(basis: Basis, per_hour: float, burst_ns: int) -> Limit:
     return Limit(basis, per_hour, per_hour * burst_ns / HOUR_NS)
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A person decided of the readings at `since <= t < until` (ns): they count after all, or they do not."""
+
+    since: int
+    until: int
+    counted: bool
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Runs:
     """Good readings of a counter as runs of equal ones: all from `first[i]` to `last[i]` (ns) were `value[i]`."""
@@ -121,9 +130,9 @@ class Judgement:
     events: tuple[Event, ...] = ()
 
 
-def judge(runs: Runs, bounds: Bounds, rule: Rule, decisions: Mapping[int, bool] | None = None) -> Judgement:
-    """`decisions`: milliseconds of an event -> True: count it after all, False: leave it aside for good."""
-    judging = _Judging(runs, bounds, rule, decisions or {})
+def judge(runs: Runs, bounds: Bounds, rule: Rule, decisions: Sequence[Decision] = ()) -> Judgement:
+    """Which of these readings count, and what was seen of the others."""
+    judging = _Judging(runs, bounds, rule, decisions)
     judging.out_of_range()
     judging.excursions()
     judging.jumps()
@@ -135,7 +144,7 @@ class _Judging:
     runs: Runs
     bounds: Bounds
     rule: Rule
-    decisions: Mapping[int, bool]
+    decisions: Sequence[Decision]
     keep: Mask = field(init=False)
     epochs: set[int] = field(default_factory=set)
     events: list[Event] = field(default_factory=list)
@@ -157,9 +166,13 @@ class _Judging:
                 before = start - 1 if start else start
                 self._set_aside("out_of_range", before, list(range(start, end)), "range")
 
+    def _decision(self, place: int) -> bool | None:
+        t = int(self.runs.first[place])
+        return next((each.counted for each in self.decisions if each.since <= t < each.until), None)
+
     def _decided(self, place: int) -> bool:
         """Whether a person had this reading counted."""
-        return self.decisions.get(int(self.runs.first[place]) // 1_000_000) is True
+        return self._decision(place) is True
 
     def _set_aside(self, kind: EventKind, before: int, places: Sequence[int], basis: str) -> None:
         runs, at = self.runs, places[0]
@@ -169,9 +182,9 @@ class _Judging:
 
     def _note(self, kind: EventKind, before: int, at: int, amount: Number, readings: int, basis: str) -> None:
         runs = self.runs
-        t, decided = int(runs.first[at]), self.decisions.get(int(runs.first[at]) // 1_000_000)
         values = exact(runs.value[before]), exact(runs.value[at])
-        self.events.append(Event(t, kind, *values, amount, readings, basis, decided))
+        decided = self._decision(at)
+        self.events.append(Event(int(runs.first[at]), kind, *values, amount, readings, basis, decided))
 
     # --- excursions --------------------------------------------------------------------------------------------
 

@@ -14,9 +14,11 @@ from typing import Final, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
+from edge_agent.metrics.counters import Event
 from edge_agent.metrics.evidence import HISTORY_S
 from edge_agent.metrics.live import Sums
 from edge_agent.metrics.planned import Planned as Hours
+from edge_agent.metrics.readings import Number
 
 MINUTE_NS: Final = 60_000_000_000
 HISTORY_NS: Final = int(HISTORY_S) * 1_000_000_000
@@ -146,9 +148,15 @@ class Counter:
     role: Role
     tag: str
     ratio: Fraction
-    modulus: int | None
+    modulus: Number | None
     readings: Sequence[tuple[int, Fraction]]
-    """(t, reading); of a long series `Readings`, its columns."""
+    """(t, reading); of a long series `Readings`, its columns. Only those that count."""
+    epochs: Sequence[tuple[int, Number | None]] = ()
+    """(from, modulus): nothing is counted across these moments."""
+    events: Sequence[Event] = ()
+    """What was seen in the window: what was set aside, and where epochs began."""
+    unknown_since: int | None = None
+    """The next reading has not come: from here to the window's end nothing is known (ns)."""
 
 
 class Minutes:

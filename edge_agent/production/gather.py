@@ -13,6 +13,8 @@ import numpy as np
 
 from edge_agent.config.models import Site
 from edge_agent.metrics.calendar import Calendar
+from edge_agent.production.count_notes import CountNotes
+from edge_agent.production.counting import CountedReadings
 from edge_agent.production.facts import (
     BEFORE_NS,
     MINUTE_NS,
@@ -24,11 +26,12 @@ from edge_agent.production.facts import (
     Longs,
     Minutes,
     Planned,
+    Role,
     States,
     Tag,
 )
 from edge_agent.production.inventory import inventory
-from edge_agent.production.signals import MODE, STATE, DeviceSignals, PlantSignals
+from edge_agent.production.signals import MODE, STATE, DeviceSignals, PlantSignals, Signal
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.production.states import TagChanges, states
 from edge_agent.production.store_source import AFTER_NS, CounterQuestion, FactSource
@@ -66,7 +69,7 @@ def gather(
 ) -> Facts:
     """The facts of `start..end`, both full minutes."""
     plant = devices_of(site, source)
-    signals = PlantSignals(site, register, plant)
+    signals = PlantSignals(site, register, plant, CountNotes.of(site))
     devices, names = list(signals.devices.values()), {key: member.name for key, member in plant.by_key.items()}
     known, states_of = _states(source, signals, devices, calendar, start, end)
     last_day = max(start, end - _DAY_NS)
@@ -188,16 +191,31 @@ def _counters(
         for role, signal in device.roles.items():
             if role == "integrated_power":
                 integrating.append(CounterQuestion(signal.name, changed, spans))
-            elif role == "energy":
-                counting.append(CounterQuestion(signal.name, changed))
             else:
-                counting.append(CounterQuestion(signal.name, np.zeros(0, np.int64), spans))
-    readings = {**source.counters(counting, start, end), **source.energies(integrating, start, end)}
-    return tuple(
-        Counter(device.id, role, signal.name[1], signal.rule.ratio, signal.rule.modulus, readings[signal.name])
-        for device in devices
-        for role, signal in device.roles.items()
-        if signal.name in readings
+                at = changed if role == "energy" else np.zeros(0, np.int64)
+                counting.append(CounterQuestion(signal.name, at, spans, signals.about(device, role)))
+    counted, integrated = source.counters(counting, start, end), source.energies(integrating, start, end)
+    found: list[Counter] = []
+    for device in devices:
+        for role, signal in device.roles.items():
+            if signal.name in counted:
+                found.append(_counter(device.id, role, signal, counted[signal.name]))
+            elif signal.name in integrated:
+                found.append(Counter(device.id, role, signal.name[1], signal.ratio, None, integrated[signal.name]))
+    return tuple(found)
+
+
+def _counter(device: str, role: Role, signal: Signal, counted: CountedReadings) -> Counter:
+    return Counter(
+        device,
+        role,
+        signal.name[1],
+        signal.ratio,
+        counted.modulus,
+        counted.readings,
+        counted.epochs,
+        counted.events,
+        counted.unknown_since,
     )
 
 

@@ -268,7 +268,8 @@ class Plant:
 
 
 def _steps(counter: Counter, rule: Rule) -> Count:
-    return count(counter.readings, replace(rule, ratio=counter.ratio, modulus=counter.modulus))
+    own = replace(rule, ratio=counter.ratio, modulus=counter.modulus)
+    return count(counter.readings, own, counter.epochs, counter.events)
 
 
 def _smallest_step(counter: Counter) -> Fraction:

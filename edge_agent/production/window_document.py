@@ -22,6 +22,7 @@ from edge_agent.metrics.live import Live
 from edge_agent.metrics.oee import Production
 from edge_agent.metrics.result import Grade, Result, Window, divide, iso, number
 from edge_agent.metrics.timemodel import Bucket, Totals, pareto
+from edge_agent.production.count_notes import CountNotes
 from edge_agent.production.facts import PART_ROLES, Facts
 from edge_agent.production.figures import Options, production_figures
 from edge_agent.production.gather import Known, gather_production
@@ -58,7 +59,7 @@ def production(
     computed_at: int | None = None,
 ) -> dict[str, Any]:
     """`window_document` of a site's own store."""
-    signals = PlantSignals(site, register, SiteDevices.of(site, store))
+    signals = PlantSignals(site, register, SiteDevices.of(site, store), CountNotes.usable(site))
     return window_document(StoreFacts(store), signals, calendar, start_ns, end_ns, computed_at=computed_at)
 
 

@@ -15,8 +15,12 @@ from edge_agent.stores.forgotten import Entry
 #: One tag of one device, which stands here and everywhere above the stores by its key (`identity.DeviceKeys`).
 Name = tuple[str, str]
 
-#: After a window so much more of a counter is read: its next reading tells what the last step inside was.
+#: After a window so much more evidence is read, which speaks of its end.
 NEXT_NS: Final = 3_600_000_000_000
+#: On both sides of a window so much more of a counter is read, and so many good readings at least, however far away
+#: they are: they decide which readings are possible, and what the steps across the window's edges counted.
+AROUND_NS: Final = 6 * NEXT_NS
+AROUND: Final = 3
 #: A reading made longer than this before a window says nothing about the window any more.
 LOOKBACK_NS: Final = 7 * 86_400_000_000_000
 
@@ -190,8 +194,8 @@ class Store(Protocol):
         """
 
     def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
-        """Counters as those of their runs that tell what was counted, in `from <= t < to` and the hour after it, led by
-        the last reading before.
+        """Counters as those of their runs that tell what was counted: in `from - AROUND_NS <= t < to + AROUND_NS`, and
+        beyond that on each side as many more as make AROUND good readings, however far away they are.
 
         The same as from `changes` comes out at `from_ns` and `to_ns`, at full quarters of an hour, and at those of
         `moments` (ns) at which a tag changed that `watch` names beside the counter, or its device's evidence.

@@ -90,6 +90,7 @@ class DuckDbStore:
         self._open: set[int] | None = None
         """Hours not kept as runs; None until `compact` first asks."""
         self._touched = Touched()
+        self._counting = counts.Counting(self._newest_of, counts.Beginnings())
         self._load()
 
     def _load(self) -> None:
@@ -157,6 +158,7 @@ class DuckDbStore:
         self._first_good |= first_good
         self._kept.difference_update(late)
         self._touched.add(hours)
+        self._counting.beginnings.written(hours)
         if self._open is not None:
             self._open |= {*hours, *late}
         self._newest.update(batch.rows, batch.stored)
@@ -285,6 +287,12 @@ class DuckDbStore:
         with self._cursor() as cursor:
             return read.last_before(cursor, self.catalogue.sids(name), from_ns, to_ns)
 
+    def _newest_of(self, sid: int) -> int | None:
+        return self._newest.time([sid])
+
+    def _newest_named(self, name: Name) -> int | None:
+        return self._newest.time(self.catalogue.sids(name))
+
     def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
         """Runs of equal readings per tag."""
         sids, joined = self.catalogue.by_series(names)
@@ -298,9 +306,9 @@ class DuckDbStore:
         sids, joined = self.catalogue.by_series(list(moments))
         with self._cursor() as cursor:
             asked = {sid: moments[name] for sid, name in sids.items()}
-            found = counts.changes(cursor, asked, from_ns, to_ns) if sids else {}
+            found = counts.changes(cursor, asked, from_ns, to_ns, self._counting) if sids else {}
         rest = {name: moments[name] for name in joined}
-        more = from_samples.counted(self.samples, self._last_before, rest, from_ns, to_ns)
+        more = from_samples.counted(self.samples, self._last_before, self._newest_named, rest, from_ns, to_ns)
         return {sids[sid]: rows for sid, rows in found.items()} | more
 
     def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:

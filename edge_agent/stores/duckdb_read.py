@@ -20,6 +20,7 @@ from edge_agent.model import STATUS
 from edge_agent.stores.base import SKEWS, HealthSummary, Seen, Silence
 from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
 from edge_agent.stores.columns import NO_TIME, Rows, Samples
+from edge_agent.stores.definitions import DefinitionChange
 from edge_agent.stores.forgotten import Forgotten
 
 Cursor = duckdb.DuckDBPyConnection
@@ -59,9 +60,9 @@ def catalogue(cursor: Cursor, keys: DeviceKeys) -> Catalogue:
     series = [Series(sid, keys.key(agent, device), tag, meta, bool(agent)) for sid, agent, device, tag, meta in rows]
     births = cursor.execute("select null, device, birth from devices union all select * from births").fetchall()
     forgotten = cursor.execute("select agent, device, tag, t from forgotten").fetchall()
-    return stored_catalogue(
-        keys, series, births, Forgotten({(agent, device, tag): t for agent, device, tag, t in forgotten})
-    )
+    changes = cursor.execute("select sid, t, before, after from definitions").fetchall()
+    entries = {(agent, device, tag): t for agent, device, tag, t in forgotten}
+    return stored_catalogue(keys, series, births, Forgotten(entries), [DefinitionChange(*row) for row in changes])
 
 
 def first_good(cursor: Cursor, keys: DeviceKeys) -> dict[str, int]:

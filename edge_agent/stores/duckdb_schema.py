@@ -36,6 +36,7 @@ create table if not exists series(sid integer primary key, device varchar, tag v
 alter table series add column if not exists agent varchar;
 create table if not exists devices(device varchar primary key, birth varchar);
 create table if not exists births(agent varchar, device varchar, birth varchar, primary key(agent, device));
+create table if not exists definitions(sid integer, t bigint, before varchar, after varchar);
 create table if not exists forgotten(agent varchar, device varchar, tag varchar, t bigint);
 create table if not exists samples(
     sid integer, t bigint, num double, kind utinyint, txt varchar, status uinteger, source bigint, stored bigint);
