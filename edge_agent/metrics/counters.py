@@ -21,9 +21,7 @@ import numpy as np
 
 from edge_agent.metrics.readings import Longs, Number, Readings, integers
 
-EventKind = Literal[
-    "rollover", "restart", "break", "epoch", "exchange", "jump", "glitch", "false_zero", "out_of_range"
-]
+EventKind = Literal["rollover", "restart", "break", "epoch", "exchange", "jump", "glitch", "false_zero", "out_of_range"]
 """What a counter did besides counting. The last four are set aside: their readings count nothing."""
 
 #: Kinds that make a figure provisional until a person has decided.

@@ -160,9 +160,7 @@ def _cut(runs: Runs, begins: Sequence[int]) -> list[Runs]:
     return [*found, rest]
 
 
-def _across(
-    pieces: list[Runs], piece: Runs, epoch: Epoch, before: tuple[int, float] | None
-) -> tuple[list[Runs], Runs]:
+def _across(pieces: list[Runs], piece: Runs, epoch: Epoch, before: tuple[int, float] | None) -> tuple[list[Runs], Runs]:
     """The readings that a stated rule adds on both sides of an epoch's beginning."""
     if epoch.last is not None and before is not None and epoch.last >= exact(before[1]):
         pieces = [*pieces, _one(epoch.t - 1, float(epoch.last))]

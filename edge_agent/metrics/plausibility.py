@@ -288,7 +288,11 @@ class _Judging:
         if np.isfinite(most[0]) and not alone:
             return False
         dt = max(1, int(runs.first[after] - runs.last[before]))
-        pairs = [(left, right), *((at, left) for at in self._before(left, 1)), *((right, at) for at in self._after(right, 1))]
+        pairs = [
+            (left, right),
+            *((at, left) for at in self._before(left, 1)),
+            *((right, at) for at in self._after(right, 1)),
+        ]
         steps = [
             (float(runs.value[b] - runs.value[a]), max(1, int(runs.first[b] - runs.last[a])))
             for a, b in pairs

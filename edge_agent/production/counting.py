@@ -159,7 +159,7 @@ def counted_readings(
     `at`: moments (ns) at which energy is divided; `known`: when the device's values were current.
     """
     runs, found = judged_counter(changes, about, meanings, learned)
-    t, value = thinning.readings(runs, known if about.parts else ())
+    t, value = thinning.counter_readings(runs, known if about.parts else ())
     inside = bool(np.any((t >= from_ns) & (t <= to_ns)))
     around = len(t) > 0 and t[0] <= from_ns and t[-1] >= to_ns
     if not (inside or around):
@@ -167,7 +167,7 @@ def counted_readings(
     start = max(0, int(np.searchsorted(t, from_ns, "right")) - 1)
     end = int(np.searchsorted(t, to_ns, "left")) + 1
     t, value = t[start:end], value[start:end]
-    kept = thinning.steps(t, value, at)
+    kept = thinning.deciding_readings(t, value, at)
     kept[[0, -1]] = True
     return CountedReadings(
         Readings(t[kept], value[kept]),

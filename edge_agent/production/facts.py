@@ -22,7 +22,7 @@ from edge_agent.metrics.readings import Number
 
 MINUTE_NS: Final = 60_000_000_000
 HISTORY_NS: Final = int(HISTORY_S) * 1_000_000_000
-#: States are told from so much earlier, to know when a failure that goes on across the start began.
+#: States are read from so much earlier, to know when a failure that goes on across the start began.
 BEFORE_NS: Final = 86_400_000_000_000
 _S: Final = 1_000_000_000
 
@@ -231,7 +231,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Values an agent had to drop, told by itself."""
+    """Values an agent had to drop, as it reported itself."""
 
     t: int
     agent: str
@@ -268,6 +268,8 @@ class Facts:
     quality: Mapping[str, Quality] = field(default_factory=dict)
     connections: Sequence[Connection] = ()
     gaps: Sequence[Gap] = ()
+    timezone: str = "UTC"
+    """The plant's, for times in sentences."""
     plan: Sequence[Planned] = ()
     """Empty: there is no shift calendar, and all time counts as planned."""
 

@@ -18,9 +18,11 @@ from edge_agent.metrics.definitions import BY_ID, Text
 from edge_agent.metrics.evaluate import compute
 from edge_agent.metrics.lateness import from_histogram
 from edge_agent.metrics.oee import MORE_SCRAP
+from edge_agent.metrics.remarks import with_range
 from edge_agent.metrics.result import Result, Window
 from edge_agent.metrics.rollup import rolled_up
 from edge_agent.metrics.timemodel import Timeline
+from edge_agent.production.count_doubts import CountDoubts, doubted
 from edge_agent.production.facts import Facts
 from edge_agent.production.live_facts import live
 from edge_agent.production.plant import Machine, Plant, energy_scope, groups
@@ -97,8 +99,9 @@ def _together(
         reason = result.reason if having else _NO_STATES
         notes = (*plant.assumptions, *result.notes)
         provisional = any(results[key].provisional for key in result.numerator_ids)
-        found[metric] = replace(result, register_version=version, reason=reason, notes=notes, details=details,
-                                provisional=provisional, computed_at=plant.computed_at)  # fmt: skip
+        found[metric] = with_range(replace(result, register_version=version, reason=reason, notes=notes,
+                                           details=details, provisional=provisional,
+                                           computed_at=plant.computed_at))  # fmt: skip
     return found
 
 
@@ -116,8 +119,10 @@ def _machine_energy(plant: Plant, machine: Machine) -> dict[str, Result]:
     if machine.timeline is None and machine.energy is not None:
         idle = replace(idle, value=None, reason=_NO_STATES)
     return {
-        f"M-18@{machine.id}": energy.per_good_part(scope, machine.energy, good),
-        f"M-20@{machine.id}": idle,
+        f"M-18@{machine.id}": doubted(
+            energy.per_good_part(scope, machine.energy, good), machine.energy_doubts + machine.parts_doubts
+        ),
+        f"M-20@{machine.id}": doubted(idle, machine.energy_doubts),
     }
 
 
@@ -135,14 +140,17 @@ def _energy(plant: Plant, options: Options) -> dict[str, Result]:
             per_part = replace(per_part, notes=(_LAST_STATION,))
         coal = energy.standard_coal(scope, used, options.kgce_per_kwh)
         details = {"measured_by": list(sources), "good_parts_of": last and last.id}
-        found[f"M-18@line:{line}"] = replace(per_part, details={**per_part.details, **details})
-        found[f"M-19@line:{line}"] = replace(coal, details={**coal.details, **details})
+        doubts = plant.line_doubts(line)
+        parts = doubts if last is None else doubts + last.parts_doubts
+        found[f"M-18@line:{line}"] = doubted(replace(per_part, details={**per_part.details, **details}), parts)
+        found[f"M-19@line:{line}"] = doubted(replace(coal, details={**coal.details, **details}), doubts)
     return found | _site_energy(plant, options)
 
 
 def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
-    scope, whole = energy_scope(plant, "site"), plant.site_energy()
-    coal = energy.standard_coal(scope, whole, options.kgce_per_kwh)
+    scope = energy_scope(plant, "site")
+    used = plant.site_energy()
+    coal = energy.standard_coal(scope, used, options.kgce_per_kwh)
     lasts = {line: last for line in plant.lines if (last := plant.last_station(line)) is not None}
     made = {line: last.production.whole_gq for line, last in lasts.items() if last.production}
     contradicting = [line for line, parts in made.items() if parts is not None and parts < 0]
@@ -151,13 +159,16 @@ def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
     together = [used for used, _ in map(plant.line_energy, counted) if used is not None]
     with_parts = CountSum([count for part in together for count in part.parts]) if together else None
     per_part = energy.per_good_part(scope, with_parts, sum(good, Fraction(0)) if good else None)
-    if whole is not None and not counted:
+    if used is not None and not counted:
         per_part = replace(per_part, reason=MORE_SCRAP if contradicting else _NO_LAST_STATION)
     details = {"lines": counted}
     sources = sorted(source for line in plant.lines for source in plant.line_energy(line)[1])
+    none = CountDoubts(zone=plant.facts.timezone)
+    of_parts = sum((plant.line_doubts(line) + lasts[line].parts_doubts for line in counted), none)
+    of_energy = sum(map(plant.line_doubts, plant.lines), none)
     return {
-        "M-18": replace(per_part, details={**per_part.details, **details}),
-        "M-19": replace(coal, details={**coal.details, "measured_by": sources}),
+        "M-18": doubted(replace(per_part, details={**per_part.details, **details}), of_parts),
+        "M-19": doubted(replace(coal, details={**coal.details, "measured_by": sources}), of_energy),
     }
 
 

@@ -96,6 +96,7 @@ def gather(
             for row in source.gaps(start, end)
             if not plant.is_guest_agent(row["agent"])
         ],
+        timezone=site.agent.timezone,
         plan=_plan(calendar, register, min(history_start, start - BEFORE_NS), end),
     )
 
@@ -116,6 +117,7 @@ def gather_production(
         states=states_of,
         counters=_counters(source, signals, devices, known, states_of, start, end),
         lateness=_lateness(source, devices, late_from, end),
+        timezone=signals.timezone,
         plan=_plan(calendar, signals.register, start - BEFORE_NS, end),
     )
     return facts, {names[key]: spans for key, spans in known.items() if key in names}

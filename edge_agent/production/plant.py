@@ -35,6 +35,7 @@ from edge_agent.metrics.timemodel import (
     spans,
     totals,
 )
+from edge_agent.production.count_doubts import NO_DOUBTS, CountDoubts, doubted
 from edge_agent.production.facts import MINUTE_NS, PART_ROLES, Counter, Facts, Role, States
 from edge_agent.production.links import MachineLinks
 from edge_agent.register.model import Equipment
@@ -48,6 +49,8 @@ _CONNECTED_LATE: Final = Text(
     "Part of the planned time lies before the first connection and is unknown: provisional.",
 )
 _PARTS: Final = Rule(restarts=True)
+#: The figures of a machine that rest on its counters of parts.
+_OF_PARTS: Final = ("M-12", "M-13", "M-14", "M-15")
 _ITEMS: Final = tuple(Item)
 _MODES: Final = tuple(Mode)
 #: Behind a device's name: its energy is the integral of its power.
@@ -91,6 +94,9 @@ class Machine:
     energy: Count | None
     energy_source: str
     """The device that measured it, ` integrated` behind a power tag."""
+    parts_doubts: CountDoubts = NO_DOUBTS
+    """What its counters of parts leave open, and its energy's."""
+    energy_doubts: CountDoubts = NO_DOUBTS
     unconnected_ns: int = 0
     """Planned busy time before the machine was connected for the first time; nothing is known of it."""
 
@@ -102,6 +108,10 @@ class Machine:
     def results(self) -> dict[str, Result]:
         """M-11 to M-17; empty without machine states. Provisional when the machine was connected inside the window."""
         found = {} if self.production is None else oee.evaluate(self.production)
+        found = {
+            metric: doubted(result, self.parts_doubts if metric in _OF_PARTS else NO_DOUBTS)
+            for metric, result in found.items()
+        }
         if self.unconnected_ns < MINUTE_NS:
             return found
         return {
@@ -149,9 +159,10 @@ class Plant:
         device = self.device(equipment)
         grade = evidence.grade if self._grades is None else self._grades.get(device or "", "E0")
         used, source = self._energy(equipment, device)
+        doubts = self.doubts([(device or "", role) for role in PART_ROLES]), self.doubts([(source, "energy")])
         states = States.of(self.facts.states.get(device or "", ()))
         if device is None or not len(states):
-            return Machine(equipment, device, evidence, grade, None, None, used, source)
+            return Machine(equipment, device, evidence, grade, None, None, used, source, *doubts)
         timeline = self._timeline(equipment, states)
         window = self.facts.start, self.facts.end
         pq, gq = self._parts(device, planned_busy(timeline, *window))
@@ -172,7 +183,7 @@ class Plant:
         )
         first = min(self.facts.first_good.get(device, self.facts.end), self.facts.end)
         before = totals(timeline, self.facts.start, first).pbt
-        return Machine(equipment, device, evidence, grade, timeline, production, used, source, before)
+        return Machine(equipment, device, evidence, grade, timeline, production, used, source, *doubts, before)
 
     def _timeline(self, equipment: Equipment, states: States) -> Timeline:
         times = states.t.tolist()
@@ -238,6 +249,26 @@ class Plant:
         events = () if counted is None else counted.events
         return tuple(event for event in events if self.facts.start < event.t <= self.facts.end)
 
+    def doubts(self, counters: Iterable[tuple[str, Role]]) -> CountDoubts:
+        """What these counters (device, role) leave open in the window."""
+        found = {key: self._counters[key] for key in counters if key in self._counters}
+        events = [(counter, event) for key, counter in found.items() for event in self.events(*key)]
+        return CountDoubts.of(found.values(), events, self.facts.timezone)
+
+    def line_doubts(self, line: str) -> CountDoubts:
+        """What the counters leave open that a line's energy is taken from."""
+        meters = self.meters(line)
+        if meters:
+            return self.doubts([(meter.gateway_device, "energy") for meter in meters])
+        doubts = [each.energy_doubts for each in self.machines if each.equipment.line == line]
+        return sum(doubts, CountDoubts(zone=self.facts.timezone))
+
+    @property
+    def counter_events(self) -> list[tuple[Counter, Event]]:
+        """All that counters did in the window besides counting on, by time."""
+        found = [(counter, event) for key, counter in self._counters.items() for event in self.events(*key)]
+        return sorted(found, key=lambda each: (each[1].t, each[0].device, each[0].tag))
+
     def meters(self, line: str) -> list[Equipment]:
         """The meters of a line that are read; a meter of one machine alone is not the line's."""
         return self.links.meters(line, {device for device, role in self._counters if role == "energy"})
@@ -273,7 +304,7 @@ def _steps(counter: Counter, rule: Rule) -> Count:
 
 
 def _smallest_step(counter: Counter) -> Fraction:
-    """The smallest step seen, kWh: the counter is no finer, as far as one can tell; 0 without any."""
+    """The smallest step seen, kWh: the counter is no finer, as far as was seen; 0 without any."""
     readings = counter.readings if isinstance(counter.readings, Readings) else Readings.of(counter.readings)
     steps = np.diff(readings.value)
     rising = np.flatnonzero(steps > 0)
@@ -296,11 +327,11 @@ def groups(machines: Iterable[Machine]) -> Mapping[tuple[str, str], list[Machine
 
 def summed(machines: Iterable[Machine]) -> Totals:
     """The time of several machines together."""
-    whole = Totals({}, 0)
+    found = Totals({}, 0)
     for machine in machines:
         if machine.production is not None:
-            whole = whole + machine.production.totals
-    return whole
+            found = found + machine.production.totals
+    return found
 
 
 def energy_scope(plant: Plant, name: str, machine: Machine | None = None) -> energy.Scope:

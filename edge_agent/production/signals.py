@@ -79,9 +79,7 @@ class DeviceSignals:
     def roles(self) -> Mapping[Role, Signal]:
         """`produced`, `good`, `scrap`, `energy`, `integrated_power` -> the tag that has this role."""
         units = {name: {"unit": tag.unit} for name, tag in self.config.tags.items()}
-        return {
-            role: Signal((self.key, tag), ratio) for role, tag, ratio in counters_of(units)
-        }
+        return {role: Signal((self.key, tag), ratio) for role, tag, ratio in counters_of(units)}
 
     def definition(self, tag: str) -> Definition:
         """What the configuration says of a counter's numbers; of another agent's device its birth document does."""
@@ -144,6 +142,7 @@ class PlantSignals:
         """`devices`: those of the plant as the store knows them; None: those of the file alone. `notes`: what persons
         wrote down about counters."""
         devices = devices or SiteDevices.of_file(site)
+        self.timezone = site.agent.timezone
         self.devices = {member.name: DeviceSignals(member) for member in devices.members}
         self.register = devices.resolved(register)
         self.links = MachineLinks(self.register, self.devices)

@@ -141,9 +141,7 @@ class StoreFacts:
     def counters(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, CountedReadings]:
         questions = {question.name: question for question in wanted}
         runs_of = self._store.counted({name: each.at for name, each in questions.items()}, from_ns, to_ns)
-        reach = [
-            int(edge) for runs in runs_of.values() if runs.good.any() for edge in (runs.first[0], runs.last[-1])
-        ]
+        reach = [int(edge) for runs in runs_of.values() if runs.good.any() for edge in (runs.first[0], runs.last[-1])]
         first, last = min(reach, default=from_ns), max(reach, default=to_ns)
         near = first >= from_ns - BEFORE_NS and last <= to_ns + AROUND_NS
         far: Mapping[str, Sequence[Span]] = {} if near else self.known(first - SEAM_NS, last + NEXT_NS)
@@ -223,6 +221,6 @@ def _thinned_energy(at: Longs, sums: thinning.Floats, changes: Longs, from_ns: i
     t = moments(from_ns, to_ns, MINUTE_NS, [changes], [])
     # From the window's start on, because a double holds nanoseconds since 1970 to 256 ns only.
     energy = np.round(np.interp(t - from_ns, at - from_ns, sums), _DIGITS)
-    kept = thinning.steps(t, energy, changes)
+    kept = thinning.deciding_readings(t, energy, changes)
     kept[-1] = True
     return Readings(t[kept], np.array([round(number, _DIGITS) for number in energy[kept].tolist()]))
