@@ -84,7 +84,7 @@ def by_cycle(cycle_s: float, ratio: Fraction = Fraction(1)) -> Limit:
 
 
 def by_power(rated_kw: float, ratio: Fraction = Fraction(1)) -> Limit:
-    """Of an energy counter (`ratio`: kWh of one unit): `MARGIN` times its machine's rated power, for five minutes more."""
+    """Of an energy counter (`ratio`: kWh of a unit): the same of its machine's rated power."""
     return _limit("power", MARGIN * rated_kw / float(ratio), _BURST_NS)
 
 
@@ -207,7 +207,7 @@ class _Judging:
         return (int(before[-1]) if len(before) else -1), (low + int(after[0]) if len(after) else -1)
 
     def _excursion(self, top: int, low: int) -> None:
-        glitch = self._glitch(top, low)
+        glitch = self._glitch(top, low) or self._glitch_and_zero(top, low)
         if glitch:
             base = self._before(glitch[0], 1)[-1]
             if not self._decided(glitch[0]):
@@ -256,6 +256,24 @@ class _Judging:
         steep = (alone and not explained) or self._steep(base, between[0], base, low, alone)
         return between if steep and self._continues(base, low) else []
 
+    def _glitch_and_zero(self, top: int, low: int) -> list[int]:
+        """The readings from one that left the count steeply up to one that comes back to it from below."""
+        runs = self.runs
+        before = self._before(top, AROUND)
+        base = next((at for at in reversed(before) if runs.value[at] < runs.value[top]), -1)
+        if base < 0 or runs.value[base] <= runs.value[low]:
+            return []
+        reach = int(np.searchsorted(runs.first, runs.last[base] + HORIZON_NS, "right"))
+        back = np.flatnonzero(self.keep[low + 1 : reach] & (runs.value[low + 1 : reach] >= runs.value[base]))
+        if not len(back):
+            return []
+        over = low + 1 + int(back[0])
+        between = [base + 1 + int(at) for at in np.flatnonzero(self.keep[base + 1 : over])]
+        steep = self._steep(base, between[0], base, over, alone=False) and self._steep(
+            between[-1], over, base, over, alone=False
+        )
+        return between if steep and self._continues(base, over) else []
+
     def _false_zero(self, top: int, low: int) -> list[int]:
         """The readings from `low` up to the one that comes back to `top` in one steep step."""
         runs, reach = self.runs, int(np.searchsorted(self.runs.first, self.runs.last[top] + HORIZON_NS, "right"))
@@ -282,24 +300,25 @@ class _Judging:
         count does beside the excursion: between `left` and `right`, and in the steps before and after these."""
         runs = self.runs
         rise = float(runs.value[after] - runs.value[before])
-        most, _ = self._allowed([before], [after])
+        dt = max(1, int(runs.first[after] - runs.last[before]))
+        most, _ = self.bounds.allowed(runs.first[[after]], np.array([dt]))
         if rise > most[0]:
             return True
-        if np.isfinite(most[0]) and not alone:
+        if np.isfinite(most[0]) and not alone and self.rule.restarts:
             return False
-        dt = max(1, int(runs.first[after] - runs.last[before]))
-        pairs = [
-            (left, right),
-            *((at, left) for at in self._before(left, 1)),
-            *((right, at) for at in self._after(right, 1)),
-        ]
-        steps = [
-            (float(runs.value[b] - runs.value[a]), max(1, int(runs.first[b] - runs.last[a])))
-            for a, b in pairs
-            if runs.value[b] >= runs.value[a]
-        ]
-        beside = max((max(amount, amount * dt / time) for amount, time in steps), default=0.0)
-        return rise > (_STEEP_ALONE if alone else _STEEP) * beside
+        beside = self._rise(left, right, dt, whole=False)
+        steps = [self._rise(at, left, dt, whole=True) for at in self._before(left, 1)]
+        steps += [self._rise(right, at, dt, whole=True) for at in self._after(right, 1)]
+        known = [step for step in steps if step >= 0]  # a fall says nothing, and one of the two may be odd itself
+        if not known:
+            return False
+        return rise > (_STEEP_ALONE if alone else _STEEP) * max(beside, min(known, default=0.0))
+
+    def _rise(self, before: int, after: int, dt: int, *, whole: bool) -> float:
+        """What the count rises in `dt` as fast as between two readings; `whole`: at least as much as between them."""
+        amount = float(self.runs.value[after] - self.runs.value[before])
+        scaled = amount * dt / max(1, int(self.runs.first[after] - self.runs.last[before]))
+        return max(amount, scaled) if whole else scaled
 
     # --- steps that are not possible ---------------------------------------------------------------------------
 

@@ -20,9 +20,7 @@ from edge_agent.production.facts import Counter
 KINDS: Final = {
     "rollover": Text("回零（正常）", "rolled over (normal)"),
     "restart": Text("清零重计", "restarted from 0"),
-    "break": Text(
-        "下降后未回升：视为更换或更正，跨越处不计", "fell and stayed low: replaced or corrected, nothing counted"
-    ),
+    "break": Text("下降后未回升：视为更换，跨越处不计", "fell and stayed low: replaced, nothing counted across"),
     "epoch": Text("定义变更，跨越处不计", "its definition changed, nothing counted across"),
     "exchange": Text("换表", "meter exchanged"),
     "jump": Text("跳变超出可能，未计入", "a step beyond what is possible, set aside"),
@@ -93,7 +91,7 @@ class CountDoubts:
             at = self._time(counter.unknown_since or 0)
             yield Text(
                 f"{counter.device}/{counter.tag}：{at} 之后还没有读数，此后未知，暂定；有新读数后重新出具即补全。",
-                f"{counter.device}/{counter.tag}: no reading since {at}; what came after is not known yet: provisional, "
+                f"{counter.device}/{counter.tag}: no reading since {at}; what came after is not known: provisional; "
                 "a re-issue completes it.",
             )
 

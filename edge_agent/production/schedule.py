@@ -146,6 +146,8 @@ class ProductionFigures:
         for kind, name, scope in _scopes(found):
             for metric, result in scope["results"].items():
                 documents.append(_document(kind, name, scope, metric, result, period) | {"complete": over})
+        waits = any("unknown_since" in document["details"] for document in documents)
+        self._awaiting = (self._awaiting | {period}) if over and waits else self._awaiting - {period}
         if not over:
             self.running |= {document["id"]: document for document in documents}
         return documents
