@@ -169,6 +169,8 @@ def counted_readings(
     t, value = t[start:end], value[start:end]
     kept = thinning.deciding_readings(t, value, at)
     kept[[0, -1]] = True
+    joints = np.searchsorted(t, np.array([begin for begin, _ in found.epochs if t[0] < begin <= t[-1]], np.int64))
+    kept[joints] = kept[joints - 1] = True
     return CountedReadings(
         Readings(t[kept], value[kept]),
         _modulus_at(found, about, meanings, int(t[0])),

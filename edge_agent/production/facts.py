@@ -269,10 +269,17 @@ class Facts:
     quality: Mapping[str, Quality] = field(default_factory=dict)
     connections: Sequence[Connection] = ()
     gaps: Sequence[Gap] = ()
+    states_until: int | None = None
+    """States and plan go on to here, to tell when a failure of the window was over; None: to its end."""
     timezone: str = "UTC"
     """The plant's, for times in sentences."""
     plan: Sequence[Planned] = ()
     """Empty: there is no shift calendar, and all time counts as planned."""
+
+    @property
+    def known_until(self) -> int:
+        """Where the states end (ns)."""
+        return self.end if self.states_until is None else self.states_until
 
     @property
     def history_start(self) -> int:

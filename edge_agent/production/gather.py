@@ -34,7 +34,7 @@ from edge_agent.production.inventory import inventory
 from edge_agent.production.signals import MODE, STATE, DeviceSignals, PlantSignals, Signal
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.production.states import TagChanges, states
-from edge_agent.production.store_source import AFTER_NS, CounterQuestion, FactSource
+from edge_agent.production.store_source import CounterQuestion, FactSource
 from edge_agent.register.model import Register
 from edge_agent.stores.evidence import Span
 
@@ -98,7 +98,8 @@ def gather(
             if not plant.is_guest_agent(row["agent"])
         ],
         timezone=site.agent.timezone,
-        plan=_plan(calendar, register, min(history_start, start - BEFORE_NS), end),
+        states_until=end + BEFORE_NS,
+        plan=_plan(calendar, register, min(history_start, start - BEFORE_NS), end + BEFORE_NS),
     )
 
 
@@ -120,7 +121,8 @@ def gather_production(
         counters=_counters(source, signals, devices, known, states_of, start, end),
         lateness=_lateness(source, devices, late_from, end),
         timezone=signals.timezone,
-        plan=_plan(calendar, signals.register, start - BEFORE_NS, end),
+        states_until=end + BEFORE_NS,
+        plan=_plan(calendar, signals.register, start - BEFORE_NS, end + BEFORE_NS),
     )
     return facts, {names[key]: spans for key, spans in known.items() if key in names}
 
@@ -147,19 +149,19 @@ def _states(
     end: int,
 ) -> tuple[Known, dict[str, States]]:
     """When the devices' values were current (by key), and the states of those that have any (by name)."""
-    known = source.known(start - BEFORE_NS, end + AFTER_NS)
+    known = source.known(start - BEFORE_NS, end + BEFORE_NS)
     ordered = _ordered_by_tag(signals, calendar)
     having = [device for device in devices if device.has_state]
     orders = {device.key: device.order for device in having if device.order and device.id in ordered}
     names = [(device.key, tag) for device in having for tag in (STATE, MODE, *filter(None, [orders.get(device.key)]))]
-    changes = source.changes(names, start - BEFORE_NS, end)
+    changes = source.changes(names, start - BEFORE_NS, end + BEFORE_NS)
     none = TagChanges.of([])
     found = {}
     for device in having:
         item, mode = (changes.get((device.key, tag), none) for tag in (STATE, MODE))
         order = orders.get(device.key)
         job = changes.get((device.key, order), none) if order else None
-        found[device.id] = states(item, mode, job, known.get(device.key, []), start - BEFORE_NS, end)
+        found[device.id] = states(item, mode, job, known.get(device.key, []), start - BEFORE_NS, end + BEFORE_NS)
     return known, found
 
 

@@ -49,6 +49,10 @@ _CONNECTED_LATE: Final = Text(
     "Part of the planned time lies before the first connection and is unknown: provisional.",
 )
 _PARTS: Final = Rule(restarts=True)
+_NOT_OVER: Final = Text(
+    "窗口内的最后一次故障尚未结束：修复时间暂计到最后一次已知状态，为暂定。",
+    "The last failure of the window is not over yet: its repair counts up to the last known state, provisional.",
+)
 #: The figures of a machine that rest on its counters of parts.
 _OF_PARTS: Final = ("M-12", "M-13", "M-14", "M-15")
 _ITEMS: Final = tuple(Item)
@@ -97,6 +101,8 @@ class Machine:
     parts_doubts: CountDoubts = NO_DOUBTS
     """What its counters of parts leave open, and its energy's."""
     energy_doubts: CountDoubts = NO_DOUBTS
+    open_failure: bool = False
+    """The last failure of the window is not over yet."""
     unconnected_ns: int = 0
     """Planned busy time before the machine was connected for the first time; nothing is known of it."""
 
@@ -112,6 +118,9 @@ class Machine:
             metric: doubted(result, self.parts_doubts if metric in _OF_PARTS else NO_DOUBTS)
             for metric, result in found.items()
         }
+        if self.open_failure and "M-17-mttr" in found:
+            mttr = found["M-17-mttr"]
+            found["M-17-mttr"] = replace(mttr, provisional=True, notes=(*mttr.notes, _NOT_OVER))
         if self.unconnected_ns < MINUTE_NS:
             return found
         return {
@@ -182,7 +191,13 @@ class Plant:
             whole_gq=whole_gq,
         )
         unconnected = self._unconnected(device, timeline, production.totals)
-        return Machine(equipment, device, evidence, grade, timeline, production, used, source, *doubts, unconnected)
+        return Machine(equipment, device, evidence, grade, timeline, production, used, source, *doubts,
+                       self._open_failure(timeline), unconnected)  # fmt: skip
+
+    def _open_failure(self, timeline: Timeline) -> bool:
+        """Whether the last failure began in the window and is not over as far as states are known."""
+        last = timeline.failures[-1] if timeline.failures else self.facts.end
+        return timeline.open and self.facts.start <= last < self.facts.end
 
     def _unconnected(self, device: str, timeline: Timeline, whole_window: Totals) -> int:
         """Planned busy time (ns) of the window before a device was first read well; all of it if never yet."""
@@ -196,7 +211,7 @@ class Plant:
         item = Track(times, [_ITEMS[number] for number in states.item.tolist()])
         mode = Track(times, [_MODES[number] for number in states.mode.tolist()])
         order = None if states.order is None else Track(times, states.order.tolist())
-        return classify(spans(times[0], self.facts.end, item, mode, order, self._plan(equipment.schedule_id)))
+        return classify(spans(times[0], self.facts.known_until, item, mode, order, self._plan(equipment.schedule_id)))
 
     def _energy(self, equipment: Equipment, device: str | None) -> tuple[Count | None, str]:
         """The machine's own counter, else a meter of its own, else its power tag."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from zipfile import ZipFile
@@ -33,6 +33,7 @@ _COMPARED: Final = (
 )  # fmt: skip
 
 
+_OPTIONS_SINCE_LATER: Final = ("states_until_ns",)
 #: Of these a pack of an earlier version says nothing.
 _SINCE_LATER: Final = ("now_online", "effective_after")
 
@@ -231,6 +232,7 @@ def _stated(files: Mapping[str, bytes], manifest: Mapping[str, Any], plant: Plan
     for name, value in found.items():
         yield Check("manifest", name, manifest.get(name) == value, manifest.get(name), value)
     told, made = json.loads(files["options.json"]), stated_options(facts, options, _timezone(files))
+    made = {key: value for key, value in made.items() if key in told or key not in _OPTIONS_SINCE_LATER}
     yield Check("manifest", "options.json", told == made, told, made)
 
 
@@ -276,6 +278,11 @@ def plant_of(files: Mapping[str, bytes]) -> tuple[Plant, Options]:
     options = json.loads(files["options.json"])
     names = {name.removeprefix("facts/").removesuffix(".csv"): name for name in files if name.startswith("facts/")}
     facts = tabular.facts(options["start_ns"], options["end_ns"], {key: files[name] for key, name in names.items()})
+    facts = replace(
+        facts,
+        states_until=options.get("states_until_ns"),
+        timezone=str(options.get("timezone", "UTC")),
+    )
     chosen = Options(bool(options["robot_is_nc"]), tabular.number(str(options["kgce_per_kwh"])))
     return computing.plant_of(facts, _register(files), chosen), chosen
 
