@@ -26,6 +26,7 @@ from edge_agent.stores.touched import HOUR_NS
 #: Samples read at a time: sixty hours of one series each second, or three of twenty.
 _AT_ONCE: Final = 20
 _STRETCH_NS: Final = 6 * HOUR_NS
+_ROWS: Final = 500_000
 #: So much is read around a neighbour of a window.
 _MINUTES_NS: Final = 600_000_000_000
 #: How far from a window its neighbours are looked for, step by step.
@@ -219,14 +220,34 @@ def _read_into(
             found[sid].append(told)
 
 
+_BUSY: Final = """
+select t - t % $stretch start, count(*) from samples where t >= $from and t < $to and sid in (select unnest($sids))
+group by 1 order by 1"""
+
+
 def _told(cursor: Cursor, at: Mapping[int, Longs], first: int, last: int) -> Iterator[tuple[int, Changes]]:
-    """From the samples of a stretch, which is read some hours and some series at a time."""
-    sids = list(at)
-    for start in range(first - first % HOUR_NS, last, _STRETCH_NS):
-        for place in range(0, len(sids), _AT_ONCE):
-            yield from _read(
-                cursor, at, sids[place : place + _AT_ONCE], max(start, first), min(start + _STRETCH_NS, last)
-            )
+    """From the samples of a stretch, which is read some series at a time and as many hours as memory has room for."""
+    for place in range(0, len(at), _AT_ONCE):
+        sids = list(at)[place : place + _AT_ONCE]
+        for start, end in _portions(cursor, sids, first, last):
+            yield from _read(cursor, at, sids, max(start, first), min(end, last))
+
+
+def _portions(cursor: Cursor, sids: Sequence[int], first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Stretches that hold samples of these series, sparse ones together."""
+    values = {"stretch": _STRETCH_NS, "from": first, "to": last, "sids": list(sids)}
+    begin, rows = first, 0
+    end = first
+    for start, count in cursor.execute(_BUSY, values).fetchall():
+        if rows and rows + count > _ROWS:
+            yield begin, end
+            begin, rows = start, 0
+        elif not rows:
+            begin = start
+        rows += count
+        end = start + _STRETCH_NS
+    if rows:
+        yield begin, end
 
 
 def _read(

@@ -117,12 +117,12 @@ class CountPlant:
             rows.append(decode.data(decode.document(orjson.dumps(document)), self.store.catalogue))
         self.store.write(WriteBatch(Rows.of(rows), T0 + 1000 * DAY))
 
-    def working(self, since: int, until: int) -> None:
-        """The machine is seen at work: states, and health a minute."""
+    def working(self, since: int, until: int, seen_before: int = HOUR) -> None:
+        """The machine is seen at work: states, and health a minute from `seen_before` its start on."""
         times = range(since, until, MINUTE)
         self.write("m1", "machine_state", [(t, 3) for t in times])
         self.write("m1", "operation_mode", [(t, 3) for t in times])
-        self.alive("m1", since - HOUR, until)
+        self.alive("m1", since - seen_before, until)
 
     def alive(self, device: str, since: int, until: int) -> None:
         """Its health says that its values were current."""
