@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.result import Result
@@ -25,6 +26,16 @@ def outside(result: Result) -> Text | None:
     return ABOVE if result.definition.unit == "1" and result.value > 1 else None
 
 
+def beyond_range(figure: Mapping[str, Any]) -> Text | None:
+    """The same of a figure's document."""
+    value = figure.get("value")
+    if not isinstance(value, int | float):
+        return None
+    if value < 0:
+        return BELOW
+    return ABOVE if figure.get("unit") == "1" and value > 1 else None
+
+
 def with_range(result: Result) -> Result:
     """The result with the note that it is outside its possible range, where it is."""
     note = outside(result)
@@ -33,9 +44,15 @@ def with_range(result: Result) -> Result:
     return replace(result, notes=(*result.notes, note))
 
 
-def remark(result: Result) -> Text | None:
+def row_notes(result: Result) -> list[Text]:
     """What stands beside the value, short: outside its range, provisional, or both."""
-    found = [note for note in (outside(result), PROVISIONAL if result.provisional else None) if note is not None]
+    found = [outside(result), PROVISIONAL if result.provisional and result.value is not None else None]
+    return [note for note in found if note is not None]
+
+
+def remark(result: Result) -> Text | None:
+    """The same as one text; None where nothing must be said."""
+    found = row_notes(result)
     if not found:
         return None
     return Text("；".join(note.zh for note in found), "; ".join(note.en for note in found))
