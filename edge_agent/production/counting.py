@@ -85,6 +85,10 @@ class Meanings:
         later = [(change.t, _filled(Definition.of(orjson.loads(change.after)), own)) for change in changes]
         return cls(first, tuple(later))
 
+    def bounded(self, about: CounterAbout) -> bool:
+        """Whether physics or the configuration bounds the counter."""
+        return bool(about.physical) or any(each.max_rate for each in (self.first, *(d for _, d in self.changes)))
+
 
 def _filled(said: Definition, own: Definition) -> Definition:
     """What a birth document of an earlier agent does not say is as the configuration has it."""

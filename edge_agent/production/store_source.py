@@ -14,6 +14,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 import orjson
 
+from edge_agent.metrics.learning import DAY_NS, first_day, limits
+from edge_agent.metrics.plausibility import Limit
 from edge_agent.metrics.readings import Readings
 from edge_agent.model import status_name
 from edge_agent.production import thinning
@@ -22,7 +24,7 @@ from edge_agent.production.facts import BEFORE_NS, MINUTE_NS, Longs, Quality
 from edge_agent.production.power_energy import energy_while_known, moments
 from edge_agent.production.states import TagChanges
 from edge_agent.stores import Store
-from edge_agent.stores.base import AROUND_NS, NEXT_NS, Name
+from edge_agent.stores.base import AROUND_NS, NEXT_NS, Name, step_below
 from edge_agent.stores.evidence import SEAM_NS, Span, bridged
 
 _ENOUGH: Final = 600
@@ -149,21 +151,32 @@ class StoreFacts:
         first, last = min(reach, default=from_ns), max(reach, default=to_ns)
         near = first >= from_ns - BEFORE_NS and last <= to_ns + AROUND_NS
         far: Mapping[str, Sequence[Span]] = {} if near else self.known(first - SEAM_NS, last + NEXT_NS)
+        meanings = {name: self._meanings(name, questions[name].about) for name in runs_of}
+        learned = self._learned(
+            [name for name in runs_of if not meanings[name].bounded(questions[name].about)], from_ns, to_ns
+        )
         found = {}
         for name, runs in runs_of.items():
             question = questions[name]
             counted = counted_readings(
                 runs,
                 question.about,
-                self._meanings(name, question.about),
+                meanings[name],
                 at=question.at,
                 known=far.get(name[0], question.known),
+                learned=learned.get(name, ()),
                 from_ns=from_ns,
                 to_ns=to_ns,
             )
             if counted is not None:
                 found[name] = counted
         return found
+
+    def _learned(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, tuple[Limit, ...]]:
+        """What counters without a physical bound make possible by their own past."""
+        start, end = from_ns - AROUND_NS, to_ns + AROUND_NS
+        days_of = self._store.steps(names, first_day(start), end // DAY_NS * DAY_NS) if names else {}
+        return {name: limits(days, step_below, start, end) for name, days in days_of.items()}
 
     def _meanings(self, name: Name, about: CounterAbout) -> Meanings:
         catalogue = self._store.catalogue

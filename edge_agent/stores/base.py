@@ -148,6 +148,25 @@ class Seen:
     """Read time - source time in ns, of the first SKEWS that have both."""
 
 
+@dataclass(slots=True)
+class DaySteps:
+    """The steps of one counter in one day (UTC)."""
+
+    sizes: dict[int, int] = field(default_factory=dict)
+    """Size -> how many; the steps of a size are less than `step_below(size)`."""
+    busiest: int = 0
+    """The most steps of an hour."""
+
+
+#: Sizes of steps to a doubling.
+STEP_SIZES: Final = 8
+
+
+def step_below(size: int) -> float:
+    """What steps of a size stay below."""
+    return float(2.0 ** ((size + 1) / STEP_SIZES))
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Values, over the life of the store; retention does not lower them."""
@@ -200,6 +219,10 @@ class Store(Protocol):
         The same as from `changes` comes out at `from_ns` and `to_ns`, at full quarters of an hour, and at those of
         `moments` (ns) at which a tag changed that `watch` names beside the counter, or its device's evidence.
         """
+
+    def steps(self, names: Sequence[Name], first_day: int, end_day: int) -> dict[Name, Mapping[int, DaySteps]]:
+        """Counter -> day (UTC, ns of its start, `first_day <= day < end_day`) -> how far it rose between readings.
+        A store that would have to fetch weeks of samples for it says nothing."""
 
     def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
         """What the readings of these tags were in `from <= t < to`; a tag without any is missing."""

@@ -24,10 +24,12 @@ from edge_agent.stores import duckdb_counts as counts
 from edge_agent.stores import duckdb_loads as loads
 from edge_agent.stores import duckdb_read as read
 from edge_agent.stores import duckdb_runs as runs
+from edge_agent.stores import duckdb_steps as steps
 from edge_agent.stores import duckdb_write as write
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
+    DaySteps,
     HealthSummary,
     Latest,
     LiveFacts,
@@ -158,7 +160,7 @@ class DuckDbStore:
         self._first_good |= first_good
         self._kept.difference_update(late)
         self._touched.add(hours)
-        self._counting.beginnings.written(hours)
+        self._counting.written(hours)
         if self._open is not None:
             self._open |= {*hours, *late}
         self._newest.update(batch.rows, batch.stored)
@@ -311,6 +313,13 @@ class DuckDbStore:
         more = from_samples.counted(self.samples, self._last_before, self._newest_named, rest, from_ns, to_ns)
         return {sids[sid]: rows for sid, rows in found.items()} | more
 
+    def steps(self, names: Sequence[Name], first_day: int, end_day: int) -> dict[Name, Mapping[int, DaySteps]]:
+        """Steps of counters by day; of those that had another name before, nothing."""
+        sids, _ = self.catalogue.by_series(names)
+        with self._cursor() as cursor:
+            found = self._counting.days.get(cursor, list(sids), first_day, end_day) if sids else {}
+        return {sids[sid]: days for sid, days in found.items()}
+
     def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
         """Counted by SQL."""
         sids, joined = self.catalogue.by_series(names)
@@ -430,6 +439,7 @@ class DuckDbStore:
                         edges = loads.edges(self._connection, hour)
                         loads.keep(self._connection, self._loads, hour, cuts, edges)
                         counts.keep(self._connection, self._counters, hour, cuts, edges)
+                        steps.keep(self._connection, self._counters, hour)
                     runs.marked(self._connection, marks, hour)
                 self._kept.add(hour)
                 self._open.discard(hour)

@@ -6,8 +6,8 @@ They stand among the `runs`, with a mark of their own: who asks for all the runs
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
@@ -18,6 +18,7 @@ from edge_agent.stores.base import AROUND, AROUND_NS
 from edge_agent.stores.columns import Changes, Longs
 from edge_agent.stores.duckdb_loads import Load, mark
 from edge_agent.stores.duckdb_read import Cursor, plain
+from edge_agent.stores.duckdb_steps import StepDays
 from edge_agent.stores.duckdb_write import append
 from edge_agent.stores.from_samples import good_readings
 from edge_agent.stores.telling import counted, in_order
@@ -87,6 +88,12 @@ class Counting:
     newest: Callable[[int], int | None]
     """Time of the newest sample of a series."""
     beginnings: Beginnings
+    days: StepDays = field(default_factory=StepDays)
+
+    def written(self, hours: Collection[int]) -> None:
+        """Something was written into these hours."""
+        self.beginnings.written(hours)
+        self.days.written(hours)
 
 
 def changes(

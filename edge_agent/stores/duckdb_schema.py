@@ -62,6 +62,7 @@ create table if not exists marks(stream varchar, first bigint, last bigint, "val
 create table if not exists quarantined(t bigint, reason varchar, "values" bigint);
 create table if not exists runs(
     t bigint, sid integer, first bigint, last bigint, num double, status uinteger);
+create table if not exists steps(t bigint, sid integer, size smallint, n bigint);
 create table if not exists loads(t bigint, sid integer, moment bigint, used double, rate double);
 create table if not exists evidence(t bigint, device varchar, first bigint, last bigint);
 alter table evidence add column if not exists agent varchar;
@@ -69,7 +70,7 @@ create table if not exists compacted(t bigint, sid integer);
 create table if not exists metrics(metric varchar, t bigint, document varchar);
 """
 
-#: `runs`, `loads`, `evidence` and `compacted` (`t` is the start of an hour) can be made again from the others.
+#: `runs`, `steps`, `loads`, `evidence` and `compacted` (`t` is the start of an hour) can be made again from the others.
 #: What retention deletes from, and the column it goes by.
 AGEING: Final = (
     "samples",
@@ -80,6 +81,7 @@ AGEING: Final = (
     "metrics",
     "runs",
     "loads",
+    "steps",
     "evidence",
     "compacted",
 )

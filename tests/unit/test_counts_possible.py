@@ -15,11 +15,13 @@ import pytest
 
 from edge_agent.metrics.counters import U16, Count, Rule, count
 from edge_agent.metrics.epochs import judged
+from edge_agent.metrics.learning import limits
 from edge_agent.metrics.plausibility import Bounds, Runs, by_cycle, by_power
 from edge_agent.metrics.readings import Readings
 from edge_agent.register.model import Register
 from edge_agent.stores import Changes
-from tests.support.count_plant import DEVICES, HOUR, MACHINE, METER, MINUTE, CountPlant, each_minute
+from edge_agent.stores.base import DaySteps, step_below
+from tests.support.count_plant import DAY, DEVICES, HOUR, MACHINE, METER, MINUTE, T0, CountPlant, each_minute
 
 
 @contextmanager
@@ -258,3 +260,57 @@ def test_rated_power_is_a_bound_of_the_machines_meter(tmp_path: Path) -> None:
         assert result.provisional
         (event,) = (event for _, event in made.plant(*SHIFT).counter_events)
         assert (event.kind, event.basis) == ("jump", "power")
+
+
+# --- learned ----------------------------------------------------------------------------------------------------------
+
+
+def days_of(numbers: Sequence[int], size: int = 8, busiest: int = 60) -> dict[int, DaySteps]:
+    """Days with so many steps below `step_below(size)`."""
+    return {day * DAY: DaySteps({size: number}, busiest) for day, number in enumerate(numbers, 28)}
+
+
+def test_a_limit_is_learned_from_a_thousand_steps_on_three_days() -> None:
+    assert limits(days_of([999, 0, 0]), step_below, 28 * DAY, 35 * DAY) == ()
+    assert limits(days_of([600, 600]), step_below, 28 * DAY, 35 * DAY) == ()
+    found = limits(days_of([400, 400, 400]), step_below, 28 * DAY, 35 * DAY)
+    assert [limit.since // DAY for limit in found if limit.since] == [31, 32, 33, 34, 35]
+    assert (found[0].burst, found[0].per_hour) == (20 * step_below(8), 60 * 20 * step_below(8))
+
+
+def test_what_was_set_aside_teaches_nothing() -> None:
+    """From the fourth day on nine of ten steps are a thousand times as large."""
+    days = days_of([400] * 20)
+    for day in range(31, 48):
+        days[day * DAY] = DaySteps({8: 400, 88: 3600}, 60)
+    found = limits(days, step_below, 28 * DAY, 47 * DAY)
+    assert {limit.burst for limit in found} == {20 * step_below(8)}
+
+
+def test_limits_of_a_day_do_not_depend_on_the_window() -> None:
+    days = {day * DAY: DaySteps({day % 5: 300 + day}, 60) for day in range(120)}
+    whole = limits(days, step_below, 30 * DAY, 110 * DAY)
+    for start, end in ((30, 50), (51, 83), (84, 110)):
+        assert limits(days, step_below, start * DAY, end * DAY) == tuple(
+            limit for limit in whole if start * DAY <= (limit.since or 0) <= end * DAY
+        )
+
+
+def test_a_meter_that_was_read_for_days_knows_what_it_can_do(tmp_path: Path) -> None:
+    """Read each minute in three mornings; on the fourth 5000 kWh more come at once: no bound but its own past."""
+    mornings = [8 * HOUR + day * DAY for day in range(3)]
+    fourth = 8 * HOUR + 3 * DAY
+    with counting(tmp_path) as made:
+        made.born()
+        for place, morning in enumerate(mornings):
+            values = [1000.0 + 200 * place + i * 0.5 for i in range(350)]
+            made.write("meter", "import", each_minute(morning, values))
+        jumped = [1600.0 + i * 0.5 + (5000 if i >= 60 else 0) for i in range(121)]
+        made.write("meter", "import", each_minute(fourth, jumped))
+        for kept in (False, True):
+            (event,) = (event for _, event in made.plant(fourth, fourth + 2 * HOUR).counter_events)
+            assert (event.kind, event.basis, float(event.amount)) == ("jump", "learned", 5000.5), kept
+            assert made.kwh(fourth, fourth + 2 * HOUR) == Fraction("59.5")
+            if not kept:
+                made.store.watch([], None, {("meter", "import"): []})
+                assert made.store.compact(T0 + 6 * DAY, 20) == 20
