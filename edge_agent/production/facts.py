@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Final, Literal, overload
+from typing import Final, Literal, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_agent.metrics.counters import Event
+from edge_agent.metrics.counters import SET_ASIDE, Event, EventKind
 from edge_agent.metrics.evidence import HISTORY_S
 from edge_agent.metrics.live import Sums
 from edge_agent.metrics.planned import Planned as Hours
@@ -29,6 +29,11 @@ _S: Final = 1_000_000_000
 Longs = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Role = Literal["produced", "good", "scrap", "energy", "integrated_power"]
+CounterEvent = Event
+"""What a counter did besides counting on."""
+EVENT_KINDS: Final[frozenset[str]] = frozenset(get_args(EventKind))
+#: Events whose readings count nothing.
+KINDS_SET_ASIDE: Final[frozenset[str]] = SET_ASIDE
 #: The counters of parts, by what they count.
 PART_ROLES: Final[tuple[Role, ...]] = ("produced", "good", "scrap")
 

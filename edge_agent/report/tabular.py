@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final, cast, get_args
 
-from edge_agent.metrics.counters import Event, EventKind
 from edge_agent.metrics.readings import Number, Readings
 from edge_agent.metrics.timemodel import Item, Mode, Plan
 from edge_agent.production.facts import (
+    EVENT_KINDS,
     Connection,
     Counter,
+    CounterEvent,
     Device,
     Facts,
     Gap,
@@ -286,13 +287,19 @@ def _read_counter(device: str, role: str, tag: str, rows: Sequence[Row], seen: I
     )
 
 
-def _counter_event(row: Row) -> Event:
-    if row["kind"] not in get_args(EventKind):
+def _counter_event(row: Row) -> CounterEvent:
+    if row["kind"] not in EVENT_KINDS:
         raise ValueError(f"no such event: {row['kind']}")
-    decided = {word: known for known, word in _ORDERS.items()}[row["counted"]]
-    exact = (number(row[name]) for name in ("before", "after", "amount"))
-    kind = cast("EventKind", row["kind"])
-    return Event(int(row["t_ns"]), kind, *exact, int(row["readings"]), row["basis"], decided)
+    return CounterEvent(
+        int(row["t_ns"]),
+        cast("Any", row["kind"]),
+        number(row["before"]),
+        number(row["after"]),
+        number(row["amount"]),
+        int(row["readings"]),
+        row["basis"],
+        {word: known for known, word in _ORDERS.items()}[row["counted"]],
+    )
 
 
 def _column(rows: Sequence[tuple[int, Fraction]]) -> Readings:

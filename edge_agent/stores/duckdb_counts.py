@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -192,7 +192,9 @@ def _nearest(
     hours = runs.compacted(cursor, [mark(sid) for sid in sids], first, last)
     times: dict[int, int] = {}
     choose = max if back else min
-    pieces = [((a, b), _LATEST if back else _EARLIEST, {}) for a, b in runs.rest(hours, first, last) if a < b]
+    pieces: list[tuple[tuple[int, int], str, dict[str, Any]]] = [
+        ((a, b), _LATEST if back else _EARLIEST, {}) for a, b in runs.rest(hours, first, last) if a < b
+    ]
     if hours:
         pieces.append(((hours[0], hours[-1] + 1), _LATEST_KEPT if back else _EARLIEST_KEPT, {"hours": hours}))
     for (a, b), query, more in pieces:

@@ -45,7 +45,9 @@ def _shape(where: object) -> list[str]:
     """The other keys by which the connector reads it, as far as they are written: `type=uint32`."""
     if not isinstance(where, Options):
         return []
-    written = where.model_dump(mode="json", include=_own_keys(type(where)), exclude_unset=True, exclude_defaults=True)
+    written = where.model_dump(
+        mode="json", include=set(_own_keys(type(where))), exclude_unset=True, exclude_defaults=True
+    )
     return [f"{key}={value}" for key, value in sorted(written.items()) if key not in _PLACES and value is not None]
 
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
-from edge_agent.metrics.counters import SET_ASIDE, Event
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.remarks import PROVISIONAL
 from edge_agent.metrics.result import Result, divide, iso, number
 from edge_agent.metrics.timemodel import Bucket, Reason, Totals, pareto
 from edge_agent.production.count_doubts import KINDS, CountDoubts
+from edge_agent.production.facts import KINDS_SET_ASIDE, CounterEvent
 from edge_agent.production.load import daily_peaks, full_quarters, peak
 from edge_agent.production.plant import Machine, Plant, groups, summed
 from edge_agent.report import blocks
@@ -242,7 +242,7 @@ def _events(plant: Plant) -> list[Json]:
     rows = [
         [*owners.get(counter.device, ("", "")), f"{counter.device}/{counter.tag}", iso(event.t),
          blocks.both(KINDS[event.kind]), Fraction(event.before), Fraction(event.after),
-         Fraction(event.amount) if event.kind in SET_ASIDE else None, event.readings, blocks.both(_decision(event))]
+         Fraction(event.amount) if event.kind in KINDS_SET_ASIDE else None, event.readings, blocks.both(_decision(event))]
         for counter, event in found[:_MOST_EVENTS]
     ]  # fmt: skip
     more = len(found) - _MOST_EVENTS
@@ -265,8 +265,8 @@ def _events(plant: Plant) -> list[Json]:
     ]
 
 
-def _decision(event: Event) -> Text:
-    if event.kind not in SET_ASIDE:
+def _decision(event: CounterEvent) -> Text:
+    if event.kind not in KINDS_SET_ASIDE:
         return Text("—", "—")
     if event.counted is None:
         return Text("待判定（暂定）", "open (provisional)")
