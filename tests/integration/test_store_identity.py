@@ -302,7 +302,7 @@ def test_a_device_that_has_not_spoken_yet_does_not_take_the_readings_of_its_twin
     with closing(open_store(plant.store, plant.agent.id, plant.agents)) as store:
         take(store, birth("ipc-01", "plc-2"), birth("ipc-02", "plc-1"))
         keys = {member.name: member.key for member in SiteDevices.of(plant, store).members}
-    assert keys == {"plc-1": "plc-1", "plc-2": "plc-2", "ipc-02:plc-1": "ipc-02:plc-1"}
+    assert keys == {"ipc-01:plc-1": "plc-1", "plc-2": "plc-2", "ipc-02:plc-1": "ipc-02:plc-1"}
 
 
 def test_an_agent_without_devices_can_be_forgotten_and_no_state_steers_a_terminal(tmp_path: Path) -> None:
