@@ -16,6 +16,7 @@ from edge_agent.config.soundness import sound_part
 from edge_agent.errors import FindingsError
 from edge_agent.identity import SEPARATOR, AmbiguousNameError, DeviceKeys, DeviceNames
 from edge_agent.ingest.api import known_devices
+from edge_agent.reasons import sentence
 from edge_agent.register.model import Equipment, Register
 from edge_agent.stores import Store
 from edge_agent.stores.catalogue import Catalogue
@@ -95,6 +96,11 @@ class SiteDevices:
         """Key -> device of the plant."""
         return self._by_key
 
+    @property
+    def known(self) -> frozenset[str]:
+        """The keys of all devices of the site: the plant's, and those of guests."""
+        return self._names.known
+
     def guest(self, key: str) -> bool:
         """Whether a device is none of the plant's agents'."""
         return self.is_guest_agent(self.keys.agent(key))
@@ -106,6 +112,16 @@ class SiteDevices:
     def shown(self, key: str) -> str:
         """What people are shown: the id alone where it is unique on the site, else `agent:device`."""
         return self._names.name(key)
+
+    def aside(self, store: Store) -> list[dict[str, Any]]:
+        """`was` that are not followed: `{"device", "was", "reason", "zh", "en", "guest"}`, devices as people are shown
+        them."""
+        rows = []
+        for claim in store.catalogue.former.aside():
+            zh, en = sentence(claim.reason)
+            row = {"device": self.shown(claim.key), "was": self.shown(claim.former), "reason": claim.reason}
+            rows.append(row | {"zh": zh, "en": en, "guest": self.guest(claim.key)})
+        return rows
 
     def named(self, written: str) -> str:
         """What registers mean by a name, as figures call it; what nobody is called, and what several may mean, stays as

@@ -102,7 +102,7 @@ class DeviceHealth:
         if total > bad:
             reach = max(batch.table.every, PROOF_S) if self.streaming else batch.table.every
             self._alive(now, reach, batch.t)
-        if batch.status or self.state != "online" or self.tags.any:
+        if batch.status or self.state != "online" or self.tags.any or batch.table not in self.tags.begun:
             self.tags.note(batch)
             self._judge()
 

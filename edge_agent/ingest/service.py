@@ -185,7 +185,7 @@ class Ingest:
             self._restless.refused()
         self.trouble = error.finding
         if self._restless.now and error.reason != TAKEN_OVER:  # then the broker has said it already
-            self.trouble = restless(self._client_id, self._config.url, error.finding.en)
+            self.trouble = restless(self._client_id, self._config.url, error.finding)
         pause = self._restless.wait(self._backoff.next(slow=error.slow))
         log.warning("broker-away url=%s retry_s=%.1f reason=%s", self._config.url, pause, self.trouble.en)
         if self._learned_no_retain(error.reason == RETAIN_NOT_SUPPORTED):

@@ -31,6 +31,7 @@ from edge_agent.outbox.record import Entry
 from edge_agent.outbox.recovery import open_segments, refuse_newer, report_holes
 from edge_agent.outbox.segment import TRAILER_BASE, Raw, Segment
 from edge_agent.outbox.syncer import Syncer
+from edge_agent.reasons import words_of
 
 log = logging.getLogger(__name__)
 
@@ -435,10 +436,11 @@ def _own(path: Path) -> tuple[int, int]:
         path.chmod(0o700)
         lock = os.open(path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
+        why_zh, why_en = words_of(error)
         raise FindingsError.one(
             "outbox-folder",
-            f"发件箱目录 {path} 不可用（{error.strerror}）。请检查 outbox.path 及其权限。",
-            f"The outbox folder {path} cannot be used ({error.strerror}). Check outbox.path and its permissions.",
+            f"发件箱目录 {path} 不可用（{why_zh}）。请检查 outbox.path 及其权限。",
+            f"The outbox folder {path} cannot be used ({why_en}). Check outbox.path and its permissions.",
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

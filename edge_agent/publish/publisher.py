@@ -412,7 +412,7 @@ class Publisher:
     def _failed(self, error: LinkError) -> None:
         finding = error.finding
         if self._restless.now and error.reason != TAKEN_OVER:  # then the broker has said it already
-            finding = restless(self._client_id, self._config.url, finding.en)
+            finding = restless(self._client_id, self._config.url, finding)
         self.problem = finding
         self.failed_attempts += 1
         log.warning("mqtt-unavailable reason=%r", finding.en)

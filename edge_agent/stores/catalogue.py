@@ -16,7 +16,7 @@ import orjson
 from edge_agent import names
 from edge_agent.identity import SEPARATOR, DeviceKeys
 from edge_agent.stores.columns import Ints
-from edge_agent.stores.forgotten import Forgotten
+from edge_agent.stores.forgotten import Entry, Forgotten
 from edge_agent.stores.former import FormerNames
 
 #: Distinct sets of tags remembered; report-by-change makes many, so the memory has a bound.
@@ -171,6 +171,15 @@ class Catalogue:
         return sorted(
             key for key in known if key not in self.former.current and self.forgotten.lists(*self.keys.split(key))
         )
+
+    def entries_of(self, entry: Entry) -> list[Entry]:
+        """What is listed no more when this is forgotten. With an agent each of its devices for itself, so that one of
+        them that speaks again brings back none but itself."""
+        agent, device, _ = entry
+        if device:
+            return [entry]
+        own = [key for key in {*self._ids, *self.devices} if self.keys.agent(key) == agent]
+        return [entry, *sorted((agent, self.keys.device(key), "") for key in own)]
 
     def born(self, document: Mapping[str, Any]) -> None:
         """Take in a birth document as it came; only what is new in it is written again."""

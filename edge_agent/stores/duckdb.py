@@ -20,6 +20,7 @@ from edge_agent.errors import StoreError
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
 from edge_agent.process import give_back
+from edge_agent.reasons import cause
 from edge_agent.stores import duckdb_counts as counts
 from edge_agent.stores import duckdb_loads as loads
 from edge_agent.stores import duckdb_read as read
@@ -172,9 +173,11 @@ class DuckDbStore:
 
     def forget(self, entry: Entry, t: int) -> None:
         """List an agent, a device of it or a tag no more, until it speaks."""
+        entries = self.catalogue.entries_of(entry)
         with translated(), self._transaction():
-            write.forgotten(self._connection, entry, t)
-        self.catalogue.forgotten.forget(entry, t)
+            for each in entries:
+                write.forgotten(self._connection, each, t)
+        self.catalogue.forgotten.forget(entries, t)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -204,7 +207,7 @@ class DuckDbStore:
             self._connection = connect(self._path)
         except Exception as error:
             self._broken = True
-            raise StoreError(f"cannot reopen the store: {error}") from error
+            raise StoreError(cause("store_reopen_failed", why=error)) from error
         self._broken = False
         self._since_opened = 0
 

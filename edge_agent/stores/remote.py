@@ -22,6 +22,7 @@ from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import PoisonError, StoreError
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
+from edge_agent.reasons import cause
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
@@ -147,7 +148,7 @@ class RemoteStore(ABC):
         try:
             self._send(f"{STORE_ID},id={store} value=1 {time.time_ns()}".encode())
         except PoisonError as error:
-            raise StoreError(f"the server does not take the store's id: {error}") from error
+            raise StoreError(cause("store_id_refused", why=error)) from error
         self._id_written = time.monotonic()
 
     def _wait_for_id(self) -> None:
@@ -319,8 +320,9 @@ class RemoteStore(ABC):
 
     def forget(self, entry: Entry, t: int) -> None:
         """In the sidecar."""
-        self._sidecar.forget(entry, t)
-        self.catalogue.forgotten.forget(entry, t)
+        entries = self.catalogue.entries_of(entry)
+        self._sidecar.forget(entries, t)
+        self.catalogue.forgotten.forget(entries, t)
 
     def put_metric(self, metric: str, t: int, document: Mapping[str, Any]) -> None:
         """The document into the sidecar; its value to the server too, for dashboards."""

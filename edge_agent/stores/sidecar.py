@@ -23,6 +23,7 @@ import orjson
 from edge_agent.errors import FindingsError, StoreError, newer_format
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
+from edge_agent.reasons import cause
 from edge_agent.stores import formats
 from edge_agent.stores.base import WriteBatch, merged, transitions
 from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
@@ -209,10 +210,10 @@ class Sidecar:
             )
             db.execute(sql, (self._store, name, count))
 
-    def forget(self, entry: Entry, t: int) -> None:
+    def forget(self, entries: Sequence[Entry], t: int) -> None:
         """What is not listed any more, from `t` on."""
         with self._transaction() as db:
-            db.execute("insert or replace into forgotten values (?, ?, ?, ?)", (*entry, t))
+            db.executemany("insert or replace into forgotten values (?, ?, ?, ?)", [(*entry, t) for entry in entries])
 
     def save_newest(self, rows: Rows) -> None:
         """The newest sample of each series."""
@@ -290,7 +291,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"marks file: {error}") from error
+        raise StoreError(cause("marks_file_failed", why=error)) from error
 
 
 def _write_documents(db: sqlite3.Connection, batch: WriteBatch, keys: DeviceKeys) -> None:

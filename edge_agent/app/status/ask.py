@@ -16,6 +16,7 @@ from edge_agent.config.shape import anchored
 from edge_agent.errors import FindingsError
 from edge_agent.ingest.api import ask, socket_path
 from edge_agent.polling.device import PolledDevice
+from edge_agent.reasons import words_of
 from edge_agent.words import command
 
 if TYPE_CHECKING:
@@ -76,10 +77,11 @@ def waiting(site: Site) -> dict[str, Any] | None:
     try:
         found = verify(*outboxes(site.outbox.path))
     except OSError as error:
+        why_zh, why_en = words_of(error)
         raise FindingsError.one(
             "outbox-unreadable",
-            f"无法读取发件箱：{error}。请以采集代理的用户运行。",
-            f"The outbox cannot be read: {error}. Run this as the agent's user.",
+            f"无法读取发件箱：{why_zh}。请以采集代理的用户运行。",
+            f"The outbox cannot be read: {why_en}. Run this as the agent's user.",
             str(site.outbox.path),
         ) from error
     return {

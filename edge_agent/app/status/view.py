@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import time_ns
 from typing import Any, Final
 
 from rich.console import Console
 
+from edge_agent.app.status.agent_devices import agent_device_rows
 from edge_agent.app.status.first_screen import FirstScreen
 from edge_agent.app.status.not_well import not_well
 from edge_agent.app.status.outages import clock, outage_lines, tag_lines
+from edge_agent.app.status.rates_view import no_rates
 from edge_agent.app.status.terminal import Terminal
+from edge_agent.config.models import Site
 from edge_agent.health.ne107 import NAMES, Health
 from edge_agent.words import command, number_of
 
@@ -28,36 +31,47 @@ _ON_ITS_WAY_NS: Final = 30_000_000_000
 Document = Mapping[str, Any]
 
 
-def show(
-    document: Document, timezone: str, config: Path, configured: Collection[str] | None = None, *, whole: bool = False
-) -> None:
+def show(document: Document, site: Site, config: Path, *, whole: bool = False) -> None:
     """Print the documents `agent`, `serve`, `metrics` and `missing`; times in the site's zone.
 
     On a terminal what matters, in as many lines as it has; everything with `whole`, and where there is no terminal.
     """
     console = Console(highlight=False, markup=False, soft_wrap=True)
     terminal = Terminal.of(console, whole=whole)
-    for line in _first_screen(document, timezone, config, configured).lines(terminal):
+    for line in _first_screen(document, site, config).lines(terminal):
         console.print(line)
     if terminal.whole:
         console.print()
-        _details(console, document, timezone)
+        _details(console, document, site.agent.timezone, config)
 
 
-def _first_screen(document: Document, timezone: str, config: Path, configured: Collection[str] | None) -> FirstScreen:
+def _first_screen(document: Document, site: Site, config: Path) -> FirstScreen:
     store, missing = document["serve"] or {}, document["missing"] or {}
+    timezone, now = site.agent.timezone, store.get("t") or time_ns()
+    devices, notes = store.get("devices"), list(_notes(document, timezone, config))
+    if devices is None:
+        devices = agent_device_rows(document["agent"] or {}, site.devices, now)
+        if devices:
+            notes = [_FROM_THE_AGENT, *notes]
     return FirstScreen(
         title=command("status"),
-        now=store.get("t") or time_ns(),
+        now=now,
         timezone=timezone,
-        problems=not_well(document, config, configured),
+        problems=not_well(document, config, {device.id for device in site.devices}),
         metrics=document.get("metrics") or (),
-        devices=store.get("devices", ()),
+        devices=devices,
         agents=store.get("agents", ()),
-        notes=list(_notes(document, timezone, config)),
+        notes=notes,
         nothing_missing=missing.get("gaps") == [] and not missing.get("absent") and not missing.get("outages"),
+        no_rates=no_rates(register=site.register_.equipment is not None, serving="devices" in store),
         more=command("status", config, "--wide"),
     )
+
+
+_FROM_THE_AGENT: Final = (
+    "设备表来自采集代理；机器状态、速率和指标要有入库服务",
+    "the devices as the agent says; machine states, rates and figures need the store service",
+)
 
 
 def _notes(document: Document, timezone: str, config: Path) -> Iterator[tuple[str, str]]:
@@ -83,21 +97,23 @@ def _notes(document: Document, timezone: str, config: Path) -> Iterator[tuple[st
     yield f"全部细节：{look}", f"every detail: {look}"
 
 
-def _details(console: Console, document: Document, timezone: str) -> None:
+def _details(console: Console, document: Document, timezone: str, config: Path) -> None:
     """What each process says of itself, and what is missing, in both languages."""
     store, agent = document["serve"], document["agent"]
     if store is not None and "ne107" not in store:
         _problem(console, "入库服务没有应答 / the store service does not answer:", store)
     elif store is not None:
         _notices(console, "入库服务 store service", store["ne107"])
+        for claim in store.get("was_aside", ()):
+            _sentence(console, f"{claim['device']} was: {claim['was']}", claim["zh"], claim["en"])
     else:
-        console.print("入库服务未运行 / the store service does not run: " + command("serve", "CONFIG"))
+        console.print("入库服务未运行 / the store service does not run: " + command("serve", config))
     if agent is not None and "ne107" not in agent:
         _problem(console, "采集代理没有应答 / the agent does not answer:", agent)
     elif agent is not None:
         _agent(console, agent, timezone)
     else:
-        console.print("采集代理未运行 / the agent does not run: " + command("run", "CONFIG"))
+        console.print("采集代理未运行 / the agent does not run: " + command("run", config))
         left = document.get("waiting")
         if left is not None and "problem" in left:
             _problem(console, "无法得知待送达的数量 / what waits cannot be told:", left)
