@@ -189,9 +189,12 @@ class StoreService:
 
     async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:
         """What is missing of the last `seconds`, and why."""
-        now = self._clock.time_ns()
-        devices, row_s = await asyncio.to_thread(SiteDevices.of, self._site, self._store), self._site.agent.health
-        return await asyncio.to_thread(missing.of_plant, self._store, devices, now - int(seconds * 1e9), now, row_s)
+        now, row_s = self._clock.time_ns(), self._site.agent.health
+        devices = await asyncio.to_thread(SiteDevices.of, self._site, self._store)
+        held = self._ingest.agents.pending_from()
+        return await asyncio.to_thread(
+            missing.of_plant, self._store, devices, now - int(seconds * 1e9), now, row_s, held
+        )
 
     async def _exposed(self) -> dict[str, Any]:
         return await self._status() | {"missing": await self._missing()}

@@ -165,6 +165,13 @@ class Outbox:
         held = [name for name in self._journal.streams() if name != self.stream]
         return (*held, self.stream)
 
+    def pending_from(self) -> dict[str, int]:
+        """Each of `streams`, and the number from which on it may have something pending."""
+        first = {segment.stream: segment.first for segment in reversed(self._journal.segments)}
+        return {
+            stream: self._ledger.state(stream).released.next_missing(first.get(stream, 1)) for stream in self.streams()
+        }
+
     def gaps(self) -> list[Gap]:
         """The holes that came to light since the last call; each is told once."""
         return self._ledger.gaps()
@@ -203,6 +210,22 @@ class Outbox:
         if fresh:
             self._free_all(stream, fresh)
             self._tidy()
+
+    def compare(self, stream: str, pairs: Pairs) -> int:
+        """All that the believed store has of a stream. What is still here, was confirmed and is not among it (the store
+        is an older copy of itself) waits to be confirmed again; returns how many entries that are."""
+        have, count = IntervalSet(pairs), 0
+        for segment in self._journal.segments:
+            if segment.stream != stream or have.covers(segment.first, segment.last):
+                continue
+            lacking = IntervalSet(have.missing(segment.first, segment.last))
+            if not self._ledger.state(stream).released.overlaps(lacking):
+                continue
+            for seq in segment.lost():
+                lacking.discard(seq)
+            back = self._ledger.unconfirm(stream, lacking.pairs())
+            count += sum([last - first + 1 for first, last in back])
+        return count
 
     def confirm_acknowledged(self) -> None:
         """`confirm: broker` after a life with `confirm: store`: what the broker has is done."""

@@ -44,10 +44,7 @@ _MALFORMED: Final[Mapping[str, tuple[str, str]]] = {
         "tag_transitions 不是对象的列表",
         "`tag_transitions` is no list of objects",
     ),
-    "transition holds something other than texts": (
-        "transition 中有文本以外的内容",
-        "`transition` holds something other than texts",
-    ),
+    "{} holds something other than texts": ("{0} 中有文本以外的内容", "`{0}` holds something other than texts"),
     "tags is not an object of objects by name": (
         "tags 不是以变量名为键的对象",
         "`tags` is no object of objects by name",

@@ -129,6 +129,7 @@ class DuckDbStore:
     def write(self, batch: WriteBatch) -> None:
         """One transaction. StoreError or PoisonError leave the file as it was."""
         catalogue = self.catalogue
+        catalogue.causes.heard(batch.health)
         changes, returned = catalogue.take_changes(), catalogue.forgotten.take_restored()
         first_good = new_first_good(batch.health, self._first_good)
         hours = hours_of(batch)
@@ -170,6 +171,10 @@ class DuckDbStore:
 
     def identify(self) -> None:
         """Nothing: the file told its id when it was opened."""
+
+    def recheck(self) -> bool:
+        """Never: the file is open, and nobody else's meanwhile."""
+        return False
 
     def forget(self, entry: Entry, t: int) -> None:
         """List an agent, a device of it or a tag no more, until it speaks."""

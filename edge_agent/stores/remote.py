@@ -53,8 +53,8 @@ _DAY: Final = 86_400_000_000_000
 _SNAPSHOT_SECONDS: Final = 60.0
 
 
-#: The id is written again so often, so that retention does not take it.
-_ID_EVERY_S: Final = 86_400.0
+#: The id is written again so often, so that no retention takes it.
+_ID_EVERY_S: Final = 1_200.0
 #: What was written is found by a query after so long at the most.
 _VISIBLE_S: Final = 5.0
 
@@ -143,6 +143,23 @@ class RemoteStore(ABC):
                 self._wait_for_id()
         self._sidecar.use(store, self._address, adopt=adopt)
         self.store_id = store
+
+    def recheck(self) -> bool:
+        """Whether the server has lost the id: one question."""
+        if not self.store_id:
+            return False
+        try:
+            if self.store_id in self.store_ids():
+                return False
+        except (NotAnsweredError, PoisonError):  # it is known by its address
+            return False
+        before, self.store_id = self.store_id, ""
+        try:
+            self.identify()
+        finally:
+            self.store_id = self.store_id or before  # as long as no other is known the marks are this one's
+        log.warning("store-replaced before=%s now=%s address=%r", before, self.store_id, self._address)
+        return self.store_id != before
 
     def _write_id(self, store: str) -> None:
         try:

@@ -162,9 +162,19 @@ def missing_from_file(site: Site, seconds: float) -> dict[str, Any]:
     now = time.time_ns()
     store = store_of(site)
     try:
-        return of_plant(store, SiteDevices.of(site, store), now - int(seconds * 1e9), now, site.agent.health)
+        devices, row_s = SiteDevices.of(site, store), site.agent.health
+        return of_plant(store, devices, now - int(seconds * 1e9), now, row_s, _pending_from(site))
     finally:
         store.close()
+
+
+def _pending_from(site: Site) -> dict[str, int]:
+    """What the agent of this machine still holds, if it runs."""
+    try:
+        found: dict[str, int] = (ask_agent(site) or {}).get("pending_from", {})
+    except FindingsError:  # one that does not answer is told of elsewhere
+        return {}
+    return found
 
 
 def store_of(site: Site) -> Store:

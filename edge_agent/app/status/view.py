@@ -62,12 +62,14 @@ def _first_screen(document: Document, site: Site, config: Path) -> FirstScreen:
         devices=devices,
         agents=store.get("agents", ()),
         notes=notes,
-        nothing_missing=missing.get("gaps") == [] and not missing.get("absent") and not missing.get("outages"),
+        nothing_missing=missing.get("gaps") == [] and not any(missing.get(part) for part in _MISSING),
         no_rates=no_rates(register=site.register_.equipment is not None, serving="devices" in store),
         more=command("status", config, "--wide"),
     )
 
 
+#: Parts of what is missing, none of which has anything where all is well.
+_MISSING: Final = ("absent", "outages", "waiting")
 _FROM_THE_AGENT: Final = (
     "设备表来自采集代理；机器状态、速率和指标要有入库服务",
     "the devices as the agent says; machine states, rates and figures need the store service",
@@ -212,12 +214,13 @@ def _missing(console: Console, missing: Document, timezone: str) -> None:
     span = f"{clock(missing['from'], timezone)} – {clock(missing['to'], timezone)}"
     console.print(f"\n缺了什么 / what is missing, {span}")
     _list(console, "  没有中断 / no outage", outage_lines(missing["outages"], timezone))
-    absent, before = missing.get("absent", ()), missing.get("before", ())
-    unknown = absent or before
+    absent, before, waiting = (missing.get(part, ()) for part in ("absent", "before", "waiting"))
+    unknown = absent or before or waiting
     nothing = "  没有已记录的丢失 / no loss on record" if unknown else "  没有丢失的数据 / no data lost"
     _list(console, nothing, [_gap(row, timezone) for row in missing["gaps"]])
     _absent(console, absent)
-    _before(console, before)
+    _elsewhere(console, "本库之前 before this store's time", before)
+    _elsewhere(console, "还在采集代理 still at the agent", waiting)
     if missing["tags"]:
         _list(console, "", tag_lines(missing["tags"], timezone))
     low = {name: row for name, row in missing["covered"].items() if row["covered_s"] < 0.99 * row["window_s"]}
@@ -257,20 +260,15 @@ def _absent(console: Console, rows: Sequence[Document]) -> None:
         console.print(f"      {rows[0]['zh']}\n      {rows[0]['en']}")
 
 
-def _before(console: Console, rows: Sequence[Document]) -> None:
-    """What is no loss of this store; the sentence is the same for all of it."""
+def _elsewhere(console: Console, where: str, rows: Sequence[Document]) -> None:
+    """What this store does not have and has not lost; the sentence is the same for all of it."""
     if rows:
-        lines = [
-            f"  本库之前 before this store's time {row['stream']} {row['from_seq']}–{row['to_seq']}:"
-            f" {row['entries']:,} 条消息 messages"
-            for row in rows
-        ]
-        _list(console, "", lines)
+        _list(console, "", [_hole(row, where) for row in rows])
         console.print(f"      {rows[0]['zh']}\n      {rows[0]['en']}")
 
 
-def _hole(row: Document) -> str:
+def _hole(row: Document, where: str = "未到达 never arrived") -> str:
     return (
-        f"  未到达 never arrived {row['stream']} {row['from_seq']}–{row['to_seq']}: {row['entries']:,} 条消息"
+        f"  {where} {row['stream']} {row['from_seq']}–{row['to_seq']}: {row['entries']:,} 条消息"
         f" {_noun(row['entries'], 'message')}"
     )
