@@ -224,8 +224,8 @@ def test_watch_appends_a_line_a_second_and_ends_without_a_trace(tmp_path: Path) 
                 sys.executable, "-m", "edge_agent", "read", path, "--watch", "--json", stdout=subprocess.PIPE
             )
             assert process.stdout is not None
-            first = read_rows((await process.stdout.readline()).decode())
-            assert first["plc-1/speed"]["value"] == 8000.5
+            while read_rows((await process.stdout.readline()).decode())["plc-1/speed"]["value"] != 8000.5:
+                pass
             (first_connection,) = plc.connections
             plc.device.registers[2] = 4
             while read_rows((await process.stdout.readline()).decode())["plc-1/mode"]["value"] != 4:

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import pytest
 
-from edge_agent.app.site_devices import SiteDevices, forgettable
+from edge_agent.app.forgetting import forgettable
 from edge_agent.app.status import overview
 from edge_agent.app.status.absent import holes
 from edge_agent.app.status.missing import of_plant, report
@@ -26,6 +26,7 @@ from edge_agent.ingest import messages
 from edge_agent.ingest.agents import Agents
 from edge_agent.ingest.messages import Assembly
 from edge_agent.model import STATUS
+from edge_agent.production.site_devices import SiteDevices
 from edge_agent.reasons import Cause, sentence
 from edge_agent.stores import Rows, Store, WriteBatch, open_store
 from tests.support import servers
