@@ -5,10 +5,12 @@ must not fill the disk. It is done here, at the end of all logging, so that whoe
 plain `log.warning("event key=%s ...", ...)` and needs nothing from us.
 
 The **cause** of a line is its event (the first word) with the words among its fields; numbers are measurements and
-vary within one cause. Three attributes of a record say it otherwise (`extra=` of the logging calls):
+vary within one cause. Four attributes of a record say it otherwise (`extra=` of the logging calls):
 
 - `cause`: what identifies it instead of its fields, a string or a tuple of strings;
 - `always`: this line answers a person and is written, however often;
+- `lasts`: it goes on until a line `ends` it, however seldom it is seen: of ten thousand dead devices, each is tried
+  every few minutes, and is no news each time;
 - `ends`: an event, or (event, first word of its cause), that is over with this line: the next one is news again.
 """
 
@@ -25,6 +27,8 @@ from typing import Any, Final, NamedTuple, Protocol, TextIO
 
 PERIOD_S: Final = 60.0
 """Between two lines with a count. A cause that was not seen for so long is over."""
+LASTING_S: Final = 3600.0
+"""The same for one that lasts: nobody will end it any more, as its device is configured no longer."""
 NOTES_AT_ONCE: Final = 3
 """Equal lines of a period that are no warnings, and fresh starts of a cause in it: more of them are counted."""
 NEW_CAUSES: Final = 100
@@ -112,6 +116,7 @@ class _Known:
     """Written at once in this period."""
     ended: bool = False
     """A line has said that it is over."""
+    lasts: bool = False
 
 
 @dataclass(slots=True)
@@ -144,12 +149,14 @@ class CauseCounter:
         cause = cause_of(record)
         event = self._events.setdefault((cause.logger, cause.level, cause.event), _Event())
         known = event.causes.get(cause.words)
+        lasts = bool(getattr(record, "lasts", False))
         if known is None:
             if event.new < NEW_CAUSES and len(event.causes) < MOST_CAUSES:
                 event.new += 1
-                event.causes[cause.words] = _Known(now, now)
+                event.causes[cause.words] = _Known(now, now, lasts=lasts)
                 return True
             known = event.causes.setdefault((), _Known(now, now, total=0, lines=NOTES_AT_ONCE))
+        known.lasts = lasts
         news = known.ended or record.levelno < logging.WARNING
         if known.ended:
             known.since, known.total, known.ended = now, 0, False
@@ -203,7 +210,7 @@ class CauseCounter:
 
 
 def _is_over(known: _Known, now: float) -> bool:
-    return not known.unwritten and now - known.last >= PERIOD_S
+    return not known.unwritten and now - known.last >= (LASTING_S if known.lasts and not known.ended else PERIOD_S)
 
 
 def _going_on(key: tuple[str, int, str], causes: list[_Known]) -> list[Note]:

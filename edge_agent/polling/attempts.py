@@ -37,6 +37,11 @@ class RetryBudget:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a token."""
+        return sum(not waiting.done() for waiting in self._waiting)
+
     async def take(self) -> None:
         """Wait for a token; at once while there are some."""
         self._fill()

@@ -3,7 +3,8 @@ itself answers them from there. Long series leave thinned: changes of states, st
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from edge_agent.model import status_name
 from edge_agent.report import columns, thinning
 from edge_agent.report.facts import MINUTE_NS
 from edge_agent.stores import Store
-from edge_agent.stores.base import Name
+from edge_agent.stores.base import Name, Seen
 from edge_agent.stores.evidence import SEAM_NS, bridged
 
 _ENOUGH: Final = 600
@@ -123,7 +124,8 @@ def _quality(store: Store, devices: list[str], from_ns: int, to_ns: int) -> dict
     series = store.catalogue.series
     answer = {}
     for device, own in tags.items():
-        seen = {tag: found[device, tag] for tag in own if (device, tag) in found}
+        about = {tag: orjson.loads(series[sid].meta or "{}") for tag, sid in own.items()}
+        seen = {tag: _expected(found[device, tag], about[tag]) for tag in own if (device, tag) in found}
         skew = [ns // _MS for each in seen.values() for ns in each.skews]
         answer[device] = {
             "readings": sum(each.readings for each in seen.values()),
@@ -132,10 +134,18 @@ def _quality(store: Store, devices: list[str], from_ns: int, to_ns: int) -> dict
             "unchanged": [
                 tag
                 for tag, each in seen.items()
-                if orjson.loads(series[own[tag]].meta or "{}").get("type", "float") == "float"
+                if about[tag].get("type", "float") == "float"
                 and each.numbers >= _ENOUGH
                 and each.low == each.high
             ],
             "skew_ms": int(np.median(skew)) if skew else None,
         }
     return answer
+
+
+def _expected(seen: Seen, about: Mapping[str, Any]) -> Seen:
+    """The readings of a tag without those that say of an optional one that this device does not have it."""
+    if not about.get("optional"):
+        return seen
+    readings, not_good = seen.readings - seen.not_there, seen.not_good - seen.not_there
+    return replace(seen, readings=readings, not_good=not_good, not_there=0)

@@ -268,3 +268,23 @@ def test_counts_give_way_before_what_is_new() -> None:
     assert log.lines == ["lost key=a"]
     log.logger.error("new key=%s", "b")
     assert log.lines[-1] == "new key=b"
+
+
+def test_what_lasts_is_no_news_however_seldom_it_is_seen() -> None:
+    """Of ten thousand dead devices each is tried every few minutes."""
+    log = Log()
+    for _ in range(20):
+        for key in ("a", "b"):
+            log.logger.warning("lost key=%s reason=%r", key, "refused", extra={"lasts": True})
+        log.pass_(200)
+    assert [line for line in log.lines if "count=" not in line] == [
+        "lost key=a reason='refused'", "lost key=b reason='refused'",
+    ]  # fmt: skip
+    assert len(log.lines) <= 2 + 20
+    log.logger.info("back key=%s", "a", extra={"ends": ("lost", "a")})
+    assert log.lines[-2].startswith("lost-over count=20 ")
+    log.logger.warning("lost key=%s reason=%r", "a", "refused", extra={"lasts": True})
+    assert log.lines[-1] == "lost key=a reason='refused'"
+    log.pass_(7500)
+    log.logger.warning("lost key=%s reason=%r", "b", "refused", extra={"lasts": True})
+    assert log.lines[-1] == "lost key=b reason='refused'", "its device was not tried for hours: that is another loss"

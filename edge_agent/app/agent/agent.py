@@ -152,11 +152,18 @@ class EdgeAgent:
             goes = self._goes()
             for number in range(goes):
                 await within(self.site.agent.health / goes, self._clock)
-                self._tell(self.devices[number::goes])
+                self._tell_in_turn(self.devices[number::goes])
 
     def _goes(self) -> int:
         """In how many goes all devices are served. Who is served is looked up each time: a reload may come between."""
         return max(1, -(-len(self.devices) // DEVICES_AT_ONCE))
+
+    def _tell_in_turn(self, devices: Sequence[PolledDevice]) -> None:
+        t = self._clock.time_ns()
+        for device in devices:
+            device.tell_in_turn(t)
+        self.fleet.learn_kinds(devices)
+        self._tell_gaps()
 
     def _tell(self, devices: Sequence[PolledDevice]) -> None:
         for device in devices:
