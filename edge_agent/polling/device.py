@@ -101,13 +101,16 @@ class PolledDevice:
         absent = self.health.tags.absent_in(self.normalisers[table].table)
         self.health.missed(turns, turns * (len(table) - absent))
 
+    @property
+    def watched(self) -> bool:
+        """Whether there is anything for `watch` to find; of a dead device, there is not."""
+        return self.staleness.awaits or self.health.changed
+
     def watch(self, now: float, t: int, paused: float = 0.0) -> None:
         """Make bad what nobody confirmed within its limit, whatever the reason for the silence is.
 
         `paused`: seconds for which this process itself had stood still just before.
         """
-        if not self.staleness.awaits and not self.health.changed:
-            return  # as of each dead device
         why = cause("agent_paused", seconds=f"{paused:.0f}") if paused else None
         self._lapse(self.staleness.overdue(now), _WAITING if self.health.state == "starting" else _TIMEOUT, t, now, why)
         self._lapse(self.staleness.unheard(now), _WAITING, t, now, None)

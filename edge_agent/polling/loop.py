@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 from edge_agent.clock import Clock
 from edge_agent.errors import DeviceError
@@ -27,9 +25,6 @@ log = logging.getLogger(__name__)
 
 #: A loop without a step for this long (and three of its slowest periods) is stalled: no time-out in it is longer.
 STALL_S = 60.0
-
-#: Of a line in the log: it goes on until `ends` says otherwise.
-_LASTS: Final = {"lasts": True}
 
 
 class ConnectionLoop:
@@ -56,16 +51,16 @@ class ConnectionLoop:
         self._retries = retries or RetryBudget()
         self._slots = slots or ConnectionSlots()
         self._has_slot = self._has_token = False
-        self._awaits_token = False
+        self._place: asyncio.Future[None] | None = None
+        """Among those who wait for their next attempt."""
         self._shared = len(devices) > 1
         self._backoff = Backoff()
-        self._retry_now = asyncio.Event()
         self._begun = False
         self._mute = False
         """Whether the last read of every table of a lone device was not answered, on an open connection."""
         self._turns: list[_Turn] = []
-        self._lost = False
-        """Whether the log has that the connection was lost, and not yet that it is back."""
+        self._lost = ""
+        """Why the connection was lost, when the log has it, and not yet that it is back."""
         self._progress = time.monotonic()
         slowest = max((table.every for device in devices for table in device.plan.tables), default=0.0)
         self._patience = STALL_S + 3 * slowest
@@ -73,7 +68,7 @@ class ConnectionLoop:
     def stalled(self) -> bool:
         """True when the loop has not taken a step for far longer than its slowest period asks for; waiting for its
         place among thousands of dead devices is none of its doing."""
-        return not self._awaits_token and time.monotonic() - self._progress > self._patience
+        return self._place is None and time.monotonic() - self._progress > self._patience
 
     def _beat(self) -> None:
         self._progress = time.monotonic()
@@ -100,18 +95,19 @@ class ConnectionLoop:
                 await self._close()
                 pause = self._backoff.wait()
                 self._log_lost(str(fault), pause)
-                await self._rest(pause)
-                await self._take_token()
+                await self._take_token(pause)
         finally:
             await self._close()
 
-    async def _take_token(self) -> None:
-        """Wait until the process may try one more of all that do not answer."""
-        self._has_token, self._awaits_token = False, True
+    async def _take_token(self, pause: float = 0.0) -> None:
+        """Wait until the process may try one more of all that do not answer, and `pause` real seconds, whatever a
+        demo's clock says; or until `retry`."""
+        self._has_token = False
+        self._place = self._retries.place(pause)
         try:
-            await self._retries.take()
+            await self._retries.take(self._place)
         finally:
-            self._awaits_token = False
+            self._place = None
             self._beat()
         self._has_token = True
 
@@ -123,20 +119,14 @@ class ConnectionLoop:
                 self._has_slot = False
                 self._slots.release()
 
-    async def _rest(self, seconds: float) -> None:
-        """Wait before the next attempt, or until `retry`. The network is real, whatever a demo's clock says."""
-        self._retry_now.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._retry_now.wait()
-
     def retry(self) -> bool:
         """Somebody has corrected something: a lost connection, a device that is set aside and a tag that was refused
         are tried again at once. Whether there was anything to try."""
         unwell = any(device.health.state in ("offline", "degraded") for device in self._devices)
         if unwell:
             self._backoff.reset()
-            self._retry_now.set()
+            if self._place is not None:
+                self._retries.prefer(self._place)
             for device in self._devices:
                 device.breaker.retry()
             if isinstance(self._connection, Retrying):
@@ -144,10 +134,14 @@ class ConnectionLoop:
         return unwell
 
     def _log_lost(self, reason: str, pause: float) -> None:
-        """At each loss; what repeats is counted where all lines are."""
-        self._lost = True
-        text = "connection-lost key=%s reason=%r retry_in_s=%.2f"
-        log.warning(text, self.key, reason, pause, extra=_LASTS)
+        """What is news. That it lasts is said where all lines are."""
+        if reason == self._lost:
+            return
+        extra: dict[str, object] = {"lasts": True}
+        if self._lost:  # for another reason, which lasts no longer
+            extra["ends"] = "connection-lost", self.key
+        self._lost = reason
+        log.warning("connection-lost key=%s reason=%r retry_in_s=%.2f", self.key, reason, pause, extra=extra)
 
     def _works(self) -> None:
         """A device answered: the connection is worth something again."""
@@ -155,9 +149,16 @@ class ConnectionLoop:
         if self._has_token:
             self._has_token = False
             self._retries.give_back()
+        self._end_of_loss("connection-back")
+
+    def removed(self) -> None:
+        """It is configured no longer: the log has no loss of it that lasts."""
+        self._end_of_loss("connection-removed")
+
+    def _end_of_loss(self, event: str) -> None:
         if self._lost:
-            self._lost = False
-            log.info("connection-back key=%s", self.key, extra={"ends": ("connection-lost", self.key)})
+            self._lost = ""
+            log.info(f"{event} key=%s", self.key, extra={"ends": ("connection-lost", self.key)})
 
     def _begin(self) -> None:
         """The first time: from now on the devices are asked. Before its turn nobody is late, or waited for."""
@@ -180,7 +181,8 @@ class ConnectionLoop:
 
     async def _until_lost(self) -> DeviceError:
         try:
-            await self._turnstile.turn()
+            if not self._has_token:  # those who have one are few at once
+                await self._turnstile.turn()
             self._beat()
             self._begin()
             self._slots.acquire()

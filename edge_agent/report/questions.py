@@ -134,9 +134,7 @@ def _quality(store: Store, devices: list[str], from_ns: int, to_ns: int) -> dict
             "unchanged": [
                 tag
                 for tag, each in seen.items()
-                if about[tag].get("type", "float") == "float"
-                and each.numbers >= _ENOUGH
-                and each.low == each.high
+                if about[tag].get("type", "float") == "float" and each.numbers >= _ENOUGH and each.low == each.high
             ],
             "skew_ms": int(np.median(skew)) if skew else None,
         }

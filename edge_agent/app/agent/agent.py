@@ -181,8 +181,12 @@ class EdgeAgent:
         while True:
             late = time.monotonic() - looked - pause
             paused = late if late > PAUSED_S else 0.0
-            for number in range(goes := self._goes()):
-                for device in self.devices[number::goes]:
+            devices = self.devices
+            watched = [device for device in devices if device.watched]
+            for first in range(0, len(watched), DEVICES_AT_ONCE):
+                if devices is not self.devices:  # a reload came between
+                    break
+                for device in watched[first : first + DEVICES_AT_ONCE]:
                     device.watch(self._clock.monotonic(), self._clock.time_ns(), paused)
                 await asyncio.sleep(0)
             self._tell_gaps()
