@@ -87,7 +87,10 @@ def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[
     values = {"from": from_ns, "to": to_ns, "sids": list(sids), "range": code, "skews": SKEWS}
     values["absent"] = sorted(NOT_THERE)
     rows = cursor.execute(_SEEN, values).fetchall() if sids else []
-    return {sid: Seen(*counts, skews=tuple(skews or ()), not_there=absent) for sid, *counts, skews, absent in rows}
+    found = {}
+    for sid, readings, not_good, out_of_range, numbers, low, high, skews, absent in rows:
+        found[sid] = Seen(readings, not_good, out_of_range, numbers, low, high, tuple(skews or ()), absent)
+    return found
 
 
 def last_before(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> int | None:
