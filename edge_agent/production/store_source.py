@@ -152,7 +152,7 @@ class StoreFacts:
 
     def energies(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
         found = {}
-        for some in _together(wanted, from_ns, to_ns):
+        for some in _power_groups(wanted, from_ns, to_ns):
             used_of = self._store.energy({each.name: at for each, at in some})
             for each, at in some:
                 used = used_of.get(each.name)
@@ -197,7 +197,7 @@ class StoreFacts:
         return self._store.metrics(from_ns, to_ns)
 
 
-def _together(
+def _power_groups(
     wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int
 ) -> Iterator[list[tuple[CounterQuestion, Longs]]]:
     """Powers with the moments at which their energy must be known, as many at once as _MOMENTS allows."""
