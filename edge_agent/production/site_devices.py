@@ -14,6 +14,7 @@ from typing import Any, Final
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
 from edge_agent.config.soundness import sound_part
 from edge_agent.identity import AmbiguousNameError, DeviceKeys, DeviceNames
+from edge_agent.reasons import sentence
 from edge_agent.register.model import Equipment, Register
 from edge_agent.stores import Store
 
@@ -96,6 +97,11 @@ class SiteDevices:
         """Key -> device of the plant."""
         return self._by_key
 
+    @property
+    def known(self) -> frozenset[str]:
+        """The keys of all devices of the site: the plant's, and those of guests."""
+        return self._names.known
+
     def guest(self, key: str) -> bool:
         """Whether a device is none of the plant's agents'."""
         return self.is_guest_agent(self.keys.agent(key))
@@ -113,6 +119,16 @@ class SiteDevices:
     def plant_names(self) -> DeviceNames:
         """What the devices of the plant's agents are called, without guests."""
         return self._plant_names
+
+    def aside(self, store: Store) -> list[dict[str, Any]]:
+        """`was` that are not followed: `{"device", "was", "reason", "zh", "en", "guest"}`, devices as people are shown
+        them."""
+        rows = []
+        for claim in store.catalogue.former.aside():
+            zh, en = sentence(claim.reason)
+            row = {"device": self.shown(claim.key), "was": self.shown(claim.former), "reason": claim.reason}
+            rows.append(row | {"zh": zh, "en": en, "guest": self.guest(claim.key)})
+        return rows
 
     def named(self, written: str) -> str:
         """What registers mean by a name, as figures call it; what nobody is called, and what several may mean, stays as

@@ -8,7 +8,7 @@ their keys, moments are integer ns, `from_ns <= t < to_ns`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -24,7 +24,7 @@ from edge_agent.production.facts import BEFORE_NS, MINUTE_NS, Longs, Quality
 from edge_agent.production.power_energy import energy_while_known, moments
 from edge_agent.production.states import TagChanges
 from edge_agent.stores import Store
-from edge_agent.stores.base import AROUND_NS, NEXT_NS, Name, step_below
+from edge_agent.stores.base import AROUND_NS, NEXT_NS, Name, Seen, step_below
 from edge_agent.stores.evidence import SEAM_NS, Span, bridged
 
 _ENOUGH: Final = 600
@@ -186,7 +186,7 @@ class StoreFacts:
 
     def energies(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
         found = {}
-        for some in _together(wanted, from_ns, to_ns):
+        for some in _power_groups(wanted, from_ns, to_ns):
             used_of = self._store.energy({each.name: at for each, at in some})
             for each, at in some:
                 used = used_of.get(each.name)
@@ -204,14 +204,13 @@ class StoreFacts:
         found = self._store.seen([(device, tag) for device, own in tags.items() for tag in own], from_ns, to_ns)
         answer = {}
         for device, own in tags.items():
-            seen = {tag: found[device, tag] for tag in own if (device, tag) in found}
+            about = {tag: orjson.loads(catalogue.series[sid].meta or "{}") for tag, sid in own.items()}
+            seen = {tag: _expected(found[device, tag], about[tag]) for tag in own if (device, tag) in found}
             skew = [ns // _MS for each in seen.values() for ns in each.skews]
             unchanged = [
                 tag
                 for tag, each in seen.items()
-                if orjson.loads(catalogue.series[own[tag]].meta or "{}").get("type", "float") == "float"
-                and each.numbers >= _ENOUGH
-                and each.low == each.high
+                if about[tag].get("type", "float") == "float" and each.numbers >= _ENOUGH and each.low == each.high
             ]
             answer[device] = Quality(
                 sum(each.readings for each in seen.values()),
@@ -232,7 +231,7 @@ class StoreFacts:
         return self._store.metrics(from_ns, to_ns)
 
 
-def _together(
+def _power_groups(
     wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int
 ) -> Iterator[list[tuple[CounterQuestion, Longs]]]:
     """Powers with the moments at which their energy must be known, as many at once as _MOMENTS allows."""
@@ -247,6 +246,15 @@ def _together(
         room -= len(at)
     if some:
         yield some
+
+
+def _expected(seen: Seen, about: Mapping[str, Any]) -> Seen:
+    """The readings of a tag without those that say of an optional one that this device does not have it."""
+    if not about.get("optional"):
+        return seen
+    readings = seen.readings - seen.not_there
+    not_good = seen.not_good - seen.not_there
+    return replace(seen, readings=readings, not_good=not_good, not_there=0)
 
 
 def _thinned_energy(at: Longs, sums: thinning.Floats, changes: Longs, from_ns: int, to_ns: int) -> Readings:

@@ -242,7 +242,8 @@ def _events(plant: Plant) -> list[Json]:
     rows = [
         [*owners.get(counter.device, ("", "")), f"{counter.device}/{counter.tag}", iso(event.t),
          blocks.both(KINDS[event.kind]), Fraction(event.before), Fraction(event.after),
-         Fraction(event.amount) if event.kind in KINDS_SET_ASIDE else None, event.readings, blocks.both(_decision(event))]
+         Fraction(event.amount) if event.kind in KINDS_SET_ASIDE else None, event.readings,
+         blocks.both(_decision(event))]
         for counter, event in found[:_MOST_EVENTS]
     ]  # fmt: skip
     more = len(found) - _MOST_EVENTS
