@@ -110,10 +110,10 @@ def changes(
 def _changes(
     cursor: Cursor, moments: Mapping[int, Longs], from_ns: int, to_ns: int, counting: Counting
 ) -> dict[int, Changes]:
-    at = {sid: np.append(asked, to_ns) for sid, asked in moments.items()}
+    at = {sid: np.append(asked, [from_ns, to_ns]) for sid, asked in moments.items()}
     start, end = from_ns - AROUND_NS, to_ns + AROUND_NS
     found: dict[int, list[Changes]] = {sid: [] for sid in moments}
-    _read_into(found, cursor, at, start, end)
+    _read_into(found, cursor, at, start, end, (from_ns, to_ns))
     _neighbours_before(found, cursor, at, start, from_ns, counting.beginnings)
     _neighbours_after(found, cursor, at, end, to_ns, counting.newest)
     return {sid: in_order(parts) for sid, parts in found.items() if parts}
@@ -216,11 +216,18 @@ def _clusters(times: Mapping[int, int]) -> Iterator[tuple[int, int, list[int]]]:
 
 
 def _read_into(
-    found: Mapping[int, list[Changes]], cursor: Cursor, at: Mapping[int, Longs], first: int, last: int
+    found: Mapping[int, list[Changes]],
+    cursor: Cursor,
+    at: Mapping[int, Longs],
+    first: int,
+    last: int,
+    edges: Sequence[int] = (),
 ) -> None:
-    """The runs that tell of one stretch, from the kept hours and from the samples."""
+    """The runs that tell of one stretch, from the kept hours and from the samples: the hours that `edges` (ns) cut are
+    read from these."""
     sids = list(at)
     hours = runs.compacted(cursor, [mark(sid) for sid in sids], first, last)
+    hours = [hour for hour in hours if not any(hour < edge < hour + HOUR_NS for edge in edges)]
     if hours:
         for sid, told in runs.by_series([runs.kept(cursor, sids, hours)]).items():
             found[sid].append(told)

@@ -55,7 +55,7 @@ def counted(
     """Counters as those of their runs that tell what was counted."""
     found = {}
     for name, asked in moments.items():
-        at, start, end = np.append(asked, to_ns), from_ns - AROUND_NS, to_ns + AROUND_NS
+        at, start, end = np.append(asked, [from_ns, to_ns]), from_ns - AROUND_NS, to_ns + AROUND_NS
         days = range(start - start % _DAY, end, _DAY)
         parts = [_told(read, name, at, max(day, start), min(end, day + _DAY)) for day in days]
         parts = [*_before(read, last_before, name, at, start, parts, from_ns), *parts]
