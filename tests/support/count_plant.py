@@ -27,6 +27,7 @@ from edge_agent.production.plant import Plant
 from edge_agent.production.signals import PlantSignals
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.production.store_source import StoreFacts
+from edge_agent.production.window_document import production
 from edge_agent.register.model import Equipment, Register
 from edge_agent.stores import Rows, WriteBatch
 from edge_agent.stores.duckdb import DuckDbStore
@@ -146,6 +147,10 @@ class CountPlant:
     def figures(self, start: int, end: int) -> dict[str, Result]:
         """All figures of a window."""
         return production_figures(self.plant(start, end), Options())
+
+    def document(self, start: int, end: int) -> dict[str, Any]:
+        """What the service publishes and answers."""
+        return production(self.store, self.site(), self.register, None, T0 + start, T0 + end)
 
     def kwh(self, start: int, end: int) -> Fraction | None:
         """What the line's meter counted."""

@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_agent.errors import RegisterError
 from edge_agent.metrics.counters import U16, Count, Rule, count
 from edge_agent.metrics.epochs import judged
 from edge_agent.metrics.learning import limits
 from edge_agent.metrics.plausibility import Bounds, Runs, by_cycle, by_power
 from edge_agent.metrics.readings import Readings
+from edge_agent.production.figures import Options, figures
 from edge_agent.register.model import Register
+from edge_agent.report.parts.production import production
 from edge_agent.stores import Changes
 from edge_agent.stores.base import DaySteps, step_below
 from tests.support.count_plant import DAY, DEVICES, HOUR, MACHINE, METER, MINUTE, T0, CountPlant, each_minute
@@ -314,3 +317,40 @@ def test_a_meter_that_was_read_for_days_knows_what_it_can_do(tmp_path: Path) -> 
             if not kept:
                 made.store.watch([], None, {("meter", "import"): []})
                 assert made.store.compact(T0 + 6 * DAY, 20) == 20
+
+
+# --- what people see --------------------------------------------------------------------------------------------------
+
+
+def test_the_report_lists_the_event_and_says_so_in_the_same_row(tmp_path: Path) -> None:
+    values: list[Any] = [*PARTS]
+    values[200] = 65535
+    machine = replace(MACHINE, nominal_cycle_s=Decimal(200))
+    with counting(tmp_path, register=Register((machine, METER))) as made:
+        shift(made, values)
+        plant = made.plant(*SHIFT)
+        part = production(plant, figures(plant, Options()))
+        tables = {block["name"]: block for block in part["blocks"] if block["kind"] == "table"}
+        (row,) = tables["counter_events"]["rows"]
+        assert row[:3] == ["EQ-1", "L1", "m1/parts_total"]
+        assert row[3] == "2026-10-12T03:20:00+00:00", "shown by the plant's clock"
+        assert (row[5], row[6], row[7]) == (PARTS[199], 65535, 65535 - PARTS[199])
+        assert row[9]["zh"] == "待判定（暂定）"
+        for name in ("oee", "oee_lines"):
+            assert all(
+                "超出可能范围" in told[-1]["zh"] and "暂定" in told[-1]["zh"] for told in tables[name]["rows"]
+            ), name
+        document = made.document(*SHIFT)
+        (event,) = document["lines"]["L1"]["events"]
+        assert (event["kind"], event["after"], event["counted"]) == ("glitch", 65535, None)
+        assert document["machines"]["EQ-1"]["parts"]["events"]["produced"][0]["kind"] == "glitch"
+        assert document["lines"]["L1"]["results"]["M-13"]["provisional"]
+
+
+def test_a_faulty_file_of_decisions_is_refused_by_row_and_column(tmp_path: Path) -> None:
+    with counting(tmp_path) as made:
+        rows = "m1,parts_total,yesterday,count\nm1,parts_total,2026-10-12 12:00,maybe\n"
+        made.files = {"events": f"device,tag,time,decision\n{rows}"}
+        with pytest.raises(RegisterError) as caught:
+            made.plant(*SHIFT)
+        assert [finding.where for finding in caught.value.findings] == ["events.csv:3:decision", "events.csv:2:time"]
