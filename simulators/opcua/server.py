@@ -14,6 +14,7 @@ from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.server import Server
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.uaerrors import UaStatusCodeError
 
 from simulators.behaviours.base import SignalValue
 from simulators.certificates import Identity, make
@@ -209,7 +210,7 @@ class OpcuaPort:
                 start = variable.codec.variant([] if variable.codec.array else 0)
                 try:
                     node = await parent.add_variable(wanted, name, start, datatype=None)
-                except ua.UaStatusCodeError as error:
+                except UaStatusCodeError as error:
                     if error.code != StatusCodes.BadNodeIdExists:
                         raise
                     variable.node = None  # a standard one, such as the server's time: every server has its own
