@@ -10,11 +10,10 @@ from typing import Any, Final
 
 import orjson
 
-from edge_agent.app.figures.live import Figures
-from edge_agent.app.figures.schedule import ProductionFigures
+from edge_agent.app.figures import served_facts
 from edge_agent.app.figures.service import ProductionService
+from edge_agent.app.forgetting import forgettable
 from edge_agent.app.service import end
-from edge_agent.app.site_devices import SiteDevices, forgettable
 from edge_agent.app.status import missing, overview
 from edge_agent.app.values.source import operations as history_operations
 from edge_agent.clock import Clock
@@ -27,7 +26,9 @@ from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.service import Ingest
 from edge_agent.mqtt.trouble import tls_context
 from edge_agent.process import give_back, held
-from edge_agent.report import questions
+from edge_agent.production.live_rates import LiveRates
+from edge_agent.production.schedule import ProductionFigures
+from edge_agent.production.site_devices import SiteDevices
 from edge_agent.stores import open_store
 from edge_agent.topics import Topics
 from edge_agent.words import command
@@ -55,7 +56,7 @@ class StoreService:
         self._site = site
         self._clock = clock
         self._topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
-        self._figures = Figures(site)
+        self._figures = LiveRates(site)
         self._store = open_store(site.store, site.agent.id, site.agents)
         self._quarantine = Quarantine(site.store.quarantine)
         self._ingest = Ingest(
@@ -101,12 +102,13 @@ class StoreService:
             "replay": self._ingest.replay,
             "settle": self._settle,
             "forget": self._forget,
+            "names": self._names,
         }
         if self._production is not None:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
         async with contextlib.AsyncExitStack() as doors:
             door = api.socket_path(self._site.store.path)
-            known = api.operations(self._store) | questions.operations(self._store)
+            known = api.operations(self._store) | served_facts.operations(self._store)
             known |= history_operations(self._store) | own
             await doors.enter_async_context(api.serving(door, known, group=self._site.agent.group))
             if self._site.store.listen is not None:
@@ -154,6 +156,7 @@ class StoreService:
             "t": now,
             "agents": await asyncio.to_thread(overview.agents, self._store, plant, self._ingest.agents.states()),
             "devices": await asyncio.to_thread(overview.devices, self._store, plant, now),
+            "was_aside": plant.aside(self._store),
             "counters": self._counters(),
             "ne107": self._judgement().full(self._notice_times.since),
             "broker_connected": self._ingest.connected,
@@ -176,11 +179,23 @@ class StoreService:
         await self._ingest.call(self._store.forget, entry, self._clock.time_ns())
         return {"agent": entry[0], "device": entry[1], "tag": entry[2]}
 
+    def _names(self) -> dict[str, Any]:
+        """What people are shown of the own agent's devices, where it is more than the id; and `was` that are not
+        followed."""
+        plant = SiteDevices.of(self._site, self._store)
+        own = [key for key in plant.known if plant.keys.agent(key) == plant.keys.own]
+        names = {plant.keys.device(key): plant.shown(key) for key in own}
+        other = {device: shown for device, shown in names.items() if shown != device}
+        return {"agent": plant.keys.own, "names": other, "was_aside": plant.aside(self._store)}
+
     async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:
         """What is missing of the last `seconds`, and why."""
-        now = self._clock.time_ns()
-        devices, row_s = await asyncio.to_thread(SiteDevices.of, self._site, self._store), self._site.agent.health
-        return await asyncio.to_thread(missing.of_plant, self._store, devices, now - int(seconds * 1e9), now, row_s)
+        now, row_s = self._clock.time_ns(), self._site.agent.health
+        devices = await asyncio.to_thread(SiteDevices.of, self._site, self._store)
+        held = self._ingest.agents.pending_from()
+        return await asyncio.to_thread(
+            missing.of_plant, self._store, devices, now - int(seconds * 1e9), now, row_s, held
+        )
 
     async def _exposed(self) -> dict[str, Any]:
         return await self._status() | {"missing": await self._missing()}

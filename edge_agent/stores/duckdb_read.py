@@ -59,9 +59,9 @@ def catalogue(cursor: Cursor, keys: DeviceKeys) -> Catalogue:
     series = [Series(sid, keys.key(agent, device), tag, meta, bool(agent)) for sid, agent, device, tag, meta in rows]
     births = cursor.execute("select null, device, birth from devices union all select * from births").fetchall()
     forgotten = cursor.execute("select agent, device, tag, t from forgotten").fetchall()
-    return stored_catalogue(
-        keys, series, births, Forgotten({(agent, device, tag): t for agent, device, tag, t in forgotten})
-    )
+    entries = {(agent, device, tag): t for agent, device, tag, t in forgotten}
+    causes = cursor.execute("select agent, device, reason, zh, en from causes").fetchall()
+    return stored_catalogue(keys, series, births, Forgotten(entries), causes)
 
 
 def first_good(cursor: Cursor, keys: DeviceKeys) -> dict[str, int]:
@@ -87,7 +87,10 @@ def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[
     values = {"from": from_ns, "to": to_ns, "sids": list(sids), "range": code, "skews": SKEWS}
     values["absent"] = sorted(NOT_THERE)
     rows = cursor.execute(_SEEN, values).fetchall() if sids else []
-    return {sid: Seen(*counts, tuple(skews or ()), absent) for sid, *counts, skews, absent in rows}
+    found = {}
+    for sid, readings, not_good, out_of_range, numbers, low, high, skews, absent in rows:
+        found[sid] = Seen(readings, not_good, out_of_range, numbers, low, high, tuple(skews or ()), absent)
+    return found
 
 
 def last_before(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> int | None:
