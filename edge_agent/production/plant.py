@@ -170,9 +170,15 @@ class Plant:
             whole_pq=whole_pq,
             whole_gq=whole_gq,
         )
-        first = min(self.facts.first_good.get(device, self.facts.end), self.facts.end)
-        before = totals(timeline, self.facts.start, first).pbt
-        return Machine(equipment, device, evidence, grade, timeline, production, used, source, before)
+        unconnected = self._unconnected(device, timeline, production.totals)
+        return Machine(equipment, device, evidence, grade, timeline, production, used, source, unconnected)
+
+    def _unconnected(self, device: str, timeline: Timeline, whole_window: Totals) -> int:
+        """Planned busy time (ns) of the window before a device was first read well; all of it if never yet."""
+        first = self.facts.first_good.get(device, self.facts.end)
+        if first <= self.facts.start:
+            return 0
+        return whole_window.pbt if first >= self.facts.end else totals(timeline, self.facts.start, first).pbt
 
     def _timeline(self, equipment: Equipment, states: States) -> Timeline:
         times = states.t.tolist()
