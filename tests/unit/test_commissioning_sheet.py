@@ -57,8 +57,11 @@ def test_what_a_file_says_is_text_and_no_markup_or_formula(tmp_path: Path) -> No
         "agent: {id: ipc-01}\nmqtt: {url: mqtt://127.0.0.1}\ndevices:\n"
         "  - {id: 'a[1]', name: '<b>=1+1', connector: modbus, url: tcp://127.0.0.1:1, tags: {'=cmd': {address: 40001,"
         " description: '<script>'}}}\n"
-        f"  - {{id: '{'x' * 40}1', connector: modbus, url: tcp://127.0.0.1:1, unit: 2, tags: {{a: {{address: 40001}}}}}}\n"
-        f"  - {{id: '{'x' * 40}2', connector: modbus, url: tcp://127.0.0.1:1, unit: 3, tags: {{a: {{address: 40001}}}}}}\n",
+        + "".join(
+            f"  - {{id: '{'x' * 40}{n}', connector: modbus, url: tcp://127.0.0.1:1, unit: {n}, "
+            "tags: {a: {address: 40001}}}\n"
+            for n in (2, 3)
+        ),
         encoding="utf-8",
     )
     assert main(["tags", "sheet", str(config), "--blank", "--out", str(tmp_path / "s.html")]) == 0
