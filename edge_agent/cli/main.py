@@ -18,7 +18,7 @@ from edge_agent.words import command
 
 COMMANDS = (
     "demo", "check", "schema", "profiles", "read", "run", "reload", "serve", "simulate", "history", "status", "metrics",
-    "register", "report", "verify", "outbox", "quarantine", "forget", "tags", "convert",
+    "register", "report", "verify", "outbox", "quarantine", "forget", "tags", "convert", "init",
 )  # fmt: skip
 
 _DESCRIPTION = (

@@ -153,7 +153,7 @@ def device(site: Site, name: str) -> dict[str, Any]:
 
 def test_telegraf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     site, text = converted("telegraf", "telegraf.conf", TELEGRAF, tmp_path)
-    assert [each.id for each in site.devices] == ["Press", "bus", "bus-4", "meter", "cnc"]
+    assert [each.id for each in site.devices] == ["Press", "bus-3", "bus-4", "meter", "cnc"]
     assert device(site, "Press") == {
         "id": "Press", "connector": "modbus", "url": "tcp://10.0.4.7:502", "unit": 7, "every": 10.0,
         "connect_delay": 0.5,
@@ -167,13 +167,13 @@ def test_telegraf(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "address": "holding/5", "type": "int32", "word_order": "CDAB", "scale": 0.001,
     }  # fmt: skip
     assert tag(site, "Press", "torque") == {"address": "holding/10", "type": "float32"}
-    assert device(site, "bus")["url"] == "rtu:///dev/ttyUSB0?baudrate=19200&bytesize=8&parity=E&stopbits=1"
-    assert (device(site, "bus")["unit"], device(site, "bus")["every"]) == (3, 2.0)
-    assert tag(site, "bus", "current") == {"address": "holding/3", "type": "float32", "word_order": "DCBA"}
-    assert tag(site, "bus", "serial") == {
+    assert device(site, "bus-3")["url"] == "rtu:///dev/ttyUSB0?baudrate=19200&bytesize=8&parity=E&stopbits=1"
+    assert (device(site, "bus-3")["unit"], device(site, "bus-3")["every"]) == (3, 2.0)
+    assert tag(site, "bus-3", "current") == {"address": "holding/3", "type": "float32", "word_order": "DCBA"}
+    assert tag(site, "bus-3", "serial") == {
         "address": "holding/9", "type": "string", "length": 16, "word_order": "DCBA",
     }  # fmt: skip
-    assert tag(site, "bus", "run") == {"address": "holding/20", "type": "bool", "bit": 4}
+    assert tag(site, "bus-3", "run") == {"address": "holding/20", "type": "bool", "bit": 4}
     assert tag(site, "bus-4", "pump") == {"address": "coil/2"}
     assert device(site, "meter")["url"] == "rtu-tcp://10.0.4.9:502"
     assert tag(site, "meter", "power") == {"address": "input/0", "type": "float32"}

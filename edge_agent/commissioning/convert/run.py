@@ -52,12 +52,20 @@ def convert(
     lines = checked(plant, _head(source, file), known)
     if not lines:
         raise FindingsError([Finding("nothing-carried-over", str(file), *_nothing(source)), *plant.left_out])
+    plant.left_out.sort(key=_line)
+    plant.notes.sort(key=_line)
     if plant.left_out:
         lines += ["# 没有照搬 / not carried over:", *as_comments(plant.left_out)]
     if plant.notes:
         lines += ["# 请核对 / compare:", *as_comments(plant.notes)]
     save(out, ("\n".join(lines) + "\n").encode())
     return Conversion({device.id: len(device.tags) for device in plant.devices}, plant.left_out, plant.notes)
+
+
+def _line(finding: Finding) -> tuple[int, str]:
+    """The line a finding names, for their order."""
+    numbers = [int(part) for part in finding.where.split(":") if part.isdecimal()]
+    return numbers[0] if numbers else 0, finding.where
 
 
 def _nothing(source: str) -> tuple[str, str]:

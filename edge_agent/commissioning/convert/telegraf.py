@@ -165,10 +165,13 @@ class _Modbus:
     def _device(self, unit: int) -> Draft:
         if unit not in self._devices:
             name = str(self._table.get("name") or "modbus")
-            several = self._table.get("configuration_type", "register") != "register"
+            style = str(self._table.get("configuration_type", "register"))
+            units = (
+                {request.get("slave_id", 0) for request in self._table.get(style, ())} if style != "register" else ()
+            )
             keys = {"unit": unit, **self._keys}
             self._devices[unit] = self._plant.device(
-                f"{name}-{unit}" if several and self._devices else name, keys, self._places.of_table()
+                f"{name}-{unit}" if len(units) > 1 else name, keys, self._places.of_table()
             )
         return self._devices[unit]
 
