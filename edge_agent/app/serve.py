@@ -102,6 +102,7 @@ class StoreService:
             "replay": self._ingest.replay,
             "settle": self._settle,
             "forget": self._forget,
+            "names": self._names,
         }
         if self._production is not None:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
@@ -155,6 +156,7 @@ class StoreService:
             "t": now,
             "agents": await asyncio.to_thread(overview.agents, self._store, plant, self._ingest.agents.states()),
             "devices": await asyncio.to_thread(overview.devices, self._store, plant, now),
+            "was_aside": plant.aside(self._store),
             "counters": self._counters(),
             "ne107": self._judgement().full(self._notice_times.since),
             "broker_connected": self._ingest.connected,
@@ -177,11 +179,23 @@ class StoreService:
         await self._ingest.call(self._store.forget, entry, self._clock.time_ns())
         return {"agent": entry[0], "device": entry[1], "tag": entry[2]}
 
+    def _names(self) -> dict[str, Any]:
+        """What people are shown of the own agent's devices, where it is more than the id; and `was` that are not
+        followed."""
+        plant = SiteDevices.of(self._site, self._store)
+        own = [key for key in plant.known if plant.keys.agent(key) == plant.keys.own]
+        names = {plant.keys.device(key): plant.shown(key) for key in own}
+        other = {device: shown for device, shown in names.items() if shown != device}
+        return {"agent": plant.keys.own, "names": other, "was_aside": plant.aside(self._store)}
+
     async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:
         """What is missing of the last `seconds`, and why."""
-        now = self._clock.time_ns()
-        devices, row_s = await asyncio.to_thread(SiteDevices.of, self._site, self._store), self._site.agent.health
-        return await asyncio.to_thread(missing.of_plant, self._store, devices, now - int(seconds * 1e9), now, row_s)
+        now, row_s = self._clock.time_ns(), self._site.agent.health
+        devices = await asyncio.to_thread(SiteDevices.of, self._site, self._store)
+        held = self._ingest.agents.pending_from()
+        return await asyncio.to_thread(
+            missing.of_plant, self._store, devices, now - int(seconds * 1e9), now, row_s, held
+        )
 
     async def _exposed(self) -> dict[str, Any]:
         return await self._status() | {"missing": await self._missing()}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import orjson
 
 from edge_agent.health import sentence
+from edge_agent.health.device import OFFLINE_ROW_S
 from edge_agent.ingest.agents import AgentState
 from edge_agent.model import STATUS, is_bad, is_good, is_not_there, status_name
 from edge_agent.normalise.state import ITEM_STATE
@@ -20,6 +22,8 @@ from edge_agent.words import command
 
 #: The window from which values per second and the connection's state are taken.
 RECENT_NS = 15_000_000_000
+#: A device that stays offline has few health rows: the last one stands for so long.
+OFFLINE_NS = RECENT_NS + int(OFFLINE_ROW_S * 1e9)
 #: The window in which readings are counted: a status must stay quick on years of data.
 COUNTED_NS = 86_400_000_000_000
 
@@ -68,10 +72,9 @@ def _agent(agent: str, plant: SiteDevices, state: AgentState, newest: int | None
 
 def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any]]:
     """One row per device the store has heard of: identity, machine state, readings, age of the last good value."""
-    recent = store.health(now_ns - RECENT_NS, now_ns)
+    recent = _recent(store, now_ns)
     counted = store.health(now_ns - COUNTED_NS, now_ns)
     latest = store.latest()
-    why = _exact_reasons(store, recent, now_ns)
     rows = []
     for key in store.catalogue.listed():
         text = store.catalogue.devices.get(key)
@@ -84,8 +87,16 @@ def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any
         row = _device(device, birth, present, counted.get(key), recent.get(key), now_ns)
         row |= {"id": plant.shown(key), "key": plant.keys.full(key), "agent": agent, "guest": plant.guest(key)}
         row |= {"configured": member is not None, "by_birth": member is not None and member.by_birth}
-        rows.append(row | {"why": list(why[key])} if key in why else row)
+        why = store.catalogue.causes.sentence(key, row["reason"])
+        rows.append(row if why is None else row | {"why": list(why)})
     return sorted(rows, key=lambda row: row["id"])
+
+
+def _recent(store: Store, now_ns: int) -> dict[str, HealthSummary]:
+    """What the health rows say of now, by device; those of which nothing is known are not in it."""
+    before = store.health(now_ns - OFFLINE_NS, now_ns - RECENT_NS)
+    offline = {key: replace(row, values=0) for key, row in before.items() if row.state == "offline"}
+    return offline | store.health(now_ns - RECENT_NS, now_ns)
 
 
 def _present(catalogue: Catalogue, key: str, latest: Mapping[str, Latest]) -> Mapping[str, Latest]:
@@ -107,18 +118,6 @@ def _of_now(member: SiteDevice | None, latest: Mapping[str, Latest]) -> Mapping[
         tag: sample for tag, sample in latest.items()
         if tag in member.config.tags or sample.status != _OUT_OF_SERVICE
     }  # fmt: skip
-
-
-def _exact_reasons(store: Store, recent: Mapping[str, HealthSummary], now_ns: int) -> dict[str, tuple[str, str]]:
-    """(zh, en) as the agent said it, of devices that are not well and became so within the day."""
-    unwell = {device: row.reason for device, row in recent.items() if row.reason}
-    if not unwell:
-        return {}
-    found: dict[str, tuple[str, str]] = {}
-    for row in store.transitions(now_ns - COUNTED_NS, now_ns):  # in order of time: the newest stays
-        if not row.get("tag") and row["reason"] == unwell.get(row["device"]) and row.get("zh") and row.get("en"):
-            found[row["device"]] = row["zh"], row["en"]
-    return found
 
 
 def _device(
