@@ -19,7 +19,7 @@ from edge_agent.words import command, with_file
 
 COMMANDS = (
     "demo", "check", "schema", "profiles", "read", "run", "reload", "serve", "simulate", "history", "status", "metrics",
-    "register", "report", "verify", "outbox", "quarantine", "forget",
+    "register", "report", "verify", "outbox", "quarantine", "forget", "tags", "convert", "init",
 )  # fmt: skip
 
 _DESCRIPTION = (
