@@ -57,7 +57,7 @@ class Holes:
 
 def holes(store: Store) -> Holes:
     """Holes of all time. What comes after the newest entry of a stream cannot be seen."""
-    marks = store.marks()
+    marks = store.incomplete_marks()
     told: dict[str, IntervalSet] = {}
     for gap in store.gaps(0, _EVER):  # read after the marks: a gap told meanwhile must not look like a hole
         told.setdefault(gap["stream"], IntervalSet()).add(gap["from_seq"], gap["to_seq"])
