@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeVar
@@ -72,8 +72,10 @@ class Ingest:
         clock: Clock,
         lines: int = 10_000,
         delay: float = 0.2,
+        stored: Callable[[Sequence[Mapping[str, Any]]], None] | None = None,
     ) -> None:
-        """`client_id` names the persistent session at the broker; commits come at `lines` values or `delay` seconds."""
+        """`client_id` names the persistent session at the broker; commits come at `lines` values or `delay` seconds.
+        `stored` is told of the health rows of devices that were committed."""
         self.counters = Counters()
         self.connected = False
         self.trouble: Finding | None = None
@@ -81,6 +83,7 @@ class Ingest:
         self._config, self._store, self._topics = config, store, topics
         self._quarantine, self._clock, self._client_id = quarantine, clock, client_id
         self._lines, self._delay = lines, delay
+        self._stored = stored
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._marks = StreamMarks()
         self.agents = Agents(store.catalogue)
@@ -319,6 +322,10 @@ class Ingest:
                 self._marks.add(message.stream, message.seq, now)
                 self._uncommitted.discard((message.stream, message.seq))
         self._watermarks.committed({message.stream for message in messages if message.stream}, now)
+        if self._stored is not None:
+            rows = [each.health for each in messages if each.health is not None and not each.refused]
+            if rows:
+                self._stored(rows)
 
     async def _commit(self, messages: Sequence[Message]) -> tuple[int, int]:
         if all(message.duplicate for message in messages):

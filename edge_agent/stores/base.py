@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from edge_agent.intervals import IntervalSet
 from edge_agent.stores.catalogue import Catalogue
-from edge_agent.stores.columns import Changes, Floats, Longs, Rows, Samples
+from edge_agent.stores.columns import NO_TIME, Changes, Floats, Longs, Rows, Samples
 from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.rollups import HealthTotals, RolledHour
 
@@ -54,6 +54,19 @@ class WriteBatch:
     marks: Sequence[Mark] = ()
     quarantined: Mapping[str, int] = field(default_factory=dict)
     """Reason -> values that went to quarantine with this batch."""
+
+
+@dataclass(slots=True)
+class DeviceReadings:
+    """The newest samples of one device's tags, counted."""
+
+    tags: int = 0
+    newest_t: int = NO_TIME
+    """ns; NO_TIME without any."""
+    good_t: int = NO_TIME
+    """The newest of those that are good and not from ahead of now."""
+    not_good: list[tuple[str, int]] = field(default_factory=list)
+    """(tag, status) of those that are not good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +202,12 @@ class Store(Protocol):
 
     def latest(self, device: str | None = None) -> dict[str, dict[str, Latest]]:
         """Device -> tag -> newest sample, from memory."""
+
+    def readings(self, now_ns: int) -> dict[str, DeviceReadings]:
+        """Device -> its newest samples, counted; from memory, without an object for each tag."""
+
+    def latest_of(self, device: str, tag: str) -> Latest | None:
+        """The newest sample of one tag, from memory."""
 
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag in `from <= t < to`, sorted by `t`."""

@@ -28,6 +28,7 @@ from edge_agent.stores import duckdb_write as write
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
+    DeviceReadings,
     HealthSummary,
     Latest,
     LiveFacts,
@@ -266,6 +267,14 @@ class DuckDbStore:
     def latest(self, device: str | None = None) -> dict[str, dict[str, Latest]]:
         """From memory."""
         return self._newest.latest(self.catalogue, device)
+
+    def readings(self, now_ns: int) -> dict[str, DeviceReadings]:
+        """From memory."""
+        return self._newest.by_device(self.catalogue, now_ns)
+
+    def latest_of(self, device: str, tag: str) -> Latest | None:
+        """From memory."""
+        return self._newest.of_tag(self.catalogue, device, tag)
 
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag, sorted by `t`."""

@@ -25,6 +25,7 @@ from edge_agent.intervals import IntervalSet
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
+    DeviceReadings,
     HealthSummary,
     Latest,
     LiveFacts,
@@ -163,6 +164,14 @@ class RemoteStore(ABC):
             time.sleep(0.05)
 
     # --- reading -----------------------------------------------------------------------------------------------
+
+    def readings(self, now_ns: int) -> dict[str, DeviceReadings]:
+        """From memory."""
+        return self._newest.by_device(self.catalogue, now_ns)
+
+    def latest_of(self, device: str, tag: str) -> Latest | None:
+        """From memory."""
+        return self._newest.of_tag(self.catalogue, device, tag)
 
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag in `from <= t < to`, sorted by `t`, under all its names."""
