@@ -164,9 +164,9 @@ class StoreService:
         self._day.read_again()
         return done
 
-    def _look(self, now: int) -> dict[str, Any]:
+    def _look(self, plant: SiteDevices, now: int) -> dict[str, Any]:
         """Agents and devices as of now; in a thread of its own."""
-        plant, readings = SiteDevices.of(self._site, self._store), self._store.readings(now)
+        readings = self._store.readings(now)
         return {
             "agents": overview.agents(self._store, plant, self._ingest.agents.states(), readings),
             "devices": overview.devices(self._store, plant, now, self._day.health.now(now), readings),
@@ -174,10 +174,13 @@ class StoreService:
 
     async def _status(self) -> dict[str, Any]:
         await self._day.is_known()
+        return await self._status_of(await asyncio.to_thread(SiteDevices.of, self._site, self._store))
+
+    async def _status_of(self, plant: SiteDevices) -> dict[str, Any]:
         now = self._clock.time_ns()
         return {
             "t": now,
-            **await asyncio.to_thread(self._look, now),
+            **await asyncio.to_thread(self._look, plant, now),
             "counters": self._counters(),
             "ne107": self._judgement().full(self._notice_times.since),
             "broker_connected": self._ingest.connected,
@@ -203,19 +206,24 @@ class StoreService:
     async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:
         """What is missing of the last `seconds`, and why: of a day at the most, from a full minute on, from memory."""
         recent = self._day.health if seconds <= _DAY_S and await self._day.is_known() else None
-        now = self._clock.time_ns()
-        start = now - int(seconds * 1e9)
+        plant = await asyncio.to_thread(SiteDevices.of, self._site, self._store)
+        return await asyncio.to_thread(self._missing_of, plant, seconds, recent)
+
+    def _missing_of(self, plant: SiteDevices, seconds: float, recent: RecentHealth | None) -> dict[str, Any]:
+        end = self._clock.time_ns()
+        start = end - int(seconds * 1e9)
         if recent is not None:
             start = start // MINUTE_NS * MINUTE_NS
-        return await asyncio.to_thread(self._missing_between, start, now, recent)
-
-    def _missing_between(self, start: int, end: int, recent: RecentHealth | None) -> dict[str, Any]:
-        devices = SiteDevices.of(self._site, self._store)
-        return missing.of_plant(self._store, devices, start, end, self._site.agent.health, recent)
+        return missing.of_plant(self._store, plant, start, end, self._site.agent.health, recent)
 
     async def _exposed(self) -> dict[str, Any]:
-        status = await self._status()
-        return status | {"missing": await self._missing() if self._day.known else None}
+        """For `/metrics`: the status, and what is missing of the last day; None until that has been read."""
+        await self._day.is_known()
+        plant = await asyncio.to_thread(SiteDevices.of, self._site, self._store)
+        found = None
+        if self._day.known:
+            found = await asyncio.to_thread(self._missing_of, plant, _DAY_S, self._day.health)
+        return await self._status_of(plant) | {"missing": found}
 
     def _stalled(self) -> list[str]:
         return ["ingest"] if self._ingest.lag() > STALL_S and not self._ingest.problem else []

@@ -17,6 +17,7 @@ import numpy as np
 
 from edge_agent.app.status.missing import BEFORE_NS, HealthSpan, Heard
 from edge_agent.stores.base import HealthSummary, Silence, Store, transitions
+from edge_agent.stores.columns import Longs
 from edge_agent.stores.minutes import MINUTE_NS
 from edge_agent.stores.newest import AHEAD_NS
 from edge_agent.stores.rollups import HOUR_NS, hour_of
@@ -30,6 +31,8 @@ _MINUTES: Final = _HOURS * 60
 #: The window from which values per second and the connection's state are taken.
 RECENT_NS: Final = 15_000_000_000
 _COUNTED: Final = ("values", "good", "bad")
+#: What one row can cover at the most: a day.
+_MOST_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,11 @@ class _Device:
     moves: list[dict[str, Any]] = field(default_factory=list)
     """Transitions, sorted."""
     starts: dict[int, int] = field(default_factory=dict)
-    """Time at which the device started anew -> time of the last row before it."""
+    """Time at which the device started anew -> time of the last row before it; 0: none is known."""
+    first_covered: int = 0
+    """ns that the first row speaks of."""
+    late_t: int = 0
+    """Time of the last row that came late."""
     why: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
@@ -146,6 +153,8 @@ class _State:
     def take(self, rows: Sequence[Row], now_ns: int) -> None:
         """Rows as they come."""
         self._make_room(now_ns)
+        counted: list[tuple[int, int, int]] = []
+        counts = []
         for row in rows:
             device, t = self._device(row["device"], row["t"]), row["t"]
             if t > device.last_t or not device.states:
@@ -154,7 +163,12 @@ class _State:
                 self._came_late(device, row)
             else:
                 continue  # it came twice
-            self._count(device, t, round(1000 * (row.get("covered_s") or 0)), [row.get(name) or 0 for name in _COUNTED])
+            counted.append((device.place, t, round(1000 * (row.get("covered_s") or 0))))
+            counts.append([row.get(name) or 0 for name in _COUNTED])
+        if counted:
+            place, times, covered_ms = np.array(counted, np.int64).T
+            self._cover(place, -(-times // MINUTE_NS), covered_ms)
+            self._count(place, times, np.array(counts, np.int64))
         self.add_moves(transitions(rows))
 
     def _device(self, key: str, t: int) -> _Device:
@@ -172,8 +186,10 @@ class _State:
         state, reason = row.get("state") or "", row.get("reason") or ""
         if device.states and t - device.last_t - covered > self._silent:
             device.holes.append(_Hole(device.last_t, t, state, covered))
-        if row.get("transition") and row["transition"].get("from") == "starting" and device.states:
-            device.starts[t] = device.last_t
+        if _starts(row):
+            device.starts[t] = device.last_t if device.states else 0
+        if not device.states:
+            device.first_t, device.first_covered = t, covered
         if not device.states or device.states[-1][1:] != (state, reason):
             device.states.append((t, state, reason))
         device.last_t = t
@@ -185,21 +201,26 @@ class _State:
     def _came_late(self, device: _Device, row: Row) -> None:
         t, covered = row["t"], int(1e9 * (row.get("covered_s") or 0))
         state, reason = row.get("state") or "", row.get("reason") or ""
-        device.first_t = min(device.first_t, t)
         for start, last in device.starts.items():
             if last < t < start:
                 device.starts[start] = t
-        if row.get("transition") and row["transition"].get("from") == "starting":
+        if _starts(row):
             device.starts[t] = self._last_before(device, t)
-        hole = next((hole for hole in device.holes if hole.since < t < hole.until), None)
-        if hole is None:
-            return
-        place = device.holes.index(hole)
-        parts = [_Hole(hole.since, t, state, covered), _Hole(t, hole.until, hole.state, hole.covered)]
-        device.holes[place : place + 1] = [
-            part for part in parts if part.until - part.since - part.covered > self._silent
-        ]
-        self._insert_state(device, (t, state, reason), hole.until)
+        device.late_t = t
+        if t < device.first_t:
+            _, first_state, _ = device.states[0]
+            holes = [_Hole(t, device.first_t, first_state, device.first_covered)]
+            until, place = device.first_t, 0
+            device.first_t, device.first_covered = t, covered
+        else:
+            hole = next((hole for hole in device.holes if hole.since < t < hole.until), None)
+            if hole is None:
+                return
+            holes = [_Hole(hole.since, t, state, covered), _Hole(t, hole.until, hole.state, hole.covered)]
+            until, place = hole.until, device.holes.index(hole)
+            del device.holes[place]
+        device.holes[place:place] = [hole for hole in holes if hole.until - hole.since - hole.covered > self._silent]
+        self._insert_state(device, (t, state, reason), until)
 
     def _insert_state(self, device: _Device, entry: tuple[int, str, str], until: int) -> None:
         """What a row in a hole says holds up to the hole's end, where what was said there goes on."""
@@ -217,10 +238,13 @@ class _State:
 
     def _last_before(self, device: _Device, t: int) -> int:
         """The time of the last row before `t`, as far as it is known."""
+        if t <= device.first_t:
+            return 0
         for hole in device.holes:
             if hole.since < t <= hole.until:
                 return hole.since
-        return min(device.last_t, t - 1)
+        near = device.late_t if t - self._silent <= device.late_t < t else t - 1
+        return min(device.last_t, near)
 
     def add_moves(self, moves: Iterable[dict[str, Any]]) -> None:
         """Transitions of devices and tags."""
@@ -253,14 +277,17 @@ class _State:
             device.starts = {start: last for start, last in device.starts.items() if start > t}
             del device.states[: max(0, bisect_right(device.states, (t, "\uffff", "")) - 1)]
 
-    def _count(self, device: _Device, t: int, covered_ms: int, counts: Sequence[int]) -> None:
-        minute = -(-t // MINUTE_NS)
-        if self._head - _MINUTES < minute <= self._head:
-            most = np.iinfo(np.uint32).max - self._covered[device.place, minute % _MINUTES]
-            self._covered[device.place, minute % _MINUTES] += min(max(covered_ms, 0), int(most))
-        hour = (minute - 1) // 60
-        if self._head // 60 - _HOURS < hour <= self._head // 60:
-            self._counts[device.place, hour % _HOURS] += counts
+    def _cover(self, place: Longs, minute: Longs, covered_ms: Longs) -> None:
+        """Good values for so long in these minutes (by number) of the devices at these places; aligned."""
+        known = (minute > self._head - _MINUTES) & (minute <= self._head)
+        where = place[known], minute[known] % _MINUTES
+        np.add.at(self._covered, where, np.clip(covered_ms[known], 0, _MOST_MS).astype(np.uint32))
+
+    def _count(self, place: Longs, times: Longs, counts: Longs) -> None:
+        """Counts of rows of these times; aligned."""
+        hour, head = (times - 1) // HOUR_NS, self._head // 60
+        known = (hour > head - _HOURS) & (hour <= head)
+        np.add.at(self._counts, (place[known], hour[known] % _HOURS), counts[known])
 
     # --- the past ----------------------------------------------------------------------------------------------
 
@@ -273,14 +300,17 @@ class _State:
         yield
         for begin in range(start, now_ns, HOUR_NS):
             end = min(begin + HOUR_NS, now_ns)
-            for key, row in store.health(begin, end).items():
+            rows = store.health(begin, end)
+            for key, row in rows.items():
                 self._summary(key, row)
-                self._count(self.devices[key], end, 0, [row.values, row.good, row.bad])
+            if rows:
+                places = np.array([self.devices[key].place for key in rows], np.int64)
+                counts = np.array([(row.values, row.good, row.bad) for row in rows.values()], np.int64)
+                self._count(places, np.full(len(rows), end, np.int64), counts)
             yield
-            for key, rows in store.health_sums(begin, end, MINUTE_NS).items():
-                device = self._device(key, int(rows[0, 0]))
-                for minute_end, covered_ms in rows[:, [0, 2]].tolist():
-                    self._count(device, min(minute_end, now_ns), covered_ms, (0, 0, 0))
+            for key, minutes in store.health_sums(begin, end, MINUTE_NS).items():
+                place = np.full(len(minutes), self._device(key, int(minutes[0, 0])).place, np.int64)
+                self._cover(place, minutes[:, 0] // MINUTE_NS, minutes[:, 2])
             yield
         silences = store.silences(start, now_ns, self._silent)
         for key, found in silences.items():
@@ -369,9 +399,15 @@ class _State:
             within,
             [row for row in device.moves if from_ns < row["t"] <= to_ns],
             [Silence(hole.since, hole.until, hole.state) for hole in device.holes if hole.until > from_ns],
-            device.starts,
+            {start: last for start, last in device.starts.items() if last},
             device.states,
         )
+
+
+def _starts(row: Row) -> bool:
+    """Whether the device started anew with it."""
+    move = row.get("transition")
+    return bool(move) and move.get("from") == "starting"
 
 
 def _time(row: Mapping[str, Any]) -> int:
