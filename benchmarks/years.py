@@ -67,8 +67,10 @@ def marks(streams: int, commits: int = 60, alive: int = 200) -> None:
 
 
 def rows(devices: int, start: int, end: int, seed: int = 1) -> Iterator[dict[str, Any]]:
-    """Health rows of an hour at a time, as columns: healthy devices whose times jitter as on a busy PC."""
+    """Health rows of an hour at a time, as columns: healthy devices, read on a grid with 1 ms of jitter."""
     random = np.random.default_rng(seed)
+    offset = random.integers(0, S, devices)
+    evidence = None
     names = np.array([f"m-{place:04}" for place in range(devices)], object)
     per_hour = 3600 // ROW_S
     for hour in range(start, end, HOUR):
@@ -78,17 +80,20 @@ def rows(devices: int, start: int, end: int, seed: int = 1) -> Iterator[dict[str
         tick = tick[tick <= end]
         period = np.round(np.diff(tick, prepend=tick[0] - ROW_S * S) / S, 3)
         t = np.repeat(tick, devices)
-        read = t - random.integers(0, S, len(t))
+        jitter = random.normal(0, 1e6, (len(tick), devices)).astype(np.int64)
+        read = hour + ((1 + np.arange(len(tick))) * ROW_S * S)[:, None] - offset + jitter
+        covered = np.diff(read, axis=0, prepend=read[:1] - ROW_S * S if evidence is None else evidence)
+        evidence = read[-1:]
         yield {
             "agent": np.full(len(t), "ipc-01", object), "device": np.tile(names, len(tick)), "t": t,
             "period_s": np.repeat(period, devices), "scheduled_s": np.repeat(period, devices),
-            "covered_s": np.round(np.repeat(period, devices) + random.normal(0, 0.001, len(t)), 3),
+            "covered_s": np.round(covered.ravel() / S, 3),
             "due": np.full(len(t), 5), "done": np.full(len(t), 5), "good": np.full(len(t), 100),
             "bad": np.zeros(len(t), np.int64), "values": np.full(len(t), 100),
             "latency_ms": np.round(random.gamma(4, 1, len(t)), 3),
             "latency_max_ms": np.round(random.gamma(8, 1, len(t)), 3),
             "overruns": np.zeros(len(t), np.int64), "state": np.full(len(t), "online", object),
-            "reason": np.full(len(t), "", object), "last_good_t": read, "stored": t + S,
+            "reason": np.full(len(t), "", object), "last_good_t": read.ravel(), "stored": t + S,
         }  # fmt: skip
 
 

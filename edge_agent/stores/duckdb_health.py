@@ -78,6 +78,13 @@ where before is null or ends or first - before - covered > $longest order by fir
 
 #: Rows are put in order so much at a time.
 _PART_NS: Final = 6 * HOUR_NS
+#: Rows go a day at a time at the most; spans that end so long before are over.
+_JOINED_NS: Final = 26 * HOUR_NS
+
+_SPANS: Final = "select did, first, last from health_spans where t > $from and t <= $to order by did, first"
+#: Where the rows are gone a span is as long as it lasts, and stands at the hour of its end.
+_OLD_SPANS: Final = """
+select did, first, last from health_spans where t <= $until and last > $from and first < $to order by did, first"""
 
 _ROLLED: Final = ("health_hours", "health_minutes", "health_spans", "health_kept")
 
@@ -152,6 +159,7 @@ class HealthTables:
         row = connection.execute("delete from health where t <= ?", [until]).fetchone()
         connection.execute("delete from health_raw_from")
         connection.execute("insert into health_raw_from values (?)", [until])
+        _join_spans(connection, until)
         return int(row[0]) if row else 0
 
     def age(self, connection: Connection, cutoff: int) -> None:
@@ -198,8 +206,8 @@ class HealthTables:
             for span in _with_late_rows(hours, rest, raw_from):
                 for agent, device, *row in cursor.execute(_ROWS, _bounds(span)).fetchall():
                     parts[self._key(agent, device)].append(_summary(row))
-            for did, row in _minute_summaries(self._minutes_of(cursor, rest, raw_from)):
-                parts[self._now(did)].append(row)
+            for did, each in _minute_summaries(self._minutes_of(cursor, rest, raw_from)):
+                parts[self._now(did)].append(each)
         return {key: HealthSummary.of(parts[key]) for key in sorted(parts)}
 
     def totals(self, cursor: Connection, from_ns: int, to_ns: int) -> dict[str, HealthTotals]:
@@ -247,10 +255,10 @@ class HealthTables:
         with _snapshot(cursor):
             raw_from = _raw_from(cursor)
             hours, rest = split_window(_kept_in(cursor, from_ns, reach), from_ns, reach)
-            kept = [*hours, *((a, hour_of(b)) for a, b in rest if a < raw_from)]
-            for span in kept:
-                query = "select did, first, last from health_spans where t > $from and t <= $to order by did"
-                got = cursor.execute(query, _bounds(span)).fetchnumpy()
+            pieces = [cursor.execute(_OLD_SPANS, {"until": raw_from, "from": from_ns, "to": to_ns}).fetchnumpy()]
+            for start, end in hours:
+                pieces.append(cursor.execute(_SPANS, {"from": max(start, raw_from), "to": end}).fetchnumpy())
+            for got in pieces:
                 for did, places in _places(plain(got["did"], 0)):
                     since[self._now(did)].append(plain(got["first"], 0)[places])
                     until[self._now(did)].append(plain(got["last"], 0)[places])
@@ -285,11 +293,9 @@ class HealthTables:
         raw_from = _raw_from(cursor)
         for hour in _kept_overlapping(cursor, from_ns, min(to_ns, raw_from)):
             minutes = self._minutes(cursor, hour).inside(from_ns, to_ns)
-            order = np.argsort(minutes.end, kind="stable")
             covered = minutes.sums[:, SUMMED.index("covered_ms")] * 1_000_000
-            for place in order.tolist():
-                end = int(minutes.end[place])
-                yield self._now(int(minutes.did[place])), end, None, end, int(covered[place]), ""
+            for did, where in _places(minutes.did):
+                yield from _minute_stretches(self._now(did), minutes.end[where], covered[where], longest_ns)
         ends = cursor.execute("select min(t), max(t) from health").fetchone()
         if ends is None or ends[0] is None:
             return
@@ -382,15 +388,10 @@ def _totals(scheduled: int, covered: int, good: int, bad: int, last_good: int | 
 def _minute_summaries(minutes: MinuteRows) -> Iterator[tuple[int, HealthSummary]]:
     """Device -> what its minutes add up to. They know no state."""
     for did, rows in _apart(minutes):
-        scheduled, covered, *counts = rows.sums.sum(axis=0).tolist()
+        sums = rows.sums.sum(axis=0).tolist()
         last = int(rows.last_good.max())
-        first_t, last_t = int(rows.end[0]), int(rows.end[-1])
-        yield (
-            did,
-            HealthSummary(
-                scheduled / 1000, covered / 1000, *counts, first_t, last_t, None if last < 0 else last, "", "", None
-            ),
-        )
+        ends = int(rows.end[0]), int(rows.end[-1])
+        yield did, _summary([*sums, *ends, None if last < 0 else last, "", "", None])
 
 
 def _places(did: Longs) -> Iterator[tuple[int, slice]]:
@@ -406,10 +407,23 @@ def _apart(rows: MinuteRows) -> Iterator[tuple[int, MinuteRows]]:
         yield did, MinuteRows(rows.did[where], rows.end[where], rows.sums[where], rows.last_good[where])
 
 
+def _minute_stretches(
+    key: str, end: Longs, covered: Longs, longest_ns: int
+) -> Iterator[tuple[str, int, int | None, int, int, str]]:
+    """The minutes of a device beside holes, and its first and last one."""
+    holes = np.flatnonzero(end[1:] - end[:-1] - covered[1:] > longest_ns) + 1
+    for place in sorted({0, *holes.tolist(), len(end) - 1}):
+        before = int(end[place - 1]) if place else None
+        yield key, int(end[place]), before, int(end[place]), int(covered[place]), ""
+
+
 def _as_rows(parts: Sequence[MinuteRows]) -> Longs:
     """Rows of one device, whatever numbers it had."""
-    same = [MinuteRows(np.zeros_like(part.did), part.end, part.sums, part.last_good) for part in parts]
-    rows = MinuteRows.of(same)
+    rows = parts[0]
+    if len(parts) > 1:
+        rows = MinuteRows.of(
+            [MinuteRows(np.zeros_like(part.did), part.end, part.sums, part.last_good) for part in parts]
+        )
     return np.column_stack([rows.end, rows.sums, rows.last_good])
 
 
@@ -427,6 +441,22 @@ def _together(rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
             each.latency_ms,
         ))  # fmt: skip
     return found
+
+
+def _join_spans(connection: Connection, until: int) -> None:
+    """Spans of the hours whose rows have gone now, together with those that they go on."""
+    values = {"from": until - _JOINED_NS, "to": until}
+    got = connection.execute(_SPANS, values).fetchnumpy()
+    first, last = plain(got["first"], 0), plain(got["last"], 0)
+    rows = [
+        (hour_of(b), did, a, b)
+        for did, places in _places(plain(got["did"], 0))
+        for a, b in joined(first[places], last[places])
+    ]
+    connection.execute("delete from health_spans where t > $from and t <= $to", values)
+    if rows:
+        columns: dict[str, Any] = dict(zip(("t", "did", "first", "last"), zip(*rows, strict=True), strict=True))
+        append(connection, "health_spans", columns)
 
 
 def _insert_rows(

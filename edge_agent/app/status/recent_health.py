@@ -365,14 +365,9 @@ class _State:
             _, state, reason = device.states[-1] if live and device.states else (0, "", "")
             scheduled = sum(row[2] for row in recent)
             rate = sum(row[1] for row in recent) / scheduled if scheduled else 0.0
-            found[key] = DeviceNow(
-                state,
-                reason,
-                device.last_good_t,
-                rate,
-                *counts[device.place],
-                device.why.get(reason) if reason else None,
-            )
+            values, good, bad = counts[device.place]
+            why = device.why.get(reason) if reason else None
+            found[key] = DeviceNow(state, reason, device.last_good_t, rate, values, good, bad, why)
         return found
 
     def heard(self, from_ns: int, to_ns: int) -> dict[str, Heard]:
@@ -406,8 +401,7 @@ class _State:
 
 def _starts(row: Row) -> bool:
     """Whether the device started anew with it."""
-    move = row.get("transition")
-    return bool(move) and move.get("from") == "starting"
+    return (row.get("transition") or {}).get("from") == "starting"
 
 
 def _time(row: Mapping[str, Any]) -> int:
