@@ -111,6 +111,7 @@ class StoreService:
             "replay": self._replay,
             "settle": self._settle,
             "forget": self._forget,
+            "names": self._names,
         }
         if self._production is not None:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
@@ -181,6 +182,7 @@ class StoreService:
         return {
             "t": now,
             **await asyncio.to_thread(self._look, plant, now),
+            "was_aside": plant.aside(self._store),
             "counters": self._counters(),
             "ne107": self._judgement().full(self._notice_times.since),
             "broker_connected": self._ingest.connected,
@@ -203,6 +205,15 @@ class StoreService:
         await self._ingest.call(self._store.forget, entry, self._clock.time_ns())
         return {"agent": entry[0], "device": entry[1], "tag": entry[2]}
 
+    def _names(self) -> dict[str, Any]:
+        """What people are shown of the own agent's devices, where it is more than the id; and `was` that are not
+        followed."""
+        plant = SiteDevices.of(self._site, self._store)
+        own = [key for key in plant.known if plant.keys.agent(key) == plant.keys.own]
+        names = {plant.keys.device(key): plant.shown(key) for key in own}
+        other = {device: shown for device, shown in names.items() if shown != device}
+        return {"agent": plant.keys.own, "names": other, "was_aside": plant.aside(self._store)}
+
     async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:
         """What is missing of the last `seconds`, and why: of a day at the most, from a full minute on, from memory."""
         recent = self._day.health if seconds <= _DAY_S and await self._day.is_known() else None
@@ -214,7 +225,8 @@ class StoreService:
         start = end - int(seconds * 1e9)
         if recent is not None:
             start = start // MINUTE_NS * MINUTE_NS
-        return missing.of_plant(self._store, plant, start, end, self._site.agent.health, recent)
+        row_s, held = self._site.agent.health, self._ingest.agents.pending_from()
+        return missing.of_plant(self._store, plant, start, end, row_s, held, recent)
 
     async def _exposed(self) -> dict[str, Any]:
         """For `/metrics`: the status, and what is missing of the last day; None until that has been read."""

@@ -170,9 +170,15 @@ class Plant:
             whole_pq=whole_pq,
             whole_gq=whole_gq,
         )
-        first = min(self.facts.first_good.get(device, self.facts.end), self.facts.end)
-        before = totals(timeline, self.facts.start, first).pbt
-        return Machine(equipment, device, evidence, grade, timeline, production, used, source, before)
+        unconnected = self._unconnected(device, timeline, production.totals)
+        return Machine(equipment, device, evidence, grade, timeline, production, used, source, unconnected)
+
+    def _unconnected(self, device: str, timeline: Timeline, whole_window: Totals) -> int:
+        """Planned busy time (ns) of the window before a device was first read well; all of it if never yet."""
+        first = self.facts.first_good.get(device, self.facts.end)
+        if first <= self.facts.start:
+            return 0
+        return whole_window.pbt if first >= self.facts.end else totals(timeline, self.facts.start, first).pbt
 
     def _timeline(self, equipment: Equipment, states: States) -> Timeline:
         times = states.t.tolist()
@@ -272,7 +278,7 @@ def _steps(counter: Counter, rule: Rule) -> Count:
 
 
 def _smallest_step(counter: Counter) -> Fraction:
-    """The smallest step seen, kWh: the counter is no finer, as far as one can tell; 0 without any."""
+    """The smallest step seen, kWh: the counter is no finer, as far as was seen; 0 without any."""
     readings = counter.readings if isinstance(counter.readings, Readings) else Readings.of(counter.readings)
     steps = np.diff(readings.value)
     rising = np.flatnonzero(steps > 0)
@@ -295,11 +301,11 @@ def groups(machines: Iterable[Machine]) -> Mapping[tuple[str, str], list[Machine
 
 def summed(machines: Iterable[Machine]) -> Totals:
     """The time of several machines together."""
-    whole = Totals({}, 0)
+    found = Totals({}, 0)
     for machine in machines:
         if machine.production is not None:
-            whole = whole + machine.production.totals
-    return whole
+            found = found + machine.production.totals
+    return found
 
 
 def energy_scope(plant: Plant, name: str, machine: Machine | None = None) -> energy.Scope:

@@ -162,6 +162,8 @@ class Seen:
     high: float | None
     skews: tuple[int, ...]
     """Read time - source time in ns, of the first SKEWS that have both."""
+    not_there: int = 0
+    """Those with a status that says that the device has no such tag: where it may be missing, they are no readings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,10 @@ class Store(Protocol):
 
     def identify(self) -> None:
         """Learn `store_id`, and with it which marks are this store's. StoreError: it cannot be asked now, repeat."""
+
+    def recheck(self) -> bool:
+        """Whether it is another store by now than the one that was identified: emptied, or another at its address. Then
+        `store_id` and the marks are the other one's. StoreError: it cannot be asked now, repeat."""
 
     def forget(self, entry: Entry, t: int) -> None:
         """List an agent, a device of it or a tag no more, from `t` (ns) until it speaks. Raises StoreError."""
@@ -275,7 +281,7 @@ class Store(Protocol):
 
     def silences(self, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
         """Device -> holes between its health rows in `from < t <= to`, sorted: more than `longest_ns` lie between two
-        rows of which the second one's `covered_s` does not speak."""
+        rows of which the second one's `covered_s` does not speak, and which do not both say that it was offline."""
 
     def health_sums(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
         """The same for long windows, as rows of integers: (end, scheduled ms, covered ms, due, done, good, bad, values,

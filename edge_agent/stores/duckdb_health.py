@@ -69,11 +69,12 @@ group by agent, device, run"""  # noqa: S608 - parts of ours
 # Two rows further apart than a step are in different steps, so the few steps are put in order and not all the rows.
 _SILENCES: Final = """
 with steps as (select key, min(t) first, max(t) last, (arg_min(coalesce(covered_s, 0), t) * 1e9)::bigint covered,
-        arg_min(coalesce(state, ''), t) state
+        arg_min(coalesce(state, ''), t) state, arg_max(coalesce(state, ''), t) last_state
         from health_keyed where t > $from and t <= $to group by key, t // $longest),
-    pairs as (select *, lag(last) over w before, lead(first) over w is null ends from steps
+    pairs as (select *, lag(last) over w before, lag(last_state) over w state_before,
+        lead(first) over w is null ends from steps
         window w as (partition by key order by first))
-select key, first, before, last, covered, state from pairs
+select key, first, before, last, covered, state, state_before, last_state from pairs
 where before is null or ends or first - before - covered > $longest order by first"""
 
 #: Rows are put in order so much at a time.
@@ -276,20 +277,23 @@ class HealthTables:
     def silences(self, cursor: Connection, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
         """Holes between the health rows of each device; where the rows are gone, between the minutes."""
         found: dict[str, list[Silence]] = defaultdict(list)
-        last: dict[str, int] = {}
+        last: dict[str, tuple[int, str]] = {}
         with _snapshot(cursor):
-            for key, first, before, until, covered, state in self._stretches(cursor, from_ns, to_ns, longest_ns):
-                before = last.get(key) if before is None else before
+            for part in self._stretches(cursor, from_ns, to_ns, longest_ns):
+                key, first, before, until, covered, state, state_before, state_after = part
+                if before is None:
+                    before, state_before = last.get(key, (None, None))
                 if before is not None and first - before - covered > longest_ns:
-                    found[key].append(Silence(before, first, state))
-                last[key] = max(until, before or until)
+                    found[key] += [Silence(before, first, state)] if {state, state_before} != {"offline"} else []
+                last[key] = until, state_after
         return {key: found[key] for key in sorted(found)}
 
     def _stretches(
         self, cursor: Connection, from_ns: int, to_ns: int, longest_ns: int
-    ) -> Iterator[tuple[str, int, int | None, int, int, str]]:
+    ) -> Iterator[tuple[str, int, int | None, int, int, str, str | None, str]]:
         """(device, a row, the one before it, the last row that follows without a hole, ns that the first speaks of, its
-        state) in order of time: at least what stands beside holes, and the first and last row of each part."""
+        state, that of the one before, that of the last) in order of time: at least what stands beside holes, and the
+        first and last row of each part."""
         raw_from = _raw_from(cursor)
         for hour in _kept_overlapping(cursor, from_ns, min(to_ns, raw_from)):
             minutes = self._minutes(cursor, hour).inside(from_ns, to_ns)
@@ -409,12 +413,12 @@ def _apart(rows: MinuteRows) -> Iterator[tuple[int, MinuteRows]]:
 
 def _minute_stretches(
     key: str, end: Longs, covered: Longs, longest_ns: int
-) -> Iterator[tuple[str, int, int | None, int, int, str]]:
+) -> Iterator[tuple[str, int, int | None, int, int, str, str | None, str]]:
     """The minutes of a device beside holes, and its first and last one."""
     holes = np.flatnonzero(end[1:] - end[:-1] - covered[1:] > longest_ns) + 1
     for place in sorted({0, *holes.tolist(), len(end) - 1}):
         before = int(end[place - 1]) if place else None
-        yield key, int(end[place]), before, int(end[place]), int(covered[place]), ""
+        yield key, int(end[place]), before, int(end[place]), int(covered[place]), "", None, ""
 
 
 def _as_rows(parts: Sequence[MinuteRows]) -> Longs:

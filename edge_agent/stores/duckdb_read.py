@@ -15,7 +15,7 @@ import numpy.typing as npt
 import orjson
 
 from edge_agent.identity import DeviceKeys
-from edge_agent.model import STATUS
+from edge_agent.model import NOT_THERE, STATUS
 from edge_agent.stores.base import SKEWS, HealthSummary, Seen
 from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
 from edge_agent.stores.columns import NO_TIME, Rows, Samples
@@ -58,9 +58,9 @@ def catalogue(cursor: Cursor, keys: DeviceKeys) -> Catalogue:
     series = [Series(sid, keys.key(agent, device), tag, meta, bool(agent)) for sid, agent, device, tag, meta in rows]
     births = cursor.execute("select null, device, birth from devices union all select * from births").fetchall()
     forgotten = cursor.execute("select agent, device, tag, t from forgotten").fetchall()
-    return stored_catalogue(
-        keys, series, births, Forgotten({(agent, device, tag): t for agent, device, tag, t in forgotten})
-    )
+    entries = {(agent, device, tag): t for agent, device, tag, t in forgotten}
+    causes = cursor.execute("select agent, device, reason, zh, en from causes").fetchall()
+    return stored_catalogue(keys, series, births, Forgotten(entries), causes)
 
 
 def first_good(cursor: Cursor, keys: DeviceKeys) -> dict[str, int]:
@@ -75,7 +75,8 @@ _SEEN = """
 select sid, count(*), count(*) filter (status & 3221225472 <> 0 or kind = 0),
     count(*) filter (status & 4294901760 = $range),
     count(num) filter (status & 2147483648 = 0), min(num) filter (status & 2147483648 = 0),
-    max(num) filter (status & 2147483648 = 0), arg_min(t - source, t, $skews) filter (source is not null)
+    max(num) filter (status & 2147483648 = 0), arg_min(t - source, t, $skews) filter (source is not null),
+    count(*) filter (list_contains($absent, status & 4294901760))
 from samples where t >= $from and t < $to and sid in (select unnest($sids)) group by sid"""
 
 
@@ -83,10 +84,12 @@ def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[
     """The readings of these series, counted."""
     code = STATUS["UncertainEngineeringUnitsExceeded"]
     values = {"from": from_ns, "to": to_ns, "sids": list(sids), "range": code, "skews": SKEWS}
+    values["absent"] = sorted(NOT_THERE)
     rows = cursor.execute(_SEEN, values).fetchall() if sids else []
-    return {
-        sid: Seen(n, bad, out, good, low, high, tuple(skews or ())) for sid, n, bad, out, good, low, high, skews in rows
-    }
+    found = {}
+    for sid, readings, not_good, out_of_range, numbers, low, high, skews, absent in rows:
+        found[sid] = Seen(readings, not_good, out_of_range, numbers, low, high, tuple(skews or ()), absent)
+    return found
 
 
 def last_before(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> int | None:

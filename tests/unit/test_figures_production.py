@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 import pytest
@@ -166,6 +167,15 @@ def test_parts_of_a_subscription_are_counted_when_they_came_and_not_over_a_break
     assert (told.pq, told.whole_pq, told.gq) == (5, 5, 5)
 
 
+def test_powers_asked_for_a_few_at_a_time_are_the_same(store: DuckDbStore, tmp_path: Path) -> None:
+    write(store, "m1", SHIFT, [(0, 120)])
+    write(store, "m2", SHIFT, [(0, 120)])
+    with patch("edge_agent.production.store_source._MOMENTS", 10):
+        apart = figures(store, tmp_path)
+    assert apart == figures(store, tmp_path)
+    assert apart["machines"]["EQ-2"]["energy"]["kwh"] == pytest.approx(9.5)
+
+
 def test_with_the_calendar_as_order_source_what_rests_on_orders_is_null(store: DuckDbStore, tmp_path: Path) -> None:
     write(store, "m1", SHIFT, [(0, 120)])
     machine = figures(store, tmp_path)["machines"]["EQ-1"]
@@ -287,6 +297,16 @@ def test_a_line_takes_its_energy_from_its_meter_and_its_parts_from_its_last_stat
     assert len(line["energy"]["demand"]) == 8
     assert line["results"]["M-18"]["value"] == pytest.approx(120 / 39)
     assert line["results"]["M-19"]["value"] == pytest.approx(120 * 0.1229 / 1000)
+
+
+def test_a_quarter_that_the_window_cuts_is_no_peak(store: DuckDbStore, tmp_path: Path) -> None:
+    """12 kW for 75 minutes, then 60 kW: the window ends ten minutes into that quarter."""
+    used = [(minute, 200.0 * min(minute, 75) + 1000.0 * max(0, minute - 75)) for minute in range(121)]
+    write(store, "meter", [(minute, {"import": wh}) for minute, wh in used], [(0, 120)])
+    energy = figures(store, tmp_path, 0, 85)["lines"]["L1"]["energy"]
+    assert energy["peak"] == {"t": T0, "kw": pytest.approx(12)}
+    assert [kw for _, kw in energy["demand"]][:5] == pytest.approx([12, 12, 12, 12, 12])
+    assert energy["kwh"] == pytest.approx(25)
 
 
 def test_late_data_corrects_its_window_as_a_revision(store: DuckDbStore, tmp_path: Path) -> None:
@@ -470,6 +490,6 @@ def test_a_device_of_another_agent_of_the_plant_is_in_the_figures(store: DuckDbS
         machines = production(store, where, register, CALENDAR, *window)["machines"]
         assert machines["EQ-1"]["seconds"]["APT"] == 5400
         assert machines["EQ-2"]["seconds"]["APT"] == 0
-        assert machines["EQ-2"]["device"] == "b:m1"
+        assert (machines["EQ-1"]["device"], machines["EQ-2"]["device"]) == ("a:m1", "b:m1")
     live = LiveRates(where).live(store, window[1]).devices
-    assert sorted(live) == ["b:m1", "b:m3", "m1", "m2", "meter"], "an odd key of a birth is left out, the device stays"
+    assert sorted(live) == ["a:m1", "b:m1", "m2", "m3", "meter"], "an odd key of a birth is left out, the device stays"

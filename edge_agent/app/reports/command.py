@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -79,9 +79,21 @@ def subject(config: Path) -> Subject:
     )
 
 
+def _noted_of_plant(about: Subject, source: FactSource) -> Subject:
+    """With the register's notes as they are when the devices of the plant's other agents are known: a device that only
+    the store has heard of is no unknown one."""
+    files = about.site.register_
+    if not about.site.agents or files.equipment is None:
+        return about
+    names = devices_of(about.site, source).plant_names
+    register, noted = importing.load(files.equipment, files.processes, names)
+    return replace(about, noted=(*noted, *check_schedules(register, about.calendar, files.equipment.name)))
+
+
 def health_check(about: Subject, folder: Path, wanted: str | None, languages: Sequence[Language]) -> Issue:
     """数字体检: the twelve parts."""
     with fact_source(about.site) as source:
+        about = _noted_of_plant(about, source)
         start, end = _window(about, source, wanted)
         plant = _plant(about, source, start, end)
     return _issue(about, plant, folder, "health-check", _period(start, end), languages)
@@ -89,8 +101,9 @@ def health_check(about: Subject, folder: Path, wanted: str | None, languages: Se
 
 def monthly(about: Subject, folder: Path, wanted: str, languages: Sequence[Language]) -> Issue:
     """The same of one month of the plant's calendar, with the trend. A month not over yet is provisional."""
-    month(wanted, about.site)  # a word that is no month is told before the store is asked
+    month(wanted, about.site)  # a word that is no month is refused before the store is asked
     with fact_source(about.site) as source:
+        about = _noted_of_plant(about, source)
         last, first = _extent(about, source)
         start, end, closed = month_so_far(wanted, about.site, last, first, about.now_ns)
         plant = _plant(about, source, start, end)
@@ -120,6 +133,7 @@ def evidence(
             "--project",
         )
     with fact_source(about.site) as source:
+        about = _noted_of_plant(about, source)
         start, end = _window(about, source, wanted)
         plant = _plant(about, source, start, end)
         shots = [snapshot(source, about.site, day_end(text, about.site), text) for text in dates]

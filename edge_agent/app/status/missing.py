@@ -14,8 +14,9 @@ from typing import Any, Final, Protocol
 
 from edge_agent.app.status.absent import holes
 from edge_agent.production.site_devices import SiteDevices
-from edge_agent.reasons import sentence
+from edge_agent.reasons import sentence, status_of_cause
 from edge_agent.stores.base import HealthSummary, Silence, Store
+from edge_agent.stores.catalogue import Catalogue
 from edge_agent.words import command
 
 _SECOND: Final = 1_000_000_000
@@ -29,6 +30,11 @@ SILENT_ROWS: Final = 3
 SILENT_AT_LEAST_NS: Final = 10 * _SECOND
 #: Between the last row of an agent that stops and the first of its next life lies at least this; less is no outage.
 SHORTEST_NS: Final = _SECOND
+
+
+#: A device that is renamed answers under its new name after so long at the most.
+RENAMING_NS: Final = _MINUTE
+_REMOVED: Final = status_of_cause("removed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,16 +89,23 @@ class Heard:
     """Holes between its rows that end in the window."""
     starts: Mapping[int, int] = field(default_factory=dict)
     """Time at which it started anew -> time of its last row before."""
+    why: tuple[str, str] | None = None
+    """(zh, en): the exact sentence of its state when the window begins, where one is known."""
     states: Sequence[tuple[int, str, str]] | None = None
     """(t, state, reason): what its rows say from `t` on; None: the store is to be asked."""
 
 
 def report(
-    store: Store, from_ns: int, to_ns: int, devices: Iterable[str] | None = None, row_s: float = 5.0
+    store: Store,
+    from_ns: int,
+    to_ns: int,
+    devices: Iterable[str] | None = None,
+    row_s: float = 5.0,
+    pending_from: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The whole answer for a window: outages, gaps, tags that went bad, and the covered share of each device.
 
-    `devices`: only these, by their keys; `row_s`: how often health rows come.
+    `devices`: only these, by their keys; `row_s`: how often health rows come; `pending_from`: as `absent.holes` has it.
     """
     span = _Window(from_ns, to_ns, silent_ns(row_s))
     moves = store.transitions(from_ns, to_ns)
@@ -100,16 +113,22 @@ def report(
     if devices is not None:
         wanted = set(devices)
         heard = {key: each for key, each in heard.items() if key in wanted}
-    return _document(store, span, heard, [row for row in moves if row.get("tag")])
+    return _document(store, span, heard, [row for row in moves if row.get("tag")], pending_from)
 
 
 def recent_report(
-    store: Store, recent: RecentAnswers, from_ns: int, to_ns: int, devices: Iterable[str], row_s: float = 5.0
+    store: Store,
+    recent: RecentAnswers,
+    from_ns: int,
+    to_ns: int,
+    devices: Iterable[str],
+    row_s: float = 5.0,
+    pending_from: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The same of a window within the last day that ends now and begins with a full minute, from what is kept of it."""
     span, wanted = _Window(from_ns, to_ns, silent_ns(row_s)), set(devices)
     heard = {key: each for key, each in recent.heard(from_ns, to_ns).items() if key in wanted}
-    return _document(store, span, heard, recent.tag_moves(from_ns, to_ns))
+    return _document(store, span, heard, recent.tag_moves(from_ns, to_ns), pending_from)
 
 
 class RecentAnswers(Protocol):
@@ -126,10 +145,14 @@ def silent_ns(row_s: float) -> int:
 
 
 def _document(
-    store: Store, span: _Window, heard: Mapping[str, Heard], tag_moves: Iterable[Mapping[str, Any]]
+    store: Store,
+    span: _Window,
+    heard: Mapping[str, Heard],
+    tag_moves: Iterable[Mapping[str, Any]],
+    pending_from: Mapping[str, int] | None,
 ) -> dict[str, Any]:
     outages = [outage for key, each in sorted(heard.items()) for outage in _outages(key, each, span, store)]
-    streams = holes(store)
+    streams = holes(store, pending_from)
     return {
         "from": span.start,
         "to": span.end,
@@ -137,6 +160,7 @@ def _document(
         "gaps": [_gap(row) for row in sorted(store.gaps(span.start, span.end), key=_begin)],
         "absent": streams.absent,
         "before": streams.before,
+        "waiting": streams.waiting,
         "tags": [row for row in tag_moves if row["device"] in heard],
         "covered": {key: _share(each.within, each.before, span) for key, each in sorted(heard.items())},
     }
@@ -148,6 +172,7 @@ def _heard(store: Store, span: _Window, moves: Sequence[Mapping[str, Any]]) -> d
     within = store.health(span.start, span.end)
     ends = _ends_before_restarts(store, span.start, moves)
     silences = _silences(store, span, before, within)
+    began = _causes_at_start(store, span, list(before.values()))
     by_device: dict[str, list[Mapping[str, Any]]] = {}
     for row in moves:
         by_device.setdefault(row["device"], []).append(row)
@@ -156,7 +181,7 @@ def _heard(store: Store, span: _Window, moves: Sequence[Mapping[str, Any]]) -> d
         own = by_device.get(key, [])
         starts = {t: ends[t][key].last_t for t in (row["t"] for row in own) if t in ends and key in ends[t]}
         spans = [HealthSpan.of(rows[key]) if key in rows else None for rows in (before, within)]
-        found[key] = Heard(spans[0], spans[1], own, silences.get(key, ()), starts)
+        found[key] = Heard(spans[0], spans[1], own, silences.get(key, ()), starts, began.get(key))
     return found
 
 
@@ -166,17 +191,18 @@ def of_plant(
     from_ns: int,
     to_ns: int,
     row_s: float,
+    pending_from: Mapping[str, int] | None = None,
     recent: RecentAnswers | None = None,
 ) -> dict[str, Any]:
     """The same of a plant, its devices as people are shown them; of guests nothing is missing. `recent`: answers for
     the window, which is within the last day."""
     if recent is None:
-        found = report(store, from_ns, to_ns, devices.by_key, row_s)
+        found = report(store, from_ns, to_ns, devices.by_key, row_s, pending_from)
     else:
-        found = recent_report(store, recent, from_ns, to_ns, devices.by_key, row_s)
+        found = recent_report(store, recent, from_ns, to_ns, devices.by_key, row_s, pending_from)
     for part in ("outages", "tags"):
         found[part] = [row | {"device": devices.shown(row["device"])} for row in found[part]]
-    for part in ("gaps", "absent", "before"):
+    for part in ("gaps", "absent", "before", "waiting"):
         found[part] = [row for row in found[part] if not devices.is_guest_agent(row["agent"])]
     found["covered"] = {devices.shown(key): share for key, share in found["covered"].items()}
     return found
@@ -235,12 +261,27 @@ def _silences(
     return store.silences(min([span.start, *(t - 1 for t in begun)]), span.end, span.silent)
 
 
+def _causes_at_start(store: Store, span: _Window, before: Sequence[HealthSummary]) -> dict[str, tuple[str, str]]:
+    """The exact sentences of devices that may have been away already when the window began."""
+    if not any(row.state == "offline" for row in before):
+        return {}
+    found: dict[str, tuple[str, str]] = {}
+    for row in store.transitions(span.start - BEFORE_NS, span.start):  # in order of time: the newest stays
+        if not row.get("tag"):
+            why = _sentence_of(row)
+            if why is None:
+                found.pop(row["device"], None)
+            else:
+                found[row["device"]] = why
+    return found
+
+
 def _outages(device: str, heard: Heard, span: _Window, store: Store) -> list[Outage]:
     """The outages of one device in the window, in order."""
-    story = _Story(device, span.start)
+    story = _Story(device, span.start, store.catalogue)
     before, within = heard.before, heard.within
     if before is not None and before.state == "offline":
-        story.begin(span.start, before.reason)
+        story.begin(span.start, before.reason, heard.why)
     holes = deque(heard.silences)
     for row in heard.moves:
         while holes and holes[0].until <= row["t"]:
@@ -300,11 +341,13 @@ def _offline_since(store: Store, device: str, heard: Heard, start: int, last: in
 class _Story:
     """What is known of one device, told in the order in which it happened."""
 
-    def __init__(self, device: str, start: int) -> None:
+    def __init__(self, device: str, start: int, catalogue: Catalogue) -> None:
         self.outages: list[Outage] = []
+        self.device = device
         self.since: int | None = None
         """When the outage began that lasts at this point."""
-        self._device, self._start, self._reason = device, start, ""
+        self._catalogue, self._start, self._reason = catalogue, start, ""
+        self._renamed = len(catalogue.former.devices(device)) > 1
         self._why: tuple[str, str] | None = None
 
     def begin(self, t: int, reason: str, why: tuple[str, str] | None = None) -> None:
@@ -314,9 +357,12 @@ class _Story:
     def end(self, until: int | None, t: int, sentences: tuple[str, str] | None = None) -> None:
         """The outage is over at `t`, or at least this reason for it; `until` None: it lasts."""
         if self.since is not None:
-            zh, en = sentences or self._why or _OWN_REASONS.get(self._reason) or sentence(self._reason)
+            exact = sentences or self._why
+            if exact is None and until is None:
+                exact = self._catalogue.causes.sentence(self.device, self._reason)
+            zh, en = exact or _OWN_REASONS.get(self._reason) or sentence(self._reason)
             seconds = (t - self.since) / _SECOND
-            self.outages.append(Outage(self._device, self.since, until, seconds, self._reason, zh, en))
+            self.outages.append(Outage(self.device, self.since, until, seconds, self._reason, zh, en))
         self.since = None
 
     def silent(self, hole: Silence, *, began_anew: bool) -> None:
@@ -329,9 +375,17 @@ class _Story:
         self.begin(hole.since, "no_report")
         self.end(hole.until, hole.until, _WAS_SILENT)
 
+    def _is_renaming(self, row: Mapping[str, Any]) -> bool:
+        """Whether a device that left the configuration goes on here under another name: that is no outage."""
+        left = self.since is not None and self._reason == _REMOVED and row["from"] == "starting"
+        return left and self._renamed and row["t"] - (self.since or 0) <= RENAMING_NS
+
     def moved(self, row: Mapping[str, Any], last: int | None) -> None:
         """A transition; `last`: time of the last row before it, when it is the first one of an agent."""
         t, reason = row["t"], row["reason"]
+        if row["to"] != "offline" and self._is_renaming(row):
+            self.since = None
+            return
         if last is not None and self.since is None and t - last > SHORTEST_NS:
             self.begin(last, "agent_stopped")
         if row["to"] != "offline":

@@ -87,7 +87,8 @@ def devices(
         row = _device(device, birth, present, machine_state, recent.get(key, NOTHING_RECENT), now_ns)
         row |= {"id": plant.shown(key), "key": plant.keys.full(key), "agent": agent, "guest": plant.guest(key)}
         row |= {"configured": member is not None, "by_birth": member is not None and member.by_birth}
-        rows.append(row)
+        why = store.catalogue.causes.sentence(key, row["reason"])
+        rows.append(row if why is None else row | {"why": list(why)})
     return sorted(rows, key=lambda row: row["id"])
 
 
@@ -138,7 +139,7 @@ def _device(
         "quality": _quality(readings, age, staleness),
         "connection": recent.state or "silent",
         "reason": recent.reason,
-        "why": list((recent.why or sentence(recent.reason)) if recent.state else SILENT),
+        "why": list(sentence(recent.reason) if recent.state else SILENT),
     }
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from edge_agent.app.status.missing import BEFORE_NS, HealthSpan, Heard
+from edge_agent.health.device import OFFLINE_ROW_S
 from edge_agent.stores.base import HealthSummary, Silence, Store, transitions
 from edge_agent.stores.columns import Longs
 from edge_agent.stores.minutes import MINUTE_NS
@@ -30,6 +31,8 @@ _HOURS: Final = 26
 _MINUTES: Final = _HOURS * 60
 #: The window from which values per second and the connection's state are taken.
 RECENT_NS: Final = 15_000_000_000
+#: A device that stays offline has few health rows: the last one stands for so long.
+OFFLINE_NS: Final = RECENT_NS + int(OFFLINE_ROW_S * 1e9)
 _COUNTED: Final = ("values", "good", "bad")
 #: What one row can cover at the most: a day.
 _MOST_MS: Final = 86_400_000
@@ -47,11 +50,9 @@ class DeviceNow:
     values: int
     good: int
     bad: int
-    why: tuple[str, str] | None
-    """(zh, en) of the reason, as the agent said it."""
 
 
-NOTHING_RECENT: Final = DeviceNow("", "", None, 0.0, 0, 0, 0, None)
+NOTHING_RECENT: Final = DeviceNow("", "", None, 0.0, 0, 0, 0)
 
 
 @dataclass(slots=True)
@@ -83,7 +84,6 @@ class _Device:
     """ns that the first row speaks of."""
     late_t: int = 0
     """Time of the last row that came late."""
-    why: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
 class RecentHealth:
@@ -184,7 +184,8 @@ class _State:
     def _goes_on(self, device: _Device, row: Row) -> None:
         t, covered = row["t"], int(1e9 * (row.get("covered_s") or 0))
         state, reason = row.get("state") or "", row.get("reason") or ""
-        if device.states and t - device.last_t - covered > self._silent:
+        known = device.states and not device.states[-1][1] == state == "offline"
+        if known and t - device.last_t - covered > self._silent:
             device.holes.append(_Hole(device.last_t, t, state, covered))
         if _starts(row):
             device.starts[t] = device.last_t if device.states else 0
@@ -254,8 +255,6 @@ class _State:
                 continue
             device = self._device(move["device"], move["t"])
             insort(device.moves, move, key=_time)
-            if move.get("zh") and move.get("en") and device.moves[-1] is move:
-                device.why[move["reason"]] = (move["zh"], move["en"])
 
     def _make_room(self, now_ns: int) -> None:
         head = -(-(now_ns + AHEAD_NS) // MINUTE_NS)
@@ -273,7 +272,7 @@ class _State:
         self.tag_moves = [row for row in self.tag_moves if row["t"] > t]
         for device in self.devices.values():
             device.holes = [hole for hole in device.holes if hole.until > t]
-            device.moves = [row for row in device.moves if row["t"] > t]
+            del device.moves[: max(0, bisect_right(device.moves, t, key=_time) - 1)]  # the last one stands on
             device.starts = {start: last for start, last in device.starts.items() if start > t}
             del device.states[: max(0, bisect_right(device.states, (t, "\uffff", "")) - 1)]
 
@@ -361,13 +360,14 @@ class _State:
         found = {}
         for key, device in self.devices.items():
             recent = [row for row in device.newest if now_ns - RECENT_NS < row[0] <= now_ns]
-            live = now_ns - RECENT_NS < device.last_t <= now_ns + AHEAD_NS
-            _, state, reason = device.states[-1] if live and device.states else (0, "", "")
+            _, state, reason = device.states[-1] if device.states else (0, "", "")
+            lasts = OFFLINE_NS if state == "offline" else RECENT_NS
+            if not now_ns - lasts < device.last_t <= now_ns + AHEAD_NS:
+                state = reason = ""
             scheduled = sum(row[2] for row in recent)
             rate = sum(row[1] for row in recent) / scheduled if scheduled else 0.0
             values, good, bad = counts[device.place]
-            why = device.why.get(reason) if reason else None
-            found[key] = DeviceNow(state, reason, device.last_good_t, rate, values, good, bad, why)
+            found[key] = DeviceNow(state, reason, device.last_good_t, rate, values, good, bad)
         return found
 
     def heard(self, from_ns: int, to_ns: int) -> dict[str, Heard]:
@@ -395,8 +395,16 @@ class _State:
             [row for row in device.moves if from_ns < row["t"] <= to_ns],
             [Silence(hole.since, hole.until, hole.state) for hole in device.holes if hole.until > from_ns],
             {start: last for start, last in device.starts.items() if last},
+            _why_at(device.moves, from_ns),
             device.states,
         )
+
+
+def _why_at(moves: Sequence[Mapping[str, Any]], t: int) -> tuple[str, str] | None:
+    """The exact sentence of the newest transition up to `t`."""
+    place = bisect_right(moves, t, key=_time)
+    row = moves[place - 1] if place else {}
+    return (row["zh"], row["en"]) if row.get("zh") and row.get("en") else None
 
 
 def _starts(row: Row) -> bool:
