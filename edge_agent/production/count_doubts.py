@@ -59,6 +59,10 @@ class CountDoubts:
             self.set_aside + other.set_aside, self.epochs + other.epochs, self.unknown + other.unknown, self.zone
         )
 
+    def known_until(self, t: int) -> CountDoubts:
+        """The same for who asks only of what was counted up to `t` (ns)."""
+        return replace(self, unknown=tuple(each for each in self.unknown if (each.unknown_since or 0) < t))
+
     @property
     def provisional(self) -> bool:
         """Whether the figures may still change: nobody has decided, or the next reading will tell."""

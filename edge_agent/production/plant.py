@@ -110,12 +110,21 @@ class Machine:
     def id(self) -> str:
         return self.equipment.equipment_id
 
+    @property
+    def busy_doubts(self) -> CountDoubts:
+        """What the counters of parts leave open of planned busy time: what came after its end is no part of OEE."""
+        if self.timeline is None or self.production is None:
+            return self.parts_doubts
+        window = self.production.window
+        busy = planned_busy(self.timeline, window.start or 0, window.end or 0)
+        return self.parts_doubts.known_until(busy[-1][1]) if busy else self.parts_doubts
+
     @cached_property
     def results(self) -> dict[str, Result]:
         """M-11 to M-17; empty without machine states. Provisional when the machine was connected inside the window."""
         found = {} if self.production is None else oee.evaluate(self.production)
         found = {
-            metric: doubted(result, self.parts_doubts if metric in _OF_PARTS else NO_DOUBTS)
+            metric: doubted(result, self.busy_doubts if metric in _OF_PARTS else NO_DOUBTS)
             for metric, result in found.items()
         }
         if self.open_failure and "M-17-mttr" in found:

@@ -18,6 +18,7 @@ from edge_agent.config.models import Site
 from edge_agent.config.plugins import Installed
 from edge_agent.ingest import decode
 from edge_agent.metrics.assessment import Assessment
+from edge_agent.metrics.calendar import Calendar
 from edge_agent.metrics.live import Live
 from edge_agent.metrics.result import Result
 from edge_agent.production.count_notes import CountNotes
@@ -148,9 +149,9 @@ class CountPlant:
         """All figures of a window."""
         return production_figures(self.plant(start, end), Options())
 
-    def document(self, start: int, end: int) -> dict[str, Any]:
+    def document(self, start: int, end: int, calendar: Calendar | None = None) -> dict[str, Any]:
         """What the service publishes and answers."""
-        return production(self.store, self.site(), self.register, None, T0 + start, T0 + end)
+        return production(self.store, self.site(), self.register, calendar, T0 + start, T0 + end)
 
     def kwh(self, start: int, end: int) -> Fraction | None:
         """What the line's meter counted."""

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_agent.metrics.calendar import Calendar
 from edge_agent.register.model import Register
 from tests.support.count_plant import (
     DAY,
@@ -279,3 +280,17 @@ def test_e2_a_failure_that_is_not_over_is_provisional(tmp_path: Path) -> None:
         made.write("m1", "operation_mode", [(12 * HOUR, 3)])
         mttr = made.figures(0, DAY)["M-17-mttr@EQ-1"]
         assert (mttr.value, mttr.provisional) == (3600, True)
+
+
+def test_what_is_read_no_more_after_the_shift_leaves_oee_as_it_is(tmp_path: Path) -> None:
+    """Switched off at 20:00 and not read since: of the planned time everything is known."""
+    calendar = Calendar.model_validate({"schedules": {"default": {"shifts": [{"start": "8:00", "end": "20:00"}]}}})
+    with counting(tmp_path) as made:
+        made.born()
+        made.working(8 * HOUR, 20 * HOUR)
+        made.write("m1", "parts_total", each_minute(8 * HOUR, range(721)))
+        machine = made.document(0, DAY, calendar)["machines"]["EQ-1"]
+        assert machine["results"]["M-13"]["provisional"] is False
+        assert machine["parts"]["produced"] == 720
+        before = made.document(0, 21 * HOUR)["machines"]["EQ-1"]
+        assert before["results"]["M-13"]["provisional"], "without a calendar all time is planned"
