@@ -177,17 +177,17 @@ def counted_readings(
     kept[joints] = kept[joints - 1] = True
     return CountedReadings(
         Readings(t[kept], value[kept]),
-        _modulus_at(found, about, meanings, int(t[0])),
+        _modulus_at(meanings, about, int(t[0])),
         tuple(epoch for epoch in found.epochs if t[0] < epoch[0] <= t[-1]),
         tuple(event for event in found.events if from_ns < event.t <= to_ns),
         _unknown_since(int(t[-1]), known, to_ns),
     )
 
 
-def _modulus_at(found: Judged, about: CounterAbout, meanings: Meanings, t: int) -> Number | None:
-    """Of the epoch in which the readings begin."""
-    before = [modulus for begin, modulus in found.epochs if begin <= t]
-    return before[-1] if before else _rules(meanings.first, about, ())[0].modulus
+def _modulus_at(meanings: Meanings, about: CounterAbout, t: int) -> Number | None:
+    """As the tag was defined when the readings begin."""
+    definition = next((each for begin, each in reversed(meanings.changes) if begin <= t), meanings.first)
+    return _rules(definition, about, ())[0].modulus
 
 
 def _unknown_since(last: int, known: Sequence[Span], to_ns: int) -> int | None:

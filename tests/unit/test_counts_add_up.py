@@ -294,3 +294,14 @@ def test_what_is_read_no_more_after_the_shift_leaves_oee_as_it_is(tmp_path: Path
         assert machine["parts"]["produced"] == 720
         before = made.document(0, 21 * HOUR)["machines"]["EQ-1"]
         assert before["results"]["M-13"]["provisional"], "without a calendar all time is planned"
+
+
+def test_long_after_a_change_the_new_definition_holds(tmp_path: Path) -> None:
+    with counting(tmp_path) as made:
+        made.born()
+        made.write("meter", "import", hourly(0, 12 * HOUR))
+        made.devices = DEVICES.replace("type: float64, unit: kWh", "type: uint16, scale: 0.1, unit: kWh")
+        made.born(13 * HOUR)
+        made.write("meter", "import", each_minute(3 * DAY, [round((65_500 + i) % 65_536 / 10, 1) for i in range(121)]))
+        assert made.kwh(3 * DAY, 3 * DAY + 2 * HOUR) == 12
+        assert [kind for kind, *_ in made.events(3 * DAY, 3 * DAY + 2 * HOUR)] == ["rollover"]
