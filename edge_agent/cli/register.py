@@ -119,7 +119,7 @@ def run_check(args: argparse.Namespace) -> int:
     """List every problem."""
     from edge_agent.clock import Clock
     from edge_agent.metrics.calendar import check_schedules, load_calendar
-    from edge_agent.register.check import future_dates
+    from edge_agent.register.check import future_dates, retired_dates
     from edge_agent.register.importing import inspect
     from edge_agent.register.names import names_in
 
@@ -130,6 +130,7 @@ def run_check(args: argparse.Namespace) -> int:
     today = datetime.fromtimestamp(Clock.from_environment().time_ns() // 1_000_000_000, UTC).date()
     if inspection.register is not None:
         notes += future_dates(inspection.register, today, args.equipment.name)
+        notes += retired_dates(inspection.register, today, args.equipment.name)
         if site is not None and site.register_.calendar is not None:
             calendar = load_calendar(site.register_.calendar)
             notes += check_schedules(inspection.register, calendar, args.equipment.name)

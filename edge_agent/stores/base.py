@@ -11,6 +11,7 @@ from edge_agent.intervals import IntervalSet
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import Changes, Floats, Longs, Rows, Samples
 from edge_agent.stores.forgotten import Entry
+from edge_agent.stores.registers import RegisterStore
 
 #: One tag of one device, which stands here and everywhere above the stores by its key (`identity.DeviceKeys`).
 Name = tuple[str, str]
@@ -142,6 +143,8 @@ class Seen:
     high: float | None
     skews: tuple[int, ...]
     """Read time - source time in ns, of the first SKEWS that have both."""
+    texts: tuple[str, str] | None = None
+    """The least and the greatest text that is not bad; None without any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,7 @@ class Counts:
     quarantined: int
 
 
-class Store(Protocol):
+class Store(RegisterStore, Protocol):
     """One time-series store. `write` and `retain` belong to one thread; reading is safe from any."""
 
     catalogue: Catalogue

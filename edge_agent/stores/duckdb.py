@@ -41,6 +41,7 @@ from edge_agent.stores.base import (
     new_first_good,
 )
 from edge_agent.stores.columns import Changes, Floats, Longs, Samples
+from edge_agent.stores.duckdb_registers import KeptRegisters
 from edge_agent.stores.duckdb_schema import AGEING, connect, open_file, show_keys, translated
 from edge_agent.stores.evidence import REACH_NS
 from edge_agent.stores.forgotten import Entry
@@ -62,7 +63,7 @@ _REFRESH_ROWS: Final = 500_000
 _RETAIN_ROUNDS: Final = 24
 
 
-class DuckDbStore:
+class DuckDbStore(KeptRegisters):
     """One file. `days` and `max_bytes` bound what it keeps."""
 
     def __init__(

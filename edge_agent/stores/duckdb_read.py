@@ -76,7 +76,8 @@ _SEEN = """
 select sid, count(*), count(*) filter (status & 3221225472 <> 0 or kind = 0),
     count(*) filter (status & 4294901760 = $range),
     count(num) filter (status & 2147483648 = 0), min(num) filter (status & 2147483648 = 0),
-    max(num) filter (status & 2147483648 = 0), arg_min(t - source, t, $skews) filter (source is not null)
+    max(num) filter (status & 2147483648 = 0), arg_min(t - source, t, $skews) filter (source is not null),
+    min(txt) filter (status & 2147483648 = 0), max(txt) filter (status & 2147483648 = 0)
 from samples where t >= $from and t < $to and sid in (select unnest($sids)) group by sid"""
 
 
@@ -86,7 +87,8 @@ def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[
     values = {"from": from_ns, "to": to_ns, "sids": list(sids), "range": code, "skews": SKEWS}
     rows = cursor.execute(_SEEN, values).fetchall() if sids else []
     return {
-        sid: Seen(n, bad, out, good, low, high, tuple(skews or ())) for sid, n, bad, out, good, low, high, skews in rows
+        sid: Seen(n, bad, out, good, low, high, tuple(skews or ()), None if least is None else (least, most))
+        for sid, n, bad, out, good, low, high, skews, least, most in rows
     }
 
 

@@ -23,7 +23,8 @@ from edge_agent.words import command
 log = logging.getLogger(__name__)
 
 #: 2: the agent beside each device, the store's own id, former births apart, what was forgotten.
-VERSION: Final = 2
+#: 3: versions of the equipment register.
+VERSION: Final = 3
 
 #: `samples` has no key and no index: 10 000 rows are appended at a time, and each row group knows its smallest and
 #: largest `t`. `marks`, `quarantined` and `first_good` are appended to in the same transaction as the data.
@@ -66,6 +67,7 @@ create table if not exists evidence(t bigint, device varchar, first bigint, last
 alter table evidence add column if not exists agent varchar;
 create table if not exists compacted(t bigint, sid integer);
 create table if not exists metrics(metric varchar, t bigint, document varchar);
+create table if not exists registers(version varchar, valid_from bigint, kept_at bigint, document varchar);
 """
 
 #: `runs`, `loads`, `evidence` and `compacted` (`t` is the start of an hour) can be made again from the others.

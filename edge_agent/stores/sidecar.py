@@ -28,11 +28,13 @@ from edge_agent.stores.base import WriteBatch, merged, transitions
 from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
 from edge_agent.stores.columns import NO_TIME, Rows
 from edge_agent.stores.forgotten import Entry, Forgotten
+from edge_agent.stores.registers import RegisterVersion
 
 log = logging.getLogger(__name__)
 
 #: Kept as the file's `user_version`, which is 0 in format 1.
-VERSION: Final = 2
+#: 3: versions of the equipment register.
+VERSION: Final = 3
 
 #: `devices`, `first_good`, `marks` and `totals` are what format 1 kept: of the service's own agent, and of the store
 #: that was served then. Their successors have agent and store.
@@ -55,6 +57,7 @@ create table if not exists transitions(t integer, device text, document text, ag
 create table if not exists gaps(t integer, agent text, document text);
 create table if not exists agents(t integer, agent text, document text);
 create table if not exists metrics(metric text, t integer, document text);
+create table if not exists registers(version text, valid_from integer, kept_at integer, document text);
 """
 #: From format 1 to 2, before `_TABLES`.
 _TO_2: Final = ("alter table series add column agent text", "alter table transitions add column agent text")
@@ -81,7 +84,7 @@ class Sidecar:
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = full")
             with self._transaction() as db:
-                for statement in (*(_TO_2 if found < VERSION else ()), *filter(str.strip, _TABLES.split(";"))):
+                for statement in (*(_TO_2 if found < 2 else ()), *filter(str.strip, _TABLES.split(";"))):
                     db.execute(statement)
                 db.execute(f"pragma user_version = {VERSION}")
         except (sqlite3.Error, OSError, StoreError) as error:
@@ -272,6 +275,22 @@ class Sidecar:
         """Keep one result."""
         with self._transaction() as db:
             db.execute("insert into metrics values (?, ?, ?)", (metric, t, orjson.dumps(document).decode()))
+
+    def keep_register(self, version: RegisterVersion, document: str) -> None:
+        """Append one version of the register."""
+        row = (version.version, version.valid_from, version.kept_at, document)
+        with self._transaction() as db:
+            db.execute("insert into registers values (?, ?, ?, ?)", row)
+
+    def register_versions(self) -> list[RegisterVersion]:
+        """By the time from which they are valid."""
+        sql = "select version, valid_from, kept_at from registers order by valid_from, kept_at"
+        return [RegisterVersion(*row) for row in self.query(sql)]
+
+    def register_document(self, version: str) -> str | None:
+        """Of the version as it was first kept."""
+        rows = self.query("select document from registers where version = ? order by kept_at limit 1", (version,))
+        return str(rows[0][0]) if rows else None
 
     def age(self, before: int) -> None:
         """Delete documents older than that."""
