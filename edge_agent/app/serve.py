@@ -10,11 +10,10 @@ from typing import Any, Final
 
 import orjson
 
-from edge_agent.app.figures.live import Figures
-from edge_agent.app.figures.schedule import ProductionFigures
+from edge_agent.app.figures import served_facts
 from edge_agent.app.figures.service import ProductionService
+from edge_agent.app.forgetting import forgettable
 from edge_agent.app.service import end
-from edge_agent.app.site_devices import SiteDevices, forgettable
 from edge_agent.app.status import missing, overview
 from edge_agent.app.values.source import operations as history_operations
 from edge_agent.clock import Clock
@@ -27,7 +26,9 @@ from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.service import Ingest
 from edge_agent.mqtt.trouble import tls_context
 from edge_agent.process import give_back, held
-from edge_agent.report import questions
+from edge_agent.production.live_rates import LiveRates
+from edge_agent.production.schedule import ProductionFigures
+from edge_agent.production.site_devices import SiteDevices
 from edge_agent.stores import open_store
 from edge_agent.topics import Topics
 from edge_agent.words import command
@@ -55,7 +56,7 @@ class StoreService:
         self._site = site
         self._clock = clock
         self._topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
-        self._figures = Figures(site)
+        self._figures = LiveRates(site)
         self._store = open_store(site.store, site.agent.id, site.agents)
         self._quarantine = Quarantine(site.store.quarantine)
         self._ingest = Ingest(
@@ -106,7 +107,7 @@ class StoreService:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
         async with contextlib.AsyncExitStack() as doors:
             door = api.socket_path(self._site.store.path)
-            known = api.operations(self._store) | questions.operations(self._store)
+            known = api.operations(self._store) | served_facts.operations(self._store)
             known |= history_operations(self._store) | own
             await doors.enter_async_context(api.serving(door, known, group=self._site.agent.group))
             if self._site.store.listen is not None:

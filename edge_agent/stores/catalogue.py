@@ -6,7 +6,7 @@ A device stands here by its key (`identity.DeviceKeys`): two agents' devices of 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -171,6 +171,21 @@ class Catalogue:
         return sorted(
             key for key in known if key not in self.former.current and self.forgotten.lists(*self.keys.split(key))
         )
+
+    def known_devices(self, agents: Collection[str] = ()) -> dict[str, Any]:
+        """Whom the store has heard of: `{"births": {key: birth}, "listed": [key], "former": {key: key now}, "tags":
+        {key: {tag: entry of the birth}}}`, tags of devices of these `agents` only."""
+        tags: dict[str, dict[str, Any]] = {}
+        for key in list(self.devices):
+            if self.keys.agent(key) in agents:
+                own = dict(self.of_device(key))
+                tags[key] = {tag: orjson.loads(self.series[sid].meta or "{}") for tag, sid in own.items()}
+        return {
+            "births": {key: orjson.loads(birth) for key, birth in dict(self.devices).items()},
+            "listed": self.listed(),
+            "former": dict(self.former.current),
+            "tags": tags,
+        }
 
     def born(self, document: Mapping[str, Any]) -> None:
         """Take in a birth document as it came; only what is new in it is written again."""

@@ -17,7 +17,7 @@ from edge_agent.ingest import decode
 from edge_agent.metrics.counters import U16, Rule, count
 from edge_agent.metrics.readings import Readings
 from edge_agent.model import STATUS
-from edge_agent.report import thinning
+from edge_agent.production import thinning
 from edge_agent.stores import Changes, Rows, Silence, Store, WriteBatch, open_store
 from edge_agent.stores.base import Seen
 from edge_agent.stores.columns import FLOAT, NO_TIME, NONE

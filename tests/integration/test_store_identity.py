@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 import pytest
 
-from edge_agent.app.site_devices import SiteDevices, forgettable
+from edge_agent.app.forgetting import forgettable
 from edge_agent.app.status import overview
 from edge_agent.app.status.absent import holes
 from edge_agent.app.status.missing import of_plant, report
@@ -23,6 +23,7 @@ from edge_agent.errors import FindingsError
 from edge_agent.ingest import messages
 from edge_agent.ingest.agents import Agents
 from edge_agent.ingest.messages import Assembly
+from edge_agent.production.site_devices import SiteDevices
 from edge_agent.stores import Rows, Store, WriteBatch, open_store
 from tests.support import servers
 from tests.support.sites import site

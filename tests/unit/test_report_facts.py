@@ -9,21 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.metrics.counters import Rule, count
-from edge_agent.report import thinning
-from edge_agent.report.facts import MINUTE_NS
-from edge_agent.report.roles import counters_of
-from edge_agent.report.states import SILENT, Told, states
+from edge_agent.production import thinning
+from edge_agent.production.facts import MINUTE_NS
+from edge_agent.production.roles import counters_of
+from edge_agent.production.states import SILENT, TagChanges, states
 from edge_agent.stores import Changes, HealthSummary
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.remote import RemoteStore
 
 SECOND = 1_000_000_000
-NONE = Told.of([])
+NONE = TagChanges.of([])
 
 
 def test_states_hold_only_while_something_vouches_for_them() -> None:
     items = [[10, 3, ""], [50, None, "BadTimeout"], [60, 2, ""], [80, 9, ""]]
-    rows = states(Told.of(items), Told.of([[10, 3, ""]]), None, [(20, 70), (75, 100)], 0, 100)
+    rows = states(TagChanges.of(items), TagChanges.of([[10, 3, ""]]), None, [(20, 70), (75, 100)], 0, 100)
     told = [(row.t, row.item, row.why) for row in rows]
     assert told == [(0, 0, SILENT), (20, 3, ""), (50, 0, "BadTimeout"), (60, 2, ""), (70, 0, SILENT), (75, 2, ""),
                     (80, 0, "unknown-state")]  # fmt: skip
@@ -31,14 +31,14 @@ def test_states_hold_only_while_something_vouches_for_them() -> None:
 
 
 def test_an_order_is_there_as_last_told() -> None:
-    orders = Told.of([[30, 1, ""], [40, None, "Bad"], [60, 0, ""]])
-    rows = states(Told.of([[0, 3, ""]]), NONE, orders, [(0, 100)], 0, 100)
+    orders = TagChanges.of([[30, 1, ""], [40, None, "Bad"], [60, 0, ""]])
+    rows = states(TagChanges.of([[0, 3, ""]]), NONE, orders, [(0, 100)], 0, 100)
     assert [(row.t, row.order) for row in rows] == [(0, False), (30, True), (60, False)]
 
 
 def test_without_readings_everything_is_unknown() -> None:
     assert [(row.t, row.item) for row in states(NONE, NONE, None, [(0, 100)], 0, 100)] == [(0, 0)]
-    assert [(row.t, row.item) for row in states(Told.of([[0, 3, ""]]), NONE, None, [], 0, 100)] == [(0, 0)]
+    assert [(row.t, row.item) for row in states(TagChanges.of([[0, 3, ""]]), NONE, None, [], 0, 100)] == [(0, 0)]
 
 
 readings = st.lists(st.integers(0, 300), min_size=1, max_size=60)

@@ -154,8 +154,8 @@ def ask_missing(site: Site, seconds: float) -> dict[str, Any]:
 
 def missing_from_file(site: Site, seconds: float) -> dict[str, Any]:
     """The same without a running service. Raises FindingsError when there is no store yet, or it cannot be opened."""
-    from edge_agent.app.site_devices import SiteDevices
     from edge_agent.app.status.missing import of_plant
+    from edge_agent.production.site_devices import SiteDevices
 
     now = time.time_ns()
     store = store_of(site)

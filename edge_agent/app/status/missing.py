@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from edge_agent.app.site_devices import SiteDevices
 from edge_agent.app.status.absent import holes
+from edge_agent.production.site_devices import SiteDevices
 from edge_agent.reasons import sentence
 from edge_agent.stores.base import HealthSummary, Silence, Store
 from edge_agent.words import command

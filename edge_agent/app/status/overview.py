@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
-from edge_agent.app.site_devices import SiteDevice, SiteDevices
 from edge_agent.health import sentence
 from edge_agent.ingest.agents import AgentState
 from edge_agent.model import STATUS, is_bad, is_good, is_not_there, status_name
 from edge_agent.normalise.state import ITEM_STATE
+from edge_agent.production.site_devices import SiteDevice, SiteDevices
 from edge_agent.stores.base import HealthSummary, Latest, Store
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.newest import AHEAD_NS

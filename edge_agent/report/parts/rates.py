@@ -12,11 +12,11 @@ from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evaluate import live_not_declared, not_judged_yet, to_mend
 from edge_agent.metrics.rates import nc_shares
 from edge_agent.metrics.result import Result, iso, number
+from edge_agent.production.plant import Plant, groups
 from edge_agent.register.model import Equipment, Process
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, said, table, value_or_reason
 from edge_agent.report.findings import Observation
-from edge_agent.report.production import Plant, groups
 
 #: The three headline rates, and with which second value each is drawn.
 HEADLINES: Final = {"M-01-prorata": "M-02", "M-03": None, "M-04a-effective": "M-04a-declared"}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_agent.report.facts import MINUTE_NS
+from edge_agent.production.facts import MINUTE_NS
 from edge_agent.stores import Changes
 from edge_agent.stores.evidence import SEAM_NS, Span
 from edge_agent.stores.telling import QUARTER_NS
@@ -81,8 +80,3 @@ def steps(t: Longs, value: Floats, at: Longs | None = None) -> Mask:
         place = np.searchsorted(t, at)
         keep[np.clip(place, 0, len(t) - 1)] = keep[np.clip(place - 1, 0, len(t) - 1)] = True
     return keep
-
-
-def numbers(values: Floats) -> list[Any]:
-    """As JSON has them: whole ones as integers, none (NaN) as None."""
-    return [None if np.isnan(x) else int(x) if float(x).is_integer() else float(x) for x in values]

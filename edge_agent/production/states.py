@@ -1,4 +1,8 @@
-"""The states of one machine as facts: what was read, and where nothing was known."""
+"""The states of one machine as facts: what was read, and where nothing was known.
+
+In: the changes of its item, mode and order tags, and the spans in which health rows show its values to be current.
+Out: `facts.States`, rows of (t ns, item, mode, order, why).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.metrics.timemodel import Item, Mode
-from edge_agent.report.facts import State
+from edge_agent.production.facts import States
 
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -20,7 +24,7 @@ SILENT: Final = "no-coverage"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Told:
+class TagChanges:
     """A tag at its changes: times, numbers (NaN where the reading was bad) and the status' name of a bad one."""
 
     t: Longs
@@ -28,7 +32,7 @@ class Told:
     why: Sequence[str]
 
     @classmethod
-    def of(cls, rows: Sequence[Sequence[Any]]) -> Told:
+    def of(cls, rows: Sequence[Sequence[Any]]) -> TagChanges:
         """From rows `[t, number or None, status name]`."""
         number = [np.nan if row[1] is None else row[1] for row in rows]
         return cls(np.array([row[0] for row in rows], np.int64), np.array(number, np.float64), [row[2] for row in rows])
@@ -40,8 +44,13 @@ class Told:
 
 
 def states(
-    items: Told, modes: Told, orders: Told | None, known: Sequence[Sequence[int]], start: int, end: int
-) -> tuple[State, ...]:
+    items: TagChanges,
+    modes: TagChanges,
+    orders: TagChanges | None,
+    known: Sequence[Sequence[int]],
+    start: int,
+    end: int,
+) -> States:
     """States in `start..end` from the changes of item, mode and (None: there is no such signal) order, inside the
     `known` spans (disjoint, sorted). Before the first reading, and outside these spans, item and mode are 0."""
     spans = np.array(known, np.int64).reshape(-1, 2)
@@ -52,11 +61,12 @@ def states(
     order = np.zeros(len(t), np.int64) if orders is None else _flag(orders, t)
     said = (item * len(Mode) + mode) * 2 + order
     new = np.flatnonzero(np.append(True, said[1:] != said[:-1]))
-    told = zip(*(column[new].tolist() for column in (t, item, mode, order, current, items.at(t))), strict=True)
-    return tuple(
-        State(when, what, how, None if orders is None else bool(job), "" if what else _why(items, seen, place))
-        for when, what, how, job, seen, place in told
-    )
+    places, seen = items.at(t)[new].tolist(), current[new].tolist()
+    why = [
+        "" if known_item else _why(items, inside, place)
+        for known_item, inside, place in zip(item[new].tolist(), seen, places, strict=True)
+    ]
+    return States(t[new], item[new], mode[new], None if orders is None else order[new] != 0, why)
 
 
 def _inside(t: Longs, spans: Longs) -> npt.NDArray[np.bool_]:
@@ -66,23 +76,23 @@ def _inside(t: Longs, spans: Longs) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def _word(told: Told, t: Longs, current: npt.NDArray[np.bool_], words: int) -> Longs:
+def _word(changes: TagChanges, t: Longs, current: npt.NDArray[np.bool_], words: int) -> Longs:
     """The number of a state at each moment; what is none of its words is 0."""
-    number = np.append(np.nan_to_num(told.number), 0.0)  # the last one holds before the first
+    number = np.append(np.nan_to_num(changes.number), 0.0)  # the last one holds before the first
     number = np.where((number >= 0) & (number < words) & (number == np.floor(number)), number, 0.0)
-    word: Longs = np.where(current, number[told.at(t)], 0.0).astype(np.int64)
+    word: Longs = np.where(current, number[changes.at(t)], 0.0).astype(np.int64)
     return word
 
 
-def _flag(told: Told, t: Longs) -> Longs:
+def _flag(changes: TagChanges, t: Longs) -> Longs:
     """Whether there was an order, as last told by a good reading."""
-    good = ~np.isnan(told.number)
-    number = np.append(told.number[good], 0.0)
-    flag: Longs = (number[np.searchsorted(told.t[good], t, "right") - 1] != 0).astype(np.int64)
+    good = ~np.isnan(changes.number)
+    number = np.append(changes.number[good], 0.0)
+    flag: Longs = (number[np.searchsorted(changes.t[good], t, "right") - 1] != 0).astype(np.int64)
     return flag
 
 
-def _why(items: Told, seen: bool, place: int) -> str:
+def _why(items: TagChanges, seen: bool, place: int) -> str:
     if not seen or place < 0:
         return SILENT
     return items.why[place] or "unknown-state"

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from edge_agent.config.models import Site
 from edge_agent.errors import FindingsError
-from edge_agent.report.facts import HISTORY_NS, MINUTE_NS
+from edge_agent.production.facts import HISTORY_NS, MINUTE_NS
 
 _S: Final = 1_000_000_000
 _LENGTH: Final = re.compile(r"(\d+)\s*(h|d)")

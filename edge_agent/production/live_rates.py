@@ -1,4 +1,8 @@
-"""From the store's health rows and the configured devices to the live facts the metrics are functions of."""
+"""The rates of a running plant, M-01 to M-10, as of now: from the store's health rows and the configured devices.
+
+In: the sums of the health rows of 30 days and of the last day, of planned time alone where the calendar has pauses.
+Out: one document per metric (`Result.to_full_json`). Cheap enough to be computed every minute.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,16 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from edge_agent.app.figures.scheduled import ScheduledHealth
-from edge_agent.app.site_devices import SiteDevices
-from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.models import Register as RegisterFiles
+from edge_agent.config.models import Site
 from edge_agent.errors import ConfigError, Finding, RegisterError
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.calendar import load_calendar
 from edge_agent.metrics.evaluate import compute
 from edge_agent.metrics.live import DeviceFacts, Live, Sums, from_health
+from edge_agent.production.scheduled import ScheduledHealth
+from edge_agent.production.signals import business_links, speaks_for_its_controller
+from edge_agent.production.site_devices import SiteDevices
 from edge_agent.register.importing import load
 from edge_agent.register.model import Register
 from edge_agent.register.names import names_in
@@ -35,12 +40,8 @@ PATIENCE_ROWS: Final = 6
 #: States of a device in which it answers, wholly or in part.
 ANSWERING: Final = frozenset({"online", "degraded"})
 
-#: Tags that show the controller's own meaning (grade E3): what it executes, and a program or a part count.
-_EXECUTION: Final = {"execution", "machine_state", "program_status", "channel_state", "state_current"}
-_PRODUCTION: Final = {"program", "part_count", "parts_actual", "parts_total", "parts_completed"}
 
-
-class Figures:
+class LiveRates:
     """The register of a site and what is configured; computes results from a store."""
 
     def __init__(self, site: Site) -> None:
@@ -125,7 +126,7 @@ class Figures:
                 planned=hours,
                 controller=speaks_for_its_controller(device),
                 normalised=member.normalised,
-                business_links=links(device),
+                business_links=business_links(device),
                 collected=collected,
                 calendar=calendar,
                 online=member.key in online,
@@ -146,15 +147,3 @@ def _sums(facts: LiveFacts | None) -> Sums:
     if facts is None:
         return Sums(0.0, 0.0, 0, 0)
     return Sums(facts.scheduled_s, facts.covered_s, facts.good, facts.bad)
-
-
-def speaks_for_its_controller(device: DeviceCommon) -> bool:
-    """Whether its tags show what the controller executes, and a program or a part count (grade E3)."""
-    names = set(device.tags)
-    return bool((device.state is not None or names & _EXECUTION) and names & _PRODUCTION)
-
-
-def links(device: DeviceCommon) -> frozenset[str]:
-    """The links of the questionnaire the device and its tags are marked with."""
-    links = {device.business_link, *(tag.business_link for tag in device.tags.values())}
-    return frozenset(links - {""})

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from edge_agent.app.figures.production import production
-from edge_agent.app.figures.signals import AFTER_NS, Links
-from edge_agent.app.site_devices import SiteDevices
 from edge_agent.config.models import Site
 from edge_agent.metrics.calendar import Calendar, Schedule, load_calendar
+from edge_agent.production.gather import first_data
+from edge_agent.production.signals import PlantSignals
+from edge_agent.production.site_devices import SiteDevices
+from edge_agent.production.store_source import AFTER_NS, StoreFacts
+from edge_agent.production.window_document import window_document
 from edge_agent.register.model import Register
 from edge_agent.stores import Store
 from edge_agent.stores.base import Name
@@ -59,9 +61,9 @@ class ProductionFigures:
         file = site.register_.calendar
         self.calendar = None if file is None else load_calendar(file)
         self._days = self.calendar or Calendar(timezone=site.agent.timezone, schedules={"default": Schedule(shifts=())})
-        self._links = Links(site, register)
+        self._signals = PlantSignals(site, register)
         self._keys: list[str] = []
-        names = Tally(machine.schedule_id for machine in self._links.machines)
+        names = Tally(machine.schedule_id for machine in self._signals.links.machines)
         self._schedule = min(names, key=lambda name: (-names[name], name), default="")
         self._hours: set[int] = set()
         self._late: set[Period] = set()
@@ -76,23 +78,24 @@ class ProductionFigures:
         keys = [f"{member.name} {member.key} {sorted(member.config.tags)}" for member in devices.members]
         if keys == self._keys:
             return False
-        self._keys, self._links = keys, Links(self._site, self._register, devices)
+        self._keys = keys
+        self._signals = PlantSignals(self._site, self._register, devices)
         return True
 
     @property
     def steady(self) -> list[Name]:
         """The tags whose runs the store should keep."""
-        return self._links.steady
+        return self._signals.steady
 
     @property
     def powers(self) -> Mapping[Name, Sequence[Name]]:
         """The powers whose energy the store should keep, with the tags that tell it apart."""
-        return self._links.powers
+        return self._signals.powers
 
     @property
     def counters(self) -> Mapping[Name, Sequence[Name]]:
         """The counters of which the store should keep what tells, with the tags that tell it apart."""
-        return self._links.counters
+        return self._signals.counters
 
     def periods(self, start: int, end: int) -> set[Period]:
         """Every shift (of the schedule most machines follow) and every day that overlaps `start..end`."""
@@ -124,13 +127,12 @@ class ProductionFigures:
 
     def compute(self, store: Store, period: Period, now: int) -> list[Document]:
         """One document per metric of every line and of the site; none for a window before the first data of all."""
-        keys = SiteDevices.of(self._site, store).by_key
-        facts = {key: row.first_ns for key, row in store.live_facts(now - 1, now).items() if key in keys}
-        known = [first for first in facts.values() if first is not None]
-        if not known or period.end <= min(known):
+        devices = SiteDevices.of(self._site, store)
+        first = first_data(StoreFacts(store), devices, now)
+        if first is None or period.end <= first:
             return []
-        end = min(period.end, now)
-        found = production(store, self._site, self._register, self.calendar, period.start, end, computed_at=now)
+        signals, end = PlantSignals(self._site, self._register, devices), min(period.end, now)
+        found = window_document(StoreFacts(store), signals, self.calendar, period.start, end, computed_at=now)
         over = period.end + _SETTLE_NS <= now
         documents = []
         for kind, name, scope in _scopes(found):
@@ -163,7 +165,8 @@ class ProductionFigures:
 
     def production(self, store: Store, start: int, end: int, now: int) -> Document:
         """Everything of any window, machine by machine."""
-        return production(store, self._site, self._register, self.calendar, start, end, computed_at=now)
+        signals = PlantSignals(self._site, self._register, SiteDevices.of(self._site, store))
+        return window_document(StoreFacts(store), signals, self.calendar, start, end, computed_at=now)
 
 
 def _scopes(found: Document) -> list[tuple[str, str, Mapping[str, Any]]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_agent.app.figures.live import links, speaks_for_its_controller
-from edge_agent.app.site_devices import SiteDevice, SiteDevices
 from edge_agent.config.models import Site
-from edge_agent.report.facts import Device
+from edge_agent.production.facts import Device
+from edge_agent.production.signals import business_links, speaks_for_its_controller
+from edge_agent.production.site_devices import SiteDevice, SiteDevices
 
 
-def devices(site: Site, known: SiteDevices) -> dict[str, Device]:
+def inventory(site: Site, known: SiteDevices) -> dict[str, Device]:
     """Every device of the plant, by what figures call it."""
     return {member.name: _device(member, site) for member in known.members}
 
@@ -33,7 +33,7 @@ def _device(member: SiteDevice, site: Site) -> Device:
         tags=len(device.tags),
         controller=speaks_for_its_controller(device),
         normalised=member.normalised,
-        business_links=tuple(sorted(links(device))),
+        business_links=tuple(sorted(business_links(device))),
     )
 
 

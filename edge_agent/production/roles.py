@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, Final
 
-from edge_agent.report.facts import Role
+from edge_agent.production.facts import Role
 
 #: Role -> names, best first.
 PARTS: Final[Mapping[Role, tuple[str, ...]]] = {

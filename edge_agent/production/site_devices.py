@@ -7,20 +7,15 @@ stored, and it is a guest: in no figure, and nothing turns red for it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
 from edge_agent.config.soundness import sound_part
-from edge_agent.errors import FindingsError
-from edge_agent.identity import SEPARATOR, AmbiguousNameError, DeviceKeys, DeviceNames
-from edge_agent.ingest.api import known_devices
+from edge_agent.identity import AmbiguousNameError, DeviceKeys, DeviceNames
 from edge_agent.register.model import Equipment, Register
 from edge_agent.stores import Store
-from edge_agent.stores.catalogue import Catalogue
-from edge_agent.stores.forgotten import Entry
-from edge_agent.words import command
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +46,7 @@ class SiteDevices:
     """All of a plant, and what anything written means by a name."""
 
     def __init__(self, site: Site, known: Mapping[str, Any]) -> None:
-        """`known`: what the store has heard of, as `known_devices` says it."""
+        """`known`: what the store has heard of, as `Catalogue.known_devices` says it."""
         self.keys = DeviceKeys(site.agent.id)
         self.agents = frozenset(site.agents) - {site.agent.id}
         """The other agents of the plant."""
@@ -72,7 +67,7 @@ class SiteDevices:
     @classmethod
     def of(cls, site: Site, store: Store) -> SiteDevices:
         """As the store knows them now."""
-        return cls(site, known_devices(store, site.agents))
+        return cls(site, store.catalogue.known_devices(site.agents))
 
     @classmethod
     def of_file(cls, site: Site) -> SiteDevices:
@@ -128,40 +123,6 @@ class SiteDevices:
         if (links, meter) == (";".join(row.devices), row.meter_id):
             return row
         return replace(row, gateway_device=links, meter_id=meter)
-
-
-def forgettable(written: str, devices: SiteDevices, catalogue: Catalogue, heard: Collection[str] = ()) -> Entry:
-    """What `AGENT[:DEVICE[/TAG]]` names, if it can be forgotten. `heard`: agents of which the service knows
-    the state. Raises FindingsError."""
-    agent, separator, rest = written.partition(SEPARATOR)
-    device, slash, tag = rest.partition("/")
-    keys = catalogue.keys
-    key = keys.key(agent, device)
-    present = {*catalogue.devices, *catalogue.listed()}
-    known = key in present if separator else agent in {*heard, *(keys.agent(each) for each in present)}
-    if not agent or not known or (slash and catalogue.find(key, tag) is None):
-        raise FindingsError.one(
-            "forget-unknown",
-            "没有这样的采集代理、设备或变量：请写 AGENT、AGENT:DEVICE 或 AGENT:DEVICE/TAG，"
-            f"名称见 {command('status')}。",
-            "There is no such agent, device or tag: write AGENT, AGENT:DEVICE or AGENT:DEVICE/TAG; "
-            f"`{command('status')}` has the names.",
-            written,
-        )
-    member = devices.by_key.get(key) if separator else None
-    if (not separator and not devices.is_guest_agent(agent)) or (member is not None and _configured(member, tag)):
-        raise FindingsError.one(
-            "forget-configured",
-            "它还在配置中：请先从配置里删除，再执行 forget。",
-            "It still stands in the configuration: take it out there first, then forget it.",
-            written,
-        )
-    return agent, device, tag
-
-
-def _configured(member: SiteDevice, tag: str) -> bool:
-    """Whether the service's own file has the device, and the tag if one is asked for."""
-    return not member.by_birth and (not tag or tag in member.config.tags)
 
 
 def _from_birth(key: str, keys: DeviceKeys, birth: Mapping[str, Any], tags: Mapping[str, Any]) -> DeviceCommon | None:

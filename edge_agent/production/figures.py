@@ -13,16 +13,18 @@ from typing import Any, Final
 
 from edge_agent.metrics import energy
 from edge_agent.metrics.assessment import Assessment
+from edge_agent.metrics.count_sum import CountSum
 from edge_agent.metrics.definitions import BY_ID, Text
 from edge_agent.metrics.evaluate import compute
 from edge_agent.metrics.lateness import from_histogram
 from edge_agent.metrics.oee import MORE_SCRAP
-from edge_agent.metrics.result import Result
+from edge_agent.metrics.result import Result, Window
 from edge_agent.metrics.rollup import rolled_up
 from edge_agent.metrics.timemodel import Timeline
+from edge_agent.production.facts import Facts
+from edge_agent.production.live_facts import live
+from edge_agent.production.plant import Machine, Plant, energy_scope, groups
 from edge_agent.register.model import Register
-from edge_agent.report.facts import Facts, live
-from edge_agent.report.production import Machine, Plant, Sum, energy_scope, groups
 
 _NO_STATES: Final = Text("没有采集设备状态", "no machine state is collected")
 _LAST_STATION: Final = Text(
@@ -47,15 +49,19 @@ class Options:
 
 def plant_of(facts: Facts, register: Register, options: Options) -> Plant:
     """The register and the facts, ready for computing."""
-    told = live(facts, register.schedules)
-    assessment = Assessment(register, told, None, options.robot_is_nc, facts.devices.keys())
+    known = live(facts, register.schedules)
+    assessment = Assessment(register, known, None, options.robot_is_nc, facts.devices.keys())
     return Plant(facts, assessment)
 
 
 def figures(plant: Plant, options: Options) -> dict[str, Result]:
     """Every figure by key, sorted by key within its kind."""
-    found = dict(compute(plant.assessment))
-    found |= _lateness(plant)
+    return {**compute(plant.assessment), **_lateness(plant), **production_figures(plant, options)}
+
+
+def production_figures(plant: Plant, options: Options) -> dict[str, Result]:
+    """Those of machines at work: M-11 to M-20 of machines, lines, workshops and the site."""
+    found: dict[str, Result] = {}
     for machine in plant.machines:
         found |= {f"{metric}@{machine.id}": result for metric, result in machine.results.items()}
         found |= _machine_energy(plant, machine)
@@ -92,7 +98,7 @@ def _together(
         notes = (*plant.assumptions, *result.notes)
         provisional = any(results[key].provisional for key in result.numerator_ids)
         found[metric] = replace(result, register_version=version, reason=reason, notes=notes, details=details,
-                                provisional=provisional)  # fmt: skip
+                                provisional=provisional, computed_at=plant.computed_at)  # fmt: skip
     return found
 
 
@@ -135,9 +141,7 @@ def _energy(plant: Plant, options: Options) -> dict[str, Result]:
 
 
 def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
-    parts = [used for used, _ in map(plant.line_energy, plant.lines) if used is not None]
-    scope = energy_scope(plant, "site")
-    whole = Sum([count for part in parts for count in part.parts]) if parts else None
+    scope, whole = energy_scope(plant, "site"), plant.site_energy()
     coal = energy.standard_coal(scope, whole, options.kgce_per_kwh)
     lasts = {line: last for line in plant.lines if (last := plant.last_station(line)) is not None}
     made = {line: last.production.whole_gq for line, last in lasts.items() if last.production}
@@ -145,7 +149,7 @@ def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
     counted = [line for line in lasts if line not in contradicting]
     good = [parts for line, parts in made.items() if parts is not None and line in counted]
     together = [used for used, _ in map(plant.line_energy, counted) if used is not None]
-    with_parts = Sum([count for part in together for count in part.parts]) if together else None
+    with_parts = CountSum([count for part in together for count in part.parts]) if together else None
     per_part = energy.per_good_part(scope, with_parts, sum(good, Fraction(0)) if good else None)
     if whole is not None and not counted:
         per_part = replace(per_part, reason=MORE_SCRAP if contradicting else _NO_LAST_STATION)
@@ -155,6 +159,11 @@ def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
         "M-18": replace(per_part, details={**per_part.details, **details}),
         "M-19": replace(coal, details={**coal.details, "measured_by": sources}),
     }
+
+
+def lateness_p95(facts: Facts, device: str) -> Fraction | None:
+    """Seconds within which 95 % of a device's values reached the store; None without any."""
+    return from_histogram(facts.lateness.get(device, {}), (), Window())["M-21-p95"].value
 
 
 def _lateness(plant: Plant) -> dict[str, Result]:

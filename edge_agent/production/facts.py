@@ -6,30 +6,29 @@ whoever reads the same digits from a CSV file computes the same figures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Final, Literal
+from typing import Final, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_agent.metrics.evidence import HISTORY_S
-from edge_agent.metrics.live import DeviceFacts, Live, Sums, from_health
+from edge_agent.metrics.live import Sums
 from edge_agent.metrics.planned import Planned as Hours
-from edge_agent.metrics.planned import planned
-from edge_agent.metrics.timemodel import Plan
 
 MINUTE_NS: Final = 60_000_000_000
 HISTORY_NS: Final = int(HISTORY_S) * 1_000_000_000
 #: States are told from so much earlier, to know when a failure that goes on across the start began.
 BEFORE_NS: Final = 86_400_000_000_000
-#: A device that was covered in the last minute of a window was online at its end.
-ONLINE_NS: Final = MINUTE_NS
 _S: Final = 1_000_000_000
-_NO_SCHEDULE: Final = "\0"
 
+Longs = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 Role = Literal["produced", "good", "scrap", "energy", "integrated_power"]
+#: The counters of parts, by what they count.
+PART_ROLES: Final[tuple[Role, ...]] = ("produced", "good", "scrap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +78,61 @@ class State:
     order: bool | None = None
     """Whether there was an order; None: no signal says so, and the calendar counts as the order."""
     why: str = ""
+
+
+class States(Sequence[State]):
+    """The states of one machine as columns, one row per change: a month of a busy machine has tens of thousands.
+
+    `t` (int64, ns, rising strictly), `item`, `mode` (int64, numbers of `timemodel.Item` and `Mode`), `order` (bool;
+    None: no signal says so), `why` (one text per row).
+    """
+
+    __slots__ = ("item", "mode", "order", "t", "why")
+
+    def __init__(self, t: Longs, item: Longs, mode: Longs, order: Flags | None, why: Sequence[str]) -> None:
+        self.t = t
+        self.item = item
+        self.mode = mode
+        self.order = order
+        self.why = why
+
+    @classmethod
+    def of(cls, rows: Sequence[State]) -> States:
+        """From single rows; whether there is an order signal is what the first row says."""
+        if isinstance(rows, States):
+            return rows
+        t, item, mode = (np.array([getattr(row, name) for row in rows], np.int64) for name in ("t", "item", "mode"))
+        ordered = bool(rows) and rows[0].order is not None
+        order = np.array([bool(row.order) for row in rows], np.bool_) if ordered else None
+        return cls(t, item, mode, order, [row.why for row in rows])
+
+    def __len__(self) -> int:
+        return len(self.t)
+
+    @overload
+    def __getitem__(self, place: int) -> State: ...
+    @overload
+    def __getitem__(self, place: slice) -> States: ...
+    def __getitem__(self, place: int | slice) -> State | States:
+        if isinstance(place, slice):
+            order = None if self.order is None else self.order[place]
+            return States(self.t[place], self.item[place], self.mode[place], order, self.why[place])
+        order_here = None if self.order is None else bool(self.order[place])
+        return State(int(self.t[place]), int(self.item[place]), int(self.mode[place]), order_here, self.why[place])
+
+    def __iter__(self) -> Iterator[State]:
+        orders = [None] * len(self.t) if self.order is None else self.order.tolist()
+        return map(State, self.t.tolist(), self.item.tolist(), self.mode.tolist(), orders, self.why)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"States({list(self)!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,48 +275,3 @@ class Facts:
     @property
     def hours(self) -> Fraction:
         return Fraction(self.end - self.start, 3600 * _S)
-
-
-def live(facts: Facts, schedules: Mapping[str, str] | None = None) -> Live:
-    """The live facts of the register's metrics; the recent window of M-04d and M-05 is the report's own.
-
-    `schedules`: device -> the schedule of its machine; of the others all time is scheduled.
-    """
-    hours = {schedule: _hours_of(facts, schedule) for schedule in {*(schedules or {}).values()}}
-    devices = {
-        device: _device(facts, device, hours.get((schedules or {}).get(device, _NO_SCHEDULE)))
-        for device in facts.devices
-    }
-    length = (facts.end - facts.start) // _S
-    return Live(devices, facts.end, length if length > 0 else None)
-
-
-def _hours_of(facts: Facts, schedule: str) -> Hours:
-    rows = [(row.t, Plan(row.plan)) for row in facts.plan if row.schedule == schedule]
-    return planned(rows, facts.end)
-
-
-def _device(facts: Facts, device: str, hours: Hours | None) -> DeviceFacts:
-    about, long = facts.devices[device], facts.end - HISTORY_NS
-    history = facts.minutes_of(device).inside(long, facts.end)
-    recent = facts.minutes_of(device).inside(facts.start, facts.end)
-    first = facts.first_good.get(device)
-    if first is not None and first > facts.end:
-        first = None  # an earlier window than its first connection, reported on later
-    calendar = hours if facts.plan else None
-    if hours is not None and not hours.within(max(long, first or long), facts.end):
-        hours = None  # no calendar, or nothing was planned since it was connected: then all time counts
-    return from_health(
-        facts.end,
-        first,
-        history.last_good,
-        (long, history.planned(hours).sums()),
-        (facts.start, recent.planned(hours).sums()),
-        planned=hours,
-        controller=about.controller,
-        normalised=about.normalised,
-        business_links=frozenset(about.business_links),
-        collected=len(facts.minutes_of(device).inside(facts.history_start, facts.end)) > 0,
-        calendar=calendar,
-        online=facts.minutes_of(device).inside(facts.end - ONLINE_NS, facts.end).total("covered_ms") > 0,
-    )
