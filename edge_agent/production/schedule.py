@@ -131,7 +131,8 @@ class ProductionFigures:
         first = first_data(StoreFacts(store), devices, now)
         if first is None or period.end <= first:
             return []
-        signals, end = PlantSignals(self._site, self._register, devices), min(period.end, now)
+        end = min(period.end, now)
+        signals = PlantSignals(self._site, self._register, devices, (period.start, end))
         found = window_document(StoreFacts(store), signals, self.calendar, period.start, end, computed_at=now)
         over = period.end + _SETTLE_NS <= now
         documents = []
@@ -165,7 +166,7 @@ class ProductionFigures:
 
     def production(self, store: Store, start: int, end: int, now: int) -> Document:
         """Everything of any window, machine by machine."""
-        signals = PlantSignals(self._site, self._register, SiteDevices.of(self._site, store))
+        signals = PlantSignals(self._site, self._register, SiteDevices.of(self._site, store), (start, end))
         return window_document(StoreFacts(store), signals, self.calendar, start, end, computed_at=now)
 
 

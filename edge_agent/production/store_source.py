@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import orjson
 
+from edge_agent.metrics.live import Stored
 from edge_agent.metrics.readings import Readings
 from edge_agent.model import status_name
 from edge_agent.production import thinning
@@ -23,6 +24,7 @@ from edge_agent.production.states import TagChanges
 from edge_agent.stores import Store
 from edge_agent.stores.base import NEXT_NS, Name
 from edge_agent.stores.evidence import SEAM_NS, Span, bridged
+from edge_agent.stores.last_changes import stored_values
 
 _ENOUGH: Final = 600
 """A float that has one value in this many readings is named as unchanged."""
@@ -80,6 +82,10 @@ class FactSource(Protocol):
 
     def quality(self, devices: Sequence[str], from_ns: int, to_ns: int) -> dict[str, Quality]:
         """Device -> counts over all its tags, and how far its clock is from ours."""
+
+    def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, Stored]:
+        """Device of `since` -> what the store has of its own values up to `to_ns`; a change is looked for from there
+        (ns) on."""
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """As `Store.transitions`."""
@@ -183,6 +189,10 @@ class StoreFacts:
                 int(np.median(skew)) if skew else None,
             )
         return answer
+
+    def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, Stored]:
+        found = stored_values(self._store, since, to_ns)
+        return {device: Stored(each.last_sample, each.last_change) for device, each in found.items()}
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         return self._store.transitions(from_ns, to_ns)

@@ -59,6 +59,11 @@ class Membership:
         """What was in service in some part of the window, in scope or not, by id: meters are among it."""
         return tuple(row for row in self._rows if self.span(row) is not None)
 
+    @cached_property
+    def standing(self) -> tuple[Equipment, ...]:
+        """What is in service at the window's end, in scope or not, by id."""
+        return tuple(row for row in self._rows if self._out_of_service(row) is None)
+
     def absence(self, machine: Equipment) -> Absence | None:
         """Why a machine does not count at the window's end; None when it does."""
         return self._out_of_service(machine) if machine.in_scope else "out_of_scope"
@@ -67,7 +72,7 @@ class Membership:
         """The part of the window in which a machine was in service (ns), None without any; of a snapshot its end."""
         if machine.status != "in_use" and machine.retired_on is None:
             return None
-        if self.end is None or self.start is None:
+        if self.end is None or self.start is None or self.start >= self.end:
             moment = self.end or 0
             return (moment, moment) if self._out_of_service(machine) is None else None
         since = self.start if machine.commissioned is None else max(self.start, self._midnight(machine.commissioned))

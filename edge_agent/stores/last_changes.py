@@ -19,7 +19,7 @@ _MINUTE: Final = 60_000_000_000
 _LOOKS: Final = (5 * _MINUTE, 60 * _MINUTE, 360 * _MINUTE)
 #: Whether a device without a value in what was looked at has any is looked for so far back.
 _SAMPLE_NS: Final = 30 * 86_400_000_000_000
-#: What is derived from a device's other tags says nothing of its own.
+#: What is derived from a device's other tags, and from whether they came at all, is no change of a value.
 DERIVED: Final = frozenset({"machine_state", "operation_mode"})
 
 
@@ -39,8 +39,10 @@ def stored_values(store: Store, since: Mapping[str, int], to_ns: int) -> dict[st
     for back in (*_LOOKS, None):
         starts = {device: start if back is None else max(start, to_ns - back) for device, start in since.items()}
         left = [device for device in since if device not in found or found[device].last_change is None]
-        for device, values in _look(store, {device: starts[device] for device in left}, to_ns).items():
-            found[device] = values
+        found |= _look(store, {device: starts[device] for device in left}, to_ns)
+    still = [device for device in since if device in found and found[device].last_change is None]
+    for device in still:
+        found[device] = replace(found[device], last_change=_from_before(store, device, since[device], to_ns))
     missing = [device for device in since if device not in found]
     return found | _any_sample(store, missing, to_ns)
 
@@ -54,15 +56,30 @@ def _look(store: Store, starts: Mapping[str, int], to_ns: int) -> dict[str, Stor
             if not seen.numbers and seen.texts is None:
                 continue
             known = found.setdefault(device, StoredValues(to_ns))
-            if _varies(seen):
+            if tag not in DERIVED and _varies(seen):
                 change = _last_change(store, (device, tag), start, to_ns)
                 found[device] = replace(known, last_change=max(change, known.last_change or change))
     return found
 
 
+def _from_before(store: Store, device: str, from_ns: int, to_ns: int) -> int | None:
+    """When a tag of a device that has one and the same value all along took it, if it had another one before.
+
+    What is sent by change alone has a single reading in the window.
+    """
+    names = [name for name in _names(store, [device]) if name[1] not in DERIVED]
+    newest = None
+    for runs in store.changes(names, from_ns, to_ns).values():
+        good = runs.good
+        times, numbers = runs.first[good].tolist(), runs.num[good].tolist()
+        changed = [t for t, a, b in zip(times[1:], numbers, numbers[1:], strict=False) if a != b and t >= from_ns]
+        newest = max((*changed, *(() if newest is None else (newest,))), default=None)
+    return newest
+
+
 def _names(store: Store, devices: Sequence[str]) -> list[Name]:
     of_device = store.catalogue.of_device
-    return [(device, tag) for device in devices for tag in sorted(of_device(device)) if tag not in DERIVED]
+    return [(device, tag) for device in devices for tag in sorted(of_device(device))]
 
 
 def _varies(seen: Seen) -> bool:
@@ -86,7 +103,7 @@ def _any_sample(store: Store, devices: Sequence[str], to_ns: int) -> dict[str, S
     found, later = {}, []
     for device in devices:
         newest = store.latest(device).get(device, {})
-        times = [each.t for tag, each in newest.items() if tag not in DERIVED and each.value is not None]
+        times = [each.t for each in newest.values() if each.value is not None]
         known = max((t for t in times if t < to_ns), default=None)
         found[device] = StoredValues(known)
         if known is None and times:  # all of the newest came after the end

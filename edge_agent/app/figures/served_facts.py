@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from edge_agent.config.models import Site
 from edge_agent.ingest.api import ask, running, socket_path
+from edge_agent.metrics.live import Stored
 from edge_agent.metrics.readings import Readings
 from edge_agent.production.facts import Minutes, Quality
 from edge_agent.production.states import TagChanges
@@ -114,6 +115,10 @@ class ServedFacts:
         answer = self._ask("report_quality", devices=devices, from_ns=from_ns, to_ns=to_ns)
         return {key: Quality(**{**entry, "unchanged": tuple(entry["unchanged"])}) for key, entry in answer.items()}
 
+    def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, Stored]:
+        answer = self._ask("report_stored_values", since=dict(since), to_ns=to_ns)
+        return {key: Stored(*entry) for key, entry in answer.items()}
+
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._ask("transitions", from_ns=from_ns, to_ns=to_ns)
         return found
@@ -160,7 +165,12 @@ def operations(store: Store) -> dict[str, Answer]:
     def quality(devices: list[str], from_ns: int, to_ns: int) -> dict[str, dict[str, Any]]:
         return {key: asdict(each) for key, each in source.quality(devices, from_ns, to_ns).items()}
 
+    def values(since: dict[str, int], to_ns: int) -> dict[str, list[int | None]]:
+        found = source.stored_values(since, to_ns)
+        return {key: [each.last_sample, each.last_change] for key, each in found.items()}
+
     return {
+        "report_stored_values": values,
         "report_series": source.series,
         "report_minutes": minutes,
         "report_known": source.known,

@@ -6,8 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from edge_agent.app.figures.served_facts import fact_source
 from edge_agent.clock import Clock
@@ -74,9 +76,12 @@ def subject(config: Path) -> Subject:
     noted = (*noted, *check_schedules(register, calendar, files.equipment.name))
     read = [path for path in (config, files.equipment, files.processes, files.calendar) if path is not None]
     sources = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in read}
-    return Subject(
-        site, register, calendar, Options(files.robot_is_nc), sources, Clock.from_environment().time_ns(), noted
+    options = Options(
+        files.robot_is_nc,
+        zone=ZoneInfo(site.agent.timezone),
+        change_within_s=Fraction(str(files.change_within)),
     )
+    return Subject(site, register, calendar, options, sources, Clock.from_environment().time_ns(), noted)
 
 
 def health_check(about: Subject, folder: Path, wanted: str | None, languages: Sequence[Language]) -> Issue:
