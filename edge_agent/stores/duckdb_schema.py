@@ -23,8 +23,8 @@ from edge_agent.words import command
 log = logging.getLogger(__name__)
 
 #: 2: the agent beside each device, the store's own id, former births apart, what was forgotten.
-#: 3: versions of the equipment register.
-VERSION: Final = 3
+#: A table that is only added needs no number: programs that do not know it leave it alone.
+VERSION: Final = 2
 
 #: `samples` has no key and no index: 10 000 rows are appended at a time, and each row group knows its smallest and
 #: largest `t`. `marks`, `quarantined` and `first_good` are appended to in the same transaction as the data.

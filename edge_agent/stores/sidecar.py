@@ -33,8 +33,8 @@ from edge_agent.stores.registers import RegisterVersion
 log = logging.getLogger(__name__)
 
 #: Kept as the file's `user_version`, which is 0 in format 1.
-#: 3: versions of the equipment register.
-VERSION: Final = 3
+#: A table that is only added needs no number: programs that do not know it leave it alone.
+VERSION: Final = 2
 
 #: `devices`, `first_good`, `marks` and `totals` are what format 1 kept: of the service's own agent, and of the store
 #: that was served then. Their successors have agent and store.
@@ -84,7 +84,7 @@ class Sidecar:
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = full")
             with self._transaction() as db:
-                for statement in (*(_TO_2 if found < 2 else ()), *filter(str.strip, _TABLES.split(";"))):
+                for statement in (*(_TO_2 if found < VERSION else ()), *filter(str.strip, _TABLES.split(";"))):
                     db.execute(statement)
                 db.execute(f"pragma user_version = {VERSION}")
         except (sqlite3.Error, OSError, StoreError) as error:
