@@ -55,6 +55,8 @@ class LiveRates:
         self._watch = ChangeWatch()
         self._change_within_s = Fraction(str(site.register_.change_within))
         self.findings: tuple[Finding, ...] = ()
+        self.notes: tuple[Finding, ...] = ()
+        """What the check of the register noted."""
         self.register = self._load(site.register_)
         if self.register is not None and site.register_.calendar is not None:
             self._hours = _hours(site.register_.calendar, self.register)
@@ -69,6 +71,7 @@ class LiveRates:
             for finding in error.findings:
                 log.error("register-faulty code=%s where=%s: %s", finding.code, finding.where, finding.en)
             return None
+        self.notes = notes
         for note in notes:
             log.info("register-note code=%s where=%s", note.code, note.where)
         return register

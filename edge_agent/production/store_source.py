@@ -25,6 +25,7 @@ from edge_agent.stores import Store
 from edge_agent.stores.base import NEXT_NS, Name
 from edge_agent.stores.evidence import SEAM_NS, Span, bridged
 from edge_agent.stores.last_changes import stored_values
+from edge_agent.stores.registers import RegisterStore, RegisterVersion
 
 _ENOUGH: Final = 600
 """A float that has one value in this many readings is named as unchanged."""
@@ -46,7 +47,7 @@ class CounterQuestion:
     """When its device's values were current; a count stands until the next one inside such a span only."""
 
 
-class FactSource(Protocol):
+class FactSource(RegisterStore, Protocol):
     """The questions. Raises StoreError or FindingsError when they cannot be answered."""
 
     def known_devices(self, agents: Collection[str]) -> Mapping[str, Any]:
@@ -202,6 +203,15 @@ class StoreFacts:
 
     def stored(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         return self._store.metrics(from_ns, to_ns)
+
+    def keep_register(self, version: RegisterVersion, document: str) -> None:
+        self._store.keep_register(version, document)
+
+    def register_versions(self) -> list[RegisterVersion]:
+        return self._store.register_versions()
+
+    def register_document(self, version: str) -> str | None:
+        return self._store.register_document(version)
 
 
 def _thinned_energy(at: Longs, sums: thinning.Floats, changes: Longs, from_ns: int, to_ns: int) -> Readings:

@@ -26,6 +26,7 @@ from edge_agent.production.store_source import CounterQuestion, FactSource, Stor
 from edge_agent.stores import Store, open_store
 from edge_agent.stores.base import Name
 from edge_agent.stores.evidence import Span
+from edge_agent.stores.registers import RegisterVersion
 
 Answer = Callable[..., Any]
 Longs = npt.NDArray[np.int64]
@@ -131,6 +132,16 @@ class ServedFacts:
         found: list[dict[str, Any]] = self._ask("report_stored", from_ns=from_ns, to_ns=to_ns)
         return found
 
+    def keep_register(self, version: RegisterVersion, document: str) -> None:
+        self._ask("keep_register", **asdict(version), document=document)
+
+    def register_versions(self) -> list[RegisterVersion]:
+        return [RegisterVersion(**row) for row in self._ask("register_versions")]
+
+    def register_document(self, version: str) -> str | None:
+        found: str | None = self._ask("register_document", version=version)
+        return found
+
 
 def operations(store: Store) -> dict[str, Answer]:
     """What `ServedFacts` asks beyond `ingest.api.operations`, answered by the process that owns the store."""
@@ -180,6 +191,8 @@ def operations(store: Store) -> dict[str, Answer]:
         "report_lateness": lateness,
         "report_quality": quality,
         "report_stored": source.stored,
+        "register_versions": lambda: [asdict(version) for version in store.register_versions()],
+        "register_document": store.register_document,
     }
 
 
