@@ -62,8 +62,8 @@ def _proving_nothing(plant: Plant) -> Iterator[Observation]:
                 f"{hours:g} 个计划小时内没有任何数值变化：可能是网关在重复缓存，证据等级至多 E1。"
                 "请采集控制器的时钟或心跳，或核对网关与控制器的连接。",
                 f"No value changed within {hours:g} planned hours: it may be a gateway that repeats its cache, "
-                "evidence is E1 at the most. Collect the controller's clock or heartbeat, or check the gateway's link to the "
-                "controller.",
+                "evidence is E1 at the most. Collect the controller's clock or heartbeat, or check the gateway's link "
+                "to the controller.",
             )
         else:
             continue

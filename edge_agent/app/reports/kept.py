@@ -73,7 +73,7 @@ def _day(t: int, zone: ZoneInfo) -> str:
 
 def _start(text: str, zone: ZoneInfo, now_ns: int) -> int:
     try:
-        since = instant(datetime.strptime(text.strip(), "%Y-%m-%d"), zone)  # noqa: DTZ007 - of the plant's zone
+        since = instant(datetime.strptime(text.strip(), "%Y-%m-%d"), zone)
     except (ValueError, OverflowError) as error:
         raise FindingsError.one(
             "register-valid-from",

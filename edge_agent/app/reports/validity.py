@@ -93,8 +93,8 @@ def _said(version: RegisterVersion, end_ns: int, zone: ZoneInfo) -> Text:
             f"窗口已结束：按窗口结束时有效的台账版本计算（{shown}…，自 {day} 起有效）；此后对台账的修改不改变本窗口。"
             "若当时的台账有误，请用 register keep --valid-from 注明更正自何日起有效。",
             f"The window is over: it is computed with the register version valid at its end ({shown}…, from {day}); "
-            "later changes of the register change none of its figures. If that version was wrong, say with `register keep "
-            "--valid-from` from which day its correction is valid.",
+            "later changes of the register change none of its figures. If that version was wrong, say with `register "
+            "keep --valid-from` from which day its correction is valid.",
         )
     return Text(
         f"窗口已结束，当时没有留存台账版本：按最早留存的版本计算（{shown}…，{day} 留存）；此后的修改不改变本窗口。"
