@@ -165,7 +165,7 @@ def _pauses(site: Site) -> list[float]:
 def _negative(site: Site) -> int:
     keys = ("period_s", "scheduled_s", "covered_s", "latency_ms", "latency_max_ms")
     rows = [note.document for note in site.witness.read() if "due" in note.document]
-    return sum(row.get(key, 0) < 0 for row in rows for key in keys)
+    return sum((row.get(key) or 0) < 0 for row in rows for key in keys)  # no request in the interval: no latency
 
 
 def orderly_end(times: int, folder: Path) -> Result:

@@ -106,6 +106,7 @@ class StoreService:
             "settle": self._settle,
             "forget": self._forget,
             "keep_register": self._keep_register,
+            "names": self._names,
         }
         if self._production is not None:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
@@ -160,6 +161,7 @@ class StoreService:
             "t": now,
             "agents": await asyncio.to_thread(overview.agents, self._store, plant, self._ingest.agents.states()),
             "devices": await asyncio.to_thread(overview.devices, self._store, plant, now),
+            "was_aside": plant.aside(self._store),
             "counters": self._counters(),
             "ne107": self._judgement().full(self._notice_times.since),
             "broker_connected": self._ingest.connected,
@@ -200,11 +202,23 @@ class StoreService:
         if kept is not None:
             log.info("register-kept version=%s valid_from=%d", kept.version[:16], kept.valid_from)
 
+    def _names(self) -> dict[str, Any]:
+        """What people are shown of the own agent's devices, where it is more than the id; and `was` that are not
+        followed."""
+        plant = SiteDevices.of(self._site, self._store)
+        own = [key for key in plant.known if plant.keys.agent(key) == plant.keys.own]
+        names = {plant.keys.device(key): plant.shown(key) for key in own}
+        other = {device: shown for device, shown in names.items() if shown != device}
+        return {"agent": plant.keys.own, "names": other, "was_aside": plant.aside(self._store)}
+
     async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:
         """What is missing of the last `seconds`, and why."""
-        now = self._clock.time_ns()
-        devices, row_s = await asyncio.to_thread(SiteDevices.of, self._site, self._store), self._site.agent.health
-        return await asyncio.to_thread(missing.of_plant, self._store, devices, now - int(seconds * 1e9), now, row_s)
+        now, row_s = self._clock.time_ns(), self._site.agent.health
+        devices = await asyncio.to_thread(SiteDevices.of, self._site, self._store)
+        held = self._ingest.agents.pending_from()
+        return await asyncio.to_thread(
+            missing.of_plant, self._store, devices, now - int(seconds * 1e9), now, row_s, held
+        )
 
     async def _exposed(self) -> dict[str, Any]:
         return await self._status() | {"missing": await self._missing()}

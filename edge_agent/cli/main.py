@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 from edge_agent.errors import FindingsError
+from edge_agent.reasons import words_of
 from edge_agent.words import command
 
 COMMANDS = (
@@ -59,9 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError) as error:
         if error.filename is None:
             raise
-        print(
-            f"{error.filename}: 无法使用（{error.strerror}）。\n    cannot be used ({error.strerror}).", file=sys.stderr
-        )
+        zh, en = words_of(error)
+        print(f"{error.filename}: 无法使用（{zh}）。\n    cannot be used ({en}).", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

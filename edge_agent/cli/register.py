@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import Finding, RegisterError
+from edge_agent.reasons import words_of
 from edge_agent.words import number_of
 
 if TYPE_CHECKING:
@@ -135,10 +136,11 @@ def _write(path: Path, data: bytes) -> None:
             str(path),
         ) from error
     except OSError as error:
+        why_zh, why_en = words_of(error)
         raise RegisterError.one(
             "file-unwritable",
-            f"无法写入（{error.strerror}），请检查目录和权限。",
-            f"cannot be written ({error.strerror}); check the folder and the permissions.",
+            f"无法写入（{why_zh}），请检查目录和权限。",
+            f"cannot be written ({why_en}); check the folder and the permissions.",
             str(path),
         ) from error
 

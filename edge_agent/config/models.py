@@ -303,8 +303,9 @@ class Site(Model):
         self._absent_secrets = tuple(of_store)
 
     def require_store_secrets(self) -> None:
-        """Call it before the store itself is opened. Raises ConfigError for secrets that are not there."""
-        if self._absent_secrets:
+        """Call it before the store itself is opened. Raises ConfigError for secrets that are not there, and that this
+        store needs: the embedded one needs none."""
+        if self._absent_secrets and self.store.kind != "duckdb":
             raise ConfigError(self._absent_secrets)
 
 

@@ -102,7 +102,7 @@ class DeviceHealth:
         if total > bad:
             reach = max(batch.table.every, PROOF_S) if self.streaming else batch.table.every
             self._alive(now, reach, batch.t)
-        if batch.status or self.state != "online" or self.tags.any:
+        if batch.status or self.state != "online" or self.tags.any or batch.table not in self.tags.begun:
             self.tags.note(batch)
             self._judge()
 
@@ -231,6 +231,8 @@ class DeviceHealth:
         if self._transition is not None:
             row["transition"] = self._transition
             self._transition = None
+        elif self.cause is not None:  # again, for whoever has not heard it: another store, or one that was emptied
+            row["cause"] = {"zh": self.cause.zh, "en": self.cause.en}
         # What is true of all tags is said by the device's own transition.
         moves = self.tags.moves() if self.state != "offline" else []
         if moves:

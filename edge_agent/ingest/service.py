@@ -38,6 +38,7 @@ T = TypeVar("T")
 _WATERMARK_SECONDS: Final = 0.25
 _LIFE_SECONDS: Final = 10.0
 _RETAIN_SECONDS: Final = 600.0
+_RECHECK_SECONDS: Final = 15.0
 _BACKOFF_FIRST: Final = 0.1
 #: Broker and store are tried at least so often: within 2 s of their return fresh values are to be in the store.
 _BACKOFF_LIMIT: Final = 1.5
@@ -114,6 +115,7 @@ class Ingest:
                 group.create_task(self._keep_committing(), name="ingest-commit")
                 group.create_task(self._keep_telling(), name="ingest-watermark")
                 group.create_task(self._keep_retention(), name="ingest-retention")
+                group.create_task(self._keep_rechecking(), name="ingest-recheck")
         finally:
             self._worker.shutdown(wait=True, cancel_futures=True)
 
@@ -185,7 +187,7 @@ class Ingest:
             self._restless.refused()
         self.trouble = error.finding
         if self._restless.now and error.reason != TAKEN_OVER:  # then the broker has said it already
-            self.trouble = restless(self._client_id, self._config.url, error.finding.en)
+            self.trouble = restless(self._client_id, self._config.url, error.finding)
         pause = self._restless.wait(self._backoff.next(slow=error.slow))
         log.warning("broker-away url=%s retry_s=%.1f reason=%s", self._config.url, pause, self.trouble.en)
         if self._learned_no_retain(error.reason == RETAIN_NOT_SUPPORTED):
@@ -351,6 +353,18 @@ class Ingest:
                     agent, self._client_id, t, self._marks, store=self._store.store_id, births=births
                 )
                 self._session.publish(self._topics.watermark(agent), text)
+
+    async def _keep_rechecking(self) -> None:
+        """A server that was emptied while we work has none of what the marks say: its agents send what they still
+        hold."""
+        while True:
+            await asyncio.sleep(_RECHECK_SECONDS)
+            try:
+                if await self.call(self._store.recheck):
+                    self._marks = await self.call(self._store.marks)
+                    self._watermarks.all_changed()
+            except (StoreError, PoisonError) as error:
+                log.debug("store-recheck-postponed reason=%s", error)  # writing says so, and aloud
 
     async def _keep_retention(self) -> None:
         while True:

@@ -38,6 +38,10 @@ class Watermarks:
                 self._recent[stream] = now
                 self._changed.add(agent)
 
+    def all_changed(self) -> None:
+        """The store is another: everybody is told what it has."""
+        self._changed |= set(self._named) | {agent_of(stream) for stream in self._recent}
+
     def due(self, now: float, *, everyone: bool) -> list[str]:
         """The agents to be told now: those with news, or all of them as a sign of life."""
         self._recent = {stream: t for stream, t in self._recent.items() if now - t < _RECENT_SECONDS}

@@ -20,7 +20,7 @@ from edge_agent.metrics.planned import Planned as Hours
 
 MINUTE_NS: Final = 60_000_000_000
 HISTORY_NS: Final = int(HISTORY_S) * 1_000_000_000
-#: States are told from so much earlier, to know when a failure that goes on across the start began.
+#: States are read from so much earlier, to know when a failure that goes on across the start began.
 BEFORE_NS: Final = 86_400_000_000_000
 _S: Final = 1_000_000_000
 
@@ -223,7 +223,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Values an agent had to drop, told by itself."""
+    """Values an agent had to drop, as it reported itself."""
 
     t: int
     agent: str

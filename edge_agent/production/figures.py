@@ -167,8 +167,9 @@ def _energy(plant: Plant, options: Options) -> dict[str, Result]:
 
 
 def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
-    scope, whole = energy_scope(plant, "site"), plant.site_energy()
-    coal = energy.standard_coal(scope, whole, options.kgce_per_kwh)
+    scope = energy_scope(plant, "site")
+    used = plant.site_energy()
+    coal = energy.standard_coal(scope, used, options.kgce_per_kwh)
     lasts = {line: last for line in plant.lines if (last := plant.last_station(line)) is not None}
     made = {line: last.production.whole_gq for line, last in lasts.items() if last.production}
     contradicting = [line for line, parts in made.items() if parts is not None and parts < 0]
@@ -177,7 +178,7 @@ def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
     together = [used for used, _ in map(plant.line_energy, counted) if used is not None]
     with_parts = CountSum([count for part in together for count in part.parts]) if together else None
     per_part = energy.per_good_part(scope, with_parts, sum(good, Fraction(0)) if good else None)
-    if whole is not None and not counted:
+    if used is not None and not counted:
         per_part = replace(per_part, reason=MORE_SCRAP if contradicting else _NO_LAST_STATION)
     details = {"lines": counted}
     sources = sorted(source for line in plant.lines for source in plant.line_energy(line)[1])

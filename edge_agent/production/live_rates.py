@@ -49,7 +49,7 @@ class LiveRates:
     """The register of a site and what is configured; computes results from a store."""
 
     def __init__(self, site: Site) -> None:
-        """A register with errors is told in full and not used: data is stored all the same."""
+        """The errors of a register are logged in full and it is not used: data is stored all the same."""
         self._site = site
         self._hours: ScheduledHealth | None = None
         self._watch = ChangeWatch()
@@ -157,7 +157,7 @@ class LiveRates:
 
 
 def _hours(file: Path, register: Register) -> ScheduledHealth | None:
-    """None for a calendar that cannot be used, which is told where the shifts are computed."""
+    """None for a calendar that cannot be used, which is logged where the shifts are computed."""
     try:
         return ScheduledHealth(load_calendar(file), register.schedules)
     except ConfigError as error:

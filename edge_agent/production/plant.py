@@ -283,7 +283,7 @@ def _steps(counter: Counter, rule: Rule) -> Count:
 
 
 def _smallest_step(counter: Counter) -> Fraction:
-    """The smallest step seen, kWh: the counter is no finer, as far as one can tell; 0 without any."""
+    """The smallest step seen, kWh: the counter is no finer, as far as was seen; 0 without any."""
     readings = counter.readings if isinstance(counter.readings, Readings) else Readings.of(counter.readings)
     steps = np.diff(readings.value)
     rising = np.flatnonzero(steps > 0)
@@ -306,11 +306,11 @@ def groups(machines: Iterable[Machine]) -> Mapping[tuple[str, str], list[Machine
 
 def summed(machines: Iterable[Machine]) -> Totals:
     """The time of several machines together."""
-    whole = Totals({}, 0)
+    found = Totals({}, 0)
     for machine in machines:
         if machine.production is not None:
-            whole = whole + machine.production.totals
-    return whole
+            found = found + machine.production.totals
+    return found
 
 
 def energy_scope(plant: Plant, name: str, machine: Machine | None = None) -> energy.Scope:

@@ -1,7 +1,7 @@
 """Energy of a machine that has a power tag and no meter: where its sum must be known, and what of it counts.
 
 The store integrates a power between moments (each reading holds until the next one); here these moments are chosen,
-and what was held while nothing was known of the machine is left out. The result is a cumulative quantity like a
+and what was integrated while nothing was known of the machine is left out. The result is a cumulative quantity like a
 meter's, and becomes readings of one.
 """
 
@@ -28,7 +28,7 @@ def energy_while_known(t: Longs, energy: Floats, known: Sequence[tuple[int, int]
     """From what a power adds up to at moments `t` (the edges of `known` among them): what of it was used inside
     `known`, up to each of them; None where nothing of `t` lies inside. `known` is disjoint and sorted.
 
-    A reading that was held while nothing was known of the machine is no energy.
+    An old reading that was integrated on while nothing was known of the machine is no energy.
     """
     edges = np.array(known, np.int64).reshape(-1, 2)
     if not np.any((edges[:, 0] < t[-1]) & (edges[:, 1] > t[0])):

@@ -92,12 +92,12 @@ class ProductionFigures:
 
     @property
     def powers(self) -> Mapping[Name, Sequence[Name]]:
-        """The powers whose energy the store should keep, with the tags that tell it apart."""
+        """The powers whose energy the store should keep, and at which tags' changes it is divided."""
         return self._signals.powers
 
     @property
     def counters(self) -> Mapping[Name, Sequence[Name]]:
-        """The counters of which the store should keep what tells, with the tags that tell it apart."""
+        """The counters the store should keep the deciding readings of, and at which tags' changes they are divided."""
         return self._signals.counters
 
     def periods(self, start: int, end: int) -> set[Period]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
 from edge_agent.config.soundness import sound_part
 from edge_agent.identity import AmbiguousNameError, DeviceKeys, DeviceNames
+from edge_agent.reasons import sentence
 from edge_agent.register.model import Equipment, Register
 from edge_agent.stores import Store
 
@@ -30,7 +31,8 @@ class SiteDevice:
     """One device of the plant."""
 
     name: str
-    """What registers and figures call it: the id it has in the service's own file, else its key."""
+    """What registers, figures, reports and packs call it: its id alone where no other device of the plant has it, else
+    `agent:device`."""
     key: str
     config: DeviceCommon
     """Its keys in the service's own file; of another agent's device what its birth document says."""
@@ -53,16 +55,21 @@ class SiteDevices:
         former: Mapping[str, str] = known["former"]
         births: Mapping[str, Any] = known["births"]
         present = frozenset(births) | frozenset(known["listed"])
-        self.members: list[SiteDevice] = [
-            SiteDevice(device.id, self._key_of(device.id, present, former), device) for device in site.devices
-        ]
-        taken = {member.key for member in self.members}
-        for key in sorted(births.keys() - taken - former.keys()):
+        own = {self._key_of(device.id, present, former): device for device in site.devices}
+        born: dict[str, DeviceCommon] = {}
+        for key in sorted(births.keys() - own.keys() - former.keys()):
             if self.keys.agent(key) in self.agents:
                 config = _from_birth(key, self.keys, births[key], known["tags"].get(key, {}))
-                self.members += [SiteDevice(key, key, config, by_birth=True)] if config is not None else []
+                if config is not None:
+                    born[key] = config
+        # A guest has no say in what a device of the plant is called in figures; screens list it beside them.
+        plant = {key for key in known["listed"] if not self.guest(key)}
+        self._plant_names = DeviceNames(self.keys, {*plant, *own, *born})
+        self._names = DeviceNames(self.keys, {*known["listed"], *own, *born})
+        name = self._plant_names.name
+        self.members = [SiteDevice(name(key), key, device) for key, device in own.items()]
+        self.members += [SiteDevice(name(key), key, device, by_birth=True) for key, device in born.items()]
         self._by_key = {member.key: member for member in self.members}
-        self._names = DeviceNames(self.keys, {*known["listed"], *self._by_key})
 
     @classmethod
     def of(cls, site: Site, store: Store) -> SiteDevices:
@@ -90,6 +97,11 @@ class SiteDevices:
         """Key -> device of the plant."""
         return self._by_key
 
+    @property
+    def known(self) -> frozenset[str]:
+        """The keys of all devices of the site: the plant's, and those of guests."""
+        return self._names.known
+
     def guest(self, key: str) -> bool:
         """Whether a device is none of the plant's agents'."""
         return self.is_guest_agent(self.keys.agent(key))
@@ -99,14 +111,30 @@ class SiteDevices:
         return agent != self.keys.own and agent not in self.agents
 
     def shown(self, key: str) -> str:
-        """What people are shown: the id alone where it is unique on the site, else `agent:device`."""
+        """What a screen that lists guests too shows: the id alone where it is unique on the site, else
+        `agent:device`."""
         return self._names.name(key)
+
+    @property
+    def plant_names(self) -> DeviceNames:
+        """What the devices of the plant's agents are called, without guests."""
+        return self._plant_names
+
+    def aside(self, store: Store) -> list[dict[str, Any]]:
+        """`was` that are not followed: `{"device", "was", "reason", "zh", "en", "guest"}`, devices as people are shown
+        them."""
+        rows = []
+        for claim in store.catalogue.former.aside():
+            zh, en = sentence(claim.reason)
+            row = {"device": self.shown(claim.key), "was": self.shown(claim.former), "reason": claim.reason}
+            rows.append(row | {"zh": zh, "en": en, "guest": self.guest(claim.key)})
+        return rows
 
     def named(self, written: str) -> str:
         """What registers mean by a name, as figures call it; what nobody is called, and what several may mean, stays as
-        it is written."""
+        it is written. Nothing a guest sends changes what is meant."""
         try:
-            key = self._names.resolve(written)
+            key = self._plant_names.resolve(written)
         except AmbiguousNameError:
             return written
         member = None if key is None else self._by_key.get(key)

@@ -38,7 +38,7 @@ class TagChanges:
         return cls(np.array([row[0] for row in rows], np.int64), np.array(number, np.float64), [row[2] for row in rows])
 
     def at(self, moments: Longs) -> Longs:
-        """The place of what held at each moment; -1 before the first."""
+        """The place of the last change at each moment; -1 before the first."""
         place: Longs = np.searchsorted(self.t, moments, "right") - 1
         return place
 
@@ -85,7 +85,7 @@ def _word(changes: TagChanges, t: Longs, current: npt.NDArray[np.bool_], words: 
 
 
 def _flag(changes: TagChanges, t: Longs) -> Longs:
-    """Whether there was an order, as last told by a good reading."""
+    """Whether there was an order, by the last good reading."""
     good = ~np.isnan(changes.number)
     number = np.append(changes.number[good], 0.0)
     flag: Longs = (number[np.searchsorted(changes.t[good], t, "right") - 1] != 0).astype(np.int64)

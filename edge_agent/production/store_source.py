@@ -146,9 +146,11 @@ class StoreFacts:
         runs_of = self._store.counted({name: each.at for name, each in about.items()}, from_ns, to_ns)
         found = {}
         for name, runs in runs_of.items():
-            t, value = thinning.readings(runs, about[name].known)
+            t, value = thinning.counter_readings(runs, about[name].known)
             if np.any((t >= from_ns) & (t <= to_ns)):
-                kept = thinning.steps(t, value, about[name].at) & (t <= thinning.after(t, to_ns))
+                kept = thinning.deciding_readings(t, value, about[name].at) & (
+                    t <= thinning.first_reading_after(t, to_ns)
+                )
                 found[name] = Readings(t[kept], value[kept])
         return found
 
@@ -219,6 +221,6 @@ def _thinned_energy(at: Longs, sums: thinning.Floats, changes: Longs, from_ns: i
     t = moments(from_ns, to_ns, MINUTE_NS, [changes], [])
     # From the window's start on, because a double holds nanoseconds since 1970 to 256 ns only.
     energy = np.round(np.interp(t - from_ns, at - from_ns, sums), _DIGITS)
-    kept = thinning.steps(t, energy, changes)
+    kept = thinning.deciding_readings(t, energy, changes)
     kept[-1] = True
     return Readings(t[kept], np.array([round(number, _DIGITS) for number in energy[kept].tolist()]))

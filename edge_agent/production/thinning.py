@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-def readings(runs: Changes, known: Sequence[Span] = ()) -> tuple[Longs, Floats]:
+def counter_readings(runs: Changes, known: Sequence[Span] = ()) -> tuple[Longs, Floats]:
     """(times, numbers) of a counter's good readings: each run by its first and its last.
 
     A subscription sends a count once. It stood until the end of the `known` span in which it came (the device's values
@@ -35,8 +35,8 @@ def readings(runs: Changes, known: Sequence[Span] = ()) -> tuple[Longs, Floats]:
         came_late = inside & (following - since > SEAM_NS)
         stood[:-1] = np.where(came_late, following - 1, np.minimum(stood[:-1], following - 1))
         quarter = runs.first // QUARTER_NS
-        whole = (quarter[1:] != quarter[:-1]) | (runs.num[1:] - runs.num[:-1] == 1)
-        stood[:-1] = np.where(whole, stood[:-1], last[:-1])
+        together = (quarter[1:] != quarter[:-1]) | (runs.num[1:] - runs.num[:-1] == 1)
+        stood[:-1] = np.where(together, stood[:-1], last[:-1])
         last = np.maximum(last, stood)
     t = np.stack([runs.first[usable], last[usable]], axis=1).ravel()
     value = np.repeat(runs.num[usable], 2)
@@ -51,17 +51,17 @@ def _spans(edges: Longs, moments: Longs) -> tuple[Longs, Longs, Mask]:
     return since, until, (place >= 0) & (moments <= until)
 
 
-def after(t: Longs, end: int) -> int:
+def first_reading_after(t: Longs, end: int) -> int:
     """The time of the first reading after `end`, which says what the last step inside was; else `end`."""
     later = t[t > end]
     return int(later[0]) if len(later) else end
 
 
-def steps(t: Longs, value: Floats, at: Longs | None = None) -> Mask:
+def deciding_readings(t: Longs, value: Floats, at: Longs | None = None) -> Mask:
     """The first reading of all, of the changes the first and the last of each minute, and both sides of every fall.
 
-    A reading is also kept when it is the last before such a change (it tells when the step began), and when it is the
-    last or the first around one of the moments `at` (the machine's state changed there: its energy is told apart).
+    A reading is also kept when it is the last before such a change (the step began there), and when it is the
+    last or the first around one of the moments `at` (the machine's state changed there: its energy is divided there).
     """
     keep = np.zeros(len(t), bool)
     if len(t) == 0:
@@ -73,9 +73,9 @@ def steps(t: Longs, value: Floats, at: Longs | None = None) -> Mask:
     edge[1:-1] = minute[1:] != minute[:-1]
     falls = np.zeros(len(index) + 1, bool)
     falls[1:-1] = value[index][1:] < value[index][:-1]
-    told = index[edge[:-1] | edge[1:] | falls[:-1] | falls[1:]]
-    keep[told] = True
-    keep[np.maximum(told - 1, 0)] = True
+    chosen = index[edge[:-1] | edge[1:] | falls[:-1] | falls[1:]]
+    keep[chosen] = True
+    keep[np.maximum(chosen - 1, 0)] = True
     if at is not None:
         place = np.searchsorted(t, at)
         keep[np.clip(place, 0, len(t) - 1)] = keep[np.clip(place - 1, 0, len(t) - 1)] = True

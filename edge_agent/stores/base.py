@@ -165,6 +165,10 @@ class Store(RegisterStore, Protocol):
     def identify(self) -> None:
         """Learn `store_id`, and with it which marks are this store's. StoreError: it cannot be asked now, repeat."""
 
+    def recheck(self) -> bool:
+        """Whether it is another store by now than the one that was identified: emptied, or another at its address. Then
+        `store_id` and the marks are the other one's. StoreError: it cannot be asked now, repeat."""
+
     def forget(self, entry: Entry, t: int) -> None:
         """List an agent, a device of it or a tag no more, from `t` (ns) until it speaks. Raises StoreError."""
 

@@ -20,6 +20,7 @@ from edge_agent.errors import StoreError
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
 from edge_agent.process import give_back
+from edge_agent.reasons import cause
 from edge_agent.stores import duckdb_counts as counts
 from edge_agent.stores import duckdb_loads as loads
 from edge_agent.stores import duckdb_read as read
@@ -129,6 +130,7 @@ class DuckDbStore(KeptRegisters):
     def write(self, batch: WriteBatch) -> None:
         """One transaction. StoreError or PoisonError leave the file as it was."""
         catalogue = self.catalogue
+        catalogue.causes.heard(batch.health)
         changes, returned = catalogue.take_changes(), catalogue.forgotten.take_restored()
         first_good = new_first_good(batch.health, self._first_good)
         hours = hours_of(batch)
@@ -171,11 +173,17 @@ class DuckDbStore(KeptRegisters):
     def identify(self) -> None:
         """Nothing: the file told its id when it was opened."""
 
+    def recheck(self) -> bool:
+        """Never: the file is open, and nobody else's meanwhile."""
+        return False
+
     def forget(self, entry: Entry, t: int) -> None:
         """List an agent, a device of it or a tag no more, until it speaks."""
+        entries = self.catalogue.entries_of(entry)
         with translated(), self._transaction():
-            write.forgotten(self._connection, entry, t)
-        self.catalogue.forgotten.forget(entry, t)
+            for each in entries:
+                write.forgotten(self._connection, each, t)
+        self.catalogue.forgotten.forget(entries, t)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -205,7 +213,7 @@ class DuckDbStore(KeptRegisters):
             self._connection = connect(self._path)
         except Exception as error:
             self._broken = True
-            raise StoreError(f"cannot reopen the store: {error}") from error
+            raise StoreError(cause("store_reopen_failed", why=error)) from error
         self._broken = False
         self._since_opened = 0
 

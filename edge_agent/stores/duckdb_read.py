@@ -59,9 +59,9 @@ def catalogue(cursor: Cursor, keys: DeviceKeys) -> Catalogue:
     series = [Series(sid, keys.key(agent, device), tag, meta, bool(agent)) for sid, agent, device, tag, meta in rows]
     births = cursor.execute("select null, device, birth from devices union all select * from births").fetchall()
     forgotten = cursor.execute("select agent, device, tag, t from forgotten").fetchall()
-    return stored_catalogue(
-        keys, series, births, Forgotten({(agent, device, tag): t for agent, device, tag, t in forgotten})
-    )
+    entries = {(agent, device, tag): t for agent, device, tag, t in forgotten}
+    causes = cursor.execute("select agent, device, reason, zh, en from causes").fetchall()
+    return stored_catalogue(keys, series, births, Forgotten(entries), causes)
 
 
 def first_good(cursor: Cursor, keys: DeviceKeys) -> dict[str, int]:

@@ -38,6 +38,7 @@ alter table series add column if not exists agent varchar;
 create table if not exists devices(device varchar primary key, birth varchar);
 create table if not exists births(agent varchar, device varchar, birth varchar, primary key(agent, device));
 create table if not exists forgotten(agent varchar, device varchar, tag varchar, t bigint);
+create table if not exists causes(agent varchar, device varchar, reason varchar, zh varchar, en varchar);
 create table if not exists samples(
     sid integer, t bigint, num double, kind utinyint, txt varchar, status uinteger, source bigint, stored bigint);
 create table if not exists newest(

@@ -22,6 +22,7 @@ from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import PoisonError, StoreError
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
+from edge_agent.reasons import cause
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
@@ -53,8 +54,8 @@ _DAY: Final = 86_400_000_000_000
 _SNAPSHOT_SECONDS: Final = 60.0
 
 
-#: The id is written again so often, so that retention does not take it.
-_ID_EVERY_S: Final = 86_400.0
+#: The id is written again so often, so that no retention takes it.
+_ID_EVERY_S: Final = 1_200.0
 #: What was written is found by a query after so long at the most.
 _VISIBLE_S: Final = 5.0
 
@@ -144,11 +145,28 @@ class RemoteStore(ABC):
         self._sidecar.use(store, self._address, adopt=adopt)
         self.store_id = store
 
+    def recheck(self) -> bool:
+        """Whether the server has lost the id: one question."""
+        if not self.store_id:
+            return False
+        try:
+            if self.store_id in self.store_ids():
+                return False
+        except (NotAnsweredError, PoisonError):  # it is known by its address
+            return False
+        before, self.store_id = self.store_id, ""
+        try:
+            self.identify()
+        finally:
+            self.store_id = self.store_id or before  # as long as no other is known the marks are this one's
+        log.warning("store-replaced before=%s now=%s address=%r", before, self.store_id, self._address)
+        return self.store_id != before
+
     def _write_id(self, store: str) -> None:
         try:
             self._send(f"{STORE_ID},id={store} value=1 {time.time_ns()}".encode())
         except PoisonError as error:
-            raise StoreError(f"the server does not take the store's id: {error}") from error
+            raise StoreError(cause("store_id_refused", why=error)) from error
         self._id_written = time.monotonic()
 
     def _wait_for_id(self) -> None:
@@ -320,8 +338,9 @@ class RemoteStore(ABC):
 
     def forget(self, entry: Entry, t: int) -> None:
         """In the sidecar."""
-        self._sidecar.forget(entry, t)
-        self.catalogue.forgotten.forget(entry, t)
+        entries = self.catalogue.entries_of(entry)
+        self._sidecar.forget(entries, t)
+        self.catalogue.forgotten.forget(entries, t)
 
     def put_metric(self, metric: str, t: int, document: Mapping[str, Any]) -> None:
         """The document into the sidecar; its value to the server too, for dashboards."""

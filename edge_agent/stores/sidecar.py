@@ -23,6 +23,7 @@ import orjson
 from edge_agent.errors import FindingsError, StoreError, newer_format
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
+from edge_agent.reasons import cause
 from edge_agent.stores import formats
 from edge_agent.stores.base import WriteBatch, merged, transitions
 from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
@@ -52,6 +53,8 @@ create table if not exists first_good(device text primary key, t integer);
 create table if not exists agent_first_good(agent text, device text, t integer, primary key(agent, device));
 create table if not exists forgotten(
     agent text, device text, tag text, t integer, primary key(agent, device, tag));
+create table if not exists causes(
+    agent text, device text, reason text, zh text, en text, primary key(agent, device));
 create table if not exists newest(sid integer primary key, t integer, num real, kind integer, txt text, status integer);
 create table if not exists transitions(t integer, device text, document text, agent text);
 create table if not exists gaps(t integer, agent text, document text);
@@ -156,7 +159,8 @@ class Sidecar:
         births = self.query("select null, device, birth from devices union all select agent, device, birth from births")
         forgotten = self.query("select agent, device, tag, t from forgotten")
         entries = {(agent, device, tag): t for agent, device, tag, t in forgotten}
-        return stored_catalogue(self._keys, series, births, Forgotten(entries))
+        causes = self.query("select agent, device, reason, zh, en from causes")
+        return stored_catalogue(self._keys, series, births, Forgotten(entries), causes)
 
     def first_good(self) -> dict[str, int]:
         """Key -> first good reading of all time."""
@@ -169,6 +173,7 @@ class Sidecar:
 
     def save(self, batch: WriteBatch, catalogue: Catalogue, first_good: Mapping[str, int]) -> None:
         """What belongs to a batch the server has taken: one transaction, synced. Raises StoreError."""
+        catalogue.causes.heard(batch.health)
         changes, returned = catalogue.take_changes(), catalogue.forgotten.take_restored()
         marks = {stream: IntervalSet(self._marks[stream].pairs()) for stream in {mark.stream for mark in batch.marks}}
         for stream, first, last, _ in merged(batch.marks):
@@ -185,6 +190,11 @@ class Sidecar:
                 )
                 births = [(*split(key), birth) for key, birth in changes.births.items()]
                 db.executemany("insert or replace into births values (?, ?, ?)", births)
+                db.executemany(
+                    "delete from causes where agent = ? and device = ?", [split(key) for key in changes.causes]
+                )
+                causes = [(*split(key), *found) for key, found in changes.causes.items() if found is not None]
+                db.executemany("insert into causes values (?, ?, ?, ?, ?)", causes)
                 firsts = [(*split(key), t) for key, t in first_good.items()]
                 db.executemany("insert or replace into agent_first_good values (?, ?, ?)", firsts)
                 db.executemany("delete from forgotten where agent = ? and device = ? and tag = ?", returned)
@@ -212,10 +222,10 @@ class Sidecar:
             )
             db.execute(sql, (self._store, name, count))
 
-    def forget(self, entry: Entry, t: int) -> None:
+    def forget(self, entries: Sequence[Entry], t: int) -> None:
         """What is not listed any more, from `t` on."""
         with self._transaction() as db:
-            db.execute("insert or replace into forgotten values (?, ?, ?, ?)", (*entry, t))
+            db.executemany("insert or replace into forgotten values (?, ?, ?, ?)", [(*entry, t) for entry in entries])
 
     def save_newest(self, rows: Rows) -> None:
         """The newest sample of each series."""
@@ -309,7 +319,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"marks file: {error}") from error
+        raise StoreError(cause("marks_file_failed", why=error)) from error
 
 
 def _write_documents(db: sqlite3.Connection, batch: WriteBatch, keys: DeviceKeys) -> None:

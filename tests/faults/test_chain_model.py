@@ -234,4 +234,4 @@ class Chain(RuleBasedStateMachine):
 
 
 TestChain = Chain.TestCase
-TestChain.settings = settings(max_examples=examples(25), stateful_step_count=40, deadline=None)
+TestChain.settings = settings(max_examples=examples(12), stateful_step_count=40, deadline=None)

@@ -17,18 +17,18 @@ from tests.support.servers import tool
 
 COMPACT = {
     "F1": 2,
-    "F2-service": 20,
-    "F2-agent": 20,
+    "F2-service": 8,
+    "F2-agent": 8,
     "F10": 1,
-    "F3": 10,
-    "F7": 60,
+    "F3": 5,
+    "F7": 30,
     "F21": 2,
     "F9": 1,
     "F16": 3,
     "F5": 2,
     "F15": 5,
     "F6": 5,
-    "F4": 10,
+    "F4": 5,
     "F5-long": 1,
 }
 

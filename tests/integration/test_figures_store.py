@@ -285,7 +285,7 @@ def test_a_counter_that_changes_each_second_counts_the_same_kept_or_not(opened: 
             edges = np.unique([start, *(t for t in (*quarters, *at.tolist()) if start < t < end), end])
             told = store.counted({PULSES: at}, start, end)[PULSES]
             whole = store.changes([PULSES], start, end + HOUR)[PULSES]
-            thin, full = (count(Readings(*thinning.readings(runs)), Rule(U16)) for runs in (told, whole))
+            thin, full = (count(Readings(*thinning.counter_readings(runs)), Rule(U16)) for runs in (told, whole))
             assert thin.profile(edges) == full.profile(edges)
             assert [event.kind for event in thin.events] == [event.kind for event in full.events]
             assert len(told) < len(whole) / 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,3 +137,21 @@ def test_the_simulators_end_when_the_command_is_killed(config: Path) -> None:
         await until(gone, what="the simulators' port to close")
 
     run(refused())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_simulators_start_is_an_orderly_end(config: Path, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge_agent", "simulate", str(config)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+    )  # fmt: skip
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    ends = time.monotonic() + 60
+    while not (found := children.read_text().split()):
+        assert time.monotonic() < ends
+        assert process.poll() is None
+        time.sleep(0.005)  # poll interval of this waiter
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert not any(Path(f"/proc/{child}").exists() for child in found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,11 +20,14 @@ from edge_agent.app.status import overview
 from edge_agent.app.status.absent import holes
 from edge_agent.app.status.missing import of_plant, report
 from edge_agent.config.models import Store as StoreConfig
-from edge_agent.errors import FindingsError
+from edge_agent.errors import FindingsError, StoreError
+from edge_agent.health import DeviceHealth
 from edge_agent.ingest import messages
 from edge_agent.ingest.agents import Agents
 from edge_agent.ingest.messages import Assembly
+from edge_agent.model import STATUS
 from edge_agent.production.site_devices import SiteDevices
+from edge_agent.reasons import Cause, sentence
 from edge_agent.stores import Rows, Store, WriteBatch, open_store
 from tests.support import servers
 from tests.support.sites import site
@@ -302,7 +306,7 @@ def test_a_device_that_has_not_spoken_yet_does_not_take_the_readings_of_its_twin
     with closing(open_store(plant.store, plant.agent.id, plant.agents)) as store:
         take(store, birth("ipc-01", "plc-2"), birth("ipc-02", "plc-1"))
         keys = {member.name: member.key for member in SiteDevices.of(plant, store).members}
-    assert keys == {"plc-1": "plc-1", "plc-2": "plc-2", "ipc-02:plc-1": "ipc-02:plc-1"}
+    assert keys == {"ipc-01:plc-1": "plc-1", "plc-2": "plc-2", "ipc-02:plc-1": "ipc-02:plc-1"}
 
 
 def test_an_agent_without_devices_can_be_forgotten_and_no_state_steers_a_terminal(tmp_path: Path) -> None:
@@ -422,3 +426,93 @@ def test_a_server_that_was_made_anew_is_another_store(tmp_path: Path) -> None:
     first = served(tmp_path / "one")
     assert served(tmp_path / "one") == first
     assert served(tmp_path / "two") != first
+
+
+def test_a_server_that_is_emptied_while_we_work_is_noticed(influxdb1: Backend, tmp_path: Path) -> None:
+    config = influxdb1.config(tmp_path)
+    with closing(open_store(config, "ipc-01")) as store:
+        take(store, *numbered("ipc-01/0/ipc-01f", 1, 2, 3))
+        before = store.store_id
+        assert not store.recheck()
+        assert store.marks()
+        drop = urllib.parse.urlencode({"q": f'drop database "{config.bucket}"'}).encode()
+        urllib.request.urlopen(f"{config.url}/query", drop).read()
+        assert store.recheck()
+        assert store.store_id != before
+        assert store.marks() == {}, "what the marks spoke of is gone"
+        assert not store.recheck()
+        take(store, *numbered("ipc-01/0/ipc-01f", 4))
+        assert store.marks()["ipc-01/0/ipc-01f"].pairs() == [(4, 4)]
+
+
+def test_a_server_that_does_not_answer_stays_the_one_it_was(tmp_path: Path) -> None:
+    with servers.victoria_metrics(tmp_path / "vm") as running:
+        store = open_store(Backend("line", running.port).config(tmp_path), "ipc-01")
+        take(store, *numbered("ipc-01/0/ipc-01f", 1))
+        known = store.store_id
+    with closing(store):
+        with pytest.raises(StoreError):
+            store.recheck()
+        assert store.store_id == known
+        assert store.marks()
+
+
+# --- why a device is as it is -------------------------------------------------------------------------------------
+
+
+WHY = {"zh": "10.0.0.9 拒绝连接。", "en": "10.0.0.9 refuses the connection."}
+DAY = 86_400 * S
+
+
+def offline(agent: str, seq: int, t: int, **more: Any) -> tuple[str, dict[str, Any]]:
+    return health(agent, "plc-1", seq, t, "offline", reason="BadNoCommunication", **more)
+
+
+def shown(store: Store, now: int, plant: Any) -> dict[str, list[str]]:
+    return {row["id"]: row["why"] for row in overview.devices(store, SiteDevices.of(plant, store), now)}
+
+
+def test_the_exact_cause_is_known_for_as_long_as_it_lasts(backend: Backend, tmp_path: Path) -> None:
+    """Ten days, a restart, a guest's device; and neither late rows nor another reason make it wrong."""
+    plant, exact, begun = site(tmp_path, ""), [WHY["zh"], WHY["en"]], T0 - 10 * DAY
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        move = {"from": "online", "to": "offline", "reason": "BadNoCommunication", **WHY}
+        take(store, birth("ipc-01", "plc-1"), offline("ipc-01", 1, begun, transition=move))
+        take(store, birth("ipc-02", "plc-1", "b"), offline("ipc-02", 1, begun, transition=move))
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        take(store, offline("ipc-01", 2, T0, cause=WHY), offline("ipc-02", 2, T0, cause=WHY))
+        take(store, health("ipc-01", "plc-1", 4, T0 - DAY), health("ipc-02", "plc-1", 4, T0 - DAY))
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        backend.flush()
+        assert shown(store, T0 + S, plant) == {"ipc-01:plc-1": exact, "ipc-02:plc-1": exact}, "late rows are no news"
+        take(store, health("ipc-01", "plc-1", 5, T0 + 2 * S, "offline", reason="BadTimeout"))
+        backend.flush()
+        assert shown(store, T0 + 3 * S, plant) == {"ipc-01:plc-1": list(sentence("BadTimeout")), "ipc-02:plc-1": exact}
+
+
+def test_the_cause_comes_again_with_every_row_and_so_to_another_store(tmp_path: Path) -> None:
+    """As the agent writes its rows."""
+    device = DeviceHealth("plc-1", 3, 3.0, 0.0)
+    device.failed(STATUS["BadNoCommunication"], Cause("connection_refused", **WHY))
+    first, second = device.row(5.0), device.row(10.0)
+    assert first["transition"]["en"] == WHY["en"]
+    assert "cause" not in first
+    assert second["cause"] == WHY
+    plant = site(tmp_path, "")
+    with closing(open_store(plant.store, "ipc-01")) as store:
+        take(store, birth("ipc-01", "plc-1"), health("ipc-01", "plc-1", 9, T0, **second))
+        assert shown(store, T0 + S, plant) == {"plc-1": [WHY["zh"], WHY["en"]]}
+        (outage,) = report(store, T0 - 60 * S, T0 + S)["outages"]
+        assert outage["zh"] == WHY["zh"]
+
+
+def test_a_forgotten_agents_device_that_speaks_brings_back_none_but_itself(backend: Backend, tmp_path: Path) -> None:
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        take(store, *(birth("ipc-02", name) for name in ("one", "two", "three")))
+        store.forget(("ipc-02", "", ""), T0)
+        assert store.catalogue.listed() == []
+        take(store, data("ipc-02", "two", 1, T0 + S, 2.0), agents=Agents(store.catalogue))
+        assert store.catalogue.listed() == ["ipc-02:two"]
+        assert store.catalogue.forgotten.lists("ipc-02")
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        assert store.catalogue.listed() == ["ipc-02:two"]

@@ -216,4 +216,4 @@ def _cut(path: Path, length: int, size: int) -> None:
 
 
 TestPromises = Promises.TestCase
-TestPromises.settings = settings(max_examples=examples(120), stateful_step_count=40, deadline=None)
+TestPromises.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)

@@ -19,7 +19,7 @@ from edge_agent.metrics.counters import U16, Count, Rule, count
 from edge_agent.metrics.readings import Readings, exact, integers
 from edge_agent.production.gather import gather
 from edge_agent.production.store_source import StoreFacts
-from edge_agent.production.thinning import readings
+from edge_agent.production.thinning import counter_readings
 from edge_agent.stores import Changes, Rows, WriteBatch
 from edge_agent.stores import duckdb_runs as runs
 from edge_agent.stores.columns import INT, NO_TIME
@@ -99,7 +99,7 @@ def test_what_is_left_out_changes_no_figure(
 
 
 def _count(found: Changes, modulus: int | None) -> Count:
-    return count(Readings(*readings(found)), Rule(modulus, restarts=True))
+    return count(Readings(*counter_readings(found)), Rule(modulus, restarts=True))
 
 
 def test_a_report_reads_a_few_rows_and_asks_few_questions_however_many_machines(tmp_path: Path) -> None:

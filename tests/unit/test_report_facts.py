@@ -48,7 +48,7 @@ readings = st.lists(st.integers(0, 300), min_size=1, max_size=60)
 def test_a_thinned_counter_counts_the_same(values: list[int], every: int) -> None:
     t = np.arange(len(values), dtype=np.int64) * every * SECOND
     number = np.array(values, np.float64)
-    kept = np.flatnonzero(thinning.steps(t, number))
+    kept = np.flatnonzero(thinning.deciding_readings(t, number))
     rule = Rule(restarts=True)
     whole = count([(int(t[i]), values[i]) for i in range(len(values))], rule)
     thin = count([(int(t[i]), values[i]) for i in kept], rule)
@@ -61,7 +61,7 @@ def test_a_thinned_counter_counts_the_same(values: list[int], every: int) -> Non
 def test_a_thinned_counter_is_off_by_less_than_a_minutes_count(values: list[int], every: int) -> None:
     rising = np.cumsum(np.array(values, np.float64))
     t = np.arange(len(values), dtype=np.int64) * every * SECOND
-    kept = np.flatnonzero(thinning.steps(t, rising))
+    kept = np.flatnonzero(thinning.deciding_readings(t, rising))
     whole = count([(int(t[i]), float(rising[i])) for i in range(len(t))])
     thin = count([(int(t[i]), float(rising[i])) for i in kept])
     for edge in (int(t[-1]) // 3, int(t[-1]) // 2):
@@ -71,7 +71,7 @@ def test_a_thinned_counter_is_off_by_less_than_a_minutes_count(values: list[int]
 
 def test_a_counter_is_kept_around_changes_of_state() -> None:
     t = np.arange(0, 50, dtype=np.int64) * SECOND
-    kept = np.flatnonzero(thinning.steps(t, t.astype(np.float64), np.array([20 * SECOND + 1])))
+    kept = np.flatnonzero(thinning.deciding_readings(t, t.astype(np.float64), np.array([20 * SECOND + 1])))
     assert {20, 21} <= set(kept.tolist())
     assert len(kept) < 8
 
@@ -79,7 +79,7 @@ def test_a_counter_is_kept_around_changes_of_state() -> None:
 def test_readings_of_runs_are_their_ends() -> None:
     runs = Changes(np.array([0, 10, 20]), np.array([5, 10, 30]), np.array([1.0, np.nan, 2.0]),
                    np.array([0, 0x80000000, 0x40000000], np.uint32))  # fmt: skip
-    t, value = thinning.readings(runs)
+    t, value = thinning.counter_readings(runs)
     assert (t.tolist(), value.tolist()) == ([0, 5, 20, 30], [1.0, 1.0, 2.0, 2.0])
 
 

@@ -82,7 +82,7 @@ class EdgeAgent:
             fsync_ms=site.outbox.fsync_ms,
         )
         self._publisher = Publisher(site.mqtt, self._outbox, topics, site.agent.id, clock, speaks=not worker)
-        self._publisher.other_streams = self._former.streams
+        self._publisher.other_streams = self._former.pending_from
         self._publisher.backlog = self._backlog
         learned = learned_folder(site.outbox.path, worker)
         workshop = Workshop(site.agent, topics, self._outbox, clock, learned)
@@ -215,7 +215,7 @@ class EdgeAgent:
         return Beat(
             self._figures(),
             self.health.facts(self.devices, self.fleet.stalled()),
-            self._outbox.streams(),
+            self._outbox.pending_from(),
             self._publisher.connected,
             self._publisher.ack_age(),
             held(),
@@ -245,11 +245,13 @@ class EdgeAgent:
     def status(self) -> dict[str, Any]:
         """What `edge-agent status` shows of this agent, and what its metrics are made from."""
         self.health.look(self.devices, self.fleet.stalled())
+        pending_from = self._former.pending_from() | self._outbox.pending_from()
         document = {
             "agent": self.site.agent.id,
             "version": own_version(),
             "stream": self._outbox.stream,
-            "streams": [*self._former.streams(), *self._outbox.streams()],
+            "streams": list(pending_from),
+            "pending_from": pending_from,
             "uptime_s": time.monotonic() - self._started,
             "ne107": self.health.judgement.full(self.health.times.since),
             "broker_connected": self._publisher.connected,

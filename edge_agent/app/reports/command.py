@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -67,9 +68,20 @@ def subject(config: Path) -> Subject:
     return Subject(site, register, calendar, options, sources, Clock.from_environment().time_ns(), noted)
 
 
+def _noted_of_plant(about: Subject, source: FactSource) -> Subject:
+    """With the register's notes as they are when the devices of the plant's other agents are known: a device that only
+    the store has heard of is no unknown one."""
+    files = about.site.register_
+    if not about.site.agents or files.equipment is None:
+        return about
+    names = devices_of(about.site, source).plant_names
+    return replace(about, checked=importing.load(files.equipment, files.processes, names)[1])
+
+
 def health_check(about: Subject, folder: Path, wanted: str | None, languages: Sequence[Language]) -> Issue:
     """数字体检: the twelve parts."""
     with fact_source(about.site) as source:
+        about = _noted_of_plant(about, source)
         start, end = _window(about, source, wanted)
         about = in_window(about, source, end, over=is_over(about, wanted, end))
         plant = _plant(about, source, start, end)
@@ -78,8 +90,9 @@ def health_check(about: Subject, folder: Path, wanted: str | None, languages: Se
 
 def monthly(about: Subject, folder: Path, wanted: str, languages: Sequence[Language]) -> Issue:
     """The same of one month of the plant's calendar, with the trend. A month not over yet is provisional."""
-    month(wanted, about.site)  # a word that is no month is told before the store is asked
+    month(wanted, about.site)  # a word that is no month is refused before the store is asked
     with fact_source(about.site) as source:
+        about = _noted_of_plant(about, source)
         last, first = _extent(about, source)
         start, end, closed = month_so_far(wanted, about.site, last, first, about.now_ns)
         about = in_window(about, source, end, over=closed)
@@ -103,6 +116,7 @@ def evidence(
     """The pack of a project as a folder; its path, and the hash of its manifest."""
     _refuse_unknown(project, about)
     with fact_source(about.site) as source:
+        about = _noted_of_plant(about, source)
         start, end = _window(about, source, wanted)
         about = in_window(about, source, end, over=is_over(about, wanted, end))
         _refuse_unknown(project, about)

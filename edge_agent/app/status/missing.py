@@ -14,8 +14,9 @@ from typing import Any, Final
 
 from edge_agent.app.status.absent import holes
 from edge_agent.production.site_devices import SiteDevices
-from edge_agent.reasons import sentence
+from edge_agent.reasons import sentence, status_of_cause
 from edge_agent.stores.base import HealthSummary, Silence, Store
+from edge_agent.stores.catalogue import Catalogue
 from edge_agent.words import command
 
 _SECOND: Final = 1_000_000_000
@@ -29,6 +30,11 @@ SILENT_ROWS: Final = 3
 SILENT_AT_LEAST_NS: Final = 10 * _SECOND
 #: Between the last row of an agent that stops and the first of its next life lies at least this; less is no outage.
 SHORTEST_NS: Final = _SECOND
+
+
+#: A device that is renamed answers under its new name after so long at the most.
+RENAMING_NS: Final = _MINUTE
+_REMOVED: Final = status_of_cause("removed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +61,16 @@ class _Window:
 
 
 def report(
-    store: Store, from_ns: int, to_ns: int, devices: Iterable[str] | None = None, row_s: float = 5.0
+    store: Store,
+    from_ns: int,
+    to_ns: int,
+    devices: Iterable[str] | None = None,
+    row_s: float = 5.0,
+    pending_from: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The whole answer for a window: outages, gaps, tags that went bad, and the covered share of each device.
 
-    `devices`: only these, by their keys; `row_s`: how often health rows come.
+    `devices`: only these, by their keys; `row_s`: how often health rows come; `pending_from`: as `absent.holes` has it.
     """
     silent = max(SILENT_AT_LEAST_NS, int(SILENT_ROWS * row_s * _SECOND))
     span = _Window(from_ns, to_ns, silent)
@@ -68,16 +79,24 @@ def report(
     within = store.health(from_ns, to_ns)
     known = sorted({*before, *within} if devices is None else {*before, *within} & set(devices))
     moves = [row for row in transitions if not row.get("tag")]
+    began = _causes_at_start(store, span, [before[device] for device in known if device in before])
     ends = _ends_before_restarts(store, from_ns, moves)
     silences = _silences(store, span, before, within)
     outages = [
         outage
         for device in known
         for outage in _outages(
-            device, moves, ends, silences.get(device, ()), before.get(device), within.get(device), span, store
+            _Story(device, span.start, store.catalogue, began.get(device)),
+            moves,
+            ends,
+            silences.get(device, ()),
+            before.get(device),
+            within.get(device),
+            span,
+            store,
         )
     ]
-    streams = holes(store)
+    streams = holes(store, pending_from)
     return {
         "from": from_ns,
         "to": to_ns,
@@ -85,17 +104,25 @@ def report(
         "gaps": [_gap(row) for row in sorted(store.gaps(from_ns, to_ns), key=_begin)],
         "absent": streams.absent,
         "before": streams.before,
+        "waiting": streams.waiting,
         "tags": [row for row in transitions if row.get("tag") and row["device"] in known],
         "covered": {device: _share(within.get(device), before.get(device), span) for device in known},
     }
 
 
-def of_plant(store: Store, devices: SiteDevices, from_ns: int, to_ns: int, row_s: float) -> dict[str, Any]:
+def of_plant(
+    store: Store,
+    devices: SiteDevices,
+    from_ns: int,
+    to_ns: int,
+    row_s: float,
+    pending_from: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
     """The same of a plant, its devices as people are shown them; of guests nothing is missing."""
-    found = report(store, from_ns, to_ns, devices.by_key, row_s)
+    found = report(store, from_ns, to_ns, devices.by_key, row_s, pending_from)
     for part in ("outages", "tags"):
         found[part] = [row | {"device": devices.shown(row["device"])} for row in found[part]]
-    for part in ("gaps", "absent", "before"):
+    for part in ("gaps", "absent", "before", "waiting"):
         found[part] = [row for row in found[part] if not devices.is_guest_agent(row["agent"])]
     found["covered"] = {devices.shown(key): share for key, share in found["covered"].items()}
     return found
@@ -154,8 +181,23 @@ def _silences(
     return store.silences(min([span.start, *(t - 1 for t in begun)]), span.end, span.silent)
 
 
+def _causes_at_start(store: Store, span: _Window, before: Sequence[HealthSummary]) -> dict[str, tuple[str, str]]:
+    """The exact sentences of devices that may have been away already when the window began."""
+    if not any(row.state == "offline" for row in before):
+        return {}
+    found: dict[str, tuple[str, str]] = {}
+    for row in store.transitions(span.start - BEFORE_NS, span.start):  # in order of time: the newest stays
+        if not row.get("tag"):
+            why = _sentence_of(row)
+            if why is None:
+                found.pop(row["device"], None)
+            else:
+                found[row["device"]] = why
+    return found
+
+
 def _outages(
-    device: str,
+    story: _Story,
     moves: Sequence[Mapping[str, Any]],
     ends: Mapping[int, Mapping[str, HealthSummary]],
     silences: Sequence[Silence],
@@ -165,9 +207,9 @@ def _outages(
     store: Store,
 ) -> list[Outage]:
     """The outages of one device in the window, in order."""
-    story = _Story(device, span.start)
+    device = story.device
     if before is not None and before.state == "offline":
-        story.begin(span.start, before.reason)
+        story.begin(span.start, before.reason, story.why_at_start)
     holes = deque(silences)
     for row in moves:
         if row["device"] != device:
@@ -224,11 +266,17 @@ def _offline_since(store: Store, device: str, start: int, last: int) -> int:
 class _Story:
     """What is known of one device, told in the order in which it happened."""
 
-    def __init__(self, device: str, start: int) -> None:
+    def __init__(
+        self, device: str, start: int, catalogue: Catalogue, why_at_start: tuple[str, str] | None = None
+    ) -> None:
+        """`why_at_start`: the exact sentence of its state when the window begins, where one is known."""
         self.outages: list[Outage] = []
+        self.device = device
+        self.why_at_start = why_at_start
         self.since: int | None = None
         """When the outage began that lasts at this point."""
-        self._device, self._start, self._reason = device, start, ""
+        self._catalogue, self._start, self._reason = catalogue, start, ""
+        self._renamed = len(catalogue.former.devices(device)) > 1
         self._why: tuple[str, str] | None = None
 
     def begin(self, t: int, reason: str, why: tuple[str, str] | None = None) -> None:
@@ -238,9 +286,12 @@ class _Story:
     def end(self, until: int | None, t: int, sentences: tuple[str, str] | None = None) -> None:
         """The outage is over at `t`, or at least this reason for it; `until` None: it lasts."""
         if self.since is not None:
-            zh, en = sentences or self._why or _OWN_REASONS.get(self._reason) or sentence(self._reason)
+            exact = sentences or self._why
+            if exact is None and until is None:
+                exact = self._catalogue.causes.sentence(self.device, self._reason)
+            zh, en = exact or _OWN_REASONS.get(self._reason) or sentence(self._reason)
             seconds = (t - self.since) / _SECOND
-            self.outages.append(Outage(self._device, self.since, until, seconds, self._reason, zh, en))
+            self.outages.append(Outage(self.device, self.since, until, seconds, self._reason, zh, en))
         self.since = None
 
     def silent(self, hole: Silence, *, began_anew: bool) -> None:
@@ -253,9 +304,17 @@ class _Story:
         self.begin(hole.since, "no_report")
         self.end(hole.until, hole.until, _WAS_SILENT)
 
+    def _is_renaming(self, row: Mapping[str, Any]) -> bool:
+        """Whether a device that left the configuration goes on here under another name: that is no outage."""
+        left = self.since is not None and self._reason == _REMOVED and row["from"] == "starting"
+        return left and self._renamed and row["t"] - (self.since or 0) <= RENAMING_NS
+
     def moved(self, row: Mapping[str, Any], last: HealthSummary | None) -> None:
         """A transition; `last`: what was heard before it, when it is the first one of an agent."""
         t, reason = row["t"], row["reason"]
+        if row["to"] != "offline" and self._is_renaming(row):
+            self.since = None
+            return
         if last is not None and self.since is None and t - last.last_t > SHORTEST_NS:
             self.begin(last.last_t, "agent_stopped")
         if row["to"] != "offline":

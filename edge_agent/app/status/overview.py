@@ -71,7 +71,6 @@ def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any
     recent = store.health(now_ns - RECENT_NS, now_ns)
     counted = store.health(now_ns - COUNTED_NS, now_ns)
     latest = store.latest()
-    why = _exact_reasons(store, recent, now_ns)
     rows = []
     for key in store.catalogue.listed():
         text = store.catalogue.devices.get(key)
@@ -84,7 +83,8 @@ def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any
         row = _device(device, birth, present, counted.get(key), recent.get(key), now_ns)
         row |= {"id": plant.shown(key), "key": plant.keys.full(key), "agent": agent, "guest": plant.guest(key)}
         row |= {"configured": member is not None, "by_birth": member is not None and member.by_birth}
-        rows.append(row | {"why": list(why[key])} if key in why else row)
+        why = store.catalogue.causes.sentence(key, row["reason"])
+        rows.append(row if why is None else row | {"why": list(why)})
     return sorted(rows, key=lambda row: row["id"])
 
 
@@ -107,18 +107,6 @@ def _of_now(member: SiteDevice | None, latest: Mapping[str, Latest]) -> Mapping[
         tag: sample for tag, sample in latest.items()
         if tag in member.config.tags or sample.status != _OUT_OF_SERVICE
     }  # fmt: skip
-
-
-def _exact_reasons(store: Store, recent: Mapping[str, HealthSummary], now_ns: int) -> dict[str, tuple[str, str]]:
-    """(zh, en) as the agent said it, of devices that are not well and became so within the day."""
-    unwell = {device: row.reason for device, row in recent.items() if row.reason}
-    if not unwell:
-        return {}
-    found: dict[str, tuple[str, str]] = {}
-    for row in store.transitions(now_ns - COUNTED_NS, now_ns):  # in order of time: the newest stays
-        if not row.get("tag") and row["reason"] == unwell.get(row["device"]) and row.get("zh") and row.get("en"):
-            found[row["device"]] = row["zh"], row["en"]
-    return found
 
 
 def _device(

@@ -83,7 +83,8 @@ def _not_counted(plant: Plant) -> Iterator[Json]:
         if machines:
             rows.append([_ABSENCES[reason], len(machines), total, len(machines) - len(prices), ids])
     yield table("not_counted", "不计入分母的台账行", "rows of the register in no denominator", columns, rows)
-    gone = [each.id for each in plant.working if each not in plant.machines]
+    standing = {each.id for each in plant.machines}
+    gone = [each.id for each in plant.working if each.id not in standing]
     if gone:
         yield paragraph(
             f"窗口内曾在役、窗口终点已停用：{'、'.join(gone)}；其停用前的时间、产量与电量计入第 7、8 部分。",
