@@ -100,7 +100,10 @@ def _evidence(
     )  # fmt: skip
     if why_not is None or broken or not (found.new and found.online):
         return found
-    return replace(found, why_not=_too_new(found.planned_s or Fraction(0)))
+    new = _too_new(found.planned_s or Fraction(0))
+    if alive(fact, change_within_s):
+        return replace(found, why_not=new)
+    return replace(found, why_not=Text(f"{new.zh}；{why_not.zh}", f"{new.en}; {why_not.en}"))
 
 
 def _online(fact: DeviceFacts) -> bool:

@@ -33,10 +33,12 @@ def keep(
     """Put a register into the store, valid from today or from `valid_from` (ns) on; None where that version is the one
     in force already. `notes`: what its check noted. Raises StoreError."""
     since = midnight(now_ns, zone) if valid_from is None else valid_from
-    in_force = valid_at(store.register_versions(), since + 1)
+    versions = store.register_versions()
+    in_force = valid_at(versions, since + 1)
     if in_force is not None and in_force.version == register.version and in_force.valid_from <= since:
         return None
-    version = RegisterVersion(register.version, since, now_ns)
+    last = max((each.kept_at for each in versions), default=0)
+    version = RegisterVersion(register.version, since, max(now_ns, last + 1))  # of two, the later one counts
     store.keep_register(version, packed(register, notes))
     return version
 
