@@ -173,7 +173,7 @@ def test_e1_every_printed_judgement_is_that_of_the_json(issued: tuple[Path, Issu
             zh, en = words[target["met"]]
             assert said["zh"].split()[-1] == zh, key
             assert re.search(r"(not )?met$", said["en"])[0] == en, key  # type: ignore[index]
-    html = unescape((out / f"{issue.stem}.both.html").read_text(encoding="utf-8"))
+    html = unescape((out / f"{issue.stem}.both.html").read_text(encoding="utf-8")).replace("\xa0", " ")
     sheets = " ".join(str(cell.value) for sheet in workbook(issued) for line in sheet.iter_rows() for cell in line)
     for text in (html, sheets):
         assert all(rows[key] is None or rows[key]["zh"] in text for key in judged)
