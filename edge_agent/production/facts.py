@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.metrics.evidence import HISTORY_S
-from edge_agent.metrics.live import Stored, Sums
+from edge_agent.metrics.live import Stored as Stored
+from edge_agent.metrics.live import Sums
 from edge_agent.metrics.planned import Planned as Hours
 
 MINUTE_NS: Final = 60_000_000_000

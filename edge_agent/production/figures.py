@@ -22,6 +22,7 @@ from edge_agent.metrics.lateness import from_histogram
 from edge_agent.metrics.oee import MORE_SCRAP
 from edge_agent.metrics.result import Result, Window
 from edge_agent.metrics.rollup import ALL, scope_results
+from edge_agent.metrics.rollup import ROW as ROW
 from edge_agent.metrics.timemodel import Timeline
 from edge_agent.production.facts import Facts
 from edge_agent.production.live_facts import live

@@ -10,8 +10,8 @@ from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evaluate import live_not_declared, not_judged_yet, to_mend
 from edge_agent.metrics.rates import nc_shares
 from edge_agent.metrics.result import EffectiveAfter, Result
-from edge_agent.metrics.rollup import FACTORS
 from edge_agent.metrics.timemodel import pareto
+from edge_agent.production.figures import ROW
 from edge_agent.production.plant import Plant, summed
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Json
@@ -165,7 +165,7 @@ def _production(plant: Plant, figures: Figures) -> Text:
     )
     if oee.value is not None:
         counted, every = len(oee.numerator_ids), len(plant.working)
-        row = [figures[metric].value for metric in FACTORS]
+        row = [figures[metric].value for metric in ROW[:3]]
         product = "" if None in row else f" = {' × '.join(_pct(each) for each in row if each is not None)}"
         whole = Text(
             f"全厂 OEE {_pct(oee.value)}{product}（时间利用率 × 效率 × 质量率；具备节拍与计数的 {counted} 台，"

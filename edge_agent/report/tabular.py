@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final, cast, get_args
 
-from edge_agent.metrics.live import Stored
 from edge_agent.metrics.readings import Readings
 from edge_agent.metrics.timemodel import Item, Mode, Plan
 from edge_agent.production.facts import (
@@ -23,6 +22,7 @@ from edge_agent.production.facts import (
     Quality,
     Role,
     State,
+    Stored,
     Tag,
 )
 

@@ -15,7 +15,6 @@ from zoneinfo import ZoneInfo
 from edge_agent.errors import FindingsError, newer_format
 from edge_agent.metrics.evidence import CHANGE_WITHIN_S
 from edge_agent.metrics.result import iso
-from edge_agent.metrics.rollup import ALL, ROW
 from edge_agent.production import figures as computing
 from edge_agent.production.figures import Options
 from edge_agent.production.plant import Plant
@@ -236,7 +235,7 @@ def _by_key(figures: Sequence[Mapping[str, Any]], *, former: bool = False) -> di
 def _of_another_rule(key: str) -> bool:
     """Whether a figure of a pack of format 1 was computed by a rule that is another since: the row of a scope."""
     metric, _, scope = key.partition("@")
-    return metric in ALL or (metric in ROW and (not scope or ":" in scope))
+    return metric in computing.ROW and (not scope or ":" in scope)
 
 
 def _stated(files: Mapping[str, bytes], manifest: Mapping[str, Any], plant: Plant, options: Options) -> Iterator[Check]:
