@@ -33,6 +33,8 @@ class TagStates:
         """Positions that have not been good yet, of tables that have any; there are a thousand devices without."""
         self.begun: tuple[TagTable, ...] = ()
         """Tables all of whose tags were good at least once: of these only what is not good has to be noted."""
+        self._absent_in: dict[TagTable, int] = {}
+        """How many optional tags of each table are missing, as its last answer said."""
         self._moved = False
         self.bad = 0
         """How many tags are bad now, those that are absent apart."""
@@ -128,6 +130,7 @@ class TagStates:
         self.reason = self.uncertain = ""
         self.cause = self.uncertain_cause = None
         for table, codes in self._codes.items():
+            absent_before = self.absent
             for position, code in codes.items():
                 if is_absent(table, position, code):
                     self.absent += 1
@@ -137,6 +140,12 @@ class TagStates:
                         self.reason, self.cause = status_name(code), self.cause_of(table, position)
                 elif not is_good(code) and not self.uncertain:
                     self.uncertain, self.uncertain_cause = status_name(code), self.cause_of(table, position)
+            if table not in self._hushed:
+                self._absent_in[table] = self.absent - absent_before
+
+    def absent_in(self, table: TagTable) -> int:
+        """How many optional tags of a table (as normalised) the device does not have, as its last answer said."""
+        return self._absent_in.get(table, 0)
 
     def moves(self) -> list[dict[str, str]]:
         """The changes since the last call, at most `MOST_MOVES`; a tag that is back where it was has not moved."""

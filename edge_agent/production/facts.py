@@ -257,7 +257,8 @@ class Facts:
     states: Mapping[str, Sequence[State]] = field(default_factory=dict)
     counters: Sequence[Counter] = ()
     lateness: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
-    """Device -> milliseconds from source (or read) to store -> readings (of one tag), over the window's last day."""
+    """Device -> milliseconds from source (or read) to store -> readings (of one tag), over the window's last day
+    (in a report; over its last hour where the service computes)."""
     quality: Mapping[str, Quality] = field(default_factory=dict)
     connections: Sequence[Connection] = ()
     gaps: Sequence[Gap] = ()

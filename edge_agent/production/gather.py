@@ -40,7 +40,7 @@ from edge_agent.register.model import Register, schedules_of
 from edge_agent.stores.evidence import Span
 
 Known = Mapping[str, Sequence[Span]]
-"""Device key -> spans in which its values were current."""
+"""Device (its key, or its name where that is said) -> spans in which its values were current."""
 
 _DAY_NS: Final = 86_400_000_000_000
 #: A plant whose clock was sped up is ahead of this one.
@@ -77,6 +77,7 @@ def gather(
     history_start = Facts(start, end).history_start
     quality = source.quality(list(names), last_day, end)
     plan = _plan(calendar, signals.register, min(history_start, start - BEFORE_NS), end)
+    late = _lateness(source, devices, last_day, end)
     return Facts(
         start,
         end,
@@ -86,7 +87,7 @@ def gather(
         minutes=_minutes(source, names, history_start, end),
         states=states_of,
         counters=_counters(source, signals, devices, known, states_of, start, end),
-        lateness=_lateness(source, devices, last_day, end),
+        lateness={name: dict(sorted(each.items())) for name, each in late.items()},
         quality={names[key]: quality[key] for key in names},
         connections=[
             Connection(row["t"], names[row["device"]], row["from"], row["to"], row["reason"])
@@ -128,7 +129,8 @@ def gather_production(
     source: FactSource, signals: PlantSignals, calendar: Calendar | None, start: int, end: int, late_from: int
 ) -> tuple[Facts, Known]:
     """Of the devices that figures of machines, lines and meters read from: states, counters, lateness since
-    `late_from`, first connections, the plan; and when the devices' values were current. No health by minute."""
+    `late_from`, first connections, the plan; and when the values of each device (by name) were current. No health by
+    minute."""
     devices = signals.wanted
     known, states_of = _states(source, signals, devices, calendar, start, end)
     names = {device.key: device.id for device in devices}

@@ -19,6 +19,11 @@ def load_profile(plant: Plant, used: Energy) -> Load:
     return energy.demand(used, plant.facts.start, plant.facts.end)
 
 
+def summed_load(loads: Sequence[Load]) -> Load:
+    """Several loads of one window as one."""
+    return [(quarters[0][0], sum((kw for _, kw in quarters), Fraction(0))) for quarters in zip(*loads, strict=True)]
+
+
 def full_quarters(plant: Plant, used: Energy) -> Load:
     """Without the quarters that the window cuts: their mean power would be too low. All, where there is no full one."""
     profile, start, end = load_profile(plant, used), plant.facts.start, plant.facts.end

@@ -179,13 +179,20 @@ class Plant:
             whole_pq=whole_pq,
             whole_gq=whole_gq,
         )
-        first = min(self.facts.first_good.get(device, self.facts.end), self.facts.end)
-        before = totals(timeline, window[0], max(window[0], min(first, window[1]))).pbt
-        return Machine(equipment, device, evidence, grade, timeline, production, used, source, window, before)
+        unconnected = self._unconnected(device, timeline, production.totals, window)
+        return Machine(equipment, device, evidence, grade, timeline, production, used, source, window, unconnected)
 
     def span(self, equipment: Equipment) -> Span:
         """The part of the window in which a machine was in service."""
         return self.assessment.members.span(equipment) or (self.facts.end, self.facts.end)
+
+    def _unconnected(self, device: str, timeline: Timeline, whole: Totals, span: Span) -> int:
+        """Planned busy time (ns) of a machine's time in service, whose totals are `whole`, before its device was first
+        read well; all of it if never yet."""
+        first = self.facts.first_good.get(device, self.facts.end)
+        if first <= span[0]:
+            return 0
+        return whole.pbt if first >= span[1] else totals(timeline, span[0], first).pbt
 
     def _timeline(self, equipment: Equipment, states: States) -> Timeline:
         times = states.t.tolist()

@@ -7,8 +7,8 @@ their keys, moments are integer ns, `from_ns <= t < to_ns`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -22,7 +22,7 @@ from edge_agent.production.facts import MINUTE_NS, Longs, Quality
 from edge_agent.production.power_energy import energy_while_known, moments
 from edge_agent.production.states import TagChanges
 from edge_agent.stores import Store
-from edge_agent.stores.base import NEXT_NS, Name
+from edge_agent.stores.base import NEXT_NS, Name, Seen
 from edge_agent.stores.evidence import SEAM_NS, Span, bridged
 from edge_agent.stores.last_changes import stored_values
 from edge_agent.stores.registers import RegisterStore, RegisterVersion
@@ -32,6 +32,10 @@ _ENOUGH: Final = 600
 _MS: Final = 1_000_000
 #: Of energy in kWh or Wh: finer than any meter.
 _DIGITS: Final = 9
+#: So many moments of powers are asked of the store at once: it adds up in memory, at every moment of each power.
+_MOMENTS: Final = 1_000_000
+#: From here on a double does not hold every integer.
+_EXACT: Final = 2.0**53
 #: The health rows that speak of a window's end, and a counter's next reading, come after it.
 AFTER_NS: Final = NEXT_NS
 
@@ -148,26 +152,24 @@ class StoreFacts:
         for name, runs in runs_of.items():
             t, value = thinning.counter_readings(runs, about[name].known)
             if np.any((t >= from_ns) & (t <= to_ns)):
-                kept = thinning.deciding_readings(t, value, about[name].at) & (
-                    t <= thinning.first_reading_after(t, to_ns)
-                )
+                last = thinning.first_reading_after(t, to_ns)
+                kept = thinning.deciding_readings(t, value, about[name].at) & (t <= last)
                 found[name] = Readings(t[kept], value[kept])
         return found
 
     def energies(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
-        at = {each.name: moments(from_ns, to_ns, MINUTE_NS, [each.at], each.known) for each in wanted}
-        used_of = self._store.energy(at)
         found = {}
-        for each in wanted:
-            used = used_of.get(each.name)
-            sums = None if used is None else energy_while_known(at[each.name], used, each.known)
-            if sums is not None:
-                found[each.name] = _thinned_energy(at[each.name], sums, each.at, from_ns, to_ns)
+        for some in _power_groups(wanted, from_ns, to_ns):
+            used_of = self._store.energy({each.name: at for each, at in some})
+            for each, at in some:
+                used = used_of.get(each.name)
+                sums = None if used is None else energy_while_known(at, used, each.known)
+                if sums is not None:
+                    found[each.name] = _thinned_energy(at, sums, each.at, from_ns, to_ns)
         return found
 
     def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
-        found = self._store.lateness(names, from_ns, to_ns)
-        return {device: dict(sorted(counts.items())) for device, counts in found.items()}
+        return self._store.lateness(names, from_ns, to_ns)
 
     def quality(self, devices: Sequence[str], from_ns: int, to_ns: int) -> dict[str, Quality]:
         catalogue = self._store.catalogue
@@ -175,14 +177,13 @@ class StoreFacts:
         found = self._store.seen([(device, tag) for device, own in tags.items() for tag in own], from_ns, to_ns)
         answer = {}
         for device, own in tags.items():
-            seen = {tag: found[device, tag] for tag in own if (device, tag) in found}
+            about = {tag: orjson.loads(catalogue.series[sid].meta or "{}") for tag, sid in own.items()}
+            seen = {tag: _expected(found[device, tag], about[tag]) for tag in own if (device, tag) in found}
             skew = [ns // _MS for each in seen.values() for ns in each.skews]
             unchanged = [
                 tag
                 for tag, each in seen.items()
-                if orjson.loads(catalogue.series[own[tag]].meta or "{}").get("type", "float") == "float"
-                and each.numbers >= _ENOUGH
-                and each.low == each.high
+                if about[tag].get("type", "float") == "float" and each.numbers >= _ENOUGH and each.low == each.high
             ]
             answer[device] = Quality(
                 sum(each.readings for each in seen.values()),
@@ -216,11 +217,46 @@ class StoreFacts:
         return self._store.register_document(version)
 
 
+def _power_groups(
+    wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int
+) -> Iterator[list[tuple[CounterQuestion, Longs]]]:
+    """Powers with the moments at which their energy must be known, as many at once as _MOMENTS allows."""
+    some: list[tuple[CounterQuestion, Longs]] = []
+    room = _MOMENTS
+    for each in wanted:
+        at = moments(from_ns, to_ns, MINUTE_NS, [each.at], each.known)
+        if some and len(at) > room:
+            yield some
+            some, room = [], _MOMENTS
+        some.append((each, at))
+        room -= len(at)
+    if some:
+        yield some
+
+
+def _expected(seen: Seen, about: Mapping[str, Any]) -> Seen:
+    """The readings of a tag without those that say of an optional one that this device does not have it."""
+    if not about.get("optional"):
+        return seen
+    readings = seen.readings - seen.not_there
+    not_good = seen.not_good - seen.not_there
+    return replace(seen, readings=readings, not_good=not_good, not_there=0)
+
+
 def _thinned_energy(at: Longs, sums: thinning.Floats, changes: Longs, from_ns: int, to_ns: int) -> Readings:
     """(t, unit-hours) at every minute in which they rose, at the `changes`, and at the window's end."""
     t = moments(from_ns, to_ns, MINUTE_NS, [changes], [])
     # From the window's start on, because a double holds nanoseconds since 1970 to 256 ns only.
-    energy = np.round(np.interp(t - from_ns, at - from_ns, sums), _DIGITS)
+    energy = _rounded(np.interp(t - from_ns, at - from_ns, sums))
     kept = thinning.deciding_readings(t, energy, changes)
     kept[-1] = True
-    return Readings(t[kept], np.array([round(number, _DIGITS) for number in energy[kept].tolist()]))
+    return Readings(t[kept], energy[kept])
+
+
+def _rounded(numbers: thinning.Floats) -> thinning.Floats:
+    """To _DIGITS decimals, each the double nearest to its decimal, so that it is written with no more digits."""
+    whole = np.rint(numbers * 10.0**_DIGITS)
+    rounded: thinning.Floats = whole / 10.0**_DIGITS
+    for place in np.flatnonzero(np.abs(whole) >= _EXACT).tolist():
+        rounded[place] = round(float(numbers[place]), _DIGITS)
+    return rounded

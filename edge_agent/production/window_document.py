@@ -25,7 +25,7 @@ from edge_agent.metrics.timemodel import Bucket, Totals, pareto
 from edge_agent.production.facts import PART_ROLES, Facts
 from edge_agent.production.figures import Options, production_figures
 from edge_agent.production.gather import Known, gather_production
-from edge_agent.production.load import load_profile, peak
+from edge_agent.production.load import load_profile, peak, summed_load
 from edge_agent.production.plant import INTEGRATED, Machine, Plant, energy_scope, groups, summed
 from edge_agent.production.signals import PlantSignals, speaks_for_its_controller
 from edge_agent.production.site_devices import SiteDevices
@@ -106,6 +106,8 @@ class _Document:
         self._late_from = late_from
         self._options = Options()
         self._figures = production_figures(plant, self._options)
+        energies = {line: plant.line_energy(line)[0] for line in plant.lines}
+        self._loads = {line: load_profile(plant, used) for line, used in energies.items() if used is not None}
 
     def to_json(self) -> dict[str, Any]:
         plant = self._plant
@@ -204,17 +206,17 @@ class _Document:
 
     def _energy(self, line: str | None) -> dict[str, Any]:
         plant = self._plant
-        used = plant.site_energy() if line is None else plant.line_energy(line)[0]
         lines = plant.lines if line is None else [line]
         meters = [meter.id for each in lines for meter in self._signals.meters(each)]
-        if used is None:
+        used = [found for each in lines if (found := plant.line_energy(each)[0]) is not None]
+        if not used:
             return {"kwh": None, "meters": meters, "demand": [], "peak": None}
-        profile = load_profile(plant, used)
+        profile = summed_load([self._loads[each] for each in lines if each in self._loads])
         top = peak(profile)
         checks = (check.disagreement for meter in meters if (check := plant.power_check(meter)) is not None)
         worst = max((each for each in checks if each is not None), default=None)
         return {
-            "kwh": number(used.between(self._start, self._end)),
+            "kwh": number(sum((each.between(self._start, self._end) for each in used), Fraction(0))),
             "meters": meters,
             "demand": [[t, number(kw)] for t, kw in profile],
             "peak": top and {"t": top[0], "kw": number(top[1])},

@@ -233,6 +233,18 @@ _MODBUS: Final[Mapping[str, tuple[str, str, str]]] = {
         "The answer has {found} data bytes instead of {size} ({request}); it was discarded: check the gateway, and"
         " noise on the line.",
     ),
+    "modbus_short_answer": (
+        "BadDecodingError",
+        "应答连站号在内只有 {found} 字节，不成其为应答（{request}），已丢弃：请检查网关和线路干扰。",
+        "The answer has {found} bytes with its unit number, which is too few for any ({request}); it was discarded:"
+        " check the gateway, and noise on the line.",
+    ),
+    "modbus_unfinished": (
+        _WRONG,
+        "一帧只到了前 {count} 字节，其余在超时之前没有到，连接随之重建：请检查网关、网络丢包，或加长 timeout。",
+        "Only the first {count} bytes of a frame came before the time-out, and the connection is made again: check the"
+        " gateway, look for lost packets, or lengthen `timeout`.",
+    ),
     "modbus_noise": (
         _WRONG,
         "收到 {count} 字节，其中没有校验和正确的应答（{request}）：请检查线路干扰、终端电阻、波特率和校验位。",

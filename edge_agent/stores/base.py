@@ -143,6 +143,8 @@ class Seen:
     high: float | None
     skews: tuple[int, ...]
     """Read time - source time in ns, of the first SKEWS that have both."""
+    not_there: int = 0
+    """Those with a status that says that the device has no such tag: where it may be missing, they are no readings."""
     texts: tuple[str, str] | None = None
     """The least and the greatest text that is not bad; None without any."""
 
@@ -244,7 +246,7 @@ class Store(RegisterStore, Protocol):
 
     def silences(self, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
         """Device -> holes between its health rows in `from < t <= to`, sorted: more than `longest_ns` lie between two
-        rows of which the second one's `covered_s` does not speak."""
+        rows of which the second one's `covered_s` does not speak, and which do not both say that it was offline."""
 
     def health_sums(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
         """The same for long windows, as rows of integers: (end, scheduled ms, covered ms, due, done, good, bad, values,

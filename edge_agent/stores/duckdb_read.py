@@ -16,7 +16,7 @@ import orjson
 
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
-from edge_agent.model import STATUS
+from edge_agent.model import NOT_THERE, STATUS
 from edge_agent.stores.base import SKEWS, HealthSummary, Seen, Silence
 from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
 from edge_agent.stores.columns import NO_TIME, Rows, Samples
@@ -77,6 +77,7 @@ select sid, count(*), count(*) filter (status & 3221225472 <> 0 or kind = 0),
     count(*) filter (status & 4294901760 = $range),
     count(num) filter (status & 2147483648 = 0), min(num) filter (status & 2147483648 = 0),
     max(num) filter (status & 2147483648 = 0), arg_min(t - source, t, $skews) filter (source is not null),
+    count(*) filter (list_contains($absent, status & 4294901760)),
     min(txt) filter (status & 2147483648 = 0), max(txt) filter (status & 2147483648 = 0)
 from samples where t >= $from and t < $to and sid in (select unnest($sids)) group by sid"""
 
@@ -85,11 +86,13 @@ def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[
     """The readings of these series, counted."""
     code = STATUS["UncertainEngineeringUnitsExceeded"]
     values = {"from": from_ns, "to": to_ns, "sids": list(sids), "range": code, "skews": SKEWS}
+    values["absent"] = sorted(NOT_THERE)
     rows = cursor.execute(_SEEN, values).fetchall() if sids else []
-    return {
-        sid: Seen(n, bad, out, good, low, high, tuple(skews or ()), None if least is None else (least, most))
-        for sid, n, bad, out, good, low, high, skews, least, most in rows
-    }
+    found = {}
+    for sid, readings, not_good, out_of_range, numbers, low, high, skews, absent, least, most in rows:
+        texts = None if least is None else (least, most)
+        found[sid] = Seen(readings, not_good, out_of_range, numbers, low, high, tuple(skews or ()), absent, texts)
+    return found
 
 
 def last_before(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> int | None:
@@ -163,9 +166,13 @@ def health_by(cursor: Cursor, from_ns: int, to_ns: int, step_ns: int) -> dict[st
 # Two rows further apart than a step are in different steps, so the few steps are put in order and not all the rows.
 _SILENCES = """
 with steps as (select key, min(t) first, max(t) last, arg_min(coalesce(covered_s, 0), t) covered,
-        arg_min(state, t) state from health_keyed where t > $from and t <= $to group by key, t // $longest),
-    pairs as (select *, lag(last) over (partition by key order by first) before from steps)
-select key, before, first, state from pairs where first - before - covered * 1e9 > $longest order by key, first"""
+        arg_min(state, t) state, arg_max(state, t) last_state
+        from health_keyed where t > $from and t <= $to group by key, t // $longest),
+    pairs as (select *, lag(last) over own before, lag(last_state) over own state_before from steps
+        window own as (partition by key order by first))
+select key, before, first, state from pairs
+where first - before - covered * 1e9 > $longest and not (state = 'offline' and state_before = 'offline')
+order by key, first"""
 
 
 def silences(cursor: Cursor, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:

@@ -295,14 +295,16 @@ class RemoteStore(ABC):
     def silences(self, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
         """From the server's health rows, a day at a time."""
         found: dict[str, list[Silence]] = defaultdict(list)
-        last: dict[str, int] = {}
+        last: dict[str, tuple[int, str]] = {}
         for start in range(from_ns, to_ns, _DAY):
             for device, (t, covered, states) in self._health_rows(start, min(to_ns, start + _DAY)).items():
-                before = np.append(last.get(device, t[0]), t[:-1])
-                last[device] = int(t[-1])
+                last_t, last_state = last.get(device, (t[0], ""))
+                before, states_before = np.append(last_t, t[:-1]), [last_state, *states[:-1]]
+                last[device] = int(t[-1]), states[-1]
                 found[device] += [
                     Silence(int(before[i]), int(t[i]), states[i])
                     for i in np.flatnonzero(t - before - covered > longest_ns).tolist()
+                    if not states[i] == states_before[i] == "offline"
                 ]
         return {device: silences for device, silences in found.items() if silences}
 

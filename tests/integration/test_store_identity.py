@@ -202,6 +202,19 @@ def test_a_tag_that_was_taken_out_is_no_fault_of_the_device(tmp_path: Path) -> N
             assert row["quality"] == quality
 
 
+def test_a_device_that_stays_offline_has_few_rows_and_is_not_silent(tmp_path: Path) -> None:
+    plain = "devices: [{id: plc-1, connector: modbus, url: 'tcp://127.0.0.1:502', tags: {x: {address: holding/0}}}]\n"
+    with closing(open_store(Backend("duckdb").config(tmp_path), "ipc-01")) as store:
+        topic, document = health("ipc-01", "plc-1", 2, T0)
+        document |= {"state": "offline", "reason": "BadTimeout", "covered_s": 0.0}
+        take(store, birth("ipc-01", "plc-1"), data("ipc-01", "plc-1", 1, T0 - S, 1.0), (topic, document))
+        plant = SiteDevices.of(site(tmp_path, plain), store)
+        for after, state, reason in ((10, "offline", "BadTimeout"), (44, "offline", "BadTimeout"), (46, "silent", "")):
+            (row,) = overview.devices(store, plant, T0 + after * S)
+            assert (row["connection"], row["reason"]) == (state, reason)
+            assert row["values_per_s"] == 0.0 or after < 15
+
+
 def test_rows_from_before_agents_were_kept_are_the_own_agents(backend: Backend, tmp_path: Path) -> None:
     """Lines without the tag, rows with NULL: written as the code before did, and read together with what came since."""
     with closing(open_store(backend.config(tmp_path), "")) as store:

@@ -7,6 +7,7 @@ import contextlib
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 from connectors.modbus.client import ModbusConnection
 from connectors.modbus.framing import crc16
@@ -18,9 +19,23 @@ from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
 from edge_agent.sdk import DevicePlan
 from tests.support.aio import until
-from tests.support.modbus_wire import connection
+from tests.support.modbus_wire import connection, make_plan, make_table
+
+EVERY = 0.02
+"""Seconds between two polls of a device."""
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def plan(url: str, *addresses: str, every: float = EVERY, device: str = "d", **options: Any) -> DevicePlan:
+    """Tags named by what they read; an address may carry a type or a count: `holding/4 float32`, `coil/0 count 12`."""
+    made = make_plan(url, {}, device, **options)
+    tags: dict[str, dict[str, Any]] = {}
+    for text in addresses:
+        address, *more = text.split()
+        keys: dict[str, Any] = {"count": int(more[1])} if more[:1] == ["count"] else {"type": more[0]} if more else {}
+        tags[address] = {"address": address, **keys}
+    return DevicePlan(device, made.options, (make_table(tags, device, every),))
 
 
 @contextlib.asynccontextmanager

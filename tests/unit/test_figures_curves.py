@@ -1,4 +1,4 @@
-"""Columns behind the figures: energy curves, runs of readings, spans of evidence."""
+"""Columns behind the figures: energy of a power, runs of readings, spans of evidence."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from edge_agent.metrics.lateness import from_histogram, lateness
 from edge_agent.metrics.readings import Readings
 from edge_agent.metrics.result import Window
 from edge_agent.production.power_energy import energy_while_known, moments
+from edge_agent.production.store_source import _rounded
 from edge_agent.stores import Changes
 from edge_agent.stores.evidence import bridged, clipped, joined
 from edge_agent.stores.held import Adding, piece
@@ -38,6 +39,13 @@ def test_a_power_holds_until_the_next_reading_and_only_where_it_was_known() -> N
     assert counted.profile(np.array([0, HOUR, 3 * HOUR, 4 * HOUR])) == [Fraction(1, 2), Fraction(17, 2), 0]
     assert energy_while_known(at, adding.total, []) is None
     assert energy_while_known(at, adding.total, [(20 * HOUR, 21 * HOUR)]) is None
+
+
+@given(st.lists(st.floats(0, 1e12) | st.decimals(0, 10**6, places=9).map(float), min_size=1, max_size=20))
+def test_an_energy_is_rounded_to_the_double_its_decimals_are_written_as(numbers: list[float]) -> None:
+    found = _rounded(np.array(numbers)).tolist()
+    assert found == [round(number, 9) for number in found], "no more digits are written than nine decimals"
+    assert found == pytest.approx(numbers, rel=1e-15, abs=0.6e-9)
 
 
 @given(

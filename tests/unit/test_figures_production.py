@@ -10,6 +10,7 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 import pytest
@@ -164,6 +165,15 @@ def test_parts_of_a_subscription_are_counted_when_they_came_and_not_over_a_break
     assert told is not None
     assert (live["produced"], live["produced_outside_planned"], live["good"]) == (5, 0, 5)
     assert (told.pq, told.whole_pq, told.gq) == (5, 5, 5)
+
+
+def test_powers_asked_for_a_few_at_a_time_are_the_same(store: DuckDbStore, tmp_path: Path) -> None:
+    write(store, "m1", SHIFT, [(0, 120)])
+    write(store, "m2", SHIFT, [(0, 120)])
+    with patch("edge_agent.production.store_source._MOMENTS", 10):
+        apart = figures(store, tmp_path)
+    assert apart == figures(store, tmp_path)
+    assert apart["machines"]["EQ-2"]["energy"]["kwh"] == pytest.approx(9.5)
 
 
 def test_with_the_calendar_as_order_source_what_rests_on_orders_is_null(store: DuckDbStore, tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ from connectors.modbus.denormal import other_readings
 from connectors.modbus.frame import Request
 from connectors.modbus.options import ModbusDevice, ModbusTag
 from connectors.modbus.point import resolve
-from connectors.modbus.reader import Reader, Unit
+from connectors.modbus.reader import Reader
+from connectors.modbus.unit import Unit
 from edge_agent.config import load
 from edge_agent.config.compile import plans
 from edge_agent.model import STATUS, Batch, Tag, TagTable

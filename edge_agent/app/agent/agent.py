@@ -152,11 +152,18 @@ class EdgeAgent:
             goes = self._goes()
             for number in range(goes):
                 await within(self.site.agent.health / goes, self._clock)
-                self._tell(self.devices[number::goes])
+                self._tell_in_turn(self.devices[number::goes])
 
     def _goes(self) -> int:
         """In how many goes all devices are served. Who is served is looked up each time: a reload may come between."""
         return max(1, -(-len(self.devices) // DEVICES_AT_ONCE))
+
+    def _tell_in_turn(self, devices: Sequence[PolledDevice]) -> None:
+        t = self._clock.time_ns()
+        for device in devices:
+            device.tell_in_turn(t)
+        self.fleet.learn_kinds(devices)
+        self._tell_gaps()
 
     def _tell(self, devices: Sequence[PolledDevice]) -> None:
         for device in devices:
@@ -174,8 +181,12 @@ class EdgeAgent:
         while True:
             late = time.monotonic() - looked - pause
             paused = late if late > PAUSED_S else 0.0
-            for number in range(goes := self._goes()):
-                for device in self.devices[number::goes]:
+            devices = self.devices
+            watched = [device for device in devices if device.watched]
+            for first in range(0, len(watched), DEVICES_AT_ONCE):
+                if devices is not self.devices:  # a reload came between
+                    break
+                for device in watched[first : first + DEVICES_AT_ONCE]:
                     device.watch(self._clock.monotonic(), self._clock.time_ns(), paused)
                 await asyncio.sleep(0)
             self._tell_gaps()

@@ -171,7 +171,7 @@ def operations(store: Store) -> dict[str, Answer]:
 
     def lateness(names: list[list[str]], from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
         found = source.lateness([(device, tag) for device, tag in names], from_ns, to_ns)
-        return {device: list(counts.items()) for device, counts in found.items()}
+        return {device: sorted(counts.items()) for device, counts in found.items()}
 
     def quality(devices: list[str], from_ns: int, to_ns: int) -> dict[str, dict[str, Any]]:
         return {key: asdict(each) for key, each in source.quality(devices, from_ns, to_ns).items()}

@@ -90,13 +90,18 @@ class FirstScreen:
             left = terminal.height - others_take - len(_GAPS)
             room = max(3, min(left, max(_LEAST_LINES, terminal.height // 3, left - table)))
         found: list[Text] = []
+        rest = 0
         for position, problem in enumerate(self.problems):
             lines = _problem(problem, self.now, self.timezone, terminal)
-            rest = self._rest(len(self.problems) - position - 1, terminal)
-            if room is not None and found and terminal.rows([*found, *lines, *rest]) > room:
-                return [*found, *self._rest(len(self.problems) - position, terminal)]
-            found += lines
-        return found
+            counted = self._rest(rest + (position < len(self.problems) - 1), terminal)
+            if room is None or not found or terminal.rows([*found, *lines, *counted]) <= room:
+                found += lines
+                continue
+            rest += 1  # who it is at least; a shorter one behind it may fit
+            counted = self._rest(rest, terminal)
+            if terminal.rows([*found, lines[0], *counted]) <= room:
+                found.append(lines[0])
+        return [*found, *self._rest(rest, terminal)]
 
     def _rest(self, number: int, terminal: Terminal) -> list[Text]:
         if not number:

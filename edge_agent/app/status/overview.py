@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import orjson
 
 from edge_agent.health import sentence
+from edge_agent.health.device import OFFLINE_ROW_S
 from edge_agent.ingest.agents import AgentState
 from edge_agent.model import STATUS, is_bad, is_good, is_not_there, status_name
 from edge_agent.normalise.state import ITEM_STATE
@@ -20,6 +22,8 @@ from edge_agent.words import command
 
 #: The window from which values per second and the connection's state are taken.
 RECENT_NS = 15_000_000_000
+#: A device that stays offline has few health rows: the last one stands for so long.
+OFFLINE_NS = RECENT_NS + int(OFFLINE_ROW_S * 1e9)
 #: The window in which readings are counted: a status must stay quick on years of data.
 COUNTED_NS = 86_400_000_000_000
 
@@ -68,7 +72,7 @@ def _agent(agent: str, plant: SiteDevices, state: AgentState, newest: int | None
 
 def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any]]:
     """One row per device the store has heard of: identity, machine state, readings, age of the last good value."""
-    recent = store.health(now_ns - RECENT_NS, now_ns)
+    recent = _recent(store, now_ns)
     counted = store.health(now_ns - COUNTED_NS, now_ns)
     latest = store.latest()
     rows = []
@@ -86,6 +90,13 @@ def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any
         why = store.catalogue.causes.sentence(key, row["reason"])
         rows.append(row if why is None else row | {"why": list(why)})
     return sorted(rows, key=lambda row: row["id"])
+
+
+def _recent(store: Store, now_ns: int) -> dict[str, HealthSummary]:
+    """What the health rows say of now, by device; those of which nothing is known are not in it."""
+    before = store.health(now_ns - OFFLINE_NS, now_ns - RECENT_NS)
+    offline = {key: replace(row, values=0) for key, row in before.items() if row.state == "offline"}
+    return offline | store.health(now_ns - RECENT_NS, now_ns)
 
 
 def _present(catalogue: Catalogue, key: str, latest: Mapping[str, Latest]) -> Mapping[str, Latest]:
