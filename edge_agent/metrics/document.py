@@ -91,7 +91,7 @@ max（首次连接，结束 − 30 天）以来计划工作时间的覆盖率 �
 一个采集设备只能证明一台机器；在线但未申报的机器列出但不计入。没有健康记录的秒计为未覆盖。
 
 **有变化**：在 `register.change_within`（默认 8 h）的计划工时内，该设备自身的任一数据点变过（心跳、控制器时钟即可；由其他点导出的
-machine_state、operation_mode 不算）。一直不变的可能是网关在重复缓存：等级至多 E1，并写明原因。健康记录称有有效读数而存储中没有
+machine_state、operation_mode 不算）。接入后的第一个计划工时内尚无变化的不判定。一直不变的可能是网关在重复缓存：等级至多 E1，并写明原因。健康记录称有有效读数而存储中没有
 该设备任何数值的，是一条发现，不作证据。
 
 Declared, **and** linked to a configured primary device, **and** last good value at most 7 days before the window's end,
@@ -102,7 +102,7 @@ Seconds without a health row are uncovered.
 
 **Alive**: within `register.change_within` (8 h if none is stated) of planned working time any tag of the device's own
 changed: a heartbeat or the controller's clock will do, machine_state and operation_mode, which are derived from other
-tags, will not. What never changes may be a gateway that repeats its cache: E1 at the most, with the reason. Health rows
+tags, will not. In its first planned hour a device may have shown none yet. What never changes may be a gateway that repeats its cache: E1 at the most, with the reason. Health rows
 that speak of good readings of which the store has none are a finding, and no evidence.
 
 开始不久的联网率什么也说明不了：在已申报的机器都不足 8 个计划工时（或 30 天，以先到者为准）之前，屏幕和报告写的是

@@ -24,6 +24,8 @@ JUDGED_AFTER_S: Final = Fraction(8 * 3600)
 CHANGE_WITHIN_S: Final = Fraction(8 * 3600)
 """Planned working time within which a value of a networked machine has to change; a choice of the plant, this if none
 is stated."""
+NEW_S: Final = Fraction(3600)
+"""For so much planned time after its first connection a device may have shown no change yet."""
 ONLINE_AGE_S: Final = Fraction(300)
 """Where nobody states whether a device is online: its last good value is at most so old."""
 
@@ -136,7 +138,10 @@ def alive(fact: DeviceFacts, within_s: Fraction) -> bool:
     """Whether a value of a device changed of late: one that repeats the same for hours may be a gateway's cache."""
     if not fact.looked_for_changes:
         return True
-    return fact.unchanged_s is not None and fact.unchanged_s < within_s
+    if fact.unchanged_s is not None:
+        return fact.unchanged_s < within_s
+    planned_s = fact.history_s if fact.planned_s is None else fact.planned_s
+    return fact.history_s is not None and planned_s is not None and planned_s < min(within_s, NEW_S)
 
 
 def _unchanged(fact: DeviceFacts, within_s: Fraction) -> Text:

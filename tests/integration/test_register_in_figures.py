@@ -325,6 +325,17 @@ def test_g1_a_change_of_any_value_within_the_planned_hours(tmp_path: Path, value
     assert (computed(path, T0, END)["M-04a-effective"].numerator_ids == ("EQ-1",)) is alive
 
 
+def test_g1_in_its_first_planned_hour_a_device_may_have_shown_no_change_yet(tmp_path: Path) -> None:
+    path = plant(tmp_path, ["d1"], [{"equipment_id": "EQ-1", "gateway_device": "d1"}])
+    grades = []
+    with opened(path) as store:
+        for first, last in ((0, 40), (40, 70)):
+            tell(store, "d1", constant, range(first, last))
+            results = LiveRates(subject(path).site).compute(store, T0 + last * MINUTE)
+            grades.append(next(each for each in results if each["id"] == "M-04a-effective")["numerator"])
+    assert grades == [1, 0]
+
+
 def test_g1_what_is_sent_by_change_alone_is_compared_with_what_was_before(tmp_path: Path) -> None:
     """Variant: one reading in the whole shift, another one than the day before."""
     path = plant(tmp_path, ["d1"], [{"equipment_id": "EQ-1", "gateway_device": "d1"}])

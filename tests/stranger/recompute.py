@@ -130,7 +130,10 @@ def contradicted(device):  # health speaks of readings, and nothing is stored
 
 def alive(device):
     change = stored[device]["last_change_ns"] if device in stored else end
-    return change != "" and within(scheduled(device, True), int(change), end) < within_ns
+    if change == "":
+        since = max(first.get(device, 0), end - 30 * DAY)
+        return device in first and within(scheduled(device, True), since, end) < min(within_ns, 3600 * S)
+    return within(scheduled(device, True), int(change), end) < within_ns
 
 
 def fresh(device):

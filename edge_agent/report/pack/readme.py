@@ -83,10 +83,11 @@ in service at the end. **工作设备 Working machines** = `in_scope = Y` 且在
 - **覆盖率 coverage**（设备）：设 L = max（`first_good`，窗口结束 − 30 天）；计划时间内各分钟 Σ `covered_s`（end_ns > 窗口结束 − 30 天） /
  （L 至窗口结束的计划时间），最大为 1。 Let L = max(first_good, end - 30 days); the sum of `covered_s` of scheduled minutes
   with end_ns > end - 30 days, over the scheduled time from L to the end, at most 1.
-- **有变化 alive**（设备）：`facts/stored.csv` 中没有该设备；或有 `last_change_ns`，且其后至窗口结束，`facts/plan.csv` 称为 shift 的时间（没有
-  日历或没有这样的行时为全部时间）不足 `change_within_h` 小时。 `facts/stored.csv` has no row of the device; or its
-  `last_change_ns` is there and less than `change_within_h` hours called shift (all time without a calendar or such a row) lie
-  between it and the end.
+- **有变化 alive**（设备）：`facts/stored.csv` 中没有该设备；或从 `last_change_ns` 到窗口结束，`facts/plan.csv` 称为 shift 的时间（没有
+  日历或没有这样的行时为全部时间）不足 `change_within_h` 小时；没有 `last_change_ns` 时，从 L（见上）起不足 1 小时和 `change_within_h` 中
+  较短者（没有首次数据的不算）。 `facts/stored.csv` has no row of the device; or less than `change_within_h` hours called shift
+  (all time without a calendar or such a row) lie between its `last_change_ns` and the end; without a `last_change_ns` less
+  than one hour (or `change_within_h` if that is shorter) from L on, and there is a first good reading.
 - **相互矛盾 contradicted**（设备）：`facts/stored.csv` 中 `last_sample_ns` 为空，而末次数据存在：此时末次数据视为没有，覆盖率为 0，
   有效读数与在线时间为 0。 `last_sample_ns` is empty and there is a last good reading: then that counts as none, coverage is 0,
   and so are good readings and time online.
