@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from edge_agent.metrics.live import Stored
 from edge_agent.stores import Store
-from edge_agent.stores.last_changes import DERIVED, stored_values
+from edge_agent.stores.last_changes import DERIVED, StoredValues, stored_values, values_in
 
 _BAD: Final = 0x8000_0000
 _STILL_NS: Final = 600_000_000_000
@@ -33,21 +33,20 @@ class ChangeWatch:
     def stored(self, store: Store, since: Mapping[str, int], now: int) -> dict[str, Stored]:
         """Device of `since` -> what is stored of it up to `now` (ns); a device that is new is looked at from there."""
         new = {device: start for device, start in since.items() if device not in self._changed}
-        samples = self._read(store, new, now)
+        samples = self._note(stored_values(store, new, now) if new else {})
         for device in since:
             values = _newest(store, device)
             self._compare(device, {tag: values[tag] for tag in values.keys() - DERIVED})
             samples[device] = max((t for t, _ in values.values()), default=samples.get(device))
-        still = (device for device in since if device not in new and self._stands_still(device, now))
-        self._read(store, dict.fromkeys(still, now - _LOOK_NS), now)
+        still = [device for device in since if device not in new and self._stands_still(device, now)]
+        self._note(values_in(store, dict.fromkeys(still, now - _LOOK_NS), now))
         return {device: Stored(samples[device], self._changed[device]) for device in since}
 
-    def _read(self, store: Store, since: Mapping[str, int], now: int) -> dict[str, int | None]:
+    def _note(self, found: Mapping[str, StoredValues]) -> dict[str, int | None]:
         """Newest sample of every device; when it changed is noted."""
-        found = stored_values(store, since, now) if since else {}
         for device, each in found.items():
             known = self._changed.get(device)
-            self._changed[device] = max(filter(None, (known, each.last_change)), default=None)
+            self._changed[device] = max((*_known(known), *_known(each.last_change)), default=None)
         return {device: each.last_sample for device, each in found.items()}
 
     def _compare(self, device: str, values: Values) -> None:

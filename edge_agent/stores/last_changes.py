@@ -17,6 +17,8 @@ from edge_agent.stores.base import Name, Seen, Store
 _MINUTE: Final = 60_000_000_000
 #: How far back from the end is looked at first, and then: most devices change within minutes.
 _LOOKS: Final = (5 * _MINUTE, 60 * _MINUTE, 360 * _MINUTE)
+#: Of so many tags of a device that vary the newest change is looked up.
+_TAGS: Final = 4
 #: Whether a device without a value in what was looked at has any is looked for so far back.
 _SAMPLE_NS: Final = 30 * 86_400_000_000_000
 #: What is derived from a device's other tags, and from whether they came at all, is no change of a value.
@@ -34,46 +36,63 @@ class StoredValues:
 
 
 def stored_values(store: Store, since: Mapping[str, int], to_ns: int) -> dict[str, StoredValues]:
-    """For every device of `since`: what changed from there (ns) to `to_ns`, and whether it has any value up to then."""
+    """For every device of `since`: what changed from there (ns) to `to_ns`, and whether it has any value up to then.
+
+    Read in windows that grow back from the end, because most devices changed in the last minutes. What is sent by
+    change alone has a single reading in the window: it is compared with the one before.
+    """
     found: dict[str, StoredValues] = {}
+    starts: dict[str, int] = {}
     for back in (*_LOOKS, None):
+        looked = starts
         starts = {device: start if back is None else max(start, to_ns - back) for device, start in since.items()}
-        left = [device for device in since if device not in found or found[device].last_change is None]
-        found |= _look(store, {device: starts[device] for device in left}, to_ns)
-    still = [device for device in since if device in found and found[device].last_change is None]
-    for device in still:
-        found[device] = replace(found[device], last_change=_from_before(store, device, since[device], to_ns))
-    missing = [device for device in since if device not in found]
-    return found | _any_sample(store, missing, to_ns)
+        left = [device for device in since if _changed(found, device) is None and starts[device] != looked.get(device)]
+        found |= values_in(store, {device: starts[device] for device in left}, to_ns)
+    still = {device: start for device, start in since.items() if device in found and _changed(found, device) is None}
+    for device, change in _from_before(store, still, to_ns).items():
+        found[device] = replace(found[device], last_change=change)
+    return found | _any_sample(store, [device for device in since if device not in found], to_ns)
 
 
-def _look(store: Store, starts: Mapping[str, int], to_ns: int) -> dict[str, StoredValues]:
-    """Devices with values in these windows."""
+def _changed(found: Mapping[str, StoredValues], device: str) -> int | None:
+    return found[device].last_change if device in found else None
+
+
+def values_in(store: Store, starts: Mapping[str, int], to_ns: int) -> dict[str, StoredValues]:
+    """Devices with values between `starts` (ns) and `to_ns`, and what changed there; the others are missing."""
     found: dict[str, StoredValues] = {}
-    for start in sorted(set(starts.values())):
-        devices = [device for device, own in starts.items() if own == start]
+    varying: dict[str, list[str]] = {}
+    for start, devices in _by_start(starts).items():
         for (device, tag), seen in store.seen(_names(store, devices), start, to_ns).items():
-            if not seen.numbers and seen.texts is None:
-                continue
-            known = found.setdefault(device, StoredValues(to_ns))
-            if tag not in DERIVED and _varies(seen):
-                change = _last_change(store, (device, tag), start, to_ns)
-                found[device] = replace(known, last_change=max(change, known.last_change or change))
+            if seen.numbers or seen.texts is not None:
+                found[device] = StoredValues(to_ns)
+                varying.setdefault(device, []).extend([tag] if tag not in DERIVED and _varies(seen) else ())
+    for device, tags in varying.items():
+        changes = [_last_change(store, (device, tag), starts[device], to_ns) for tag in sorted(tags)[:_TAGS]]
+        found[device] = replace(found[device], last_change=max(changes, default=None))
     return found
 
 
-def _from_before(store: Store, device: str, from_ns: int, to_ns: int) -> int | None:
-    """When a tag of a device that has one and the same value all along took it, if it had another one before.
+def _by_start(starts: Mapping[str, int]) -> dict[int, list[str]]:
+    """Devices that are looked at from the same moment are asked for together."""
+    found: dict[int, list[str]] = {}
+    for device, start in starts.items():
+        found.setdefault(start, []).append(device)
+    return found
 
-    What is sent by change alone has a single reading in the window.
-    """
-    names = [name for name in _names(store, [device]) if name[1] not in DERIVED]
-    newest = None
-    for runs in store.changes(names, from_ns, to_ns).values():
-        good = runs.good
-        times, numbers = runs.first[good].tolist(), runs.num[good].tolist()
-        changed = [t for t, a, b in zip(times[1:], numbers, numbers[1:], strict=False) if a != b and t >= from_ns]
-        newest = max((*changed, *(() if newest is None else (newest,))), default=None)
+
+def _from_before(store: Store, starts: Mapping[str, int], to_ns: int) -> dict[str, int]:
+    """Of devices whose tags have one value each between `starts` and `to_ns`: when the newest of them took it, where it
+    had another one before."""
+    newest: dict[str, int] = {}
+    for start, devices in _by_start(starts).items():
+        names = [name for name in _names(store, devices) if name[1] not in DERIVED]
+        for (device, _), runs in store.changes(names, start, to_ns).items():
+            good = runs.good
+            times, numbers = runs.first[good].tolist(), runs.num[good].tolist()
+            changed = [t for t, a, b in zip(times[1:], numbers, numbers[1:], strict=False) if a != b and t >= start]
+            if changed:
+                newest[device] = max(newest.get(device, 0), *changed)
     return newest
 
 
@@ -108,4 +127,4 @@ def _any_sample(store: Store, devices: Sequence[str], to_ns: int) -> dict[str, S
         found[device] = StoredValues(known)
         if known is None and times:  # all of the newest came after the end
             later.append(device)
-    return found | _look(store, dict.fromkeys(later, to_ns - _SAMPLE_NS), to_ns)
+    return found | values_in(store, dict.fromkeys(later, to_ns - _SAMPLE_NS), to_ns)
