@@ -323,10 +323,11 @@ def evidence(plant: Plant) -> Json:
     within = float(plant.assessment.change_within_s / 3600)
     grades = paragraph(
         f"E0 仅申报；E1 建立过连接；E2 有有效数据，且 {within:g} 计划小时内有数值变化；"
-        "E3 控制器级语义（执行状态、模式、程序或计数）。有多个采集设备的机器以第一个（主设备）为准，其余仅列出。",
+        "E3 控制器级语义（执行状态、模式、程序或计数）。由电流、指示灯或触点推导出的状态最高为 E2。"
+        "有多个采集设备的机器以第一个（主设备）为准，其余仅列出。",
         f"E0 declared only; E1 a connection was established; E2 good data with a value that changed within {within:g} "
-        "planned hours; E3 controller-level semantics. Of a machine with several devices the first one (the primary) "
-        "decides, the others are listed.",
+        "planned hours; E3 controller-level semantics. A state derived from currents, lamps or contacts is E2 at most. "
+        "Of a machine with several devices the first one (the primary) decides, the others are listed.",
         "note",
     )
     found = [
