@@ -28,6 +28,7 @@ from edge_agent.stores import duckdb_write as write
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
+    DaySteps,
     DeviceReadings,
     HealthSummary,
     Latest,
@@ -87,6 +88,7 @@ class DuckDbStore(KeptDocuments):
         self._since_opened = 0
         self._broken = False
         self._touched = Touched()
+        self._counting = counts.Counting(self._newest_of, counts.Beginnings())
         self._open_health = OpenHours()
         self._looked_for_health = False
         self._load()
@@ -165,6 +167,7 @@ class DuckDbStore(KeptDocuments):
         self._first_good |= first_good
         self._compaction.written_into(hours, late)
         self._touched.add(hours)
+        self._counting.written(hours)
         self._newest.update(batch.rows, batch.stored)
         self._last_stored = batch.stored
         self._marks.committed(batch.marks)
@@ -293,6 +296,12 @@ class DuckDbStore(KeptDocuments):
         with self._cursor() as cursor:
             return read.last_before(cursor, self.catalogue.sids(name), from_ns, to_ns)
 
+    def _newest_of(self, sid: int) -> int | None:
+        return self._newest.time([sid])
+
+    def _newest_named(self, name: Name) -> int | None:
+        return self._newest.time(self.catalogue.sids(name))
+
     def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
         """Runs of equal readings per tag."""
         sids, joined = self.catalogue.by_series(names)
@@ -306,10 +315,17 @@ class DuckDbStore(KeptDocuments):
         sids, joined = self.catalogue.by_series(list(moments))
         with self._cursor() as cursor:
             asked = {sid: moments[name] for sid, name in sids.items()}
-            found = counts.changes(cursor, asked, from_ns, to_ns) if sids else {}
+            found = counts.changes(cursor, asked, from_ns, to_ns, self._counting) if sids else {}
         rest = {name: moments[name] for name in joined}
-        more = from_samples.counted(self.samples, self._last_before, rest, from_ns, to_ns)
+        more = from_samples.counted(self.samples, self._last_before, self._newest_named, rest, from_ns, to_ns)
         return {sids[sid]: rows for sid, rows in found.items()} | more
+
+    def steps(self, names: Sequence[Name], first_day: int, end_day: int) -> dict[Name, Mapping[int, DaySteps]]:
+        """Steps of counters by day; of those that had another name before, nothing."""
+        sids, _ = self.catalogue.by_series(names)
+        with self._cursor() as cursor:
+            found = self._counting.days.get(cursor, list(sids), first_day, end_day) if sids else {}
+        return {sids[sid]: days for sid, days in found.items()}
 
     def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
         """Counted by SQL."""
