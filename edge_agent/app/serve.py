@@ -254,8 +254,9 @@ class StoreService:
             zh, en = "正在连接消息服务器。", "The connection to the broker is being made."
             notices.append(Notice(Health.CHECK_FUNCTION, "broker_connecting", zh, en))
         if self._figures.findings:
-            zh = f"设备台账有误，指标暂不计算：请运行 {command('register', 'check')}。"
-            en = f"The equipment register is faulty and no metric is computed: run `{command('register', 'check')}`."
+            look = command("register", "check", *self._register_files())
+            zh = f"设备台账有误，指标暂不计算：请运行 {look}。"
+            en = f"The equipment register is faulty and no metric is computed: run `{look}`."
             notices.append(Notice(Health.OFF_SPEC, "register_faulty", zh, en))
         if self._quarantine.filled:
             zh = f"有数据被隔离：请查看 {command('quarantine', 'list')}。"
@@ -264,6 +265,11 @@ class StoreService:
         judgement = judged(notices)
         self._notice_times.note(judgement, self._clock.time_ns())
         return judgement
+
+    def _register_files(self) -> list[object]:
+        """The register's files as `register check` takes them."""
+        files = self._site.register_
+        return [files.equipment, *(["--processes", files.processes] if files.processes is not None else [])]
 
     def _counters(self) -> dict[str, int]:
         counters = self._ingest.counters

@@ -46,6 +46,7 @@ class PolledDevice:
         self.staleness = Staleness(normalisers, staleness)
         self.current = CurrentValues()
         """The newest value of each tag, for whoever asks."""
+        self._timed = tuple((table, normaliser) for table, normaliser in normalisers.items() if normaliser.timed)
         self._send = send
         self._tell = tell
         self._early, self._early_at = float(EARLY_ROWS), 0.0
@@ -114,6 +115,9 @@ class PolledDevice:
         why = cause("agent_paused", seconds=f"{paused:.0f}") if paused else None
         self._lapse(self.staleness.overdue(now), _WAITING if self.health.state == "starting" else _TIMEOUT, t, now, why)
         self._lapse(self.staleness.unheard(now), _WAITING, t, now, None)
+        for table, normaliser in self._timed:
+            if normaliser.due(now):
+                self._derive(table, normaliser, t, now)
         if self.health.changed:
             self._tell_early(now)
 
@@ -144,6 +148,13 @@ class PolledDevice:
             self.current.keep(batch, now)
             self.health.lapsed(batch)
             self._report(normaliser, batch)
+
+    def _derive(self, table: TagTable, normaliser: Normaliser, t: int, now: float) -> None:
+        """A rule's time is over: the machine state changes although the device had nothing new to say."""
+        batch = Batch(table, t, [], {}, None, [])
+        normaliser.apply(batch)
+        self.current.keep(batch, now)
+        self._report(normaliser, batch)
 
     def _tell_early(self, now: float) -> None:
         """At once, unless the device flaps: then the change waits for the next row."""

@@ -32,7 +32,12 @@ _MODULI: Final = {"uint16": U16, "uint32": U32}
 
 
 def speaks_for_its_controller(device: DeviceCommon) -> bool:
-    """Whether its tags show what the controller executes, and a program or a part count (grade E3)."""
+    """Whether its tags show what the controller executes, and a program or a part count (grade E3).
+
+    A state that is derived from measurements, lamps or contacts is no word of the controller.
+    """
+    if device.derives_state:
+        return False
     names = set(device.tags)
     return bool((device.state is not None or names & _EXECUTION) and names & _PRODUCTION)
 

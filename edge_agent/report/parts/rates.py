@@ -262,8 +262,10 @@ def evidence(plant: Plant) -> Json:
         Column("覆盖率", "coverage", "percent"), Column("未计入原因", "why not"),
     )  # fmt: skip
     grades = paragraph(
-        "E0 仅申报；E1 建立过连接；E2 窗口内有有效数据；E3 控制器级语义（执行状态、模式、程序或计数）。",
-        "E0 declared only; E1 a connection was established; E2 good data; E3 controller-level semantics.",
+        "E0 仅申报；E1 建立过连接；E2 窗口内有有效数据；E3 控制器级语义（执行状态、模式、程序或计数）。"
+        "由电流、指示灯或触点推导出的状态最高为 E2。",
+        "E0 declared only; E1 a connection was established; E2 good data; E3 controller-level semantics. "
+        "A state derived from currents, lamps or contacts is E2 at most.",
         "note",
     )
     found = [
