@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from edge_agent.metrics.counters import SET_ASIDE, Event, EventKind
 from edge_agent.metrics.evidence import HISTORY_S
+from edge_agent.metrics.live import Stored as Stored
 from edge_agent.metrics.live import Sums
 from edge_agent.metrics.planned import Planned as Hours
 from edge_agent.metrics.readings import Number
@@ -280,6 +281,8 @@ class Facts:
     """The plant's, for times in sentences."""
     plan: Sequence[Planned] = ()
     """Empty: there is no shift calendar, and all time counts as planned."""
+    stored: Mapping[str, Stored] = field(default_factory=dict)
+    """Device -> what the store has of its own values; of a device that is missing nobody looked."""
 
     @property
     def known_until(self) -> int:

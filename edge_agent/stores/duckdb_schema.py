@@ -23,7 +23,7 @@ from edge_agent.words import command
 log = logging.getLogger(__name__)
 
 #: 2: the agent beside each device, the store's own id, former births apart, what was forgotten.
-#: 3: health by hour and minute, of which the rows are kept for days.
+#: 3: health by hour and minute, of which the rows are kept for days; versions of the equipment register.
 VERSION: Final = 3
 
 #: `samples` has no key and no index: 10 000 rows are appended at a time, and each row group knows its smallest and
@@ -79,6 +79,7 @@ create table if not exists health_kept(t bigint);
 create table if not exists health_raw_from(t bigint);
 create table if not exists compacted(t bigint, sid integer);
 create table if not exists metrics(metric varchar, t bigint, document varchar);
+create table if not exists registers(version varchar, valid_from bigint, kept_at bigint, document varchar);
 """
 
 #: `runs`, `steps`, `loads` and `compacted` (`t` is the start of an hour) can be made again from the others. What is
@@ -147,6 +148,36 @@ def _version(path: Path) -> int:
     if found > VERSION:
         raise newer_format(path, found, VERSION)
     return found
+
+
+def delete_before(connection: duckdb.DuckDBPyConnection, cutoff: int) -> int:
+    """Delete what ages with the samples, in the transaction that is open; returns the samples deleted."""
+    deleted = 0
+    for table in AGEING:
+        row = connection.execute(f"delete from {table} where t < ?", [cutoff]).fetchone()  # noqa: S608 - table of ours
+        if table == "samples" and row:
+            deleted = int(row[0])
+    return deleted
+
+
+def oldest_sample(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """Its time, ns."""
+    row = connection.execute("select min(t) from samples").fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def oldest_tenth(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """The time up to which about a tenth of the samples lie, ns. The quantile is a double, 256 ns coarse: it is never
+    before the oldest sample, so that each round of deleting gets on."""
+    row = connection.execute("select greatest(min(t), approx_quantile(t, 0.1)) from samples").fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def bytes_used(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """Blocks of the file in use, and the log."""
+    row = connection.execute("select block_size * used_blocks from pragma_database_size()").fetchone()
+    wal = path.with_name(path.name + ".wal")
+    return int(row[0] if row else 0) + (wal.stat().st_size if wal.exists() else 0)
 
 
 def show_keys(connection: duckdb.DuckDBPyConnection, own: str, current: dict[tuple[str, str], str]) -> None:
