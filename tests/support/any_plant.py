@@ -33,7 +33,8 @@ def any_plant(seed: int) -> tuple[Plant, Options]:
         ZoneInfo(chance.choice(["UTC", "Asia/Shanghai", "America/New_York"])),
         Fraction(chance.choice([1, 8, 24]) * 3600),
     )
-    return plant_of(_facts(chance), _register(chance), options), options
+    facts = replace(_facts(chance), timezone=str(options.zone))
+    return plant_of(facts, _register(chance), options), options
 
 
 def _register(chance: Random) -> Register:
