@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from edge_agent.errors import ConfigError, Finding
 _ROUNDS: Final = 8
 """Each takes away what `check` refuses; a fault of one key seldom hides another."""
 _PLACE: Final = re.compile(r".*:(?P<line>\d+):\d+", re.DOTALL)
+_OTHER_FORM: Final = ("不是文档所说的格式。", "it is not of the documented form.")
 _NOT_IN_LEVELS: Final = re.compile(r"[\s/+#\\:]+")
 
 
@@ -50,6 +51,22 @@ class Plant:
     def note(self, where: str, zh: str, en: str) -> None:
         """List something to compare."""
         self.notes.append(Finding("compare", where, zh, en))
+
+    def objects(self, table: Mapping[str, Any], key: str, at: Callable[[str], str]) -> list[dict[str, Any]]:
+        """The objects of a list that may be absent; what is no object is listed."""
+        value = table.get(key)
+        items = value if isinstance(value, list) else [] if value is None else [value]
+        found = [item for item in items if isinstance(item, dict)]
+        if len(found) < len(items):
+            self.leave_out(at(key), key, *_OTHER_FORM)
+        return found
+
+    def attempt(self, where: str, what: str, make: Callable[[], object]) -> None:
+        """Do what one entry of the file says; an entry of another form than documented is listed, and no more."""
+        try:
+            make()
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError):
+            self.leave_out(where, what, *_OTHER_FORM)
 
     def device(self, name: str, keys: Mapping[str, Any], where: str) -> Draft:
         """A new device, under a name that is allowed and not taken."""

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from edge_agent.commissioning.convert.common import NO_COUNTERPART, WRITES, duration, factor, rest, serial_url
 from edge_agent.commissioning.convert.json_text import Located
@@ -41,15 +42,20 @@ def read(path: Path, document: Any, plant: Plant) -> None:
         return
     server = document.get("server")
     if isinstance(server, Located) and ("mapping" in server or "mapping" in document):
-        _Opcua(path, plant).server(server, document)
+        plant.attempt(f"{path}:{server.line}", "server", lambda: _Opcua(path, plant).server(server, document))
     elif isinstance(server, Located):
-        for slave in server.get("devices", []):
-            _Modbus(path, plant).slave(slave, server)
-    for slave in (document.get("master") or {}).get("slaves", []):
-        _Modbus(path, plant).slave(slave, slave)
+        for slave in plant.objects(server, "devices", lambda _: f"{path}:{server.line}"):
+            _attempt(path, plant, slave, server)
+    master = document.get("master")
+    for slave in plant.objects(master, "slaves", lambda _: str(path)) if isinstance(master, dict) else ():
+        _attempt(path, plant, slave, slave)
     if "slave" in document:
         zh, en = "本程序不作 Modbus 从站。", "this program is no Modbus server."
         plant.leave_out(f"{path}:{document.lines['slave']}", "slave", zh, en)
+
+
+def _attempt(path: Path, plant: Plant, slave: Any, line: Any) -> None:
+    plant.attempt(f"{path}:{slave.line}", str(slave.get("deviceName")), lambda: _Modbus(path, plant).slave(slave, line))
 
 
 class _Modbus:
@@ -83,9 +89,12 @@ class _Modbus:
         device = self._plant.device(name, keys, self._at(slave))
         for part in ("timeseries", "attributes"):
             own = slave.get("attributesPollPeriod") if part == "attributes" else None
-            for entry in slave.get(part, []):
-                self._tag(device, entry, None if own == period else own)
+            for entry in self._plant.objects(slave, part, partial(self._at, slave)):
+                self._one(device, entry, None if own == period else own)
         self._not_carried(slave, name, line)
+
+    def _one(self, device: Draft, entry: Any, period: Any) -> None:
+        self._plant.attempt(self._at(entry), str(entry.get("tag")), lambda: self._tag(device, entry, period))
 
     def _not_carried(self, slave: Located, name: str, line: Located) -> None:
         for key in _WRITING:
@@ -173,8 +182,11 @@ class _Opcua:
         keys["mode"] = "read" if server.get("disableSubscriptions") else "subscribe"
         self._security(server, keys)
         holder = server if "mapping" in server else document
-        for number, mapping in enumerate(holder.get("mapping", []), 1):
-            self._mapping(mapping, keys, number)
+        for number, mapping in enumerate(self._plant.objects(holder, "mapping", partial(self._at, holder)), 1):
+            self._one(mapping, keys, number)
+
+    def _one(self, mapping: Any, keys: Mapping[str, Any], number: int) -> None:
+        self._plant.attempt(self._at(mapping), "mapping", lambda: self._mapping(mapping, keys, number))
 
     def _security(self, server: Located, keys: dict[str, Any]) -> None:
         policy = server.get("security", "None")
@@ -198,8 +210,8 @@ class _Opcua:
         device = self._plant.device(f"{plain}-{number}" if plain != name else plain, keys, self._at(mapping))
         base = _steps(str(mapping.get("deviceNodePattern", "")))
         for part in ("timeseries", "attributes"):
-            for entry in mapping.get(part, []):
-                self._tag(device, entry, base)
+            for entry in self._plant.objects(mapping, part, partial(self._at, mapping)):
+                self._tag(device, cast("Located", entry), base)
         for key in _WRITING:
             if mapping.get(key):
                 self._plant.leave_out(self._at(mapping, key), f"{device.id} {key}", *WRITES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from edge_agent import names
@@ -291,7 +291,7 @@ class _Row:
     def _scale(self) -> None:
         self._read("scale", "scale", cells.number)
         if "decimals" in self._cells and "scale" not in self._keys:
-            places = self._understood("decimals", cells.whole)
+            places = self._understood("decimals", cells.places)
             if places:
                 self._put("scale", cells.scalar(f"{Decimal(1).scaleb(-places):f}"), "decimals")
         self._read("offset", "offset", cells.number)
@@ -314,10 +314,10 @@ class _Row:
             return
         ends = []
         for column in ("raw_low", "raw_high", "scaled_low", "scaled_high"):
-            try:
-                ends.append(Decimal(self._cells.get(column, "")))
-            except InvalidOperation:
+            if column not in self._cells:
                 self._problem(column, "换算需要这个数字。", "the scaling needs this number.", "missing-cell")
+            elif (end := self._understood(column, cells.exact)) is not None:
+                ends.append(end)
         if len(ends) < 4:
             return
         raw_low, raw_high, low, high = ends
