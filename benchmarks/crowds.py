@@ -163,7 +163,7 @@ def _rows(site: Any) -> list[dict[str, Any]]:
 
 
 def _live_values(site: Any) -> float:
-    return float(sum(row["good"] for row in _rows(site) if row["id"].startswith("live-")))
+    return float(sum(row["totals"]["good"] for row in _rows(site) if row["id"].startswith("live-")))
 
 
 # --- the servers ------------------------------------------------------------------------------------------------

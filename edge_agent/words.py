@@ -48,3 +48,22 @@ def commands_in(text: str) -> Iterator[tuple[int, int]]:
             while text[end - 1] in ".,:":  # the sentence's own, and not the command's
                 end -= 1
         yield found.start(), end
+
+
+#: Commands of this program that take the configuration file and nothing else.
+_OF_A_FILE: Final = re.compile(r"(?<= )(?:run|serve|status|reload|outbox verify|quarantine list)$")
+
+
+def with_file(text: str, config: object) -> str:
+    """A sentence whose commands name the configuration file, as they have to be typed.
+
+    Who makes a sentence does not always know from which file it was started, or where it will be read.
+    """
+    parts, at = [], 0
+    for start, end in commands_in(text):
+        found = text[start:end].strip("`")
+        if _OF_A_FILE.search(found) and _COMMAND.fullmatch(found):
+            mark = "`" if text[start] == "`" else ""
+            parts += [text[at:start], f"{mark}{found} {shlex.quote(str(config))}{mark}"]
+            at = end
+    return "".join([*parts, text[at:]])

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
+from connectors.modbus.denormal import denormal_of
 from connectors.modbus.failures import PROBE_S
 from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Request, exception_cause
 from connectors.modbus.layout import Ask, layout_of
@@ -267,8 +268,8 @@ class Reader:
         points = dict(item for span in spans for item in self._by_span[span])
         found = {}
         for place in places:
-            value = self._values[place]
-            if isinstance(value, float):
+            value = denormal_of(self._values[place], points[place])
+            if value is not None:
                 found[self._table.names[place]] = value, points[place]
         self._unit.log_denormals(found)
 

@@ -15,7 +15,7 @@ from importlib.metadata import version
 
 from edge_agent.errors import FindingsError
 from edge_agent.reasons import words_of
-from edge_agent.words import command
+from edge_agent.words import command, with_file
 
 COMMANDS = (
     "demo", "check", "schema", "profiles", "read", "run", "reload", "serve", "simulate", "history", "status", "metrics",
@@ -51,8 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = args.func(args)
     except FindingsError as error:
+        config = getattr(args, "config", None)
         for finding in error.findings:
-            print(finding, file=sys.stderr)
+            print(finding if config is None else with_file(str(finding), config), file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

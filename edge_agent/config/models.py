@@ -107,6 +107,9 @@ class Retention(Model):
 
     days: float = Field(default=400, gt=0)
     """Age after which values are deleted."""
+    health_days: float = Field(default=3660, gt=0)
+    """Age after which the health of devices is deleted, which figures and reports of the past rest on. It is kept by
+    hour and minute; the rows themselves, one every few seconds, are kept for two days."""
     max_bytes: int | None = Field(default=None, ge=10_000_000)
     """Size after which the oldest values are deleted."""
 

@@ -15,8 +15,8 @@ from typing import Final
 from edge_agent.errors import DeviceError
 from edge_agent.reasons import words_of
 
-#: Failed attempts a second that all dead devices of a process share. One costs 0.2 to 0.4 ms of CPU (refused, or
-#: accepted and never answered), so they cost at most 2 % of a core. Up to some 70 dead devices nobody waits longer
+#: Failed attempts a second that all dead devices of a process share. One costs 0.3 to 0.6 ms of CPU (refused, or
+#: accepted and never answered), so they cost at most 2 % of a core. Up to some 40 dead devices nobody waits longer
 #: than for his own back-off.
 RETRIES_PER_S: Final = 30.0
 

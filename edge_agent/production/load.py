@@ -15,7 +15,8 @@ _DAY_NS = 86_400_000_000_000
 
 
 def load_profile(plant: Plant, used: Energy) -> Load:
-    """Every quarter that touches the plant's window; the first and the last may be cut by it."""
+    """Every quarter that touches the plant's window. Of the first and the last, where the window cuts them, not all of
+    the energy is known."""
     return energy.demand(used, plant.facts.start, plant.facts.end)
 
 
@@ -24,9 +25,9 @@ def summed_load(loads: Sequence[Load]) -> Load:
     return [(quarters[0][0], sum((kw for _, kw in quarters), Fraction(0))) for quarters in zip(*loads, strict=True)]
 
 
-def full_quarters(plant: Plant, used: Energy) -> Load:
+def full_quarters(plant: Plant, profile: Load) -> Load:
     """Without the quarters that the window cuts: their mean power would be too low. All, where there is no full one."""
-    profile, start, end = load_profile(plant, used), plant.facts.start, plant.facts.end
+    start, end = plant.facts.start, plant.facts.end
     return [(t, kw) for t, kw in profile if t >= start and t + energy.DEMAND_NS <= end] or profile
 
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+import numpy as np
+
 from edge_agent.metrics.calendar import Calendar
 from edge_agent.metrics.live import Sums
 from edge_agent.metrics.planned import Planned, planned
 from edge_agent.stores import Store
+from edge_agent.stores.columns import Longs
 
 _HOUR_NS: Final = 3_600_000_000_000
 _DAY_NS: Final = 24 * _HOUR_NS
@@ -20,6 +23,8 @@ _DAY_NS: Final = 24 * _HOUR_NS
 _YOUNG_NS: Final = 2 * _DAY_NS
 
 _NOTHING: Final = Sums(0.0, 0.0, 0, 0)
+_COLUMNS: Final = ("scheduled_ms", "covered_ms", "good", "bad")
+_NONE: Final = np.zeros((0, len(_COLUMNS)), np.int64)
 
 
 class ScheduledHealth:
@@ -29,11 +34,15 @@ class ScheduledHealth:
         """`schedules`: device -> the schedule of its machine; the time of other devices is all scheduled."""
         self._calendar, self._schedules = calendar, schedules
         self._plans: dict[str, tuple[int, int, Planned]] = {}
-        self._spans: dict[tuple[int, int], tuple[int, dict[str, Sums]]] = {}
+        self._spans: dict[tuple[int, int], tuple[int, Longs]] = {}
+        self._summed: dict[tuple[int, int, int], tuple[Planned, Longs]] = {}
+        self._places: dict[str, int] = {}
+        """Key of a device -> its row in what is kept of each span."""
 
     def follow(self, schedules: Mapping[str, str]) -> None:
-        """Machines may have come to speak through other devices."""
+        """A computation begins: machines may have come to speak through other devices."""
         self._schedules = schedules
+        self._summed = {}
 
     def planned(self, device: str, start: int, end: int) -> Planned | None:
         """The planned time of a device; None where all of `start..end` counts: no schedule, no pause, or no work."""
@@ -60,19 +69,34 @@ class ScheduledHealth:
 
     def sums(self, store: Store, device: str, hours: Planned, start: int, end: int) -> Sums:
         """What the health rows of planned time in `start..end` add up to."""
-        parts = [self._span(store, *span, end).get(device, _NOTHING) for span in hours.clipped(start, end)]
-        return Sums(
-            sum(part.scheduled_s for part in parts),
-            sum(part.covered_s for part in parts),
-            sum(part.good for part in parts),
-            sum(part.bad for part in parts),
-        )
+        totals = self._totals(store, hours, start, end)
+        place = self._places.get(device)
+        if place is None or place >= len(totals):
+            return _NOTHING
+        scheduled_ms, covered_ms, good, bad = totals[place].tolist()
+        return Sums(scheduled_ms / 1000, covered_ms / 1000, good, bad)
 
-    def _span(self, store: Store, start: int, end: int, now: int) -> dict[str, Sums]:
-        until, found = self._spans.get((start, end), (-1, {}))
+    def _totals(self, store: Store, hours: Planned, start: int, end: int) -> Longs:
+        """Of every device, by its place; once for all machines of a schedule."""
+        asked = (id(hours), start, end)
+        if asked not in self._summed:
+            parts = [self._span(store, *span, end) for span in hours.clipped(start, end)]
+            total = np.zeros((len(self._places), len(_COLUMNS)), np.int64)
+            for part in parts:
+                total[: len(part)] += part
+            self._summed[asked] = hours, total
+        return self._summed[asked][1]
+
+    def _span(self, store: Store, start: int, end: int, now: int) -> Longs:
+        until, found = self._spans.get((start, end), (-1, _NONE))
         if now > until:
-            rows = store.health(start, end)
-            found = {key: Sums(row.scheduled_s, row.covered_s, row.good, row.bad) for key, row in rows.items()}
+            totals = store.health_totals(start, end)
+            for key in totals:
+                self._places.setdefault(key, len(self._places))
+            found = np.zeros((len(self._places), len(_COLUMNS)), np.int64)
+            for key, row in totals.items():
+                seconds = round(1000 * row.scheduled_s), round(1000 * row.covered_s)
+                found[self._places[key]] = (*seconds, row.good, row.bad)
             self._spans = {key: kept for key, kept in self._spans.items() if kept[0] >= now}
             self._spans[start, end] = _kept_until(end, now), found
         return found

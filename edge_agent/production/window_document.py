@@ -25,7 +25,7 @@ from edge_agent.metrics.timemodel import Bucket, Totals, pareto
 from edge_agent.production.facts import PART_ROLES, Facts
 from edge_agent.production.figures import Options, production_figures
 from edge_agent.production.gather import Known, gather_production
-from edge_agent.production.load import load_profile, peak, summed_load
+from edge_agent.production.load import full_quarters, load_profile, peak, summed_load
 from edge_agent.production.plant import INTEGRATED, Machine, Plant, energy_scope, groups, summed
 from edge_agent.production.signals import PlantSignals, speaks_for_its_controller
 from edge_agent.production.site_devices import SiteDevices
@@ -170,14 +170,11 @@ class _Document:
 
     def _scope(self, machines: Sequence[Machine], line: str | None) -> dict[str, Any]:
         inside = [machine for machine in machines if machine.production is not None]
-        suffix = "" if line is None else f"@line:{line}"
-        found = {
-            metric: result
-            for key, result in self._figures.items()
-            for metric, _, scope in (key.partition("@"),)
-            if scope == suffix.removeprefix("@")
-        }
-        found |= self._lateness(inside)
+        found = self._lateness(inside)
+        for key, result in self._figures.items():
+            metric, _, scope = key.partition("@")
+            if scope == ("" if line is None else f"line:{line}"):
+                found[metric] = result
         return {
             "machines": [machine.id for machine in inside],
             "results": {metric: result.to_full_json() for metric, result in sorted(found.items())},
@@ -209,7 +206,7 @@ class _Document:
         if not used:
             return {"kwh": None, "meters": meters, "demand": [], "peak": None}
         profile = summed_load([self._loads[each] for each in lines if each in self._loads])
-        top = peak(profile)
+        top = peak(full_quarters(plant, profile))
         checks = (check.disagreement for meter in meters if (check := plant.power_check(meter)) is not None)
         worst = max((each for each in checks if each is not None), default=None)
         return {

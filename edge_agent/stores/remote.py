@@ -26,6 +26,7 @@ from edge_agent.reasons import cause
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
+    DeviceReadings,
     HealthSummary,
     Latest,
     LiveFacts,
@@ -43,6 +44,7 @@ from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.http import NotAnsweredError
 from edge_agent.stores.lines import STORE_ID, Encoder, TextStyle, escape_tag
 from edge_agent.stores.newest import Newest
+from edge_agent.stores.rollups import HOUR_NS, HealthTotals, OpenHours, RolledHour, hour_of, split_window
 from edge_agent.stores.rows import HealthRows, in_time
 from edge_agent.stores.sidecar import Sidecar
 from edge_agent.stores.touched import Touched, hours_of
@@ -51,6 +53,8 @@ log = logging.getLogger(__name__)
 
 _DAY: Final = 86_400_000_000_000
 _SNAPSHOT_SECONDS: Final = 60.0
+#: Figures ask for 30 days of health.
+_LOOK_BACK: Final = 31 * _DAY
 
 
 #: The id is written again so often, so that no retention takes it.
@@ -73,6 +77,9 @@ class RemoteStore(ABC):
 
     def __init__(self, config: StoreConfig, agent: str = "", others: Collection[str] = ()) -> None:
         self._days = config.retention.days
+        self._health_days = config.retention.health_days
+        self._open_health = OpenHours()
+        self._looked_for_health = False
         self._keys = DeviceKeys(agent, others)
         self._address = " ".join(filter(None, (config.kind, config.url, config.org, config.bucket)))
         self.store_id = ""
@@ -176,6 +183,14 @@ class RemoteStore(ABC):
 
     # --- reading -----------------------------------------------------------------------------------------------
 
+    def readings(self, now_ns: int) -> dict[str, DeviceReadings]:
+        """From memory."""
+        return self._newest.by_device(self.catalogue, now_ns)
+
+    def latest_of(self, device: str, tag: str) -> Latest | None:
+        """From memory."""
+        return self._newest.of_tag(self.catalogue, device, tag)
+
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag in `from <= t < to`, sorted by `t`, under all its names."""
         parts = [self.samples_of(*name, from_ns, to_ns) for name in self.catalogue.history(device, tag)]
@@ -258,14 +273,19 @@ class RemoteStore(ABC):
         self._sidecar.save(batch, self.catalogue, first_good)
         self._first_good |= first_good
         self._touched.add(hours_of(batch))
+        self._open_health.touched({hour_of(row["t"]) for row in batch.health}, batch.stored)
         self._newest.update(batch.rows, batch.stored)
         if time.monotonic() - self._saved > _SNAPSHOT_SECONDS:
             self._sidecar.save_newest(self._newest.rows())
             self._saved = time.monotonic()
 
-    def marks(self) -> dict[str, IntervalSet]:
+    def marks(self, streams: Collection[str] | None = None) -> dict[str, IntervalSet]:
         """From the sidecar."""
-        return self._sidecar.marks()
+        return self._sidecar.marks(streams)
+
+    def incomplete_marks(self) -> dict[str, IntervalSet]:
+        """From the sidecar."""
+        return self._sidecar.incomplete_marks()
 
     def counts(self) -> Counts:
         """From the sidecar."""
@@ -327,7 +347,45 @@ class RemoteStore(ABC):
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """The server's sums, and the first connections from the sidecar."""
-        return live_facts(self.catalogue, self._first_good, self.health(from_ns, to_ns), to_ns)
+        return live_facts(self.catalogue, self._first_good, self.health_totals(from_ns, to_ns), to_ns)
+
+    def health_totals(self, from_ns: int, to_ns: int) -> dict[str, HealthTotals]:
+        """Whole hours from the sidecar, as far as they are kept there, and the rest from the server."""
+        hours, rest = split_window(self._sidecar.kept_hours(from_ns, to_ns), from_ns, to_ns)
+        parts: dict[str, list[HealthTotals]] = defaultdict(list)
+        found = [self._sidecar.hour_totals(*span) for span in hours] + [self._server_totals(*span) for span in rest]
+        for each in found:
+            for device, totals in each.items():
+                parts[self._now(device)].append(totals)
+        return {device: HealthTotals.of(parts[device]) for device in sorted(parts)}
+
+    def _server_totals(self, from_ns: int, to_ns: int) -> dict[str, HealthTotals]:
+        """By the names the devices had."""
+        return {
+            device: HealthTotals.of([
+                HealthTotals(row.scheduled_s, row.covered_s, row.good, row.bad, row.last_good_t) for row in rows
+            ])
+            for device, rows in self.health_of(from_ns, to_ns).items()
+        }  # fmt: skip
+
+    def read_open_hours(self, now_ns: int, hours: int) -> list[RolledHour]:
+        """Ask the server for past hours, one question each; at first those that figures look back on."""
+        if not self.store_id:
+            return []
+        if not self._looked_for_health:
+            looked_back = range(hour_of(now_ns) - _LOOK_BACK, hour_of(now_ns), HOUR_NS)
+            self._open_health.found({*looked_back} - self._sidecar.kept_hours(looked_back[0] - 1, now_ns))
+            self._looked_for_health = True
+        due = self._open_health.due(now_ns, hours)
+        return [RolledHour(hour, write, self._server_totals(hour - HOUR_NS, hour)) for hour, write in due.items()]
+
+    def keep_hours(self, hours: Sequence[RolledHour]) -> int:
+        """In the sidecar."""
+        kept = [each for each in hours if self._open_health.unchanged(each.hour, each.write)]
+        for each in kept:
+            self._sidecar.keep_hour(each.hour, each.content)
+            self._open_health.rolled_up(each.hour)
+        return len(kept)
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """From the sidecar."""
@@ -365,6 +423,7 @@ class RemoteStore(ABC):
         if self.store_id and time.monotonic() - self._id_written > _ID_EVERY_S:
             self._write_id(self.store_id)
         self._sidecar.age(now_ns - int(self._days * _DAY))
+        self._sidecar.age_health(now_ns - int(self._health_days * _DAY))
         return 0
 
     def release_caches(self) -> None:  # noqa: B027 - nothing to do is what it does

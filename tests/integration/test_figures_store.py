@@ -90,7 +90,7 @@ HEALTH = [
     row(T0 + 4005 * SECOND, 5.0, T0 + 4005 * SECOND),
     # A device that stays offline has few rows; behind them is a hole all the same.
     *(row(T0 + s * SECOND, 0.0, None) | {"device": "m2", "state": "offline"} for s in (50, 85, 120, 155)),
-    row(T0 + 200 * SECOND, 1.0, T0 + 200 * SECOND) | {"device": "m2"},
+    row(T0 + 200 * SECOND, 0.0, None) | {"device": "m2"},
 ]
 
 

@@ -6,7 +6,6 @@ A test is named after its case. Times are short multiples of the period.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import time
 
@@ -28,17 +27,12 @@ def test_f03_the_device_closes_an_idle_connection_sooner_than_the_period(tags, c
 
     async def serve(reader, writer):
         opened.append(writer)
-        while True:
-            async with asyncio.timeout(EVERY / 2):
-                tid, unit, pdu = await question(reader)
+        for _ in tags:  # idle from here to the next poll; without a clock, since a busy machine would stretch the poll
+            tid, unit, pdu = await question(reader)
             writer.write(tcp(tid, unit, same(pdu)))
 
-    async def tolerant(reader, writer):
-        with contextlib.suppress(TimeoutError):
-            await serve(reader, writer)
-
     async def main():
-        async with listening(tolerant) as url:
+        async with listening(serve) as url:
             made = await poll(13, plan(url, *tags))
             assert made.good("holding/7") == [7] * len(made.batches["d"])
             assert len(made.batches["d"]) >= 12

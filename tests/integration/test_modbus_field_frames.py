@@ -63,17 +63,14 @@ def test_a_frame_that_stops_midway_is_told_as_such_in_both_languages(pieces):
         while True:
             tid, unit, pdu = await question(reader)
             frame = tcp(tid, unit, same(pdu))
-            writer.write(frame if len(opened) > 1 else frame[:pieces])
+            writer.write(frame if len(opened) > 2 else frame[:pieces])  # the poll is asked once more
 
     async def main():
         async with listening(serve) as url:
             made = Polled(plan(url, "holding/7", timeout=0.1))
-            causes = []
             async with made.running():
-                await until(lambda: made.batches["d"])
-                causes.append(made.devices["d"].health.cause)
                 await until(lambda: made.good("holding/7"))
-            (why,) = causes
+            (why,) = made.causes["d"]
             assert why.name == "modbus_unfinished"
             assert f"first {pieces} bytes" in why.en
             assert f"前 {pieces} 字节" in why.zh
@@ -160,7 +157,7 @@ def test_f29_a_peer_that_never_answers_is_not_asked_in_the_other_framing_all_the
     async def main():
         async with listening(serve) as url:
             made = await poll(14, plan(url, "holding/7", timeout=0.02))
-            assert made.states["d"] == ["offline BadTimeout"]
+            assert set(made.states["d"]) == {"offline BadTimeout"}
         others = [data for data in frames if data[:2] == b"\1\3"]
         assert 1 <= len(others) <= 3
 

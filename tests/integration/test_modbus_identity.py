@@ -117,7 +117,7 @@ def test_a_unit_with_an_identification_in_the_place_of_one_without_is_another(na
         for mute in (False, True):
             left, right = two_buses(None, OTHER)
             left.stations[1].ignores_identification = mute
-            plan = on(names[0], timeout=0.03)
+            plan = on(names[0], timeout=0.06)
             for gone in (names[0].parent / "state").glob("*"):
                 gone.unlink()
             with plugged((left, names[0])):
@@ -136,7 +136,7 @@ def test_a_unit_with_an_identification_in_the_place_of_one_without_is_another(na
 def test_a_unit_that_lost_its_identification_is_another_but_not_for_one_lost_frame(names):
     async def main():
         station = Station({5: 100}, ACME)
-        plan = on(names[0], timeout=0.03)
+        plan = on(names[0], timeout=0.06)
         with plugged((SerialBus({1: station}), names[0])):
             async with opened(plan) as a:
                 assert good(await read(a, plan))
@@ -160,7 +160,7 @@ def test_a_unit_without_identification_is_asked_for_it_once_and_never_again(name
     async def main():
         refusing, mute = Station({5: 1}), Station({5: 2})
         mute.ignores_identification = True
-        one, two = on(names[0], 1, timeout=0.03), on(names[0], 2, timeout=0.03)
+        one, two = on(names[0], 1, timeout=0.15), on(names[0], 2, timeout=0.15)
         with plugged((SerialBus({1: refusing, 2: mute}), names[0])):
             async with opened(one, two) as a:
                 assert all(map(good, await turns(a, one, two)))

@@ -51,7 +51,7 @@ def uncertain(result: Batch | DeviceError) -> bool:
 def test_a_bus_on_which_other_units_answer_is_uncertain_until_all_answer_again(names, running):
     async def main():
         left, right = bus(1, 2, 3), bus(1)
-        plans = [on(names[0], unit, timeout=0.03) for unit in (1, 2, 3)]
+        plans = [on(names[0], unit, timeout=0.06) for unit in (1, 2, 3)]
         with plugged((left, names[0])):
             async with opened(*plans) as a:
                 assert all(map(good, await turns(a, *plans, times=2)))
@@ -87,7 +87,7 @@ def test_a_bus_on_which_other_units_answer_is_uncertain_until_all_answer_again(n
 
 def test_reload_confirms_the_units_that_answer(names):
     async def main():
-        plans = [on(names[0], unit, timeout=0.03) for unit in (1, 2, 3)]
+        plans = [on(names[0], unit, timeout=0.06) for unit in (1, 2, 3)]
         with plugged((bus(1, 2, 3), names[0])):
             async with opened(*plans) as a:
                 await turns(a, *plans, times=2)
@@ -106,7 +106,7 @@ def test_one_dead_unit_makes_nobody_uncertain(names):
     """It died while the others answered, or while nobody looked."""
 
     async def main():
-        plans = [on(names[0], unit, timeout=0.03) for unit in (1, 2, 3)]
+        plans = [on(names[0], unit, timeout=0.06) for unit in (1, 2, 3)]
         whole = bus(1, 2, 3)
         with plugged((whole, names[0])):
             async with opened(*plans) as a:
@@ -134,8 +134,8 @@ def test_one_dead_unit_makes_nobody_uncertain(names):
 
 def test_a_device_with_constants_stays_good_on_a_bus_with_other_units(names):
     async def main():
-        sure = on(names[0], 1, timeout=0.03, identify=[{"address": "holding/5", "equals": 1}])
-        others = [on(names[0], unit, timeout=0.03) for unit in (2, 3, 4)]
+        sure = on(names[0], 1, timeout=0.06, identify=[{"address": "holding/5", "equals": 1}])
+        others = [on(names[0], unit, timeout=0.06) for unit in (2, 3, 4)]
         with plugged((bus(1, 2, 3, 4), names[0])):
             async with opened(sure, *others) as a:
                 assert all(map(good, await turns(a, sure, *others, times=2)))

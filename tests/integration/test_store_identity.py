@@ -19,6 +19,7 @@ from edge_agent.app.forgetting import forgettable
 from edge_agent.app.status import overview
 from edge_agent.app.status.absent import holes
 from edge_agent.app.status.missing import of_plant, report
+from edge_agent.app.status.recent_health import RecentHealth
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import FindingsError, StoreError
 from edge_agent.health import DeviceHealth
@@ -162,6 +163,13 @@ def test_twins_are_two_in_everything(backend: Backend, tmp_path: Path) -> None:
         assert set(store.health(T0 - S, end)) == {"plc-1", "ipc-01:plc-1"}
 
 
+def devices_now(store: Store, plant: SiteDevices, now: int) -> list[dict[str, Any]]:
+    recent = RecentHealth(15 * S)
+    for _ in recent.read_past(store, now):
+        assert not recent.complete
+    return overview.devices(store, plant, now, recent.now(now), store.readings(now))
+
+
 def test_a_guest_is_named_and_nothing_is_missing_of_it(backend: Backend, tmp_path: Path) -> None:
     tag = "{connector: modbus, url: 'tcp://127.0.0.1:1', tags: {x: {address: holding/0}}, id: plc-1}"
     plain = f"devices: [{tag}]\n"
@@ -173,14 +181,14 @@ def test_a_guest_is_named_and_nothing_is_missing_of_it(backend: Backend, tmp_pat
         backend.flush()
         end = T0 + 120 * S
         plant = SiteDevices.of(alone, store)
-        rows = {row["key"]: row for row in overview.devices(store, plant, end)}
+        rows = {row["key"]: row for row in devices_now(store, plant, end)}
         assert {key: (row["id"], row["agent"], row["guest"]) for key, row in rows.items()} == {
             "ipc-01:plc-1": ("ipc-01:plc-1", "ipc-01", False),
             "ipc-02:plc-1": ("ipc-02:plc-1", "ipc-02", True),
         }
         found = of_plant(store, plant, T0, end, 5.0)
         assert (found["outages"], list(found["covered"])) == ([], ["ipc-01:plc-1"])
-        own, guest = overview.agents(store, plant, agents.states())
+        own, guest = overview.agents(store, plant, agents.states(), store.readings(end))
         assert (own["agent"], own["own"], own["online"], own["guest"]) == ("ipc-01", True, None, False)
         assert (guest["agent"], guest["online"], guest["guest"], guest["version"]) == ("ipc-02", False, True, "1.2")
         assert (guest["backlog_values"], guest["last_t"]) == (5, T0 + 115 * S)
@@ -198,7 +206,7 @@ def test_a_tag_that_was_taken_out_is_no_fault_of_the_device(tmp_path: Path) -> N
         take(store, health("ipc-01", "plc-1", 2, now), ("edge/e/s/a/l/plc-1/data", gone))
         for tags, quality in ((", old: {address: holding/1}", "BadOutOfService 1/2"), ("", "Good")):
             plant = SiteDevices.of(site(tmp_path, kept % tags), store)
-            (row,) = overview.devices(store, plant, now)
+            (row,) = devices_now(store, plant, now)
             assert row["quality"] == quality
 
 

@@ -17,7 +17,7 @@ from edge_agent.model import Batch, TagTable, status_name
 from edge_agent.normalise import Normaliser
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
-from edge_agent.sdk import DevicePlan
+from edge_agent.sdk import Cause, DevicePlan
 from tests.support.aio import until
 from tests.support.modbus_wire import connection, make_plan, make_table
 
@@ -124,6 +124,8 @@ class Polled:
         self.batches: dict[str, list[Batch]] = {plan.id: [] for plan in plans}
         self.states: dict[str, list[str]] = {plan.id: [] for plan in plans}
         """Every change of state, with its reason."""
+        self.causes: dict[str, list[Cause]] = {plan.id: [] for plan in plans}
+        """What exactly was behind each that was none for the better."""
         self.devices = {plan.id: self._device(plan, clock) for plan in plans}
         self.connection = connection(*plans)
         self._counted = Counted(self.connection)
@@ -136,6 +138,8 @@ class Polled:
 
         def tell(device: PolledDevice) -> None:
             states.append(f"{device.health.state} {device.health.reason}".strip())
+            if device.health.cause is not None:
+                self.causes[plan.id].append(device.health.cause)
             device.health.row(clock.monotonic())
 
         return PolledDevice(plan, normalisers, health, got.append, tell, staleness=60.0)

@@ -299,6 +299,16 @@ def test_a_line_takes_its_energy_from_its_meter_and_its_parts_from_its_last_stat
     assert line["results"]["M-19"]["value"] == pytest.approx(120 * 0.1229 / 1000)
 
 
+def test_a_quarter_that_the_window_cuts_is_no_peak(store: DuckDbStore, tmp_path: Path) -> None:
+    """12 kW for 75 minutes, then 60 kW: the window ends ten minutes into that quarter."""
+    used = [(minute, 200.0 * min(minute, 75) + 1000.0 * max(0, minute - 75)) for minute in range(121)]
+    write(store, "meter", [(minute, {"import": wh}) for minute, wh in used], [(0, 120)])
+    energy = figures(store, tmp_path, 0, 85)["lines"]["L1"]["energy"]
+    assert energy["peak"] == {"t": T0, "kw": pytest.approx(12)}
+    assert [kw for _, kw in energy["demand"]][:5] == pytest.approx([12, 12, 12, 12, 12])
+    assert energy["kwh"] == pytest.approx(25)
+
+
 def test_late_data_corrects_its_window_as_a_revision(store: DuckDbStore, tmp_path: Path) -> None:
     calendar = tmp_path / "calendar.yaml"
     calendar.write_text("schedules: {default: {shifts: [{name: day, start: '8:00', end: '10:00'}]}}")

@@ -70,7 +70,7 @@ def holes(store: Store, pending_from: Mapping[str, int] | None = None) -> Holes:
 
     `pending_from`: stream -> the first number that its agent still holds, as far as the agents said so.
     """
-    marks = store.marks()
+    marks = store.incomplete_marks()
     told: dict[str, IntervalSet] = {}
     for gap in store.gaps(0, _EVER):  # read after the marks: a gap told meanwhile must not look like a hole
         told.setdefault(gap["stream"], IntervalSet()).add(gap["from_seq"], gap["to_seq"])

@@ -176,7 +176,12 @@ def _devices(rows: Sequence[Document], now: int | None) -> Iterator[NotWell]:
 def _told(group: Sequence[Document], why: str) -> str:
     """The sentence; of a single device that answers in part, with what is wrong and how many tags it is."""
     quality = group[0]["quality"]
-    return f"{quality}: {why}" if len(group) == 1 and group[0]["connection"] in _IN_PART and quality else why
+    if len(group) > 1 or group[0]["connection"] not in _IN_PART or not quality:
+        return why
+    status, _, count = quality.partition(" ")
+    if count and group[0].get("reason", status) != status:
+        quality = count  # tags of several reasons, of which the sentence is another one's
+    return f"{quality}: {why}"
 
 
 def _last_good(row: Document, now: int | None) -> int | None:

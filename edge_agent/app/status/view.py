@@ -17,7 +17,7 @@ from edge_agent.app.status.rates_view import no_rates
 from edge_agent.app.status.terminal import Terminal
 from edge_agent.config.models import Site
 from edge_agent.health.ne107 import NAMES, Health
-from edge_agent.words import command, number_of
+from edge_agent.words import command, number_of, with_file
 
 #: Lines of one list; the rest is counted, and `--json` has all of it.
 MOST_LINES: Final = 20
@@ -36,6 +36,7 @@ def show(document: Document, site: Site, config: Path, *, whole: bool = False) -
 
     On a terminal what matters, in as many lines as it has; everything with `whole`, and where there is no terminal.
     """
+    document = _with_file(document, config)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     terminal = Terminal.of(console, whole=whole)
     for line in _first_screen(document, site, config).lines(terminal):
@@ -43,6 +44,16 @@ def show(document: Document, site: Site, config: Path, *, whole: bool = False) -
     if terminal.whole:
         console.print()
         _details(console, document, site.agent.timezone, config)
+
+
+def _with_file(found: Any, config: Path) -> Any:
+    """The sentences of a document with this file in their commands: the other processes do not know how it is called
+    here."""
+    if isinstance(found, str):
+        return with_file(found, config) if " " in found else found
+    if isinstance(found, Mapping):
+        return {key: _with_file(value, config) for key, value in found.items()}
+    return [_with_file(value, config) for value in found] if isinstance(found, list) else found
 
 
 def _first_screen(document: Document, site: Site, config: Path) -> FirstScreen:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from edge_agent.metrics.result import Result, divide, iso, number
 from edge_agent.metrics.timemodel import Bucket, Reason, Totals, pareto
-from edge_agent.production.load import daily_peaks, full_quarters, peak
+from edge_agent.production.load import daily_peaks, full_quarters, load_profile, peak
 from edge_agent.production.plant import Machine, Plant, groups, summed
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, said, table, value_or_reason
@@ -241,7 +241,7 @@ def _load(plant: Plant) -> Json:
         used, _ = plant.line_energy(name)
         if used is None:
             continue
-        profile = full_quarters(plant, used)
+        profile = full_quarters(plant, load_profile(plant, used))
         top = peak(profile)
         if top is not None:
             drawn = profile if len(profile) <= _LOAD_POINTS else daily_peaks(profile)
