@@ -13,19 +13,21 @@ from hypothesis import strategies as st
 from edge_agent.commissioning.convert import convert
 from edge_agent.commissioning.lists.columns import COLUMNS
 from edge_agent.commissioning.lists.editing import NotEditableError, insert
-from edge_agent.commissioning.lists.points import Target, parse
-from edge_agent.commissioning.lists.spreadsheet import FractionCell, Rows
+from edge_agent.commissioning.lists.points import ListTarget, parse
+from edge_agent.commissioning.lists.spreadsheet import FractionCell, SheetRows
 from edge_agent.config import load
 from edge_agent.config.plugins import Installed, tag_model
 from edge_agent.config.shape import keys
 from edge_agent.errors import ConfigError, FindingsError
 
 PLUGINS = Installed()
-TARGETS = {name: Target(frozenset(keys(tag_model(PLUGINS[name])))) for name in ("modbus", "opcua")}
+TARGETS = {name: ListTarget(frozenset(keys(tag_model(PLUGINS[name])))) for name in ("modbus", "opcua")}
 HEADS = [column.zh for column in COLUMNS]
 ODD = st.sampled_from(
-    ["", "0", "-1", "1e999", "nan", "inf", "40001", "4x0", "0x1F", "1!400001#BB.3", "9!9", "x" * 300, "=1", "整数", "0~", "~",
-     "{", "{a: [1", "[]", "0=;", "=", "1=a;1=b", "ns=2;s=", "线圈", "1e5", "0x", "00000", "99999999999999999999", "%", "1%",
+    ["", "0", "-1", "1e999", "nan", "inf", "40001", "4x0", "0x1F", "1!400001#BB.3", "9!9", "x" * 300, "=1",
+     "整数",
+     "0~", "~", "{", "{a: [1", "[]", "0=;", "=", "1=a;1=b", "ns=2;s=", "线圈", "1e5", "0x", "00000", "9" * 20, "%",
+     "1%",
      "{optional: maybe}", "{range: [2, 1]}", "５０", "1.10"]
 )  # fmt: skip
 CELLS = st.one_of(ODD, st.text(max_size=12), ODD.map(FractionCell))
@@ -38,7 +40,7 @@ CELLS = st.one_of(ODD, st.text(max_size=12), ODD.map(FractionCell))
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_cell_is_understood_or_a_problem(rows: list[list[str]], name: str) -> None:
     table = ((1, tuple(HEADS)), *((number, tuple(row)) for number, row in enumerate(rows, 2)))
-    found = parse([Rows("list.csv", "", table)], TARGETS[name])
+    found = parse([SheetRows("list.csv", "", table)], TARGETS[name])
     faulty = {problem.where.split(":")[1] for problem in found.problems}
     assert faulty.isdisjoint(str(point.row) for point in found.points)
 
@@ -70,17 +72,14 @@ def test_what_is_inserted_is_read_again_as_it_was(layout: str, tags: dict[str, d
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "plant.yaml"
         path.write_text(edited.text, encoding="utf-8", newline="")
+        refused: set[str] = set()
         try:
             device = next(each for each in load(path, PLUGINS).devices if each.id == "d")
         except ConfigError as error:
-            assert {finding.code for finding in error.findings} <= {
-                "bad-name",
-                "no-tags",
-                "connector",
-                "duplicate-key",
-                "full-width",
-            }
-            return
+            refused = {finding.code for finding in error.findings}
+    if refused:
+        assert refused <= {"bad-name", "no-tags", "connector", "duplicate-key", "full-width"}
+        return
     for name, keys_ in tags.items():
         assert device.tags[name].description == keys_["description"]
 
@@ -99,8 +98,8 @@ NEURON = {
 }  # fmt: skip
 THINGSBOARD = {
     "master": {"slaves": [{
-        "host": "h", "port": 502, "type": "tcp", "method": "socket", "timeout": 3, "byteOrder": "BIG", "pollPeriod": 500,
-        "unitId": 1, "deviceName": "m", "attributes": [], "timeseries": [
+        "host": "h", "port": 502, "type": "tcp", "method": "socket", "timeout": 3, "byteOrder": "BIG",
+        "pollPeriod": 500, "unitId": 1, "deviceName": "m", "attributes": [], "timeseries": [
             {"tag": "t", "type": "32int", "functionCode": 4, "objectsCount": 2, "address": 8, "divider": 10}],
     }]},
     "server": {"url": "h", "scanPeriodInMillis": 1000, "timeoutInMillis": 1000, "security": "None", "mapping": [

@@ -23,7 +23,7 @@ import pytest
 from edge_agent.cli.main import main
 from edge_agent.commissioning.lists import spreadsheet
 from edge_agent.commissioning.lists.addresses import UNSTATED, Counting
-from edge_agent.commissioning.lists.points import PointList, Target, parse
+from edge_agent.commissioning.lists.points import ListTarget, PointList, parse
 from edge_agent.commissioning.lists.writing import encode, rows_of
 from edge_agent.config import load
 from edge_agent.config.models import TagCommon
@@ -37,8 +37,8 @@ PLUGINS = Installed()
 SECRETS = {"MQTT_PASSWORD": "hunter1", "CNC_PASSWORD": "hunter2"}
 
 
-def target(connector: str = "modbus", counting: Counting = UNSTATED, unit: int | None = None) -> Target:
-    return Target(frozenset(keys(tag_model(PLUGINS[connector]))), unit=unit, counting=counting)
+def target(connector: str = "modbus", counting: Counting = UNSTATED, unit: int | None = None) -> ListTarget:
+    return ListTarget(frozenset(keys(tag_model(PLUGINS[connector]))), unit=unit, counting=counting)
 
 
 def listed(path: Path, text: str, encoding: str = "utf-8", **options: Any) -> PointList:
@@ -312,8 +312,7 @@ def same(tag: TagCommon) -> TagCommon:
     return tag.model_copy(update={"address": str(tag.address)}) if hasattr(tag, "address") else tag
 
 
-@pytest.mark.parametrize("language", ["zh", "en"])
-@pytest.mark.parametrize("form", [".csv", ".xlsx"])
+@pytest.mark.parametrize(("form", "language"), [(".csv", "zh"), (".xlsx", "en")])
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_a_round_trip_changes_nothing(
     config: Path, form: str, language: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.commissioning.convert.common import NO_COUNTERPART, duration, serial_url
-from edge_agent.commissioning.convert.json_text import Located
-from edge_agent.commissioning.convert.plant import Draft, Plant
+from edge_agent.commissioning.convert.json_text import LocatedObject
+from edge_agent.commissioning.convert.plant import ConvertedPlant, Draft
 from edge_agent.commissioning.lists.addresses import UNSTATED, locate
 from edge_agent.commissioning.lists.cells import scalar
 from edge_agent.commissioning.lists.words import WordError
@@ -30,21 +30,21 @@ _PARAMS: Final = frozenset(
 )  # fmt: skip
 
 
-def read(path: Path, document: Any, plant: Plant) -> None:
+def read(path: Path, document: Any, plant: ConvertedPlant) -> None:
     """Add the devices of an export: of one node, a template, or the whole configuration."""
     for node in _nodes(document):
         maker = _Node(path, plant, node)
         plant.attempt(f"{path}:{node.line}", maker.name, maker.read)
 
 
-def _objects(value: Any) -> list[Located]:
+def _objects(value: Any) -> list[LocatedObject]:
     """The objects of a list; nothing of what is none."""
-    return [each for each in value if isinstance(each, Located)] if isinstance(value, list) else []
+    return [each for each in value if isinstance(each, LocatedObject)] if isinstance(value, list) else []
 
 
-def _nodes(document: Any) -> Iterator[Located]:
+def _nodes(document: Any) -> Iterator[LocatedObject]:
     """One object for each driver: name, plugin, params, groups."""
-    if not isinstance(document, Located):
+    if not isinstance(document, LocatedObject):
         return
     if "drivers" in document:
         yield from _objects(document["drivers"])
@@ -54,14 +54,14 @@ def _nodes(document: Any) -> Iterator[Located]:
         yield document
 
 
-def _of_whole(document: Located) -> Iterator[Located]:
+def _of_whole(document: LocatedObject) -> Iterator[LocatedObject]:
     """The lists of the whole configuration, brought together by node."""
     params = {str(each.get("node")): each.get("params", {}) for each in _objects(document.get("settings"))}
     for node in _objects(document["nodes"]):
         if node.get("type", 1) != 1:
             continue
         name = node.get("name")
-        made = Located(node.line)
+        made = LocatedObject(node.line)
         made.update(node)
         made["params"] = params.get(str(name), {})
         intervals = {
@@ -72,7 +72,7 @@ def _of_whole(document: Located) -> Iterator[Located]:
         groups = []
         for each in _objects(document.get("tags")):
             if name in (each.get("driver"), each.get("node")):
-                group = Located(each.line)
+                group = LocatedObject(each.line)
                 group.update(each)
                 group["interval"] = intervals.get(str(each.get("group")))
                 groups.append(group)
@@ -83,7 +83,7 @@ def _of_whole(document: Located) -> Iterator[Located]:
 class _Node:
     """One driver of Neuron: a device for each unit of a Modbus line, or one OPC UA server."""
 
-    def __init__(self, path: Path, plant: Plant, node: Located) -> None:
+    def __init__(self, path: Path, plant: ConvertedPlant, node: LocatedObject) -> None:
         self._path = path
         self._plant = plant
         self._node = node
@@ -93,7 +93,7 @@ class _Node:
         self._devices: dict[Any, Draft] = {}
 
     def _at(self, table: Any, key: str = "") -> str:
-        line = table.lines.get(key, table.line) if isinstance(table, Located) else self._node.line
+        line = table.lines.get(key, table.line) if isinstance(table, LocatedObject) else self._node.line
         return f"{self._path}:{line}"
 
     def read(self) -> None:
@@ -158,7 +158,7 @@ class _Node:
             self._devices[unit] = self._plant.device(name, own, self._at(self._node))
         return self._devices[unit]
 
-    def _tag(self, tag: Located, keys: Mapping[str, Any], interval: Any) -> None:
+    def _tag(self, tag: LocatedObject, keys: Mapping[str, Any], interval: Any) -> None:
         name, where = str(tag.get("name", "")), self._at(tag)
         if not int(tag.get("attribute", _READ)) & (_READ | 4):
             zh, en = "只写的点读不到。", "a point that can only be written is not read."
@@ -173,7 +173,7 @@ class _Node:
         except WordError as error:
             self._plant.leave_out(where, name, error.zh, error.en)
 
-    def _register(self, tag: Located, kind: str | None, keys: Mapping[str, Any], interval: Any) -> None:
+    def _register(self, tag: LocatedObject, kind: str | None, keys: Mapping[str, Any], interval: Any) -> None:
         name, where = str(tag.get("name", "")), self._at(tag)
         if kind is None:
             zh, en = f"没有类型 {tag.get('type')}。", f"there is no type {tag.get('type')} here."

@@ -35,7 +35,7 @@ class Draft:
 
 
 @dataclass(slots=True)
-class Plant:
+class ConvertedPlant:
     """What a file of another program says, as far as it can be said here."""
 
     devices: list[Draft] = field(default_factory=list)
@@ -99,7 +99,7 @@ class Plant:
 
 
 @dataclass(slots=True)
-class _Text:
+class _PlantText:
     """A plant file, and what each of its lines holds: a device and one of its keys or tags."""
 
     lines: list[str]
@@ -107,8 +107,8 @@ class _Text:
     """Line (from 1) -> (device, key or tag, whether it is a tag)."""
 
 
-def _text(devices: Sequence[Draft], head: Sequence[str]) -> _Text:
-    made = _Text(list(head))
+def _text(devices: Sequence[Draft], head: Sequence[str]) -> _PlantText:
+    made = _PlantText(list(head))
     for device in devices:
         for position, (key, value) in enumerate({"id": device.id, **device.keys}.items()):
             made.lines.append(f"{'    ' if position else '  - '}{key}: {inline(value)}")
@@ -120,7 +120,7 @@ def _text(devices: Sequence[Draft], head: Sequence[str]) -> _Text:
     return made
 
 
-def checked(plant: Plant, head: Sequence[str], plugins: Plugins) -> list[str]:
+def checked(plant: ConvertedPlant, head: Sequence[str], plugins: Plugins) -> list[str]:
     """The lines of a plant file that `check` accepts: what it refuses is left out, with its reason.
 
     Empty when no device is left.
@@ -144,7 +144,7 @@ def checked(plant: Plant, head: Sequence[str], plugins: Plugins) -> list[str]:
     return []
 
 
-def _refused(made: _Text, plugins: Plugins) -> Sequence[Finding]:
+def _refused(made: _PlantText, plugins: Plugins) -> Sequence[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "plant.yaml"
         path.write_text("\n".join(made.lines) + "\n", encoding="utf-8")
@@ -155,7 +155,7 @@ def _refused(made: _Text, plugins: Plugins) -> Sequence[Finding]:
     return ()
 
 
-def _take_away(plant: Plant, made: _Text, finding: Finding) -> None:
+def _take_away(plant: ConvertedPlant, made: _PlantText, finding: Finding) -> None:
     match = _PLACE.fullmatch(finding.where)
     held = None if match is None else made.holds.get(int(match["line"]))
     if held is None:

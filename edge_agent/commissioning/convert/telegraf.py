@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.commissioning.convert.common import NO_COUNTERPART, ORDERS, duration, factor, rest, seconds, serial_url
-from edge_agent.commissioning.convert.plant import Draft, Plant
+from edge_agent.commissioning.convert.plant import ConvertedPlant, Draft
 from edge_agent.errors import FindingsError
 
 _TABLES: Final = {
@@ -42,7 +42,7 @@ _OPCUA_KEYS: Final = frozenset(
 )  # fmt: skip
 
 
-def read(path: Path, text: str, plant: Plant) -> None:
+def read(path: Path, text: str, plant: ConvertedPlant) -> None:
     """Add the devices of a file. Raises FindingsError for a text that is no TOML."""
     try:
         document = tomllib.loads(text)
@@ -52,7 +52,7 @@ def read(path: Path, text: str, plant: Plant) -> None:
         ) from error
     inputs, lines = _table(document.get("inputs")), text.splitlines()
     every = _table(document.get("agent")).get("interval")
-    for plugin, make in (("modbus", _Modbus), ("opcua", _Opcua), ("opcua_listener", _Opcua)):
+    for plugin, make in (("modbus", _TelegrafModbus), ("opcua", _TelegrafOpcua), ("opcua_listener", _TelegrafOpcua)):
         starts = _starts(lines, plugin)
         for number, table in enumerate(plant.objects(inputs, plugin, lambda _: str(path))):
             place = _Places(path, lines, starts, number)
@@ -108,10 +108,12 @@ class _Places:
         return self.of_table(), begin
 
 
-class _Modbus:
+class _TelegrafModbus:
     """One `[[inputs.modbus]]`: a device for each slave id."""
 
-    def __init__(self, plant: Plant, table: Mapping[str, Any], places: _Places, every: Any, plugin: str) -> None:
+    def __init__(
+        self, plant: ConvertedPlant, table: Mapping[str, Any], places: _Places, every: Any, plugin: str
+    ) -> None:
         self._plant = plant
         self._table = table
         self._places = places
@@ -253,10 +255,12 @@ def _shape(kind: str, entry: Mapping[str, Any], words: int | None) -> dict[str, 
     return {"type": _PLAIN[kind]} if kind in _PLAIN else None
 
 
-class _Opcua:
+class _TelegrafOpcua:
     """One `[[inputs.opcua]]`, which reads, or `[[inputs.opcua_listener]]`, which subscribes."""
 
-    def __init__(self, plant: Plant, table: Mapping[str, Any], places: _Places, every: Any, plugin: str) -> None:
+    def __init__(
+        self, plant: ConvertedPlant, table: Mapping[str, Any], places: _Places, every: Any, plugin: str
+    ) -> None:
         self._plant = plant
         self._table = table
         self._places = places

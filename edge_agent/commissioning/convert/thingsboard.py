@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from edge_agent.commissioning.convert.common import NO_COUNTERPART, WRITES, duration, factor, rest, serial_url
-from edge_agent.commissioning.convert.json_text import Located
-from edge_agent.commissioning.convert.plant import Draft, Plant
+from edge_agent.commissioning.convert.json_text import LocatedObject
+from edge_agent.commissioning.convert.plant import ConvertedPlant, Draft
 
 _TABLES: Final = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 _TYPES: Final = {
@@ -35,15 +35,15 @@ _OF_NO_ACCOUNT: Final = frozenset(
 _WRITING: Final = ("attributeUpdates", "rpc", "attributes_updates", "rpc_methods")
 
 
-def read(path: Path, document: Any, plant: Plant) -> None:
+def read(path: Path, document: Any, plant: ConvertedPlant) -> None:
     """Add the devices of a file."""
-    if not isinstance(document, Located):
+    if not isinstance(document, LocatedObject):
         plant.leave_out(str(path), "", "不是 ThingsBoard 网关的配置。", "this is no configuration of its gateway.")
         return
     server = document.get("server")
-    if isinstance(server, Located) and ("mapping" in server or "mapping" in document):
-        plant.attempt(f"{path}:{server.line}", "server", lambda: _Opcua(path, plant).server(server, document))
-    elif isinstance(server, Located):
+    if isinstance(server, LocatedObject) and ("mapping" in server or "mapping" in document):
+        plant.attempt(f"{path}:{server.line}", "server", lambda: _GatewayOpcua(path, plant).server(server, document))
+    elif isinstance(server, LocatedObject):
         for slave in plant.objects(server, "devices", lambda _: f"{path}:{server.line}"):
             _attempt(path, plant, slave, server)
     master = document.get("master")
@@ -54,19 +54,21 @@ def read(path: Path, document: Any, plant: Plant) -> None:
         plant.leave_out(f"{path}:{document.lines['slave']}", "slave", zh, en)
 
 
-def _attempt(path: Path, plant: Plant, slave: Any, line: Any) -> None:
-    plant.attempt(f"{path}:{slave.line}", str(slave.get("deviceName")), lambda: _Modbus(path, plant).slave(slave, line))
+def _attempt(path: Path, plant: ConvertedPlant, slave: Any, line: Any) -> None:
+    plant.attempt(
+        f"{path}:{slave.line}", str(slave.get("deviceName")), lambda: _GatewayModbus(path, plant).slave(slave, line)
+    )
 
 
-class _Modbus:
-    def __init__(self, path: Path, plant: Plant) -> None:
+class _GatewayModbus:
+    def __init__(self, path: Path, plant: ConvertedPlant) -> None:
         self._path = path
         self._plant = plant
 
-    def _at(self, table: Located, key: str = "") -> str:
+    def _at(self, table: LocatedObject, key: str = "") -> str:
         return f"{self._path}:{table.lines.get(key, table.line)}"
 
-    def slave(self, slave: Located, line: Located) -> None:
+    def slave(self, slave: LocatedObject, line: LocatedObject) -> None:
         """One slave; `line` says how it is reached, in the older form for all."""
         name = str(slave.get("deviceName") or f"unit-{slave.get('unitId', 1)}")
         url = self._url(line)
@@ -96,7 +98,7 @@ class _Modbus:
     def _one(self, device: Draft, entry: Any, period: Any) -> None:
         self._plant.attempt(self._at(entry), str(entry.get("tag")), lambda: self._tag(device, entry, period))
 
-    def _not_carried(self, slave: Located, name: str, line: Located) -> None:
+    def _not_carried(self, slave: LocatedObject, name: str, line: LocatedObject) -> None:
         for key in _WRITING:
             if slave.get(key):
                 self._plant.leave_out(self._at(slave, key), f"{name} {key}", *WRITES)
@@ -115,7 +117,7 @@ class _Modbus:
         }.get((str(kind), str(method)))  # fmt: skip
         return None if scheme is None else f"{scheme}://{line.get('host')}:{port or 502}"
 
-    def _order(self, line: Located, name: str) -> str:
+    def _order(self, line: LocatedObject, name: str) -> str:
         byte = str(line.get("byteOrder", "BIG")).upper()
         word = str(line.get("wordOrder", byte)).upper()
         if "wordOrder" not in line:
@@ -124,7 +126,7 @@ class _Modbus:
             self._plant.note(self._at(line, "byteOrder"), zh, en)
         return {("BIG", "BIG"): "ABCD", ("BIG", "LITTLE"): "CDAB", ("LITTLE", "BIG"): "BADC"}.get((byte, word), "DCBA")
 
-    def _tag(self, device: Draft, entry: Located, period: Any) -> None:
+    def _tag(self, device: Draft, entry: LocatedObject, period: Any) -> None:
         name, where = str(entry.get("tag") or entry.get("key") or ""), self._at(entry)
         table = _TABLES.get(entry.get("functionCode", 3))
         if table is None:
@@ -147,7 +149,7 @@ class _Modbus:
         known = ("tag", "key", "type", "functionCode", "objectsCount", "address", "multiplier", "divider")
         rest(self._plant, entry, (*known, "reportStrategy"), lambda key: self._at(entry, key), name)
 
-    def _shape(self, entry: Located, name: str, where: str) -> dict[str, Any] | None:
+    def _shape(self, entry: LocatedObject, name: str, where: str) -> dict[str, Any] | None:
         kind, count = str(entry.get("type", "")), int(entry.get("objectsCount", 1) or 1)
         if kind == "string":
             return {"type": "string", "length": 2 * count}
@@ -163,15 +165,15 @@ class _Modbus:
         return None
 
 
-class _Opcua:
-    def __init__(self, path: Path, plant: Plant) -> None:
+class _GatewayOpcua:
+    def __init__(self, path: Path, plant: ConvertedPlant) -> None:
         self._path = path
         self._plant = plant
 
-    def _at(self, table: Located, key: str = "") -> str:
+    def _at(self, table: LocatedObject, key: str = "") -> str:
         return f"{self._path}:{table.lines.get(key, table.line)}"
 
-    def server(self, server: Located, document: Located) -> None:
+    def server(self, server: LocatedObject, document: LocatedObject) -> None:
         """One server; each mapping of it becomes a device."""
         url = str(server.get("url", ""))
         keys: dict[str, Any] = {"connector": "opcua", "endpoint": url if "://" in url else f"opc.tcp://{url}"}
@@ -188,7 +190,7 @@ class _Opcua:
     def _one(self, mapping: Any, keys: Mapping[str, Any], number: int) -> None:
         self._plant.attempt(self._at(mapping), "mapping", lambda: self._mapping(mapping, keys, number))
 
-    def _security(self, server: Located, keys: dict[str, Any]) -> None:
+    def _security(self, server: LocatedObject, keys: dict[str, Any]) -> None:
         policy = server.get("security", "None")
         if policy in ("Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"):
             keys["security"] = {"policy": policy}
@@ -203,7 +205,7 @@ class _Opcua:
             en = "no password is copied: write user: {name: ..., password: !env NAME} at the device."
             self._plant.leave_out(self._at(server, "identity"), "identity", zh, en)
 
-    def _mapping(self, mapping: Located, keys: Mapping[str, Any], number: int) -> None:
+    def _mapping(self, mapping: LocatedObject, keys: Mapping[str, Any], number: int) -> None:
         info = mapping.get("deviceInfo") or {}
         name = str(mapping.get("deviceNamePattern") or info.get("deviceNameExpression") or f"opcua-{number}")
         plain = re.sub(r"\$\{.*?\}", "", name).strip() or "opcua"
@@ -211,12 +213,12 @@ class _Opcua:
         base = _steps(str(mapping.get("deviceNodePattern", "")))
         for part in ("timeseries", "attributes"):
             for entry in self._plant.objects(mapping, part, partial(self._at, mapping)):
-                self._tag(device, cast("Located", entry), base)
+                self._tag(device, cast("LocatedObject", entry), base)
         for key in _WRITING:
             if mapping.get(key):
                 self._plant.leave_out(self._at(mapping, key), f"{device.id} {key}", *WRITES)
 
-    def _tag(self, device: Draft, entry: Located, base: Sequence[str]) -> None:
+    def _tag(self, device: Draft, entry: LocatedObject, base: Sequence[str]) -> None:
         name, where = str(entry.get("key", "")), self._at(entry)
         text = str(entry.get("path") or entry.get("value") or "")
         match = re.fullmatch(r"\$\{(.*)\}", text)

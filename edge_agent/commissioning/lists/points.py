@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from edge_agent import names
 from edge_agent.commissioning.lists import cells
-from edge_agent.commissioning.lists.addresses import UNSTATED, Counting, Located, locate
+from edge_agent.commissioning.lists.addresses import UNSTATED, Counting, LocatedAddress, locate
 from edge_agent.commissioning.lists.columns import COLUMNS, IGNORED, column_of
-from edge_agent.commissioning.lists.spreadsheet import FractionCell, Rows
+from edge_agent.commissioning.lists.spreadsheet import FractionCell, SheetRows
 from edge_agent.commissioning.lists.words import WordError, is_write_only, report_word, type_word, word_order
 from edge_agent.errors import Finding, FindingsError
 from edge_agent.register.columns import fold
@@ -22,7 +22,7 @@ _NEEDED: Final = ("tag", "address")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ListTarget:
     """What the list is for: the keys that a tag of the connector has, and the device's own numbers."""
 
     keys: frozenset[str]
@@ -37,7 +37,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class ListedTag:
     """One tag of a list: its keys as the configuration has them."""
 
     name: str
@@ -56,7 +56,7 @@ class PointList:
     """What a file holds: points, and everything there is to say about its cells."""
 
     place: str
-    points: list[Point] = field(default_factory=list)
+    points: list[ListedTag] = field(default_factory=list)
     problems: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
     devices: set[str] = field(default_factory=set)
@@ -77,7 +77,7 @@ class _Table:
     rows: tuple[tuple[int, tuple[str, ...]], ...]
 
 
-def parse(sheets: list[Rows], target: Target, device: str | None = None) -> PointList:
+def parse(sheets: list[SheetRows], target: ListTarget, device: str | None = None) -> PointList:
     """The points of the first sheet with a head of a point list. `device`: only its rows, where rows name a device.
 
     Raises FindingsError when there is no such sheet; problems with cells are in the result.
@@ -97,7 +97,7 @@ def parse(sheets: list[Rows], target: Target, device: str | None = None) -> Poin
     )
 
 
-def _head(rows: Rows, found: PointList) -> _Table | None:
+def _head(rows: SheetRows, found: PointList) -> _Table | None:
     for index, (number, cells_) in enumerate(rows.rows[:_HEAD_WITHIN]):
         positions: dict[str, int] = {}
         for position, text in enumerate(cells_):
@@ -125,7 +125,7 @@ def _note_heads(number: int, heads: tuple[str, ...], positions: Mapping[str, int
             found.problems.append(Finding("duplicate-column", found.at(number, text), zh, en))
 
 
-def _rows(table: _Table, target: Target, device: str | None, found: PointList) -> None:
+def _rows(table: _Table, target: ListTarget, device: str | None, found: PointList) -> None:
     seen: dict[str, int] = {}
     of_others = 0
     for number, texts in table.rows:
@@ -148,7 +148,7 @@ class _Row:
     """One row on its way to a point."""
 
     def __init__(
-        self, number: int, cells_: Mapping[str, str], heads: Mapping[str, str], target: Target, found: PointList
+        self, number: int, cells_: Mapping[str, str], heads: Mapping[str, str], target: ListTarget, found: PointList
     ) -> None:
         self._number = number
         self._cells = cells_
@@ -172,7 +172,7 @@ class _Row:
             order = {key: at for at, key in enumerate(_ORDER)}
             keys = dict(sorted(self._keys.items(), key=lambda item: order.get(item[0], len(order))))
             device = self._cells.get("device", "")
-            self._found.points.append(Point(name, keys, self._number, self._columns, unit, device))
+            self._found.points.append(ListedTag(name, keys, self._number, self._columns, unit, device))
 
     def _problem(self, column: str, zh: str, en: str, code: str = "bad-cell") -> None:
         self._faulty = True
@@ -252,7 +252,7 @@ class _Row:
         return self._located(column, text)
 
     def _located(self, column: str, text: str) -> int | None:
-        def read(_: str) -> Located:
+        def read(_: str) -> LocatedAddress:
             return locate(text, self._cells.get("area", ""), self._target.counting, text_type=self._is_text())
 
         found = self._understood(column, read)
@@ -367,6 +367,6 @@ _ORDER: Final = (
 )  # fmt: skip
 
 
-def units(points: list[Point]) -> Iterator[int]:
+def units(points: list[ListedTag]) -> Iterator[int]:
     """The unit numbers that addresses name, each once, in order."""
     yield from sorted({point.unit for point in points if point.unit is not None})
