@@ -55,6 +55,22 @@ def _amount(written: str, text: str) -> Decimal:
     return value
 
 
+_FACTOR: Final = re.compile(r"(?P<sign>[x×*/÷]|1/)?(?P<number>[^倍]+)倍?", re.I)
+
+
+def factor(text: str) -> Any:
+    """A factor: `0.1`, also `x0.1`, `/10` or `1/10`. Raises WordError."""
+    match = _FACTOR.fullmatch(plain(text).replace(" ", ""))
+    if match is None or match["sign"] is None:
+        return number(text.replace("倍", ""))
+    value = exact(match["number"])
+    if match["sign"] in ("/", "÷", "1/"):
+        if not value:
+            raise WordError(f"“{text}”不能除以零。", f"“{text}” divides by zero.")
+        value = 1 / value
+    return decimal(value)
+
+
 def decimal(value: Decimal) -> Any:
     """A decimal as the shortest number of the configuration."""
     if value == value.to_integral_value():

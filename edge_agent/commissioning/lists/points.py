@@ -10,9 +10,16 @@ from typing import Any, Final
 from edge_agent import names
 from edge_agent.commissioning.lists import cells
 from edge_agent.commissioning.lists.addresses import UNSTATED, Counting, LocatedAddress, locate
-from edge_agent.commissioning.lists.columns import COLUMNS, IGNORED, column_of
+from edge_agent.commissioning.lists.columns import COLUMNS, IGNORED, column_of, is_for_people
 from edge_agent.commissioning.lists.spreadsheet import FractionCell, SheetRows
-from edge_agent.commissioning.lists.words import WordError, is_write_only, report_word, type_word, word_order
+from edge_agent.commissioning.lists.words import (
+    WordError,
+    is_write_only,
+    report_word,
+    type_and_order,
+    type_word,
+    word_order,
+)
 from edge_agent.errors import Finding, FindingsError
 from edge_agent.register.columns import fold
 
@@ -104,11 +111,21 @@ def _head(rows: SheetRows, found: PointList) -> _Table | None:
             name = column_of(text) if text else None
             if name is not None and name not in positions:
                 positions[name] = position
+        _prefer_names(cells_, positions)
         if all(name in positions for name in _NEEDED) or {"tag", "hex_address"} <= positions.keys():
             heads = {name: cells_[position] for name, position in positions.items()}
             _note_heads(number, cells_, positions, found)
             return _Table(heads, positions, rows.rows[index + 1 :])
     return None
+
+
+def _prefer_names(heads: tuple[str, ...], positions: dict[str, int]) -> None:
+    """Of two columns with names (变量名 and 名称) the one for people is the description, where the list has none."""
+    named = [at for at, text in enumerate(heads) if text and column_of(text) == "tag"]
+    for_people = [at for at in named if is_for_people(heads[at])]
+    if len(named) == 2 and len(for_people) == 1 and "description" not in positions:
+        positions["description"] = for_people[0]
+        positions["tag"] = next(at for at in named if at != for_people[0])
 
 
 def _note_heads(number: int, heads: tuple[str, ...], positions: Mapping[str, int], found: PointList) -> None:
@@ -161,9 +178,9 @@ class _Row:
 
     def read(self, seen: dict[str, int]) -> None:
         """Add the point, or its problems. `seen`: the rows of the names so far."""
-        name = self._name(seen)
-        if self._skipped():
+        if self._is_title() or self._skipped():
             return
+        name = self._name(seen)
         unit = self._place()
         self._shape()
         self._scale()
@@ -223,6 +240,17 @@ class _Row:
             seen[name] = self._number
         return name
 
+    def _is_title(self) -> bool:
+        """A row with a name alone stands above a part of the list."""
+        if self._cells.keys() <= {"tag", "description"} and len(self._cells) == 1:
+            zh, en = (
+                "这一行只有名称，当作小标题，已略过。",
+                "the row has a name alone; it was taken for a title and left out.",
+            )
+            self._note("tag", zh, en)
+            return True
+        return False
+
     def _skipped(self) -> bool:
         if is_write_only(self._cells.get("access", "")):
             zh, en = "只写的点读不到，已略过。", "the point can only be written, and was left out."
@@ -278,7 +306,7 @@ class _Row:
 
     def _shape(self) -> None:
         opcua = not self._target.has_registers
-        self._read("type", "type", lambda text: type_word(text, opcua=opcua))
+        self._type(opcua)
         self._read("bit", "bit", cells.whole)
         self._read("length", "length", cells.whole)
         self._read("count", "count", cells.whole)
@@ -288,8 +316,19 @@ class _Row:
         if self._keys.get("word_order") is not None and self._keys.get("type") in ("bool", "int8", "uint8"):
             del self._keys["word_order"]  # a list states it for every row; where there is one byte it means nothing
 
+    def _type(self, opcua: bool) -> None:
+        """The type; the byte order, too, where both are in one cell."""
+        if opcua:
+            self._read("type", "type", lambda text: type_word(text, opcua=True))
+            return
+        text, order = type_and_order(self._cells.get("type", ""))
+        if text.strip():
+            self._read("type", "type", lambda _: type_word(text))
+        if order is not None and "word_order" not in self._cells:
+            self._put("word_order", order, "type")
+
     def _scale(self) -> None:
-        self._read("scale", "scale", cells.number)
+        self._read("scale", "scale", cells.factor)
         if "decimals" in self._cells and "scale" not in self._keys:
             places = self._understood("decimals", cells.places)
             if places:
