@@ -16,9 +16,12 @@ from edge_agent.model import STATUS, Batch, Tag, TagTable, Value, is_good
 from edge_agent.normalise.change import ChangeFilter
 from edge_agent.normalise.exponents import Exponents
 from edge_agent.normalise.state import StateMachine, with_derived
+from edge_agent.reasons import cause
 
 _SENSOR_FAILURE = STATUS["BadSensorFailure"]
 _EXCEEDED = STATUS["UncertainEngineeringUnitsExceeded"]
+_UNDECIDED = STATUS["UncertainInitialValue"]
+_WHY_UNDECIDED = cause("state_undecided")
 
 
 class Normaliser:
@@ -110,6 +113,8 @@ class Normaliser:
         for number, code in words:
             if not is_good(code):
                 batch.status[len(batch.values)] = code
+                if code == _UNDECIDED:
+                    batch.causes = {**(batch.causes or {}), len(batch.values): _WHY_UNDECIDED}
             batch.values.append(number)
 
 

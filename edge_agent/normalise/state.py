@@ -32,7 +32,8 @@ _DERIVED: Final[Mapping[str, Tag]] = {
     name: Tag(name, "int", None, labels=dict(enumerate(words))) for name, words in VOCABULARY.values()
 }
 
-_WAITING = STATUS["BadWaitingForInitialData"]
+_UNDECIDED = (0, STATUS["UncertainInitialValue"])
+"""Not available, and said to be uncertain: no rule's time has been over since the values were last good."""
 _OUTSIDE = STATUS["UncertainEngineeringUnitsExceeded"]
 
 
@@ -51,7 +52,7 @@ class _Part:
     rules: tuple[_Rule, ...]
     lasting: tuple[Lasting, ...] = ()
     """The conditions of its rules that need time."""
-    _last: tuple[int | None, int] = (None, _WAITING)
+    _last: tuple[int | None, int] = _UNDECIDED
 
     def evaluate(self, seen: Seen, now: float) -> tuple[int | None, int]:
         """(number, status): the first rule that fits; what a rule needs and is bad makes the state bad.
@@ -64,7 +65,7 @@ class _Part:
         if found is None:
             return self._last
         if self.lasting:
-            self._last = found
+            self._last = _UNDECIDED if found[0] is None else found
         return found
 
     def _first(self, seen: Seen, now: float) -> tuple[int | None, int] | None:

@@ -116,6 +116,11 @@ _NETWORK: Final[Mapping[str, tuple[str, str, str]]] = {
         "串口 {path} 正被其他程序占用：请停止该程序。",
         "Another program uses the serial port {path}: stop it.",
     ),
+    "state_undecided": (
+        "UncertainInitialValue",
+        "状态还不能断定：state 的规则写了 for，要连续成立那么久；稍等即可。",
+        "The state is not certain yet: a rule of `state` has a `for`, which must have held for so long; wait a little.",
+    ),
     "agent_paused": (
         "BadTimeout",
         "采集代理自己停顿了 {seconds} 秒（进程被挂起、虚拟机暂停或负载过高），这段时间没有采集，并非设备故障。",

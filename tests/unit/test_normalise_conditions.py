@@ -23,6 +23,7 @@ from tests.support.sites import site
 
 NOT_AVAILABLE, OUT_OF_SERVICE, NOT_EXECUTING, EXECUTING = range(4)
 UNCERTAIN = STATUS["UncertainEngineeringUnitsExceeded"]
+UNDECIDED = STATUS["UncertainInitialValue"]
 
 
 class Watched:
@@ -88,7 +89,7 @@ def test_while_no_rule_is_certain_the_state_stays_as_it_was() -> None:
             {"tag": "current", "below": 5.01, "for": "10s", "gives": "NotExecuting"},
         ],
     )
-    assert made.at(0, 9.0) == (None, STATUS["BadWaitingForInitialData"])
+    assert made.at(0, 9.0) == (NOT_AVAILABLE, UNDECIDED)
     assert made.at(5, 9.0)[0] == EXECUTING
     assert [made.at(t, 1.0)[0] for t in (6, 9)] == [EXECUTING] * 2
     assert [made.at(t, 9.0)[0] for t in (10, 11)] == [EXECUTING] * 2
@@ -100,7 +101,7 @@ def test_time_does_not_run_while_the_value_is_bad_and_the_former_state_is_forgot
     made.at(0, 9.0)
     assert made.at(5, 9.0)[0] == EXECUTING
     assert made.at(6, None, status={0: STATUS["BadTimeout"]}) == (None, STATUS["BadTimeout"])
-    assert made.at(7, 9.0) == (None, STATUS["BadTimeout"])
+    assert made.at(7, 9.0) == (NOT_AVAILABLE, UNDECIDED)
     assert made.at(12, 9.0) == (EXECUTING, 0)
 
 

@@ -23,7 +23,7 @@ import pytest
 from edge_agent.cli.main import main
 from edge_agent.commissioning.lists import spreadsheet
 from edge_agent.commissioning.lists.addresses import UNSTATED, Counting
-from edge_agent.commissioning.lists.points import PointList, Target, parse
+from edge_agent.commissioning.lists.points import ListTarget, PointList, parse
 from edge_agent.commissioning.lists.writing import encode, rows_of
 from edge_agent.config import load
 from edge_agent.config.models import TagCommon
@@ -37,8 +37,8 @@ PLUGINS = Installed()
 SECRETS = {"MQTT_PASSWORD": "hunter1", "CNC_PASSWORD": "hunter2"}
 
 
-def target(connector: str = "modbus", counting: Counting = UNSTATED, unit: int | None = None) -> Target:
-    return Target(frozenset(keys(tag_model(PLUGINS[connector]))), unit=unit, counting=counting)
+def target(connector: str = "modbus", counting: Counting = UNSTATED, unit: int | None = None) -> ListTarget:
+    return ListTarget(frozenset(keys(tag_model(PLUGINS[connector]))), unit=unit, counting=counting)
 
 
 def listed(path: Path, text: str, encoding: str = "utf-8", **options: Any) -> PointList:
@@ -242,6 +242,36 @@ def test_names_of_an_enumeration(tmp_path: Path, cell: str, expected: dict[int, 
         assert [problem.where.rpartition(":")[2] for problem in found.problems] in (["枚举"], [])
 
 
+def test_a_plant_s_own_table_with_titles_two_names_and_notes_in_heads(tmp_path: Path) -> None:
+    found = listed(
+        tmp_path,
+        "序号,名称,*变量名(必填),偏移地址,功能码,数据类型,倍率,采集周期(s)\n"
+        ",一、主轴,,,,,,\n"
+        "1,主轴转速,SP_SPEED,0,03,32位浮点(CDAB),1,0.5\n"
+        "2,主轴温度,SP_TEMP,2,03,16位有符号整数,/10,2\n"
+        "3,进给,FEED,4,03,Float AB CD,x0.1,\n"
+        "4,电能,KWH,8,03,Unsigned Int32 - CD AB,0.01倍,\n",
+    )
+    assert tags(found) == {
+        "SP_SPEED": {
+            "address": "holding/0", "type": "float32", "word_order": "CDAB", "every": 0.5, "description": "主轴转速",
+        },
+        "SP_TEMP": {"address": "holding/2", "type": "int16", "scale": 0.1, "every": 2, "description": "主轴温度"},
+        "FEED": {
+            "address": "holding/4", "type": "float32", "word_order": "ABCD", "scale": 0.1, "description": "进给",
+        },
+        "KWH": {
+            "address": "holding/8", "type": "uint32", "word_order": "CDAB", "scale": 0.01, "description": "电能",
+        },
+    }  # fmt: skip
+    assert [note.where.partition("list.csv:")[2] for note in found.notes] == ["2:*变量名(必填)"]
+
+
+def test_two_columns_of_addresses_are_not_chosen_from(tmp_path: Path) -> None:
+    found = listed(tmp_path, "变量名,寄存器地址,Modbus地址,类型\na,0,40001,INT\n")
+    assert "duplicate-column" in {problem.code for problem in found.problems}
+
+
 def test_every_problem_is_told_at_once_with_its_row_and_column(tmp_path: Path) -> None:
     found = listed(
         tmp_path,
@@ -312,8 +342,7 @@ def same(tag: TagCommon) -> TagCommon:
     return tag.model_copy(update={"address": str(tag.address)}) if hasattr(tag, "address") else tag
 
 
-@pytest.mark.parametrize("language", ["zh", "en"])
-@pytest.mark.parametrize("form", [".csv", ".xlsx"])
+@pytest.mark.parametrize(("form", "language"), [(".csv", "zh"), (".xlsx", "en")])
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_a_round_trip_changes_nothing(
     config: Path, form: str, language: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from edge_agent.commissioning.convert.plant import Plant
+from edge_agent.commissioning.convert.plant import ConvertedPlant
 from edge_agent.commissioning.lists.cells import decimal
 
 ORDERS: Final = frozenset({"ABCD", "DCBA", "BADC", "CDAB"})
@@ -50,7 +50,7 @@ def serial_url(scheme: str, port: str, settings: Mapping[str, Any]) -> str:
     return f"{scheme}://{port}" + (f"?{query}" if query else "")
 
 
-def rest(plant: Plant, table: Mapping[str, Any], known: Iterable[str], where: Any, owner: str) -> None:
+def rest(plant: ConvertedPlant, table: Mapping[str, Any], known: Iterable[str], where: Any, owner: str) -> None:
     """List the keys that nothing was made of. `where`: key -> place."""
     done = frozenset(known)
     for key in table:

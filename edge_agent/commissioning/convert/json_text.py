@@ -12,7 +12,7 @@ _DEEPEST: Final = 50
 _DECODER: Final = json.JSONDecoder()
 
 
-class Located(dict[str, Any]):
+class LocatedObject(dict[str, Any]):
     """An object; `line` is where it begins, `lines` where each of its keys stands."""
 
     __slots__ = ("line", "lines")
@@ -70,8 +70,8 @@ class _Reader:
             raise self.fault("a text that does not end", at) from error
         return str(text), end
 
-    def _object(self, at: int, depth: int) -> tuple[Located, int]:
-        found = Located(self._line(at))
+    def _object(self, at: int, depth: int) -> tuple[LocatedObject, int]:
+        found = LocatedObject(self._line(at))
         at = self._next(at + 1)
         while self._text[at : at + 1] != "}":
             if self._text[at : at + 1] != '"':

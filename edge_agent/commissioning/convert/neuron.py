@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.commissioning.convert.common import NO_COUNTERPART, duration, serial_url
-from edge_agent.commissioning.convert.json_text import Located
-from edge_agent.commissioning.convert.plant import Draft, Plant
+from edge_agent.commissioning.convert.json_text import LocatedObject
+from edge_agent.commissioning.convert.plant import ConvertedPlant, Draft
 from edge_agent.commissioning.lists.addresses import UNSTATED, locate
 from edge_agent.commissioning.lists.cells import scalar
 from edge_agent.commissioning.lists.words import WordError
@@ -29,45 +30,51 @@ _PARAMS: Final = frozenset(
 )  # fmt: skip
 
 
-def read(path: Path, document: Any, plant: Plant) -> None:
+def read(path: Path, document: Any, plant: ConvertedPlant) -> None:
     """Add the devices of an export: of one node, a template, or the whole configuration."""
     for node in _nodes(document):
-        _Node(path, plant, node).read()
+        maker = _Node(path, plant, node)
+        plant.attempt(f"{path}:{node.line}", maker.name, maker.read)
 
 
-def _nodes(document: Any) -> Iterator[Located]:
+def _objects(value: Any) -> list[LocatedObject]:
+    """The objects of a list; nothing of what is none."""
+    return [each for each in value if isinstance(each, LocatedObject)] if isinstance(value, list) else []
+
+
+def _nodes(document: Any) -> Iterator[LocatedObject]:
     """One object for each driver: name, plugin, params, groups."""
-    if not isinstance(document, Located):
+    if not isinstance(document, LocatedObject):
         return
     if "drivers" in document:
-        yield from (driver for driver in document["drivers"] if isinstance(driver, Located))
+        yield from _objects(document["drivers"])
     elif "nodes" in document:
         yield from _of_whole(document)
     elif "groups" in document or "tags" in document:
         yield document
 
 
-def _of_whole(document: Located) -> Iterator[Located]:
+def _of_whole(document: LocatedObject) -> Iterator[LocatedObject]:
     """The lists of the whole configuration, brought together by node."""
-    params = {each.get("node"): each.get("params", {}) for each in document.get("settings", [])}
-    for node in document["nodes"]:
+    params = {str(each.get("node")): each.get("params", {}) for each in _objects(document.get("settings"))}
+    for node in _objects(document["nodes"]):
         if node.get("type", 1) != 1:
             continue
         name = node.get("name")
-        made = Located(node.line)
+        made = LocatedObject(node.line)
         made.update(node)
-        made["params"] = params.get(name, {})
+        made["params"] = params.get(str(name), {})
         intervals = {
-            each.get("group") or each.get("name"): each.get("interval")
-            for each in document.get("groups", [])
+            str(each.get("group") or each.get("name")): each.get("interval")
+            for each in _objects(document.get("groups"))
             if name in (each.get("driver"), each.get("node"))
         }
         groups = []
-        for each in document.get("tags", []):
+        for each in _objects(document.get("tags")):
             if name in (each.get("driver"), each.get("node")):
-                group = Located(each.line)
+                group = LocatedObject(each.line)
                 group.update(each)
-                group["interval"] = intervals.get(each.get("group"))
+                group["interval"] = intervals.get(str(each.get("group")))
                 groups.append(group)
         made["groups"] = groups
         yield made
@@ -76,16 +83,17 @@ def _of_whole(document: Located) -> Iterator[Located]:
 class _Node:
     """One driver of Neuron: a device for each unit of a Modbus line, or one OPC UA server."""
 
-    def __init__(self, path: Path, plant: Plant, node: Located) -> None:
+    def __init__(self, path: Path, plant: ConvertedPlant, node: LocatedObject) -> None:
         self._path = path
         self._plant = plant
         self._node = node
-        self._name = str(node.get("name") or node.get("node") or "neuron")
-        self._params: Mapping[str, Any] = node.get("params") or {}
+        self.name = str(node.get("name") or node.get("node") or "neuron")
+        params = node.get("params")
+        self._params: Mapping[str, Any] = params if isinstance(params, dict) else {}
         self._devices: dict[Any, Draft] = {}
 
     def _at(self, table: Any, key: str = "") -> str:
-        line = table.lines.get(key, table.line) if isinstance(table, Located) else self._node.line
+        line = table.lines.get(key, table.line) if isinstance(table, LocatedObject) else self._node.line
         return f"{self._path}:{line}"
 
     def read(self) -> None:
@@ -93,16 +101,17 @@ class _Node:
         keys = self._keys(plugin)
         if keys is None:
             zh, en = f"没有对应 {plugin} 的连接器。", f"there is no connector for {plugin}."
-            self._plant.leave_out(self._at(self._node), self._name, zh, en)
+            self._plant.leave_out(self._at(self._node), self.name, zh, en)
             return
-        groups = self._node.get("groups") or [self._node]
-        for group in groups:
-            interval = group.get("interval")
-            for tag in group.get("tags", []):
-                self._tag(tag, keys, interval)
+        for group in _objects(self._node.get("groups")) or [self._node]:
+            for tag in self._plant.objects(group, "tags", partial(self._at, group)):
+                self._one(tag, keys, group.get("interval"))
         for key in self._params:
             if key not in _PARAMS:
-                self._plant.leave_out(self._at(self._params, key), f"{self._name} {key}", *NO_COUNTERPART)
+                self._plant.leave_out(self._at(self._params, key), f"{self.name} {key}", *NO_COUNTERPART)
+
+    def _one(self, tag: Any, keys: Mapping[str, Any], interval: Any) -> None:
+        self._plant.attempt(self._at(tag), str(tag.get("name")), lambda: self._tag(tag, keys, interval))
 
     def _keys(self, plugin: str) -> dict[str, Any] | None:
         params = self._params
@@ -114,7 +123,7 @@ class _Node:
             return None
         if params.get("connection_mode", 0) == 1:
             zh, en = "由设备主动连接（服务端模式）不受支持。", "devices that dial in (server mode) are not supported."
-            self._plant.leave_out(self._at(params, "connection_mode"), self._name, zh, en)
+            self._plant.leave_out(self._at(params, "connection_mode"), self.name, zh, en)
         keys: dict[str, Any] = {"connector": "modbus", "url": self._url(plugin)}
         if isinstance(params.get("timeout"), int):
             keys["timeout"] = duration(min(params["timeout"] / 1000, 60.0))
@@ -138,18 +147,18 @@ class _Node:
 
     def _say_unless(self, there: bool, key: str, instead: str) -> None:
         if not there:
-            zh = f"{self._name}：文件里没有设备的地址，{key} 暂写为 {instead}，请改。"
-            en = f"{self._name}: the file does not say where the device is; {key} is {instead} until you change it."
+            zh = f"{self.name}：文件里没有设备的地址，{key} 暂写为 {instead}，请改。"
+            en = f"{self.name}: the file does not say where the device is; {key} is {instead} until you change it."
             self._plant.note(self._at(self._node), zh, en)
 
     def _device(self, unit: int | None, keys: Mapping[str, Any]) -> Draft:
         if unit not in self._devices:
             own = dict(keys) if unit is None else {**keys, "unit": unit}
-            name = f"{self._name}-{unit}" if self._devices else self._name
+            name = f"{self.name}-{unit}" if self._devices else self.name
             self._devices[unit] = self._plant.device(name, own, self._at(self._node))
         return self._devices[unit]
 
-    def _tag(self, tag: Located, keys: Mapping[str, Any], interval: Any) -> None:
+    def _tag(self, tag: LocatedObject, keys: Mapping[str, Any], interval: Any) -> None:
         name, where = str(tag.get("name", "")), self._at(tag)
         if not int(tag.get("attribute", _READ)) & (_READ | 4):
             zh, en = "只写的点读不到。", "a point that can only be written is not read."
@@ -164,7 +173,7 @@ class _Node:
         except WordError as error:
             self._plant.leave_out(where, name, error.zh, error.en)
 
-    def _register(self, tag: Located, kind: str | None, keys: Mapping[str, Any], interval: Any) -> None:
+    def _register(self, tag: LocatedObject, kind: str | None, keys: Mapping[str, Any], interval: Any) -> None:
         name, where = str(tag.get("name", "")), self._at(tag)
         if kind is None:
             zh, en = f"没有类型 {tag.get('type')}。", f"there is no type {tag.get('type')} here."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from edge_agent.errors import ConfigError, Finding
 _ROUNDS: Final = 8
 """Each takes away what `check` refuses; a fault of one key seldom hides another."""
 _PLACE: Final = re.compile(r".*:(?P<line>\d+):\d+", re.DOTALL)
+_OTHER_FORM: Final = ("不是文档所说的格式。", "it is not of the documented form.")
 _NOT_IN_LEVELS: Final = re.compile(r"[\s/+#\\:]+")
 
 
@@ -34,7 +35,7 @@ class Draft:
 
 
 @dataclass(slots=True)
-class Plant:
+class ConvertedPlant:
     """What a file of another program says, as far as it can be said here."""
 
     devices: list[Draft] = field(default_factory=list)
@@ -50,6 +51,22 @@ class Plant:
     def note(self, where: str, zh: str, en: str) -> None:
         """List something to compare."""
         self.notes.append(Finding("compare", where, zh, en))
+
+    def objects(self, table: Mapping[str, Any], key: str, at: Callable[[str], str]) -> list[dict[str, Any]]:
+        """The objects of a list that may be absent; what is no object is listed."""
+        value = table.get(key)
+        items = value if isinstance(value, list) else [] if value is None else [value]
+        found = [item for item in items if isinstance(item, dict)]
+        if len(found) < len(items):
+            self.leave_out(at(key), key, *_OTHER_FORM)
+        return found
+
+    def attempt(self, where: str, what: str, make: Callable[[], object]) -> None:
+        """Do what one entry of the file says; an entry of another form than documented is listed, and no more."""
+        try:
+            make()
+        except (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError):
+            self.leave_out(where, what, *_OTHER_FORM)
 
     def device(self, name: str, keys: Mapping[str, Any], where: str) -> Draft:
         """A new device, under a name that is allowed and not taken."""
@@ -82,7 +99,7 @@ class Plant:
 
 
 @dataclass(slots=True)
-class _Text:
+class _PlantText:
     """A plant file, and what each of its lines holds: a device and one of its keys or tags."""
 
     lines: list[str]
@@ -90,8 +107,8 @@ class _Text:
     """Line (from 1) -> (device, key or tag, whether it is a tag)."""
 
 
-def _text(devices: Sequence[Draft], head: Sequence[str]) -> _Text:
-    made = _Text(list(head))
+def _text(devices: Sequence[Draft], head: Sequence[str]) -> _PlantText:
+    made = _PlantText(list(head))
     for device in devices:
         for position, (key, value) in enumerate({"id": device.id, **device.keys}.items()):
             made.lines.append(f"{'    ' if position else '  - '}{key}: {inline(value)}")
@@ -103,7 +120,7 @@ def _text(devices: Sequence[Draft], head: Sequence[str]) -> _Text:
     return made
 
 
-def checked(plant: Plant, head: Sequence[str], plugins: Plugins) -> list[str]:
+def checked(plant: ConvertedPlant, head: Sequence[str], plugins: Plugins) -> list[str]:
     """The lines of a plant file that `check` accepts: what it refuses is left out, with its reason.
 
     Empty when no device is left.
@@ -127,7 +144,7 @@ def checked(plant: Plant, head: Sequence[str], plugins: Plugins) -> list[str]:
     return []
 
 
-def _refused(made: _Text, plugins: Plugins) -> Sequence[Finding]:
+def _refused(made: _PlantText, plugins: Plugins) -> Sequence[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "plant.yaml"
         path.write_text("\n".join(made.lines) + "\n", encoding="utf-8")
@@ -138,7 +155,7 @@ def _refused(made: _Text, plugins: Plugins) -> Sequence[Finding]:
     return ()
 
 
-def _take_away(plant: Plant, made: _Text, finding: Finding) -> None:
+def _take_away(plant: ConvertedPlant, made: _PlantText, finding: Finding) -> None:
     match = _PLACE.fullmatch(finding.where)
     held = None if match is None else made.holds.get(int(match["line"]))
     if held is None:

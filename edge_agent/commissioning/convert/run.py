@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.commissioning.convert import json_text, neuron, tag_table, telegraf, thingsboard
-from edge_agent.commissioning.convert.plant import Plant, as_comments, checked
+from edge_agent.commissioning.convert.plant import ConvertedPlant, as_comments, checked
 from edge_agent.commissioning.lists.writing import save
 from edge_agent.config.plugins import Plugins, plugins_or_installed
 from edge_agent.errors import Finding, FindingsError
@@ -41,7 +41,7 @@ def convert(
     Raises FindingsError for a file that cannot be read, or of which nothing can be carried over.
     """
     known = plugins_or_installed(plugins)
-    plant = Plant()
+    plant = ConvertedPlant()
     if source == "kepware" or (source == "neuron" and file.suffix.lower() in (".csv", ".xlsx")):
         tag_table.read(file, plant, known, name or file.stem, url, unit)
     elif source == "telegraf":

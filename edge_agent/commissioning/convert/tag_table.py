@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edge_agent.commissioning.convert.plant import Draft, Plant
+from edge_agent.commissioning.convert.plant import ConvertedPlant, Draft
 from edge_agent.commissioning.lists import spreadsheet
-from edge_agent.commissioning.lists.points import Target, parse
+from edge_agent.commissioning.lists.points import ListTarget, parse
 from edge_agent.config.plugins import Plugins, tag_model
 from edge_agent.config.shape import keys as yaml_keys
 
 
-def read(path: Path, plant: Plant, plugins: Plugins, name: str, url: str | None, unit: int | None) -> None:
+def read(path: Path, plant: ConvertedPlant, plugins: Plugins, name: str, url: str | None, unit: int | None) -> None:
     """Add a device for each unit number of a table. Raises FindingsError for a file that is none."""
-    found = parse(spreadsheet.read(path), Target(frozenset(yaml_keys(tag_model(plugins["modbus"])))))
+    found = parse(spreadsheet.read(path), ListTarget(frozenset(yaml_keys(tag_model(plugins["modbus"])))))
     for problem in found.problems:
         plant.left_out.append(problem)
     plant.notes += found.notes

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.commissioning.convert.common import NO_COUNTERPART, ORDERS, duration, factor, rest, seconds, serial_url
-from edge_agent.commissioning.convert.plant import Draft, Plant
+from edge_agent.commissioning.convert.plant import ConvertedPlant, Draft
 from edge_agent.errors import FindingsError
 
 _TABLES: Final = {
@@ -41,7 +42,7 @@ _OPCUA_KEYS: Final = frozenset(
 )  # fmt: skip
 
 
-def read(path: Path, text: str, plant: Plant) -> None:
+def read(path: Path, text: str, plant: ConvertedPlant) -> None:
     """Add the devices of a file. Raises FindingsError for a text that is no TOML."""
     try:
         document = tomllib.loads(text)
@@ -49,17 +50,23 @@ def read(path: Path, text: str, plant: Plant) -> None:
         raise FindingsError.one(
             "bad-toml", f"不是有效的 TOML（{error}）。", f"this is no valid TOML ({error}).", str(path)
         ) from error
-    inputs, lines = document.get("inputs", {}), text.splitlines()
-    every = document.get("agent", {}).get("interval")
-    for plugin, make in (("modbus", _Modbus), ("opcua", _Opcua), ("opcua_listener", _Opcua)):
+    inputs, lines = _table(document.get("inputs")), text.splitlines()
+    every = _table(document.get("agent")).get("interval")
+    for plugin, make in (("modbus", _TelegrafModbus), ("opcua", _TelegrafOpcua), ("opcua_listener", _TelegrafOpcua)):
         starts = _starts(lines, plugin)
-        for number, table in enumerate(inputs.get(plugin, [])):
+        for number, table in enumerate(plant.objects(inputs, plugin, lambda _: str(path))):
             place = _Places(path, lines, starts, number)
-            make(plant, table, place, table.get("interval", every), plugin).read()
+            maker = make(plant, table, place, table.get("interval", every), plugin)
+            plant.attempt(place.of_table(), f"inputs.{plugin}", maker.read)
     for plugin in inputs:
         if plugin not in ("modbus", "opcua", "opcua_listener"):
             zh, en = "这里没有这种采集。", "there is no such input here."
             plant.leave_out(f"{path}:{next(iter(_starts(lines, plugin)), 1)}", f"inputs.{plugin}", zh, en)
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    """A table; an empty one for what is none."""
+    return value if isinstance(value, dict) else {}
 
 
 def _starts(lines: Sequence[str], plugin: str) -> list[int]:
@@ -101,10 +108,12 @@ class _Places:
         return self.of_table(), begin
 
 
-class _Modbus:
+class _TelegrafModbus:
     """One `[[inputs.modbus]]`: a device for each slave id."""
 
-    def __init__(self, plant: Plant, table: Mapping[str, Any], places: _Places, every: Any, plugin: str) -> None:
+    def __init__(
+        self, plant: ConvertedPlant, table: Mapping[str, Any], places: _Places, every: Any, plugin: str
+    ) -> None:
         self._plant = plant
         self._table = table
         self._places = places
@@ -119,12 +128,15 @@ class _Modbus:
         style = self._table.get("configuration_type", "register")
         if style == "register":
             for key, table in _TABLES.items():
-                for entry in self._table.get(key, []):
-                    self._register(entry, table)
+                for entry in self._plant.objects(self._table, key, self._places.of_key):
+                    self._one(entry, partial(self._register, entry, table))
         else:
-            for request in self._table.get(style, []):
-                self._request(request)
+            for request in self._plant.objects(self._table, str(style), self._places.of_key):
+                self._plant.attempt(self._places.of_key(str(style)), str(style), partial(self._request, request))
         rest(self._plant, self._table, _MODBUS_KEYS, self._places.of_key, "inputs.modbus")
+
+    def _one(self, entry: Mapping[str, Any], make: Callable[[], None]) -> None:
+        self._plant.attempt(self._places.of_table(), str(entry.get("name")), make)
 
     def _url(self) -> str | None:
         controller, mode = str(self._table.get("controller", "")), str(self._table.get("transmission_mode", ""))
@@ -166,9 +178,8 @@ class _Modbus:
         if unit not in self._devices:
             name = str(self._table.get("name") or "modbus")
             style = str(self._table.get("configuration_type", "register"))
-            units = (
-                {request.get("slave_id", 0) for request in self._table.get(style, ())} if style != "register" else ()
-            )
+            requests = [] if style == "register" else self._plant.objects(self._table, style, self._places.of_key)
+            units = {str(request.get("slave_id", 0)) for request in requests}
             keys = {"unit": unit, **self._keys}
             self._devices[unit] = self._plant.device(
                 f"{name}-{unit}" if len(units) > 1 else name, keys, self._places.of_table()
@@ -189,16 +200,18 @@ class _Modbus:
 
     def _request(self, request: Mapping[str, Any]) -> None:
         unit, order = int(request.get("slave_id", 0)), str(request.get("byte_order", "ABCD"))
-        for entry in request.get("fields", []):
-            where = self._places.of_name(str(entry.get("name", "")))
-            if entry.get("omit"):
-                continue
-            table = str(entry.get("register", request.get("register", "holding")))
-            self._tag(self._device(unit), table, entry, entry.get("address"), None, order, where)
-            self._rest(entry, where)
+        for entry in self._plant.objects(request, "fields", self._places.of_key):
+            self._one(entry, partial(self._field, entry, request, unit, order))
         for key in ("measurement", "tags"):
             if key in request:
                 self._plant.leave_out(self._places.of_key(key), f"request {key}", *NO_COUNTERPART)
+
+    def _field(self, entry: Mapping[str, Any], request: Mapping[str, Any], unit: int, order: str) -> None:
+        where = self._places.of_name(str(entry.get("name", "")))
+        if not entry.get("omit"):
+            table = str(entry.get("register", request.get("register", "holding")))
+            self._tag(self._device(unit), table, entry, entry.get("address"), None, order, where)
+            self._rest(entry, where)
 
     def _rest(self, entry: Mapping[str, Any], where: str) -> None:
         rest(self._plant, entry, (*_FIELD_KEYS, "output"), lambda _: where, str(entry.get("name", "")))
@@ -242,10 +255,12 @@ def _shape(kind: str, entry: Mapping[str, Any], words: int | None) -> dict[str, 
     return {"type": _PLAIN[kind]} if kind in _PLAIN else None
 
 
-class _Opcua:
+class _TelegrafOpcua:
     """One `[[inputs.opcua]]`, which reads, or `[[inputs.opcua_listener]]`, which subscribes."""
 
-    def __init__(self, plant: Plant, table: Mapping[str, Any], places: _Places, every: Any, plugin: str) -> None:
+    def __init__(
+        self, plant: ConvertedPlant, table: Mapping[str, Any], places: _Places, every: Any, plugin: str
+    ) -> None:
         self._plant = plant
         self._table = table
         self._places = places
@@ -263,10 +278,11 @@ class _Opcua:
             keys["publishing_ms"] = factor(publishing, 1000) or 1
         self._security(keys)
         device = self._plant.device(str(self._table.get("name") or "opcua"), keys, self._places.of_table())
-        for node in self._table.get("nodes", []):
+        at = self._places.of_key
+        for node in self._plant.objects(self._table, "nodes", at):
             self._node(device, node, {})
-        for group in self._table.get("group", []):
-            for node in group.get("nodes", []):
+        for group in self._plant.objects(self._table, "group", at):
+            for node in self._plant.objects(group, "nodes", at):
                 self._node(device, node, group)
             rest(self._plant, group, ("nodes", "name", "namespace", "namespace_uri", "identifier_type"),
                  self._places.of_key, "group")  # fmt: skip

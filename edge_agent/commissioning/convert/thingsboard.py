@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from edge_agent.commissioning.convert.common import NO_COUNTERPART, WRITES, duration, factor, rest, serial_url
-from edge_agent.commissioning.convert.json_text import Located
-from edge_agent.commissioning.convert.plant import Draft, Plant
+from edge_agent.commissioning.convert.json_text import LocatedObject
+from edge_agent.commissioning.convert.plant import ConvertedPlant, Draft
 
 _TABLES: Final = {1: "coil", 2: "discrete", 3: "holding", 4: "input"}
 _TYPES: Final = {
@@ -34,33 +35,40 @@ _OF_NO_ACCOUNT: Final = frozenset(
 _WRITING: Final = ("attributeUpdates", "rpc", "attributes_updates", "rpc_methods")
 
 
-def read(path: Path, document: Any, plant: Plant) -> None:
+def read(path: Path, document: Any, plant: ConvertedPlant) -> None:
     """Add the devices of a file."""
-    if not isinstance(document, Located):
+    if not isinstance(document, LocatedObject):
         plant.leave_out(str(path), "", "不是 ThingsBoard 网关的配置。", "this is no configuration of its gateway.")
         return
     server = document.get("server")
-    if isinstance(server, Located) and ("mapping" in server or "mapping" in document):
-        _Opcua(path, plant).server(server, document)
-    elif isinstance(server, Located):
-        for slave in server.get("devices", []):
-            _Modbus(path, plant).slave(slave, server)
-    for slave in (document.get("master") or {}).get("slaves", []):
-        _Modbus(path, plant).slave(slave, slave)
+    if isinstance(server, LocatedObject) and ("mapping" in server or "mapping" in document):
+        plant.attempt(f"{path}:{server.line}", "server", lambda: _GatewayOpcua(path, plant).server(server, document))
+    elif isinstance(server, LocatedObject):
+        for slave in plant.objects(server, "devices", lambda _: f"{path}:{server.line}"):
+            _attempt(path, plant, slave, server)
+    master = document.get("master")
+    for slave in plant.objects(master, "slaves", lambda _: str(path)) if isinstance(master, dict) else ():
+        _attempt(path, plant, slave, slave)
     if "slave" in document:
         zh, en = "本程序不作 Modbus 从站。", "this program is no Modbus server."
         plant.leave_out(f"{path}:{document.lines['slave']}", "slave", zh, en)
 
 
-class _Modbus:
-    def __init__(self, path: Path, plant: Plant) -> None:
+def _attempt(path: Path, plant: ConvertedPlant, slave: Any, line: Any) -> None:
+    plant.attempt(
+        f"{path}:{slave.line}", str(slave.get("deviceName")), lambda: _GatewayModbus(path, plant).slave(slave, line)
+    )
+
+
+class _GatewayModbus:
+    def __init__(self, path: Path, plant: ConvertedPlant) -> None:
         self._path = path
         self._plant = plant
 
-    def _at(self, table: Located, key: str = "") -> str:
+    def _at(self, table: LocatedObject, key: str = "") -> str:
         return f"{self._path}:{table.lines.get(key, table.line)}"
 
-    def slave(self, slave: Located, line: Located) -> None:
+    def slave(self, slave: LocatedObject, line: LocatedObject) -> None:
         """One slave; `line` says how it is reached, in the older form for all."""
         name = str(slave.get("deviceName") or f"unit-{slave.get('unitId', 1)}")
         url = self._url(line)
@@ -83,11 +91,14 @@ class _Modbus:
         device = self._plant.device(name, keys, self._at(slave))
         for part in ("timeseries", "attributes"):
             own = slave.get("attributesPollPeriod") if part == "attributes" else None
-            for entry in slave.get(part, []):
-                self._tag(device, entry, None if own == period else own)
+            for entry in self._plant.objects(slave, part, partial(self._at, slave)):
+                self._one(device, entry, None if own == period else own)
         self._not_carried(slave, name, line)
 
-    def _not_carried(self, slave: Located, name: str, line: Located) -> None:
+    def _one(self, device: Draft, entry: Any, period: Any) -> None:
+        self._plant.attempt(self._at(entry), str(entry.get("tag")), lambda: self._tag(device, entry, period))
+
+    def _not_carried(self, slave: LocatedObject, name: str, line: LocatedObject) -> None:
         for key in _WRITING:
             if slave.get(key):
                 self._plant.leave_out(self._at(slave, key), f"{name} {key}", *WRITES)
@@ -106,7 +117,7 @@ class _Modbus:
         }.get((str(kind), str(method)))  # fmt: skip
         return None if scheme is None else f"{scheme}://{line.get('host')}:{port or 502}"
 
-    def _order(self, line: Located, name: str) -> str:
+    def _order(self, line: LocatedObject, name: str) -> str:
         byte = str(line.get("byteOrder", "BIG")).upper()
         word = str(line.get("wordOrder", byte)).upper()
         if "wordOrder" not in line:
@@ -115,7 +126,7 @@ class _Modbus:
             self._plant.note(self._at(line, "byteOrder"), zh, en)
         return {("BIG", "BIG"): "ABCD", ("BIG", "LITTLE"): "CDAB", ("LITTLE", "BIG"): "BADC"}.get((byte, word), "DCBA")
 
-    def _tag(self, device: Draft, entry: Located, period: Any) -> None:
+    def _tag(self, device: Draft, entry: LocatedObject, period: Any) -> None:
         name, where = str(entry.get("tag") or entry.get("key") or ""), self._at(entry)
         table = _TABLES.get(entry.get("functionCode", 3))
         if table is None:
@@ -138,7 +149,7 @@ class _Modbus:
         known = ("tag", "key", "type", "functionCode", "objectsCount", "address", "multiplier", "divider")
         rest(self._plant, entry, (*known, "reportStrategy"), lambda key: self._at(entry, key), name)
 
-    def _shape(self, entry: Located, name: str, where: str) -> dict[str, Any] | None:
+    def _shape(self, entry: LocatedObject, name: str, where: str) -> dict[str, Any] | None:
         kind, count = str(entry.get("type", "")), int(entry.get("objectsCount", 1) or 1)
         if kind == "string":
             return {"type": "string", "length": 2 * count}
@@ -154,15 +165,15 @@ class _Modbus:
         return None
 
 
-class _Opcua:
-    def __init__(self, path: Path, plant: Plant) -> None:
+class _GatewayOpcua:
+    def __init__(self, path: Path, plant: ConvertedPlant) -> None:
         self._path = path
         self._plant = plant
 
-    def _at(self, table: Located, key: str = "") -> str:
+    def _at(self, table: LocatedObject, key: str = "") -> str:
         return f"{self._path}:{table.lines.get(key, table.line)}"
 
-    def server(self, server: Located, document: Located) -> None:
+    def server(self, server: LocatedObject, document: LocatedObject) -> None:
         """One server; each mapping of it becomes a device."""
         url = str(server.get("url", ""))
         keys: dict[str, Any] = {"connector": "opcua", "endpoint": url if "://" in url else f"opc.tcp://{url}"}
@@ -173,10 +184,13 @@ class _Opcua:
         keys["mode"] = "read" if server.get("disableSubscriptions") else "subscribe"
         self._security(server, keys)
         holder = server if "mapping" in server else document
-        for number, mapping in enumerate(holder.get("mapping", []), 1):
-            self._mapping(mapping, keys, number)
+        for number, mapping in enumerate(self._plant.objects(holder, "mapping", partial(self._at, holder)), 1):
+            self._one(mapping, keys, number)
 
-    def _security(self, server: Located, keys: dict[str, Any]) -> None:
+    def _one(self, mapping: Any, keys: Mapping[str, Any], number: int) -> None:
+        self._plant.attempt(self._at(mapping), "mapping", lambda: self._mapping(mapping, keys, number))
+
+    def _security(self, server: LocatedObject, keys: dict[str, Any]) -> None:
         policy = server.get("security", "None")
         if policy in ("Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"):
             keys["security"] = {"policy": policy}
@@ -191,20 +205,20 @@ class _Opcua:
             en = "no password is copied: write user: {name: ..., password: !env NAME} at the device."
             self._plant.leave_out(self._at(server, "identity"), "identity", zh, en)
 
-    def _mapping(self, mapping: Located, keys: Mapping[str, Any], number: int) -> None:
+    def _mapping(self, mapping: LocatedObject, keys: Mapping[str, Any], number: int) -> None:
         info = mapping.get("deviceInfo") or {}
         name = str(mapping.get("deviceNamePattern") or info.get("deviceNameExpression") or f"opcua-{number}")
         plain = re.sub(r"\$\{.*?\}", "", name).strip() or "opcua"
         device = self._plant.device(f"{plain}-{number}" if plain != name else plain, keys, self._at(mapping))
         base = _steps(str(mapping.get("deviceNodePattern", "")))
         for part in ("timeseries", "attributes"):
-            for entry in mapping.get(part, []):
-                self._tag(device, entry, base)
+            for entry in self._plant.objects(mapping, part, partial(self._at, mapping)):
+                self._tag(device, cast("LocatedObject", entry), base)
         for key in _WRITING:
             if mapping.get(key):
                 self._plant.leave_out(self._at(mapping, key), f"{device.id} {key}", *WRITES)
 
-    def _tag(self, device: Draft, entry: Located, base: Sequence[str]) -> None:
+    def _tag(self, device: Draft, entry: LocatedObject, base: Sequence[str]) -> None:
         name, where = str(entry.get("key", "")), self._at(entry)
         text = str(entry.get("path") or entry.get("value") or "")
         match = re.fullmatch(r"\$\{(.*)\}", text)

@@ -43,7 +43,7 @@ UNSTATED: Final = Counting()
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class LocatedAddress:
     """An address as the configuration writes it, and what else the text said."""
 
     address: str
@@ -56,14 +56,14 @@ class Located:
     """What to know of how it was read, Chinese and English."""
 
 
-def locate(text: str, area: str, counting: Counting, *, text_type: bool = False) -> Located:
+def locate(text: str, area: str, counting: Counting, *, text_type: bool = False) -> LocatedAddress:
     """The place an address and a table (both as written; `area` may be empty) mean. Raises WordError.
 
     `text_type`: it holds a string, so that digits behind a point are its length in the notation of Neuron.
     """
     written = plain(text).replace(" ", "")
     if _OWN.fullmatch(written):
-        return Located(written.lower())
+        return LocatedAddress(written.lower())
     if (match := _NEURON.fullmatch(written)) is not None:
         return _neuron(match, text_type)
     table = table_word(area) if area.strip() else None
@@ -72,13 +72,13 @@ def locate(text: str, area: str, counting: Counting, *, text_type: bool = False)
     if (match := _TWO_MEANINGS.fullmatch(written)) is not None and table in (None, "coil"):
         return _coil_or_hexadecimal(written, match["number"], table, counting)
     if (match := _MODICON.fullmatch(written)) is not None and table in (None, _TABLES[match["digit"]]):
-        return Located(match["digit"] + match["number"] + _bit(match))
+        return LocatedAddress(match["digit"] + match["number"] + _bit(match))
     if (match := _HEX.fullmatch(written)) is not None:
         return _hexadecimal(match, table or counting.table, counting)
     if (match := _BARE.fullmatch(written)) is not None:
         return _bare(written, match, table or counting.table, counting)
     if _AREA.fullmatch(written):
-        return Located(written)
+        return LocatedAddress(written)
     raise WordError(
         f"地址“{text}”无法识别；可写 40001、4x1、holding/0、0x0000，或 PLC 的区如 D100。",
         f"the address “{text}” is not understood; write 40001, 4x1, holding/0, 0x0000, or an area such as D100.",
@@ -90,7 +90,7 @@ def _bit(match: re.Match[str]) -> str:
     return "" if match["bit"] is None else f".{match['bit']}"
 
 
-def _neuron(match: re.Match[str], text_type: bool) -> Located:
+def _neuron(match: re.Match[str], text_type: bool) -> LocatedAddress:
     """`SLAVE!ADDRESS[.BIT][#ENDIAN][.LEN[H][L][D][E]]` of Neuron's Modbus plugins."""
     order = match["order"] or match["late"]
     rest = None if match["rest"] is None else int(match["rest"])
@@ -107,7 +107,7 @@ def _neuron(match: re.Match[str], text_type: bool) -> Located:
                 f"the string form {match['form']}, one character in a register, was not carried over; compare, and "
                 "write `nul: skip` where it is needed.",
             )
-    return Located(
+    return LocatedAddress(
         match["address"] + ("" if text_type or rest is None else f".{rest}"),
         unit=int(match["unit"]),
         word_order=letters,
@@ -116,7 +116,7 @@ def _neuron(match: re.Match[str], text_type: bool) -> Located:
     )
 
 
-def _prefixed(written: str, match: re.Match[str], table: str | None, counting: Counting) -> Located:
+def _prefixed(written: str, match: re.Match[str], table: str | None, counting: Counting) -> LocatedAddress:
     digit = match["digit"] or match["coils"]
     meant = _TABLES[digit]
     if table is not None and table != meant:
@@ -126,21 +126,21 @@ def _prefixed(written: str, match: re.Match[str], table: str | None, counting: C
         )
     number = int(match["number"])
     if counting.base == 0:
-        return Located(f"{meant}/{number}{_bit(match)}", base=0)
+        return LocatedAddress(f"{meant}/{number}{_bit(match)}", base=0)
     if number == 0:
         raise WordError(
             f"地址 {written}：4x 一类的编号从 1 起；如果这份点表从 0 起，请加 --base 0。",
             f"the address {written}: numbers behind 4x and the like begin with 1; if this list begins with 0, "
             "use --base 0.",
         )
-    return Located(f"{digit}{number:05}{_bit(match)}")
+    return LocatedAddress(f"{digit}{number:05}{_bit(match)}")
 
 
-def _coil_or_hexadecimal(written: str, number: str, table: str | None, counting: Counting) -> Located:
+def _coil_or_hexadecimal(written: str, number: str, table: str | None, counting: Counting) -> LocatedAddress:
     """`0x17` is coil 17 in a list with `4x` and `3x`, and register 23 in others; `0x0017` with four digits is the one
     that the configuration knows."""
     if table == "coil":
-        return Located(f"coil/{number}", base=0) if counting.base == 0 else Located(f"0{int(number):05}")
+        return LocatedAddress(f"coil/{number}", base=0) if counting.base == 0 else LocatedAddress(f"0{int(number):05}")
     raise WordError(
         f"地址 {written} 可能是线圈 {number}，也可能是十六进制地址；请写 0x-{number} 或四位的 0x{number:0>4}。",
         f"the address {written} may be coil {number} or a hexadecimal number; write 0x-{number}, or four digits as in "
@@ -148,16 +148,16 @@ def _coil_or_hexadecimal(written: str, number: str, table: str | None, counting:
     )
 
 
-def _hexadecimal(match: re.Match[str], table: str | None, counting: Counting) -> Located:
+def _hexadecimal(match: re.Match[str], table: str | None, counting: Counting) -> LocatedAddress:
     digits = match["after"] or match["before"]
     if table is None:
         if match["after"]:
-            return Located(f"0x{digits}{_bit(match)}")
+            return LocatedAddress(f"0x{digits}{_bit(match)}")
         table = "holding"
-    return Located(f"{table}/0x{digits}{_bit(match)}", base=counting.base)
+    return LocatedAddress(f"{table}/0x{digits}{_bit(match)}", base=counting.base)
 
 
-def _bare(written: str, match: re.Match[str], table: str | None, counting: Counting) -> Located:
+def _bare(written: str, match: re.Match[str], table: str | None, counting: Counting) -> LocatedAddress:
     if table is None:
         raise WordError(
             f"地址 {written} 没有说明属于哪种寄存器；请加一列“寄存器类型”（或功能码），或用 --area holding 等选项。",
@@ -170,4 +170,4 @@ def _bare(written: str, match: re.Match[str], table: str | None, counting: Count
             f"{written} 与寄存器类型 {table} 不是同一种编号，按 {table} 的第 {match['number']} 号读取，请核对。",
             f"{written} is not numbered like the table {table}: it is read as number {match['number']} of it; compare.",
         )
-    return Located(f"{table}/{match['number']}{_bit(match)}", base=counting.base, note=note)
+    return LocatedAddress(f"{table}/{match['number']}{_bit(match)}", base=counting.base, note=note)

@@ -19,6 +19,10 @@ _BOUNDS: Final = re.compile(
     r"[\[(]?\s*(-?[\d.]+(?:e[+-]?\d+)?)\s*(?:~|～|to|至|,|，|\.\.+|-|–|—)\s*(-?[\d.]+(?:e[+-]?\d+)?)\s*[\])]?", re.I
 )
 
+_LARGEST: Final = 1e300
+_DIGITS: Final = 300
+_PLACES: Final = 12
+
 
 def is_node(text: str) -> bool:
     """Whether a text is an OPC UA node id, and not a path."""
@@ -32,13 +36,39 @@ def scalar(text: str) -> Any:
 
 def number(text: str) -> Any:
     """A number as written. Raises WordError."""
-    value = scalar(plain(text).replace(" ", ""))
+    written = plain(text).replace(" ", "")
+    value = scalar(written)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        try:
-            return decimal(Decimal(plain(text).replace(",", "")))
-        except ArithmeticError:
-            raise WordError(f"“{text}”不是数字。", f"“{text}” is no number.") from None
+        value = decimal(_amount(written.replace(",", ""), text))
+    if not abs(value) < _LARGEST:
+        raise WordError(f"“{text}”太大，不是有效的数字。", f"“{text}” is too large to be a number.")
     return value
+
+
+def _amount(written: str, text: str) -> Decimal:
+    try:
+        value = Decimal(written)
+    except ArithmeticError:
+        value = Decimal("NaN")
+    if not value.is_finite() or value.adjusted() > _DIGITS:
+        raise WordError(f"“{text}”不是数字。", f"“{text}” is no number.")
+    return value
+
+
+_FACTOR: Final = re.compile(r"(?P<sign>[x×*/÷]|1/)?(?P<number>[^倍]+)倍?", re.I)
+
+
+def factor(text: str) -> Any:
+    """A factor: `0.1`, also `x0.1`, `/10` or `1/10`. Raises WordError."""
+    match = _FACTOR.fullmatch(plain(text).replace(" ", ""))
+    if match is None or match["sign"] is None:
+        return number(text.replace("倍", ""))
+    value = exact(match["number"])
+    if match["sign"] in ("/", "÷", "1/"):
+        if not value:
+            raise WordError(f"“{text}”不能除以零。", f"“{text}” divides by zero.")
+        value = 1 / value
+    return decimal(value)
 
 
 def decimal(value: Decimal) -> Any:
@@ -46,6 +76,19 @@ def decimal(value: Decimal) -> Any:
     if value == value.to_integral_value():
         return int(value)
     return scalar(f"{value.normalize():f}") if abs(value.adjusted()) < 12 else float(value)
+
+
+def exact(text: str) -> Decimal:
+    """A number with all its digits, for a computation. Raises WordError."""
+    return _amount(plain(text).replace(",", ""), text)
+
+
+def places(text: str) -> int:
+    """A number of decimal places. Raises WordError."""
+    value = whole(text)
+    if not 0 <= value <= _PLACES:
+        raise WordError(f"小数位应在 0 到 {_PLACES} 之间。", f"decimal places must be 0 to {_PLACES}.")
+    return value
 
 
 def whole(text: str) -> int:

@@ -6,6 +6,7 @@ the parameter tables that Chinese makers of gateways and meters print in their m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -43,7 +44,9 @@ COLUMNS: Final[tuple[ListColumn, ...]] = (
         "remark")),
     ListColumn(
         "address", "地址", "address",
-        ("寄存器地址", "变量地址", "点位地址", "Modbus地址", "PLC地址", "起始地址", "寄存器", "地址(十进制)", "节点",
+        ("寄存器地址", "变量地址", "点位地址", "Modbus地址", "PLC地址", "起始地址", "寄存器", "偏移地址",
+        "寄存器号", "寄存器编号",
+         "Modbus寄存器地址", "寄存器地址(十进制)", "地址(十进制)", "节点",
          "节点ID", "NodeId", "register", "register address", "modbus address", "Node Id", "path"),
     ),
     ListColumn(
@@ -75,7 +78,8 @@ COLUMNS: Final[tuple[ListColumn, ...]] = (
     ListColumn("map", "枚举", "map", ("枚举值", "状态说明", "状态定义", "值含义", "值说明", "enum", "enumeration",
         "labels")),
     ListColumn("deadband", "死区", "deadband", ("变化死区",)),
-    ListColumn("every", "周期", "every", ("采集周期", "扫描周期", "轮询周期", "采集间隔", "period")),
+    ListColumn("every", "周期", "every", ("采集周期", "扫描周期", "轮询周期", "采集间隔", "period", "周期(s)",
+        "采集周期(s)", "周期(秒)", "采集周期(秒)")),
     ListColumn(
         "every_ms", "周期(ms)", "every (ms)",
         ("采集周期(ms)", "扫描周期(ms)", "采集间隔(ms)", "Scan Rate", "interval", "scan rate (ms)", "interval (ms)"),
@@ -108,9 +112,21 @@ IGNORED: Final = frozenset(
 _FORMS: Final[Mapping[str, str]] = {form: column.name for column in COLUMNS for form in column.forms()}
 
 
+#: What a head says beside its meaning.
+_BESIDE: Final = re.compile("必填|选填|可选|可空|required|optional|mandatory")
+#: Heads of a tag's name that are as often those of what it is for people.
+_FOR_PEOPLE: Final = frozenset(map(fold, ("名称", "参数名称", "信号名称", "点位名称", "测点名称", "变量名称")))
+
+
 def column_of(head: str) -> str | None:
     """The name of the column a head means."""
-    return _FORMS.get(fold(head))
+    folded = fold(head)
+    return _FORMS.get(folded) or _FORMS.get(_BESIDE.sub("", folded))
+
+
+def is_for_people(head: str) -> bool:
+    """Whether a head of the tag's name may as well mean its description, where the list has both."""
+    return fold(head) in _FOR_PEOPLE
 
 
 def head(name: str, language: Language) -> str:

@@ -23,7 +23,7 @@ from edge_agent.commissioning.lists.editing import (
     refuse,
     with_placeholders,
 )
-from edge_agent.commissioning.lists.points import Point, PointList, Target, parse, units
+from edge_agent.commissioning.lists.points import ListedTag, ListTarget, PointList, parse, units
 from edge_agent.config import load
 from edge_agent.config.dump import inline
 from edge_agent.config.files import read_site
@@ -50,7 +50,7 @@ class Imported:
     """What an import did, or would do: names of tags, the notes, and the lines of the device's `tags`."""
 
     device: str
-    points: list[Point]
+    points: list[ListedTag]
     added: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
@@ -83,10 +83,12 @@ def import_list(
         return _alone(sheets, device, connector or _connector_of(sheets, known), counting, known)
     configured = _configured(_site(config, known), device)
     plugin = known[configured.connector]
-    target = Target(frozenset(yaml_keys(tag_model(plugin))), unit=getattr(configured, "unit", None), counting=counting)
+    target = ListTarget(
+        frozenset(yaml_keys(tag_model(plugin))), unit=getattr(configured, "unit", None), counting=counting
+    )
     found = parse(sheets, target, device)
     model = tag_model(plugin)
-    wanted: dict[str, Point] = {}
+    wanted: dict[str, ListedTag] = {}
     result = Imported(device, found.points, notes=found.notes)
     for point in found.points:
         old = configured.tags.get(point.name)
@@ -140,7 +142,7 @@ def _configured(site: Site, device: str) -> DeviceCommon:
     )
 
 
-def _connector_of(sheets: list[spreadsheet.Rows], known: Plugins) -> str:
+def _connector_of(sheets: list[spreadsheet.SheetRows], known: Plugins) -> str:
     """What a list without a configuration is for: OPC UA when an address is a node id, Modbus otherwise."""
     from edge_agent.commissioning.lists.cells import is_node
 
@@ -149,7 +151,9 @@ def _connector_of(sheets: list[spreadsheet.Rows], known: Plugins) -> str:
     return wanted if wanted in known else next(iter(known))
 
 
-def _alone(sheets: list[spreadsheet.Rows], device: str, connector: str, counting: Counting, known: Plugins) -> Imported:
+def _alone(
+    sheets: list[spreadsheet.SheetRows], device: str, connector: str, counting: Counting, known: Plugins
+) -> Imported:
     """A list without a configuration, judged by a file made for it."""
     if connector not in known:
         zh, en = advice(connector, known)
@@ -157,7 +161,7 @@ def _alone(sheets: list[spreadsheet.Rows], device: str, connector: str, counting
             "unknown-connector", f"没有连接器 {connector!r}；{zh}", f"no connector {connector!r}; {en}"
         )
     plugin = known[connector]
-    target = Target(frozenset(yaml_keys(tag_model(plugin))), counting=counting)
+    target = ListTarget(frozenset(yaml_keys(tag_model(plugin))), counting=counting)
     found = parse(sheets, target, device)
     named = list(units(found.points))
     if len(named) > 1:
@@ -180,7 +184,7 @@ def _alone(sheets: list[spreadsheet.Rows], device: str, connector: str, counting
 
 
 def _write(
-    config: Path, device: str, wanted: Mapping[str, Point], found: PointList, result: Imported, known: Plugins
+    config: Path, device: str, wanted: Mapping[str, ListedTag], found: PointList, result: Imported, known: Plugins
 ) -> None:
     if not wanted:
         _raise(found)
@@ -245,7 +249,7 @@ def _file_of(config: Path, device: str) -> Path:
 
 
 def _judged(
-    config: Path, file: Path, edited: Edited, points: Mapping[str, Point], found: PointList, known: Plugins
+    config: Path, file: Path, edited: Edited, points: Mapping[str, ListedTag], found: PointList, known: Plugins
 ) -> list[Finding]:
     """What `check` finds wrong with the edited file, at the rows and columns that it comes from."""
     try:
@@ -261,7 +265,7 @@ def _judged(
 
 
 def _at_its_row(
-    finding: Finding, file: Path, edited: Edited, lines: list[str], points: Mapping[str, Point], found: PointList
+    finding: Finding, file: Path, edited: Edited, lines: list[str], points: Mapping[str, ListedTag], found: PointList
 ) -> Finding:
     match = _PLACE.fullmatch(finding.where)
     if match is None or Path(match["path"]) != file:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from edge_agent import names
 from edge_agent.commissioning.lists import cells
-from edge_agent.commissioning.lists.addresses import UNSTATED, Counting, Located, locate
-from edge_agent.commissioning.lists.columns import COLUMNS, IGNORED, column_of
-from edge_agent.commissioning.lists.spreadsheet import FractionCell, Rows
-from edge_agent.commissioning.lists.words import WordError, is_write_only, report_word, type_word, word_order
+from edge_agent.commissioning.lists.addresses import UNSTATED, Counting, LocatedAddress, locate
+from edge_agent.commissioning.lists.columns import COLUMNS, IGNORED, column_of, is_for_people
+from edge_agent.commissioning.lists.spreadsheet import FractionCell, SheetRows
+from edge_agent.commissioning.lists.words import (
+    WordError,
+    is_write_only,
+    report_word,
+    type_and_order,
+    type_word,
+    word_order,
+)
 from edge_agent.errors import Finding, FindingsError
 from edge_agent.register.columns import fold
 
@@ -22,7 +29,7 @@ _NEEDED: Final = ("tag", "address")
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ListTarget:
     """What the list is for: the keys that a tag of the connector has, and the device's own numbers."""
 
     keys: frozenset[str]
@@ -37,7 +44,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class ListedTag:
     """One tag of a list: its keys as the configuration has them."""
 
     name: str
@@ -56,7 +63,7 @@ class PointList:
     """What a file holds: points, and everything there is to say about its cells."""
 
     place: str
-    points: list[Point] = field(default_factory=list)
+    points: list[ListedTag] = field(default_factory=list)
     problems: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
     devices: set[str] = field(default_factory=set)
@@ -77,7 +84,7 @@ class _Table:
     rows: tuple[tuple[int, tuple[str, ...]], ...]
 
 
-def parse(sheets: list[Rows], target: Target, device: str | None = None) -> PointList:
+def parse(sheets: list[SheetRows], target: ListTarget, device: str | None = None) -> PointList:
     """The points of the first sheet with a head of a point list. `device`: only its rows, where rows name a device.
 
     Raises FindingsError when there is no such sheet; problems with cells are in the result.
@@ -97,18 +104,28 @@ def parse(sheets: list[Rows], target: Target, device: str | None = None) -> Poin
     )
 
 
-def _head(rows: Rows, found: PointList) -> _Table | None:
+def _head(rows: SheetRows, found: PointList) -> _Table | None:
     for index, (number, cells_) in enumerate(rows.rows[:_HEAD_WITHIN]):
         positions: dict[str, int] = {}
         for position, text in enumerate(cells_):
             name = column_of(text) if text else None
             if name is not None and name not in positions:
                 positions[name] = position
+        _prefer_names(cells_, positions)
         if all(name in positions for name in _NEEDED) or {"tag", "hex_address"} <= positions.keys():
             heads = {name: cells_[position] for name, position in positions.items()}
             _note_heads(number, cells_, positions, found)
             return _Table(heads, positions, rows.rows[index + 1 :])
     return None
+
+
+def _prefer_names(heads: tuple[str, ...], positions: dict[str, int]) -> None:
+    """Of two columns with names (变量名 and 名称) the one for people is the description, where the list has none."""
+    named = [at for at, text in enumerate(heads) if text and column_of(text) == "tag"]
+    for_people = [at for at in named if is_for_people(heads[at])]
+    if len(named) == 2 and len(for_people) == 1 and "description" not in positions:
+        positions["description"] = for_people[0]
+        positions["tag"] = next(at for at in named if at != for_people[0])
 
 
 def _note_heads(number: int, heads: tuple[str, ...], positions: Mapping[str, int], found: PointList) -> None:
@@ -125,7 +142,7 @@ def _note_heads(number: int, heads: tuple[str, ...], positions: Mapping[str, int
             found.problems.append(Finding("duplicate-column", found.at(number, text), zh, en))
 
 
-def _rows(table: _Table, target: Target, device: str | None, found: PointList) -> None:
+def _rows(table: _Table, target: ListTarget, device: str | None, found: PointList) -> None:
     seen: dict[str, int] = {}
     of_others = 0
     for number, texts in table.rows:
@@ -148,7 +165,7 @@ class _Row:
     """One row on its way to a point."""
 
     def __init__(
-        self, number: int, cells_: Mapping[str, str], heads: Mapping[str, str], target: Target, found: PointList
+        self, number: int, cells_: Mapping[str, str], heads: Mapping[str, str], target: ListTarget, found: PointList
     ) -> None:
         self._number = number
         self._cells = cells_
@@ -161,9 +178,9 @@ class _Row:
 
     def read(self, seen: dict[str, int]) -> None:
         """Add the point, or its problems. `seen`: the rows of the names so far."""
-        name = self._name(seen)
-        if self._skipped():
+        if self._is_title() or self._skipped():
             return
+        name = self._name(seen)
         unit = self._place()
         self._shape()
         self._scale()
@@ -172,7 +189,7 @@ class _Row:
             order = {key: at for at, key in enumerate(_ORDER)}
             keys = dict(sorted(self._keys.items(), key=lambda item: order.get(item[0], len(order))))
             device = self._cells.get("device", "")
-            self._found.points.append(Point(name, keys, self._number, self._columns, unit, device))
+            self._found.points.append(ListedTag(name, keys, self._number, self._columns, unit, device))
 
     def _problem(self, column: str, zh: str, en: str, code: str = "bad-cell") -> None:
         self._faulty = True
@@ -223,6 +240,17 @@ class _Row:
             seen[name] = self._number
         return name
 
+    def _is_title(self) -> bool:
+        """A row with a name alone stands above a part of the list."""
+        if self._cells.keys() <= {"tag", "description"} and len(self._cells) == 1:
+            zh, en = (
+                "这一行只有名称，当作小标题，已略过。",
+                "the row has a name alone; it was taken for a title and left out.",
+            )
+            self._note("tag", zh, en)
+            return True
+        return False
+
     def _skipped(self) -> bool:
         if is_write_only(self._cells.get("access", "")):
             zh, en = "只写的点读不到，已略过。", "the point can only be written, and was left out."
@@ -252,7 +280,7 @@ class _Row:
         return self._located(column, text)
 
     def _located(self, column: str, text: str) -> int | None:
-        def read(_: str) -> Located:
+        def read(_: str) -> LocatedAddress:
             return locate(text, self._cells.get("area", ""), self._target.counting, text_type=self._is_text())
 
         found = self._understood(column, read)
@@ -278,7 +306,7 @@ class _Row:
 
     def _shape(self) -> None:
         opcua = not self._target.has_registers
-        self._read("type", "type", lambda text: type_word(text, opcua=opcua))
+        self._type(opcua)
         self._read("bit", "bit", cells.whole)
         self._read("length", "length", cells.whole)
         self._read("count", "count", cells.whole)
@@ -288,10 +316,21 @@ class _Row:
         if self._keys.get("word_order") is not None and self._keys.get("type") in ("bool", "int8", "uint8"):
             del self._keys["word_order"]  # a list states it for every row; where there is one byte it means nothing
 
+    def _type(self, opcua: bool) -> None:
+        """The type; the byte order, too, where both are in one cell."""
+        if opcua:
+            self._read("type", "type", lambda text: type_word(text, opcua=True))
+            return
+        text, order = type_and_order(self._cells.get("type", ""))
+        if text.strip():
+            self._read("type", "type", lambda _: type_word(text))
+        if order is not None and "word_order" not in self._cells:
+            self._put("word_order", order, "type")
+
     def _scale(self) -> None:
-        self._read("scale", "scale", cells.number)
+        self._read("scale", "scale", cells.factor)
         if "decimals" in self._cells and "scale" not in self._keys:
-            places = self._understood("decimals", cells.whole)
+            places = self._understood("decimals", cells.places)
             if places:
                 self._put("scale", cells.scalar(f"{Decimal(1).scaleb(-places):f}"), "decimals")
         self._read("offset", "offset", cells.number)
@@ -314,10 +353,10 @@ class _Row:
             return
         ends = []
         for column in ("raw_low", "raw_high", "scaled_low", "scaled_high"):
-            try:
-                ends.append(Decimal(self._cells.get(column, "")))
-            except InvalidOperation:
+            if column not in self._cells:
                 self._problem(column, "换算需要这个数字。", "the scaling needs this number.", "missing-cell")
+            elif (end := self._understood(column, cells.exact)) is not None:
+                ends.append(end)
         if len(ends) < 4:
             return
         raw_low, raw_high, low, high = ends
@@ -367,6 +406,6 @@ _ORDER: Final = (
 )  # fmt: skip
 
 
-def units(points: list[Point]) -> Iterator[int]:
+def units(points: list[ListedTag]) -> Iterator[int]:
     """The unit numbers that addresses name, each once, in order."""
     yield from sorted({point.unit for point in points if point.unit is not None})

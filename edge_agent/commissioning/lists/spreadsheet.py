@@ -32,7 +32,7 @@ class FractionCell(str):
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class SheetRows:
     """The rows of one sheet that hold anything, each with its number as a spreadsheet shows it."""
 
     place: str
@@ -41,7 +41,7 @@ class Rows:
     rows: tuple[tuple[int, tuple[str, ...]], ...]
 
 
-def read(path: Path) -> list[Rows]:
+def read(path: Path) -> list[SheetRows]:
     """Every sheet of a file that holds anything. Raises FindingsError for what cannot be read."""
     data = _bytes(path)
     if data.startswith(_OLE):
@@ -84,7 +84,7 @@ def _too_large(path: Path) -> FindingsError:
     )  # fmt: skip
 
 
-def _csv(path: Path, data: bytes) -> Rows:
+def _csv(path: Path, data: bytes) -> SheetRows:
     text = decode(data, str(path))
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True))
@@ -94,7 +94,7 @@ def _csv(path: Path, data: bytes) -> Rows:
             f"不是有效的 CSV（{error}），请检查引号，或重新导出。",
             f"not a valid CSV ({error}); check the quotes, or export it again.",
         ) from error  # fmt: skip
-    return Rows(str(path), "", _filled(enumerate(rows, 1)))
+    return SheetRows(str(path), "", _filled(enumerate(rows, 1)))
 
 
 def _delimiter(text: str) -> str:
@@ -117,7 +117,7 @@ def _clean(cell: str) -> str:
     return text[1:] if text.startswith("'") and text[1:].startswith((*RISKY, "'")) else text
 
 
-def _workbook(path: Path, data: bytes) -> Iterator[Rows]:
+def _workbook(path: Path, data: bytes) -> Iterator[SheetRows]:
     import openpyxl  # heavy, and only a workbook needs it
 
     book: Any = None
@@ -138,7 +138,7 @@ def _workbook(path: Path, data: bytes) -> Iterator[Rows]:
                     if left < 0:
                         raise _too_large(path)
                     rows.append((number, [_text(cell) for cell in row]))
-                yield Rows(f"{path}[{sheet.title}]", sheet.title, _filled(rows))
+                yield SheetRows(f"{path}[{sheet.title}]", sheet.title, _filled(rows))
     except FindingsError:
         raise
     except Exception as error:  # reason: zipfile, the XML parser and openpyxl stumble over damaged files in many ways

@@ -5,6 +5,7 @@ A word that means two things (`整数` has 16 bits here and 32 there) is refused
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -41,7 +42,8 @@ _TYPE_WORDS: Final[Mapping[str, Iterable[str]]] = {
               "有符号32位整数",
               "32位有符号数", "长整型", "长整数", "32位整型", "双整数", "双整型", "32 bit signed"),
     "uint32": ("uint32", "udint", "dword", "ulong", "u32", "unsigned32", "32uint", "32位无符号整数", "无符号32位整数",
-               "32位无符号数", "32位正整数", "无符号长整型", "无符号长整数", "双字", "32 bit unsigned"),
+               "32位无符号数", "32位正整数", "无符号长整型", "无符号长整数", "Unsigned Int32", "双字",
+               "32 bit unsigned"),
     "int64": ("int64", "lint", "llong", "i64", "64int", "64位整数", "64位有符号整数", "有符号64位整数"),
     "uint64": ("uint64", "ulint", "qword", "lword", "u64", "64uint", "64位无符号整数", "无符号64位整数"),
     "float32": ("float32", "float", "real", "single", "f32", "32float", "浮点", "浮点数", "浮点型", "单精度",
@@ -59,7 +61,9 @@ _TYPE_WORDS: Final[Mapping[str, Iterable[str]]] = {
 _TYPES: Final[Mapping[str, str]] = {fold(word): name for name, words in _TYPE_WORDS.items() for word in (name, *words)}
 _AMBIGUOUS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(map(fold, ("整数", "整型", "integer", "有符号整数", "有符号", "signed")), ("int16", "int32")),
-    **dict.fromkeys(map(fold, ("无符号整数", "无符号", "无符号整型", "unsigned", "正整数")), ("uint16", "uint32")),
+    **dict.fromkeys(
+        map(fold, ("无符号整数", "无符号", "无符号整型", "unsigned", "unsigned int", "正整数")), ("uint16", "uint32")
+    ),
 }
 _OPCUA_TYPES: Final[Mapping[str, str]] = {
     "bool": "Boolean", "int8": "SByte", "uint8": "Byte", "int16": "Int16", "uint16": "UInt16", "int32": "Int32",
@@ -129,6 +133,17 @@ def type_word(text: str, *, opcua: bool = False) -> str:
             f"the type “{text}” is not known; use one of: {' '.join(_TYPE_WORDS)}.",
         )
     return known
+
+
+_ORDER_IN_TYPE: Final = re.compile(
+    r"(?P<type>.+?)[\s_\-(\[]*(?P<order>AB ?CD|CD ?AB|BA ?DC|DC ?BA)(?: ?[A-H]{2}){0,2}[\s)\]]*", re.I
+)
+
+
+def type_and_order(text: str) -> tuple[str, str | None]:
+    """A type, and the byte order that stands in the same cell: `Float CD AB`, `32位浮点(CDAB)`."""
+    match = _ORDER_IN_TYPE.fullmatch(plain(text))
+    return (text, None) if match is None else (match["type"], match["order"].replace(" ", "").upper())
 
 
 def word_order(text: str) -> str:
