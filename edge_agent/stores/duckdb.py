@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
-import orjson
 
 from edge_agent.errors import StoreError
 from edge_agent.identity import DeviceKeys
@@ -30,6 +29,7 @@ from edge_agent.stores import duckdb_write as write
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
+    DaySteps,
     DeviceReadings,
     HealthSummary,
     Latest,
@@ -44,6 +44,7 @@ from edge_agent.stores.base import (
 )
 from edge_agent.stores.columns import Changes, Floats, Longs, Samples
 from edge_agent.stores.duckdb_compact import Compaction
+from edge_agent.stores.duckdb_documents import KeptDocuments
 from edge_agent.stores.duckdb_health import HealthTables
 from edge_agent.stores.duckdb_marks import MarkTable, read_incomplete, read_marks
 from edge_agent.stores.duckdb_schema import connect, open_file, show_keys, translated
@@ -63,7 +64,7 @@ _REFRESH_ROWS: Final = 500_000
 _RETAIN_ROUNDS: Final = 24
 
 
-class DuckDbStore:
+class DuckDbStore(KeptDocuments):
     """One file. `days` and `max_bytes` bound what it keeps."""
 
     def __init__(
@@ -88,6 +89,7 @@ class DuckDbStore:
         self._since_opened = 0
         self._broken = False
         self._touched = Touched()
+        self._counting = counts.Counting(self._newest_of, counts.Beginnings())
         self._open_health = OpenHours()
         self._looked_for_health = False
         self._load()
@@ -165,6 +167,7 @@ class DuckDbStore:
         self._first_good |= first_good
         self._compaction.written_into(hours, late)
         self._touched.add(hours)
+        self._counting.written(hours)
         self._newest.update(batch.rows, batch.stored)
         self._last_stored = batch.stored
         self._marks.committed(batch.marks)
@@ -289,6 +292,12 @@ class DuckDbStore:
         with self._cursor() as cursor:
             return read.last_before(cursor, self.catalogue.sids(name), from_ns, to_ns)
 
+    def _newest_of(self, sid: int) -> int | None:
+        return self._newest.time([sid])
+
+    def _newest_named(self, name: Name) -> int | None:
+        return self._newest.time(self.catalogue.sids(name))
+
     def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
         """Runs of equal readings per tag."""
         sids, joined = self.catalogue.by_series(names)
@@ -302,10 +311,17 @@ class DuckDbStore:
         sids, joined = self.catalogue.by_series(list(moments))
         with self._cursor() as cursor:
             asked = {sid: moments[name] for sid, name in sids.items()}
-            found = counts.changes(cursor, asked, from_ns, to_ns) if sids else {}
+            found = counts.changes(cursor, asked, from_ns, to_ns, self._counting) if sids else {}
         rest = {name: moments[name] for name in joined}
-        more = from_samples.counted(self.samples, self._last_before, rest, from_ns, to_ns)
+        more = from_samples.counted(self.samples, self._last_before, self._newest_named, rest, from_ns, to_ns)
         return {sids[sid]: rows for sid, rows in found.items()} | more
+
+    def steps(self, names: Sequence[Name], first_day: int, end_day: int) -> dict[Name, Mapping[int, DaySteps]]:
+        """Steps of counters by day; of those that had another name before, nothing."""
+        sids, _ = self.catalogue.by_series(names)
+        with self._cursor() as cursor:
+            found = self._counting.days.get(cursor, list(sids), first_day, end_day) if sids else {}
+        return {sids[sid]: days for sid, days in found.items()}
 
     def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
         """Counted by SQL."""
@@ -380,16 +396,6 @@ class DuckDbStore:
         """What full outboxes dropped."""
         with self._cursor() as cursor:
             return read.dicts(cursor, "from gaps where t > ? and t <= ? order by t", [from_ns, to_ns])
-
-    def put_metric(self, metric: str, t: int, document: Mapping[str, Any]) -> None:
-        """Append one result."""
-        with self._cursor() as cursor:
-            cursor.execute("insert into metrics values (?, ?, ?)", [metric, t, orjson.dumps(document).decode()])
-
-    def metrics(self, from_ns: int | None = None, to_ns: int | None = None) -> list[dict[str, Any]]:
-        """Newest of each metric, or a window."""
-        with self._cursor() as cursor:
-            return read.metrics(cursor, from_ns, to_ns)
 
     # --- keeping house -----------------------------------------------------------------------------------------
 

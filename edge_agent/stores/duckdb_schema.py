@@ -23,7 +23,7 @@ from edge_agent.words import command
 log = logging.getLogger(__name__)
 
 #: 2: the agent beside each device, the store's own id, former births apart, what was forgotten.
-#: 3: health by hour and minute, of which the rows are kept for days.
+#: 3: health by hour and minute, of which the rows are kept for days; versions of the equipment register.
 VERSION: Final = 3
 
 #: `samples` has no key and no index: 10 000 rows are appended at a time, and each row group knows its smallest and
@@ -37,6 +37,7 @@ create table if not exists series(sid integer primary key, device varchar, tag v
 alter table series add column if not exists agent varchar;
 create table if not exists devices(device varchar primary key, birth varchar);
 create table if not exists births(agent varchar, device varchar, birth varchar, primary key(agent, device));
+create table if not exists definitions(sid integer, t bigint, before varchar, after varchar);
 create table if not exists forgotten(agent varchar, device varchar, tag varchar, t bigint);
 create table if not exists causes(agent varchar, device varchar, reason varchar, zh varchar, en varchar);
 create table if not exists samples(
@@ -63,6 +64,7 @@ create table if not exists marks(stream varchar, first bigint, last bigint, "val
 create table if not exists quarantined(t bigint, reason varchar, "values" bigint);
 create table if not exists runs(
     t bigint, sid integer, first bigint, last bigint, num double, status uinteger);
+create table if not exists steps(t bigint, sid integer, size smallint, n bigint);
 create table if not exists loads(t bigint, sid integer, moment bigint, used double, rate double);
 drop view if exists evidence_keyed;
 drop table if exists evidence;
@@ -77,10 +79,12 @@ create table if not exists health_kept(t bigint);
 create table if not exists health_raw_from(t bigint);
 create table if not exists compacted(t bigint, sid integer);
 create table if not exists metrics(metric varchar, t bigint, document varchar);
+create table if not exists registers(version varchar, valid_from bigint, kept_at bigint, document varchar);
 """
 
-#: `runs`, `loads` and `compacted` (`t` is the start of an hour) can be made again from the others. What is kept of
-#: health by hour (`t` is its end) can be so only while its rows are there; `did` is a device of `health_devices`.
+#: `runs`, `steps`, `loads` and `compacted` (`t` is the start of an hour) can be made again from the others. What is
+#: kept of health by hour (`t` is its end) can be so only while its rows are there; `did` is a device of
+#: `health_devices`.
 #: What retention deletes from together with the samples, and the column it goes by.
 AGEING: Final = (
     "samples",
@@ -90,6 +94,7 @@ AGEING: Final = (
     "metrics",
     "runs",
     "loads",
+    "steps",
     "compacted",
 )
 #: Tables with an agent beside each device, and what they look like with the device's key: `NAME_keyed`.

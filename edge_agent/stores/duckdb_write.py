@@ -54,6 +54,8 @@ def catalogue(connection: Connection, changes: CatalogueChanges, keys: DeviceKey
             "meta": [entry.meta for entry in entries],
         }
         append(connection, "series", columns)
+    for change in changes.definitions:
+        connection.execute("insert into definitions values (?, ?, ?, ?)", list(change))
     for key, birth in changes.births.items():
         connection.execute("insert or replace into births values (?, ?, ?)", [*keys.split(key), birth])
     if changes.causes:
