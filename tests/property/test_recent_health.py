@@ -70,7 +70,7 @@ def told(found: dict[str, Any]) -> Any:
     return outages, found["covered"], found["tags"], found["gaps"]
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(steps=PAST, asked=st.integers(1, 200), later=st.integers(0, 60))
 def test_the_last_day_is_the_same_from_memory_and_from_the_store(
     store: DuckDbStore, steps: list[Any], asked: int, later: int

@@ -42,7 +42,7 @@ HISTORIES = st.lists(st.lists(ROWS, max_size=8), min_size=1, max_size=5)
 WINDOWS = st.lists(st.tuples(TIMES, TIMES).map(sorted), max_size=3)
 Stores = tuple[DuckDbStore, DuckDbStore]
 
-few = settings(max_examples=examples(10), deadline=None)
+few = settings(max_examples=examples(6), deadline=None)
 begins = itertools.count(T0, 30 * DAY)
 
 
