@@ -152,6 +152,9 @@ class Plugin:
     """How many requests read all tables of a device once; 0 when the device speaks by itself."""
     address: Callable[[object], str] | None = None
     """Where a tag is in its device (`Tag.where`), as the configuration says it, for people."""
+    modulus: Callable[[object], int | None] | None = None
+    """How many numbers a tag (`Tag.where`) has before a counter in it begins again at 0: 65536 of an unsigned integer
+    of 16 bits. None: it does not begin again, or nobody knows."""
 
 
 async def within(seconds: float, clock: Clock) -> None:

@@ -19,6 +19,7 @@ from edge_agent.model import NOT_THERE, STATUS
 from edge_agent.stores.base import SKEWS, HealthSummary, Seen
 from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
 from edge_agent.stores.columns import NO_TIME, Rows, Samples
+from edge_agent.stores.definitions import DefinitionChange
 from edge_agent.stores.forgotten import Forgotten
 
 Cursor = duckdb.DuckDBPyConnection
@@ -52,15 +53,19 @@ def samples(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> Sa
     )
 
 
+_DEFINITIONS = "select sid, t, before, after from definitions"
+
+
 def catalogue(cursor: Cursor, keys: DeviceKeys) -> Catalogue:
     """As it was last written."""
     rows = cursor.execute("select sid, agent, device, tag, meta from series").fetchall()
     series = [Series(sid, keys.key(agent, device), tag, meta, bool(agent)) for sid, agent, device, tag, meta in rows]
     births = cursor.execute("select null, device, birth from devices union all select * from births").fetchall()
     forgotten = cursor.execute("select agent, device, tag, t from forgotten").fetchall()
+    changes = [DefinitionChange(*row) for row in cursor.execute(_DEFINITIONS).fetchall()]
     entries = {(agent, device, tag): t for agent, device, tag, t in forgotten}
     causes = cursor.execute("select agent, device, reason, zh, en from causes").fetchall()
-    return stored_catalogue(keys, series, births, Forgotten(entries), causes)
+    return stored_catalogue(keys, series, births, Forgotten(entries), causes, changes)
 
 
 def first_good(cursor: Cursor, keys: DeviceKeys) -> dict[str, int]:
@@ -76,7 +81,8 @@ select sid, count(*), count(*) filter (status & 3221225472 <> 0 or kind = 0),
     count(*) filter (status & 4294901760 = $range),
     count(num) filter (status & 2147483648 = 0), min(num) filter (status & 2147483648 = 0),
     max(num) filter (status & 2147483648 = 0), arg_min(t - source, t, $skews) filter (source is not null),
-    count(*) filter (list_contains($absent, status & 4294901760))
+    count(*) filter (list_contains($absent, status & 4294901760)),
+    min(txt) filter (status & 2147483648 = 0), max(txt) filter (status & 2147483648 = 0)
 from samples where t >= $from and t < $to and sid in (select unnest($sids)) group by sid"""
 
 
@@ -87,8 +93,9 @@ def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[
     values["absent"] = sorted(NOT_THERE)
     rows = cursor.execute(_SEEN, values).fetchall() if sids else []
     found = {}
-    for sid, readings, not_good, out_of_range, numbers, low, high, skews, absent in rows:
-        found[sid] = Seen(readings, not_good, out_of_range, numbers, low, high, tuple(skews or ()), absent)
+    for sid, readings, not_good, out_of_range, numbers, low, high, skews, absent, least, most in rows:
+        texts = None if least is None else (least, most)
+        found[sid] = Seen(readings, not_good, out_of_range, numbers, low, high, tuple(skews or ()), absent, texts)
     return found
 
 

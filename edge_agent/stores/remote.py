@@ -26,6 +26,7 @@ from edge_agent.reasons import cause
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
+    DaySteps,
     DeviceReadings,
     HealthSummary,
     Latest,
@@ -44,6 +45,7 @@ from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.http import NotAnsweredError
 from edge_agent.stores.lines import STORE_ID, Encoder, TextStyle, escape_tag
 from edge_agent.stores.newest import Newest
+from edge_agent.stores.registers import RegisterVersion
 from edge_agent.stores.rollups import HOUR_NS, HealthTotals, OpenHours, RolledHour, hour_of, split_window
 from edge_agent.stores.rows import HealthRows, in_time
 from edge_agent.stores.sidecar import Sidecar
@@ -207,7 +209,14 @@ class RemoteStore(ABC):
 
     def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
         """The server's samples, of which only the runs that tell are kept."""
-        return from_samples.counted(self.samples, self.last_before, moments, from_ns, to_ns)
+        return from_samples.counted(self.samples, self.last_before, self._newest_of, moments, from_ns, to_ns)
+
+    def steps(self, names: Sequence[Name], first_day: int, end_day: int) -> dict[Name, Mapping[int, DaySteps]]:
+        """Nothing: weeks of samples would have to be fetched for each figure."""
+        return {}
+
+    def _newest_of(self, name: Name) -> int | None:
+        return self._newest.time(self.catalogue.sids(name))
 
     def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
         """From the server's samples."""
@@ -418,6 +427,18 @@ class RemoteStore(ABC):
             sql = "select document, t from metrics where t >= ? and t < ? order by t, metric"
             values = (from_ns, 2**63 - 1 if to_ns is None else to_ns)
         return [orjson.loads(row[0]) for row in self._sidecar.query(sql, values)]
+
+    def keep_register(self, version: RegisterVersion, document: str) -> None:
+        """In the sidecar."""
+        self._sidecar.keep_register(version, document)
+
+    def register_versions(self) -> list[RegisterVersion]:
+        """From the sidecar."""
+        return self._sidecar.register_versions()
+
+    def register_document(self, version: str) -> str | None:
+        """From the sidecar."""
+        return self._sidecar.register_document(version)
 
     def retain(self, now_ns: int) -> int:
         """The server has its own retention; the sidecar's documents go by age."""

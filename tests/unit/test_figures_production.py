@@ -16,6 +16,7 @@ import orjson
 import pytest
 
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
+from edge_agent.config.plugins import Installed, tag_model
 from edge_agent.ingest import decode
 from edge_agent.metrics.calendar import Calendar
 from edge_agent.production.figures import Options, plant_of
@@ -36,14 +37,11 @@ T0 = 1_791_763_200 * S
 RULES = {"item": [{"gives": "Executing"}], "mode": [{"gives": "Processing"}]}
 
 
-class UInt16(TagCommon):
-    """A tag whose connector says how wide its register is."""
-
-    type: str = "uint16"
-
+#: A tag whose connector says how wide its register is.
+UINT16 = tag_model(Installed()["modbus"]).model_validate({"address": "holding/0", "type": "uint16"})
 
 TAGS = {
-    "parts_total": UInt16(),
+    "parts_total": UINT16,
     "parts_scrap": TagCommon(),
     "power": TagCommon(unit="kW"),
     "order_active": TagCommon(),
@@ -373,8 +371,9 @@ def nights_off(tmp_path: Path, hours: str = "{start: 8:00, end: 20:00}") -> Site
 def test_a_machine_that_is_switched_off_at_night_is_networked(store: DuckDbStore, tmp_path: Path) -> None:
     """m1 works two shifts and is off between them; m2 misses half of its first shift as well."""
     day = 24 * 60
-    write(store, "m1", [(0, state(3)), (day, state(3))], [(0, 720), (day, day + 720)])
-    write(store, "m2", [(0, state(3)), (day, state(3))], [(0, 360), (day, day + 720)])
+    made = [{**state(3), "parts_total": parts} for parts in (7, 8)]
+    write(store, "m1", [(0, made[0]), (day + 400, made[1])], [(0, 720), (day, day + 720)])
+    write(store, "m2", [(0, made[0]), (day + 400, made[1])], [(0, 360), (day, day + 720)])
     at = T0 + (day + 720) * MINUTE
     figures_of = LiveRates(nights_off(tmp_path))
     live = figures_of.live(store, at).devices

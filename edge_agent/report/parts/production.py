@@ -6,8 +6,12 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
+from edge_agent.metrics.definitions import Text
+from edge_agent.metrics.remarks import PROVISIONAL
 from edge_agent.metrics.result import Result, divide, iso, number
 from edge_agent.metrics.timemodel import Bucket, Reason, Totals, pareto
+from edge_agent.production.count_doubts import KINDS, CountDoubts
+from edge_agent.production.facts import KINDS_SET_ASIDE, CounterEvent
 from edge_agent.production.load import daily_peaks, full_quarters, load_profile, peak
 from edge_agent.production.plant import Machine, Plant, groups, summed
 from edge_agent.report import blocks
@@ -41,12 +45,15 @@ BUCKET_NAMES: Final = {
 }
 _HOUR: Final = 3600
 _LOAD_POINTS: Final = 2000
+#: What every counter does: no event to look at.
+_EVERYDAY: Final = ("rollover", "restart")
+_MOST_EVENTS: Final = 50
 
 
 def production(plant: Plant, figures: Figures) -> Json:
     """Part 7: time model, OEE, losses by line."""
     found: list[Json] = [said(note, "assumption") for note in plant.assumptions]
-    with_states = [each for each in plant.machines if each.production is not None]
+    with_states = [each for each in plant.working if each.production is not None]
     found += list(_order_notes(with_states))
     if not with_states:
         found.append(paragraph("没有任何设备的状态数据。", "There are no machine states.", "warning"))
@@ -55,10 +62,11 @@ def production(plant: Plant, figures: Figures) -> Json:
         for each in with_states
     ]
     found.append(blocks.chart("buckets", "时间去向", "where the time went", bars=bars, order=list(BUCKETS)))
-    found += [_lines(plant, figures), _behind(plant, figures)]
+    found += [_lines(plant, figures), _behind(plant, figures), _all_machines(plant, figures)]
     found += list(_paretos(plant))
     found += [_machines(plant, figures), _parts_made(plant)]
     found.append(_times(plant))
+    found += _events(plant)
     return blocks.part(7, "时间模型与设备综合效率（OEE）", "time model and OEE", found)
 
 
@@ -71,11 +79,13 @@ def _order_notes(machines: list[Machine]) -> Iterator[Json]:
             "assumption",
         )
     yield paragraph(
-        "状态未知的时间计入 ADET 并单独列出。产线、车间、厂区 = 分子之和 / 分母之和，只含两者齐全的设备；"
+        "状态未知的时间计入 ADET 并单独列出。产线、车间、厂区 = 分子之和 / 分母之和；时间利用率、效率、质量率、OEE "
+        "四项只含同一批（四项齐全的）设备，质量率按标准工时加权，因此四项相乘相等；全部设备的数值另列。"
         "效率超过 100 % 时请核对标准节拍，以及状态未知期间的产量。",
         "Time of unknown state is in ADET and shown apart. A line, workshop or site is the sum of numerators over "
-        "the sum of denominators, of the machines that have both. Effectiveness above 100 %: check the nominal cycle, "
-        "and parts made while the state was unknown.",
+        "the sum of denominators; availability, effectiveness, quality and OEE are of the same machines, those that "
+        "have all four, with quality weighted by the nominal cycle: so they multiply. What all machines say stands "
+        "apart. Effectiveness above 100 %: check the nominal cycle, and parts made while the state was unknown.",
         "note",
     )
     yield paragraph(
@@ -114,24 +124,52 @@ def _lines(plant: Plant, figures: Figures) -> Json:
         Column("APT h", "APT h", "hours"),
         Column("未知 h", "unknown h", "hours"), Column("时间利用率", "availability", "percent"),
         Column("效率", "effectiveness", "percent"), Column("质量率", "quality ratio", "percent"),
-        Column("OEE", "OEE", "percent"),
+        Column("OEE", "OEE", "percent"), Column("说明", "remark"),
     )  # fmt: skip
     rows = []
-    for (level, name), machines in groups(plant.machines).items():
-        rates = [value_or_reason(figures[f"{metric}{_suffix(level, name)}"]) for metric in _LINE_RATES]
-        rows.append([_LEVELS[level], name, *_hours(summed(machines)), *rates])
-    return table("oee_lines", "按产线、车间、厂区", "by line, workshop and site", columns, rows)
+    for (level, name), machines in groups(plant.working).items():
+        results = [figures[f"{metric}{_suffix(level, name)}"] for metric in _LINE_RATES]
+        behind = [machine for machine in machines if machine.id in results[0].numerator_ids]
+        rates = map(value_or_reason, results)
+        rows.append([_LEVELS[level], name, *_hours(summed(behind)), *rates, blocks.remarks(results)])
+    return table(
+        "oee_lines",
+        "按产线、车间、厂区（OEE = 时间利用率 × 效率 × 质量率，同一批设备）",
+        "by line, workshop and site (OEE = availability x effectiveness x quality, of the same machines)",
+        columns,
+        rows,
+    )
+
+
+def _all_machines(plant: Plant, figures: Figures) -> Json:
+    """What all machines of a scope say, with or without an OEE: under names of its own, beside the row of OEE."""
+    columns = (
+        Column("层级", "level"), Column("名称", "name"), Column("PBT h", "PBT h", "hours"),
+        Column("APT h", "APT h", "hours"), Column("未知 h", "unknown h", "hours"),
+        Column("时间利用率（全部有状态的设备）", "availability (all machines with states)", "percent"),
+        Column("设备", "machines", "count"),
+        Column("合格品率（按件，全部计数的设备）", "quality by the piece (all machines that count)", "percent"),
+        Column("设备", "machines", "count"), Column("说明", "remark"),
+    )  # fmt: skip
+    rows = []
+    for (level, name), machines in groups(plant.working).items():
+        results = [figures[f"{metric}{_suffix(level, name)}"] for metric in ("M-11-all", "M-12-all")]
+        cells: list[Any] = []
+        for result in results:
+            cells += [value_or_reason(result), len(result.numerator_ids)]
+        rows.append([_LEVELS[level], name, *_hours(summed(machines)), *cells, blocks.remarks(results)])
+    return table("oee_all", "全部设备", "all machines", columns, rows)
 
 
 def _behind(plant: Plant, figures: Figures) -> Json:
-    """How many machines each of these figures rests on: they are not the same ones."""
+    """How many machines the row rests on, and which are not among them."""
     columns = (
         Column("层级", "level"), Column("名称", "name"), Column("时间利用率", "availability", "count"),
         Column("效率", "effectiveness", "count"), Column("质量率", "quality ratio", "count"),
         Column("OEE", "OEE", "count"), Column("未计入 OEE 的设备", "left out of OEE"),
     )  # fmt: skip
     rows = []
-    for level, name in groups(plant.machines):
+    for level, name in groups(plant.working):
         told = [figures[f"{metric}{_suffix(level, name)}"] for metric in _LINE_RATES]
         details = told[-1].details
         left_out = sorted({*details["left_out"], *details["without_states"]})
@@ -157,7 +195,7 @@ def _hours(time: Totals) -> list[Fraction]:
 
 
 def _paretos(plant: Plant) -> Iterator[Json]:
-    for (level, name), machines in groups(plant.machines).items():
+    for (level, name), machines in groups(plant.working).items():
         if level != "line":
             continue
         time = summed(machines)
@@ -176,34 +214,99 @@ def _machines(plant: Plant, figures: Figures) -> Json:
         Column("质量率", "quality ratio", "percent"), Column("OEE", "OEE", "percent"), Column("NEE", "NEE", "percent"),
         Column("故障", "failures", "count"),
         Column("MTBF h", "MTBF h", "hours"), Column("MTTR h", "MTTR h", "hours"),
-        Column("数据覆盖", "known share of PBT", "percent"),
+        Column("数据覆盖", "known share of PBT", "percent"), Column("说明", "remark"),
     )  # fmt: skip
-    return table("oee", "逐台设备", "by machine", columns, (_machine(each, figures) for each in plant.machines))
+    return table("oee", "逐台设备", "by machine", columns, (_machine(each, figures) for each in plant.working))
 
 
 def _machine(machine: Machine, figures: Figures) -> list[Any]:
     head = [machine.id, title(machine.equipment), machine.equipment.line]
     made = machine.production
     if made is None:
-        return [*head, blocks.text("无状态数据", "no machine state"), *[None] * 8]
-    rates = [value_or_reason(figures[f"{key}@{machine.id}"]) for key in ("M-11", "M-13", "M-12", "M-14", "M-15")]
-    seconds = [figures[f"{key}@{machine.id}"].value for key in ("M-17-mtbf", "M-17-mttr")]
-    times = [None if each is None else each / 3600 for each in seconds]
-    return [*head, *rates, made.totals.failures, *times, made.coverage]
+        return [*head, blocks.text("无状态数据", "no machine state"), *[None] * 9]
+    rates = [figures[f"{key}@{machine.id}"] for key in ("M-11", "M-13", "M-12", "M-14", "M-15")]
+    repairs = [figures[f"{key}@{machine.id}"] for key in ("M-17-mtbf", "M-17-mttr")]
+    times = [None if each.value is None else each.value / 3600 for each in repairs]
+    remarks = blocks.remarks([*rates, *repairs])
+    return [*head, *map(value_or_reason, rates), made.totals.failures, *times, made.coverage, remarks]
 
 
 def _parts_made(plant: Plant) -> Json:
     columns = (
         Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"),
         Column("计划时间内产量", "produced in planned time", "count"), Column("其中合格", "good of these", "count"),
-        Column("计划外产量", "produced outside planned time", "count"),
+        Column("计划外产量", "produced outside planned time", "count"), Column("说明", "remark"),
     )  # fmt: skip
     rows = [
-        [each.id, title(each.equipment), each.equipment.line, made.pq, made.gq, made.outside_pq]
-        for each in plant.machines
+        [
+            each.id,
+            title(each.equipment),
+            each.equipment.line,
+            made.pq,
+            made.gq,
+            made.outside_pq,
+            _doubt(each.parts_doubts),
+        ]
+        for each in plant.working
         if (made := each.production) is not None and (made.pq, made.gq) != (None, None)
     ]
     return table("parts", "逐台产量", "parts by machine", columns, rows)
+
+
+def _doubt(doubts: CountDoubts) -> Any:
+    return blocks.both(PROVISIONAL) if doubts.provisional else blocks.DASH
+
+
+def _events(plant: Plant) -> list[Json]:
+    """What counters did besides counting on: what was set aside, and where nothing was counted across."""
+    found = [(counter, event) for counter, event in plant.counter_events if event.kind not in _EVERYDAY]
+    if not found:
+        return []
+    columns = (
+        Column("设备", "machine"), Column("产线", "line"), Column("采集点", "tag"), Column("时间", "time", "time"),
+        Column("事件", "event"), Column("此前读数", "reading before", "number"), Column("读数", "reading", "number"),
+        Column("未计入量", "set aside", "number"), Column("读数个数", "readings", "count"), Column("判定", "decision"),
+    )  # fmt: skip
+    owners = _owners(plant)
+    rows = [
+        [*owners.get(counter.device, ("", "")), f"{counter.device}/{counter.tag}", iso(event.t),
+         blocks.both(KINDS[event.kind]), Fraction(event.before), Fraction(event.after),
+         Fraction(event.amount) if event.kind in KINDS_SET_ASIDE else None, event.readings,
+         blocks.both(_decision(event))]
+        for counter, event in found[:_MOST_EVENTS]
+    ]  # fmt: skip
+    more = len(found) - _MOST_EVENTS
+    rest = [paragraph(f"另有 {more} 条，见证据包。", f"{more} more are in the evidence pack.", "note")]
+    return [
+        table("counter_events", "计数器事件", "events of counters", columns, rows),
+        *(rest if more > 0 else []),
+        *(
+            [paragraph(f"另有 {more} 条，见证据包。", f"{more} more are in the evidence pack.", "note")]
+            if more > 0
+            else []
+        ),
+        paragraph(
+            "未计入的读数使有关数值为暂定；在 register.events 文件中逐条判定“计入”或“不计入”后不再暂定。"
+            "换表请写入 register.meters。",
+            "Readings that were set aside make the figures that rest on them provisional, until the file of "
+            "register.events says of each to count it or to set it aside. Write exchanged meters into register.meters.",
+            "note",
+        ),
+    ]
+
+
+def _decision(event: CounterEvent) -> Text:
+    if event.kind not in KINDS_SET_ASIDE:
+        return Text("—", "—")
+    if event.counted is None:
+        return Text("待判定（暂定）", "open (provisional)")
+    return Text("已判计入", "to be counted") if event.counted else Text("已判不计", "to be set aside")
+
+
+def _owners(plant: Plant) -> dict[str, tuple[str, str]]:
+    """Device -> the machine (or meter) and the line it speaks for."""
+    found = {row.gateway_device: (row.equipment_id, row.line) for row in plant.assessment.register.equipment}
+    return found | {each.device: (each.id, each.equipment.line) for each in plant.machines if each.device}
 
 
 def _times(plant: Plant) -> Json:
@@ -213,7 +316,7 @@ def _times(plant: Plant) -> Json:
     )  # fmt: skip
     rows = [
         [each.id, Fraction(each.production.totals.pbt, 3600 * _S), *(ns / _HOUR for ns in _parts(each).values())]
-        for each in plant.machines
+        for each in plant.working
         if each.production is not None
     ]
     return table("time", "逐台时间（小时）", "time by machine (hours)", columns, rows)
@@ -254,7 +357,7 @@ def _energy_lines(figures: Figures) -> Json:
     columns = (
         Column("范围", "scope"), Column("用电 kWh", "kWh", "number"), Column("合格品", "good parts", "count"),
         Column("单位产品能耗 kWh", "kWh per good part", "number"), Column("综合能耗 tce", "tce", "number"),
-        Column("计量来源", "measured by"),
+        Column("计量来源", "measured by"), Column("说明", "remark"),
     )  # fmt: skip
     rows = []
     for key, result in figures.items():
@@ -265,7 +368,8 @@ def _energy_lines(figures: Figures) -> Json:
         kwh = result.details["kwh"]
         shown = result.reason if kwh is None else kwh
         sources = blocks.words(result.details["measured_by"])
-        rows.append([name, shown, per_part.denominator, value_or_reason(per_part), result.value, sources])
+        remarks = blocks.remarks([result, per_part])
+        rows.append([name, shown, per_part.denominator, value_or_reason(per_part), result.value, sources, remarks])
     return table("energy_lines", "产线与厂区能耗", "energy by line and site", columns, rows)
 
 
@@ -273,13 +377,13 @@ def _energy_machines(plant: Plant, figures: Figures) -> Json:
     columns = (
         Column("设备编号", "equipment"), Column("名称", "name"), Column("用电 kWh", "kWh", "number"),
         Column("单位产品能耗 kWh", "kWh per good part", "number"), Column("待机能耗占比", "idle share", "percent"),
-        Column("来源", "source"),
+        Column("来源", "source"), Column("说明", "remark"),
     )  # fmt: skip
     rows = [
-        [each.id, title(each.equipment), each.energy.between(plant.facts.start, plant.facts.end),
+        [each.id, title(each.equipment), each.energy.between(*each.span),
          value_or_reason(figures.get(f"M-18@{each.id}")), value_or_reason(figures.get(f"M-20@{each.id}")),
-         each.energy_source]
-        for each in plant.machines
+         each.energy_source, blocks.remarks([figures.get(f"M-18@{each.id}"), figures.get(f"M-20@{each.id}")])]
+        for each in plant.working
         if each.energy is not None
     ]  # fmt: skip
     return table("energy", "有电表或功率数据的设备", "machines with a meter or a power tag", columns, rows)
@@ -293,7 +397,7 @@ def _check(plant: Plant) -> Json:
     )  # fmt: skip
     rows = []
     for meter in (meter for line in plant.lines for meter in plant.meters(line)):
-        check = plant.power_check(meter.gateway_device)
+        check = plant.power_check(meter.device)
         if check is not None:
             rows.append([meter.equipment_id, check.counted, check.integrated, check.difference])
     return table(
