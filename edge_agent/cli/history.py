@@ -55,7 +55,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     form.add_argument(
         "--csv", type=Path, metavar="F", help="全部读数写入 CSV，- 为标准输出 / all readings; - is stdout"
     )
-    form.add_argument("--parquet", type=Path, metavar="F", help="全部读数写入 Parquet / all readings as Parquet")
+    form.add_argument(
+        "--parquet", type=Path, metavar="F", help="全部读数写入 Parquet，- 为标准输出 / all readings as Parquet"
+    )
     form.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     form.add_argument("--plot", action="store_true", help="在终端画曲线 / draw it in the terminal")
     command.set_defaults(func=run)

@@ -259,10 +259,11 @@ def _likely(errors: Sequence[_Error]) -> list[_Error]:
 
 
 def _dotted(path: _Path) -> str:
+    """`tags.x.type`; what would change the look of the line it stands in is written out, as `\\u202e`."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) and text else f".{part}" if text else str(part)
-    return text
+    return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _sentence(error: _Error, unit: str = "") -> tuple[str, str, str]:

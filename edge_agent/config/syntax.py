@@ -29,6 +29,12 @@ _SENTENCES: tuple[tuple[str, bool, str, str], ...] = (
         "a colon cannot stand here; check the indentation, or put quotes around text that contains `: `.",
     ),
     (
+        "tab character",
+        False,
+        "这一行用制表符缩进，请改用空格，并与上面的行对齐。",
+        "this line is indented with a tab; use spaces, aligned with the lines above.",
+    ),
+    (
         "cannot start any token",
         False,
         "这里的字符不能这样用：缩进请用空格而不是制表符，以 @ % ` 开头的文字请加引号。",

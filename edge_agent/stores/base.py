@@ -244,6 +244,9 @@ class Store(RegisterStore, Protocol):
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag in `from <= t < to`, sorted by `t`."""
 
+    def last_before(self, name: Name, from_ns: int, to_ns: int) -> int | None:
+        """Time of a tag's newest sample in `from <= t < to`; exact to a millisecond."""
+
     def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
         """Tags as runs of equal readings in `from <= t < to`, led by the last reading before (up to LOOKBACK_NS).
 

@@ -288,9 +288,10 @@ class DuckDbStore(KeptDocuments):
         with self._cursor() as cursor:
             return read.samples(cursor, self.catalogue.sids((device, tag)) or [-1], from_ns, to_ns)
 
-    def _last_before(self, name: Name, from_ns: int, to_ns: int) -> int | None:
+    def last_before(self, name: Name, from_ns: int, to_ns: int) -> int | None:
+        """Time of the newest sample."""
         with self._cursor() as cursor:
-            return read.last_before(cursor, self.catalogue.sids(name), from_ns, to_ns)
+            return read.last_before(cursor, self.catalogue.sids(name) or [-1], from_ns, to_ns)
 
     def _newest_of(self, sid: int) -> int | None:
         return self._newest.time([sid])
@@ -303,7 +304,7 @@ class DuckDbStore(KeptDocuments):
         sids, joined = self.catalogue.by_series(names)
         with self._cursor() as cursor:
             found = runs.changes(cursor, list(sids), from_ns, to_ns) if sids else {}
-        more = from_samples.changes(self.samples, self._last_before, joined, from_ns, to_ns)
+        more = from_samples.changes(self.samples, self.last_before, joined, from_ns, to_ns)
         return {sids[sid]: rows for sid, rows in found.items()} | more
 
     def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
@@ -313,7 +314,7 @@ class DuckDbStore(KeptDocuments):
             asked = {sid: moments[name] for sid, name in sids.items()}
             found = counts.changes(cursor, asked, from_ns, to_ns, self._counting) if sids else {}
         rest = {name: moments[name] for name in joined}
-        more = from_samples.counted(self.samples, self._last_before, self._newest_named, rest, from_ns, to_ns)
+        more = from_samples.counted(self.samples, self.last_before, self._newest_named, rest, from_ns, to_ns)
         return {sids[sid]: rows for sid, rows in found.items()} | more
 
     def steps(self, names: Sequence[Name], first_day: int, end_day: int) -> dict[Name, Mapping[int, DaySteps]]:
@@ -336,7 +337,7 @@ class DuckDbStore(KeptDocuments):
         with self._cursor() as cursor:
             found = loads.energy(cursor, {sid: moments[name] for sid, name in sids.items()})
         rest = {name: moments[name] for name in joined}
-        more = from_samples.energy(self.samples, self._last_before, rest)
+        more = from_samples.energy(self.samples, self.last_before, rest)
         return {sids[sid]: used for sid, used in found.items()} | more
 
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:

@@ -198,17 +198,18 @@ class RemoteStore(ABC):
         parts = [self.samples_of(*name, from_ns, to_ns) for name in self.catalogue.history(device, tag)]
         return parts[0] if len(parts) == 1 else Samples.joined(parts)
 
-    def _last_before(self, name: Name, from_ns: int, to_ns: int) -> int | None:
+    def last_before(self, name: Name, from_ns: int, to_ns: int) -> int | None:
+        """Time of the newest sample, under all the tag's names."""
         times = [self.last_of(*each, from_ns, to_ns) for each in self.catalogue.history(*name)]
         return max((t for t in times if t is not None), default=None)
 
     def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
         """The server's samples, cut down here: its query language knows no runs of equal readings."""
-        return from_samples.changes(self.samples, self._last_before, names, from_ns, to_ns)
+        return from_samples.changes(self.samples, self.last_before, names, from_ns, to_ns)
 
     def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
         """The server's samples, of which only the runs that tell are kept."""
-        return from_samples.counted(self.samples, self._last_before, self._newest_of, moments, from_ns, to_ns)
+        return from_samples.counted(self.samples, self.last_before, self._newest_of, moments, from_ns, to_ns)
 
     def steps(self, names: Sequence[Name], first_day: int, end_day: int) -> dict[Name, Mapping[int, DaySteps]]:
         """Nothing: weeks of samples would have to be fetched for each figure."""
@@ -243,7 +244,7 @@ class RemoteStore(ABC):
 
     def energy(self, moments: Mapping[Name, Longs]) -> dict[Name, Floats]:
         """The server's samples, of which only what they add up to is kept."""
-        return from_samples.energy(self.samples, self._last_before, moments)
+        return from_samples.energy(self.samples, self.last_before, moments)
 
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
         """Device -> summary of its health rows in `from < t <= to`."""

@@ -208,6 +208,19 @@ def test_a_pipe_is_written_to_and_stays_what_it_is(stored: Path, tmp_path: Path,
     assert list(tmp_path.iterdir()) == [pipe]
 
 
+def test_a_dash_is_standard_output_for_parquet_too(
+    stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for CSV: it made a file of that name, and said nothing."""
+    monkeypatch.chdir(tmp_path)
+    raw = io.BytesIO()
+    with contextlib.redirect_stdout(io.TextIOWrapper(raw)) as out:
+        assert main(["history", str(stored), "plc-1/power", *window(), "--parquet", "-"]) == 0
+        out.flush()
+        assert raw.getvalue()[:4] == raw.getvalue()[-4:] == b"PAR1"
+    assert not (tmp_path / "-").exists()
+
+
 @pytest.mark.parametrize("option", ["--csv", "--parquet"])
 def test_a_link_stays_a_link_and_a_place_that_cannot_have_a_file_is_named(
     stored: Path, tmp_path: Path, option: str

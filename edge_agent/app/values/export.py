@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, BinaryIO, Final, TextIO
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -130,12 +130,13 @@ _COPY: Final = (
 def write_parquet(history: History, tags: Sequence[HistoryTag], target: Path, progress: Progress | None = None) -> int:
     """Every reading, in the columns of the CSV; `value` is a number (true = 1), and what is none is in `text`.
 
-    `t_ns` is the exact time. The readings are gathered in a database beside the target, so memory stays bounded.
+    `t_ns` is the exact time; `-` is standard output. The readings are gathered in a database beside the target, so
+    memory stays bounded.
     """
     import duckdb
 
     written = 0
-    streams = _takes_bytes(target)
+    streams = str(target) == "-" or _takes_bytes(target)
     beside = None if streams else target.resolve().parent
     with tempfile.TemporaryDirectory(prefix=_BESIDE, dir=beside) as folder:
         with contextlib.closing(duckdb.connect(f"{folder}/readings.duckdb")) as connection:
@@ -150,11 +151,21 @@ def write_parquet(history: History, tags: Sequence[HistoryTag], target: Path, pr
             complete = f"{folder}/readings.parquet"
             connection.execute(_COPY.format(target=complete.replace("'", "''")))
         if streams:
-            with Path(complete).open("rb") as file, target.open("wb") as to:
+            with Path(complete).open("rb") as file, _bytes_to(target) as to:
                 shutil.copyfileobj(file, to)
         else:
             Path(complete).replace(target.resolve())
     return written
+
+
+@contextlib.contextmanager
+def _bytes_to(target: Path) -> Iterator[BinaryIO]:
+    if str(target) == "-":
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with target.open("wb") as file:
+        yield file
 
 
 def _append(connection: Any, tag: HistoryTag, page: Page) -> None:

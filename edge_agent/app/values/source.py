@@ -27,6 +27,8 @@ _LONGEST: Final = 21_600 * _SECOND
 _PAGE_ROWS: Final = 50_000
 _SIGNS: Final = 100
 _ANSWER_S: Final = 120.0
+#: How exact a store knows when its newest reading was, and more.
+_MARGIN: Final = _SECOND
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +75,10 @@ class HistorySource(Protocol):
     def newest(self, device: str, tag: str) -> int | None:
         """When the newest reading was made; None without any."""
 
+    def any(self, device: str, tag: str, from_ns: int, to_ns: int) -> bool:
+        """Whether there are readings in `from <= t < to`; it costs no memory, however many they are. A reading within
+        a millisecond of either end may be overlooked."""
+
     def evidence(self, device: str, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
         """Spans in which the device's values are known to have been current."""
 
@@ -95,6 +101,29 @@ def pages(
         elif page.weight < _PAGE_ROWS // 4:
             window = min(_LONGEST, window * 4)
         start = end
+        if not len(page) and window == _LONGEST:
+            start = _behind_emptiness(source, device, tag, end, to_ns - _LONGEST)
+
+
+def _behind_emptiness(source: HistorySource, device: str, tag: str, start: int, to_ns: int) -> int:
+    """A time before which there is no reading from `start` on, not later than `to_ns`: years without readings take some
+    questions, not one for each page.
+
+    What is newest stays for a page: a server may show it to such a question later than to others.
+    """
+
+    def empty(begin: int, end: int) -> bool:
+        return not source.any(device, tag, begin - _MARGIN, end + _MARGIN)
+
+    ahead = _LONGEST
+    while start + ahead <= to_ns and empty(start, start + ahead):
+        start += ahead
+        ahead *= 2
+    while ahead > _LONGEST:  # somewhere in what lies ahead there is one, or the end of the window
+        ahead //= 2
+        if start + ahead <= to_ns and empty(start, start + ahead):
+            start += ahead
+    return start
 
 
 class StoreSource:
@@ -117,6 +146,9 @@ class StoreSource:
     def newest(self, device: str, tag: str) -> int | None:
         latest = self._store.latest(device).get(device, {}).get(tag)
         return None if latest is None else latest.t
+
+    def any(self, device: str, tag: str, from_ns: int, to_ns: int) -> bool:
+        return self._store.last_before((device, tag), from_ns, to_ns) is not None
 
     def evidence(self, device: str, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
         return self._store.evidence(from_ns, to_ns).get(device, [])
@@ -144,6 +176,10 @@ class ServedSource:
         found: int | None = self._ask("history_newest", device=device, tag=tag)
         return found
 
+    def any(self, device: str, tag: str, from_ns: int, to_ns: int) -> bool:
+        found: bool = self._ask("history_any", device=device, tag=tag, from_ns=from_ns, to_ns=to_ns)
+        return found
+
     def evidence(self, device: str, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
         spans = self._ask("history_evidence", device=device, from_ns=from_ns, to_ns=to_ns)
         return [(begin, end) for begin, end in spans]
@@ -168,6 +204,7 @@ def operations(store: Store) -> dict[str, api.Operation]:
         "history_devices": devices,
         "history_page": page,
         "history_newest": source.newest,
+        "history_any": source.any,
         "history_evidence": source.evidence,
     }
 
