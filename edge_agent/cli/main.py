@@ -17,8 +17,8 @@ from edge_agent.errors import FindingsError
 from edge_agent.words import command
 
 COMMANDS = (
-    "demo", "check", "schema", "profiles", "read", "run", "reload", "serve", "simulate", "history", "status", "metrics",
-    "register", "report", "verify", "outbox", "quarantine", "forget",
+    "demo", "check", "schema", "profiles", "browse", "probe", "scan", "read", "run", "reload", "serve", "simulate",
+    "history", "status", "metrics", "register", "report", "verify", "outbox", "quarantine", "forget",
 )  # fmt: skip
 
 _DESCRIPTION = (

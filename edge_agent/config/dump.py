@@ -43,3 +43,11 @@ _Dumper.add_representer(Items, lambda dumper, items: dumper.represent_list(items
 def dump(data: Mapping[str, Any]) -> str:
     """The YAML text of a configuration; `!env` and `!file` references stay references."""
     return yaml.dump(data, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=120)
+
+
+def inline(data: Any) -> str:
+    """The same of one value in a single line, as it may stand behind a key."""
+    text = yaml.dump(
+        data, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=float("inf"), default_flow_style=True
+    )
+    return text.removesuffix("\n").removesuffix("\n...")
