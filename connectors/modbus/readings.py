@@ -28,8 +28,11 @@ _SCALES: Final = (1.0, 0.1, 0.01, 0.001, 10.0, 100.0)
 #: How far a value on a display may be from what is read a moment later.
 _NEAR: Final = 0.01
 _MOST_OFFERED: Final = 5
+_LEAST_TEXT: Final = 4
 _MOST_TEXT: Final = 40
-"""Registers of one text."""
+"""Registers of one text that nobody expects."""
+_LETTERS: Final = 0.8
+"""The share of letters and digits in it."""
 #: By how much one order must be better than the next best before it is called the plausible one.
 _AHEAD: Final = 0.2
 
@@ -60,12 +63,16 @@ def plausible(
         return _texts_like(table, first, words, expect)
     if expect is not None:
         return _numbers_like(table, first, words, expect)
+    found = _best_order(words)
+    if found is not None and not found[0].doubtful:  # letters among them are bytes of the numbers
+        return _numbers(table, first, found)
     texts = list(_texts(table, first, words))
-    numbers: list[int | None] = list(words)
-    for text in texts:  # letters are no numbers
+    left: list[int | None] = list(words)
+    for text in texts:
         at = int(text.address.rpartition("/")[2]) - first
-        numbers[at : at + text.keys["length"] // 2] = [None] * (text.keys["length"] // 2)
-    return [*_numbers(table, first, numbers), *texts]
+        left[at : at + text.keys["length"] // 2] = [None] * (text.keys["length"] // 2)
+    found = _best_order(left)
+    return [*(_numbers(table, first, found) if found is not None else ()), *texts]
 
 
 # --- what a person expects -------------------------------------------------------------------------------------------
@@ -158,16 +165,16 @@ def _text_reading(table: str, address: int, order: str, encoding: str, size: int
 
 
 def _texts(table: str, first: int, words: Sequence[int | None]) -> Iterator[Plausible]:
-    """Runs of at least three registers whose bytes are all letters, digits and blanks."""
+    """Runs of some registers whose bytes are all printable and mostly letters and digits."""
     at = 0
     while at < len(words):
         end = at
         while end < len(words) and end - at < _MOST_TEXT and _is_text(words[end]):
             end += 1
-        data = _bytes(words, at, end - at) if end - at >= 3 else None
+        data = _bytes(words, at, end - at) if end - at >= _LEAST_TEXT else None
         if data is not None:
             straight = data.decode("ascii").rstrip("\0 ")
-            if sum(map(str.isalnum, straight)) >= 4:
+            if sum(map(str.isalnum, straight)) >= _LETTERS * len(straight):
                 yield _text_reading(table, first + at, "ABCD", "ascii", 2 * (end - at), straight)
         at = max(end, at + 1)
 
@@ -196,9 +203,10 @@ class _Hypothesis:
         return sum(_usual(value) for _, value in self.fits) - 2.0 * self.doubtful
 
 
-def _numbers(table: str, first: int, words: Sequence[int | None]) -> list[Plausible]:
+def _best_order(words: Sequence[int | None]) -> tuple[_Hypothesis, _Hypothesis] | None:
+    """The type and order in which the block makes most sense, and the next best order; None where none is better."""
     if _are_small(words):
-        return []
+        return None
     hypotheses = [
         _hypothesis(words, type_, order, start)
         for type_ in ("float32", "int32")
@@ -208,10 +216,13 @@ def _numbers(table: str, first: int, words: Sequence[int | None]) -> list[Plausi
     hypotheses.sort(key=lambda one: (-one.weight, one.type != "float32", one.start, ORDERS.index(one.order)))
     best = hypotheses[0]
     if not best.fits or best.weight <= 0:
-        return []
+        return None
     second = next((one for one in hypotheses if one.order != best.order and one.type == best.type), best)
-    if best.weight - second.weight < _AHEAD:
-        return []
+    return (best, second) if best.weight - second.weight >= _AHEAD else None
+
+
+def _numbers(table: str, first: int, found: tuple[_Hypothesis, _Hypothesis]) -> list[Plausible]:
+    best, second = found
     return [_of_hypothesis(table, first, at, value, best, second) for at, value in best.fits]
 
 

@@ -18,7 +18,7 @@ from edge_agent.words import command
 
 COMMANDS = (
     "demo", "check", "schema", "profiles", "browse", "probe", "scan", "read", "run", "reload", "serve", "simulate",
-    "history", "status", "metrics", "register", "report", "verify", "outbox", "quarantine", "forget",
+    "history", "status", "doctor", "metrics", "register", "report", "verify", "outbox", "quarantine", "forget",
 )  # fmt: skip
 
 _DESCRIPTION = (

@@ -49,12 +49,12 @@ def _number(text: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Print the registers. Exit status 1 when none can be read, nothing reads as expected, or the line is in use."""
-    from edge_agent.commissioning.endpoints import at_address
     from edge_agent.commissioning.line_use import in_use
+    from edge_agent.commissioning.probe import device_at
     from edge_agent.discovery import ProbeWanted
 
     logging.getLogger().addHandler(logging.NullHandler())
-    endpoint = at_address(args.url, unit=args.unit, timeout=args.timeout)
+    endpoint = device_at(args.url, args.unit, args.timeout)
     wanted = ProbeWanted(args.area, args.first, args.count, _expected(args.expect))
     finding = in_use(endpoint.discovery.target(endpoint.options), args.url)
     if finding is not None and not args.anyway:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from edge_agent.commissioning.endpoints import Endpoint, sentences
+from edge_agent.commissioning.endpoints import Endpoint, at_address, sentences
 from edge_agent.commissioning.tag_names import clean
 from edge_agent.discovery import Plausible, ProbeLook, Prober, ProbeWanted
 from edge_agent.errors import FindingsError
@@ -34,14 +34,26 @@ class Changes:
         self.looks += 1
 
 
+def device_at(url: str, unit: int, timeout: float) -> Endpoint:
+    """The device at an address. Raises FindingsError for an address that is none, or has no registers."""
+    endpoint = at_address(url)
+    if endpoint.discovery.probe is None:
+        raise _no_registers(endpoint)
+    return at_address(url, unit=unit, timeout=timeout)
+
+
+def _no_registers(endpoint: Endpoint) -> FindingsError:
+    return FindingsError.one(
+        "cannot-probe",
+        f"{endpoint.plugin.name} 的变量有名称和类型，不必试读寄存器：请用 browse。",
+        f"Tags of {endpoint.plugin.name} have names and types: use `browse`, there are no registers to try.",
+    )
+
+
 async def opened(endpoint: Endpoint, wanted: ProbeWanted) -> Prober:
     """Raises FindingsError for what cannot be asked, DeviceError when the device cannot be reached."""
     if endpoint.discovery.probe is None:
-        raise FindingsError.one(
-            "cannot-probe",
-            f"{endpoint.plugin.name} 的变量有名称和类型，不必试读寄存器：请用 browse。",
-            f"Tags of {endpoint.plugin.name} have names and types: use `browse`, there are no registers to try.",
-        )
+        raise _no_registers(endpoint)
     try:
         return await endpoint.discovery.probe(endpoint.options, wanted)
     except ValueError as error:

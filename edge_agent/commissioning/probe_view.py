@@ -20,7 +20,7 @@ _WIDE: Final = 110
 _SMALL: Final = 1e-3
 _LARGE: Final = 1e9
 #: Lines of a table beside its rows, and those of the head.
-_FRAME: Final = 6
+_FRAME: Final = 8
 
 
 def view(look: ProbeLook, changes: Changes, width: int, height: int | None = None) -> RenderableType:
