@@ -1,6 +1,8 @@
 """`./run bench [SHAPE ...] [--runs N] [--seconds S] [--publish]`: every shape, median and spread of several runs.
 
-`./run bench month ...` is a benchmark of its own: the figures of a month (`benchmarks/month.py`).
+`./run bench month ...` and `./run bench crowds ...` are benchmarks of their own: the figures of a month
+(`benchmarks/month.py`), and what devices cost that do not answer (`benchmarks/crowds.py`); so are `./run bench marks`,
+`health` and `status`: a store service after years (`benchmarks/years.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks import ingest, month, results, rig, shapes, tables
+from benchmarks import crowds, ingest, month, results, rig, shapes, tables, years
 from benchmarks.results import Run
 
 IDLE_S = 30.0
@@ -63,6 +65,12 @@ def main() -> None:
     """Run the shapes asked for, print Markdown tables, keep the figures for `benchmarks.publish`."""
     if sys.argv[1:2] == ["month"]:
         month.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["crowds"]:
+        crowds.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] in (["marks"], ["health"], ["status"]):
+        years.main(sys.argv[1:])
         return
     parser = argparse.ArgumentParser(prog="./run bench", description=__doc__)
     parser.add_argument("shape", nargs="*", help="part of a shape's name, or `ingest`, `scale`; default all")

@@ -27,10 +27,10 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from edge_agent.app.figures.production import production
-from edge_agent.app.figures.signals import Links
 from edge_agent.app.reports.command import Subject, monthly, subject
 from edge_agent.config.models import Store as StoreConfig
+from edge_agent.production.signals import PlantSignals
+from edge_agent.production.window_document import production
 from edge_agent.stores import Rows, WriteBatch
 from edge_agent.stores import duckdb_write as write
 from edge_agent.stores.columns import FLOAT, INT, NO_TIME
@@ -178,7 +178,7 @@ def open_duckdb(about: Subject) -> DuckDbStore:
 
 def watched(about: Subject) -> tuple[object, ...]:
     """What `serve` has the store keep."""
-    links = Links(about.site, about.register)
+    links = PlantSignals(about.site, about.register)
     return links.steady, links.powers, links.counters
 
 

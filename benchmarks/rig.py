@@ -111,13 +111,13 @@ def broker(folder: Path) -> Iterator[int]:
         yield port
 
 
-def wait_port(port: int, timeout: float = 20.0) -> None:
+def wait_port(port: int, host: str = "127.0.0.1", timeout: float = 20.0) -> None:
     end = time.monotonic() + timeout
     while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
+        with contextlib.suppress(OSError), socket.create_connection((host, port), 0.5):
             return
         if time.monotonic() > end:
-            raise TimeoutError(f"nothing listens on {port}")
+            raise TimeoutError(f"nothing listens on {host}:{port}")
         time.sleep(0.02)
 
 

@@ -99,6 +99,10 @@ class IntervalSet:
         at = bisect_right(self._first, first) - 1
         return at >= 0 and last <= self._last[at]
 
+    def overlaps(self, other: IntervalSet) -> bool:
+        """Whether the two have any number in common."""
+        return any(self.within(first, last) for first, last in other.pairs())
+
     def next_missing(self, number: int) -> int:
         """The smallest integer >= `number` that is not in the set."""
         at = bisect_right(self._first, number) - 1

@@ -12,6 +12,7 @@ import signal
 import stat
 import sys
 from pathlib import Path
+from typing import Any
 
 from simulators.faults import KINDS
 from simulators.runner import Simulation
@@ -58,6 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         print(f"无法监听：{error} / cannot listen: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:  # before the signals had handlers
+        return 130
     return 0
 
 
@@ -69,17 +72,28 @@ async def serve(simulation: Simulation) -> None:
         loop.add_signal_handler(number, stopping.set)
     ready = await simulation.start()
     try:
+        if stopping.is_set() or not _announced(ready):
+            return
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(simulation.run(), name="world"),
                 group.create_task(_commands(simulation, stopping), name="stdin"),
             ]
-            print(json.dumps(ready, ensure_ascii=False), flush=True)
             await stopping.wait()
             for task in tasks:
                 task.cancel()
     finally:
         await simulation.stop()
+
+
+def _announced(ready: dict[str, Any]) -> bool:
+    """Print the line of readiness; False when who started us has ended meanwhile."""
+    try:
+        print(json.dumps(ready, ensure_ascii=False), flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        return False
+    return True
 
 
 async def _commands(simulation: Simulation, stopping: asyncio.Event) -> None:

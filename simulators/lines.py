@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from simulators.behaviours import cells, cnc, stations, vfd
+from simulators.behaviours import cells, cnc, lamps, stations, vfd
 from simulators.behaviours.base import Behaviour
 from simulators.behaviours.machine import Machine
 from simulators.behaviours.meter import Meter
@@ -23,6 +23,7 @@ KINDS: Final[dict[str, Maker]] = {
     "edm": stations.Edm,
     "robot": stations.Robot,
     "cmm": stations.Cmm,
+    "lamps": lamps.TowerLight,
     "packml": PolishingRobot,
     "belt": cells.BeltGrinder,
     "washer": cells.Washer,
@@ -46,6 +47,7 @@ _BY_TAGS: Final = (
     ({"packml_state"}, "packml"), ({"spindle_speed", "feed_override"}, "cnc"), ({"program_status"}, "cnc"),
     ({"channel_state"}, "cnc"), ({"output_frequency"}, "vfd"), ({"voltage_l1"}, "meter"),
     ({"power", "import"}, "meter"), ({"voltage", "frequency"}, "meter"),
+    ({"input_1", "input_8"}, "lamps"), ({"lamp_red", "lamp_green"}, "lamps"),
 )  # fmt: skip
 
 

@@ -10,7 +10,8 @@ from connectors.modbus.identity import identity_check
 from connectors.modbus.line import Reply, Timing
 from connectors.modbus.link import Link
 from connectors.modbus.options import ModbusDevice, device_options
-from connectors.modbus.reader import Reader, Unit
+from connectors.modbus.reader import Reader
+from connectors.modbus.unit import Unit
 from edge_agent.sdk import Batch, Clock, DevicePlan, TagTable
 
 

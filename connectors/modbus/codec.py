@@ -18,7 +18,14 @@ from itertools import accumulate, chain
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, cast
 
-from connectors.modbus.denormal import LARGE, Floats, denormals
+from connectors.modbus.denormal import (
+    FLOATS,
+    LARGE,
+    DenormalInArrayError,
+    Floats,
+    denormal_of,
+    denormals,
+)
 from connectors.modbus.options import ByteOrder, DataType
 from connectors.modbus.point import HALVES, WORDS, NulRule, Point, is_bits
 from edge_agent.sdk import STATUS, Value, prepare_singles, shortest_singles
@@ -114,25 +121,30 @@ class Block:
         else:
             for place, value in zip(self._places, raw, strict=True):
                 values[place] = value
+        arrays: tuple[int, ...] = ()
         for place, convert in self._convert:
             try:
                 values[place] = convert(values[place])
             except DoubtfulTextError as doubtful:
                 values[place] = doubtful.text
                 status[place] = STATUS["Uncertain"]
+            except DenormalInArrayError as doubtful:
+                values[place] = doubtful.numbers
+                status[place] = STATUS["Uncertain"]
+                arrays = (*arrays, place)
             except ValueError:
                 values[place] = None
                 status[place] = STATUS["BadDecodingError"]
         floats = self._floats
         if floats is None:
-            return ()
+            return arrays
         small = floats.first_bytes(data).translate(None, LARGE)
         # Zeros look the same by their first byte; they are counted at C speed, and are mostly all there is.
         if not small or len(small) == floats.column(values).count(0.0):
-            return ()
+            return arrays
         found = denormals(floats.places, values)
         status.update(dict.fromkeys(found, STATUS["Uncertain"]))
-        return found
+        return [*found, *arrays]
 
 
 class DoubtfulTextError(ValueError):
@@ -261,7 +273,16 @@ def _conversion(point: Point, bits: bool) -> Convert | None:
     if point.type in ("bcd16", "bcd32"):
         one = partial(bcd, 4 * WORDS[point.type])
         return one if point.count == 1 else partial(_each, one)
-    return None if point.count == 1 else list
+    if point.count == 1:
+        return None
+    return partial(_float_list, point) if point.type in FLOATS else list
+
+
+def _float_list(point: Point, raw: Sequence[float]) -> list[float]:
+    numbers = list(raw)
+    if denormal_of(numbers, point) is not None:
+        raise DenormalInArrayError(numbers)
+    return numbers
 
 
 def _bool_conversion(point: Point) -> Convert:

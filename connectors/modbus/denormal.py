@@ -17,7 +17,7 @@ from connectors.modbus.options import ByteOrder
 from connectors.modbus.point import WORDS, Point
 from edge_agent.sdk import Value
 
-_FLOATS: Final = ("float32", "float64")
+FLOATS: Final = ("float32", "float64")
 _SMALLEST_NORMAL: Final = {"float32": 2.0**-126, "float64": 2.0**-1022}
 #: First bytes of floats that are neither 0 nor denormal.
 LARGE: Final = bytes(byte for byte in range(256) if byte not in (0x00, 0x80))
@@ -48,6 +48,14 @@ def _most_significant(point: Point) -> int:
     return {"ABCD": 0, "BADC": 1, "CDAB": size - 2, "DCBA": size - 1}[point.order]
 
 
+class DenormalInArrayError(ValueError):
+    """A number of an array is denormal; `numbers` are all of it."""
+
+    def __init__(self, numbers: list[float]) -> None:
+        super().__init__("a denormal number")
+        self.numbers = numbers
+
+
 @dataclass(frozen=True, slots=True)
 class Floats:
     """The single floats of a block, for a look at all of them at once."""
@@ -62,7 +70,7 @@ class Floats:
     @classmethod
     def of(cls, start: int, points: Sequence[tuple[int, Point]]) -> Floats | None:
         """Of the points of a block that begins at register `start`; None without floats."""
-        floats = [(place, point) for place, point in points if point.type in _FLOATS and point.count == 1]
+        floats = [(place, point) for place, point in points if point.type in FLOATS and point.count == 1]
         if not floats:
             return None
         offsets = [2 * (point.address - start) + _most_significant(point) for _, point in floats]
@@ -103,6 +111,15 @@ def denormals(places: Sequence[tuple[int, float]], values: Sequence[Value]) -> l
         if isinstance(value, float) and -smallest < value < smallest and value != 0.0:
             found.append(place)
     return found
+
+
+def denormal_of(value: object, point: Point) -> float | None:
+    """The value of a float that is denormal, or the first such number of an array; None without one."""
+    smallest = _SMALLEST_NORMAL[point.type]
+    for number in value if isinstance(value, list) else [value]:
+        if isinstance(number, float) and -smallest < number < smallest and number != 0.0:
+            return number
+    return None
 
 
 def other_readings(value: float, point: Point) -> list[tuple[ByteOrder, float]]:

@@ -41,9 +41,8 @@ class ProtocolError(Exception):
     content is wrong, so the next request may follow at once.
     """
 
-    def __init__(self, why: Cause | str, status: str = "BadCommunicationError", *, answered: bool = False) -> None:
-        """`why` as a text is one for which there is no cause in the table of reasons."""
-        self.cause = cause("modbus_foreign", why=why) if isinstance(why, str) else why
+    def __init__(self, why: Cause, status: str = "BadCommunicationError", *, answered: bool = False) -> None:
+        self.cause = why
         self.status = status
         self.answered = answered
         super().__init__(self.cause.en)
@@ -88,7 +87,7 @@ def answer(request: Request, adu: bytes) -> Answer:
     if size and len(adu) == 3 + size and adu[1] == function and adu[2] == size:
         return adu[3:]
     if len(adu) < 3:
-        raise ProtocolError.of("modbus_wrong_length", answered=True, found=0, size=size, request=request)
+        raise ProtocolError.of("modbus_short_answer", answered=True, found=len(adu), request=request)
     if adu[1] == function | 0x80 and len(adu) == 3:
         return adu[2]
     if adu[1] != function:
@@ -97,7 +96,8 @@ def answer(request: Request, adu: bytes) -> Answer:
         if adu[2] == _DEVICE_IDENTIFICATION and identification_size(adu) == len(adu):
             return adu[3:]
         raise ProtocolError.of("modbus_identification", answered=True, found=len(adu), request=request)
-    raise ProtocolError.of("modbus_wrong_length", answered=True, found=len(adu) - 3, size=size, request=request)
+    found = len(adu) - 3 if len(adu) - 3 != size else adu[2]  # as many as there are, or as the frame says there are
+    raise ProtocolError.of("modbus_wrong_length", answered=True, found=found, size=size, request=request)
 
 
 def exception_cause(code: int, request: Request) -> Cause:

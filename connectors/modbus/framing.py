@@ -107,7 +107,7 @@ class MbapFraming:
     def give_up(self) -> Found | None:
         self.forget()
         if self._buffer:
-            raise ProtocolError(f"{len(self._buffer)} bytes of a frame that does not go on")
+            raise ProtocolError.of("modbus_unfinished", count=len(self._buffer))
         number, last = self._foreign
         if not last or last != self.last:
             return None
@@ -125,9 +125,11 @@ def _mbap_length(frame: bytes) -> int:
     """The length field of an MBAP header. Raises ProtocolError for one that no answer can have."""
     length = frame[4] << 8 | frame[5]
     if frame[2] or frame[3]:
-        raise ProtocolError.of("modbus_not_modbus", why=f"protocol id {frame[2] << 8 | frame[3]}")
+        protocol = frame[2] << 8 | frame[3]
+        raise ProtocolError.of("modbus_not_modbus", why=f"protocol id {protocol}", why_zh=f"协议标识为 {protocol}")
     if not 2 <= length <= _MAX_LENGTH:
-        raise ProtocolError.of("modbus_not_modbus", why=f"length {length}, not 2 to {_MAX_LENGTH}")
+        en, zh = f"length {length}, not 2 to {_MAX_LENGTH}", f"长度为 {length}，应为 2 至 {_MAX_LENGTH}"
+        raise ProtocolError.of("modbus_not_modbus", why=en, why_zh=zh)
     return length
 
 

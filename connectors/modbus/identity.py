@@ -34,7 +34,8 @@ from connectors.modbus.known_units import KnownUnits
 from connectors.modbus.layout import layout_of
 from connectors.modbus.line import Reply
 from connectors.modbus.options import Constant, ModbusDevice, device_options
-from connectors.modbus.reader import Reader, Unit
+from connectors.modbus.reader import Reader
+from connectors.modbus.unit import Unit
 from edge_agent.sdk import (
     STATUS,
     Batch,

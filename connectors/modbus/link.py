@@ -67,6 +67,7 @@ class Link:
         """Connections that ended without a byte, while nothing was ever heard."""
         self._lone_answers = 0
         self._idle_closes = 0
+        self._idle_logged = False
         self._port_lost = False
         """Whether the port or the peer has gone since the last opening that was counted."""
         self.openings = 0
@@ -212,7 +213,8 @@ class Link:
                 "key='connection: per_request'",
                 self._endpoint,
             )
-        elif self._idle_closes == ENOUGH_CLOSES and not self._lone_answers:
+        elif self._idle_closes >= ENOUGH_CLOSES and not self._lone_answers and not self._idle_logged:
+            self._idle_logged = True
             log.warning(
                 "modbus-connection url=%s reason=closed-while-idle now=connects-before-the-next-poll "
                 "key='connection: per_request'",

@@ -7,24 +7,20 @@ for the next read.
 
 from __future__ import annotations
 
-import logging
-import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from connectors.modbus.denormal import other_readings
-from connectors.modbus.failures import PROBE_S, Failures
+from connectors.modbus.denormal import denormal_of
+from connectors.modbus.failures import PROBE_S
 from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Request, exception_cause
 from connectors.modbus.layout import Ask, layout_of
 from connectors.modbus.line import MalformedReplyError, Reply, SkippedError
-from connectors.modbus.options import ModbusDevice
 from connectors.modbus.parts import PartRead
-from connectors.modbus.plan import Group, Knowledge, Limits, Span, accepted, plan, refused
+from connectors.modbus.plan import Group, Span, accepted, plan, refused
 from connectors.modbus.raw import raw_text
+from connectors.modbus.unit import Unit
 from edge_agent.sdk import STATUS, Batch, Cause, DeviceError, TagTable, Value, cause
-
-log = logging.getLogger(__name__)
 
 #: Requests of one read spent on searching for what a device refuses. A table that lies wholly outside the device's
 #: map would else take a slow bus for many seconds; the search goes on in the next read.
@@ -35,32 +31,6 @@ REASK: Final = 64
 
 #: Refusals that speak of the addresses or of how many of them: smaller requests may be accepted.
 _DIVISIBLE: Final = frozenset({ILLEGAL_ADDRESS, ILLEGAL_VALUE})
-
-
-class Unit:
-    """What all tables of one device share: its options and what its refusals and failures have taught."""
-
-    def __init__(self, device: str, options: ModbusDevice, now: Callable[[], float] = time.monotonic) -> None:
-        self.device = device
-        self.options = options
-        self.now = now
-        """Monotonic seconds."""
-        self.limits = Limits.of(options)
-        self.known = Knowledge()
-        self.failures = Failures(self.known)
-        self.reported: set[tuple[Span, int]] = set()
-        """Refusals that the log has already."""
-        self.denormal: set[str] = set()
-        """Tags of which the log has that they read a denormal float."""
-
-    def forget_missing(self) -> None:
-        """Ask again for what was missing: a PLC program may have been changed while the connection was away."""
-        self.known.missing.clear()
-
-    def retry(self) -> None:
-        """Ask again for all that is not read now, with the next reads: somebody has looked after it."""
-        self.forget_missing()
-        self.known.costly.update(dict.fromkeys(self.known.costly, 0.0))
 
 
 class Reader:
@@ -135,10 +105,12 @@ class Reader:
         known = self._unit.known
         if span not in known.missing and span not in known.costly:
             return None
-        request = self._layout.ask(Group((span,))).request
         if span in known.costly:
-            return cause("modbus_costly", request=request)
-        return exception_cause(known.missing[span], request)
+            return self._costly_cause(span)
+        return exception_cause(known.missing[span], self._layout.ask(Group((span,))).request)
+
+    def _costly_cause(self, span: Span) -> Cause:
+        return cause("modbus_costly", request=self._layout.ask(Group((span,))).request)
 
     def _begin(self) -> None:
         self._values = [None] * self._width
@@ -274,10 +246,7 @@ class Reader:
         else:
             self.replan()
         if learnt:
-            log.info(
-                "modbus-plan device=%s unit=%s requests=%s searching=%s",
-                self._unit.device, self._unit.options.unit, len(self._asks), len(self._halves),
-            )  # fmt: skip
+            self._unit.log_plan(len(self._asks), len(self._halves))
 
     # --- answers and refusals ------------------------------------------------------------------------------------
 
@@ -296,19 +265,13 @@ class Reader:
             self._learnt = True
 
     def _report_denormals(self, spans: Sequence[Span], places: Sequence[int]) -> None:
-        """Once for each tag: what the other word orders would read."""
         points = dict(item for span in spans for item in self._by_span[span])
+        found = {}
         for place in places:
-            name, value = self._table.names[place], self._values[place]
-            if name in self._unit.denormal or not isinstance(value, float):
-                continue
-            self._unit.denormal.add(name)
-            readings = other_readings(value, points[place])
-            hint = ", ".join(f"word_order {order} would read {other:.6g}" for order, other in readings)
-            log.warning(
-                "modbus-denormal device=%s unit=%s tag=%s value=%.3g order=%s hint=%r",
-                self._unit.device, self._unit.options.unit, name, value, points[place].order, hint or "check the type",
-            )  # fmt: skip
+            value = denormal_of(self._values[place], points[place])
+            if value is not None:
+                found[self._table.names[place]] = value, points[place]
+        self._unit.log_denormals(found)
 
     def _refused(self, ask: Ask, code: int) -> None:
         self._answered = True
@@ -327,15 +290,9 @@ class Reader:
             self._bad(ask.group.spans, code, ask.request)
 
     def _report(self) -> None:
-        device, unit = self._unit.device, self._unit.options.unit
         for code, names in self._news.items():
-            if not names:
-                continue
-            tags = ",".join(names[:20])
-            log.warning(
-                "modbus-refused device=%s unit=%s exception=%s count=%s tags=%s reason=%r",
-                device, unit, code, len(names), tags, self._reasons[code],
-            )  # fmt: skip
+            if names:
+                self._unit.log_refused(code, names, self._reasons[code])
 
     def _bad(self, spans: Sequence[Span], code: int, request: Request) -> None:
         """The tags of a refused request. Busy and acknowledge (5, 6) are bad as well: no value came with them, so
@@ -367,10 +324,7 @@ class Reader:
         part = self._layout.part_read(span)
         self._parts = [*self._parts, part]
         self._status.update(dict.fromkeys(part.places, STATUS["BadWaitingForInitialData"]))
-        log.warning(
-            "modbus-parts device=%s unit=%s tags=%s registers=%s now=high-low-high key='max_registers: 1'",
-            self._unit.device, self._unit.options.unit, ",".join(self._names(span)), span.end - span.start,
-        )  # fmt: skip
+        self._unit.log_parts(self._names(span), span.end - span.start)
         return True
 
     def _next_parts(self) -> list[Request]:
@@ -459,12 +413,7 @@ class Reader:
                 changed = True
         shown, over = failures.judge(answered, [ask.group for ask in failed])
         for trial in shown:
-            hull = trial.group.hull
-            log.warning(
-                "modbus-hole device=%s unit=%s request=%s/%s-%s reason=no-answer now=asked-apart%s",
-                self._unit.device, self._unit.options.unit, hull.table, hull.start, hull.end - 1,
-                " key='max_gap: 0'" if trial.at_holes else "",
-            )  # fmt: skip
+            self._unit.log_hole(trial)
         return changed or over
 
     def _doubt(self, ask: Ask, error: DeviceError) -> bool:
@@ -486,8 +435,5 @@ class Reader:
         if not self._answered:
             return False
         failures.costs(spans[0], self._unit.now() + PROBE_S)
-        log.warning(
-            "modbus-costly device=%s unit=%s tags=%s reason=%r now=asked-once-a-minute next='check the address'",
-            self._unit.device, self._unit.options.unit, ",".join(self._names(spans[0])[:20]), error.detail,
-        )  # fmt: skip
+        self._unit.log_costly(self._names(spans[0]), self._costly_cause(spans[0]))
         return True

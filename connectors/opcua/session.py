@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
@@ -77,8 +78,10 @@ class Session:
         self._client: Client | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._warned = False
+        self._unreached = False
+        """Whether the last attempt to connect failed."""
 
-    @property
+    @functools.cached_property
     def own_certificate(self) -> str:
         """Where our application certificate is, for the sentences of errors."""
         security = self.options.security
@@ -103,10 +106,14 @@ class Session:
         try:
             with device_errors(options.endpoint, self.own_certificate):
                 async with asyncio.timeout(_STEPS * options.timeout):
+                    if self._unreached:
+                        await self._knock()
                     await self._connect()
         except BaseException:
+            self._unreached = True
             await self.close()
             raise
+        self._unreached = False
         log.info(
             "opcua-connected endpoint=%s policy=%s mode=%s limits=%s",
             options.endpoint,
@@ -157,6 +164,15 @@ class Session:
 
     def _resolver(self) -> Resolver:
         return Resolver(self.service, self._namespaces, self.limits)
+
+    async def _knock(self) -> None:
+        """See whether anything listens there: a client with our keys costs many times as much as a connection, and of
+        the devices that are away most refuse that."""
+        parts = urlsplit(self.options.endpoint)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self.options.timeout):
+            transport, _ = await loop.create_connection(asyncio.Protocol, parts.hostname, parts.port or DEFAULT_PORT)
+        transport.abort()
 
     async def _connect(self) -> None:
         client = self._client = self._new_client()

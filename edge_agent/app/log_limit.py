@@ -5,10 +5,11 @@ must not fill the disk. It is done here, at the end of all logging, so that whoe
 plain `log.warning("event key=%s ...", ...)` and needs nothing from us.
 
 The **cause** of a line is its event (the first word) with the words among its fields; numbers are measurements and
-vary within one cause. Three attributes of a record say it otherwise (`extra=` of the logging calls):
+vary within one cause. Four attributes of a record say it otherwise (`extra=` of the logging calls):
 
 - `cause`: what identifies it instead of its fields, a string or a tuple of strings;
 - `always`: this line answers a person and is written, however often;
+- `lasts`: it goes on until a line `ends` it, and is said but once: this module says from time to time that it lasts;
 - `ends`: an event, or (event, first word of its cause), that is over with this line: the next one is news again.
 """
 
@@ -25,6 +26,8 @@ from typing import Any, Final, NamedTuple, Protocol, TextIO
 
 PERIOD_S: Final = 60.0
 """Between two lines with a count. A cause that was not seen for so long is over."""
+LASTING_S: Final = 600.0
+"""Between two lines that something lasts, one for all causes of an event."""
 NOTES_AT_ONCE: Final = 3
 """Equal lines of a period that are no warnings, and fresh starts of a cause in it: more of them are counted."""
 NEW_CAUSES: Final = 100
@@ -112,6 +115,15 @@ class _Known:
     """Written at once in this period."""
     ended: bool = False
     """A line has said that it is over."""
+    lasts: str = ""
+    """The line, when it goes on until another one ends it."""
+    said: float = 0.0
+    """When the log last had that it goes on."""
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it has not ended, however long ago it was said."""
+        return bool(self.lasts) and not self.ended
 
 
 @dataclass(slots=True)
@@ -144,12 +156,14 @@ class CauseCounter:
         cause = cause_of(record)
         event = self._events.setdefault((cause.logger, cause.level, cause.event), _Event())
         known = event.causes.get(cause.words)
+        lasts = record.getMessage() if getattr(record, "lasts", False) else ""
         if known is None:
             if event.new < NEW_CAUSES and len(event.causes) < MOST_CAUSES:
                 event.new += 1
-                event.causes[cause.words] = _Known(now, now)
+                event.causes[cause.words] = _Known(now, now, lasts=lasts, said=now)
                 return True
             known = event.causes.setdefault((), _Known(now, now, total=0, lines=NOTES_AT_ONCE))
+        known.lasts, known.said = lasts, now
         news = known.ended or record.levelno < logging.WARNING
         if known.ended:
             known.since, known.total, known.ended = now, 0, False
@@ -189,6 +203,7 @@ class CauseCounter:
         notes: list[Note] = []
         for key, event in list(self._events.items()):
             notes += _going_on(key, [known for known in event.causes.values() if known.unwritten])
+            notes += _lasting(key, [known for known in event.causes.values() if known.goes_on], now)
             gone = [words for words, known in event.causes.items() if not last and _is_over(known, now)]
             over = [event.causes.pop(words) for words in gone]
             if key[1] >= logging.WARNING:
@@ -203,7 +218,7 @@ class CauseCounter:
 
 
 def _is_over(known: _Known, now: float) -> bool:
-    return not known.unwritten and now - known.last >= PERIOD_S
+    return not known.unwritten and not known.goes_on and now - known.last >= PERIOD_S
 
 
 def _going_on(key: tuple[str, int, str], causes: list[_Known]) -> list[Note]:
@@ -213,6 +228,17 @@ def _going_on(key: tuple[str, int, str], causes: list[_Known]) -> list[Note]:
     newest = max(causes, key=lambda known: known.last)
     others = f" causes={len(causes)}" if len(causes) > 1 else ""
     return [Note(key[0], key[1], f"{newest.newest} count={sum(known.unwritten for known in causes)}{others}")]
+
+
+def _lasting(key: tuple[str, int, str], causes: list[_Known], now: float) -> list[Note]:
+    """One line for all causes of an event of which nothing was said for a while, and which go on."""
+    if not causes or now - max(known.said for known in causes) < LASTING_S:
+        return []
+    newest, first = max(causes, key=lambda known: known.since), min(known.since for known in causes)
+    for known in causes:
+        known.said = now
+    others = f" causes={len(causes)}" if len(causes) > 1 else ""
+    return [Note(key[0], key[1], f"{newest.lasts} lasts_s={now - first:.0f}{others}")]
 
 
 def _over(logger: str, level: int, event: str, causes: list[_Known]) -> list[Note]:

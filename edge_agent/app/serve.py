@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import orjson
 
-from edge_agent.app.figures.live import Figures
-from edge_agent.app.figures.schedule import ProductionFigures
+from edge_agent.app.figures import served_facts
 from edge_agent.app.figures.service import ProductionService
+from edge_agent.app.forgetting import forgettable
+from edge_agent.app.health_hours import keep_hours
 from edge_agent.app.service import end
-from edge_agent.app.site_devices import SiteDevices, forgettable
 from edge_agent.app.status import missing, overview
+from edge_agent.app.status.recent_day import RecentDay
+from edge_agent.app.status.recent_health import RecentHealth
 from edge_agent.app.values.source import operations as history_operations
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
@@ -27,8 +29,11 @@ from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.service import Ingest
 from edge_agent.mqtt.trouble import tls_context
 from edge_agent.process import give_back, held
-from edge_agent.report import questions
+from edge_agent.production.live_rates import LiveRates
+from edge_agent.production.schedule import ProductionFigures
+from edge_agent.production.site_devices import SiteDevices
 from edge_agent.stores import open_store
+from edge_agent.stores.minutes import MINUTE_NS
 from edge_agent.topics import Topics
 from edge_agent.words import command
 
@@ -55,8 +60,9 @@ class StoreService:
         self._site = site
         self._clock = clock
         self._topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
-        self._figures = Figures(site)
+        self._figures = LiveRates(site)
         self._store = open_store(site.store, site.agent.id, site.agents)
+        self._day = RecentDay(self._store, clock, site.agent.health)
         self._quarantine = Quarantine(site.store.quarantine)
         self._ingest = Ingest(
             site.mqtt,
@@ -65,8 +71,10 @@ class StoreService:
             self._quarantine,
             client_id=f"{site.mqtt.client_id or site.agent.id}-ingest",
             clock=clock,
+            stored=self._day.take,
         )
         self._notice_times = NoticeTimes()
+        self._computing = asyncio.Lock()
         self._production: ProductionService | None = None
         if self._figures.register is not None:
             production = ProductionFigures(site, self._figures.register)
@@ -79,6 +87,8 @@ class StoreService:
                 tasks = [
                     group.create_task(self._ingest.run(), name="ingest"),
                     group.create_task(self._keep_computing(), name="metrics"),
+                    group.create_task(keep_hours(self._store, self._ingest, self._clock), name="health-hours"),
+                    group.create_task(self._day.run(), name="recent-health"),
                     group.create_task(watchdog.feed(self._stalled), name="watchdog"),
                 ]
                 if self._production is not None:
@@ -98,15 +108,16 @@ class StoreService:
             "status": self._status,
             "metrics": self._metrics,
             "missing": self._missing,
-            "replay": self._ingest.replay,
+            "replay": self._replay,
             "settle": self._settle,
             "forget": self._forget,
+            "names": self._names,
         }
         if self._production is not None:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
         async with contextlib.AsyncExitStack() as doors:
             door = api.socket_path(self._site.store.path)
-            known = api.operations(self._store) | questions.operations(self._store)
+            known = api.operations(self._store) | served_facts.operations(self._store)
             known |= history_operations(self._store) | own
             await doors.enter_async_context(api.serving(door, known, group=self._site.agent.group))
             if self._site.store.listen is not None:
@@ -134,7 +145,8 @@ class StoreService:
     async def _compute(self) -> list[dict[str, Any]]:
         """Compute, keep in the store, publish retained."""
         now = self._clock.time_ns()
-        results = await self._ingest.call(self._figures.compute, self._store, now)
+        async with self._computing:
+            results = await asyncio.to_thread(self._figures.compute, self._store, now)
         for result in results:
             await self._ingest.call(self._store.put_metric, result["id"], now, result)
             self._ingest.publish(self._topics.metric(result["id"]), orjson.dumps(result))
@@ -147,13 +159,30 @@ class StoreService:
         results = await self._ingest.call(self._store.metrics)
         return [result for result in results if "period" not in result]  # those: `production_metrics`
 
+    async def _replay(self, ids: Sequence[str]) -> dict[str, Any]:
+        """Entries of the quarantine into the store after all."""
+        done = await self._ingest.replay(ids)
+        self._day.read_again()
+        return done
+
+    def _look(self, plant: SiteDevices, now: int) -> dict[str, Any]:
+        """Agents and devices as of now; in a thread of its own."""
+        readings = self._store.readings(now)
+        return {
+            "agents": overview.agents(self._store, plant, self._ingest.agents.states(), readings),
+            "devices": overview.devices(self._store, plant, now, self._day.health.now(now), readings),
+        }
+
     async def _status(self) -> dict[str, Any]:
+        await self._day.is_known()
+        return await self._status_of(await asyncio.to_thread(SiteDevices.of, self._site, self._store))
+
+    async def _status_of(self, plant: SiteDevices) -> dict[str, Any]:
         now = self._clock.time_ns()
-        plant = await asyncio.to_thread(SiteDevices.of, self._site, self._store)
         return {
             "t": now,
-            "agents": await asyncio.to_thread(overview.agents, self._store, plant, self._ingest.agents.states()),
-            "devices": await asyncio.to_thread(overview.devices, self._store, plant, now),
+            **await asyncio.to_thread(self._look, plant, now),
+            "was_aside": plant.aside(self._store),
             "counters": self._counters(),
             "ne107": self._judgement().full(self._notice_times.since),
             "broker_connected": self._ingest.connected,
@@ -176,14 +205,37 @@ class StoreService:
         await self._ingest.call(self._store.forget, entry, self._clock.time_ns())
         return {"agent": entry[0], "device": entry[1], "tag": entry[2]}
 
+    def _names(self) -> dict[str, Any]:
+        """What people are shown of the own agent's devices, where it is more than the id; and `was` that are not
+        followed."""
+        plant = SiteDevices.of(self._site, self._store)
+        own = [key for key in plant.known if plant.keys.agent(key) == plant.keys.own]
+        names = {plant.keys.device(key): plant.shown(key) for key in own}
+        other = {device: shown for device, shown in names.items() if shown != device}
+        return {"agent": plant.keys.own, "names": other, "was_aside": plant.aside(self._store)}
+
     async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:
-        """What is missing of the last `seconds`, and why."""
-        now = self._clock.time_ns()
-        devices, row_s = await asyncio.to_thread(SiteDevices.of, self._site, self._store), self._site.agent.health
-        return await asyncio.to_thread(missing.of_plant, self._store, devices, now - int(seconds * 1e9), now, row_s)
+        """What is missing of the last `seconds`, and why: of a day at the most, from a full minute on, from memory."""
+        recent = self._day.health if seconds <= _DAY_S and await self._day.is_known() else None
+        plant = await asyncio.to_thread(SiteDevices.of, self._site, self._store)
+        return await asyncio.to_thread(self._missing_of, plant, seconds, recent)
+
+    def _missing_of(self, plant: SiteDevices, seconds: float, recent: RecentHealth | None) -> dict[str, Any]:
+        end = self._clock.time_ns()
+        start = end - int(seconds * 1e9)
+        if recent is not None:
+            start = start // MINUTE_NS * MINUTE_NS
+        row_s, held = self._site.agent.health, self._ingest.agents.pending_from()
+        return missing.of_plant(self._store, plant, start, end, row_s, held, recent)
 
     async def _exposed(self) -> dict[str, Any]:
-        return await self._status() | {"missing": await self._missing()}
+        """For `/metrics`: the status, and what is missing of the last day; None until that has been read."""
+        await self._day.is_known()
+        plant = await asyncio.to_thread(SiteDevices.of, self._site, self._store)
+        found = None
+        if self._day.known:
+            found = await asyncio.to_thread(self._missing_of, plant, _DAY_S, self._day.health)
+        return await self._status_of(plant) | {"missing": found}
 
     def _stalled(self) -> list[str]:
         return ["ingest"] if self._ingest.lag() > STALL_S and not self._ingest.problem else []
@@ -202,8 +254,9 @@ class StoreService:
             zh, en = "正在连接消息服务器。", "The connection to the broker is being made."
             notices.append(Notice(Health.CHECK_FUNCTION, "broker_connecting", zh, en))
         if self._figures.findings:
-            zh = f"设备台账有误，指标暂不计算：请运行 {command('register', 'check')}。"
-            en = f"The equipment register is faulty and no metric is computed: run `{command('register', 'check')}`."
+            look = command("register", "check", *self._register_files())
+            zh = f"设备台账有误，指标暂不计算：请运行 {look}。"
+            en = f"The equipment register is faulty and no metric is computed: run `{look}`."
             notices.append(Notice(Health.OFF_SPEC, "register_faulty", zh, en))
         if self._quarantine.filled:
             zh = f"有数据被隔离：请查看 {command('quarantine', 'list')}。"
@@ -212,6 +265,11 @@ class StoreService:
         judgement = judged(notices)
         self._notice_times.note(judgement, self._clock.time_ns())
         return judgement
+
+    def _register_files(self) -> list[object]:
+        """The register's files as `register check` takes them."""
+        files = self._site.register_
+        return [files.equipment, *(["--processes", files.processes] if files.processes is not None else [])]
 
     def _counters(self) -> dict[str, int]:
         counters = self._ingest.counters

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from edge_agent.config.models import DeviceCommon, Site
 
 
+#: What a running store service may take to answer.
+_ASK_S: Final = 2.0
+
+
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
     command = commands.add_parser(
@@ -39,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
     site = load(args.config)
     notes = [*site_notes(site), *device_notes(site), *descriptor_notes(site), *register_notes(site)]
+    notes += was_notes(site)
     print(dump(effective(site)) if args.show else summary(site) + listed(notes), end="")
     return 0
 
@@ -102,6 +107,21 @@ def register_notes(site: Site) -> Sequence[Finding]:
     if files.equipment is None:
         return ()
     return load(files.equipment, files.processes, names_in(site))[1]
+
+
+def was_notes(site: Site) -> Iterator[Finding]:
+    """`was` of this file that the running store service does not follow; nothing where none runs here."""
+    from edge_agent.app.status.ask import serve_door
+    from edge_agent.errors import FindingsError
+    from edge_agent.ingest.api import ask
+
+    try:
+        found = ask(serve_door(site), "names", limit=_ASK_S)
+    except (ConnectionError, FindingsError):  # what a service that does not answer would say is no matter of the file
+        return
+    for claim in found["was_aside"]:
+        if not claim["guest"]:
+            yield Finding(claim["reason"], f"{claim['device']}.was: {claim['was']}", claim["zh"], claim["en"])
 
 
 def listed(notes: Sequence[Finding]) -> str:

@@ -44,9 +44,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _forget_here(site: Site, written: str) -> dict[str, Any]:
     """No service runs: open the store ourselves."""
-    from edge_agent.app.site_devices import SiteDevices, forgettable
+    from edge_agent.app.forgetting import forgettable
     from edge_agent.app.status.ask import store_of
     from edge_agent.clock import Clock
+    from edge_agent.production.site_devices import SiteDevices
 
     store = store_of(site)
     try:

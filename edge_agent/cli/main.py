@@ -14,11 +14,13 @@ from importlib import import_module
 from importlib.metadata import version
 
 from edge_agent.errors import FindingsError
-from edge_agent.words import command
+from edge_agent.reasons import words_of
+from edge_agent.words import command, with_file
 
 COMMANDS = (
     "demo", "check", "schema", "profiles", "browse", "probe", "scan", "read", "run", "reload", "serve", "simulate",
-    "history", "status", "doctor", "metrics", "register", "report", "verify", "outbox", "quarantine", "forget",
+    "history", "status", "doctor", "metrics", "register", "report", "verify", "outbox", "quarantine", "forget", "tags",
+    "convert", "init",
 )  # fmt: skip
 
 _DESCRIPTION = (
@@ -50,8 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = args.func(args)
     except FindingsError as error:
+        config = getattr(args, "config", None)
         for finding in error.findings:
-            print(finding, file=sys.stderr)
+            print(finding if config is None else with_file(str(finding), config), file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -59,9 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError) as error:
         if error.filename is None:
             raise
-        print(
-            f"{error.filename}: 无法使用（{error.strerror}）。\n    cannot be used ({error.strerror}).", file=sys.stderr
-        )
+        zh, en = words_of(error)
+        print(f"{error.filename}: 无法使用（{zh}）。\n    cannot be used ({en}).", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from edge_agent.words import command
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
+    from edge_agent.app.status.terminal import Terminal
     from edge_agent.config.models import Store
     from edge_agent.errors import Finding
     from edge_agent.metrics.live import Live
@@ -81,7 +84,9 @@ def run_show(args: argparse.Namespace) -> int:
     elif metrics:
         _print_table(metrics, whole=args.wide, more=command("metrics", "show", args.config, "--wide"))
     else:
-        print("还没有指标，请检查配置中的 register。\n    no metrics yet; check `register` in the configuration.")
+        from edge_agent.app.status.rates_view import no_rates
+
+        print("\n    ".join(no_rates(register=site.register_.equipment is not None, serving=True)))
     return 0 if metrics else 1
 
 
@@ -150,23 +155,33 @@ def _print_document(document: Mapping[str, Any]) -> None:
     print(f"台账版本 / register version: sha256 {document['register_version']}")
 
 
+def _counted(rest: int, more: str, terminal: Terminal) -> list[Text]:
+    """How many figures are not shown, and the command that prints them."""
+    if not rest:
+        return []
+    from rich.text import Text
+
+    from edge_agent.app.status.terminal import wrapped
+
+    told = f"{terminal.say(f'… 另有 {rest} 项', f'… {rest} more', ' / ')}: {more}"
+    return [Text(line, "bright_black") for line in wrapped(told, terminal.width)]
+
+
 def _print_table(metrics: Iterable[Mapping[str, Any]], *, whole: bool, more: str = "") -> None:
     """The two rates, then the other figures; on a terminal as many as it has lines for, and `more` prints the rest."""
     from rich.console import Console
     from rich.text import Text
 
     from edge_agent.app.status.rates_view import headlines, others
-    from edge_agent.app.status.terminal import Terminal, cut
+    from edge_agent.app.status.terminal import Terminal
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     terminal = Terminal.of(console, whole=whole)
     rows = list(metrics)
     lines = [*headlines(rows, terminal), Text("")]
     rest = others(rows, terminal)
-    while rest and (terminal.height is None or len(lines) + len(rest[0]) + (len(rest) > 1) <= terminal.height):
+    while rest and terminal.has_room([*lines, *rest[0], *_counted(len(rest) - 1, more, terminal)]):
         lines += rest.pop(0)
-    if rest:
-        zh, en = f"… 另有 {len(rest)} 项", f"… {len(rest)} more"
-        lines.append(Text(cut(f"{terminal.say(zh, en, ' / ')}: {more}", terminal.width), "bright_black"))
+    lines += _counted(len(rest), more, terminal)
     for line in lines:
         console.print(line)

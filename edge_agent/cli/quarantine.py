@@ -86,12 +86,14 @@ def _when(entry: Entry) -> str:
 
 
 def _list(entries: list[Entry], as_json: bool) -> int:
+    reasons: set[str] = set()
     for entry in entries:
         if as_json:
             print(entry.to_json().decode(), end="")
         else:
             tags = f" {', '.join(entry.tags)}" if entry.tags else ""
             print(f"{entry.id}  {_when(entry)}  {entry.topic}{tags}  {entry.values}  {entry.reason}")
+            _print_reason(entry.reason, reasons)
     if not as_json:
         total = sum(entry.values for entry in entries)
         counts = f"{number_of(len(entries), 'entry', 'entries')}, {number_of(total, 'value')}"
@@ -99,9 +101,20 @@ def _list(entries: list[Entry], as_json: bool) -> int:
     return 1 if entries else 0
 
 
+def _print_reason(reason: str, said: set[str]) -> None:
+    """What a reason means and what to do, below the first line that has it; `said`: those that were explained."""
+    from edge_agent.reasons.refusals import refusal_sentence
+
+    if reason not in said:
+        said.add(reason)
+        zh, en = refusal_sentence(reason)
+        print(f"    {zh}\n    {en}")
+
+
 def _show(entries: list[Entry]) -> int:
     for entry in entries:
         print(f"{entry.id}  {_when(entry)}\n  topic   {entry.topic}\n  reason  {entry.reason}")
+        _print_reason(entry.reason, set())
         if entry.tags:
             print(f"  tags    {', '.join(entry.tags)}")
         print(f"  payload {entry.payload.decode(errors='backslashreplace')}\n")
@@ -117,8 +130,10 @@ def _replay(site: Site, quarantine: Quarantine, entries: list[Entry]) -> int:
     except ConnectionError:
         result = _replay_here(site, quarantine, entries)
     print(f"已写入 {result['stored']} 个值，{len(result['taken'])} 条离开隔离区 / values stored, entries taken")
+    reasons: set[str] = set()
     for name, reason in result["refused"].items():
         print(f"{name}  仍被拒收 / still refused: {reason}")
+        _print_reason(reason, reasons)
     return 1 if result["refused"] else 0
 
 
@@ -138,8 +153,8 @@ def _replay_here(site: Site, quarantine: Quarantine, entries: list[Entry]) -> di
     except StoreError as error:
         raise FindingsError.one(
             "store-away",
-            f"时序库现在不接收数据（{error}）：请检查 store.url 和网络，再重试。",
-            f"The store does not take data now ({error}): check store.url and the network, then try again.",
+            f"时序库现在不接收数据。{error.cause.zh}",
+            f"The store does not take data now. {error.cause.en}",
         ) from error
     finally:
         store.close()

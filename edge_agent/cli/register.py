@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_agent.errors import Finding, RegisterError
-from edge_agent.words import number_of
+from edge_agent.reasons import words_of
+from edge_agent.words import command, number_of
 
 if TYPE_CHECKING:
     from edge_agent.config.models import Site
@@ -29,6 +30,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _add_check(parts)
     _add_diff(parts)
     _add_convert(parts)
+    _add_from(parts)
 
 
 def _add_template(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -81,6 +83,21 @@ def _add_convert(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     convert.set_defaults(func=run_convert)
 
 
+def _add_from(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = parts.add_parser(
+        "from",
+        help="由配置中的设备生成台账初稿 / a first register from the configured devices",
+        description="填好配置里已有的（编号、名称、产线、接口、采集设备）；关键工序等由人认定的留空。"
+        " Fills in what the configuration knows; key processes and whatever else a person states stay empty.",
+    )
+    command.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
+    command.add_argument("--out", type=Path, default=Path("设备台账.csv"), metavar="F", help="CSV, XLSX")
+    command.add_argument("--processes", type=Path, metavar="P", help="工序表（CSV）/ process list, a CSV")
+    command.add_argument("--headers", choices=("zh", "en"), default="zh", help="表头语言 / language of headers")
+    command.add_argument("--encoding", choices=("utf-8-sig", "utf-8", "gb18030"), default="utf-8-sig")
+    command.set_defaults(func=run_from)
+
+
 def _equipment(command: argparse.ArgumentParser, name: str) -> None:
     command.add_argument(name, type=Path, metavar=name.upper(), help="设备台账 / equipment register (CSV, XLSX)")
 
@@ -107,10 +124,11 @@ def _write(path: Path, data: bytes) -> None:
             str(path),
         ) from error
     except OSError as error:
+        why_zh, why_en = words_of(error)
         raise RegisterError.one(
             "file-unwritable",
-            f"无法写入（{error.strerror}），请检查目录和权限。",
-            f"cannot be written ({error.strerror}); check the folder and the permissions.",
+            f"无法写入（{why_zh}），请检查目录和权限。",
+            f"cannot be written ({why_en}); check the folder and the permissions.",
             str(path),
         ) from error
 
@@ -190,4 +208,25 @@ def run_convert(args: argparse.Namespace) -> int:
     register, _ = load(args.source, args.processes)
     _write(args.target, encode(register, args.target.suffix, args.headers, args.encoding))
     print(f"已写入 / wrote {args.target}")
+    return 0
+
+
+def run_from(args: argparse.Namespace) -> int:
+    """Write a register of the configured devices, with empty cells for what a person must state."""
+    from edge_agent.commissioning import register_from
+    from edge_agent.config import load
+    from edge_agent.register.columns import EQUIPMENT, PROCESSES
+
+    equipment, processes = register_from.rows_from(load(args.config, secrets=False).devices)
+    if args.out.suffix.lower() == ".xlsx":
+        _write(args.out, register_from.to_xlsx(equipment, processes, args.headers))
+    else:
+        _write(args.out, register_from.to_csv(equipment, EQUIPMENT, args.headers, args.encoding))
+    if args.processes is not None:
+        _write(args.processes, register_from.to_csv(processes, PROCESSES, args.headers, args.encoding))
+    empty = "、".join(register_from.to_fill_in())
+    print(f"已写入 {args.out}：{len(equipment)} 台设备，{len(processes)} 道工序。请人工填写：{empty}。")
+    counts = f"{number_of(len(equipment), 'machine')}, {number_of(len(processes), 'process', 'processes')}"
+    print(f"    wrote {args.out}: {counts}; a person fills in: {empty}.")
+    print(f"下一步 next: {command('register', 'check', args.out)}")
     return 0

@@ -6,11 +6,14 @@ import argparse
 import asyncio
 import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edge_agent.cli.numbers import positive
 from edge_agent.words import command, number_of
+
+T = TypeVar("T")
 
 _DESCRIPTION = (
     "为 CONFIG 里的每台设备在本机启动一个模拟器，并写出指向它们的配置；不给 CONFIG 时运行自带的两条产线。"
@@ -78,36 +81,46 @@ async def _rehearse(args: argparse.Namespace) -> int:
     for device, fault in args.fault:
         faults.setdefault(device, []).append(fault)
     simulation = rehearse.Simulation()
+    stop = _stop_signal()
     try:
-        endpoints = await simulation.start(rehearse.spec(site, plans(site), clock, args.seed, faults=faults))
+        starting = simulation.start(rehearse.spec(site, plans(site), clock, args.seed, faults=faults))
+        endpoints = await _unless(stop, starting)
+        if endpoints is None:
+            return 0
         text = rehearse.redirect(config, endpoints, rehearse.apart(site), certificates=simulation.certificates)
         await asyncio.to_thread(rehearse.save, out, text)
         _announce(endpoints, out, clock.to_environment() if args.speed != 1 else {})
-        return await _until_stopped(simulation.wait())
+        if await _unless(stop, simulation.wait()) is None:
+            return 0
     finally:
         await simulation.stop()
-
-
-async def _until_stopped(ended: Any) -> int:
-    """0 after a signal, 1 when the simulators were first."""
-    from edge_agent.app.service import end
-
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    tasks = [asyncio.create_task(ended, name="simulators"), asyncio.create_task(stop.wait(), name="signal")]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        await end(tasks)
-    if stop.is_set():
-        return 0
     print(
         "模拟器自行结束了，原因见上面的输出。\n    the simulators ended by themselves; see their output above.",
         file=sys.stderr,
     )
     return 1
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by SIGINT and SIGTERM, also while the simulators are starting."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """The result of `work`; None when the signal comes first, which ends it."""
+    from edge_agent.app.service import end
+
+    task = asyncio.create_task(work, name="simulators")
+    signalled = asyncio.create_task(stop.wait(), name="signal")
+    try:
+        await asyncio.wait((task, signalled), return_when=asyncio.FIRST_COMPLETED)
+        return None if stop.is_set() else task.result()
+    finally:
+        await end((task, signalled))
 
 
 def _announce(endpoints: dict[str, str], out: Path, environment: dict[str, str]) -> None:

@@ -54,18 +54,21 @@ def run(args: argparse.Namespace) -> int:
     else:
         from edge_agent.app.status.view import show
 
-        show(document, site.agent.timezone, args.config, {device.id for device in site.devices}, whole=args.wide)
+        show(document, site, args.config, whole=args.wide)
     return 0 if _well(agent, store, {device.id for device in site.devices}) else 1
 
 
 def _asked(question: Callable[[], Any]) -> Any:
-    """The answer; None when nobody is there; `{"problem": [...]}` from one that does not, or cannot, answer."""
+    """The answer; None when nobody is there; `{"problem": [...], "zh", "en"}` from one that does not, or cannot,
+    answer."""
     from edge_agent.errors import FindingsError
 
     try:
         return question()
     except FindingsError as error:
-        return {"problem": [str(finding) for finding in error.findings]}
+        found = error.findings
+        zh, en = "".join(finding.zh for finding in found), " ".join(finding.en for finding in found)
+        return {"problem": [str(finding) for finding in found], "zh": zh, "en": en}
 
 
 def _silent(part: dict[str, Any] | None) -> bool:

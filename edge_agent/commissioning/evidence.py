@@ -54,6 +54,8 @@ _ZERO: Final = 0.5
 _MODEL: Final = 20.0
 _MAKER: Final = 8.0
 _OTHER_MAKER: Final = 12.0
+_TELLING: Final = 5
+"""Letters of a model's name that tell it without its maker's."""
 _UNUSUAL: Final = 6.0
 _MOST_OF_PLACES: Final = 20.0
 """Bits that places are worth together."""
@@ -113,8 +115,8 @@ class Evidence:
     @property
     def is_match(self) -> bool:
         """Whether the device is of this profile."""
-        if not self.tags:
-            return self.by_name
+        if self.by_name and not self.impossible and self.refused <= _MOST_AGAINST * self.tags:
+            return True
         judged = max(len(self.supported) + len(self.impossible) + self.unusual + self.zeros, 1)
         against = len(self.impossible) > _MOST_AGAINST * judged
         against = against or len(self.impossible) + self.unusual > _MOST_ODD * judged
@@ -243,26 +245,23 @@ def add_identification(evidence: Evidence, facts: Mapping[str, str], maker: str,
     text = " ".join(facts.values()).casefold()
     if not text:
         return
-    model = next((word for word in _words(models) if word in text), None)
-    by_maker = next((word for word in _words([maker]) if word in text), None)
+    model = next((name for name in models if _words(name) and all(word in text for word in _words(name))), None)
+    by_maker = any(word in text for word in _words(maker))
     said = " ".join(value for value in facts.values() if value)
     if model is not None:
         evidence.bits += _MODEL
-        evidence.by_name = by_maker is not None or len(model) >= 5
+        evidence.by_name = by_maker or len(model) >= _TELLING
         evidence.identification = said
-    elif by_maker is not None:
+    elif by_maker:
         evidence.bits += _MAKER
         evidence.identification = said
     elif facts.get("vendor"):
         evidence.bits -= _OTHER_MAKER
 
 
-def _words(texts: Sequence[str]) -> list[str]:
+def _words(text: str) -> list[str]:
     """The words by which a maker or a model is known."""
-    words: list[str] = []
-    for text in texts:
-        words += [word for word in text.casefold().replace("/", " ").split() if len(word) >= 3]
-    return words
+    return [word for word in text.casefold().replace("/", " ").split() if len(word) >= 2]
 
 
 def ranked(found: Sequence[Evidence]) -> list[Evidence]:

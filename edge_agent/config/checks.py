@@ -10,9 +10,10 @@ from typing import Any
 
 from edge_agent import names
 from edge_agent.config.findings import Findings, advice
-from edge_agent.config.models import STATE_WORDS, DeviceCommon, Mqtt, Register, StateMap, Store
-from edge_agent.config.places import Items, Place, Table, place_of
+from edge_agent.config.models import DeviceCommon, Mqtt, Register, Store
+from edge_agent.config.places import Place, Table, locate
 from edge_agent.config.soundness import Sound
+from edge_agent.config.state_checks import check_state
 from edge_agent.config.width import full_width
 from edge_agent.identity import SEPARATOR
 from edge_agent.sdk import DevicePlan, Plugin, Problem
@@ -49,7 +50,7 @@ def check_device(device: DeviceCommon, written: Table, found: Findings, *, whole
     if whole and isinstance(tags, dict) and not tags:
         zh, en = '设备没有变量，请写 "tags" 或 "profile"。', 'the device has no tags; write "tags" or a "profile".'
         found.add("no-tags", written.place, zh, en)
-    _state(device, written, found, whole=whole)
+    check_state(device, written, found, whole=whole)
     _exponents(device, written, found, whole=whole)
     _former_tags(device, written, found)
 
@@ -152,18 +153,6 @@ def _former_tags(device: DeviceCommon, written: Table, found: Findings) -> None:
             taken[was] = name
 
 
-def locate(written: Table, *path: Any) -> Place:
-    """The place of the value at a path, or of the nearest mapping around it that was written."""
-    current: Any = written
-    at = written.place
-    for part in path:
-        if not isinstance(current, Table | Items) or (isinstance(current, Table) and part not in current):
-            break
-        at = place_of(current, part)
-        current = current[part]
-    return at
-
-
 def _problem_at(problem: Problem, written: Table) -> tuple[Place, object]:
     """The place a problem speaks of, and the value written there; None where only a mapping around it was written."""
     path: list[int | str] = [] if problem.tag is None else ["tags", problem.tag]
@@ -240,44 +229,3 @@ def _exponents(device: DeviceCommon, written: Table, found: Findings, *, whole: 
                 f" read in the same period as {name!r}."
             )
             found.add("contradiction", at, zh, en)
-
-
-def _state(device: DeviceCommon, written: Table, found: Findings, *, whole: bool) -> None:
-    # Tags that are faulty are tags all the same; those of a profile that was not found are not known.
-    tags = written.get("tags")
-    known = (tags if isinstance(tags, Table) else {}) if whole else None
-
-    for part, (derived, words) in STATE_WORDS.items():
-        source = getattr(device.state, part, None)
-        if source is None:
-            continue
-        if derived in (tags or ()):
-            zh = f"变量名 {derived!r} 留给由 state 得出的状态，请改名。"
-            en = f"the tag name {derived!r} is kept for the state derived by `state`; rename the tag."
-            found.add("reserved-name", locate(written, "tags", derived), zh, en)
-        if isinstance(source, StateMap):
-            _state_tag(source.tag, ("state", part, "tag"), known, written, found)
-            for value, word in source.map.items():
-                _state_word(word, words, ("state", part, "map", value), written, found)
-        else:
-            for index, rule in enumerate(source):
-                if rule.tag is not None:
-                    _state_tag(rule.tag, ("state", part, index, "tag"), known, written, found)
-                _state_word(rule.gives, words, ("state", part, index, "gives"), written, found)
-
-
-def _state_tag(
-    name: str, path: tuple[object, ...], known: Mapping[str, Any] | None, written: Table, found: Findings
-) -> None:
-    if known is not None and name not in known:
-        zh, en = advice(name, known)
-        zh, en = f"state 用到的变量 {name!r} 不存在；{zh}", f"state uses a tag {name!r} that does not exist; {en}"
-        found.add("unknown-tag-name", locate(written, *path), zh, en)
-
-
-def _state_word(word: str, words: tuple[str, ...], path: tuple[object, ...], written: Table, found: Findings) -> None:
-    if word not in words:
-        zh, en = advice(word, words)
-        found.add(
-            "unknown-value", locate(written, *path), f"不认识的状态 {word!r}；{zh}", f"unknown state {word!r}; {en}"
-        )

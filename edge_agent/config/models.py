@@ -107,6 +107,9 @@ class Retention(Model):
 
     days: float = Field(default=400, gt=0)
     """Age after which values are deleted."""
+    health_days: float = Field(default=3660, gt=0)
+    """Age after which the health of devices is deleted, which figures and reports of the past rest on. It is kept by
+    hour and minute; the rows themselves, one every few seconds, are kept for two days."""
     max_bytes: int | None = Field(default=None, ge=10_000_000)
     """Size after which the oldest values are deleted."""
 
@@ -155,13 +158,42 @@ class Register(Model):
     """Whether a robot counts as numerically controlled in M-01 and M-02; printed with the result."""
 
 
-class StateRule(Model):
-    """First rule that fits gives the state: the tag equals one of `equals`, or (no `tag`) always."""
+class StateComparison(Model):
+    """What is asked of one tag; everything stated must hold."""
 
     tag: str | None = None
-    """The tag looked at; without it the rule always fits."""
+    """The tag looked at."""
     equals: list[bool | int | str] | bool | int | str | None = None
-    """The value or values with which the rule fits."""
+    """The value or values with which it holds."""
+    above: float | None = None
+    """It holds with numbers greater than this."""
+    below: float | None = None
+    """It holds with numbers less than this."""
+    between: Range | None = None
+    """It holds with numbers from the first to the second, both included."""
+    for_: Duration | None = Field(default=None, alias="for", examples=["5s"])
+    """It must have held for so long without a break."""
+
+
+class StateGroup(StateComparison):
+    """A tag with what is asked of it, or `all` or `any` of several such comparisons."""
+
+    all: list[StateComparison] | None = None
+    """Holds when each of these does."""
+    any: list[StateComparison] | None = None
+    """Holds when at least one of these does."""
+
+
+class StateRule(StateGroup):
+    """First rule that fits gives the state: by one tag, by `all` or `any` of several, or (none of these) always.
+
+    A rule whose `for` is not over does not fit yet; when no other fits meanwhile, the state stays as it was.
+    """
+
+    all: list[StateGroup] | None = None  # type: ignore[assignment]  # one level more than in a group
+    """Holds when each of these does; each may be `all` or `any` of others again."""
+    any: list[StateGroup] | None = None  # type: ignore[assignment]  # one level more than in a group
+    """Holds when at least one of these does; each may be `all` or `any` of others again."""
     gives: str
     """A word of the vocabulary."""
 
@@ -191,6 +223,15 @@ class StateMap(Model):
 
 StateSource = StateMap | list[StateRule]
 State.model_rebuild()
+
+
+def _measures(asked: StateComparison) -> bool:
+    """Whether a rule, or what it consists of, has a threshold or a time."""
+    if any(value is not None for value in (asked.above, asked.below, asked.between, asked.for_)):
+        return True
+    parts = (*(asked.all or ()), *(asked.any or ())) if isinstance(asked, StateGroup) else ()
+    return any(map(_measures, parts))
+
 
 #: Part of `state` -> the tag derived from it, and the words it may give.
 STATE_WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -269,10 +310,24 @@ class DeviceCommon(Model):
     """Every reading, or only those that differ by more than the deadband."""
     state: State | None = None
     """How this device's tags become the common machine state."""
+    state_basis: Literal["controller", "derived"] | None = None
+    """What that state rests on: `controller`, the words of the machine's own controller, translated; or `derived`,
+    currents, lamps and contacts from which it is concluded, which never counts as evidence of grade E3. Default:
+    `derived` where a rule has above, below, between or for, else `controller`."""
     business_link: str = ""
     """The business object this device serves."""
     tags: dict[Name, Any] = {}
     """Tag name -> its keys; in a loaded site instances of the connector's tag model, common keys included."""
+
+    @property
+    def derives_state(self) -> bool:
+        """Whether its machine state is concluded from measurements, lamps or contacts; False without a state."""
+        if self.state is None:
+            return False
+        if self.state_basis is not None:
+            return self.state_basis == "derived"
+        sources = (self.state.item, self.state.mode, self.state.execution)
+        return any(_measures(rule) for source in sources if isinstance(source, list) for rule in source)
 
 
 ConfirmReason = Literal["mqtt.confirm", "store", "no store"]
@@ -300,8 +355,9 @@ class Site(Model):
         self._absent_secrets = tuple(of_store)
 
     def require_store_secrets(self) -> None:
-        """Call it before the store itself is opened. Raises ConfigError for secrets that are not there."""
-        if self._absent_secrets:
+        """Call it before the store itself is opened. Raises ConfigError for secrets that are not there, and that this
+        store needs: the embedded one needs none."""
+        if self._absent_secrets and self.store.kind != "duckdb":
             raise ConfigError(self._absent_secrets)
 
 

@@ -95,3 +95,15 @@ def place_of(container: Table | Items, part: Hashable) -> Place:
     if isinstance(container, Items):
         return container.at[part] if isinstance(part, int) else container.place
     return container.values_at.get(part, container.place)
+
+
+def locate(written: Table, *path: Any) -> Place:
+    """The place of the value at a path, or of the nearest mapping around it that was written."""
+    current: Any = written
+    at = written.place
+    for part in path:
+        if not isinstance(current, Table | Items) or (isinstance(current, Table) and part not in current):
+            break
+        at = place_of(current, part)
+        current = current[part]
+    return at

@@ -89,6 +89,8 @@ _SECTIONS: Final[tuple[tuple[str, str, type[BaseModel]], ...]] = (
     ("机器状态 `devices[].state`", "Machine state", models.State),
     ("状态映射", "State map", models.StateMap),
     ("状态规则", "State rule", models.StateRule),
+    ("状态规则的一组条件", "Group of a state rule", models.StateGroup),
+    ("状态规则的一项比较", "Comparison of a state rule", models.StateComparison),
     ("设备模板文件 profile", "Profile file", models.Profile),
 )
 

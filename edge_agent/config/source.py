@@ -16,6 +16,7 @@ from edge_agent.config.places import Items, Place, Reference, Table
 from edge_agent.config.scalars import plain
 from edge_agent.config.syntax import Stop, causes, explain
 from edge_agent.config.width import finding, full_width, key_like, positions
+from edge_agent.reasons import words_of
 
 MAX_BYTES: Final = 2_000_000
 MAX_DEPTH: Final = 40
@@ -112,9 +113,9 @@ def _bytes(path: Path) -> bytes:
         zh, en = "没有这个文件，请检查路径。", "there is no such file; check the path."
         raise _Refused("no-file", place, zh, en) from None
     except (OSError, ValueError) as error:
-        why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        zh = f"文件读不出来（{why}），请检查路径和权限。"
-        en = f"the file cannot be read ({why}); check its path and permissions."
+        why_zh, why_en = words_of(error)
+        zh = f"文件读不出来（{why_zh}），请检查路径和权限。"
+        en = f"the file cannot be read ({why_en}); check its path and permissions."
         raise _Refused("unreadable-file", place, zh, en) from None
     if len(data) > MAX_BYTES:
         limit = MAX_BYTES // 1_000_000

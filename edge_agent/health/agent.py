@@ -60,7 +60,8 @@ class Facts:
     restart: Sequence[str] = ()
     """Sections of the configuration that changed and wait for a restart."""
     listen: str = ""
-    """Why the address for metrics cannot be used."""
+    """Why the address for metrics cannot be used, in English; beside it in Chinese."""
+    listen_zh: str = ""
     workers_starting: Sequence[int] = ()
     """Workers that have not reported yet since the agent's start."""
     workers_down: Sequence[int] = ()
@@ -255,6 +256,6 @@ def _configuration(facts: Facts) -> Iterator[Notice]:
         yield Notice(
             Health.MAINTENANCE_REQUIRED,
             "listen_failed",
-            f"指标端口无法使用（{facts.listen}）：请检查 agent.listen。",
+            f"指标端口无法使用（{facts.listen_zh}）：请检查 agent.listen。",
             f"The address for metrics cannot be used ({facts.listen}): check agent.listen.",
         )

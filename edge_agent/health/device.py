@@ -30,6 +30,12 @@ PROOF_S = 10.0
 #: More skipped turns than this share of the due ones is a finding: the device cannot keep up.
 OVERRUN_SHARE = 0.1
 
+#: A device that is offline, and has said so, has a row once in so many seconds of the wall clock, where the seconds of
+#: others are counted every few: a thousand dead devices must not cost more than a thousand that are read. No row of it
+#: speaks of two minutes, but for the few seconds until its turn comes.
+OFFLINE_ROW_S: Final = 30.0
+_OFFLINE_ROW_NS: Final = int(OFFLINE_ROW_S * 1e9)
+
 DEFAULT_TOLERANCE_S = 60.0
 
 #: What the rows count, as sums since the start.
@@ -67,6 +73,8 @@ class DeviceHealth:
         self._waiting = 0.0
         self._transition: dict[str, str] | None = None
         self._overrun = False
+        self._row_part = 0
+        """The stretch of `OFFLINE_ROW_S` in which the device last had a turn for a row."""
         self._before: dict[str, float] = dict.fromkeys(SUMMED, 0)
         self._reset()
 
@@ -102,7 +110,7 @@ class DeviceHealth:
         if total > bad:
             reach = max(batch.table.every, PROOF_S) if self.streaming else batch.table.every
             self._alive(now, reach, batch.t)
-        if batch.status or self.state != "online" or self.tags.any:
+        if batch.status or self.state != "online" or self.tags.any or batch.table not in self.tags.begun:
             self.tags.note(batch)
             self._judge()
 
@@ -191,6 +199,12 @@ class DeviceHealth:
         uncertain = self.tags.uncertain_cause
         return found if uncertain is None else found | {self.tags.uncertain: uncertain}
 
+    def row_due(self, t: int) -> bool:
+        """Whether its turn at `t` (wall clock, ns) brings a row; called at each turn. What it leaves out is in the next
+        one, counted to the second: see `OFFLINE_ROW_S`."""
+        before, self._row_part = self._row_part, t // _OFFLINE_ROW_NS
+        return before != self._row_part or self.state != "offline" or self.changed or self.done > 0 or self.covered > 0
+
     def row(self, now: float) -> dict[str, Any]:
         """The health document's fields for the time since the last row, and a fresh start."""
         period = now - self._row_start
@@ -231,6 +245,8 @@ class DeviceHealth:
         if self._transition is not None:
             row["transition"] = self._transition
             self._transition = None
+        elif self.cause is not None:  # again, for whoever has not heard it: another store, or one that was emptied
+            row["cause"] = {"zh": self.cause.zh, "en": self.cause.en}
         # What is true of all tags is said by the device's own transition.
         moves = self.tags.moves() if self.state != "offline" else []
         if moves:

@@ -16,6 +16,8 @@ MOST_MOVES: Final = 50
 
 #: The name under which the changes of the breaker are told.
 BREAKER: Final = "(breaker)"
+#: What a tag was before its first reading, as devices are.
+FIRST: Final = "starting"
 
 
 class TagStates:
@@ -27,6 +29,12 @@ class TagStates:
         self._causes: dict[TagTable, dict[int, Cause]] = {}
         """Why, of those tags of which more is known than their status."""
         self._hushed: set[TagTable] = set()
+        self._never_good: dict[TagTable, set[int]] | None = None
+        """Positions that have not been good yet, of tables that have any; there are a thousand devices without."""
+        self.begun: tuple[TagTable, ...] = ()
+        """Tables all of whose tags were good at least once: of these only what is not good has to be noted."""
+        self._absent_in: dict[TagTable, int] = {}
+        """How many optional tags of each table are missing, as its last answer said."""
         self._moved = False
         self.bad = 0
         """How many tags are bad now, those that are absent apart."""
@@ -49,6 +57,8 @@ class TagStates:
     def note(self, batch: Batch) -> None:
         """A normalised batch was read, or lapsed."""
         table, status = batch.table, batch.status
+        if table not in self.begun:
+            self._note_first(batch)
         codes = self._codes.get(table)
         if (batch.causes or table in self._causes) and self._note_causes(batch):
             self._sum_up()  # whether or not the statuses changed with them
@@ -61,6 +71,20 @@ class TagStates:
             return
         self._hushed.discard(table)
         self._sum_up()
+
+    def _note_first(self, batch: Batch) -> None:
+        """Which tags are good for the first time."""
+        table, status = batch.table, batch.status
+        never_good = self._never_good or {}
+        waiting = never_good.setdefault(table, set(range(len(table))))
+        positions = range(len(table)) if batch.columns is None else batch.columns
+        waiting.difference_update(
+            position for index, position in enumerate(positions) if is_good(status.get(index, GOOD))
+        )
+        if not waiting:
+            del never_good[table]
+            self.begun += (table,)
+        self._never_good = never_good or None
 
     def _note_causes(self, batch: Batch) -> bool:
         """Keep what is known beyond the statuses, no more and no longer; whether it changed."""
@@ -106,6 +130,7 @@ class TagStates:
         self.reason = self.uncertain = ""
         self.cause = self.uncertain_cause = None
         for table, codes in self._codes.items():
+            absent_before = self.absent
             for position, code in codes.items():
                 if is_absent(table, position, code):
                     self.absent += 1
@@ -115,6 +140,12 @@ class TagStates:
                         self.reason, self.cause = status_name(code), self.cause_of(table, position)
                 elif not is_good(code) and not self.uncertain:
                     self.uncertain, self.uncertain_cause = status_name(code), self.cause_of(table, position)
+            if table not in self._hushed:
+                self._absent_in[table] = self.absent - absent_before
+
+    def absent_in(self, table: TagTable) -> int:
+        """How many optional tags of a table (as normalised) the device does not have, as its last answer said."""
+        return self._absent_in.get(table, 0)
 
     def moves(self) -> list[dict[str, str]]:
         """The changes since the last call, at most `MOST_MOVES`; a tag that is back where it was has not moved."""
@@ -138,16 +169,20 @@ class TagStates:
         """Why a tag is not good, where more is known than its status. `table` as normalised."""
         return self._causes.get(table, {}).get(position)
 
-    def _differences(self) -> Iterator[tuple[TagTable, int, int, int]]:
+    def _differences(self) -> Iterator[tuple[TagTable, int, str, int]]:
+        """Tags that are otherwise than was told: table, position, the word for what they were, the code now."""
         for table, codes in list(self._codes.items()):
             if table in self._hushed:
                 continue
-            told = self._told.get(table, {})
+            told, never_good = self._told.get(table, {}), (self._never_good or {}).get(table, ())
             for position in sorted({*codes, *told}):
-                before, now = told.get(position, GOOD), codes.get(position, GOOD)
+                now = codes.get(position, GOOD)
                 if is_absent(table, position, now):
                     now = GOOD  # shown as absent, which is no change for the worse
-                if _word(before) != _word(now):
+                before = _word(told.get(position, GOOD))
+                if position not in told and position in never_good and not is_good(now):
+                    before = FIRST
+                if before != _word(now):
                     yield table, position, before, now
 
     def not_good(self) -> list[dict[str, Any]]:
@@ -188,8 +223,8 @@ def _not_good(tag: str, status: str, known: Cause | None) -> dict[str, Any]:
     return {"tag": tag, "status": status, "cause": why.name, "zh": why.zh, "en": why.en}
 
 
-def _move(tag: str, before: int, now: int, known: Cause | None) -> dict[str, str]:
-    move = {"tag": tag, "from": _word(before), "to": _word(now)}
+def _move(tag: str, before: str, now: int, known: Cause | None) -> dict[str, str]:
+    move = {"tag": tag, "from": before, "to": _word(now)}
     if is_good(now):
         return move | {"reason": "", "zh": "变量恢复正常。", "en": "The tag is good again."}
     why = known or cause_of_status(status_name(now))

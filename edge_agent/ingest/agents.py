@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edge_agent.identity import agent_of
@@ -22,6 +22,8 @@ class AgentState:
     version: str = ""
     backlog_values: int | None = None
     backlog_messages: int | None = None
+    pending_from: Mapping[str, int] = field(default_factory=dict)
+    """Its streams, each with the number from which on it may still hold something."""
     last_t: int | None = None
     """The newest time in what it said, ns."""
 
@@ -38,6 +40,13 @@ class Agents:
         """Agent -> what it last said."""
         return dict(self._states)
 
+    def pending_from(self) -> dict[str, int]:
+        """Stream -> the number from which on its agent may still hold something, as far as agents said so."""
+        found: dict[str, int] = {}
+        for state in self.states().values():
+            found |= state.pending_from
+        return found
+
     def without_birth(self, agent: str) -> set[str]:
         """Devices of an agent of which something came, and no birth document."""
         return self._without_birth.get(agent, set())
@@ -52,6 +61,7 @@ class Agents:
         known.version = _version(document.get("version"))
         known.backlog_values = _count(document.get("backlog_values"))
         known.backlog_messages = _count(document.get("backlog_messages"))
+        known.pending_from = _numbers(agent, document.get("pending_from"))
         if type(t) is int:
             known.last_t = max(t, known.last_t or t)
 
@@ -91,6 +101,14 @@ def _time(message: Message) -> int:
         return message.chunk.t
     document = message.health or message.agent
     return 0 if document is None else int(document["t"])
+
+
+def _numbers(agent: str, value: object) -> dict[str, int]:
+    """Of its own streams: nobody speaks for another's."""
+    if not isinstance(value, dict):
+        return {}
+    found = {stream: _count(number) for stream, number in value.items() if agent_of(stream) == agent}
+    return {stream: number for stream, number in found.items() if number is not None}
 
 
 def _version(value: object) -> str:

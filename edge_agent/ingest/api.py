@@ -19,7 +19,7 @@ import socket
 import stat
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -77,7 +77,7 @@ def _found(folder: Path, name: str) -> list[Path]:
 def operations(store: Store) -> dict[str, Operation]:
     """The questions of the store protocol, answered in plain JSON."""
     return {
-        "known_devices": lambda agents=(): known_devices(store, agents),
+        "known_devices": lambda agents=(): store.catalogue.known_devices(agents),
         "latest": lambda device=None: {
             name: {tag: asdict(newest) for tag, newest in tags.items()} for name, tags in store.latest(device).items()
         },
@@ -89,23 +89,6 @@ def operations(store: Store) -> dict[str, Operation]:
         "counts": lambda: asdict(store.counts()),
         "marks": lambda: {stream: intervals.pairs() for stream, intervals in store.marks().items()},
         "devices": lambda: {name: orjson.loads(birth) for name, birth in dict(store.catalogue.devices).items()},
-    }
-
-
-def known_devices(store: Store, agents: Collection[str] = ()) -> dict[str, Any]:
-    """Whom the store has heard of: `{"births": {key: birth}, "listed": [key], "former": {key: key now}, "tags": {key:
-    {tag: entry of the birth}}}`, tags of devices of these `agents` only."""
-    catalogue = store.catalogue
-    tags: dict[str, dict[str, Any]] = {}
-    for key in list(catalogue.devices):
-        if catalogue.keys.agent(key) in agents:
-            series = dict(catalogue.of_device(key))
-            tags[key] = {tag: orjson.loads(catalogue.series[sid].meta or "{}") for tag, sid in series.items()}
-    return {
-        "births": {key: orjson.loads(birth) for key, birth in dict(catalogue.devices).items()},
-        "listed": catalogue.listed(),
-        "former": dict(catalogue.former.current),
-        "tags": tags,
     }
 
 

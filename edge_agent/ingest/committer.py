@@ -9,6 +9,7 @@ from edge_agent.clock import Clock
 from edge_agent.errors import PoisonError, StoreError
 from edge_agent.ingest.messages import Assembly, Message
 from edge_agent.ingest.quarantine import Entry, Quarantine
+from edge_agent.reasons import cause
 from edge_agent.stores import Store
 
 
@@ -31,7 +32,7 @@ def commit(messages: Sequence[Message], store: Store, quarantine: Quarantine, cl
         store.write(assembly.batch)
     except (PoisonError, TypeError, ValueError, KeyError, OverflowError) as error:
         if all(message.refused or message.duplicate for message in messages):
-            raise StoreError(f"the store refuses a batch without data: {error}") from error
+            raise StoreError(cause("store_without_data_refused", why=error)) from error
         # An error of the data's shape that decoding let through is poison too: it must not stop the others.
         raise PoisonError(f"{type(error).__name__}: {error}") from error
     return len(assembly.batch.rows), reasons.total()

@@ -173,6 +173,8 @@ def health(found: dict[str, Any]) -> dict[str, Any]:
     if last is not None and (type(last) is not int or not -_INT64 <= last < _INT64):
         raise MalformedError("last_good_t is not a time")
     _transition(table(found, "transition"))
+    if not all(type(value) is str for value in table(found, "cause").values()):
+        raise MalformedError("cause holds something other than texts")
     moves = found.get("tag_transitions", [])
     if type(moves) is not list or not all(type(move) is dict for move in moves):
         raise MalformedError("tag_transitions is not a list of objects")

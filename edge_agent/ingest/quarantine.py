@@ -17,6 +17,7 @@ from typing import Any, Final
 import orjson
 
 from edge_agent.errors import FindingsError, StoreError
+from edge_agent.reasons import cause, words_of
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,8 @@ class Quarantine:
                     out.flush()
                     os.fsync(out.fileno())
         except OSError as error:
-            raise StoreError(f"cannot write to quarantine: {error}") from error
+            why_zh, why_en = words_of(error)
+            raise StoreError(cause("quarantine_failed", why=why_en, why_zh=why_zh)) from error
         for entry in entries:
             log.warning(
                 "quarantined id=%s topic=%s values=%d reason=%r", entry.id, entry.topic, entry.values, entry.reason,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any, Final, TypeVar
@@ -22,9 +22,9 @@ from edge_agent.ingest.messages import Message
 from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.replay import replay
 from edge_agent.ingest.session import Session, SessionLostError
+from edge_agent.ingest.stream_marks import StreamMarks
 from edge_agent.ingest.watermark import Watermarks
 from edge_agent.ingest.window import Window
-from edge_agent.intervals import IntervalSet
 from edge_agent.mqtt.backoff import SHORTEST_S, Backoff
 from edge_agent.mqtt.reasons import RETAIN_NOT_SUPPORTED, TAKEN_OVER
 from edge_agent.mqtt.restless import SHORT_S, Restless, restless
@@ -38,6 +38,7 @@ T = TypeVar("T")
 _WATERMARK_SECONDS: Final = 0.25
 _LIFE_SECONDS: Final = 10.0
 _RETAIN_SECONDS: Final = 600.0
+_RECHECK_SECONDS: Final = 15.0
 _BACKOFF_FIRST: Final = 0.1
 #: Broker and store are tried at least so often: within 2 s of their return fresh values are to be in the store.
 _BACKOFF_LIMIT: Final = 1.5
@@ -72,8 +73,10 @@ class Ingest:
         clock: Clock,
         lines: int = 10_000,
         delay: float = 0.2,
+        stored: Callable[[Sequence[Mapping[str, Any]]], None] | None = None,
     ) -> None:
-        """`client_id` names the persistent session at the broker; commits come at `lines` values or `delay` seconds."""
+        """`client_id` names the persistent session at the broker; commits come at `lines` values or `delay` seconds.
+        `stored` is told of the health rows of devices that were committed."""
         self.counters = Counters()
         self.connected = False
         self.trouble: Finding | None = None
@@ -81,8 +84,9 @@ class Ingest:
         self._config, self._store, self._topics = config, store, topics
         self._quarantine, self._clock, self._client_id = quarantine, clock, client_id
         self._lines, self._delay = lines, delay
+        self._stored = stored
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._marks: dict[str, IntervalSet] = store.marks()
+        self._marks = StreamMarks()
         self.agents = Agents(store.catalogue)
         self._watermarks = Watermarks()
         self._window = Window()
@@ -114,6 +118,7 @@ class Ingest:
                 group.create_task(self._keep_committing(), name="ingest-commit")
                 group.create_task(self._keep_telling(), name="ingest-watermark")
                 group.create_task(self._keep_retention(), name="ingest-retention")
+                group.create_task(self._keep_rechecking(), name="ingest-recheck")
         finally:
             self._worker.shutdown(wait=True, cancel_futures=True)
 
@@ -123,7 +128,6 @@ class Ingest:
         while True:
             try:
                 await self.call(self._store.identify)
-                self._marks = await self.call(self._store.marks)
             except StoreError as error:
                 self.trouble = Finding("store-away", "", error.cause.zh, error.cause.en)
                 log.warning("store-away retry_s=%.1f reason=%s", pause, error)
@@ -185,7 +189,7 @@ class Ingest:
             self._restless.refused()
         self.trouble = error.finding
         if self._restless.now and error.reason != TAKEN_OVER:  # then the broker has said it already
-            self.trouble = restless(self._client_id, self._config.url, error.finding.en)
+            self.trouble = restless(self._client_id, self._config.url, error.finding)
         pause = self._restless.wait(self._backoff.next(slow=error.slow))
         log.warning("broker-away url=%s retry_s=%.1f reason=%s", self._config.url, pause, self.trouble.en)
         if self._learned_no_retain(error.reason == RETAIN_NOT_SUPPORTED):
@@ -227,10 +231,8 @@ class Ingest:
         self.counters.received += message.values
         if message.stream:
             key = (message.stream, message.seq)
-            known = self._marks.get(message.stream)
-            if key in self._uncommitted or (known is not None and message.seq in known):
-                self.counters.duplicates_ignored += message.values
-                message.forget()
+            if key in self._uncommitted or self._marks.has(*key):
+                self._forget(message)
             else:
                 self._uncommitted.add(key)
         if message.birth is not None:
@@ -238,6 +240,11 @@ class Ingest:
         if not message.refused and not message.duplicate:
             self.agents.received(message)
         self._take(message)
+
+    def _forget(self, message: Message) -> None:
+        """It is a duplicate."""
+        self.counters.duplicates_ignored += message.values
+        message.forget()
 
     def _take_state(self, payload: bytes) -> None:
         if payload:
@@ -281,8 +288,21 @@ class Ingest:
             if self._session is not None:
                 self._session.resume()
 
+    async def _look_up(self, messages: Sequence[Message]) -> None:
+        """Learn what the store has of streams that are new here; messages it has already are duplicates."""
+        streams = self._marks.unknown(message.stream for message in messages if message.stream)
+        if not streams:
+            return
+        found = await self._insist(len(messages), self._store.marks, streams)
+        self._marks.learn(streams, found, time.monotonic())
+        for message in messages:
+            if message.stream in streams and not message.duplicate and self._marks.has(message.stream, message.seq):
+                self._uncommitted.discard((message.stream, message.seq))
+                self._forget(message)
+
     async def _settle(self, messages: Sequence[Message]) -> None:
         """Commit; repeat while the store is away; split what it refuses until the poison stands alone."""
+        await self._look_up(messages)
         try:
             stored, quarantined = await self._commit(messages)
         except PoisonError as error:
@@ -298,28 +318,37 @@ class Ingest:
         self.counters.stored += stored
         self.counters.quarantined += quarantined
         self.counters.malformed += sum(bool(message.refused) and not message.duplicate for message in messages)
+        now = time.monotonic()
         for message in messages:
             if message.stream and not message.duplicate:
-                self._marks.setdefault(message.stream, IntervalSet()).add(message.seq)
+                self._marks.add(message.stream, message.seq, now)
                 self._uncommitted.discard((message.stream, message.seq))
-        self._watermarks.committed({message.stream for message in messages if message.stream}, time.monotonic())
+        self._watermarks.committed({message.stream for message in messages if message.stream}, now)
+        if self._stored is not None:
+            rows = [each.health for each in messages if each.health is not None and not each.refused]
+            if rows:
+                self._stored(rows)
 
     async def _commit(self, messages: Sequence[Message]) -> tuple[int, int]:
         if all(message.duplicate for message in messages):
             return 0, 0
+        return await self._insist(len(messages), commit, messages, self._store, self._quarantine, self._clock)
+
+    async def _insist(self, waiting: int, function: Callable[..., T], *arguments: Any) -> T:
+        """`call`, again and again while the store is away; so many messages wait meanwhile."""
         pause = _BACKOFF_FIRST
         while True:
             try:
-                result = await self.call(commit, messages, self._store, self._quarantine, self._clock)
+                result = await self.call(function, *arguments)
             except StoreError as error:
                 self.trouble = Finding("store-away", "", error.cause.zh, error.cause.en)
-                log.warning("store-away held=%d retry_s=%.1f reason=%s", len(messages), pause, error)
+                log.warning("store-away held=%d retry_s=%.1f reason=%s", waiting, pause, error)
                 await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - jitter
                 pause = min(_BACKOFF_LIMIT, pause * 2)
                 continue
             if pause > _BACKOFF_FIRST:
                 self.trouble = None
-                log.info("store-back held=%d", len(messages), extra={"ends": "store-away"})
+                log.info("store-back held=%d", waiting, extra={"ends": "store-away"})
             return result
 
     def _acknowledge(self, messages: Sequence[Message]) -> None:
@@ -346,15 +375,39 @@ class Ingest:
             if everyone:
                 everyone_at = now + _LIFE_SECONDS * 0.9
             for agent in self._watermarks.due(now, everyone=everyone):
-                t, births = self._clock.time_ns(), self.agents.without_birth(agent)
-                text = self._watermarks.document(
-                    agent, self._client_id, t, self._marks, store=self._store.store_id, births=births
-                )
-                self._session.publish(self._topics.watermark(agent), text)
+                await self._publish_watermark(agent)
+
+    async def _publish_watermark(self, agent: str) -> None:
+        streams = self._marks.unknown(self._watermarks.streams(agent))
+        if streams:  # an agent names what its outbox still holds of a life before
+            try:
+                self._marks.learn(streams, await self.call(self._store.marks, streams), time.monotonic())
+            except StoreError as error:
+                log.debug("watermark-postponed agent=%s reason=%s", agent, error)
+                return
+        births, store = self.agents.without_birth(agent), self._store.store_id
+        text = self._watermarks.document(
+            agent, self._client_id, self._clock.time_ns(), self._marks.sets, store=store, births=births
+        )
+        if self._session is not None:
+            self._session.publish(self._topics.watermark(agent), text)
+
+    async def _keep_rechecking(self) -> None:
+        """A server that was emptied while we work has none of what the marks say: its agents send what they still
+        hold."""
+        while True:
+            await asyncio.sleep(_RECHECK_SECONDS)
+            try:
+                if await self.call(self._store.recheck):
+                    self._marks = StreamMarks()  # what is spoken of is looked up again
+                    self._watermarks.all_changed()
+            except (StoreError, PoisonError) as error:
+                log.debug("store-recheck-postponed reason=%s", error)  # writing says so, and aloud
 
     async def _keep_retention(self) -> None:
         while True:
             await asyncio.sleep(_RETAIN_SECONDS)
+            self._marks.drop_idle(time.monotonic(), self._watermarks.named())
             try:
                 await self.call(self._store.retain, self._clock.time_ns())
             except (StoreError, PoisonError) as error:

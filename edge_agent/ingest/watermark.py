@@ -38,6 +38,10 @@ class Watermarks:
                 self._recent[stream] = now
                 self._changed.add(agent)
 
+    def all_changed(self) -> None:
+        """The store is another: everybody is told what it has."""
+        self._changed |= set(self._named) | {agent_of(stream) for stream in self._recent}
+
     def due(self, now: float, *, everyone: bool) -> list[str]:
         """The agents to be told now: those with news, or all of them as a sign of life."""
         self._recent = {stream: t for stream, t in self._recent.items() if now - t < _RECENT_SECONDS}
@@ -46,6 +50,15 @@ class Watermarks:
             agents = agents | set(self._named) | {agent_of(stream) for stream in self._recent}
         self._changed = set()
         return sorted(agents)
+
+    def named(self) -> set[str]:
+        """Streams that some agent's outbox still holds."""
+        return {stream for streams in self._named.values() for stream in streams}
+
+    def streams(self, agent: str) -> list[str]:
+        """The streams an agent is told of: those it names, and those that brought something of late."""
+        recent = (stream for stream in self._recent if agent_of(stream) == agent)
+        return list(dict.fromkeys([*self._named.get(agent, ()), *recent]))
 
     def document(
         self,
@@ -59,9 +72,7 @@ class Watermarks:
     ) -> bytes:
         """`{"v","ingest","store","t","streams":{stream:[[from,to],...]}}`, intervals inclusive; and `births`, the
         devices whose birth documents have not come, where there are some."""
-        streams = dict.fromkeys(self._named.get(agent, ()))
-        streams |= dict.fromkeys(stream for stream in self._recent if agent_of(stream) == agent)
-        told = {stream: marks[stream].pairs() if stream in marks else [] for stream in streams}
+        told = {stream: marks[stream].pairs() if stream in marks else [] for stream in self.streams(agent)}
         document: dict[str, Any] = {"v": 1, "ingest": client, "t": t, "streams": told}
         if store:
             document["store"] = store

@@ -49,6 +49,10 @@ _INTRO: Final = """# 指标定义 / Metric definitions
 | E2 | 7 天内有有效数据 | good data within 7 days |
 | E3 | 控制器级语义（执行状态、模式、程序或计数） | controller-level semantics: execution, mode, program or part count |
 
+由电流、指示灯或触点推导出的状态（设备的 `state_basis: derived`）不是控制器级语义，最高为 E2。
+A state concluded from currents, lamps or contacts (`state_basis: derived` at the device) is none of the controller's
+semantics, and E2 at most.
+
 结果的等级是分子中最弱的一台。 A result has the grade of the weakest machine in its numerator.
 
 ## 有效联网 / Effectively networked

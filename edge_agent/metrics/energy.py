@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from edge_agent.metrics.count_sum import CountSum
+from edge_agent.metrics.counters import Count
 from edge_agent.metrics.definitions import BY_ID, Text
 from edge_agent.metrics.oee import MORE_SCRAP
 from edge_agent.metrics.result import Grade, Result, Window, divide, number
@@ -21,20 +22,8 @@ KGCE_PER_KWH: Final = Fraction("0.1229")
 DEMAND_NS: Final = 900_000_000_000
 _HOUR_NS: Final = 3_600_000_000_000
 
-Longs = npt.NDArray[np.int64]
-
-
-class Energy(Protocol):
-    """What was metered, in kWh: counted by a meter (`counters.Count`) or a cumulative curve (`curve.Curve`)."""
-
-    def between(self, start: int, end: int) -> Fraction:
-        """kWh used in `start..end` (ns); windows add up."""
-
-    def over(self, windows: Sequence[tuple[int, int]]) -> Fraction:
-        """kWh used in all these windows together."""
-
-    def profile(self, edges: Longs) -> list[Fraction]:
-        """kWh used between each of these moments (ns, rising) and the next."""
+Energy = Count | CountSum
+"""What was metered, in kWh: by one meter, by several, or by the integral of a power."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any, Final, cast
 
 from edge_agent.errors import Finding, FindingsError
 from edge_agent.metrics.planned import Planned
+from edge_agent.reasons import words_of
 
 _S: Final = 1_000_000_000
 _LARGEST: Final = 10**18
@@ -163,7 +164,8 @@ def read_live(path: Path) -> Live:
     try:
         document = json.loads(path.read_bytes().decode("utf-8-sig"), parse_float=Decimal)
     except OSError as error:
-        raise _refuse(path.name, f"读不到文件（{error.strerror}）。", f"cannot be read ({error.strerror}).") from error
+        why_zh, why_en = words_of(error)
+        raise _refuse(path.name, f"读不到文件（{why_zh}）。", f"cannot be read ({why_en}).") from error
     except ValueError as error:
         raise _refuse(path.name, f"不是有效的 JSON({error})。", f"is not valid JSON ({error}).") from error
     return parse_live(document, path.name)

@@ -30,7 +30,7 @@ def _handshaken(sock: socket.socket, context: ssl.SSLContext, host: str) -> ssl.
     except ssl.SSLError:
         raise
     except ConnectionError as error:
-        raise HandshakeError(error.strerror or str(error)) from error
+        raise HandshakeError(*error.args) from error
 
 
 async def dialled(host: str, port: int, context: ssl.SSLContext | None, limit: float) -> socket.socket:

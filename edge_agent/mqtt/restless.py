@@ -40,15 +40,17 @@ class Restless:
         return max(seconds, LONGEST_S * min(1.0, 0.2 * (self.short - MANY + 1))) if self.now else seconds
 
 
-def restless(client_id: str, url: str, error: str) -> Finding:
-    """What to look at when connections do not hold; `error` is how the last of them ended."""
+def restless(client_id: str, url: str, last: Finding) -> Finding:
+    """What to look at when connections do not hold; `last`: how the last of them ended."""
+    zh, en = last.zh.rstrip("。"), last.en.rstrip(".")
     return Finding(
         "mqtt-restless",
         url,
-        f"消息服务器接受连接后很快又断开，已连续多次（{error}）。是否有另一个程序使用同样的 client_id {client_id!r}"
+        f"消息服务器接受连接后很快又断开，已连续多次（最近一次：{zh}）。"
+        f"是否有另一个程序使用同样的 client_id {client_id!r}"
         "（例如复制的配置）？或者消息服务器不接受某条消息（大小、权限，或不支持保留消息：mqtt.retain: false）"
         "？请查看消息服务器的日志。",
-        f"The broker accepts the connection and soon ends it, several times in a row ({error}). Does another program"
-        f" use the client id {client_id!r} (a copied configuration)? Or does the broker dislike a message (its size,"
-        " permissions, or any retained message: `mqtt.retain: false`)? See its log.",
+        f"The broker accepts the connection and soon ends it, several times in a row (the last time: {en}). Does"
+        f" another program use the client id {client_id!r} (a copied configuration)? Or does the broker dislike a"
+        " message (its size, permissions, or any retained message: `mqtt.retain: false`)? See its log.",
     )

@@ -11,6 +11,7 @@ from typing import Final
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import Finding, FindingsError
 from edge_agent.mqtt import reasons
+from edge_agent.reasons import words_of
 
 
 class LinkError(Exception):
@@ -53,11 +54,11 @@ def trouble(code: str, zh: str, en: str, where: str, *, slow: bool = False) -> L
 def explain(error: BaseException, url: str) -> LinkError:
     """The sentence for what went wrong between here and the broker."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        reason = getattr(error, "verify_message", "") or str(error)
+        why_zh, why_en = words_of(error)
         return trouble(
             "mqtt-certificate",
-            f"不信任消息服务器的证书（{reason}）。请检查 mqtt.ca、mqtt.url 中的主机名和本机时钟。",
-            f"The broker's certificate is not trusted ({reason}). Check mqtt.ca, the host in mqtt.url and the clock.",
+            f"不信任消息服务器的证书（{why_zh}）。请检查 mqtt.ca、mqtt.url 中的主机名和本机时钟。",
+            f"The broker's certificate is not trusted ({why_en}). Check mqtt.ca, the host in mqtt.url and the clock.",
             url,
             slow=True,
         )
@@ -68,12 +69,13 @@ def explain(error: BaseException, url: str) -> LinkError:
 
 def _explain_tls(error: ssl.SSLError | HandshakeError, url: str) -> LinkError:
     reason = getattr(error, "reason", "") or str(error)
+    zh, en = (reason, reason) if isinstance(error, ssl.SSLError) else words_of(error)
     if _is_plain(error, reason):
         return trouble(
             "mqtt-tls",
-            f"TLS 握手失败（{reason}）：该端口多半不是 TLS 端口。请检查 mqtt.url 的端口（TLS 通常为 8883），"
+            f"TLS 握手失败（{zh}）：该端口多半不是 TLS 端口。请检查 mqtt.url 的端口（TLS 通常为 8883），"
             "或把 mqtts:// 改为 mqtt://。",
-            f"The TLS handshake failed ({reason}): most likely the port does not speak TLS. Check the port in mqtt.url"
+            f"The TLS handshake failed ({en}): most likely the port does not speak TLS. Check the port in mqtt.url"
             " (8883 is usual for TLS), or write mqtt:// instead of mqtts://.",
             url,
             slow=True,
@@ -90,8 +92,8 @@ def _explain_tls(error: ssl.SSLError | HandshakeError, url: str) -> LinkError:
         )
     return trouble(
         "mqtt-tls",
-        f"TLS 握手失败（{reason}）。请检查端口是否为 TLS 端口，以及 mqtt.cert 和 mqtt.key。",
-        f"The TLS handshake failed ({reason}). Check that the port speaks TLS, and mqtt.cert and mqtt.key.",
+        f"TLS 握手失败（{zh}）。请检查端口是否为 TLS 端口，以及 mqtt.cert 和 mqtt.key。",
+        f"The TLS handshake failed ({en}). Check that the port speaks TLS, and mqtt.cert and mqtt.key.",
         url,
         slow=True,
     )
@@ -131,10 +133,11 @@ def _explain_network(error: BaseException, url: str) -> LinkError:
             "The broker did not answer in time. Check the network, the firewall and the broker's state.",
             url,
         )
+    why_zh, why_en = words_of(error)
     return trouble(
         "mqtt-lost",
-        f"与消息服务器的连接中断（{error}）。正在自动重试。",
-        f"The connection to the broker broke ({error}). It is tried again.",
+        f"与消息服务器的连接中断（{why_zh}）。正在自动重试。",
+        f"The connection to the broker broke ({why_en}). It is tried again.",
         url,
     )
 
@@ -335,11 +338,12 @@ def _unreadable(key: str, path: Path) -> Finding | None:
     try:
         path.open("rb").close()
     except OSError as error:
+        why_zh, why_en = words_of(error)
         return Finding(
             "mqtt-tls-file",
             f"mqtt.{key}",
-            f"无法读取文件 {path}（{error.strerror}）。",
-            f"The file {path} cannot be read ({error.strerror}).",
+            f"无法读取文件 {path}（{why_zh}）。请检查路径，并让运行本程序的用户可以读取。",
+            f"The file {path} cannot be read ({why_en}). Check the path, and let the user of this program read it.",
         )
     return None
 

@@ -50,6 +50,15 @@ class Normaliser:
         if self._state is not None:
             self._append_state(batch, self._state)
 
+    @property
+    def timed(self) -> bool:
+        """Whether its derived tags may change while no value does (`StateMachine.due` says when)."""
+        return self._state is not None and self._state.timed
+
+    def due(self, now: float) -> bool:
+        """Whether its derived tags are to be looked at again, by an empty batch."""
+        return self._state is not None and self._state.due(now)
+
     def news(self, batch: Batch) -> Batch | None:
         """What of a normalised batch is to be reported: all of it, or by change; None when nothing is."""
         return batch if self._change is None else self._change.apply(batch)

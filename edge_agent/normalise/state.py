@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final
 
 from edge_agent.config.models import State, StateMap, StateRule
-from edge_agent.model import GOOD, STATUS, Batch, Tag, TagTable, Value, is_bad
+from edge_agent.model import GOOD, STATUS, Batch, Tag, TagTable, Value
+from edge_agent.normalise.conditions import Compiler, Condition, Equal, Lasting, Now, Seen
 
 ITEM_STATE: Final = ("NotAvailable", "OutOfService", "NotExecuting", "Executing")
 OPERATION_MODE: Final = ("None", "Maintenance", "Setup", "Processing")
@@ -36,26 +38,49 @@ _OUTSIDE = STATUS["UncertainEngineeringUnitsExceeded"]
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    tag: str | None
-    accepted: frozenset[bool | int | str]
+    condition: Condition | None
+    """None: it always fits."""
     number: int
 
 
 @dataclass(slots=True)
 class _Part:
+    """A derived tag and its rules. One object for each device."""
+
     tag: Tag
     rules: tuple[_Rule, ...]
+    lasting: tuple[Lasting, ...] = ()
+    """The conditions of its rules that need time."""
+    _last: tuple[int | None, int] = (None, _WAITING)
 
-    def evaluate(self, seen: Mapping[str, tuple[Value, int]]) -> tuple[int | None, int]:
-        """(number, status): the first rule that fits; what a rule needs and is bad makes the state bad."""
+    def evaluate(self, seen: Seen, now: float) -> tuple[int | None, int]:
+        """(number, status): the first rule that fits; what a rule needs and is bad makes the state bad.
+
+        While only the time of a rule is not over, the state stays as it was.
+        """
+        for lasting in self.lasting:  # their time runs on, or ends, whichever rule fits
+            lasting.judge(seen, now)
+        found = self._first(seen, now)
+        if found is None:
+            return self._last
+        if self.lasting:
+            self._last = found
+        return found
+
+    def _first(self, seen: Seen, now: float) -> tuple[int | None, int] | None:
+        rests_on = GOOD
         for rule in self.rules:
-            if rule.tag is None:
-                return rule.number, GOOD
-            value, code = seen.get(rule.tag, (None, _WAITING))
-            if is_bad(code):
+            if rule.condition is None:
+                return rule.number, rests_on
+            holds, code = rule.condition.judge(seen, now)
+            if holds is None:
                 return None, code
-            if value in rule.accepted:
-                return rule.number, GOOD
+            if code != GOOD:
+                rests_on = code
+            if holds:
+                return rule.number, rests_on
+        if any(lasting.since is not None for lasting in self.lasting):
+            return None
         return 0, _OUTSIDE  # the device speaks a word that its map does not know: not available, and said so
 
 
@@ -65,8 +90,13 @@ class StateMachine:
 
     parts: tuple[_Part, ...]
     home: TagTable
+    derived: bool = False
+    """Concluded from measurements, lamps or contacts (`DeviceCommon.derives_state`)."""
+    _now: Now = monotonic
+    _evaluated: float = 0.0
     _seen: dict[str, tuple[Value, int]] = field(default_factory=dict)
     _sources: frozenset[str] = frozenset()
+    _lasting: tuple[Lasting, ...] = ()
     _positions: dict[TagTable, dict[int, str]] = field(default_factory=dict)
 
     def derived_for(self, table: TagTable) -> tuple[Tag, ...]:
@@ -88,23 +118,51 @@ class StateMachine:
 
     def evaluate(self) -> list[tuple[int | None, int]]:
         """(number, status) of each derived tag, in their order."""
-        return [part.evaluate(self._seen) for part in self.parts]
+        if self._lasting:
+            self._evaluated = self._now()
+        return [part.evaluate(self._seen, self._evaluated) for part in self.parts]
+
+    def notes(self) -> dict[str, str]:
+        """Derived tag -> what it is concluded from, for its entry in the birth document."""
+        text = f"derived from {', '.join(sorted(self._sources))}, not stated by a controller"
+        return {part.tag.name: text for part in self.parts}
+
+    @property
+    def timed(self) -> bool:
+        """Whether the state may change while no value does: a rule has a `for`."""
+        return bool(self._lasting)
+
+    def due(self, now: float) -> bool:
+        """Whether the time of a condition has ended since the last evaluation."""
+        return any(each.due is not None and self._evaluated < each.due <= now for each in self._lasting)
 
     @classmethod
-    def compile(cls, state: State | None, tables: tuple[TagTable, ...], own: frozenset[str]) -> StateMachine | None:
-        """None when the device has no rules. `own`: the tags the device reads itself, never overwritten."""
+    def compile(
+        cls,
+        state: State | None,
+        tables: tuple[TagTable, ...],
+        own: frozenset[str],
+        *,
+        derived: bool = False,
+        now: Now = monotonic,
+    ) -> StateMachine | None:
+        """None when the device has no rules. `own`: the tags the device reads itself, never overwritten; `derived`: see
+        the attribute; `now`: the clock of rules with a `for`."""
         if state is None or not tables:
             return None
+        compiler = Compiler()
         parts = []
         for key, (name, words) in VOCABULARY.items():
             source = getattr(state, key)
             if source is not None and name not in own:
-                parts.append(_Part(_DERIVED[name], _rules(source, words)))
+                before = len(compiler.lasting)
+                rules = _rules(source, words, compiler)
+                parts.append(_Part(_DERIVED[name], rules, tuple(compiler.lasting[before:])))
         if not parts:
             return None
-        sources = frozenset(rule.tag for part in parts for rule in part.rules if rule.tag is not None)
+        sources = frozenset(compiler.tags)
         home = next((table for table in tables if sources & set(table.names)), tables[0])
-        return cls(tuple(parts), home, _sources=sources)
+        return cls(tuple(parts), home, derived, now, _sources=sources, _lasting=tuple(compiler.lasting))
 
 
 def with_derived(table: TagTable, derived: Sequence[Tag]) -> TagTable:
@@ -121,11 +179,8 @@ def _watched(tags: Sequence[Tag], sources: frozenset[str]) -> dict[int, str]:
     return {position: tag.name for position, tag in enumerate(tags) if tag.name in sources}
 
 
-def _rules(source: StateMap | list[StateRule], words: tuple[str, ...]) -> tuple[_Rule, ...]:
+def _rules(source: StateMap | list[StateRule], words: tuple[str, ...], compiler: Compiler) -> tuple[_Rule, ...]:
     if isinstance(source, StateMap):
-        return tuple(_Rule(source.tag, frozenset([key]), words.index(word)) for key, word in source.map.items())
-    rules = []
-    for rule in source:
-        accepted = rule.equals if isinstance(rule.equals, list) else [] if rule.equals is None else [rule.equals]
-        rules.append(_Rule(rule.tag, frozenset(accepted), words.index(rule.gives)))
-    return tuple(rules)
+        compiler.tags.add(source.tag)
+        return tuple(_Rule(Equal(source.tag, frozenset([key])), words.index(word)) for key, word in source.map.items())
+    return tuple(_Rule(compiler.condition(rule), words.index(rule.gives)) for rule in source)

@@ -203,6 +203,25 @@ class Ledger:
             state.released.discard(first, last)
         return entries
 
+    def unconfirm(self, stream: str, pairs: Pairs) -> list[tuple[int, int]]:
+        """The store no longer has these: they wait to be confirmed again. Returns those that were released.
+
+        Not written to the log: whoever reads it next hears of the store's marks first, and concludes the same.
+        """
+        state = self.state(stream)
+        back: list[tuple[int, int]] = []
+        for pair in pairs:
+            back += state.released.within(*pair)
+        if back:
+            entries, values = _total(back), self._total_values(stream, back)
+            self._count("confirmed", -entries, -values)
+            self.hold(entries, values)
+            self.unconfirmed += entries
+            for first, last in back:
+                state.released.discard(first, last)
+            state.acked.update(back)
+        return back
+
     def lose(self, gap: Gap) -> None:
         """Report and count a hole whose entries are all pending; they are released."""
         kind = "dropped" if gap.reason in ("full", "disk") else "quarantined"

@@ -31,6 +31,7 @@ from edge_agent.outbox.record import Entry
 from edge_agent.outbox.recovery import open_segments, refuse_newer, report_holes
 from edge_agent.outbox.segment import TRAILER_BASE, Raw, Segment
 from edge_agent.outbox.syncer import Syncer
+from edge_agent.reasons import words_of
 
 log = logging.getLogger(__name__)
 
@@ -164,6 +165,13 @@ class Outbox:
         held = [name for name in self._journal.streams() if name != self.stream]
         return (*held, self.stream)
 
+    def pending_from(self) -> dict[str, int]:
+        """Each of `streams`, and the number from which on it may have something pending."""
+        first = {segment.stream: segment.first for segment in reversed(self._journal.segments)}
+        return {
+            stream: self._ledger.state(stream).released.next_missing(first.get(stream, 1)) for stream in self.streams()
+        }
+
     def gaps(self) -> list[Gap]:
         """The holes that came to light since the last call; each is told once."""
         return self._ledger.gaps()
@@ -202,6 +210,22 @@ class Outbox:
         if fresh:
             self._free_all(stream, fresh)
             self._tidy()
+
+    def compare(self, stream: str, pairs: Pairs) -> int:
+        """All that the believed store has of a stream. What is still here, was confirmed and is not among it (the store
+        is an older copy of itself) waits to be confirmed again; returns how many entries that are."""
+        have, count = IntervalSet(pairs), 0
+        for segment in self._journal.segments:
+            if segment.stream != stream or have.covers(segment.first, segment.last):
+                continue
+            lacking = IntervalSet(have.missing(segment.first, segment.last))
+            if not self._ledger.state(stream).released.overlaps(lacking):
+                continue
+            for seq in segment.lost():
+                lacking.discard(seq)
+            back = self._ledger.unconfirm(stream, lacking.pairs())
+            count += sum([last - first + 1 for first, last in back])
+        return count
 
     def confirm_acknowledged(self) -> None:
         """`confirm: broker` after a life with `confirm: store`: what the broker has is done."""
@@ -435,10 +459,11 @@ def _own(path: Path) -> tuple[int, int]:
         path.chmod(0o700)
         lock = os.open(path / LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
+        why_zh, why_en = words_of(error)
         raise FindingsError.one(
             "outbox-folder",
-            f"发件箱目录 {path} 不可用（{error.strerror}）。请检查 outbox.path 及其权限。",
-            f"The outbox folder {path} cannot be used ({error.strerror}). Check outbox.path and its permissions.",
+            f"发件箱目录 {path} 不可用（{why_zh}）。请检查 outbox.path 及其权限。",
+            f"The outbox folder {path} cannot be used ({why_en}). Check outbox.path and its permissions.",
         ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import heapq
 import time
-from collections import deque
 from typing import Final
 
 from edge_agent.errors import DeviceError
 from edge_agent.reasons import words_of
 
-#: Failed attempts a second that all dead devices of a process share. One costs 0.2 to 0.4 ms of CPU (refused, or
-#: accepted and never answered), so they cost at most 2 % of a core. Up to some 70 dead devices nobody waits longer
+#: Failed attempts a second that all dead devices of a process share. One costs 0.3 to 0.6 ms of CPU (refused, or
+#: accepted and never answered), so they cost at most 2 % of a core. Up to some 40 dead devices nobody waits longer
 #: than for his own back-off.
-RETRIES_PER_S: Final = 50.0
+RETRIES_PER_S: Final = 30.0
 
 #: Retries under way at once. One that succeeds gives its place back at once, so that a switch that comes back with
 #: a thousand devices behind it brings them all back as fast as they answer.
@@ -28,28 +28,51 @@ RETRIES_AT_ONCE: Final = 50
 RESERVE: Final = 64
 
 
+#: Seconds between two batches of attempts where a hundred wait, and less where fewer do: to wake for each costs as much
+#: as the attempt itself.
+BATCH_S: Final = 0.5
+_HUNDRED: Final = 100
+#: So few are served without delay.
+_FEW: Final = 10
+
+
 class RetryBudget:
     """A token bucket for attempts after a failure, first come, first served. First attempts need none."""
 
     def __init__(self, rate: float = RETRIES_PER_S, burst: int = RETRIES_AT_ONCE) -> None:
         self._rate, self._burst = rate, float(burst)
         self._tokens, self._filled = float(burst), time.monotonic()
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._places: list[tuple[float, int, asyncio.Future[None]]] = []
+        """A heap: when the place may be served, and in which order those of one moment came."""
+        self._number = 0
+        self._served = float("-inf")
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
 
-    async def take(self) -> None:
+    @property
+    def waiting(self) -> int:
+        """How many wait, for a token or for the end of their pause."""
+        return sum(not place.done() for _, _, place in self._places)
+
+    def place(self, pause: float = 0.0) -> asyncio.Future[None]:
+        """A place among those who wait, for `take`; not served before `pause` real seconds are over."""
+        loop = asyncio.get_running_loop()
+        place: asyncio.Future[None] = loop.create_future()
+        self._queue(loop.time() + pause, place)
+        return place
+
+    def prefer(self, place: asyncio.Future[None]) -> None:
+        """Somebody has corrected something: this place is served before those of others, and its pause is over."""
+        if not place.done():
+            self._queue(0.0, place)
+
+    async def take(self, place: asyncio.Future[None] | None = None) -> None:
         """Wait for a token; at once while there are some."""
-        self._fill()
-        if self._tokens >= 1.0 and not self._waiting:
-            self._tokens -= 1.0
-            return
-        waiting = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
-        self._arm()
+        place = place or self.place()
         try:
-            await waiting
+            await place
         except asyncio.CancelledError:
-            if waiting.done() and not waiting.cancelled():
+            if place.done() and not place.cancelled():
                 self.give_back()
             raise
 
@@ -58,28 +81,47 @@ class RetryBudget:
         self._tokens = min(self._burst, self._tokens + 1.0)
         self._serve()
 
+    def _queue(self, due: float, place: asyncio.Future[None]) -> None:
+        self._number += 1
+        heapq.heappush(self._places, (due, self._number, place))
+        if due <= asyncio.get_running_loop().time() and len(self._places) <= _FEW:
+            self._serve()
+        else:
+            self._arm()
+
     def _fill(self) -> None:
         now = time.monotonic()
         self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._rate)
         self._filled = now
 
     def _serve(self) -> None:
-        while self._waiting and self._tokens >= 1.0:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
+        self._fill()
+        places, now = self._places, asyncio.get_running_loop().time()
+        while places and (places[0][2].done() or (places[0][0] <= now and self._tokens >= 1.0)):
+            _, _, place = heapq.heappop(places)
+            if not place.done():  # as that of a task cancelled meanwhile is, or one that was preferred
                 self._tokens -= 1.0
-                waiting.set_result(None)
+                self._served = now
+                place.set_result(None)
         self._arm()
 
     def _arm(self) -> None:
         """One alarm for whoever waits first."""
-        if self._waiting and self._timer is None:
-            pause = max(0.0, (1.0 - self._tokens) / self._rate)
-            self._timer = asyncio.get_running_loop().call_later(pause, self._on_alarm)
+        if not self._places:
+            return
+        self._fill()
+        loop = asyncio.get_running_loop()
+        due = max(self._places[0][0], loop.time() + max(0.0, (1.0 - self._tokens) / self._rate))
+        if len(self._places) > _FEW:
+            due = max(due, self._served + BATCH_S * min(1.0, len(self._places) / _HUNDRED))
+        if self._timer is not None:
+            if self._due <= due:
+                return  # it looks again then
+            self._timer.cancel()
+        self._due, self._timer = due, loop.call_at(due, self._on_alarm)
 
     def _on_alarm(self) -> None:
         self._timer = None
-        self._fill()
         self._serve()
 
 

@@ -35,9 +35,14 @@ class Breaker:
         """Whether the unit as a whole is set aside."""
         return self._row >= _ENOUGH
 
+    @property
+    def moves(self) -> bool:
+        """Whether it is open where it was closed when `moved` was last asked, or the other way round."""
+        return self.is_open != self._told
+
     def moved(self) -> bool:
-        """Whether it is open where it was closed when this was last asked, or the other way round."""
-        moved = self.is_open != self._told
+        """The same, once: it is known from now on."""
+        moved = self.moves
         self._told = self.is_open
         return moved
 

@@ -23,9 +23,6 @@ Tell = Callable[["PolledDevice"], None]
 #: Rows that may be told before their turn: so many at once, and then one a second, however a device flaps.
 EARLY_ROWS = 10
 
-#: How often a reason that stays the same is logged again, seconds.
-REPEAT_S = 600.0
-
 _WAITING, _TIMEOUT = STATUS["BadWaitingForInitialData"], STATUS["BadTimeout"]
 
 
@@ -49,10 +46,12 @@ class PolledDevice:
         self.staleness = Staleness(normalisers, staleness)
         self.current = CurrentValues()
         """The newest value of each tag, for whoever asks."""
+        self._timed = tuple((table, normaliser) for table, normaliser in normalisers.items() if normaliser.timed)
         self._send = send
         self._tell = tell
         self._early, self._early_at = float(EARLY_ROWS), 0.0
-        self._logged, self._logged_at = "", 0.0
+        self._logged = ""
+        """The name of the cause that the log has."""
 
     def answered(self, batch: Batch, now: float, latency: float = 0.0) -> None:
         """A read succeeded, at least in part."""
@@ -72,7 +71,7 @@ class PolledDevice:
                 self.health.clock.polled(batch, now)
         self._report(normaliser, batch)
         if self.health.changed:
-            self._log_state(now)
+            self._log_state()
             self._tell_early(now)
 
     def proven(self, now: float, reach: float, t: int) -> None:
@@ -98,6 +97,16 @@ class PolledDevice:
             self._tell_early(now)
         return news
 
+    def missed(self, turns: int, table: TagTable) -> None:
+        """Turns of a table were due and brought nothing. Of what the device does not have, nothing was due."""
+        absent = self.health.tags.absent_in(self.normalisers[table].table)
+        self.health.missed(turns, turns * (len(table) - absent))
+
+    @property
+    def watched(self) -> bool:
+        """Whether there is anything for `watch` to find; of a dead device, there is not."""
+        return self.staleness.awaits or self.health.changed
+
     def watch(self, now: float, t: int, paused: float = 0.0) -> None:
         """Make bad what nobody confirmed within its limit, whatever the reason for the silence is.
 
@@ -106,12 +115,20 @@ class PolledDevice:
         why = cause("agent_paused", seconds=f"{paused:.0f}") if paused else None
         self._lapse(self.staleness.overdue(now), _WAITING if self.health.state == "starting" else _TIMEOUT, t, now, why)
         self._lapse(self.staleness.unheard(now), _WAITING, t, now, None)
+        for table, normaliser in self._timed:
+            if normaliser.due(now):
+                self._derive(table, normaliser, t, now)
         if self.health.changed:
             self._tell_early(now)
 
     def tell(self) -> None:
         """Write a health row about the time since the last one."""
         self._tell(self)
+
+    def tell_in_turn(self, t: int) -> None:
+        """The same where its turn at `t` (wall clock, ns) brings one; a device that stays offline has few."""
+        if self.health.row_due(t) or self.breaker.moves:
+            self._tell(self)
 
     def _lapse(
         self,
@@ -132,6 +149,13 @@ class PolledDevice:
             self.health.lapsed(batch)
             self._report(normaliser, batch)
 
+    def _derive(self, table: TagTable, normaliser: Normaliser, t: int, now: float) -> None:
+        """A rule's time is over: the machine state changes although the device had nothing new to say."""
+        batch = Batch(table, t, [], {}, None, [])
+        normaliser.apply(batch)
+        self.current.keep(batch, now)
+        self._report(normaliser, batch)
+
     def _tell_early(self, now: float) -> None:
         """At once, unless the device flaps: then the change waits for the next row."""
         self._early = min(float(EARLY_ROWS), self._early + now - self._early_at)
@@ -140,12 +164,13 @@ class PolledDevice:
             self._early -= 1.0
             self._tell(self)
 
-    def _log_state(self, now: float) -> None:
-        """What an answer has shown of the device: once for a reason, and every ten minutes while it comes and goes."""
+    def _log_state(self) -> None:
+        """What an answer has shown of the device, where it is another cause than before; what repeats is counted where
+        all lines are."""
         health = self.health
         name = health.cause.name if health.cause is not None else ""
-        if name and (name != self._logged or now - self._logged_at >= REPEAT_S):
-            self._logged, self._logged_at = name, now
+        known, self._logged = self._logged, name
+        if name and name != known:
             log.warning(
                 "device-state device=%s state=%s tags_bad=%d reason=%r",
                 self.plan.id, health.state, health.tags.bad, f"{health.reason}: {health.detail[1]}",

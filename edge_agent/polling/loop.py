@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 import logging
 import time
@@ -16,7 +15,7 @@ from edge_agent.health.device import PROOF_S
 from edge_agent.model import Batch, TagTable
 from edge_agent.polling.attempts import ConnectionSlots, RetryBudget, as_descriptor_fault
 from edge_agent.polling.backoff import Backoff
-from edge_agent.polling.device import REPEAT_S, PolledDevice
+from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.metronome import Metronome
 from edge_agent.polling.schedule import Schedule
 from edge_agent.polling.turnstile import Turnstile
@@ -52,19 +51,24 @@ class ConnectionLoop:
         self._retries = retries or RetryBudget()
         self._slots = slots or ConnectionSlots()
         self._has_slot = self._has_token = False
+        self._place: asyncio.Future[None] | None = None
+        """Among those who wait for their next attempt."""
         self._shared = len(devices) > 1
         self._backoff = Backoff()
-        self._retry_now = asyncio.Event()
         self._begun = False
+        self._mute = False
+        """Whether the last read of every table of a lone device was not answered, on an open connection."""
         self._turns: list[_Turn] = []
-        self._told, self._told_at = "", 0.0
+        self._lost = ""
+        """Why the connection was lost, when the log has it, and not yet that it is back."""
         self._progress = time.monotonic()
         slowest = max((table.every for device in devices for table in device.plan.tables), default=0.0)
         self._patience = STALL_S + 3 * slowest
 
     def stalled(self) -> bool:
-        """True when the loop has not taken a step for far longer than its slowest period asks for."""
-        return time.monotonic() - self._progress > self._patience
+        """True when the loop has not taken a step for far longer than its slowest period asks for; waiting for its
+        place among thousands of dead devices is none of its doing."""
+        return self._place is None and time.monotonic() - self._progress > self._patience
 
     def _beat(self) -> None:
         self._progress = time.monotonic()
@@ -91,12 +95,21 @@ class ConnectionLoop:
                 await self._close()
                 pause = self._backoff.wait()
                 self._log_lost(str(fault), pause)
-                await self._rest(pause)
-                self._has_token = False
-                await self._retries.take()
-                self._has_token = True
+                await self._take_token(pause)
         finally:
             await self._close()
+
+    async def _take_token(self, pause: float = 0.0) -> None:
+        """Wait until the process may try one more of all that do not answer, and `pause` real seconds, whatever a
+        demo's clock says; or until `retry`."""
+        self._has_token = False
+        self._place = self._retries.place(pause)
+        try:
+            await self._retries.take(self._place)
+        finally:
+            self._place = None
+            self._beat()
+        self._has_token = True
 
     async def _close(self) -> None:
         try:
@@ -106,20 +119,14 @@ class ConnectionLoop:
                 self._has_slot = False
                 self._slots.release()
 
-    async def _rest(self, seconds: float) -> None:
-        """Wait before the next attempt, or until `retry`. The network is real, whatever a demo's clock says."""
-        self._retry_now.clear()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._retry_now.wait()
-
     def retry(self) -> bool:
         """Somebody has corrected something: a lost connection, a device that is set aside and a tag that was refused
         are tried again at once. Whether there was anything to try."""
         unwell = any(device.health.state in ("offline", "degraded") for device in self._devices)
         if unwell:
             self._backoff.reset()
-            self._retry_now.set()
+            if self._place is not None:
+                self._retries.prefer(self._place)
             for device in self._devices:
                 device.breaker.retry()
             if isinstance(self._connection, Retrying):
@@ -127,11 +134,14 @@ class ConnectionLoop:
         return unwell
 
     def _log_lost(self, reason: str, pause: float) -> None:
-        """One line when the reason is new, then one in ten minutes: a dead device must not fill the disk."""
-        now = time.monotonic()
-        if reason != self._told or now - self._told_at >= REPEAT_S:
-            self._told, self._told_at = reason, now
-            log.warning("connection-lost key=%s reason=%r retry_in_s=%.2f", self.key, reason, pause)
+        """What is news. That it lasts is said where all lines are."""
+        if reason == self._lost:
+            return
+        extra: dict[str, object] = {"lasts": True}
+        if self._lost:  # for another reason, which lasts no longer
+            extra["ends"] = "connection-lost", self.key
+        self._lost = reason
+        log.warning("connection-lost key=%s reason=%r retry_in_s=%.2f", self.key, reason, pause, extra=extra)
 
     def _works(self) -> None:
         """A device answered: the connection is worth something again."""
@@ -139,9 +149,16 @@ class ConnectionLoop:
         if self._has_token:
             self._has_token = False
             self._retries.give_back()
-        if self._told:
-            self._told = ""
-            log.info("connection-back key=%s", self.key, extra={"ends": ("connection-lost", self.key)})
+        self._end_of_loss("connection-back")
+
+    def removed(self) -> None:
+        """It is configured no longer: the log has no loss of it that lasts."""
+        self._end_of_loss("connection-removed")
+
+    def _end_of_loss(self, event: str) -> None:
+        if self._lost:
+            self._lost = ""
+            log.info(f"{event} key=%s", self.key, extra={"ends": ("connection-lost", self.key)})
 
     def _begin(self) -> None:
         """The first time: from now on the devices are asked. Before its turn nobody is late, or waited for."""
@@ -164,13 +181,14 @@ class ConnectionLoop:
 
     async def _until_lost(self) -> DeviceError:
         try:
-            await self._turnstile.turn()
+            if not self._has_token:  # those who have one are few at once
+                await self._turnstile.turn()
             self._beat()
             self._begin()
             self._slots.acquire()
             self._has_slot = True
             await self._connection.open()
-            if not self._told:
+            if not self._lost:
                 log.info("connection-open key=%s devices=%d", self.key, len(self._devices))
             if isinstance(self._connection, Pollable):
                 await self._poll(self._connection)
@@ -214,10 +232,11 @@ class ConnectionLoop:
     async def _poll(self, connection: Pollable) -> None:
         """Serve the turns in the order they are due, never two at once. Returns only by exception."""
         clock, turns, metronome = self._clock, self._turns, self._metronome
-        for turn in turns:
-            turn.pass_over(clock.monotonic())
-        heapq.heapify(turns)
+        self._pass_over()
         while True:
+            if self._mute and not self._has_token:
+                await self._take_token()
+                self._pass_over()
             turn = turns[0]
             wait = turn.due - clock.monotonic()
             if wait > 0:
@@ -231,11 +250,18 @@ class ConnectionLoop:
                 turn.over(clock.monotonic())
             heapq.heapreplace(turns, turn)
 
+    def _pass_over(self) -> None:
+        """What fell due while nobody could be asked brings nothing."""
+        now = self._clock.monotonic()
+        for turn in self._turns:
+            turn.pass_over(now)
+        heapq.heapify(self._turns)
+
     async def _serve(self, connection: Pollable, turn: _Turn) -> None:
         device, clock = turn.device, self._clock
         started = clock.monotonic()
         if self._shared and not device.breaker.allows(turn.table, started):
-            device.health.missed(1, len(turn.table))
+            device.missed(1, turn.table)
             return
         try:
             batch = await connection.read(turn.table)
@@ -244,17 +270,20 @@ class ConnectionLoop:
             await self._unanswered(connection, turn, fault, started)
             return
         now = clock.monotonic()
-        if self._told or self._backoff.waited:
+        if self._has_token or self._lost or self._backoff.waited:
             self._works()
+        turn.silent = self._mute = False
         device.health.due += 1
         device.answered(batch, now, now - started)
 
     async def _unanswered(self, connection: Pollable, turn: _Turn, error: DeviceError, started: float) -> None:
         """A read failed. Raises its error when the connection is lost and no other device is on it."""
         device, clock = turn.device, self._clock
-        device.health.missed(1, len(turn.table))
-        if error.lost and not self._shared:
-            raise error
+        device.missed(1, turn.table)
+        if not self._shared:
+            self._note_silence(turn)
+            if error.lost:
+                raise error
         alone = device.breaker.alone(turn.table)  # the tags of such a table are bad since it was set aside
         if not alone and device.failed(error, clock.time_ns(), clock.monotonic()):
             log.warning("device-failed device=%s reason=%r", device.plan.id, str(error))
@@ -268,6 +297,13 @@ class ConnectionLoop:
             if self._shared:  # the others waited, for the new connection as well; one alone is asked as ever
                 device.breaker.failed(turn.table, now, now - started)
 
+    def _note_silence(self, turn: _Turn) -> None:
+        """The only device of an open connection did not answer for a table. When it answers for none, the next reads
+        are attempts like any other, which the process does not make for thousands of devices all the time."""
+        turn.silent = True
+        self._has_token = False
+        self._mute = all(each.silent for each in self._turns)
+
 
 @dataclass(order=True, slots=True)
 class _Turn:
@@ -278,6 +314,8 @@ class _Turn:
     device: PolledDevice = field(compare=False)
     table: TagTable = field(compare=False)
     schedule: Schedule = field(compare=False)
+    silent: bool = field(default=False, compare=False)
+    """The last read brought no answer, on a connection of one device."""
 
     def over(self, now: float) -> None:
         """This turn was served: on to the next; turns it ran over are overruns."""
@@ -285,11 +323,11 @@ class _Turn:
         self.due = self.schedule.due
         if skipped:
             self.device.health.overruns += skipped
-            self.device.health.missed(skipped, skipped * len(self.table))
+            self.device.missed(skipped, self.table)
 
     def pass_over(self, now: float) -> None:
         """The connection was away: turns that fell due meanwhile brought nothing."""
         if self.due < now - self.table.every:
             missed = self.schedule.advance(now) + 1
             self.due = self.schedule.due
-            self.device.health.missed(missed, missed * len(self.table))
+            self.device.missed(missed, self.table)

@@ -39,6 +39,11 @@ class Staleness:
         self._started = None
         self._unheard.clear()
 
+    @property
+    def awaits(self) -> bool:
+        """Whether any value could be found too old."""
+        return bool(self.confirmed) or self._started is not None
+
     def overdue(self, now: float) -> Iterator[tuple[TagTable, None]]:
         """Tables whose values, or whose first values, are older than their limit; each is told once."""
         for table, at in list(self.confirmed.items()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import orjson
 
@@ -47,8 +47,8 @@ class Publisher:
     ) -> None:
         """`speaks`: this connection keeps the agent's retained state and leaves its last will; one of an agent does."""
         self._speaks = speaks
-        self.other_streams: Callable[[], tuple[str, ...]] = tuple
-        """The streams of the agent's other outboxes, which its state names too."""
+        self.other_streams: Callable[[], Mapping[str, int]] = dict
+        """The streams of the agent's other outboxes, which its state names too (`Outbox.pending_from`)."""
         self.backlog: Callable[[], tuple[int, int]] = self._own_backlog
         """Values and messages that the agent's outboxes hold."""
         self._sent_backlog = (0, 0)
@@ -331,6 +331,15 @@ class Publisher:
             self._follow_store(mark.store, now, live=not message.retained)
         for stream, pairs in mark.streams.items():
             self._outbox.confirm(stream, pairs)
+            if not message.retained and mark.store and mark.store == self._outbox.store:
+                self._compare(stream, pairs)
+
+    def _compare(self, stream: str, pairs: confirm.Pairs) -> None:
+        """A store that was put back to an older copy of itself lacks what it confirmed since: it is sent again like
+        everything that a live ingest lacks for long (`_send_overdue`)."""
+        count = self._outbox.compare(stream, pairs)
+        if count:
+            log.warning("mqtt-store-went-back stream=%s entries=%d store=%s", stream, count, self._outbox.store)
 
     def _send_births(self, devices: Sequence[str], now: float) -> None:
         """Again, because another agent's device of the same path has taken their place at the broker."""
@@ -368,6 +377,7 @@ class Publisher:
 
     def _state(self, state: str) -> Message:
         values, messages = self.backlog()
+        streams = self._streams()
         document = {
             "v": 1,
             "agent": self._agent,
@@ -376,19 +386,21 @@ class Publisher:
             "version": own_version(),
             "backlog_values": values,
             "backlog_messages": messages,
-            "streams": self._streams(),
+            "streams": list(streams),
+            "pending_from": streams,
         }
         return Message(self._state_topic, orjson.dumps(document), retained=self._retains)
 
-    def _streams(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*self.other_streams(), *self._outbox.streams())))
+    def _streams(self) -> dict[str, int]:
+        """The streams of this agent that may have something pending, each with the number from which on."""
+        return {**self.other_streams(), **self._outbox.pending_from()}
 
     def _note_streams(self) -> None:
         """Tell which streams are held, when that changed: the ingest may forget all others. And the backlog, now and
         then."""
         if not self._speaks:
             return
-        streams, now = self._streams(), time.monotonic()
+        streams, now = tuple(self._streams()), time.monotonic()
         other = streams != self._told_streams or self._session is None
         if other or (now - self._state_sent_at >= _BACKLOG_S and self.backlog() != self._sent_backlog):
             self._told_streams, self._sent_backlog, self._state_sent_at = streams, self.backlog(), now
@@ -412,7 +424,7 @@ class Publisher:
     def _failed(self, error: LinkError) -> None:
         finding = error.finding
         if self._restless.now and error.reason != TAKEN_OVER:  # then the broker has said it already
-            finding = restless(self._client_id, self._config.url, finding.en)
+            finding = restless(self._client_id, self._config.url, finding)
         self.problem = finding
         self.failed_attempts += 1
         log.warning("mqtt-unavailable reason=%r", finding.en)

@@ -233,6 +233,18 @@ _MODBUS: Final[Mapping[str, tuple[str, str, str]]] = {
         "The answer has {found} data bytes instead of {size} ({request}); it was discarded: check the gateway, and"
         " noise on the line.",
     ),
+    "modbus_short_answer": (
+        "BadDecodingError",
+        "应答连站号在内只有 {found} 字节，不成其为应答（{request}），已丢弃：请检查网关和线路干扰。",
+        "The answer has {found} bytes with its unit number, which is too few for any ({request}); it was discarded:"
+        " check the gateway, and noise on the line.",
+    ),
+    "modbus_unfinished": (
+        _WRONG,
+        "一帧只到了前 {count} 字节，其余在超时之前没有到，连接随之重建：请检查网关、网络丢包，或加长 timeout。",
+        "Only the first {count} bytes of a frame came before the time-out, and the connection is made again: check the"
+        " gateway, look for lost packets, or lengthen `timeout`.",
+    ),
     "modbus_noise": (
         _WRONG,
         "收到 {count} 字节，其中没有校验和正确的应答（{request}）：请检查线路干扰、终端电阻、波特率和校验位。",
@@ -285,7 +297,7 @@ _MODBUS: Final[Mapping[str, tuple[str, str, str]]] = {
     "modbus_device_changed": (
         _REFUSED,
         "{where} 上的站号 {unit} 不是之前的设备：应为 {expected}，实为 {answered}。"
-        "请核对两个串口转换器是否对调，并改用 /dev/serial/by-id/ 下的名称；如果设备确已更换，请执行 {command}。",
+        "请核对两个串口转换器是否对调，并改用 /dev/serial/by-id/ 下的名称；如果设备确已更换，请执行：{command}",
         "Unit {unit} of {where} is not the device that it was: expected {expected}, answered {answered}. Check whether"
         " two adapters have changed places, and use the name below /dev/serial/by-id/; if the device was replaced, run:"
         " {command}",
@@ -293,7 +305,7 @@ _MODBUS: Final[Mapping[str, tuple[str, str, str]]] = {
     "modbus_other_units": (
         "UncertainConfigurationError",
         "{path} 重新打开后，应答的站号与之前不同：{units} 没有应答。两个转换器是否对调了？请核对接线，"
-        "并改用 /dev/serial/by-id/ 下的名称；确认无误后执行 {command}。",
+        "并改用 /dev/serial/by-id/ 下的名称；确认无误后执行：{command}",
         "The set of units that answer has changed since {path} was opened again: {units} silent; have two adapters"
         " changed places? Check the wiring and use the name below /dev/serial/by-id/; if all is as it should be, run:"
         " {command}",
@@ -470,6 +482,54 @@ _SERVICE: Final[Mapping[str, tuple[str, str, str]]] = {
         "BadNotFound",
         "数据库没有所写的位置（{why}）：请检查 store.url、store.org 和 store.bucket。",
         "The store does not have the place that is written to ({why}): check store.url, store.org and store.bucket.",
+    ),
+    "store_answer_odd": (
+        _WRONG,
+        "数据库的应答看不懂（{why}）：请检查 store.kind 和 store.url 是否与它相符。",
+        "The store's answer was not understood ({why}): check that store.kind and store.url are those of this store.",
+    ),
+    "store_part_away": (
+        _NO,
+        "数据库集群中有一部分没有应答，正在重试：请查看集群各节点的状态。",
+        "A part of the store's cluster did not answer; it is tried again: see the state of its nodes.",
+    ),
+    "store_id_refused": (
+        _REFUSED,
+        "数据库不接受标识自身的记录（{why}）：请检查账号的写权限。",
+        "The store does not take the record of its own id ({why}): check that the account may write.",
+    ),
+    "store_reopen_failed": (
+        _FAILED,
+        "无法重新打开数据库文件（{why}），正在重试：请检查磁盘空间，以及文件是否被移走或占用。",
+        "The store's file cannot be opened again ({why}); it is tried again: check the disk's space, and whether the"
+        " file was moved or is in use.",
+    ),
+    "store_query_refused": (
+        _FAILED,
+        "数据库拒绝了查询（{why}）：请查看数据库的日志。",
+        "The store refused a query ({why}): see its log.",
+    ),
+    "store_rows_limited": (
+        _REFUSED,
+        "数据库只给出了一部分结果：请调高它的 max-row-limit（0 为不限）。",
+        "The store gave a part of the result only: raise its max-row-limit (0 is no limit).",
+    ),
+    "store_without_data_refused": (
+        _FAILED,
+        "数据库连一批没有数据的写入也拒绝（{why}），正在重试：请查看数据库的状态和日志。",
+        "The store refuses even a write without data ({why}); it is tried again: see the store's state and log.",
+    ),
+    "marks_file_failed": (
+        _FAILED,
+        "入库状态文件（store.path 旁的 .sqlite）写不了（{why}），数据留在消息服务器，正在重试：请检查磁盘空间和权限。",
+        "The file of the ingest's marks (the .sqlite at store.path) cannot be written ({why}); the data stays with the"
+        " broker and is tried again: check the disk's space and the permissions.",
+    ),
+    "quarantine_failed": (
+        _FAILED,
+        "隔离区写不了（{why}），数据留在消息服务器，正在重试：请检查 store.quarantine 的磁盘空间和权限。",
+        "The quarantine cannot be written ({why}); the data stays with the broker and is tried again: check the disk's"
+        " space and the permissions of store.quarantine.",
     ),
 }
 

@@ -30,6 +30,34 @@ _ZH: Final = {
     errno.EMFILE: "打开的文件过多",
     errno.ENFILE: "系统打开的文件过多",
     errno.EIO: "输入输出错误",
+    errno.EEXIST: "文件已存在",
+    errno.ENAMETOOLONG: "文件名过长",
+    errno.ELOOP: "符号链接循环",
+    errno.EDQUOT: "超出磁盘配额",
+    errno.EFBIG: "文件过大",
+    errno.EADDRINUSE: "地址已被占用",
+    errno.EADDRNOTAVAIL: "本机没有这个地址",
+    errno.ENOTCONN: "没有连接",
+    errno.ESHUTDOWN: "连接已关闭",
+    errno.EINVAL: "参数无效",
+}
+
+#: Why a certificate is not accepted (`X509_V_ERR_*` of OpenSSL), in Chinese; OpenSSL has the English words.
+_CERTIFICATES_ZH: Final = {
+    2: "找不到签发者的证书",
+    9: "证书尚未生效",
+    10: "证书已过期",
+    18: "自签名证书，不在信任列表中",
+    19: "证书链中有自签名证书，不在信任列表中",
+    20: "找不到签发者的证书",
+    21: "无法验证第一张证书",
+    23: "证书已被吊销",
+    24: "签发者的证书无效",
+    26: "证书的用途不符",
+    62: "证书中没有这个主机名",
+    64: "证书中没有这个 IP 地址",
+    66: "证书的密钥太弱",
+    68: "证书的签名算法太弱",
 }
 
 _CAUSES: Final = {
@@ -52,6 +80,9 @@ _NUMBER: Final = re.compile(r"\[Errno (\d+)\]")
 
 def words_of(error: BaseException) -> tuple[str, str]:
     """(zh, en) for what the system says of an error; its own words where there is no translation."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        said = error.verify_message or str(error)
+        return _CERTIFICATES_ZH.get(error.verify_code, said), said
     number = _errno(error)
     if number is None:
         return (str(error) or type(error).__name__,) * 2

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
 from edge_agent.errors import Finding, RegisterError
+from edge_agent.reasons import words_of
 
 if TYPE_CHECKING:
     from openpyxl.workbook import Workbook
@@ -54,10 +55,11 @@ def read_sheet(path: Path, which: str) -> Sheet:
     try:
         data = path.read_bytes()
     except OSError as error:
+        why_zh, why_en = words_of(error)
         raise RegisterError.one(
             "register-unreadable",
-            f"读不到文件（{error.strerror}），请检查路径和权限。",
-            f"the file cannot be read ({error.strerror}); check the path and the permissions.",
+            f"读不到文件（{why_zh}），请检查路径和权限。",
+            f"the file cannot be read ({why_en}); check the path and the permissions.",
             str(path),
         ) from error
     if data.startswith(_OLE):

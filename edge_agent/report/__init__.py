@@ -1,5 +1,5 @@
-"""Reports and evidence packs: facts of a window in, one plain document out, and its renderings.
+"""Reports and evidence packs: a plant in a window and its figures in, one plain document out, and its renderings.
 
-Everything here is a function of `Facts` (what the store knew) and of the register, so whatever a report says can be
-computed again from the facts alone; the application gathers the facts, and writes the files.
+Nothing is computed here: figures come from `edge_agent.production`, and a pack is verified by having them computed
+there again from the facts it holds. The application writes the files.
 """

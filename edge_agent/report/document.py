@@ -11,10 +11,11 @@ from typing import Any, Final, Literal
 from edge_agent.errors import Finding
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.result import Result, iso, number
-from edge_agent.report import figures as computing
+from edge_agent.production import figures as computing
+from edge_agent.production.facts import Facts
+from edge_agent.production.figures import Options
+from edge_agent.production.plant import Plant
 from edge_agent.report.blocks import Json, text
-from edge_agent.report.facts import Facts
-from edge_agent.report.figures import Options
 from edge_agent.report.findings import Observation, observed
 from edge_agent.report.parts.end import definitions, signature
 from edge_agent.report.parts.evidence import Project
@@ -23,7 +24,6 @@ from edge_agent.report.parts.network import inventory, quality
 from edge_agent.report.parts.plan import plan, scenes
 from edge_agent.report.parts.production import energy_part, production
 from edge_agent.report.parts.rates import evidence, gaps, headlines, scope
-from edge_agent.report.production import Plant
 from edge_agent.report.summary import conclusions, summary
 
 SCHEMA: Final = "edge-agent/report/1"

@@ -6,17 +6,15 @@ Each is listed with its place and time, and the rest of the report stands.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
 
-from edge_agent.metrics import energy
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.timemodel import Plan
-from edge_agent.report.facts import MINUTE_NS, Counter, Facts, State
-from edge_agent.report.production import Plant
+from edge_agent.production.facts import MINUTE_NS, Counter, Facts, State
+from edge_agent.production.plant import Plant
 from edge_agent.report.speech import percent
 from edge_agent.words import number_of
 
@@ -60,22 +58,18 @@ def _backwards(plant: Plant) -> Iterator[Observation]:
 
 
 def _breaks(plant: Plant, counter: Counter) -> list[int]:
-    counted = plant.counted(counter.device, counter.role)
-    events = () if counted is None else counted.events
-    return [event.t for event in events if event.kind == "break" and plant.facts.start < event.t <= plant.facts.end]
+    return [event.t for event in plant.events(counter.device, counter.role) if event.kind == "break"]
 
 
 def _meters(plant: Plant) -> Iterator[Observation]:
     """Energy counters that say otherwise than the power of the same device adds up to."""
     window = plant.facts.start, plant.facts.end
     for counter in sorted(plant.facts.counters, key=lambda each: (each.device, each.tag)):
-        used, power = plant.metered(counter.device), plant.integrated(counter.device)
-        if counter.role != "energy" or used is None or power is None:
+        check = plant.power_check(counter.device) if counter.role == "energy" else None
+        if check is None or not check.disagrees or check.difference is None:
             continue
-        counted, integral = used.between(*window), power.between(*window)
-        off = energy.disagreement(counted, integral)
-        if off is None or off <= energy.TOLERANCE or counted < energy.STEPS * _step(counter):
-            continue
+        off = check.difference
+        counted, integral = check.counted, check.integrated
         recorded = plant.facts.minutes_of(counter.device).inside(*window).sums()
         share = f"{percent(recorded.covered_s / recorded.scheduled_s):.2f} %" if recorded.scheduled_s else "—"
         yield Observation(
@@ -88,12 +82,6 @@ def _meters(plant: Plant) -> Iterator[Observation]:
                 "coverage is not whole the integrated power is too low.",
             ),
         )
-
-
-def _step(counter: Counter) -> Fraction:
-    """The smallest step seen, kWh: the counter is no finer, as far as one can tell."""
-    steps = [after - before for (_, before), (_, after) in pairwise(counter.readings) if after > before]
-    return min(steps, default=Fraction(0)) * counter.ratio
 
 
 def _outside(facts: Facts) -> Iterator[Observation]:

@@ -11,12 +11,12 @@ from edge_agent.metrics.evaluate import live_not_declared, not_judged_yet, to_me
 from edge_agent.metrics.rates import nc_shares
 from edge_agent.metrics.result import EffectiveAfter, Result
 from edge_agent.metrics.timemodel import pareto
+from edge_agent.production.plant import Plant, summed
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Json
 from edge_agent.report.parts.plan import Step, steps
 from edge_agent.report.parts.production import LOSSES
 from edge_agent.report.parts.rates import next_band, points
-from edge_agent.report.production import Plant, summed
 from edge_agent.report.speech import percent
 from edge_agent.words import number_of, verb
 

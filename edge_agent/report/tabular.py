@@ -11,7 +11,7 @@ from typing import Any, Final, cast, get_args
 
 from edge_agent.metrics.readings import Readings
 from edge_agent.metrics.timemodel import Item, Mode, Plan
-from edge_agent.report.facts import (
+from edge_agent.production.facts import (
     Connection,
     Counter,
     Device,

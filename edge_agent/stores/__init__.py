@@ -38,6 +38,7 @@ def open_store(config: StoreConfig, agent: str = "", others: Collection[str] = (
             agent=agent,
             others=others,
             days=config.retention.days,
+            health_days=config.retention.health_days,
             max_bytes=config.retention.max_bytes,
         )
     if config.url is None:

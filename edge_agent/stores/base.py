@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from edge_agent.intervals import IntervalSet
 from edge_agent.stores.catalogue import Catalogue
-from edge_agent.stores.columns import Changes, Floats, Longs, Rows, Samples
+from edge_agent.stores.columns import NO_TIME, Changes, Floats, Longs, Rows, Samples
 from edge_agent.stores.forgotten import Entry
+from edge_agent.stores.rollups import HealthTotals, RolledHour
 
 #: One tag of one device, which stands here and everywhere above the stores by its key (`identity.DeviceKeys`).
 Name = tuple[str, str]
@@ -55,6 +56,19 @@ class WriteBatch:
     """Reason -> values that went to quarantine with this batch."""
 
 
+@dataclass(slots=True)
+class DeviceReadings:
+    """The newest samples of one device's tags, counted."""
+
+    tags: int = 0
+    newest_t: int = NO_TIME
+    """ns; NO_TIME without any."""
+    good_t: int = NO_TIME
+    """The newest of those that are good and not from ahead of now."""
+    not_good: list[tuple[str, int]] = field(default_factory=list)
+    """(tag, status) of those that are not good."""
+
+
 @dataclass(frozen=True, slots=True)
 class Latest:
     """The newest sample of a tag."""
@@ -62,6 +76,9 @@ class Latest:
     value: Any
     status: int
     t: int
+
+
+_COUNTS: Final = ("due", "done", "good", "bad", "values", "overruns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +107,15 @@ class HealthSummary:
             return parts[0]
         last = max(parts, key=lambda part: part.last_t)
         good = [part.last_good_t for part in parts if part.last_good_t is not None]
-        sums = ("scheduled_s", "covered_s", "due", "done", "good", "bad", "values", "overruns")
+        measured = [part for part in parts if part.latency_ms is not None]
         return replace(
             last,
+            scheduled_s=sum(round(1000 * part.scheduled_s) for part in parts) / 1000,
+            covered_s=sum(round(1000 * part.covered_s) for part in parts) / 1000,
             first_t=min(part.first_t for part in parts),
             last_good_t=max(good, default=None),
-            **{name: sum(getattr(part, name) for part in parts) for name in sums},
+            latency_ms=max(measured, key=lambda part: part.last_t).latency_ms if measured else None,
+            **{name: sum(getattr(part, name) for part in parts) for name in _COUNTS},
         )
 
 
@@ -142,6 +162,8 @@ class Seen:
     high: float | None
     skews: tuple[int, ...]
     """Read time - source time in ns, of the first SKEWS that have both."""
+    not_there: int = 0
+    """Those with a status that says that the device has no such tag: where it may be missing, they are no readings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +184,10 @@ class Store(Protocol):
     def identify(self) -> None:
         """Learn `store_id`, and with it which marks are this store's. StoreError: it cannot be asked now, repeat."""
 
+    def recheck(self) -> bool:
+        """Whether it is another store by now than the one that was identified: emptied, or another at its address. Then
+        `store_id` and the marks are the other one's. StoreError: it cannot be asked now, repeat."""
+
     def forget(self, entry: Entry, t: int) -> None:
         """List an agent, a device of it or a tag no more, from `t` (ns) until it speaks. Raises StoreError."""
 
@@ -171,14 +197,23 @@ class Store(Protocol):
     def write(self, batch: WriteBatch) -> None:
         """Take the batch. StoreError: nothing was acknowledged, repeat. PoisonError: repeating does not help."""
 
-    def marks(self) -> dict[str, IntervalSet]:
-        """Stream -> what is dealt with, as committed."""
+    def marks(self, streams: Collection[str] | None = None) -> dict[str, IntervalSet]:
+        """Stream -> what is dealt with, as committed; `streams`: of these only."""
+
+    def incomplete_marks(self) -> dict[str, IntervalSet]:
+        """The same of the streams in which a number from 1 to the highest may be missing."""
 
     def counts(self) -> Counts:
         """Values stored and quarantined."""
 
     def latest(self, device: str | None = None) -> dict[str, dict[str, Latest]]:
         """Device -> tag -> newest sample, from memory."""
+
+    def readings(self, now_ns: int) -> dict[str, DeviceReadings]:
+        """Device -> its newest samples, counted; from memory, without an object for each tag."""
+
+    def latest_of(self, device: str, tag: str) -> Latest | None:
+        """The newest sample of one tag, from memory."""
 
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag in `from <= t < to`, sorted by `t`."""
@@ -232,12 +267,21 @@ class Store(Protocol):
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
         """Device -> summary of its health rows in the window."""
 
+    def health_totals(self, from_ns: int, to_ns: int) -> dict[str, HealthTotals]:
+        """Device -> what the rows of `health` add up to, which is cheaper to know."""
+
+    def read_open_hours(self, now_ns: int, hours: int) -> list[RolledHour]:
+        """Read up to so many past hours of health rows that are not kept by hour yet. Safe from any thread."""
+
+    def keep_hours(self, hours: Sequence[RolledHour]) -> int:
+        """Keep what was read, in the thread that writes; returns how many were still as they were read."""
+
     def health_by(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, list[tuple[int, HealthSummary]]]:
         """Device -> (end, summary) of every step with health rows, sorted; steps end at multiples of `step_ns`."""
 
     def silences(self, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
         """Device -> holes between its health rows in `from < t <= to`, sorted: more than `longest_ns` lie between two
-        rows of which the second one's `covered_s` does not speak."""
+        rows of which the second one's `covered_s` does not speak, and which do not both say that it was offline."""
 
     def health_sums(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
         """The same for long windows, as rows of integers: (end, scheduled ms, covered ms, due, done, good, bad, values,
@@ -292,7 +336,7 @@ def transitions(health: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def live_facts(
-    catalogue: Catalogue, first_good: Mapping[str, int], sums: Mapping[str, HealthSummary], to_ns: int
+    catalogue: Catalogue, first_good: Mapping[str, int], sums: Mapping[str, HealthTotals], to_ns: int
 ) -> dict[str, LiveFacts]:
     """Every device ever heard of -> facts: what its health rows in a window add up to, and its first connection."""
     former = catalogue.former

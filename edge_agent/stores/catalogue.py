@@ -6,7 +6,7 @@ A device stands here by its key (`identity.DeviceKeys`): two agents' devices of 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,8 +15,9 @@ import orjson
 
 from edge_agent import names
 from edge_agent.identity import SEPARATOR, DeviceKeys
+from edge_agent.stores.causes import DeviceCause, DeviceCauses
 from edge_agent.stores.columns import Ints
-from edge_agent.stores.forgotten import Forgotten
+from edge_agent.stores.forgotten import Entry, Forgotten
 from edge_agent.stores.former import FormerNames
 
 #: Distinct sets of tags remembered; report-by-change makes many, so the memory has a bound.
@@ -44,6 +45,8 @@ class CatalogueChanges:
     series: list[Series] = field(default_factory=list)
     births: dict[str, str] = field(default_factory=dict)
     """Key -> birth document."""
+    causes: dict[str, DeviceCause | None] = field(default_factory=dict)
+    """Key -> why the device is as it is; None: there is nothing to be kept."""
 
 
 class Catalogue:
@@ -56,9 +59,11 @@ class Catalogue:
         *,
         keys: DeviceKeys | None = None,
         forgotten: Forgotten | None = None,
+        causes: DeviceCauses | None = None,
     ) -> None:
         self.keys = keys or DeviceKeys()
         self.forgotten = forgotten or Forgotten()
+        self.causes = causes or DeviceCauses()
         self.former = FormerNames(self.keys)
         self.series: list[Series] = []
         self.devices: dict[str, str] = {}
@@ -172,6 +177,30 @@ class Catalogue:
             key for key in known if key not in self.former.current and self.forgotten.lists(*self.keys.split(key))
         )
 
+    def entries_of(self, entry: Entry) -> list[Entry]:
+        """What is listed no more when this is forgotten. With an agent each of its devices for itself, so that one of
+        them that speaks again brings back none but itself."""
+        agent, device, _ = entry
+        if device:
+            return [entry]
+        own = [key for key in {*self._ids, *self.devices} if self.keys.agent(key) == agent]
+        return [entry, *sorted((agent, self.keys.device(key), "") for key in own)]
+
+    def known_devices(self, agents: Collection[str] = ()) -> dict[str, Any]:
+        """Whom the store has heard of: `{"births": {key: birth}, "listed": [key], "former": {key: key now}, "tags":
+        {key: {tag: entry of the birth}}}`, tags of devices of these `agents` only."""
+        tags: dict[str, dict[str, Any]] = {}
+        for key in list(self.devices):
+            if self.keys.agent(key) in agents:
+                own = dict(self.of_device(key))
+                tags[key] = {tag: orjson.loads(self.series[sid].meta or "{}") for tag, sid in own.items()}
+        return {
+            "births": {key: orjson.loads(birth) for key, birth in dict(self.devices).items()},
+            "listed": self.listed(),
+            "former": dict(self.former.current),
+            "tags": tags,
+        }
+
     def born(self, document: Mapping[str, Any]) -> None:
         """Take in a birth document as it came; only what is new in it is written again."""
         key = self.keys.key(document.get("agent"), document["device"])
@@ -198,21 +227,26 @@ class Catalogue:
             births = {device: self.devices[device] for device in self.changed_devices}
             self.changed.clear()
             self.changed_devices.clear()
-        return CatalogueChanges(series, births)
+        return CatalogueChanges(series, births, self.causes.take_changes())
 
     def put_back(self, changes: CatalogueChanges) -> None:
         """Undo `take_changes` after a write that failed."""
         with self._lock:
             self.changed.update(entry.sid for entry in changes.series)
             self.changed_devices.update(changes.births)
+        self.causes.put_back(changes.causes)
 
 
 def stored_catalogue(
-    keys: DeviceKeys, series: Iterable[Series], births: Iterable[tuple[str | None, str, str]], forgotten: Forgotten
+    keys: DeviceKeys,
+    series: Iterable[Series],
+    births: Iterable[tuple[str | None, str, str]],
+    forgotten: Forgotten,
+    causes: Iterable[tuple[str, str, str, str, str]],
 ) -> Catalogue:
     """A catalogue from what a store kept: births as (agent, device, document), without agent from before agents were
     kept. The document of such a birth may name another agent than the service's own: what that one sends since belongs
-    to a key of its own, whose former name is the old one.
+    to a key of its own, whose former name is the old one. Causes as (agent, device, reason, zh, en).
     """
     series = list(series)
     found: dict[str, str] = {}
@@ -225,7 +259,8 @@ def stored_catalogue(
         named = None if agent is not None else orjson.loads(birth).get("agent")
         if isinstance(named, str) and named not in ("", keys.own) and SEPARATOR not in named and key not in spoken:
             joined[keys.key(named, device)] = key
-    made = Catalogue(series, found, keys=keys, forgotten=forgotten)
+    why = {keys.key(agent, device): DeviceCause(*rest) for agent, device, *rest in causes}
+    made = Catalogue(series, found, keys=keys, forgotten=forgotten, causes=DeviceCauses(why))
     for key, former in joined.items():
         made.former.assume(key, former)
         if made.of_device(key) or key in made.devices:

@@ -20,6 +20,7 @@ from edge_agent.errors import StoreError
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
 from edge_agent.process import give_back
+from edge_agent.reasons import cause
 from edge_agent.stores import duckdb_counts as counts
 from edge_agent.stores import duckdb_loads as loads
 from edge_agent.stores import duckdb_read as read
@@ -28,6 +29,7 @@ from edge_agent.stores import duckdb_write as write
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
+    DeviceReadings,
     HealthSummary,
     Latest,
     LiveFacts,
@@ -37,25 +39,23 @@ from edge_agent.stores.base import (
     Silence,
     WriteBatch,
     live_facts,
-    merged,
     new_first_good,
 )
 from edge_agent.stores.columns import Changes, Floats, Longs, Samples
+from edge_agent.stores.duckdb_compact import Compaction
+from edge_agent.stores.duckdb_health import HealthTables
+from edge_agent.stores.duckdb_marks import MarkTable, read_incomplete, read_marks
 from edge_agent.stores.duckdb_schema import AGEING, connect, open_file, show_keys, translated
-from edge_agent.stores.evidence import REACH_NS
 from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.newest import Newest
+from edge_agent.stores.rollups import RAW_DAYS, HealthTotals, OpenHours, RolledHour, hour_of
 from edge_agent.stores.touched import HOUR_NS, Touched, hours_of, hours_spoken_of
 
 log = logging.getLogger(__name__)
 
 _DAY: Final = 24 * HOUR_NS
-#: After its end an hour waits so long for its last messages, and for the health rows that speak of its end.
-_LATE: Final = REACH_NS + 60_000_000_000
 #: How often the newest samples are saved, so that a start need not search all of history for them.
 _SNAPSHOT: Final = 300_000_000_000
-#: Rows of `marks` after which they are merged into their intervals.
-_MARK_ROWS: Final = 5_000
 #: Samples after which the file is opened afresh: until then the engine keeps all blocks it wrote, and their index.
 _REFRESH_ROWS: Final = 500_000
 #: Chunks one call of `retain` deletes at the most; the rest waits for the next call.
@@ -72,24 +72,23 @@ class DuckDbStore:
         agent: str = "",
         others: Collection[str] = (),
         days: float = 400.0,
+        health_days: float = 3660.0,
         max_bytes: int | None = None,
     ) -> None:
         """`agent`: the service's own, of which is what was written before agents were kept; `others` of its plant."""
         self._path = path
         self._keys = DeviceKeys(agent, others)
         self._days = days
+        self._health_days = health_days
         self._max_bytes = max_bytes
         self._connection = open_file(path)
         self._gate = threading.Lock()
         self._readers = 0
         self._since_opened = 0
         self._broken = False
-        self._watched: list[int] = []
-        self._loads: list[loads.Load] = []
-        self._counters: list[loads.Load] = []
-        self._open: set[int] | None = None
-        """Hours not kept as runs; None until `compact` first asks."""
         self._touched = Touched()
+        self._open_health = OpenHours()
+        self._looked_for_health = False
         self._load()
 
     def _load(self) -> None:
@@ -103,10 +102,10 @@ class DuckDbStore:
             self._newest.update(rows)
         self._newest.tell_former(self.catalogue)
         self._show_keys()
-        self._kept = {int(t) for (t,) in query("select distinct t from compacted").fetchall()}
+        self._compaction = Compaction(self._connection)
         self._saved = self._last_stored = 0
-        self._mark_rows = self._count("select count(*) from marks")
-        self._stored = self._count('select coalesce(sum("values"), 0)::bigint from marks')
+        self._marks = MarkTable(self._connection)
+        self._health = HealthTables(self._connection, self._key_now)
         self._quarantined = self._count('select coalesce(sum("values"), 0)::bigint from quarantined')
 
     def _show_keys(self) -> None:
@@ -114,6 +113,10 @@ class DuckDbStore:
         self._renamed = dict(self.catalogue.former.current)
         current = {self._keys.split(former): key for former, key in self._renamed.items()}
         show_keys(self._connection, self._keys.own, current)
+
+    def _key_now(self, agent: str, device: str) -> str:
+        key = self._keys.key(agent, device)
+        return self.catalogue.former.current.get(key, key)
 
     def _count(self, query: str) -> int:
         row = self._connection.execute(query).fetchone()
@@ -128,10 +131,11 @@ class DuckDbStore:
     def write(self, batch: WriteBatch) -> None:
         """One transaction. StoreError or PoisonError leave the file as it was."""
         catalogue = self.catalogue
+        catalogue.causes.heard(batch.health)
         changes, returned = catalogue.take_changes(), catalogue.forgotten.take_restored()
         first_good = new_first_good(batch.health, self._first_good)
         hours = hours_of(batch)
-        late = sorted((hours | hours_spoken_of(batch)) & self._kept)
+        late = sorted((hours | hours_spoken_of(batch)) & self._compaction.kept)
         try:
             with translated(), self._transaction():
                 if late:
@@ -139,6 +143,8 @@ class DuckDbStore:
                 write.catalogue(self._connection, changes, self._keys)
                 write.listed_again(self._connection, returned)
                 write.samples(self._connection, batch.rows, batch.stored)
+                health_hours = {hour_of(row["t"]) for row in batch.health}
+                stale = self._health.written_into(self._connection, health_hours)
                 write.health(self._connection, batch.health, batch.stored, self._keys)
                 write.agents(self._connection, batch.agents)
                 write.first_good(self._connection, first_good, self._keys)
@@ -150,18 +156,18 @@ class DuckDbStore:
             catalogue.put_back(changes)
             catalogue.forgotten.put_back(returned)
             raise
+        self._health.kept -= stale
+        self._open_health.touched(health_hours, batch.stored)
         self._written(batch, first_good, hours, late)
 
     def _written(self, batch: WriteBatch, first_good: Mapping[str, int], hours: set[int], late: Sequence[int]) -> None:
         """What memory knows of the store, once a batch is in it."""
         self._first_good |= first_good
-        self._kept.difference_update(late)
+        self._compaction.written_into(hours, late)
         self._touched.add(hours)
-        if self._open is not None:
-            self._open |= {*hours, *late}
         self._newest.update(batch.rows, batch.stored)
         self._last_stored = batch.stored
-        self._stored += sum(mark.values for mark in batch.marks)
+        self._marks.committed(batch.marks)
         self._quarantined += sum(batch.quarantined.values())
         self._since_opened += len(batch.rows)
         if self._since_opened >= _REFRESH_ROWS:
@@ -170,11 +176,17 @@ class DuckDbStore:
     def identify(self) -> None:
         """Nothing: the file told its id when it was opened."""
 
+    def recheck(self) -> bool:
+        """Never: the file is open, and nobody else's meanwhile."""
+        return False
+
     def forget(self, entry: Entry, t: int) -> None:
         """List an agent, a device of it or a tag no more, until it speaks."""
+        entries = self.catalogue.entries_of(entry)
         with translated(), self._transaction():
-            write.forgotten(self._connection, entry, t)
-        self.catalogue.forgotten.forget(entry, t)
+            for each in entries:
+                write.forgotten(self._connection, each, t)
+        self.catalogue.forgotten.forget(entries, t)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -204,7 +216,7 @@ class DuckDbStore:
             self._connection = connect(self._path)
         except Exception as error:
             self._broken = True
-            raise StoreError(f"cannot reopen the store: {error}") from error
+            raise StoreError(cause("store_reopen_failed", why=error)) from error
         self._broken = False
         self._since_opened = 0
 
@@ -221,26 +233,9 @@ class DuckDbStore:
         give_back()
 
     def _write_marks(self, batch: WriteBatch) -> None:
-        rows = merged(batch.marks)
-        write.marks(self._connection, rows)
+        self._marks.write(self._connection, batch.marks)
         for reason, values in batch.quarantined.items():
             self._connection.execute("insert into quarantined values (?, ?, ?)", [batch.stored, reason, values])
-        self._mark_rows += len(rows)
-        if self._mark_rows > _MARK_ROWS:
-            self._merge_marks()
-
-    def _merge_marks(self) -> None:
-        """Rewrite `marks` as few intervals, in the transaction that is open."""
-        sums = 'select stream, sum("values")::bigint from marks group by stream'
-        values = dict(self._connection.execute(sums).fetchall())
-        rows = [
-            (stream, first, last, values.pop(stream, 0))
-            for stream, intervals in read.marks(self._connection).items()
-            for first, last in intervals.pairs()
-        ]
-        self._connection.execute("delete from marks")
-        write.marks(self._connection, rows)
-        self._mark_rows = len(rows)
 
     def _save_newest(self, now: int, *, force: bool = False) -> None:
         """Replace the snapshot of newest samples; it speaks of everything committed before this transaction."""
@@ -263,18 +258,31 @@ class DuckDbStore:
                 with self._gate:
                     self._readers -= 1
 
-    def marks(self) -> dict[str, IntervalSet]:
+    def marks(self, streams: Collection[str] | None = None) -> dict[str, IntervalSet]:
         """Stream -> intervals, read from the file."""
         with self._cursor() as cursor:
-            return read.marks(cursor)
+            return read_marks(cursor, streams)
+
+    def incomplete_marks(self) -> dict[str, IntervalSet]:
+        """Of streams that are more than one row, or do not begin with 1."""
+        with self._cursor() as cursor:
+            return read_incomplete(cursor)
 
     def counts(self) -> Counts:
         """Over the life of the file."""
-        return Counts(self._stored, self._quarantined)
+        return Counts(self._marks.stored, self._quarantined)
 
     def latest(self, device: str | None = None) -> dict[str, dict[str, Latest]]:
         """From memory."""
         return self._newest.latest(self.catalogue, device)
+
+    def readings(self, now_ns: int) -> dict[str, DeviceReadings]:
+        """From memory."""
+        return self._newest.by_device(self.catalogue, now_ns)
+
+    def latest_of(self, device: str, tag: str) -> Latest | None:
+        """From memory."""
+        return self._newest.of_tag(self.catalogue, device, tag)
 
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag, sorted by `t`."""
@@ -322,7 +330,7 @@ class DuckDbStore:
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
         """Spans in which the devices' values were current."""
         with self._cursor() as cursor:
-            return runs.evidence(cursor, from_ns, to_ns)
+            return self._health.evidence(cursor, from_ns, to_ns)
 
     def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
         """Histogram per device."""
@@ -341,7 +349,12 @@ class DuckDbStore:
     def health(self, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
         """Summary per device."""
         with self._cursor() as cursor:
-            return read.health(cursor, from_ns, to_ns)
+            return self._health.summaries(cursor, from_ns, to_ns)
+
+    def health_totals(self, from_ns: int, to_ns: int) -> dict[str, HealthTotals]:
+        """Sums per device."""
+        with self._cursor() as cursor:
+            return self._health.totals(cursor, from_ns, to_ns)
 
     def health_by(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, list[tuple[int, HealthSummary]]]:
         """Summaries per device and step."""
@@ -351,16 +364,16 @@ class DuckDbStore:
     def silences(self, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
         """Holes between health rows per device."""
         with self._cursor() as cursor:
-            return read.silences(cursor, from_ns, to_ns, longest_ns)
+            return self._health.silences(cursor, from_ns, to_ns, longest_ns)
 
     def health_sums(self, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
         """Sums per device and step, as rows."""
         with self._cursor() as cursor:
-            return read.health_sums(cursor, from_ns, to_ns, step_ns)
+            return self._health.steps(cursor, from_ns, to_ns, step_ns)
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """Facts per device."""
-        return live_facts(self.catalogue, self._first_good, self.health(from_ns, to_ns), to_ns)
+        return live_facts(self.catalogue, self._first_good, self.health_totals(from_ns, to_ns), to_ns)
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """State changes of devices and tags."""
@@ -391,45 +404,59 @@ class DuckDbStore:
         counters: Mapping[Name, Sequence[Name]] | None = None,
     ) -> None:
         """These tags are kept as runs too, these powers as what they add up to, and of these counters what tells."""
-        self._watched = sorted({self.catalogue.sid(*name) for name in names})
-        self._loads = [self._load_of(name, cuts, {name[0]}) for name, cuts in (powers or {}).items()]
-        self._counters = [self._load_of(name, cuts, set()) for name, cuts in (counters or {}).items()]
-        self._open = None
-
-    def _load_of(self, name: Name, cuts: Sequence[Name], devices: set[str]) -> loads.Load:
-        sid = self.catalogue.sid
-        return loads.Load(
-            sid(*name), tuple(sid(*cut) for cut in cuts), tuple(sorted(devices.union(device for device, _ in cuts)))
-        )
+        self._compaction.watch(self.catalogue, names, powers or {}, counters or {})
 
     def compact(self, now_ns: int, hours: int) -> int:
-        """Keep up to so many past hours of the watched tags, newest first: those are asked for most."""
-        apart = [*self._loads, *self._counters]
-        if not self._watched and not apart:
-            return 0
-        marks = [runs.HEALTH, *self._watched, *(loads.mark(load.sid) for load in apart)]
+        """Keep up to so many past hours of the watched tags."""
         with translated():
-            if self._open is None:
-                oldest = now_ns - int(self._days * _DAY)
-                self._open = runs.unkept(self._connection, marks, oldest)
-            over = [hour for hour in self._open if hour + HOUR_NS + _LATE <= now_ns]
-            chosen = sorted(over, reverse=True)[:hours]
+            oldest = now_ns - int(self._days * _DAY)
+            chosen = self._compaction.due(self._connection, now_ns, oldest, hours)
             for hour in chosen:
+                evidence = self.evidence(hour, hour + HOUR_NS)
                 with self._transaction():
-                    runs.compact(self._connection, self._watched, hour)
-                    if apart:
-                        cuts = loads.cuts(self._connection, [sid for load in apart for sid in load.cuts], hour)
-                        edges = loads.edges(self._connection, hour)
-                        loads.keep(self._connection, self._loads, hour, cuts, edges)
-                        counts.keep(self._connection, self._counters, hour, cuts, edges)
-                    runs.marked(self._connection, marks, hour)
-                self._kept.add(hour)
-                self._open.discard(hour)
+                    self._compaction.keep(self._connection, hour, evidence)
+                self._compaction.kept_now(hour)
         return len(chosen)
+
+    def read_open_hours(self, now_ns: int, hours: int) -> list[RolledHour]:
+        """Read up to so many past hours of health rows."""
+        with self._cursor() as cursor:
+            if not self._looked_for_health:
+                self._open_health.found(self._health.unkept(cursor))
+                self._looked_for_health = True
+            due = self._open_health.due(now_ns, hours)
+            return [RolledHour(hour, write, self._health.read_hour(cursor, hour)) for hour, write in due.items()]
+
+    def keep_hours(self, hours: Sequence[RolledHour]) -> int:
+        """Keep them, but for those written into meanwhile."""
+        kept = [each for each in hours if self._open_health.unchanged(each.hour, each.write)]
+        for each in kept:
+            with translated(), self._transaction():
+                self._health.keep(self._connection, each.hour, each.content)
+            self._health.kept.add(each.hour)
+            self._open_health.rolled_up(each.hour)
+        return len(kept)
+
+    def _retain_health(self, now_ns: int) -> None:
+        """Rows that are rolled up go after some days, some at a time; their hours after years."""
+        cutoff = hour_of(now_ns - int(RAW_DAYS * _DAY)) - HOUR_NS
+        earliest = self._open_health.earliest()
+        cutoff = cutoff if earliest is None else min(cutoff, earliest - HOUR_NS)
+        for _ in range(_RETAIN_ROUNDS if self._looked_for_health else 0):
+            oldest = self._connection.execute("select min(t) from health").fetchone()
+            if oldest is None or oldest[0] is None or oldest[0] > cutoff:
+                break
+            until = min(cutoff, max(self._health.raw_from, hour_of(int(oldest[0])) + _DAY))
+            with self._transaction():
+                self._health.drop_rows(self._connection, until)
+            self._health.raw_from = until
+        with self._transaction():
+            self._health.age(self._connection, now_ns - int(self._health_days * _DAY))
 
     def retain(self, now_ns: int) -> int:
         """Delete by age, then by size, oldest first and in chunks; returns the samples deleted."""
         with translated():
+            self._retain_health(now_ns)
             gone = self._retain_age(now_ns - int(self._days * _DAY))
             rounds = 0
             while self._max_bytes is not None and self.size() > self._max_bytes and rounds < _RETAIN_ROUNDS:

@@ -16,9 +16,9 @@ import numpy as np
 from edge_agent.stores.base import LOOKBACK_NS
 from edge_agent.stores.columns import Floats, Longs
 from edge_agent.stores.duckdb_read import Cursor, plain
-from edge_agent.stores.duckdb_runs import EVIDENCE, LAST, compacted, fetched, rest, split
+from edge_agent.stores.duckdb_runs import LAST, compacted, fetched, rest, split
 from edge_agent.stores.duckdb_write import append
-from edge_agent.stores.evidence import REACH_NS, SEAM_NS
+from edge_agent.stores.evidence import Span
 from edge_agent.stores.held import Adding, Piece, joined, piece
 from edge_agent.stores.touched import HOUR_NS
 
@@ -101,14 +101,9 @@ def cuts(cursor: Cursor, sids: Sequence[int], hour: int) -> dict[int, Longs]:
     return split(plain(got["sid"], 0), plain(got["first"], 0))
 
 
-def edges(cursor: Cursor, hour: int) -> dict[str, Longs]:
-    """Device -> where its evidence began or ended; rows of the next hour speak of the end of this one."""
-    bounds = {"from": hour - 1, "to": hour + HOUR_NS + REACH_NS}
-    got = fetched(cursor, EVIDENCE, **bounds, seam=SEAM_NS)
-    found: defaultdict[str, list[int]] = defaultdict(list)
-    for device, *span in zip(got["key"], plain(got["first"], 0).tolist(), plain(got["last"], 0).tolist(), strict=True):
-        found[device] += span
-    return {device: np.array(times, np.int64) for device, times in found.items()}
+def edges(evidence: Mapping[str, Sequence[Span]]) -> dict[str, Longs]:
+    """Device -> where its evidence began or ended."""
+    return {device: np.array(spans, np.int64).reshape(-1) for device, spans in evidence.items()}
 
 
 def _pieces(cursor: Cursor, sids: Sequence[int], first: int, last: int) -> Iterator[tuple[int, Piece]]:

@@ -15,9 +15,8 @@ import numpy.typing as npt
 import orjson
 
 from edge_agent.identity import DeviceKeys
-from edge_agent.intervals import IntervalSet
-from edge_agent.model import STATUS
-from edge_agent.stores.base import SKEWS, HealthSummary, Seen, Silence
+from edge_agent.model import NOT_THERE, STATUS
+from edge_agent.stores.base import SKEWS, HealthSummary, Seen
 from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
 from edge_agent.stores.columns import NO_TIME, Rows, Samples
 from edge_agent.stores.forgotten import Forgotten
@@ -59,9 +58,9 @@ def catalogue(cursor: Cursor, keys: DeviceKeys) -> Catalogue:
     series = [Series(sid, keys.key(agent, device), tag, meta, bool(agent)) for sid, agent, device, tag, meta in rows]
     births = cursor.execute("select null, device, birth from devices union all select * from births").fetchall()
     forgotten = cursor.execute("select agent, device, tag, t from forgotten").fetchall()
-    return stored_catalogue(
-        keys, series, births, Forgotten({(agent, device, tag): t for agent, device, tag, t in forgotten})
-    )
+    entries = {(agent, device, tag): t for agent, device, tag, t in forgotten}
+    causes = cursor.execute("select agent, device, reason, zh, en from causes").fetchall()
+    return stored_catalogue(keys, series, births, Forgotten(entries), causes)
 
 
 def first_good(cursor: Cursor, keys: DeviceKeys) -> dict[str, int]:
@@ -76,7 +75,8 @@ _SEEN = """
 select sid, count(*), count(*) filter (status & 3221225472 <> 0 or kind = 0),
     count(*) filter (status & 4294901760 = $range),
     count(num) filter (status & 2147483648 = 0), min(num) filter (status & 2147483648 = 0),
-    max(num) filter (status & 2147483648 = 0), arg_min(t - source, t, $skews) filter (source is not null)
+    max(num) filter (status & 2147483648 = 0), arg_min(t - source, t, $skews) filter (source is not null),
+    count(*) filter (list_contains($absent, status & 4294901760))
 from samples where t >= $from and t < $to and sid in (select unnest($sids)) group by sid"""
 
 
@@ -84,10 +84,12 @@ def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[
     """The readings of these series, counted."""
     code = STATUS["UncertainEngineeringUnitsExceeded"]
     values = {"from": from_ns, "to": to_ns, "sids": list(sids), "range": code, "skews": SKEWS}
+    values["absent"] = sorted(NOT_THERE)
     rows = cursor.execute(_SEEN, values).fetchall() if sids else []
-    return {
-        sid: Seen(n, bad, out, good, low, high, tuple(skews or ())) for sid, n, bad, out, good, low, high, skews in rows
-    }
+    found = {}
+    for sid, readings, not_good, out_of_range, numbers, low, high, skews, absent in rows:
+        found[sid] = Seen(readings, not_good, out_of_range, numbers, low, high, tuple(skews or ()), absent)
+    return found
 
 
 def last_before(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> int | None:
@@ -119,28 +121,6 @@ def _newest_rows(got: dict[str, Any]) -> Rows:
     return Rows(sid, plain(got["t"], 0), num, kind, status, source, texts)
 
 
-def marks(cursor: Cursor) -> dict[str, IntervalSet]:
-    """Stream -> what is dealt with."""
-    found: dict[str, IntervalSet] = defaultdict(IntervalSet)
-    for stream, first, last in cursor.execute("select stream, first, last from marks").fetchall():
-        found[stream].add(first, last)
-    return dict(found)
-
-
-_SUMMARY = """
-select key, coalesce(sum(scheduled_s), 0), coalesce(sum(covered_s), 0), coalesce(sum(due), 0)::bigint,
-    coalesce(sum(done), 0)::bigint, coalesce(sum(good), 0)::bigint, coalesce(sum(bad), 0)::bigint,
-    coalesce(sum("values"), 0)::bigint, coalesce(sum(overruns), 0)::bigint, min(t), max(t), max(last_good_t),
-    arg_max(state, t), arg_max(reason, t), arg_max(latency_ms, t)
-from health_keyed where t > ? and t <= ? group by key order by key"""
-
-
-def health(cursor: Cursor, from_ns: int, to_ns: int) -> dict[str, HealthSummary]:
-    """Sums per device, and the newest row's state."""
-    rows = cursor.execute(_SUMMARY, [from_ns, to_ns]).fetchall()
-    return {device: HealthSummary(*rest) for device, *rest in rows}
-
-
 _BY_STEP = """
 select key, (t + $step - 1) // $step * $step step_end, coalesce(sum(scheduled_s), 0), coalesce(sum(covered_s), 0),
     coalesce(sum(due), 0)::bigint, coalesce(sum(done), 0)::bigint, coalesce(sum(good), 0)::bigint,
@@ -156,42 +136,6 @@ def health_by(cursor: Cursor, from_ns: int, to_ns: int, step_ns: int) -> dict[st
     for device, end, *rest in cursor.execute(_BY_STEP, values).fetchall():
         found[device].append((end, HealthSummary(*rest)))
     return dict(found)
-
-
-# Two rows further apart than a step are in different steps, so the few steps are put in order and not all the rows.
-_SILENCES = """
-with steps as (select key, min(t) first, max(t) last, arg_min(coalesce(covered_s, 0), t) covered,
-        arg_min(state, t) state from health_keyed where t > $from and t <= $to group by key, t // $longest),
-    pairs as (select *, lag(last) over (partition by key order by first) before from steps)
-select key, before, first, state from pairs where first - before - covered * 1e9 > $longest order by key, first"""
-
-
-def silences(cursor: Cursor, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
-    """Holes between the health rows of each device."""
-    found: dict[str, list[Silence]] = defaultdict(list)
-    values = {"from": from_ns, "to": to_ns, "longest": longest_ns}
-    for device, *rest in cursor.execute(_SILENCES, values).fetchall():
-        found[device].append(Silence(*rest))
-    return dict(found)
-
-
-_SUMS = """
-select key, (t + $step - 1) // $step * $step step_end, coalesce(sum(scheduled_s), 0) scheduled,
-    coalesce(sum(covered_s), 0) covered, coalesce(sum(due), 0)::bigint due, coalesce(sum(done), 0)::bigint done,
-    coalesce(sum(good), 0)::bigint good, coalesce(sum(bad), 0)::bigint bad, coalesce(sum("values"), 0)::bigint n,
-    coalesce(sum(overruns), 0)::bigint overruns, coalesce(max(last_good_t), -1) last_good
-from health_keyed where t > $from and t <= $to group by key, step_end order by key, step_end"""
-
-
-def health_sums(cursor: Cursor, from_ns: int, to_ns: int, step_ns: int) -> dict[str, npt.NDArray[np.int64]]:
-    """Sums per device and step, as rows of integers; seconds in milliseconds."""
-    got = cursor.execute(_SUMS, {"from": from_ns, "to": to_ns, "step": step_ns}).fetchnumpy()
-    seconds = [np.rint(1000 * plain(got[name], 0)).astype(np.int64) for name in ("scheduled", "covered")]
-    counts = [plain(got[name], 0) for name in ("due", "done", "good", "bad", "n", "overruns", "last_good")]
-    rows = np.stack([plain(got["step_end"], 0), *seconds, *counts], axis=1)
-    device = plain(got["key"], 0)
-    names, starts = np.unique(device, return_index=True)
-    return dict(zip(names.tolist(), np.split(rows, starts[1:]), strict=True)) if len(rows) else {}
 
 
 def dicts(cursor: Cursor, query: str, values: Sequence[Any]) -> list[dict[str, Any]]:

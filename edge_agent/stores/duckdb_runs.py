@@ -17,13 +17,11 @@ import numpy as np
 from edge_agent.stores.base import LOOKBACK_NS
 from edge_agent.stores.columns import Changes, Longs
 from edge_agent.stores.duckdb_read import Cursor, plain
-from edge_agent.stores.evidence import REACH_NS, SEAM_NS, Span, clipped, joined
+from edge_agent.stores.evidence import Span
 from edge_agent.stores.touched import HOUR_NS
 
 #: Series whose kept runs are read at a time: a month of a counter is some hundred thousand rows, copied while sorted.
 _AT_ONCE: Final = 16
-#: In `compacted` beside the series' ids: the health rows of an hour.
-HEALTH: Final = -1
 
 _RUNS: Final = """
 select sid, min(t) first, max(t) last, any_value(num) num, any_value(status) status from (
@@ -46,18 +44,6 @@ _LAST_KEPT: Final = """
 select sid, max(last) last, arg_max({num: num, status: status}, last) s from runs
 where t >= $from and t < $to and t in (select unnest($hours)) and sid in (select unnest($sids)) group by sid"""
 
-EVIDENCE: Final = """
-select any_value(key) key, agent, device, min(since) first, max(until) last from (
-    select *, sum(fresh) over (partition by agent, device order by t rows unbounded preceding) run from (
-        select key, agent, device, t, last_good_t - (covered_s * 1e9)::bigint since, last_good_t until,
-            (since > lag(last_good_t) over w + $seam) is distinct from false fresh
-        from health_keyed where t > $from and t <= $to and covered_s > 0 and last_good_t is not null
-        window w as (partition by agent, device order by t)))
-group by agent, device, run"""
-
-_EVIDENCE_KEPT: Final = """
-select key, first, last from evidence_keyed where t >= $from and t < $to and t in (select unnest($hours))"""
-
 
 def fetched(cursor: Cursor, query: str, **values: Any) -> dict[str, Any]:
     """A query's columns."""
@@ -65,7 +51,7 @@ def fetched(cursor: Cursor, query: str, **values: Any) -> dict[str, Any]:
 
 
 def compacted(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> list[int]:
-    """Hours wholly inside the window of which all these series (HEALTH: the health rows) are kept as runs."""
+    """Hours wholly inside the window of which all these series are kept as runs."""
     query = """select t from compacted where t >= $from and t + $hour <= $to and sid in (select unnest($sids))
         group by t having count(*) = $count order by t"""
     values = {"from": from_ns, "to": to_ns, "hour": HOUR_NS, "sids": list(sids), "count": len(set(sids))}
@@ -187,26 +173,6 @@ def split(sid: Any, column: Longs) -> dict[int, Longs]:
     return dict(zip(names.tolist(), np.split(column, starts[1:]), strict=True)) if len(names) else {}
 
 
-def evidence(cursor: Cursor, from_ns: int, to_ns: int) -> dict[str, list[Span]]:
-    """Device -> spans inside the window; the rows that speak of its end come after it."""
-    reach = to_ns + REACH_NS
-    hours = compacted(cursor, [HEALTH], from_ns, reach)
-    pieces = []
-    if hours:
-        pieces.append(fetched(cursor, _EVIDENCE_KEPT, **{"from": from_ns, "to": reach, "hours": hours}))
-    for first, last in rest(hours, from_ns, reach):
-        pieces.append(fetched(cursor, EVIDENCE, **{"from": first - 1, "to": last - 1, "seam": SEAM_NS}))
-    device = np.concatenate([piece["key"] for piece in pieces])
-    since = np.concatenate([plain(piece["first"], 0) for piece in pieces])
-    until = np.concatenate([plain(piece["last"], 0) for piece in pieces])
-    found = {}
-    for name in sorted(set(device.tolist())):
-        own = device == name
-        if spans := clipped(joined(since[own], until[own]), from_ns, to_ns):
-            found[name] = spans
-    return found
-
-
 def lateness(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> list[tuple[int, int, int]]:
     """(series, milliseconds, samples)."""
     query = """select sid, floor((stored - coalesce(source, t)) / 1e6 + 0.5)::bigint ms, count(*) from samples
@@ -226,13 +192,9 @@ def unkept(cursor: Cursor, marks: Sequence[int], oldest_ns: int) -> set[int]:
 def compact(connection: Cursor, sids: Sequence[int], hour: int) -> None:
     """Keep one hour as runs, in the transaction that is open; `marked` follows when all is kept."""
     bounds = {"from": hour, "to": hour + HOUR_NS, "hour": hour, "sids": list(sids)}
-    for table in ("runs", "evidence", "compacted"):
+    for table in ("runs", "compacted"):
         connection.execute(f"delete from {table} where t = ?", [hour])  # noqa: S608 - tables of ours
     connection.execute(f"insert into runs select $hour, * from ({_RUNS})", bounds)  # noqa: S608 - a query of ours
-    rows = {"from": hour - 1, "to": hour + HOUR_NS - 1, "hour": hour, "seam": SEAM_NS}
-    columns = "evidence(t, agent, device, first, last)"
-    chosen = f"select $hour, agent, device, first, last from ({EVIDENCE})"  # noqa: S608 - a query of ours
-    connection.execute(f"insert into {columns} {chosen}", rows)
 
 
 def marked(connection: Cursor, marks: Sequence[int], hour: int) -> None:

@@ -23,7 +23,8 @@ from edge_agent.words import command
 log = logging.getLogger(__name__)
 
 #: 2: the agent beside each device, the store's own id, former births apart, what was forgotten.
-VERSION: Final = 2
+#: 3: health by hour and minute, of which the rows are kept for days.
+VERSION: Final = 3
 
 #: `samples` has no key and no index: 10 000 rows are appended at a time, and each row group knows its smallest and
 #: largest `t`. `marks`, `quarantined` and `first_good` are appended to in the same transaction as the data.
@@ -37,6 +38,7 @@ alter table series add column if not exists agent varchar;
 create table if not exists devices(device varchar primary key, birth varchar);
 create table if not exists births(agent varchar, device varchar, birth varchar, primary key(agent, device));
 create table if not exists forgotten(agent varchar, device varchar, tag varchar, t bigint);
+create table if not exists causes(agent varchar, device varchar, reason varchar, zh varchar, en varchar);
 create table if not exists samples(
     sid integer, t bigint, num double, kind utinyint, txt varchar, status uinteger, source bigint, stored bigint);
 create table if not exists newest(
@@ -62,28 +64,36 @@ create table if not exists quarantined(t bigint, reason varchar, "values" bigint
 create table if not exists runs(
     t bigint, sid integer, first bigint, last bigint, num double, status uinteger);
 create table if not exists loads(t bigint, sid integer, moment bigint, used double, rate double);
-create table if not exists evidence(t bigint, device varchar, first bigint, last bigint);
-alter table evidence add column if not exists agent varchar;
+drop view if exists evidence_keyed;
+drop table if exists evidence;
+create table if not exists health_devices(did integer primary key, agent varchar, device varchar);
+create table if not exists health_hours(
+    t bigint, did integer, scheduled_ms bigint, covered_ms bigint, due bigint, done bigint, good bigint, bad bigint,
+    "values" bigint, overruns bigint, first_t bigint, last_t bigint, last_good_t bigint, state varchar, reason varchar,
+    latency_ms double);
+create table if not exists health_minutes(t bigint, minutes blob);
+create table if not exists health_spans(t bigint, did integer, first bigint, last bigint);
+create table if not exists health_kept(t bigint);
+create table if not exists health_raw_from(t bigint);
 create table if not exists compacted(t bigint, sid integer);
 create table if not exists metrics(metric varchar, t bigint, document varchar);
 """
 
-#: `runs`, `loads`, `evidence` and `compacted` (`t` is the start of an hour) can be made again from the others.
-#: What retention deletes from, and the column it goes by.
+#: `runs`, `loads` and `compacted` (`t` is the start of an hour) can be made again from the others. What is kept of
+#: health by hour (`t` is its end) can be so only while its rows are there; `did` is a device of `health_devices`.
+#: What retention deletes from together with the samples, and the column it goes by.
 AGEING: Final = (
     "samples",
-    "health",
     "transitions",
     "gaps",
     "agents",
     "metrics",
     "runs",
     "loads",
-    "evidence",
     "compacted",
 )
 #: Tables with an agent beside each device, and what they look like with the device's key: `NAME_keyed`.
-_KEYED: Final = ("health", "transitions", "evidence")
+_KEYED: Final = ("health", "transitions")
 
 #: For reading long windows; what does not fit goes through files beside the database. A PC of 2 GB is to stand it.
 MEMORY_LIMIT: Final = "512MB"

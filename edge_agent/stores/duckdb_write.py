@@ -12,6 +12,7 @@ import orjson
 from edge_agent.identity import DeviceKeys
 from edge_agent.stores.base import transitions
 from edge_agent.stores.catalogue import CatalogueChanges
+from edge_agent.stores.causes import DeviceCause
 from edge_agent.stores.columns import NO_TIME, Rows
 from edge_agent.stores.forgotten import Entry
 
@@ -55,6 +56,20 @@ def catalogue(connection: Connection, changes: CatalogueChanges, keys: DeviceKey
         append(connection, "series", columns)
     for key, birth in changes.births.items():
         connection.execute("insert or replace into births values (?, ?, ?)", [*keys.split(key), birth])
+    if changes.causes:
+        _causes(connection, changes.causes, keys)
+
+
+def _causes(connection: Connection, changed: Mapping[str, DeviceCause | None], keys: DeviceKeys) -> None:
+    """Why devices are as they are, all that changed at once: a switch that fails takes a hundred devices with it."""
+    full = [keys.full(key) for key in changed]
+    connection.execute("delete from causes where agent || ':' || device in (select unnest(?))", [full])
+    known = [(key, found) for key, found in changed.items() if found is not None]
+    if known:
+        both = [keys.split(key) for key, _ in known]
+        columns: dict[str, Column] = {"agent": [agent for agent, _ in both], "device": [device for _, device in both]}
+        columns |= {name: [getattr(found, name) for _, found in known] for name in ("reason", "zh", "en")}
+        append(connection, "causes", columns)
 
 
 def samples(connection: Connection, rows: Rows, stored: int) -> None:

@@ -18,10 +18,11 @@ class Forgotten:
     def __bool__(self) -> bool:
         return bool(self.entries)
 
-    def forget(self, entry: Entry, t: int) -> None:
-        """List it no more."""
-        self.entries[entry] = t
-        self._restored.discard(entry)
+    def forget(self, entries: Iterable[Entry], t: int) -> None:
+        """List them no more."""
+        for entry in entries:
+            self.entries[entry] = t
+            self._restored.discard(entry)
 
     def lists(self, agent: str, device: str = "", tag: str = "") -> bool:
         """Whether an agent, a device of it, or a tag is listed."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.errors import FindingsError
+from edge_agent.reasons import words_of
 
 #: ioctl of Linux: the copy shares the blocks of the original (btrfs, XFS), whatever its size.
 _FICLONE: Final = 0x40049409
@@ -40,11 +41,12 @@ def keep_copy(path: Path, version: int, beside: Sequence[Path] = ()) -> Path:
         for part in reversed(parts):  # the file itself last: when it is there, all is
             _copy(part, part.with_name(part.name.replace(path.name, copy.name, 1)))
     except OSError as error:
+        why_zh, why_en = words_of(error)
         raise FindingsError.one(
             "no-room-for-copy",
-            f"升级格式前要先复制一份，但复制失败（{error.strerror}）：请腾出 {size / 1e6:,.0f} MB，"
+            f"升级格式前要先复制一份，但复制失败（{why_zh}）：请腾出 {size / 1e6:,.0f} MB，"
             f"或自行备份后把副本放到 {copy}；原文件未被改动。",
-            f"A copy is kept before the format is changed, and it could not be written ({error.strerror}): free"
+            f"A copy is kept before the format is changed, and it could not be written ({why_en}): free"
             f" {size / 1e6:,.0f} MB, or back the file up yourself and put the copy at {copy}. The file was left as it"
             " is.",
             str(path),

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 from edge_agent.identity import SEPARATOR, DeviceKeys, lineage
 
@@ -18,6 +19,19 @@ log = logging.getLogger(__name__)
 _CLOCKS_NS: Final = 60_000_000_000
 #: Of a birth document without a time nothing is later.
 _NO_TIME: Final = 2**62
+
+
+AsideReason = Literal["was_of_guest", "was_still_speaks", "was_taken", "was_circle"]
+"""Why a claim is not followed; each has its sentence in `reasons.states`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AsideClaim:
+    """`was` of a device, by key, that is not followed."""
+
+    key: str
+    former: str
+    reason: str
 
 
 class FormerNames:
@@ -44,10 +58,12 @@ class FormerNames:
         """Former key -> the key it is taken to be as soon as that appears, though nobody wrote so."""
         self._appeared: set[str] = set()
         self._claimed: frozenset[str] = frozenset()
+        self._aside: dict[str, str] = {}
         self.current: dict[str, str] = {}
         """Key of a device that is another now -> the key of what it is now."""
 
     def __bool__(self) -> bool:
+        """Whether anything was ever named so."""
         return bool(self._claims or self._tags or self._assumed)
 
     def born(self, key: str, document: Mapping[str, Any]) -> None:
@@ -112,26 +128,40 @@ class FormerNames:
             return self._keys.key(agent, device)
         return self._keys.key(self._keys.agent(key), was)
 
-    def _contradicted(self, key: str, former: str) -> bool:
+    def aside(self) -> list[AsideClaim]:
+        """The claims that are not followed, each with its reason."""
+        claims, reasons = dict(self._claims), self._aside  # read by other threads
+        return [AsideClaim(key, claims[key], reason) for key, reason in sorted(reasons.items()) if key in claims]
+
+    def _contradicted(self, key: str, former: str) -> AsideReason | None:
         """Whether a guest names a device of the plant, or the device named has spoken since."""
-        robbed = self._keys.is_guest(self._keys.agent(key)) and not self._keys.is_guest(self._keys.agent(former))
-        return robbed or (key, former) in self._alive
+        if self._keys.is_guest(self._keys.agent(key)) and not self._keys.is_guest(self._keys.agent(former)):
+            return "was_of_guest"
+        return "was_still_speaks" if (key, former) in self._alive else None
 
     def _renew(self) -> None:
         self._claimed = frozenset(self._claims.values())
         claims = sorted(self._claims.items(), key=lambda claim: (-self._since[claim[0]], claim))
-        claims = [(key, former) for key, former in claims if not self._contradicted(key, former)]
         assumed = [(key, former) for former, key in self._assumed.items() if key in self._appeared]
         devices: dict[str, str] = {}
         taken: set[str] = set()
+        aside: dict[str, str] = {}
         for key, former in [*claims, *assumed]:
-            if key not in devices and former not in taken and key not in lineage(former, devices):
+            reason = self._contradicted(key, former) if self._claims.get(key) == former else None
+            if reason is None and former in taken:
+                reason = "was_taken"
+            if reason is None and key in lineage(former, devices):
+                reason = "was_circle"
+            if reason is not None:
+                aside[key] = reason
+            elif key not in devices:
                 devices[key] = former
                 taken.add(former)
         current: dict[str, str] = {}
         for key in devices.keys() - taken:
             current.update(dict.fromkeys(lineage(key, devices)[1:], key))
         self._devices = devices  # whole, since other threads read it
+        self._aside = {key: reason for key, reason in aside.items() if key in self._claims}
         self.current = current
 
     def devices(self, key: str) -> list[str]:

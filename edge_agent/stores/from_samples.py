@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_agent.model import STATUS
+from edge_agent.model import NOT_THERE, STATUS
 from edge_agent.stores.base import LOOKBACK_NS, NEXT_NS, SKEWS, Name, Seen
 from edge_agent.stores.columns import NO_TIME, Changes, Floats, Longs, Samples
 from edge_agent.stores.held import Adding, piece
@@ -111,6 +111,7 @@ def _seen(samples: Samples) -> Seen:
         float(usable.min()) if len(usable) else None,
         float(usable.max()) if len(usable) else None,
         tuple((samples.t[stamped] - samples.source[stamped]).tolist()[:SKEWS]),
+        int(np.count_nonzero(np.isin(status & 0xFFFF0000, sorted(NOT_THERE)))),
     )
 
 

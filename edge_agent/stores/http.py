@@ -33,6 +33,8 @@ class NotAnsweredError(StoreError):
     """The server is there and does not answer this question, or not in a way that is understood."""
 
 
+#: How deep an error of the system may be wrapped.
+_WRAPPED: Final = 8
 #: What a status says of our configuration.
 _CAUSES: Final = {401: "store_login", 403: "store_login", 404: "store_not_found"}
 
@@ -62,15 +64,16 @@ class Endpoint:
                 status, answer = self._exchange(method, target, body, headers)
             except (OSError, http.client.HTTPException) as error:
                 self.close()
-                raise StoreError(self._unreachable(error)) from error
+                raise StoreError(self.unreachable(error)) from error
         if 200 <= status < 300:
             return answer
         raise refusal(status, answer)
 
-    def _unreachable(self, error: OSError | http.client.HTTPException) -> Cause:
+    def unreachable(self, error: Exception) -> Cause:
+        """The cause for an error on the way to the server, also for one that a client library has wrapped."""
         where = self._host if self._port is None else f"{self._host}:{self._port}"
-        if isinstance(error, OSError):
-            return cause_of_error(error, where)
+        if (found := _system_error(error)) is not None:
+            return cause_of_error(found, where)
         return cause("store_failed", why=f"{where}: {type(error).__name__}: {error}")
 
     def _exchange(self, method: str, target: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
@@ -94,6 +97,16 @@ class Endpoint:
             self._connection = None
 
 
+def _system_error(error: BaseException | None) -> OSError | None:
+    """The error of the system that is behind another."""
+    for _ in range(_WRAPPED):
+        if error is None or isinstance(error, OSError):
+            return error
+        reason = getattr(error, "reason", None)
+        error = reason if isinstance(reason, BaseException) else error.__cause__ or error.__context__
+    return None
+
+
 def understood(read: Callable[P, T]) -> Callable[P, T]:
     """For what reads a server's answer: one of another shape than documented is a StoreError, not a surprise."""
 
@@ -102,9 +115,7 @@ def understood(read: Callable[P, T]) -> Callable[P, T]:
         try:
             return read(*args, **kwargs)
         except (AttributeError, LookupError, OverflowError, RecursionError, TypeError, ValueError) as error:
-            raise NotAnsweredError(
-                f"the server's answer was not understood: {type(error).__name__}: {error}"
-            ) from error
+            raise NotAnsweredError(cause("store_answer_odd", why=f"{type(error).__name__}: {error}")) from error
 
     return careful
 

@@ -44,7 +44,8 @@ class InfluxDbStore(RemoteStore):
             retries=urllib3.Retry(0, redirect=False, raise_on_status=False),
         )
         self._writer = WriteService(self._client.api_client)  # type: ignore[no-untyped-call]
-        self._reader = InfluxQl(Endpoint(config, timeout=READ_S), self._bucket, self._keys)
+        self._endpoint = Endpoint(config, timeout=READ_S)
+        self._reader = InfluxQl(self._endpoint, self._bucket, self._keys)
 
     def _send(self, lines: bytes) -> None:
         try:
@@ -60,7 +61,7 @@ class InfluxDbStore(RemoteStore):
             body = error.body if isinstance(error.body, bytes) else str(error.body or "").encode()
             raise refusal(error.status or 0, body) from error
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise StoreError(f"{type(error).__name__}: {error}") from error
+            raise StoreError(self._endpoint.unreachable(error)) from error
 
     def store_ids(self) -> list[str]:
         """The store's own ids."""

@@ -12,6 +12,7 @@ import orjson
 from edge_agent.errors import StoreError
 from edge_agent.identity import DeviceKeys
 from edge_agent.model import status_name
+from edge_agent.reasons import cause
 from edge_agent.stores.base import HealthSummary
 from edge_agent.stores.columns import KIND_NAMES, NO_TIME, Longs, Samples
 from edge_agent.stores.http import Endpoint, understood
@@ -72,9 +73,9 @@ class InfluxQl:
         if error := result.get("error"):
             if str(error).startswith("database not found"):
                 return []  # it is made by the first write
-            raise StoreError(f"the query was refused: {error}")
+            raise StoreError(cause("store_query_refused", why=error))
         if result.get("partial") or any(part.get("partial") for part in series):
-            raise StoreError("the server gave a part of the result only: raise its max-row-limit")
+            raise StoreError(cause("store_rows_limited"))
         return series
 
     @understood

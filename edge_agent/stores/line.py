@@ -16,6 +16,7 @@ import orjson
 
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import StoreError
+from edge_agent.reasons import cause
 from edge_agent.stores.base import HealthSummary, Refusal, WriteBatch
 from edge_agent.stores.columns import KIND_NAMES, NO_TIME, TEXT, Longs, Samples
 from edge_agent.stores.http import READ_S, Endpoint, understood
@@ -176,7 +177,7 @@ class LineStore(RemoteStore):
         query = {"query": expression, "time": _seconds(at), "nocache": "1"}
         answer = orjson.loads(self._reader.request("GET", "/api/v1/query", query))
         if answer.get("isPartial"):
-            raise StoreError("a part of the cluster did not answer")
+            raise StoreError(cause("store_part_away"))
         result: list[dict[str, Any]] = answer["data"]["result"]
         return result
 

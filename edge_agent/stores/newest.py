@@ -7,12 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from edge_agent.stores.base import Latest
+from edge_agent.stores.base import DeviceReadings, Latest
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import NO_TIME, Rows, value_of, without_good_nothing
 
 #: A sample further ahead of the store's clock than two machines' clocks differ was stamped by a clock gone wrong.
 AHEAD_NS: Final = 5_000_000_000
+_SEVERITY: Final = 0xC0000000
 _ANY_TIME: Final = np.iinfo(np.int64).max - AHEAD_NS
 
 
@@ -26,6 +27,8 @@ class Newest:
         self._kind = np.zeros(0, np.uint8)
         self._status = np.zeros(0, np.uint32)
         self._text: dict[int, str] = {}
+        self._devices: dict[str, int] = {}
+        self._places = np.zeros(0, np.int64)
 
     def update(self, rows: Rows, now: int = int(_ANY_TIME)) -> None:
         """Take over what is at least as new as what is known; late samples change nothing.
@@ -86,6 +89,45 @@ class Newest:
             texts = {i: self._text[s] for i, s in enumerate(sid.tolist()) if s in self._text}
             source = np.full(len(sid), NO_TIME, np.int64)
             return Rows(sid, self._t[sid], self._num[sid], self._kind[sid], self._status[sid], source, texts)
+
+    def by_device(self, catalogue: Catalogue, now_ns: int) -> dict[str, DeviceReadings]:
+        """Device -> its readings; without an object for each tag."""
+        with self._lock:
+            known = np.flatnonzero(self._t != NO_TIME)
+            t, status = self._t[known], self._status[known]
+        self._place_series(catalogue)
+        known_places = self._places[known]
+        good = (status & np.uint32(_SEVERITY)) == 0
+        count = len(self._devices)
+        newest, good_t = (np.full(count, NO_TIME, np.int64) for _ in range(2))
+        np.maximum.at(newest, known_places, t)
+        proven = good & (t <= now_ns + AHEAD_NS)
+        np.maximum.at(good_t, known_places[proven], t[proven])
+        tags = np.bincount(known_places, minlength=count)
+        found = {
+            device: DeviceReadings(*numbers)
+            for device, *numbers in zip(self._devices, tags.tolist(), newest.tolist(), good_t.tolist(), strict=True)
+        }
+        for sid, code in zip(known[~good].tolist(), status[~good].tolist(), strict=True):
+            series = catalogue.series[sid]
+            found[series.device].not_good.append((series.tag, code))
+        return found
+
+    def _place_series(self, catalogue: Catalogue) -> None:
+        """Each series' device by its place among the devices; series are only ever added."""
+        with self._lock:
+            new = catalogue.series[len(self._places) :]
+            places = [self._devices.setdefault(series.device, len(self._devices)) for series in new]
+            self._places = np.append(self._places, np.array(places, np.int64))
+
+    def of_tag(self, catalogue: Catalogue, device: str, tag: str) -> Latest | None:
+        """The newest sample of one tag."""
+        sid = catalogue.find(device, tag)
+        with self._lock:
+            if sid is None or sid >= len(self._t) or self._t[sid] == NO_TIME:
+                return None
+            value = value_of(int(self._kind[sid]), float(self._num[sid]), self._text.get(sid))
+            return Latest(value, int(self._status[sid]), int(self._t[sid]))
 
     def latest(self, catalogue: Catalogue, device: str | None) -> dict[str, dict[str, Latest]]:
         """Device -> tag -> newest sample."""

@@ -22,9 +22,11 @@ from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import PoisonError, StoreError
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
+from edge_agent.reasons import cause
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
+    DeviceReadings,
     HealthSummary,
     Latest,
     LiveFacts,
@@ -42,6 +44,7 @@ from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.http import NotAnsweredError
 from edge_agent.stores.lines import STORE_ID, Encoder, TextStyle, escape_tag
 from edge_agent.stores.newest import Newest
+from edge_agent.stores.rollups import HOUR_NS, HealthTotals, OpenHours, RolledHour, hour_of, split_window
 from edge_agent.stores.rows import HealthRows, in_time
 from edge_agent.stores.sidecar import Sidecar
 from edge_agent.stores.touched import Touched, hours_of
@@ -50,10 +53,12 @@ log = logging.getLogger(__name__)
 
 _DAY: Final = 86_400_000_000_000
 _SNAPSHOT_SECONDS: Final = 60.0
+#: Figures ask for 30 days of health.
+_LOOK_BACK: Final = 31 * _DAY
 
 
-#: The id is written again so often, so that retention does not take it.
-_ID_EVERY_S: Final = 86_400.0
+#: The id is written again so often, so that no retention takes it.
+_ID_EVERY_S: Final = 1_200.0
 #: What was written is found by a query after so long at the most.
 _VISIBLE_S: Final = 5.0
 
@@ -72,6 +77,9 @@ class RemoteStore(ABC):
 
     def __init__(self, config: StoreConfig, agent: str = "", others: Collection[str] = ()) -> None:
         self._days = config.retention.days
+        self._health_days = config.retention.health_days
+        self._open_health = OpenHours()
+        self._looked_for_health = False
         self._keys = DeviceKeys(agent, others)
         self._address = " ".join(filter(None, (config.kind, config.url, config.org, config.bucket)))
         self.store_id = ""
@@ -143,11 +151,28 @@ class RemoteStore(ABC):
         self._sidecar.use(store, self._address, adopt=adopt)
         self.store_id = store
 
+    def recheck(self) -> bool:
+        """Whether the server has lost the id: one question."""
+        if not self.store_id:
+            return False
+        try:
+            if self.store_id in self.store_ids():
+                return False
+        except (NotAnsweredError, PoisonError):  # it is known by its address
+            return False
+        before, self.store_id = self.store_id, ""
+        try:
+            self.identify()
+        finally:
+            self.store_id = self.store_id or before  # as long as no other is known the marks are this one's
+        log.warning("store-replaced before=%s now=%s address=%r", before, self.store_id, self._address)
+        return self.store_id != before
+
     def _write_id(self, store: str) -> None:
         try:
             self._send(f"{STORE_ID},id={store} value=1 {time.time_ns()}".encode())
         except PoisonError as error:
-            raise StoreError(f"the server does not take the store's id: {error}") from error
+            raise StoreError(cause("store_id_refused", why=error)) from error
         self._id_written = time.monotonic()
 
     def _wait_for_id(self) -> None:
@@ -157,6 +182,14 @@ class RemoteStore(ABC):
             time.sleep(0.05)
 
     # --- reading -----------------------------------------------------------------------------------------------
+
+    def readings(self, now_ns: int) -> dict[str, DeviceReadings]:
+        """From memory."""
+        return self._newest.by_device(self.catalogue, now_ns)
+
+    def latest_of(self, device: str, tag: str) -> Latest | None:
+        """From memory."""
+        return self._newest.of_tag(self.catalogue, device, tag)
 
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
         """One tag in `from <= t < to`, sorted by `t`, under all its names."""
@@ -240,14 +273,19 @@ class RemoteStore(ABC):
         self._sidecar.save(batch, self.catalogue, first_good)
         self._first_good |= first_good
         self._touched.add(hours_of(batch))
+        self._open_health.touched({hour_of(row["t"]) for row in batch.health}, batch.stored)
         self._newest.update(batch.rows, batch.stored)
         if time.monotonic() - self._saved > _SNAPSHOT_SECONDS:
             self._sidecar.save_newest(self._newest.rows())
             self._saved = time.monotonic()
 
-    def marks(self) -> dict[str, IntervalSet]:
+    def marks(self, streams: Collection[str] | None = None) -> dict[str, IntervalSet]:
         """From the sidecar."""
-        return self._sidecar.marks()
+        return self._sidecar.marks(streams)
+
+    def incomplete_marks(self) -> dict[str, IntervalSet]:
+        """From the sidecar."""
+        return self._sidecar.incomplete_marks()
 
     def counts(self) -> Counts:
         """From the sidecar."""
@@ -276,14 +314,16 @@ class RemoteStore(ABC):
     def silences(self, from_ns: int, to_ns: int, longest_ns: int) -> dict[str, list[Silence]]:
         """From the server's health rows, a day at a time."""
         found: dict[str, list[Silence]] = defaultdict(list)
-        last: dict[str, int] = {}
+        last: dict[str, tuple[int, str]] = {}
         for start in range(from_ns, to_ns, _DAY):
             for device, (t, covered, states) in self._health_rows(start, min(to_ns, start + _DAY)).items():
-                before = np.append(last.get(device, t[0]), t[:-1])
-                last[device] = int(t[-1])
+                last_t, last_state = last.get(device, (t[0], ""))
+                before, states_before = np.append(last_t, t[:-1]), [last_state, *states[:-1]]
+                last[device] = int(t[-1]), states[-1]
                 found[device] += [
                     Silence(int(before[i]), int(t[i]), states[i])
                     for i in np.flatnonzero(t - before - covered > longest_ns).tolist()
+                    if not states[i] == states_before[i] == "offline"
                 ]
         return {device: silences for device, silences in found.items() if silences}
 
@@ -307,7 +347,45 @@ class RemoteStore(ABC):
 
     def live_facts(self, from_ns: int, to_ns: int) -> dict[str, LiveFacts]:
         """The server's sums, and the first connections from the sidecar."""
-        return live_facts(self.catalogue, self._first_good, self.health(from_ns, to_ns), to_ns)
+        return live_facts(self.catalogue, self._first_good, self.health_totals(from_ns, to_ns), to_ns)
+
+    def health_totals(self, from_ns: int, to_ns: int) -> dict[str, HealthTotals]:
+        """Whole hours from the sidecar, as far as they are kept there, and the rest from the server."""
+        hours, rest = split_window(self._sidecar.kept_hours(from_ns, to_ns), from_ns, to_ns)
+        parts: dict[str, list[HealthTotals]] = defaultdict(list)
+        found = [self._sidecar.hour_totals(*span) for span in hours] + [self._server_totals(*span) for span in rest]
+        for each in found:
+            for device, totals in each.items():
+                parts[self._now(device)].append(totals)
+        return {device: HealthTotals.of(parts[device]) for device in sorted(parts)}
+
+    def _server_totals(self, from_ns: int, to_ns: int) -> dict[str, HealthTotals]:
+        """By the names the devices had."""
+        return {
+            device: HealthTotals.of([
+                HealthTotals(row.scheduled_s, row.covered_s, row.good, row.bad, row.last_good_t) for row in rows
+            ])
+            for device, rows in self.health_of(from_ns, to_ns).items()
+        }  # fmt: skip
+
+    def read_open_hours(self, now_ns: int, hours: int) -> list[RolledHour]:
+        """Ask the server for past hours, one question each; at first those that figures look back on."""
+        if not self.store_id:
+            return []
+        if not self._looked_for_health:
+            looked_back = range(hour_of(now_ns) - _LOOK_BACK, hour_of(now_ns), HOUR_NS)
+            self._open_health.found({*looked_back} - self._sidecar.kept_hours(looked_back[0] - 1, now_ns))
+            self._looked_for_health = True
+        due = self._open_health.due(now_ns, hours)
+        return [RolledHour(hour, write, self._server_totals(hour - HOUR_NS, hour)) for hour, write in due.items()]
+
+    def keep_hours(self, hours: Sequence[RolledHour]) -> int:
+        """In the sidecar."""
+        kept = [each for each in hours if self._open_health.unchanged(each.hour, each.write)]
+        for each in kept:
+            self._sidecar.keep_hour(each.hour, each.content)
+            self._open_health.rolled_up(each.hour)
+        return len(kept)
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """From the sidecar."""
@@ -319,8 +397,9 @@ class RemoteStore(ABC):
 
     def forget(self, entry: Entry, t: int) -> None:
         """In the sidecar."""
-        self._sidecar.forget(entry, t)
-        self.catalogue.forgotten.forget(entry, t)
+        entries = self.catalogue.entries_of(entry)
+        self._sidecar.forget(entries, t)
+        self.catalogue.forgotten.forget(entries, t)
 
     def put_metric(self, metric: str, t: int, document: Mapping[str, Any]) -> None:
         """The document into the sidecar; its value to the server too, for dashboards."""
@@ -344,6 +423,7 @@ class RemoteStore(ABC):
         if self.store_id and time.monotonic() - self._id_written > _ID_EVERY_S:
             self._write_id(self.store_id)
         self._sidecar.age(now_ns - int(self._days * _DAY))
+        self._sidecar.age_health(now_ns - int(self._health_days * _DAY))
         return 0
 
     def release_caches(self) -> None:  # noqa: B027 - nothing to do is what it does

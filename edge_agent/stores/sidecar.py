@@ -13,7 +13,7 @@ import logging
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,16 +23,18 @@ import orjson
 from edge_agent.errors import FindingsError, StoreError, newer_format
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
+from edge_agent.reasons import cause
 from edge_agent.stores import formats
-from edge_agent.stores.base import WriteBatch, merged, transitions
+from edge_agent.stores.base import Mark, WriteBatch, merged, transitions
 from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
 from edge_agent.stores.columns import NO_TIME, Rows
 from edge_agent.stores.forgotten import Entry, Forgotten
+from edge_agent.stores.rollups import HealthTotals, hour_of
 
 log = logging.getLogger(__name__)
 
-#: Kept as the file's `user_version`, which is 0 in format 1.
-VERSION: Final = 2
+#: Kept as the file's `user_version`, which is 0 in format 1. 3: health by hour.
+VERSION: Final = 3
 
 #: `devices`, `first_good`, `marks` and `totals` are what format 1 kept: of the service's own agent, and of the store
 #: that was served then. Their successors have agent and store.
@@ -50,14 +52,28 @@ create table if not exists first_good(device text primary key, t integer);
 create table if not exists agent_first_good(agent text, device text, t integer, primary key(agent, device));
 create table if not exists forgotten(
     agent text, device text, tag text, t integer, primary key(agent, device, tag));
+create table if not exists causes(
+    agent text, device text, reason text, zh text, en text, primary key(agent, device));
 create table if not exists newest(sid integer primary key, t integer, num real, kind integer, txt text, status integer);
 create table if not exists transitions(t integer, device text, document text, agent text);
 create table if not exists gaps(t integer, agent text, document text);
 create table if not exists agents(t integer, agent text, document text);
 create table if not exists metrics(metric text, t integer, document text);
+create table if not exists health_hours(
+    store text, t integer, agent text, device text, scheduled_ms integer, covered_ms integer, good integer, bad integer,
+    last_good_t integer, primary key(store, t, agent, device)) without rowid;
+create table if not exists health_kept(store text, t integer, primary key(store, t)) without rowid;
 """
 #: From format 1 to 2, before `_TABLES`.
 _TO_2: Final = ("alter table series add column agent text", "alter table transitions add column agent text")
+#: Rows of a stream that an interval may touch: the last one that begins before it, and all that begin inside it.
+_TOUCHING: Final = """
+select * from (
+    select first, last from store_marks where store = ? and stream = ? and first < ? order by first desc limit 1)
+union all select first, last from store_marks where store = ? and stream = ? and first between ? and ? + 1"""
+_HOUR_TOTALS: Final = """
+select agent, device, sum(scheduled_ms), sum(covered_ms), sum(good), sum(bad), max(last_good_t) from health_hours
+where store = ? and t > ? and t <= ? group by agent, device"""
 _AGEING: Final = ("transitions", "gaps", "agents", "metrics")
 
 
@@ -81,7 +97,7 @@ class Sidecar:
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = full")
             with self._transaction() as db:
-                for statement in (*(_TO_2 if found < VERSION else ()), *filter(str.strip, _TABLES.split(";"))):
+                for statement in (*(_TO_2 if found < 2 else ()), *filter(str.strip, _TABLES.split(";"))):
                     db.execute(statement)
                 db.execute(f"pragma user_version = {VERSION}")
         except (sqlite3.Error, OSError, StoreError) as error:
@@ -92,7 +108,6 @@ class Sidecar:
                 "space; move it aside if it is damaged.",
                 str(path),
             ) from error
-        self._marks = self._read_marks()
 
     # --- whose marks -------------------------------------------------------------------------------------------
 
@@ -116,12 +131,10 @@ class Sidecar:
                 db.execute("delete from marks")
                 db.execute("delete from totals")
         self._store = store
-        self._marks = self._read_marks()
 
     def recall(self, address: str) -> None:
         """Until the store can be asked: speak of the one that was last met at this address."""
         self._store = self.store_at(address)
-        self._marks = self._read_marks()
 
     def counts(self) -> dict[str, int]:
         """Name -> values counted over the life of the store."""
@@ -153,7 +166,8 @@ class Sidecar:
         births = self.query("select null, device, birth from devices union all select agent, device, birth from births")
         forgotten = self.query("select agent, device, tag, t from forgotten")
         entries = {(agent, device, tag): t for agent, device, tag, t in forgotten}
-        return stored_catalogue(self._keys, series, births, Forgotten(entries))
+        causes = self.query("select agent, device, reason, zh, en from causes")
+        return stored_catalogue(self._keys, series, births, Forgotten(entries), causes)
 
     def first_good(self) -> dict[str, int]:
         """Key -> first good reading of all time."""
@@ -166,10 +180,8 @@ class Sidecar:
 
     def save(self, batch: WriteBatch, catalogue: Catalogue, first_good: Mapping[str, int]) -> None:
         """What belongs to a batch the server has taken: one transaction, synced. Raises StoreError."""
+        catalogue.causes.heard(batch.health)
         changes, returned = catalogue.take_changes(), catalogue.forgotten.take_restored()
-        marks = {stream: IntervalSet(self._marks[stream].pairs()) for stream in {mark.stream for mark in batch.marks}}
-        for stream, first, last, _ in merged(batch.marks):
-            marks[stream].add(first, last)
         split, agent_of, device_of = self._keys.split, self._keys.agent, self._keys.device
         try:
             with self._transaction() as db:
@@ -182,10 +194,16 @@ class Sidecar:
                 )
                 births = [(*split(key), birth) for key, birth in changes.births.items()]
                 db.executemany("insert or replace into births values (?, ?, ?)", births)
+                db.executemany(
+                    "delete from causes where agent = ? and device = ?", [split(key) for key in changes.causes]
+                )
+                causes = [(*split(key), *found) for key, found in changes.causes.items() if found is not None]
+                db.executemany("insert into causes values (?, ?, ?, ?, ?)", causes)
                 firsts = [(*split(key), t) for key, t in first_good.items()]
                 db.executemany("insert or replace into agent_first_good values (?, ?, ?)", firsts)
                 db.executemany("delete from forgotten where agent = ? and device = ? and tag = ?", returned)
-                self._write_marks(db, marks)
+                self._forget_hours(db, {hour_of(row["t"]) for row in batch.health})
+                self._write_marks(db, batch.marks)
                 _write_documents(db, batch, self._keys)
                 self._add(db, "stored", sum(mark.values for mark in batch.marks))
                 self._add(db, "quarantined", sum(batch.quarantined.values()))
@@ -193,13 +211,16 @@ class Sidecar:
             catalogue.put_back(changes)
             catalogue.forgotten.put_back(returned)
             raise
-        self._marks.update(marks)
 
-    def _write_marks(self, db: sqlite3.Connection, marks: Mapping[str, IntervalSet]) -> None:
-        for stream, intervals in marks.items():
-            db.execute("delete from store_marks where store = ? and stream = ?", (self._store, stream))
-            rows = [(self._store, stream, *pair) for pair in intervals.pairs()]
-            db.executemany("insert into store_marks values (?, ?, ?, ?)", rows)
+    def _write_marks(self, db: sqlite3.Connection, marks: Sequence[Mark]) -> None:
+        """Join each new interval with the rows that it touches; the others are neither read nor written."""
+        for stream, first, last, _ in merged(marks):
+            touching = db.execute(_TOUCHING, (self._store, stream, first, self._store, stream, first, last)).fetchall()
+            touching = [pair for pair in touching if pair[1] >= first - 1]
+            keys = [(self._store, stream, pair[0]) for pair in touching]
+            db.executemany("delete from store_marks where store = ? and stream = ? and first = ?", keys)
+            joined = min([first, *(pair[0] for pair in touching)]), max([last, *(pair[1] for pair in touching)])
+            db.execute("insert into store_marks values (?, ?, ?, ?)", (self._store, stream, *joined))
 
     def _add(self, db: sqlite3.Connection, name: str, count: int) -> None:
         if count:
@@ -209,10 +230,10 @@ class Sidecar:
             )
             db.execute(sql, (self._store, name, count))
 
-    def forget(self, entry: Entry, t: int) -> None:
+    def forget(self, entries: Sequence[Entry], t: int) -> None:
         """What is not listed any more, from `t` on."""
         with self._transaction() as db:
-            db.execute("insert or replace into forgotten values (?, ?, ?, ?)", (*entry, t))
+            db.executemany("insert or replace into forgotten values (?, ?, ?, ?)", [(*entry, t) for entry in entries])
 
     def save_newest(self, rows: Rows) -> None:
         """The newest sample of each series."""
@@ -242,18 +263,25 @@ class Sidecar:
             {row: text for row, text in enumerate(txt) if text is not None},
         )
 
-    def _read_marks(self) -> defaultdict[str, IntervalSet]:
-        marks: defaultdict[str, IntervalSet] = defaultdict(IntervalSet)
-        sql, values = "select stream, first, last from marks", tuple[str, ...]()
-        if self._store:
-            sql, values = "select stream, first, last from store_marks where store = ?", (self._store,)
-        for stream, first, last in self.query(sql, values):
-            marks[stream].add(first, last)
-        return marks
+    def marks(self, streams: Collection[str] | None = None) -> dict[str, IntervalSet]:
+        """Read from the file; `streams`: of these only."""
+        table, values = self._mark_rows()
+        if streams is None:
+            return _sets(self.query(f"select stream, first, last from {table}", values))  # noqa: S608 - ours
+        one = f"select stream, first, last from {table} where stream = ?"  # noqa: S608 - ours
+        return _sets([row for stream in streams for row in self.query(one, (*values, stream))])
 
-    def marks(self) -> dict[str, IntervalSet]:
-        """Read from the file."""
-        return dict(self._read_marks())
+    def incomplete_marks(self) -> dict[str, IntervalSet]:
+        """Of the streams that are more than one row, or do not begin with 1."""
+        table, values = self._mark_rows()
+        rows = f"select stream, first, last from {table} where stream in (select stream from {table}"  # noqa: S608 - ours
+        return _sets(self.query(f"{rows} group by stream having count(*) > 1 or min(first) > 1)", values * 2))
+
+    def _mark_rows(self) -> tuple[str, tuple[str, ...]]:
+        """What to select marks from, and its values."""
+        if not self._store:
+            return "(select stream, first, last from marks)", ()
+        return "(select stream, first, last from store_marks where store = ?)", (self._store,)
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """Those in `from < t <= to`, sorted, each once; devices by key."""
@@ -267,6 +295,44 @@ class Sidecar:
         """Gap records told in `from < t <= to`, sorted, each once: stores that share this file are sent the same."""
         sql = "select distinct t, document from gaps where t > ? and t <= ? order by t"
         return [orjson.loads(document) for _, document in self.query(sql, (from_ns, to_ns))]
+
+    # --- health by hour ----------------------------------------------------------------------------------------
+
+    def _forget_hours(self, db: sqlite3.Connection, hours: Collection[int]) -> None:
+        for table in ("health_hours", "health_kept"):
+            query = f"delete from {table} where store = ? and t = ?"  # noqa: S608 - tables of ours
+            db.executemany(query, [(self._store, hour) for hour in hours])
+
+    def keep_hour(self, hour: int, totals: Mapping[str, HealthTotals]) -> None:
+        """What the server's health rows of an hour add up to, by key."""
+        rows = [
+            (self._store, hour, *self._keys.split(key), round(1000 * row.scheduled_s), round(1000 * row.covered_s),
+             row.good, row.bad, row.last_good_t)
+            for key, row in totals.items()
+        ]  # fmt: skip
+        with self._transaction() as db:
+            self._forget_hours(db, [hour])
+            db.executemany("insert into health_hours values (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            db.execute("insert into health_kept values (?, ?)", (self._store, hour))
+
+    def kept_hours(self, from_ns: int, to_ns: int) -> set[int]:
+        """Hours that are kept, in `from < t <= to`."""
+        sql = "select t from health_kept where store = ? and t > ? and t <= ?"
+        return {int(t) for (t,) in self.query(sql, (self._store, from_ns, to_ns))}
+
+    def hour_totals(self, from_ns: int, to_ns: int) -> dict[str, HealthTotals]:
+        """Key -> what the hours that are kept add up to."""
+        rows = self.query(_HOUR_TOTALS, (self._store, from_ns, to_ns))
+        return {
+            self._keys.key(agent, device): HealthTotals(scheduled / 1000, covered / 1000, good, bad, last_good)
+            for agent, device, scheduled, covered, good, bad, last_good in rows
+        }
+
+    def age_health(self, before: int) -> None:
+        """Delete hours before that."""
+        with self._transaction() as db:
+            for table in ("health_hours", "health_kept"):
+                db.execute(f"delete from {table} where t < ?", (before,))  # noqa: S608 - tables of ours
 
     def put_metric(self, metric: str, t: int, document: Mapping[str, Any]) -> None:
         """Keep one result."""
@@ -285,12 +351,19 @@ class Sidecar:
             self._db.close()
 
 
+def _sets(rows: Sequence[tuple[str, int, int]]) -> dict[str, IntervalSet]:
+    found: dict[str, IntervalSet] = defaultdict(IntervalSet)
+    for stream, first, last in rows:
+        found[stream].add(first, last)
+    return dict(found)
+
+
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"marks file: {error}") from error
+        raise StoreError(cause("marks_file_failed", why=error)) from error
 
 
 def _write_documents(db: sqlite3.Connection, batch: WriteBatch, keys: DeviceKeys) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import Final
 
 import numpy as np
 
 from edge_agent.stores.base import WriteBatch
 from edge_agent.stores.evidence import REACH_NS
-
-HOUR_NS: Final = 3_600_000_000_000
+from edge_agent.stores.rollups import HOUR_NS as HOUR_NS
 
 
 def hours_of(batch: WriteBatch) -> set[int]:

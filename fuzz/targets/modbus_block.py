@@ -92,10 +92,9 @@ def _reference(point: Point, registers: bytes) -> tuple[Any, bool]:
     numbers = [_number(point, _big_endian(data[n : n + width], point.order)) for n in range(0, len(data), width)]
     if None in numbers:
         return None, False
-    if point.count > 1:
-        return numbers, False
     limit = _NORMAL.get(point.type, 0.0)
-    return numbers[0], numbers[0] != 0 and abs(numbers[0]) < limit
+    doubtful = any(number != 0 and abs(number) < limit for number in numbers)
+    return (numbers if point.count > 1 else numbers[0]), doubtful
 
 
 def _big_endian(data: bytes, order: ByteOrder) -> bytes:

@@ -9,9 +9,9 @@ from fractions import Fraction
 from functools import cache
 from typing import Final
 
+from edge_agent.production.facts import Counter, Device, Facts, Gap, Minutes, Planned, Quality, State
+from edge_agent.production.figures import Options, plant_of
 from edge_agent.register.model import Equipment, Process, Register
-from edge_agent.report.facts import Counter, Device, Facts, Gap, Minutes, Planned, Quality, State
-from edge_agent.report.figures import Options, plant_of
 from edge_agent.report.pack import build as pack
 from edge_agent.report.pack.verify import summary, verify
 from fuzz.target import Feed, Target, demand

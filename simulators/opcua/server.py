@@ -14,6 +14,7 @@ from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.server import Server
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.status_codes import StatusCodes
+from asyncua.ua.uaerrors import UaStatusCodeError
 
 from simulators.behaviours.base import SignalValue
 from simulators.certificates import Identity, make
@@ -71,6 +72,7 @@ class _Variable:
         self.place = where
         self.codec = ValueCodec(tag)
         self.node: ua.NodeId | None = None
+        """None before the server is built, and for a node that the server has by itself."""
         self.last: Any = None
 
 
@@ -206,7 +208,13 @@ class OpcuaPort:
                     continue
                 name = ua.QualifiedName(where.name.name, indexes[where.name.uri])
                 start = variable.codec.variant([] if variable.codec.array else 0)
-                node = await parent.add_variable(wanted, name, start, datatype=None)
+                try:
+                    node = await parent.add_variable(wanted, name, start, datatype=None)
+                except UaStatusCodeError as error:
+                    if error.code != StatusCodes.BadNodeIdExists:
+                        raise
+                    variable.node = None  # a standard one, such as the server's time: every server has its own
+                    continue
                 variable.node = node.nodeid
                 made[node.nodeid] = device.spec.id
 
@@ -233,10 +241,9 @@ class OpcuaPort:
         for variable, value in zip(self._variables[device.spec.id], values, strict=True):
             shown = _shown(variable, device, value)
             status = _status(device, variable.tag.name)
-            if not force and variable.last == (shown.Value, status):
+            if variable.node is None or (not force and variable.last == (shown.Value, status)):
                 continue
             variable.last = (shown.Value, status)
-            assert variable.node is not None  # noqa: S101 - set by _build
             await self._server.write_attribute_value(
                 variable.node,
                 ua.DataValue(shown, ua.StatusCode(status), SourceTimestamp=source),  # type: ignore[arg-type]

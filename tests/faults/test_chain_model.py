@@ -189,7 +189,9 @@ class Chain(RuleBasedStateMachine):
     def watermark(self) -> None:
         streams = {stream for stream, _ in self.accepted}
         self.ingest._watermarks.committed(streams, 1.0)
-        self.watermarks.append(self.ingest._watermarks.document("a", "i", 1, self.ingest._marks))
+        known = self.ingest._marks
+        known.learn(known.unknown(streams), self.store.marks(streams), 1.0)
+        self.watermarks.append(self.ingest._watermarks.document("a", "i", 1, known.sets))
 
     @rule(share=st.floats(0, 1))
     def watermark_is_heard(self, share: float) -> None:

@@ -17,7 +17,7 @@ from edge_agent.ingest import decode
 from edge_agent.metrics.counters import U16, Rule, count
 from edge_agent.metrics.readings import Readings
 from edge_agent.model import STATUS
-from edge_agent.report import thinning
+from edge_agent.production import thinning
 from edge_agent.stores import Changes, Rows, Silence, Store, WriteBatch, open_store
 from edge_agent.stores.base import Seen
 from edge_agent.stores.columns import FLOAT, NO_TIME, NONE
@@ -88,6 +88,9 @@ HEALTH = [
     row(T0 + 30 * SECOND, 4.0, T0 + 29 * SECOND),
     row(T0 + 35 * SECOND, 5.0, T0 + 34 * SECOND),
     row(T0 + 4005 * SECOND, 5.0, T0 + 4005 * SECOND),
+    # A device that stays offline has few rows; behind them is a hole all the same.
+    *(row(T0 + s * SECOND, 0.0, None) | {"device": "m2", "state": "offline"} for s in (50, 85, 120, 155)),
+    row(T0 + 200 * SECOND, 0.0, None) | {"device": "m2"},
 ]
 
 
@@ -124,7 +127,8 @@ def test_readings_are_counted_by_their_status(opened: tuple[str, Store]) -> None
     _, store = opened
     stamped = ("m1", "stamped")
     sid, t = store.catalogue.sid(*stamped), T0 + np.arange(3) * SECOND
-    status = np.array([0, 0x80000000, STATUS["UncertainEngineeringUnitsExceeded"]], np.uint32)
+    out_of_range = STATUS["UncertainEngineeringUnitsExceeded"]
+    status = np.array([0, STATUS["BadNodeIdUnknown"] | 0x0400, out_of_range | 0x0400], np.uint32)
     source = np.array([t[0] - 2 * SECOND, NO_TIME, t[2] + 70 * SECOND])
     num = np.array([5.0, np.nan, -1.0])
     kind = np.array([FLOAT, NONE, FLOAT], np.uint8)
@@ -135,7 +139,7 @@ def test_readings_are_counted_by_their_status(opened: tuple[str, Store]) -> None
     assert found[STATE] == Seen(40, 5, 0, 35, 2.0, 3.0, ())
     assert found[PARTS] == Seen(40, 0, 0, 40, 10.0, 11.0, ())
     skews = found[stamped].skews
-    assert found[stamped] == Seen(3, 2, 1, 2, -1.0, 5.0, skews)
+    assert found[stamped] == Seen(3, 2, 1, 2, -1.0, 5.0, skews, not_there=1)
     assert [round(skew / 1e6) for skew in skews] == [2000, -70_000]
 
 
@@ -154,17 +158,19 @@ def test_evidence_is_where_the_health_rows_say_so(opened: tuple[str, Store]) -> 
     assert spans == [(0, 19), (25, 34), (4000, 4005)]
     inside = store.evidence(T0 + 10 * SECOND, T0 + 27 * SECOND)["m1"]
     assert [((a - T0) / SECOND, (b - T0) / SECOND) for a, b in inside] == [(10, 19), (25, 27)]
-    assert store.evidence(T0 + 100 * SECOND, T0 + 200 * SECOND) == {}
+    assert "m1" not in store.evidence(T0 + 100 * SECOND, T0 + 200 * SECOND)
 
 
 def test_holes_between_health_rows_are_found_whatever_their_days(opened: tuple[str, Store]) -> None:
     _, store = opened
     hole = Silence(T0 + 35 * SECOND, T0 + 4005 * SECOND, "online")
-    assert store.silences(T0 - 30 * HOUR, T0 + 2 * HOUR, 30 * SECOND) == {"m1": [hole]}
+    other = Silence(T0 + 155 * SECOND, T0 + 200 * SECOND, "online")
+    assert store.silences(T0 - 30 * HOUR, T0 + 2 * HOUR, 30 * SECOND) == {"m1": [hole], "m2": [other]}
     assert store.silences(T0, T0 + 2 * HOUR, 3966 * SECOND) == {}, "the row at its end speaks of 5 s of it"
-    assert store.silences(T0, T0 + HOUR, 30 * SECOND) == {}
+    assert store.silences(T0, T0 + HOUR, 60 * SECOND) == {}
     begun = T0 + 100 * SECOND - 24 * HOUR
-    assert store.silences(begun, T0 + 2 * HOUR, 30 * SECOND) == {"m1": [hole]}, "remote stores are read by the day"
+    found = {"m1": [hole], "m2": [other]}
+    assert store.silences(begun, T0 + 2 * HOUR, 30 * SECOND) == found, "remote stores are read by the day"
 
 
 def by_hand(moments: list[int], readings: dict[int, float]) -> list[float]:
@@ -285,7 +291,7 @@ def test_a_counter_that_changes_each_second_counts_the_same_kept_or_not(opened: 
             edges = np.unique([start, *(t for t in (*quarters, *at.tolist()) if start < t < end), end])
             told = store.counted({PULSES: at}, start, end)[PULSES]
             whole = store.changes([PULSES], start, end + HOUR)[PULSES]
-            thin, full = (count(Readings(*thinning.readings(runs)), Rule(U16)) for runs in (told, whole))
+            thin, full = (count(Readings(*thinning.counter_readings(runs)), Rule(U16)) for runs in (told, whole))
             assert thin.profile(edges) == full.profile(edges)
             assert [event.kind for event in thin.events] == [event.kind for event in full.events]
             assert len(told) < len(whole) / 4

@@ -109,3 +109,47 @@ def test_a_running_service_is_told_and_names_agents_and_guests(
 
     run(scenario())
     assert "ipc-02:d is listed no more" in capsys.readouterr().out
+
+
+def test_the_embedded_store_needs_no_token_to_forget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = plant(tmp_path)
+    path.write_text(path.read_text() + "store: {token: !env NOBODY_HAS_SET_THIS}\n")
+    assert main(["forget", str(path), "ipc-01:gone"]) == 0
+    assert "is listed no more" in capsys.readouterr().out
+
+
+def test_a_was_that_is_not_followed_is_told_by_status_and_check(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also a guest's, which is no concern of this plant: in the details only."""
+    path = plant(tmp_path)
+    site, now = load(path), time.time_ns()
+    with closing(open_store(site.store, "ipc-01")) as store:
+        store.catalogue.born({"device": "d", "agent": "ipc-01", "was": "gone", "t": now - 10**12, "tags": {"a": {}}})
+        store.catalogue.born({"device": "e", "agent": "ipc-02", "was": "ipc-01:d", "t": now, "tags": {"a": {}}})
+        store.catalogue.former.spoke("gone", now)
+        store.write(WriteBatch(Rows.empty(), now))
+
+    async def scenario() -> None:
+        service, stop = StoreService(load(path), Clock()), asyncio.Event()
+        service._store.catalogue.former.spoke("gone", now)
+        task = asyncio.create_task(service.run(stop))
+        try:
+            await until(lambda: running(serve_door(site)))
+            await asyncio.to_thread(main, ["status", str(path)])
+            await asyncio.to_thread(main, ["check", str(path)])
+        finally:
+            stop.set()
+            await task
+
+    run(scenario())
+    status, _, check = capsys.readouterr().out.partition("设备 DEVICE")
+    first, _, details = status.partition("入库服务 store service: ")
+    assert "rename not followed" in first
+    assert "was: gone" in first
+    assert "still reports" in first
+    assert "ipc-02:e" not in first.partition("设备")[0]
+    assert "e was: ipc-01:d" in details or "ipc-02:e was: " in details
+    assert "was: gone" in check
+    assert "still reports" in check
+    assert "ipc-02" not in check

@@ -22,10 +22,13 @@ from tests.support.opcua_proxy import Alter, proxy
 from tests.support.opcua_server import OTHER, URI, Running, endpoint
 from tests.support.servers import Server, free_port, serving
 
+#: What STOCK_ONLY says for each.
+CODECS = {"own codec": "", "asyncua codec": "1"}
 
-@pytest.fixture(params=["own codec", "asyncua codec"])
+
+@pytest.fixture(params=CODECS)
 def codec(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(STOCK_ONLY, "1" if request.param == "asyncua codec" else "")
+    monkeypatch.setenv(STOCK_ONLY, CODECS[request.param])
 
 
 @pytest.fixture(scope="module")
@@ -59,106 +62,114 @@ async def reopened(device: Any) -> Any:
     return await until(attempt, 40)
 
 
-@pytest.mark.usefixtures("codec")
-def test_opcua_a_killed_server_is_noticed_and_found_again(tmp_path: Path) -> None:
+def test_opcua_a_killed_server_is_noticed_and_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By both codecs, of one server."""
     port = free_port()
-    device = plan(endpoint(port), counter(), timeout=1)
+    device = plan(endpoint(port), counter(), timeout=2)
 
     async def case() -> None:
-        with program(tmp_path, port) as server:
-            async with streaming(device) as stream:
-                await stream.has("Counter")
+        async with contextlib.AsyncExitStack() as stack:
+            with program(tmp_path, port) as server:
+                streams = []
+                for codec in CODECS.values():
+                    monkeypatch.setenv(STOCK_ONLY, codec)
+                    streams.append(await stack.enter_async_context(streaming(device)))
+                    await streams[-1].has("Counter")
                 server.process.kill()
-                error = await stream.error()
-                assert (error.lost, error.status) == (True, STATUS["BadNoCommunication"])
-        with pytest.raises(DeviceError) as refused:
-            await read(plan(endpoint(port), counter(), mode="read"))
-        assert (refused.value.lost, refused.value.status) == (True, STATUS["BadNoCommunication"])
+                for stream in streams:
+                    error = await stream.error()
+                    assert (error.lost, error.status) == (True, STATUS["BadNoCommunication"])
+            with pytest.raises(DeviceError) as refused:
+                await read(plan(endpoint(port), counter(), mode="read"))
+            assert (refused.value.lost, refused.value.status) == (True, STATUS["BadNoCommunication"])
         with program(tmp_path, port):
-            assert await reopened(device)
+            for codec in CODECS.values():
+                monkeypatch.setenv(STOCK_ONLY, codec)
+                assert await reopened(device)
 
     run(case())
 
 
-@pytest.mark.usefixtures("codec")
-def test_opcua_a_frozen_server_is_noticed(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def freezable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, int]]:
+    """A server that can be paused, and is resumed at the end of each test; its port."""
     port = free_port()
+    with program(tmp_path_factory.mktemp("freezable"), port) as server:
+        yield server, port
+
+
+@pytest.mark.usefixtures("codec")
+def test_opcua_a_frozen_server_is_noticed(freezable: tuple[Server, int]) -> None:
+    server, port = freezable
     polled = plan(endpoint(port), counter(), timeout=0.5, mode="read")
 
     async def case() -> None:
-        with program(tmp_path, port) as server:
-            async with streaming(plan(endpoint(port), counter(), timeout=0.5)) as stream, opened(polled) as connection:
-                await stream.has("Counter")
-                server.pause()
-                error = await stream.error()
-                assert (error.lost, error.status) == (True, STATUS["BadTimeout"])
-                with pytest.raises(DeviceError) as silent:
-                    await connection.read(polled.tables[0])  # type: ignore[attr-defined]
-                assert (silent.value.lost, silent.value.status) == (True, STATUS["BadTimeout"])
-            with pytest.raises(DeviceError) as absent:
-                await read(polled)
-            assert (absent.value.lost, absent.value.status) == (True, STATUS["BadTimeout"])
-            server.resume()
-            assert await reopened(plan(endpoint(port), counter()))
+        async with streaming(plan(endpoint(port), counter(), timeout=0.5)) as stream, opened(polled) as connection:
+            await stream.has("Counter")
+            server.pause()
+            error = await stream.error()
+            assert (error.lost, error.status) == (True, STATUS["BadTimeout"])
+            with pytest.raises(DeviceError) as silent:
+                await connection.read(polled.tables[0])  # type: ignore[attr-defined]
+            assert (silent.value.lost, silent.value.status) == (True, STATUS["BadTimeout"])
+        with pytest.raises(DeviceError) as absent:
+            await read(polled)
+        assert (absent.value.lost, absent.value.status) == (True, STATUS["BadTimeout"])
+        server.resume()
+        assert await reopened(plan(endpoint(port), counter()))
 
     run(case())
 
 
-def test_opcua_a_dead_line_is_noticed_although_keep_alives_are_rare(tmp_path: Path) -> None:
-    port = free_port()
+def test_opcua_a_dead_line_is_noticed_although_keep_alives_are_rare(freezable: tuple[Server, int]) -> None:
+    server, port = freezable
     hourly = plan(endpoint(port), counter(), timeout=0.5, publishing_ms=3_600_000)
 
     async def case() -> None:
-        with program(tmp_path, port) as server:
-            async with streaming(hourly) as stream:
-                assert stream.task is not None
-                await asyncio.wait([stream.task], timeout=2)  # several probes are answered meanwhile
-                assert not stream.task.done()
-                server.pause()
-                error = await stream.error()
-                assert (error.lost, error.status) == (True, STATUS["BadTimeout"])
-                server.resume()
+        async with streaming(hourly) as stream:
+            assert stream.task is not None
+            await asyncio.wait([stream.task], timeout=2)  # several probes are answered meanwhile
+            assert not stream.task.done()
+            server.pause()
+            error = await stream.error()
+            assert (error.lost, error.status) == (True, STATUS["BadTimeout"])
+            server.resume()
 
     run(case())
 
 
-def test_opcua_namespaces_in_another_order_after_a_restart(tmp_path: Path) -> None:
+def test_opcua_namespaces_in_another_order_after_a_restart() -> None:
+    """By URI every tag is found. An index stays with the namespace that it had when the connection object first saw it:
+    both namespaces have a variable of that name."""
     port = free_port()
     tags = [
         tag("ours", node=f"nsu={URI};s=Double"),
         tag("other", node=f"nsu={OTHER};s=Double"),
         tag("path", path=f"{{{URI}}}Machine/{{{URI}}}Double"),
     ]
+    indexed = plan(
+        endpoint(port), table([tag("first", node="ns=2;s=Double"), tag("later", node="ns=3;s=Double")]), mode="read"
+    )
+    connection = PLUGIN.connect([indexed], Clock())
 
-    async def case() -> None:
+    async def by_uri() -> None:
         assert (await read(plan(endpoint(port), table(tags), mode="read")))[0].values == [0.1, -1.0, 0.1]
         async with streaming(plan(endpoint(port), table(tags))) as stream:
             await stream.has("ours", "other", "path")
             assert stream.last == {"ours": 0.1, "other": -1.0, "path": 0.1}
 
-    for uris in (f"{URI},{OTHER}", f"{OTHER},{URI}"):
-        with program(tmp_path, port, uris):
-            run(case())
-
-
-def test_opcua_an_index_stays_with_its_namespace_when_the_order_changes(tmp_path: Path) -> None:
-    """`ns=2` of a connection that saw the first order; both namespaces have a variable of that name."""
-    port = free_port()
-    device = plan(
-        endpoint(port), table([tag("first", node="ns=2;s=Double"), tag("later", node="ns=3;s=Double")]), mode="read"
-    )
-    connection = PLUGIN.connect([device], Clock())
-
-    async def case(expected: list[float | None]) -> None:
+    async def by_index(expected: list[float | None]) -> None:
         await connection.open()
         assert isinstance(connection, Pollable)
-        assert (await connection.read(device.tables[0])).values == expected
+        assert (await connection.read(indexed.tables[0])).values == expected
         await connection.close()
 
     both: list[float | None] = [0.1, -1.0]
-    for uris, expected in ((f"{URI},{OTHER}", both), (f"{OTHER},{URI}", both), (URI, [0.1, None])):
-        with program(tmp_path, port, uris):
-            run(case(expected))
+    for uris, expected in (((URI, OTHER), both), ((OTHER, URI), both), ((URI,), [0.1, None])):
+        with Running.start(port, uris=uris):
+            run(by_index(expected))
+            if OTHER in uris:
+                run(by_uri())
 
 
 @pytest.mark.usefixtures("codec")

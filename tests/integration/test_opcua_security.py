@@ -19,7 +19,7 @@ from connectors.opcua.wire import STOCK_ONLY
 from edge_agent.sdk import STATUS, DeviceError
 from tests.support.aio import run
 from tests.support.opcua_devices import plan, read, streaming, table, tag
-from tests.support.opcua_secured import POLICIES, SERVER_URI, Secured, secured_server
+from tests.support.opcua_secured import POLICIES, SERVER_URI, MakeCertificate, Secured, secured_server
 from tests.support.opcua_server import URI, endpoint, serving
 from tests.support.servers import free_port
 
@@ -178,6 +178,39 @@ def test_opcua_a_pinned_certificate_is_waived_what_is_named_and_no_more(tmp_path
         check(needed, offered=_expired(private, days=-9, serial=8))
     if uri.startswith("urn"):
         check(["check_uri"])
+
+
+LIVE: dict[str, tuple[MakeCertificate, list[str]]] = {
+    "with another URI": (
+        lambda private: pki.self_signed(private, "urn:test.example:another", ["127.0.0.1"]),
+        ["check_uri"],
+    ),
+    "expired and without a name of its own": (lambda private: _expired(private), ["check_uri", "check_time"]),
+}
+
+
+@pytest.mark.parametrize("kind", LIVE)
+def test_opcua_a_session_with_a_pinned_certificate_waives_what_is_named_and_no_more(tmp_path: Path, kind: str) -> None:
+    """The same over the wire: a session with a server that has such a certificate."""
+    make, needed = LIVE[kind]
+    (tmp_path / "server").mkdir()
+    with secured_server(tmp_path / "server", make) as server:
+
+        def values(waived: list[str], trust: Path = server.certificate) -> list[Any]:
+            checks = {name: name not in waived for name in ("check_uri", "check_time")}
+            security = {"mode": "SignAndEncrypt", "trust": trust, "check_host": False, **checks}
+            (batch,) = run(read(device(server, tmp_path / "own", security=security)))
+            return batch.values
+
+        assert values(needed) == [0.1, "主轴 spindle"]
+        for missing in needed:
+            with pytest.raises(DeviceError, match=f"security.{missing}: false") as refusal:
+                values([name for name in needed if name != missing])
+            assert (refusal.value.lost, refusal.value.status) == (True, UNTRUSTED)
+        other = server.identity(tmp_path / "other.der", SERVER_URI, ["127.0.0.1"])
+        with pytest.raises(DeviceError, match="not trusted") as unknown:
+            values(needed, other)
+        assert unknown.value.status == UNTRUSTED
 
 
 def test_opcua_a_waiver_needs_the_very_certificate_and_not_its_issuer(tmp_path: Path) -> None:

@@ -157,7 +157,13 @@ async def modbus_witness(name: str, url: str) -> dict[str, object]:
 
 
 async def modbus_value(client: ModbusBaseClient, unit: int, keys: dict[str, Any], name: str) -> object:
-    table, address, bit = re.fullmatch(r"(holding|input)/(\d+)(?:\.(\d+))?", keys["address"]).groups()  # type: ignore[union-attr]
+    match = re.fullmatch(r"(holding|input|discrete)/(\d+)(?:\.(\d+))?", keys["address"])
+    assert match is not None
+    table, address, bit = match.groups()
+    if table == "discrete":
+        inputs = await client.read_discrete_inputs(int(address), count=1, device_id=unit)
+        assert not inputs.isError(), inputs
+        return bool(inputs.bits[0])
     size = keys.get("length") or struct.calcsize(FORMATS.get(keys["type"], "H"))
     read = client.read_holding_registers if table == "holding" else client.read_input_registers
     answer = await read(int(address), count=size // 2, device_id=unit)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -136,3 +138,38 @@ def test_the_simulators_end_when_the_command_is_killed(config: Path) -> None:
         await until(gone, what="the simulators' port to close")
 
     run(refused())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_the_simulators_start_is_an_orderly_end(config: Path, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "edge_agent", "simulate", str(config)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+    )  # fmt: skip
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    ends = time.monotonic() + 60
+    while not (found := children.read_text().split()):
+        assert time.monotonic() < ends
+        assert process.poll() is None
+        time.sleep(0.005)  # poll interval of this waiter
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (0, "", "")
+    assert not any(Path(f"/proc/{child}").exists() for child in found)
+
+
+def test_a_standard_node_is_the_one_that_every_server_has(tmp_path: Path) -> None:
+    """`i=2258`, the server's time: many a tag list has it, to see that the server lives."""
+    file = tmp_path / "plant.yaml"
+    tags = "{now: {node: 'i=2258'}, speed: {node: 'nsu=urn:machine;s=Speed'}}"
+    device = f"{{id: cnc-1, connector: opcua, endpoint: 'opc.tcp://10.0.0.1:4840', mode: read, tags: {tags}}}"
+    file.write_text(
+        f"agent: {{id: a}}\nmqtt: {{url: 'mqtt://127.0.0.1:1'}}\ndevices:\n  - {device}\n", encoding="utf-8"
+    )
+    with simulating(file) as (_, said):
+        assert "cnc-1" in said
+        done = subprocess.run(
+            [sys.executable, "-m", "edge_agent", "read", str(file.with_name("plant.simulated.yaml")), "--json"],
+            capture_output=True, text=True, encoding="utf-8", timeout=120,
+        )  # fmt: skip
+    assert [row["quality"] for row in json.loads(done.stdout)["values"]] == ["Good", "Good"], done.stderr

@@ -40,6 +40,7 @@ class FakeIngest:
         self.client.on_message = self._on_message
         self.client.on_connect = lambda client, *_: client.subscribe(DATA, 1)
         self.subscribed = False
+        self.store = ""
         self.client.on_subscribe = lambda *_: setattr(self, "subscribed", True)
         self.client.connect("127.0.0.1", port, 60)
         self.client.loop_start()
@@ -52,7 +53,7 @@ class FakeIngest:
 
     def tell(self) -> mqtt.MQTTMessageInfo:
         streams = {stream: numbers.pairs() for stream, numbers in self.stored.items()}
-        document = {"v": 1, "ingest": "fake", "t": 1, "streams": streams}
+        document = {"v": 1, "ingest": "fake", "t": 1, "streams": streams, "store": self.store}
         return self.client.publish(TOPICS.watermark("ipc-01"), json.dumps(document), 1, retain=True)
 
 
@@ -273,5 +274,31 @@ def test_a_backlog_longer_than_the_outbox_share_goes_on_without_an_ingest(tmp_pa
                 await until(lambda: share(box) < 0.8)
                 assert len(ingest.arrived) >= 180 - 160
                 assert box.stats.dropped == 0
+
+    run(scenario())
+
+
+def test_a_store_that_was_put_back_to_an_older_copy_gets_again_what_is_still_here(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with (
+            mosquitto(tmp_path / "broker") as server,
+            ingesting(server.port) as ingest,
+            patch.object(confirm, "OVERDUE_S", 1.5),
+        ):
+            await until(lambda: ingest.subscribed)
+            ingest.store = "s1"
+            async with publishing(tmp_path / "box", server.port) as (box, publisher):
+                put(box, 20)
+                await until(lambda: len(ingest.arrived) == 20)
+                ingest.tell()
+                await until(lambda: box.pending == 0)
+                ingest.stored[box.stream].discard(11, 20)
+                ingest.tell()
+                await until(lambda: box.pending == 10)
+                await until(lambda: len(ingest.arrived) == 30, what="it comes again")
+                ingest.tell()
+                await until(lambda: box.pending == 0)
+                assert sorted(ingest.arrived[20:]) == list(range(11, 21))
+                assert publisher.resent == 10
 
     run(scenario())

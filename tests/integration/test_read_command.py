@@ -18,8 +18,14 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from edge_agent.app.serve import StoreService
+from edge_agent.app.status.ask import serve_door
 from edge_agent.cli.main import main
 from edge_agent.cli.read_view import show
+from edge_agent.clock import Clock
+from edge_agent.config import load
+from edge_agent.ingest.api import running as listening
+from edge_agent.stores import Rows, WriteBatch, open_store
 from tests.support.agents import Plc, configuration, online, running
 from tests.support.aio import run, until
 from tests.support.modbus_foreign import running as child
@@ -218,8 +224,8 @@ def test_watch_appends_a_line_a_second_and_ends_without_a_trace(tmp_path: Path) 
                 sys.executable, "-m", "edge_agent", "read", path, "--watch", "--json", stdout=subprocess.PIPE
             )
             assert process.stdout is not None
-            first = read_rows((await process.stdout.readline()).decode())
-            assert first["plc-1/speed"]["value"] == 8000.5
+            while read_rows((await process.stdout.readline()).decode())["plc-1/speed"]["value"] != 8000.5:
+                pass
             (first_connection,) = plc.connections
             plc.device.registers[2] = 4
             while read_rows((await process.stdout.readline()).decode())["plc-1/mode"]["value"] != 4:
@@ -419,3 +425,35 @@ def test_redraws_in_place_on_a_terminal_and_gives_it_back(tmp_path: Path) -> Non
     assert b"\x1b[?1049h" in seen
     assert seen.rstrip().endswith((b"\x1b[?25h", b"\x1b[?1049l"))
     assert "另有".encode() in seen
+
+
+def test_a_device_with_a_twin_is_named_with_its_agent(tmp_path: Path) -> None:
+    """The store service of this machine knows the site: another agent has a `plc-1` too."""
+
+    async def scenario() -> None:
+        async with Plc(**{f"r{at}": value for at, value in REGISTERS.items()}).on() as plc:
+            devices = dict.fromkeys(("plc-1", "plc-2"), f"url: '{plc.url}', every: 50ms, {TAGS}")
+            path = configuration(tmp_path, free_port(), devices)
+            site = load(path)
+            with contextlib.closing(open_store(site.store, "ipc-01")) as store:
+                store.catalogue.born({"device": "plc-1", "agent": "ipc-02", "tags": {}})
+                store.write(WriteBatch(Rows.empty(), 1))
+            service, stop = StoreService(site, Clock()), asyncio.Event()
+            task = asyncio.create_task(service.run(stop))
+            try:
+                await until(lambda: listening(serve_door(site)))
+                status, out, _ = await command("read", path, "ipc-01:plc-1/speed", "plc-2/speed", "--json")
+                assert status == 0
+                rows = read_rows(out)
+                assert list(rows) == ["ipc-01:plc-1/speed", "plc-2/speed"]
+                assert {row["agent"] for row in rows.values()} == {"ipc-01"}
+                _, out, _ = await command("read", path)
+                assert "ipc-01:plc-1" in out.split()
+                assert "plc-2" in out.split()
+            finally:
+                stop.set()
+                await task
+            _, out, _ = await command("read", path, "plc-1/speed", "--json")
+            assert list(read_rows(out)) == ["plc-1/speed"], "without the service nobody here knows of a twin"
+
+    run(scenario())

@@ -17,12 +17,12 @@ import openpyxl
 import orjson
 import pytest
 
-from edge_agent.app.figures.production import production
+from edge_agent.app.figures import served_facts
+from edge_agent.app.figures.served_facts import fact_source
 from edge_agent.app.reports.command import health_check, monthly, subject
-from edge_agent.app.reports.gather import source
 from edge_agent.cli.main import main
 from edge_agent.ingest import api, decode
-from edge_agent.report import questions
+from edge_agent.production.window_document import production
 from edge_agent.stores import Rows, Store, WriteBatch, open_store
 from tests.support.sites import write
 from tests.support.stranger import claimed, stranger
@@ -339,8 +339,8 @@ def test_a_running_service_is_asked_instead_of_its_file(config: Path, tmp_path: 
     about = subject(config)
     with closing(open_store(about.site.store)) as store, served(about.site.store.path, store):
         asked = health_check(about, tmp_path, None, [])
-    with source(about.site) as question:
-        assert question("report_series")["lathe-01"]["power"]["unit"] == "kW"
+    with fact_source(about.site) as source:
+        assert source.series()["lathe-01"]["power"]["unit"] == "kW"
     assert asked.document["content_sha256"] == health_check(about, tmp_path, None, []).document["content_sha256"]
 
 
@@ -348,7 +348,7 @@ class served:  # noqa: N801 - reads as a function where it is used
     """The store's questions on its socket, from a thread of its own."""
 
     def __init__(self, path: Path, store: Store) -> None:
-        self._path, self._known = path, api.operations(store) | questions.operations(store)
+        self._path, self._known = path, api.operations(store) | served_facts.operations(store)
         self._ready, self._stop = threading.Event(), asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -35,7 +36,7 @@ def simulators(tmp_path: Path, spec: dict[str, Any], **more: Any) -> Iterator[su
     path.write_text(json.dumps(spec), encoding="utf-8")
     argv = [sys.executable, "-W", "error", "-m", "simulators", str(path)]
     process = subprocess.Popen(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **{"stdin": subprocess.PIPE, **more}
+        argv, stderr=subprocess.PIPE, text=True, **{"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, **more}
     )
     try:
         yield process
@@ -123,3 +124,13 @@ def test_a_port_in_use_is_a_sentence_and_status_2(tmp_path: Path) -> None:
             assert process.returncode == 2
             assert "cannot listen" in err
             assert "Traceback" not in err
+
+
+def test_who_started_it_ends_before_it_is_ready(tmp_path: Path) -> None:
+    """A killed parent: nobody reads the line of readiness, and that is an end and no fault."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with simulators(tmp_path, SPEC, stdout=writer) as process:
+        os.close(writer)
+        _, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (0, "")

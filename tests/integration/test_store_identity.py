@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,15 +15,20 @@ from typing import Any
 import orjson
 import pytest
 
-from edge_agent.app.site_devices import SiteDevices, forgettable
+from edge_agent.app.forgetting import forgettable
 from edge_agent.app.status import overview
 from edge_agent.app.status.absent import holes
 from edge_agent.app.status.missing import of_plant, report
+from edge_agent.app.status.recent_health import RecentHealth
 from edge_agent.config.models import Store as StoreConfig
-from edge_agent.errors import FindingsError
+from edge_agent.errors import FindingsError, StoreError
+from edge_agent.health import DeviceHealth
 from edge_agent.ingest import messages
 from edge_agent.ingest.agents import Agents
 from edge_agent.ingest.messages import Assembly
+from edge_agent.model import STATUS
+from edge_agent.production.site_devices import SiteDevices
+from edge_agent.reasons import Cause, sentence
 from edge_agent.stores import Rows, Store, WriteBatch, open_store
 from tests.support import servers
 from tests.support.sites import site
@@ -157,6 +163,13 @@ def test_twins_are_two_in_everything(backend: Backend, tmp_path: Path) -> None:
         assert set(store.health(T0 - S, end)) == {"plc-1", "ipc-01:plc-1"}
 
 
+def devices_now(store: Store, plant: SiteDevices, now: int) -> list[dict[str, Any]]:
+    recent = RecentHealth(15 * S)
+    for _ in recent.read_past(store, now):
+        assert not recent.complete
+    return overview.devices(store, plant, now, recent.now(now), store.readings(now))
+
+
 def test_a_guest_is_named_and_nothing_is_missing_of_it(backend: Backend, tmp_path: Path) -> None:
     tag = "{connector: modbus, url: 'tcp://127.0.0.1:1', tags: {x: {address: holding/0}}, id: plc-1}"
     plain = f"devices: [{tag}]\n"
@@ -168,14 +181,14 @@ def test_a_guest_is_named_and_nothing_is_missing_of_it(backend: Backend, tmp_pat
         backend.flush()
         end = T0 + 120 * S
         plant = SiteDevices.of(alone, store)
-        rows = {row["key"]: row for row in overview.devices(store, plant, end)}
+        rows = {row["key"]: row for row in devices_now(store, plant, end)}
         assert {key: (row["id"], row["agent"], row["guest"]) for key, row in rows.items()} == {
             "ipc-01:plc-1": ("ipc-01:plc-1", "ipc-01", False),
             "ipc-02:plc-1": ("ipc-02:plc-1", "ipc-02", True),
         }
         found = of_plant(store, plant, T0, end, 5.0)
         assert (found["outages"], list(found["covered"])) == ([], ["ipc-01:plc-1"])
-        own, guest = overview.agents(store, plant, agents.states())
+        own, guest = overview.agents(store, plant, agents.states(), store.readings(end))
         assert (own["agent"], own["own"], own["online"], own["guest"]) == ("ipc-01", True, None, False)
         assert (guest["agent"], guest["online"], guest["guest"], guest["version"]) == ("ipc-02", False, True, "1.2")
         assert (guest["backlog_values"], guest["last_t"]) == (5, T0 + 115 * S)
@@ -193,8 +206,21 @@ def test_a_tag_that_was_taken_out_is_no_fault_of_the_device(tmp_path: Path) -> N
         take(store, health("ipc-01", "plc-1", 2, now), ("edge/e/s/a/l/plc-1/data", gone))
         for tags, quality in ((", old: {address: holding/1}", "BadOutOfService 1/2"), ("", "Good")):
             plant = SiteDevices.of(site(tmp_path, kept % tags), store)
-            (row,) = overview.devices(store, plant, now)
+            (row,) = devices_now(store, plant, now)
             assert row["quality"] == quality
+
+
+def test_a_device_that_stays_offline_has_few_rows_and_is_not_silent(tmp_path: Path) -> None:
+    plain = "devices: [{id: plc-1, connector: modbus, url: 'tcp://127.0.0.1:502', tags: {x: {address: holding/0}}}]\n"
+    with closing(open_store(Backend("duckdb").config(tmp_path), "ipc-01")) as store:
+        topic, document = health("ipc-01", "plc-1", 2, T0)
+        document |= {"state": "offline", "reason": "BadTimeout", "covered_s": 0.0}
+        take(store, birth("ipc-01", "plc-1"), data("ipc-01", "plc-1", 1, T0 - S, 1.0), (topic, document))
+        plant = SiteDevices.of(site(tmp_path, plain), store)
+        for after, state, reason in ((10, "offline", "BadTimeout"), (44, "offline", "BadTimeout"), (46, "silent", "")):
+            (row,) = overview.devices(store, plant, T0 + after * S)
+            assert (row["connection"], row["reason"]) == (state, reason)
+            assert row["values_per_s"] == 0.0 or after < 15
 
 
 def test_rows_from_before_agents_were_kept_are_the_own_agents(backend: Backend, tmp_path: Path) -> None:
@@ -301,7 +327,7 @@ def test_a_device_that_has_not_spoken_yet_does_not_take_the_readings_of_its_twin
     with closing(open_store(plant.store, plant.agent.id, plant.agents)) as store:
         take(store, birth("ipc-01", "plc-2"), birth("ipc-02", "plc-1"))
         keys = {member.name: member.key for member in SiteDevices.of(plant, store).members}
-    assert keys == {"plc-1": "plc-1", "plc-2": "plc-2", "ipc-02:plc-1": "ipc-02:plc-1"}
+    assert keys == {"ipc-01:plc-1": "plc-1", "plc-2": "plc-2", "ipc-02:plc-1": "ipc-02:plc-1"}
 
 
 def test_an_agent_without_devices_can_be_forgotten_and_no_state_steers_a_terminal(tmp_path: Path) -> None:
@@ -421,3 +447,93 @@ def test_a_server_that_was_made_anew_is_another_store(tmp_path: Path) -> None:
     first = served(tmp_path / "one")
     assert served(tmp_path / "one") == first
     assert served(tmp_path / "two") != first
+
+
+def test_a_server_that_is_emptied_while_we_work_is_noticed(influxdb1: Backend, tmp_path: Path) -> None:
+    config = influxdb1.config(tmp_path)
+    with closing(open_store(config, "ipc-01")) as store:
+        take(store, *numbered("ipc-01/0/ipc-01f", 1, 2, 3))
+        before = store.store_id
+        assert not store.recheck()
+        assert store.marks()
+        drop = urllib.parse.urlencode({"q": f'drop database "{config.bucket}"'}).encode()
+        urllib.request.urlopen(f"{config.url}/query", drop).read()
+        assert store.recheck()
+        assert store.store_id != before
+        assert store.marks() == {}, "what the marks spoke of is gone"
+        assert not store.recheck()
+        take(store, *numbered("ipc-01/0/ipc-01f", 4))
+        assert store.marks()["ipc-01/0/ipc-01f"].pairs() == [(4, 4)]
+
+
+def test_a_server_that_does_not_answer_stays_the_one_it_was(tmp_path: Path) -> None:
+    with servers.victoria_metrics(tmp_path / "vm") as running:
+        store = open_store(Backend("line", running.port).config(tmp_path), "ipc-01")
+        take(store, *numbered("ipc-01/0/ipc-01f", 1))
+        known = store.store_id
+    with closing(store):
+        with pytest.raises(StoreError):
+            store.recheck()
+        assert store.store_id == known
+        assert store.marks()
+
+
+# --- why a device is as it is -------------------------------------------------------------------------------------
+
+
+WHY = {"zh": "10.0.0.9 拒绝连接。", "en": "10.0.0.9 refuses the connection."}
+DAY = 86_400 * S
+
+
+def offline(agent: str, seq: int, t: int, **more: Any) -> tuple[str, dict[str, Any]]:
+    return health(agent, "plc-1", seq, t, "offline", reason="BadNoCommunication", **more)
+
+
+def shown(store: Store, now: int, plant: Any) -> dict[str, list[str]]:
+    return {row["id"]: row["why"] for row in overview.devices(store, SiteDevices.of(plant, store), now)}
+
+
+def test_the_exact_cause_is_known_for_as_long_as_it_lasts(backend: Backend, tmp_path: Path) -> None:
+    """Ten days, a restart, a guest's device; and neither late rows nor another reason make it wrong."""
+    plant, exact, begun = site(tmp_path, ""), [WHY["zh"], WHY["en"]], T0 - 10 * DAY
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        move = {"from": "online", "to": "offline", "reason": "BadNoCommunication", **WHY}
+        take(store, birth("ipc-01", "plc-1"), offline("ipc-01", 1, begun, transition=move))
+        take(store, birth("ipc-02", "plc-1", "b"), offline("ipc-02", 1, begun, transition=move))
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        take(store, offline("ipc-01", 2, T0, cause=WHY), offline("ipc-02", 2, T0, cause=WHY))
+        take(store, health("ipc-01", "plc-1", 4, T0 - DAY), health("ipc-02", "plc-1", 4, T0 - DAY))
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        backend.flush()
+        assert shown(store, T0 + S, plant) == {"ipc-01:plc-1": exact, "ipc-02:plc-1": exact}, "late rows are no news"
+        take(store, health("ipc-01", "plc-1", 5, T0 + 2 * S, "offline", reason="BadTimeout"))
+        backend.flush()
+        assert shown(store, T0 + 3 * S, plant) == {"ipc-01:plc-1": list(sentence("BadTimeout")), "ipc-02:plc-1": exact}
+
+
+def test_the_cause_comes_again_with_every_row_and_so_to_another_store(tmp_path: Path) -> None:
+    """As the agent writes its rows."""
+    device = DeviceHealth("plc-1", 3, 3.0, 0.0)
+    device.failed(STATUS["BadNoCommunication"], Cause("connection_refused", **WHY))
+    first, second = device.row(5.0), device.row(10.0)
+    assert first["transition"]["en"] == WHY["en"]
+    assert "cause" not in first
+    assert second["cause"] == WHY
+    plant = site(tmp_path, "")
+    with closing(open_store(plant.store, "ipc-01")) as store:
+        take(store, birth("ipc-01", "plc-1"), health("ipc-01", "plc-1", 9, T0, **second))
+        assert shown(store, T0 + S, plant) == {"plc-1": [WHY["zh"], WHY["en"]]}
+        (outage,) = report(store, T0 - 60 * S, T0 + S)["outages"]
+        assert outage["zh"] == WHY["zh"]
+
+
+def test_a_forgotten_agents_device_that_speaks_brings_back_none_but_itself(backend: Backend, tmp_path: Path) -> None:
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        take(store, *(birth("ipc-02", name) for name in ("one", "two", "three")))
+        store.forget(("ipc-02", "", ""), T0)
+        assert store.catalogue.listed() == []
+        take(store, data("ipc-02", "two", 1, T0 + S, 2.0), agents=Agents(store.catalogue))
+        assert store.catalogue.listed() == ["ipc-02:two"]
+        assert store.catalogue.forgotten.lists("ipc-02")
+    with closing(open_store(backend.config(tmp_path), "ipc-01")) as store:
+        assert store.catalogue.listed() == ["ipc-02:two"]

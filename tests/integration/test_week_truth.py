@@ -22,9 +22,6 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from edge_agent.app.figures.live import Figures
-from edge_agent.app.figures.production import production
-from edge_agent.app.figures.signals import Links, Signals
 from edge_agent.app.status.ask import serve_door
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
@@ -43,6 +40,11 @@ from edge_agent.metrics.timemodel import (
     spans,
     totals,
 )
+from edge_agent.production.facts import BEFORE_NS
+from edge_agent.production.live_rates import LiveRates
+from edge_agent.production.signals import PlantSignals
+from edge_agent.production.store_source import AFTER_NS, StoreFacts
+from edge_agent.production.window_document import production
 from edge_agent.register.importing import load as load_register
 from edge_agent.register.model import Register
 from edge_agent.stores import Store, open_store
@@ -85,16 +87,16 @@ class Story:
     replay: Replay
 
     @cached_property
-    def signals(self) -> Signals:
-        return Signals(self.store, self.links, self.start, self.end)
+    def current(self) -> dict[str, list[tuple[int, int]]]:
+        return StoreFacts(self.store).known(self.start - BEFORE_NS, self.end + AFTER_NS)
 
     @cached_property
-    def links(self) -> Links:
-        return Links(self.site, self.register)
+    def links(self) -> PlantSignals:
+        return PlantSignals(self.site, self.register)
 
     def known(self, device: str) -> list[tuple[int, int]]:
         """When in the window the device's values were current (ns)."""
-        spans = [(max(a, self.start), min(b, self.end)) for a, b in self.signals.known(device)]
+        spans = [(max(a, self.start), min(b, self.end)) for a, b in self.current.get(device, [])]
         return [(a, b) for a, b in spans if a < b]
 
     def readings(self, device: str, tag: str, after: int = 0) -> tuple[Longs, Floats]:
@@ -357,7 +359,7 @@ def test_networking_and_coverage_are_exact(story: Story) -> None:
     plan = story.calendar.plan("two-shift", start, end)
     hours = planned(zip(plan.times, plan.values, strict=True), end)
     assert online["denominator"] == len(linked) * hours.within(max(start, story.replay.epoch), end) / SECOND
-    facts = Figures(story.site).live(story.store, end).devices
+    facts = LiveRates(story.site).live(story.store, end).devices
     last_row = 6 * EVERY_S / (hours.within(max(start, story.replay.epoch), end) / SECOND)
     for row, part, whole in ((online, "online_s", "scheduled_s"), (acquired, "good", "expected")):
         assert set(row["denominator_ids"]) == set(linked)

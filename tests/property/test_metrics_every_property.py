@@ -24,9 +24,9 @@ from edge_agent.metrics.definitions import DEFINITIONS
 from edge_agent.metrics.evaluate import METRICS
 from edge_agent.metrics.live import DeviceFacts, Live
 from edge_agent.metrics.result import Result
+from edge_agent.production.facts import Counter, Minutes, Planned, State
+from edge_agent.production.figures import Options, figures
 from edge_agent.register.model import Register
-from edge_agent.report.facts import Counter, Minutes, Planned, State
-from edge_agent.report.figures import Options, figures
 from tests.property.test_metrics_register_rates import DEVICES, lives, registers
 from tests.support import report_plant as golden
 from tests.support.exploration import examples

@@ -53,7 +53,14 @@ def configuration(folder: Path, port: int, devices: Mapping[str, str], extra: st
 @contextlib.asynccontextmanager
 async def running(path: Path) -> AsyncIterator[EdgeAgent]:
     """The agent of a file, stopped in order at the end."""
-    agent, stop = EdgeAgent(load(path), Clock(), source=path), asyncio.Event()
+    async with running_agent(EdgeAgent(load(path), Clock(), source=path)) as agent:
+        yield agent
+
+
+@contextlib.asynccontextmanager
+async def running_agent(agent: EdgeAgent) -> AsyncIterator[EdgeAgent]:
+    """The same of one that was made already."""
+    stop = asyncio.Event()
     task = asyncio.create_task(agent.run(stop), name="agent")
     try:
         yield agent

@@ -8,10 +8,10 @@ from fractions import Fraction
 from random import Random
 from typing import Final
 
+from edge_agent.production.facts import BEFORE_NS, Counter, Device, Facts, Minutes, Planned, Role, State
+from edge_agent.production.figures import Options, plant_of
+from edge_agent.production.plant import Plant
 from edge_agent.register.model import Equipment, Register
-from edge_agent.report.facts import BEFORE_NS, Counter, Device, Facts, Minutes, Planned, Role, State
-from edge_agent.report.figures import Options, plant_of
-from edge_agent.report.production import Plant
 from tests.support.report_plant import DAY, MINUTE, register
 
 SECOND: Final = 10**9

@@ -7,6 +7,7 @@ import contextlib
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 from connectors.modbus.client import ModbusConnection
 from connectors.modbus.framing import crc16
@@ -16,11 +17,25 @@ from edge_agent.model import Batch, TagTable, status_name
 from edge_agent.normalise import Normaliser
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
-from edge_agent.sdk import DevicePlan
+from edge_agent.sdk import Cause, DevicePlan
 from tests.support.aio import until
-from tests.support.modbus_wire import connection
+from tests.support.modbus_wire import connection, make_plan, make_table
+
+EVERY = 0.02
+"""Seconds between two polls of a device."""
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def plan(url: str, *addresses: str, every: float = EVERY, device: str = "d", **options: Any) -> DevicePlan:
+    """Tags named by what they read; an address may carry a type or a count: `holding/4 float32`, `coil/0 count 12`."""
+    made = make_plan(url, {}, device, **options)
+    tags: dict[str, dict[str, Any]] = {}
+    for text in addresses:
+        address, *more = text.split()
+        keys: dict[str, Any] = {"count": int(more[1])} if more[:1] == ["count"] else {"type": more[0]} if more else {}
+        tags[address] = {"address": address, **keys}
+    return DevicePlan(device, made.options, (make_table(tags, device, every),))
 
 
 @contextlib.asynccontextmanager
@@ -109,6 +124,8 @@ class Polled:
         self.batches: dict[str, list[Batch]] = {plan.id: [] for plan in plans}
         self.states: dict[str, list[str]] = {plan.id: [] for plan in plans}
         """Every change of state, with its reason."""
+        self.causes: dict[str, list[Cause]] = {plan.id: [] for plan in plans}
+        """What exactly was behind each that was none for the better."""
         self.devices = {plan.id: self._device(plan, clock) for plan in plans}
         self.connection = connection(*plans)
         self._counted = Counted(self.connection)
@@ -121,6 +138,8 @@ class Polled:
 
         def tell(device: PolledDevice) -> None:
             states.append(f"{device.health.state} {device.health.reason}".strip())
+            if device.health.cause is not None:
+                self.causes[plan.id].append(device.health.cause)
             device.health.row(clock.monotonic())
 
         return PolledDevice(plan, normalisers, health, got.append, tell, staleness=60.0)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from asyncua import Server, ua
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.user_managers import UserManager
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -20,6 +21,7 @@ from tests.support.opcua_server import endpoint, serving
 from tests.support.servers import free_port
 
 SERVER_URI = "urn:test.example:server"
+MakeCertificate = Callable[[rsa.RSAPrivateKey], x509.Certificate]
 POLICIES = ["Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss"]
 
 
@@ -38,8 +40,10 @@ class Users(UserManager):
 class Secured:
     """A server with all policies, an insecure endpoint besides, and its certificate under `folder`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, make: MakeCertificate | None = None) -> None:
+        """`make`: the server's certificate for its key; None: one that is as it should be."""
         self.folder = folder
+        self._make = make
         self.port = free_port()
         self.endpoint = endpoint(self.port)
         self.users = Users()
@@ -48,8 +52,11 @@ class Secured:
 
     def identity(self, path: Path, uri: str, hosts: list[str]) -> Path:
         """A key and certificate in files; the certificate's path."""
+        return self._written(path, lambda private: pki.self_signed(private, uri, hosts))
+
+    def _written(self, path: Path, make: MakeCertificate) -> Path:
         private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        path.write_bytes(pki.self_signed(private, uri, hosts).public_bytes(serialization.Encoding.DER))
+        path.write_bytes(make(private).public_bytes(serialization.Encoding.DER))
         path.with_suffix(".pem").write_bytes(
             private.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -58,7 +65,10 @@ class Secured:
         return path
 
     async def serve(self, ready: threading.Event) -> None:
-        self.identity(self.certificate, SERVER_URI, ["127.0.0.1"])
+        if self._make is None:
+            self.identity(self.certificate, SERVER_URI, ["127.0.0.1"])
+        else:
+            self._written(self.certificate, self._make)
         server = Server(user_manager=self.users)
         await server.init()
         await server.set_application_uri(SERVER_URI)
@@ -78,9 +88,9 @@ class Secured:
 
 
 @contextlib.contextmanager
-def secured_server(folder: Path) -> Iterator[Secured]:
+def secured_server(folder: Path, make: MakeCertificate | None = None) -> Iterator[Secured]:
     """The server, from the moment it listens until the block ends."""
-    made, ready = Secured(folder), threading.Event()
+    made, ready = Secured(folder, make), threading.Event()
     thread = threading.Thread(target=lambda: asyncio.run(made.serve(ready)))
     thread.start()
     try:

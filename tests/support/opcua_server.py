@@ -116,8 +116,8 @@ class Running:
         """Write a value (or a DataValue) to a node."""
         self.do(self.nodes[name].write_value(value))
 
-    async def _serve(self, count: int, ready: threading.Event) -> None:
-        async with serving(self.port, count=count) as (self.server, self.nodes):
+    async def _serve(self, uris: Sequence[str], count: int, ready: threading.Event) -> None:
+        async with serving(self.port, uris, count=count) as (self.server, self.nodes):
             ready.set()
             await self._stop.wait()
         # asyncua's server leaves the tasks of sessions behind whose clients did not say goodbye.
@@ -128,10 +128,10 @@ class Running:
 
     @classmethod
     @contextlib.contextmanager
-    def start(cls, port: int, count: int = 0) -> Iterator[Running]:
+    def start(cls, port: int, count: int = 0, uris: Sequence[str] = (URI,)) -> Iterator[Running]:
         """Yields when the server listens, ends its thread afterwards."""
         running, ready = cls(port), threading.Event()
-        serve = running._serve(count, ready)
+        serve = running._serve(uris, count, ready)
         thread = threading.Thread(target=lambda: running._loop.run_until_complete(serve), name="opcua-server")
         thread.start()
         try:

@@ -9,11 +9,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from edge_agent.production.facts import BEFORE_NS, Counter, Device, Facts, Minutes, Planned, State
+from edge_agent.production.figures import Options, plant_of
+from edge_agent.production.plant import Plant
 from edge_agent.register.importing import load
 from edge_agent.register.model import Equipment, Register
-from edge_agent.report.facts import BEFORE_NS, Counter, Device, Facts, Minutes, Planned, State
-from edge_agent.report.figures import Options, plant_of
-from edge_agent.report.production import Plant
 
 GOLDEN = Path(__file__).parents[1] / "cases" / "golden_factory"
 MINUTE = 60_000_000_000

@@ -70,7 +70,7 @@ class Server:
         self.process.send_signal(signal.SIGCONT)
 
 
-def wait_port(port: int, process: subprocess.Popen[bytes], log: Path, timeout: float = 30.0) -> None:
+def wait_port(port: int, process: subprocess.Popen[bytes], log: Path, timeout: float = 90.0) -> None:
     """Return when the port accepts; fail with the log when the process ends or the time is over."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:

@@ -13,6 +13,7 @@ from edge_agent.app.status.exposition import _missing as _exposed
 from edge_agent.app.status.exposition import _Text
 from edge_agent.app.status.missing import report
 from edge_agent.app.status.view import _missing
+from edge_agent.ingest.agents import Agents
 from edge_agent.stores.base import Mark, WriteBatch
 from edge_agent.stores.columns import Rows
 from edge_agent.stores.duckdb import DuckDbStore
@@ -291,3 +292,50 @@ def test_what_a_stream_did_before_this_stores_time_is_shown_and_is_no_loss(
     _exposed(text, found)
     assert "edge_agent_store_absent_entries 0" in str(text).splitlines()
     assert "edge_agent_store_before_entries 962" in str(text).splitlines()
+
+
+def test_what_the_agent_still_holds_is_neither_lost_nor_before_the_stores_time(
+    store: DuckDbStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A first `serve` that comes late, `confirm: store`: the broker dropped them, and the agent has them all."""
+    night = Night(store).becomes(0, "online").runs(0, 60)
+    night.asked(0, 60, marks=[Mark("ipc-01/0/f", seq, 1) for seq in (500, 501, 510)])
+    held = Agents(store.catalogue)
+    state = {
+        "agent": "ipc-01",
+        "state": "online",
+        "pending_from": {"ipc-01/0/f": 400, "ipc-02/0/f": 1, "ipc-01/0/g": -1},
+    }
+    held.take_state(state)
+    assert held.pending_from() == {"ipc-01/0/f": 400}, "of its own streams, and numbers only"
+    found = report(store, T0, T0 + 60 * S, pending_from=held.pending_from())
+    spans = {
+        part: [(row["from_seq"], row["to_seq"]) for row in found[part]] for part in ("before", "absent", "waiting")
+    }
+    assert spans == {"before": [(1, 399)], "absent": [], "waiting": [(400, 499), (502, 509)]}
+    _missing(Console(highlight=False, markup=False, soft_wrap=True), found, "UTC")
+    shown = capsys.readouterr().out
+    assert "still at the agent ipc-01/0/f 400–499: 100" in shown
+    assert "never arrived" not in shown
+    assert "no data lost" not in shown, "that is not known before they have come"
+
+
+def test_an_outage_from_before_the_window_has_its_exact_cause(store: DuckDbStore) -> None:
+    night = Night(store).becomes(0, "online").runs(0, 60).becomes(60, "offline", "BadTimeout").runs(60, 30 * HOUR)
+    night.becomes(30 * HOUR, "online").runs(30 * HOUR, 31 * HOUR)
+    (outage,) = night.asked(29 * HOUR, 31 * HOUR)["outages"]
+    assert (outage["reason"], outage["zh"], outage["en"]) == ("BadTimeout", "因", "why")
+
+
+@pytest.mark.parametrize("state", ["online", "offline"])
+def test_a_device_that_is_renamed_was_not_away(store: DuckDbStore, state: str) -> None:
+    """Its old name leaves the configuration, the new one begins: one device all along."""
+    old = Night(store, "old").becomes(0, "online", fresh=True).runs(0, 60)
+    old.becomes(61, "offline", "BadOutOfService")
+    store.catalogue.born({"device": "new", "was": "old", "t": T0 + 61 * S, "tags": {}})
+    new = Night(store, "new").becomes(63, state, "BadTimeout" * (state == "offline"), fresh=True).runs(63, 603)
+    old.rows += new.rows
+    found = old.asked(0, 603)
+    lasts = [("new", 61, 63, "BadOutOfService"), ("new", 63, None, "BadTimeout")]
+    assert brief(found) == ([] if state == "online" else lasts)
+    assert set(found["covered"]) == {"new"}

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from edge_agent.app.status.overview import _device
-from edge_agent.stores.base import Latest
+from edge_agent.app.status.recent_health import NOTHING_RECENT
+from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import Chunk, Rows
 from edge_agent.stores.newest import Newest
 
 S = 1_000_000_000
 NOW = 1_800_000_000 * S
 KINDS = np.full(1, 3, np.uint8)
+TWO_KINDS = np.full(2, 3, np.uint8)
 
 
 def _rows(*samples: tuple[int, float]) -> Rows:
@@ -32,8 +34,10 @@ def test_what_comes_after_a_jump_replaces_what_was_stamped_ahead(ahead: int) -> 
 
 @pytest.mark.parametrize(("ahead", "quality"), [(0, "Good"), (1, "Good"), (3600, "UncertainLastUsableValue")])
 def test_a_sample_from_the_future_is_not_fresh(ahead: int, quality: str) -> None:
-    samples = {"n": Latest(1.0, 0, NOW + ahead * S), "machine_state": Latest(1, 0, NOW + ahead * S)}
-    row = _device("m1", {"tags": 2}, samples, None, None, NOW)
+    catalogue, newest = Catalogue(), Newest()
+    newest.update(Rows.of([Chunk(catalogue.ids("m1", ("n", "machine_state")), NOW + ahead * S, np.ones(2), TWO_KINDS)]))
+    readings, state = newest.by_device(catalogue, NOW)["m1"], newest.of_tag(catalogue, "m1", "machine_state")
+    row = _device("m1", {"tags": 2}, readings, state, NOTHING_RECENT, NOW)
     assert row["quality"] == quality
     assert (row["last_good_age_s"] is None) == (ahead > 5)
     assert (row["state"] == "NotAvailable") == (ahead > 5)

@@ -9,19 +9,17 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import month
-from edge_agent.app.reports.gather import gather
-from edge_agent.ingest.api import operations
 from edge_agent.metrics import counters
 from edge_agent.metrics.counters import U16, Count, Rule, count
 from edge_agent.metrics.readings import Readings, exact, integers
-from edge_agent.report import questions
-from edge_agent.report.thinning import readings
+from edge_agent.production.gather import gather
+from edge_agent.production.store_source import StoreFacts
+from edge_agent.production.thinning import counter_readings
 from edge_agent.stores import Changes, Rows, WriteBatch
 from edge_agent.stores import duckdb_runs as runs
 from edge_agent.stores.columns import INT, NO_TIME
@@ -101,7 +99,7 @@ def test_what_is_left_out_changes_no_figure(
 
 
 def _count(found: Changes, modulus: int | None) -> Count:
-    return count(Readings(*readings(found)), Rule(modulus, restarts=True))
+    return count(Readings(*counter_readings(found)), Rule(modulus, restarts=True))
 
 
 def test_a_report_reads_a_few_rows_and_asks_few_questions_however_many_machines(tmp_path: Path) -> None:
@@ -123,7 +121,7 @@ def test_a_report_reads_a_few_rows_and_asks_few_questions_however_many_machines(
     readings_of_counters = sum(len(counter.readings) for counter in kept.counters)
     assert readings_of_counters < 2 * month.MACHINES * 2 * 120, "of 7200 a counter"
     assert read < 4 * month.MACHINES * 2 * 120
-    assert asked["report_counts"] == asked["report_changes"] == 1
+    assert asked == {"changes": 1, "counters": 1}
 
 
 def test_a_series_that_is_not_kept_leaves_the_others_theirs(tmp_path: Path) -> None:
@@ -148,7 +146,7 @@ def test_a_series_that_is_not_kept_leaves_the_others_theirs(tmp_path: Path) -> N
 
 def _gathered(about: Any, store: DuckDbStore, start: int, end: int) -> tuple[Any, int, dict[str, int]]:
     """The facts, how many rows of runs and samples were read for them, and how often each question was asked."""
-    known, asked, rows = operations(store) | questions.operations(store), dict[str, int](), 0
+    asked, rows = dict[str, int](), 0
     fetched = runs.fetched
 
     def seen(*args: Any, **values: Any) -> dict[str, Any]:
@@ -157,10 +155,15 @@ def _gathered(about: Any, store: DuckDbStore, start: int, end: int) -> tuple[Any
         rows += len(next(iter(got.values())))
         return got
 
-    def question(op: str, **arguments: Any) -> Any:
-        asked[op] = asked.get(op, 0) + 1
-        return orjson.loads(orjson.dumps(known[op](**arguments)))
+    class Counting(StoreFacts):
+        def changes(self, *args: Any) -> Any:
+            asked["changes"] = asked.get("changes", 0) + 1
+            return super().changes(*args)
+
+        def counters(self, *args: Any) -> Any:
+            asked["counters"] = asked.get("counters", 0) + 1
+            return super().counters(*args)
 
     with patch.object(runs, "fetched", seen):
-        facts = gather(about.site, question, about.register, about.calendar, start, end)
+        facts = gather(about.site, Counting(store), about.register, about.calendar, start, end)
     return facts, rows, asked

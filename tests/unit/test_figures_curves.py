@@ -1,4 +1,4 @@
-"""Columns behind the figures: energy curves, runs of readings, spans of evidence."""
+"""Columns behind the figures: energy of a power, runs of readings, spans of evidence."""
 
 from __future__ import annotations
 
@@ -10,32 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.metrics.counters import U16, Rule, count
-from edge_agent.metrics.curve import inside, metered, moments
+from edge_agent.metrics.counters import count
 from edge_agent.metrics.lateness import from_histogram, lateness
+from edge_agent.metrics.readings import Readings
 from edge_agent.metrics.result import Window
+from edge_agent.production.power_energy import energy_while_known, moments
+from edge_agent.production.store_source import _rounded
 from edge_agent.stores import Changes
 from edge_agent.stores.evidence import bridged, clipped, joined
 from edge_agent.stores.held import Adding, piece
 from edge_agent.stores.held import joined as joined_pieces
 
 HOUR = 3_600_000_000_000
-READINGS = st.lists(st.integers(0, 65535), min_size=1, max_size=30)
-
-
-@given(READINGS, st.data())
-def test_a_meters_curve_counts_what_a_counter_counts(values: list[int], data: st.DataObject) -> None:
-    rule = data.draw(st.sampled_from([Rule(), Rule(U16), Rule(restarts=True), Rule(U16, ratio=Fraction(40))]))
-    t = np.arange(len(values), dtype=np.int64) * HOUR
-    curve = metered(t, np.array(values, np.float64), rule)
-    exact = count([(int(when), value) for when, value in zip(t, values, strict=True)], rule)
-    assert curve.between(0, int(t[-1])) == exact.total
-    assert curve.events == exact.events
-    cut = data.draw(st.integers(0, int(t[-1])))
-    assert float(curve.between(0, cut)) == pytest.approx(float(exact.between(0, cut)), abs=1e-6)
-    whole = curve.between(0, cut) + curve.between(cut, int(t[-1]))
-    assert float(whole) == pytest.approx(float(exact.total), abs=1e-8)
-    assert curve.over([(0, cut), (cut, int(t[-1]))]) == curve.between(0, int(t[-1]))
 
 
 def test_a_power_holds_until_the_next_reading_and_only_where_it_was_known() -> None:
@@ -45,14 +31,21 @@ def test_a_power_holds_until_the_next_reading_and_only_where_it_was_known() -> N
     at = moments(0, 9 * HOUR, HOUR, [], known)
     adding = Adding(at, None)
     adding.add(piece(t, kw, bad, 9 * HOUR), 9 * HOUR)
-    curve = inside(at, adding.total, known)
-    assert curve.between(0, 9 * HOUR) == Fraction(3, 2) + 5 + Fraction(5, 2)
-    assert curve.between(2 * HOUR, 3 * HOUR) == Fraction(15, 2)
-    assert curve.profile(np.array([0, HOUR, 3 * HOUR, 4 * HOUR])) == [Fraction(1, 2), Fraction(17, 2), 0]
-    assert curve.seen(0, HOUR)
-    assert inside(at, adding.total, []).between(0, HOUR) == 0
-    assert not inside(at, adding.total, [(20 * HOUR, 21 * HOUR)]).seen(0, 9 * HOUR)
-    assert metered(t[:0], kw[:0], Rule()).resolution == 0
+    used = energy_while_known(at, adding.total, known)
+    assert used is not None
+    counted = count(Readings(at, used))
+    assert counted.between(0, 9 * HOUR) == Fraction(3, 2) + 5 + Fraction(5, 2)
+    assert counted.between(2 * HOUR, 3 * HOUR) == Fraction(15, 2)
+    assert counted.profile(np.array([0, HOUR, 3 * HOUR, 4 * HOUR])) == [Fraction(1, 2), Fraction(17, 2), 0]
+    assert energy_while_known(at, adding.total, []) is None
+    assert energy_while_known(at, adding.total, [(20 * HOUR, 21 * HOUR)]) is None
+
+
+@given(st.lists(st.floats(0, 1e12) | st.decimals(0, 10**6, places=9).map(float), min_size=1, max_size=20))
+def test_an_energy_is_rounded_to_the_double_its_decimals_are_written_as(numbers: list[float]) -> None:
+    found = _rounded(np.array(numbers)).tolist()
+    assert found == [round(number, 9) for number in found], "no more digits are written than nine decimals"
+    assert found == pytest.approx(numbers, rel=1e-15, abs=0.6e-9)
 
 
 @given(

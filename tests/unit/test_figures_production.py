@@ -10,22 +10,22 @@ from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 import pytest
 
-from edge_agent.app.figures.live import Figures
-from edge_agent.app.figures.production import production
-from edge_agent.app.figures.schedule import Period, ProductionFigures
-from edge_agent.app.figures.signals import Links
-from edge_agent.app.reports.gather import gather
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
 from edge_agent.ingest import decode
-from edge_agent.ingest.api import operations
 from edge_agent.metrics.calendar import Calendar
+from edge_agent.production.figures import Options, plant_of
+from edge_agent.production.gather import gather
+from edge_agent.production.live_rates import LiveRates
+from edge_agent.production.schedule import Period, ProductionFigures
+from edge_agent.production.signals import PlantSignals
+from edge_agent.production.store_source import StoreFacts
+from edge_agent.production.window_document import production
 from edge_agent.register.model import Equipment, Register
-from edge_agent.report import questions
-from edge_agent.report.figures import Options, plant_of
 from edge_agent.stores import Rows, WriteBatch
 from edge_agent.stores.duckdb import DuckDbStore
 
@@ -160,12 +160,20 @@ def test_parts_of_a_subscription_are_counted_when_they_came_and_not_over_a_break
           + [(minute, {"parts_total": count}) for minute, count in counts], current)  # fmt: skip
     about, window = site(tmp_path), (T0, T0 + 2 * HOUR)
     live = production(store, about, REGISTER, paused, *window)["machines"]["EQ-1"]["parts"]
-    known = operations(store) | questions.operations(store)
-    facts = gather(about, lambda op, **keys: orjson.loads(orjson.dumps(known[op](**keys))), REGISTER, paused, *window)
+    facts = gather(about, StoreFacts(store), REGISTER, paused, *window)
     told = next(each.production for each in plant_of(facts, REGISTER, Options()).machines if each.id == "EQ-1")
     assert told is not None
     assert (live["produced"], live["produced_outside_planned"], live["good"]) == (5, 0, 5)
     assert (told.pq, told.whole_pq, told.gq) == (5, 5, 5)
+
+
+def test_powers_asked_for_a_few_at_a_time_are_the_same(store: DuckDbStore, tmp_path: Path) -> None:
+    write(store, "m1", SHIFT, [(0, 120)])
+    write(store, "m2", SHIFT, [(0, 120)])
+    with patch("edge_agent.production.store_source._MOMENTS", 10):
+        apart = figures(store, tmp_path)
+    assert apart == figures(store, tmp_path)
+    assert apart["machines"]["EQ-2"]["energy"]["kwh"] == pytest.approx(9.5)
 
 
 def test_with_the_calendar_as_order_source_what_rests_on_orders_is_null(store: DuckDbStore, tmp_path: Path) -> None:
@@ -291,6 +299,16 @@ def test_a_line_takes_its_energy_from_its_meter_and_its_parts_from_its_last_stat
     assert line["results"]["M-19"]["value"] == pytest.approx(120 * 0.1229 / 1000)
 
 
+def test_a_quarter_that_the_window_cuts_is_no_peak(store: DuckDbStore, tmp_path: Path) -> None:
+    """12 kW for 75 minutes, then 60 kW: the window ends ten minutes into that quarter."""
+    used = [(minute, 200.0 * min(minute, 75) + 1000.0 * max(0, minute - 75)) for minute in range(121)]
+    write(store, "meter", [(minute, {"import": wh}) for minute, wh in used], [(0, 120)])
+    energy = figures(store, tmp_path, 0, 85)["lines"]["L1"]["energy"]
+    assert energy["peak"] == {"t": T0, "kw": pytest.approx(12)}
+    assert [kw for _, kw in energy["demand"]][:5] == pytest.approx([12, 12, 12, 12, 12])
+    assert energy["kwh"] == pytest.approx(25)
+
+
 def test_late_data_corrects_its_window_as_a_revision(store: DuckDbStore, tmp_path: Path) -> None:
     calendar = tmp_path / "calendar.yaml"
     calendar.write_text("schedules: {default: {shifts: [{name: day, start: '8:00', end: '10:00'}]}}")
@@ -338,7 +356,7 @@ def test_a_device_that_never_connected_is_scheduled_while_the_agent_tries(store:
         for i in range(1, 11)
     ]  # fmt: skip
     store.write(WriteBatch(Rows.empty(), T0, health=health))
-    facts = Figures(site(tmp_path)).live(store, T0 + 10 * MINUTE).devices["m1"]
+    facts = LiveRates(site(tmp_path)).live(store, T0 + 10 * MINUTE).devices["m1"]
     assert (facts.online_s, facts.scheduled_s, facts.expected) == (0, 600, 600)
 
 
@@ -358,7 +376,7 @@ def test_a_machine_that_is_switched_off_at_night_is_networked(store: DuckDbStore
     write(store, "m1", [(0, state(3)), (day, state(3))], [(0, 720), (day, day + 720)])
     write(store, "m2", [(0, state(3)), (day, state(3))], [(0, 360), (day, day + 720)])
     at = T0 + (day + 720) * MINUTE
-    figures_of = Figures(nights_off(tmp_path))
+    figures_of = LiveRates(nights_off(tmp_path))
     live = figures_of.live(store, at).devices
     # Health rows of a minute: the first good value is known from the end of the first minute on.
     assert (live["m1"].coverage, live["m2"].coverage) == (1, Fraction(18 * 60, 24 * 60 - 1))
@@ -367,14 +385,14 @@ def test_a_machine_that_is_switched_off_at_night_is_networked(store: DuckDbStore
     results = {result["id"]: result for result in figures_of.compute(store, at)}
     assert results["M-04a-effective"]["numerator_ids"] == ["EQ-1"]
     assert results["M-05"]["value"] == 1.0  # of the last day: its night was not planned
-    without = Figures(site(tmp_path, equipment=tmp_path / "equipment.csv")).live(store, at).devices
+    without = LiveRates(site(tmp_path, equipment=tmp_path / "equipment.csv")).live(store, at).devices
     assert without["m1"].coverage == Fraction(24 * 60, 36 * 60 - 1)  # without a calendar all time counts
 
 
 def test_late_data_of_a_shift_is_seen_within_the_hour(store: DuckDbStore, tmp_path: Path) -> None:
     day = 24 * 60
     write(store, "m1", [(0, state(3)), (day, state(3))], [(0, 360), (day, day + 60)])
-    figures_of = Figures(nights_off(tmp_path))
+    figures_of = LiveRates(nights_off(tmp_path))
     assert figures_of.live(store, T0 + (day + 60) * MINUTE).devices["m1"].coverage == Fraction(7 * 60, 13 * 60 - 1)
     write(store, "m1", [(400, state(3)), (day + 61, state(3))], [(360, 720), (day + 60, day + 180)])
     assert figures_of.live(store, T0 + (day + 180) * MINUTE).devices["m1"].coverage == 1
@@ -382,14 +400,14 @@ def test_late_data_of_a_shift_is_seen_within_the_hour(store: DuckDbStore, tmp_pa
 
 def test_where_nothing_was_planned_yet_all_time_counts(store: DuckDbStore, tmp_path: Path) -> None:
     write(store, "m1", [(0, state(3))], [(0, 60)])
-    figures_of = Figures(nights_off(tmp_path, "{start: 20:00, end: 22:00}"))
+    figures_of = LiveRates(nights_off(tmp_path, "{start: 20:00, end: 22:00}"))
     assert figures_of.live(store, T0 + 60 * MINUTE).devices["m1"].coverage == 1
 
 
 def test_a_calendar_that_cannot_be_used_does_not_stop_the_rates(store: DuckDbStore, tmp_path: Path) -> None:
     write(store, "m1", [(0, state(3))], [(0, 60)])
     broken = nights_off(tmp_path, "{start: noon}")
-    assert Figures(broken).live(store, T0 + 60 * MINUTE).devices["m1"].coverage == 1
+    assert LiveRates(broken).live(store, T0 + 60 * MINUTE).devices["m1"].coverage == 1
 
 
 def test_a_meter_of_one_machine_is_told_at_the_machines_states_kept_or_not(store: DuckDbStore, tmp_path: Path) -> None:
@@ -412,7 +430,7 @@ def test_a_meter_of_one_machine_is_told_at_the_machines_states_kept_or_not(store
         return production(store, where, mine, CALENDAR, *window)["machines"]["EQ-1"]
 
     raw = told()
-    links = Links(where, mine)
+    links = PlantSignals(where, mine)
     store.watch(links.steady, links.powers, links.counters)
     assert store.compact(T0 + DAY, 10) == 2
     assert told() == raw
@@ -423,12 +441,9 @@ def test_a_meter_of_one_machine_is_told_at_the_machines_states_kept_or_not(store
 
 def every_figure(store: DuckDbStore, where: Site, register: Register, start: int, end: int) -> list[Any]:
     """All that is computed of a window: production, the rates now, and a report's."""
-    known = operations(store) | questions.operations(store)
-    facts = gather(
-        where, lambda op, **keys: orjson.loads(orjson.dumps(known[op](**keys))), register, CALENDAR, start, end
-    )
+    facts = gather(where, StoreFacts(store), register, CALENDAR, start, end)
     plant = plant_of(facts, register, Options())
-    live = Figures(where).live(store, end)
+    live = LiveRates(where).live(store, end)
     windows = ProductionFigures(where, register).compute(store, Period(start, end, "shift"), end + HOUR)
     minutes = {name: rows.rows.tolist() for name, rows in facts.minutes.items()}
     told = replace(facts, minutes={})
@@ -475,6 +490,6 @@ def test_a_device_of_another_agent_of_the_plant_is_in_the_figures(store: DuckDbS
         machines = production(store, where, register, CALENDAR, *window)["machines"]
         assert machines["EQ-1"]["seconds"]["APT"] == 5400
         assert machines["EQ-2"]["seconds"]["APT"] == 0
-        assert machines["EQ-2"]["device"] == "b:m1"
-    live = Figures(where).live(store, window[1]).devices
-    assert sorted(live) == ["b:m1", "b:m3", "m1", "m2", "meter"], "an odd key of a birth is left out, the device stays"
+        assert (machines["EQ-1"]["device"], machines["EQ-2"]["device"]) == ("a:m1", "b:m1")
+    live = LiveRates(where).live(store, window[1]).devices
+    assert sorted(live) == ["a:m1", "b:m1", "m2", "m3", "meter"], "an odd key of a birth is left out, the device stays"

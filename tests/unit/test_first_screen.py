@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import pytest
@@ -21,12 +22,15 @@ from edge_agent.cli.status import _well
 from edge_agent.health.reasons import sentence
 from edge_agent.metrics.evaluate import evaluate
 from edge_agent.metrics.live import Live, read_live
+from edge_agent.reasons import cause
+from edge_agent.reasons.causes import CAUSES
 from edge_agent.register.importing import load
 from edge_agent.report.document import Setting, build
 from edge_agent.report.html import render
-from edge_agent.words import number_of
+from edge_agent.words import commands_in, number_of
 from tests.support import report_plant
 from tests.support.report_plant import END
+from tests.support.sites import site
 
 FACTORY = Path(__file__).parents[1] / "cases" / "golden_factory"
 REGISTER, _ = load(FACTORY / "equipment_register.csv", FACTORY / "processes.csv")
@@ -91,9 +95,13 @@ def screen(rows: list[dict[str, Any]], figures: list[dict[str, Any]], **more: An
 
 
 def text(first: FirstScreen, width: int, height: int, which: Language) -> list[str]:
-    lines = [line.plain for line in first.lines(Terminal(width, height, which))]
-    assert len(lines) <= height
-    assert all(cell_len(line) <= width for line in lines), [line for line in lines if cell_len(line) > width]
+    """What stands on it; only a command may go on in the next row of the terminal."""
+    terminal = Terminal(width, height, which)
+    found = first.lines(terminal)
+    assert terminal.rows(found) <= height
+    lines = [line.plain for line in found]
+    too_wide = [line for line in lines if cell_len(line) > width]
+    assert all(list(commands_in(line.strip())) == [(0, len(line.strip()))] for line in too_wide), too_wide
     return lines
 
 
@@ -268,11 +276,11 @@ def test_the_demo_draws_the_same_screen() -> None:
 
 
 def test_everything_whole_has_every_device_every_figure_and_every_detail(
-    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = plant(60)
     document = {"serve": served(rows), "agent": None, "missing": MISSING | {"covered": {}}, "metrics": metrics()}
-    show(document, "UTC", CONFIG, {row["id"] for row in rows})  # where nobody looks at a screen it is whole too
+    show(document, site(tmp_path, "devices: []"), CONFIG)  # where nobody looks at a screen it is whole too
     told = capsys.readouterr().out
     assert all(row["name"] in told for row in rows)
     assert all(each["id"] in told or each["name_en"] in told for each in metrics())
@@ -361,3 +369,46 @@ def test_a_sentence_is_broken_and_nothing_of_it_is_lost(width: int) -> None:
         lines = wrapped(said, width)
         assert all(cell_len(line) <= width for line in lines)
         assert "".join(lines).replace(" ", "") == said.replace(" ", "")
+
+
+# --- commands can be copied --------------------------------------------------------------------------------------
+
+
+SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+PKI = "/var/lib/edge-agent/ipc-01/pki"
+INSTALL = f"install -D -m 644 {PKI}/rejected/{SHA}.der {PKI}/trust/{SHA}.der"
+WAIVED = "'/srv/my plant/run' edge-agent reload '/srv/my plant/plant a.yaml'"
+
+
+@pytest.mark.parametrize("which", LANGUAGES)
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("command", [INSTALL, WAIVED, "edge-agent serve plant.yaml"])
+def test_a_command_is_never_broken_by_us(command: str, width: int, height: int, which: Language) -> None:
+    """A terminal breaks a line that is too wide itself, and nothing comes into what is copied; of ours would."""
+    unknown = cause("certificate_unknown", fingerprint=SHA, command=command)
+    host = cause("certificate_host", host="plc", named="-")
+    why = [f"(1) {unknown.zh} (2) {host.zh}", f"(1) {unknown.en} (2) {host.en}"]
+    lines = text(screen([device("plc-1", "offline", why=why)], metrics()), width, height - 1, which)
+    assert "\n".join(lines).count(command) == (2 if which == "both" else 1)
+    assert any("68.10 %" in line for line in lines), "and the rates are there all the same"
+    wide = [line for line in lines if cell_len(line) > width]
+    assert all(line.strip() == command for line in wide), wide
+
+
+def test_a_command_in_a_sentence_keeps_its_signs_and_the_sentence_its_own() -> None:
+    command = "edge-agent reload " + "x" * 70 + ".yaml"
+    assert wrapped(f"如果设备确已更换，请执行 {command}。", 80) == ["如果设备确已更换，请执行", command]
+    assert wrapped(f"Start `{command}`; then look again.", 80) == ["Start", command, "then look again."]
+    assert wrapped("Start `edge-agent serve`; then look again.", 30) == [
+        "Start `edge-agent serve`; then",
+        "look again.",
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(CAUSES))
+def test_no_sentence_of_a_cause_has_words_that_look_like_a_command(name: str) -> None:
+    facts = dict.fromkeys((each for _, each, _, _ in Formatter().parse("".join(CAUSES[name][1:])) if each), "X")
+    told = cause(name, **(facts | {"command": "edge-agent reload X"} if "command" in facts else facts))
+    for said in (told.zh, told.en):
+        found = [said[start:end] for start, end in commands_in(said) if said[start] != "`"]
+        assert found in ([], ["edge-agent reload X"])

@@ -20,6 +20,7 @@ from edge_agent.errors import FindingsError
 from edge_agent.identity import DeviceKeys
 from edge_agent.ingest import messages
 from edge_agent.ingest.messages import Assembly
+from edge_agent.intervals import IntervalSet
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.record import MAGIC
 from edge_agent.outbox.survey import verify
@@ -27,6 +28,7 @@ from edge_agent.report.pack.verify import read_pack
 from edge_agent.stores import Rows, WriteBatch
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.stores.duckdb_schema import VERSION
+from edge_agent.stores.sidecar import VERSION as SIDECAR_VERSION
 from edge_agent.stores.sidecar import Sidecar
 from tests.support.sites import write
 
@@ -34,9 +36,9 @@ FORMATS = Path(__file__).parents[1] / "data" / "formats"
 T0, S = 1_763_900_000_000_000_000, 1_000_000_000
 
 
-def unpacked(name: str, folder: Path) -> Path:
+def unpacked(name: str, folder: Path, version: int = 1) -> Path:
     path = folder / name
-    path.write_bytes(gzip.decompress((FORMATS / "1" / f"{name}.gz").read_bytes()))
+    path.write_bytes(gzip.decompress((FORMATS / str(version) / f"{name}.gz").read_bytes()))
     return path
 
 
@@ -68,6 +70,33 @@ def test_a_store_of_format_1_opens_with_all_it_had_and_a_copy_is_kept(tmp_path: 
             "its agent spoke since"
         )
         assert list(store.health(T0, T0 + 60 * S)) == ["plc-1", "plc-2"], "rows without an agent are the file's own"
+
+
+def test_a_store_of_format_2_has_its_health_rolled_up_and_says_the_same(tmp_path: Path) -> None:
+    path = unpacked("store.duckdb", tmp_path, 2)
+    before = path.read_bytes()
+    now, hour = T0 + 5 * 86_400 * S, 3600 * S
+    with closing(DuckDbStore(path, agent="ipc-01")) as store:
+        assert store.marks() == {f"{agent}/0/9f3c": IntervalSet([(1, 7)]) for agent in ("ipc-01", "ipc-02")}
+        assert store.incomplete_marks() == {}
+        first = T0 // hour * hour
+        windows = [(first, first + 3 * hour), (first, first + hour), (first + hour, first + 2 * hour)]
+        told = [(store.health(*window), store.evidence(*window)) for window in windows]
+        assert {key: row.good for key, row in told[0][0].items()} == {"ipc-02:plc-1": 36, "plc-1": 36}
+        assert store.keep_hours(store.read_open_hours(now, 99)) == 3
+        store.retain(now)
+        assert store._connection.execute("select count(*) from health").fetchall() == [(0,)]
+        assert [(store.health(*window), store.evidence(*window)) for window in windows] == told
+    assert (tmp_path / "store.duckdb.format-2").read_bytes() == before
+
+
+def test_a_sidecar_of_format_2_keeps_its_marks(tmp_path: Path) -> None:
+    path = unpacked("store.sqlite", tmp_path, 2)
+    with closing(Sidecar(path, DeviceKeys("ipc-01"))) as sidecar:
+        sidecar.recall("http://a")
+        assert sidecar.marks(["ipc-02/0/9f3c", "never"]) == {"ipc-02/0/9f3c": IntervalSet([(1, 7)])}
+        assert sidecar.kept_hours(0, 2 * T0) == set()
+    assert (tmp_path / "store.sqlite.format-2").exists()
 
 
 def _goes_on(store: DuckDbStore) -> None:
@@ -133,7 +162,7 @@ def newer_sidecar(folder: Path) -> Path:
     path = folder / "store.sqlite"
     Sidecar(path).close()
     with closing(sqlite3.connect(path)) as db:
-        db.execute("pragma user_version = 3")
+        db.execute(f"pragma user_version = {SIDECAR_VERSION + 1}")
         db.execute("pragma journal_mode = delete")
     return path
 

@@ -266,3 +266,36 @@ def test_the_cause_of_what_is_uncertain_stands_in_the_place_of_the_general_sente
     assert (device.state, notice.reason, notice.en) == ("online", "UncertainConfigurationError", "2 silent.")
     device.answered(good(2), 2.0, 0.0)
     assert device.judgement().notices == ()
+
+
+def test_a_device_that_stays_offline_has_a_row_each_half_minute_and_no_second_is_lost() -> None:
+    """Its turn comes every 5 s; the wall clock is 3 s ahead of the monotonic one."""
+    device = health()
+    rows = []
+    for second in range(1, 146):
+        now = float(second)
+        if second == 10:
+            assert device.failed(TIMEOUT, SILENT)
+        if second <= 4 or second == 121:
+            device.due += 1
+            device.answered(good(second), now, 0.0)
+        elif second < 121:
+            device.missed(1, 2)
+        early = device.changed
+        if (early or second % 5 == 0) and (device.row_due((second + 3) * 1_000_000_000) or early):
+            rows.append((second, device.row(now)))
+    assert [second for second, _ in rows] == [1, 5, 10, 30, 60, 90, 120, 121, 125, 130, 135, 140, 145]
+    assert sum(row["scheduled_s"] for _, row in rows) == 145.0
+    assert sum(row["good"] + row["bad"] for _, row in rows) == 2 * 121
+    assert [row["state"] for _, row in rows[:3]] == ["online", "online", "offline"]
+
+
+def test_a_device_whose_values_are_all_bad_but_answers_has_all_its_rows() -> None:
+    device = health()
+    bad = Batch(TABLE, 1, [None, None], {0: TIMEOUT, 1: TIMEOUT})
+    for second in (1, 2, 3):
+        device.answered(bad, float(second), 0.0)
+        assert device.row_due(second * 1_000_000_000)
+        assert device.row(float(second))["state"] == "offline"
+    device.missed(1, 2)
+    assert not device.row_due(4_000_000_000), "it answers no longer"

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.health.tags import MOST_MOVES, TagStates
-from edge_agent.model import STATUS, Batch, Tag, TagTable, Value, is_bad
+from edge_agent.health import DeviceHealth
+from edge_agent.health.tags import FIRST, MOST_MOVES, TagStates
+from edge_agent.model import STATUS, Batch, Tag, TagTable, Value, is_bad, is_good
 
 SENSOR, RANGE = STATUS["BadSensorFailure"], STATUS["UncertainEngineeringUnitsExceeded"]
 
@@ -92,15 +93,45 @@ CODES = st.sampled_from([0, 0x480, SENSOR, RANGE, STATUS["BadTimeout"]])
 @given(st.lists(st.tuples(st.lists(st.integers(0, 2), unique=True, min_size=1), CODES, st.booleans()), max_size=30))
 def test_the_moves_add_up_to_what_is(steps: list[tuple[list[int], int, bool]]) -> None:
     states = TagStates()
-    now = dict.fromkeys(THREE.names, "Good")
+    now: dict[str, str] = {}
+    good: set[str] = set()
     for columns, code, asked in steps:
         status = dict.fromkeys(range(len(columns)), code) if code else {}
         states.note(Batch(THREE, 1, [None] * len(columns), status, columns=columns))
-        if asked:
-            for tag, before, after in brief(states):
-                assert now[tag] == before != after
-                now[tag] = after
+        good |= {THREE.names[column] for column in columns if is_good(code)}
+        for tag, before, after in brief(states) if asked else ():
+            assert now.get(tag, "Good" if tag in good else FIRST) == before != after
+            now[tag] = after
     for tag, before, after in brief(states):
-        assert now[tag] == before
+        assert now.get(tag, "Good" if tag in good else FIRST) == before
         now[tag] = after
     assert {row["tag"]: row["status"] for row in states.not_good()} == {k: v for k, v in now.items() if v != "Good"}
+
+
+def test_a_tag_that_was_never_good_does_not_come_from_good() -> None:
+    states = TagStates()
+    states.note(Batch(THREE, 1, [1.0], columns=[2]))
+    states.note(Batch(THREE, 2, [None, None], {0: SENSOR, 1: SENSOR}, columns=[0, 2]))
+    assert brief(states) == [("t0", "starting", "BadSensorFailure"), ("t2", "Good", "BadSensorFailure")]
+    states.note(whole({}))
+    assert brief(states) == [("t0", "BadSensorFailure", "Good"), ("t2", "BadSensorFailure", "Good")]
+    states.note(whole({0: SENSOR}))
+    assert brief(states) == [("t0", "Good", "BadSensorFailure")]
+
+
+def test_the_first_state_of_a_table_that_is_good_while_the_device_is_online_is_known() -> None:
+    """A later table of a device that is online: nothing is wrong in it, and yet it has to be looked at once."""
+    other = table(2)
+    health = DeviceHealth("d", 5, 5.0, 0.0)
+    health.answered(whole({}), 1.0, 0.01)
+    health.answered(whole({}, other), 1.0, 0.01)
+    health.answered(whole({1: SENSOR}, other), 2.0, 0.01)
+    (move,) = health.row(3.0)["tag_transitions"]
+    assert (move["from"], move["to"]) == ("Good", "BadSensorFailure")
+
+
+def test_an_optional_tag_that_is_absent_from_the_beginning_has_not_moved() -> None:
+    tags = tuple(Tag(f"t{i}", "float", None, optional=True) for i in range(2))
+    states = TagStates()
+    states.note(whole({1: STATUS["BadNodeIdUnknown"]}, TagTable("dev", 1.0, tags)))
+    assert states.moves() == []

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edge_agent.config import load
 from edge_agent.errors import ConfigError
 from edge_agent.identity import AmbiguousNameError, DeviceKeys, DeviceNames, agent_of, lineage
+from edge_agent.reasons.states import STATES
 from edge_agent.stores.former import FormerNames
 from tests.support.sites import write
 
@@ -124,3 +125,23 @@ def test_claims_that_exclude_each_other_are_not_followed_together() -> None:
     assert former.current == {"b:p": "p"}
     former.born("q", {"was": "b:p", "t": 2000 * second})
     assert (former.current, former.devices("p")) == ({"b:p": "q"}, ["p"]), "one history goes on in one device"
+
+
+def test_a_claim_that_is_not_followed_says_why() -> None:
+    second = 1_000_000_000
+    former = FormerNames(DeviceKeys("a", ["b"]))
+    former.born("new", {"was": "old", "t": 100 * second})
+    assert former.aside() == []
+    former.born("thief:x", {"was": "a:old", "t": 100 * second})
+    former.born("b:new", {"was": "a:old", "t": 90 * second})
+    former.born("x", {"was": "y", "t": 100 * second})
+    former.born("y", {"was": "x", "t": 200 * second})
+    reasons = {claim.key: (claim.former, claim.reason) for claim in former.aside()}
+    assert reasons == {
+        "thief:x": ("old", "was_of_guest"), "b:new": ("old", "was_taken"), "x": ("y", "was_circle"),
+    }  # fmt: skip
+    former.spoke("old", 1000 * second)
+    assert {claim.key: claim.reason for claim in former.aside()}["new"] == "was_still_speaks"
+    former.born("new", {"t": 2000 * second})
+    assert "new" not in {claim.key for claim in former.aside()}
+    assert all(reason in STATES for _, reason in reasons.values())

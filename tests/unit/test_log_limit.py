@@ -268,3 +268,58 @@ def test_counts_give_way_before_what_is_new() -> None:
     assert log.lines == ["lost key=a"]
     log.logger.error("new key=%s", "b")
     assert log.lines[-1] == "new key=b"
+
+
+def test_what_lasts_is_said_once_and_then_one_line_in_ten_minutes_for_all() -> None:
+    log = Log()
+    for key in ("a", "b", "c"):
+        log.logger.warning("lost key=%s reason=%r", key, "refused", extra={"lasts": True})
+        log.pass_(30)
+    log.pass_(3600)
+    first, lasting = log.lines[:3], log.lines[3:]
+    assert first == [f"lost key={key} reason='refused'" for key in "abc"]
+    assert len(lasting) == 6
+    assert all(line.startswith("lost key=c reason='refused' lasts_s=") for line in lasting)
+    assert all(line.endswith(" causes=3") for line in lasting)
+    for key in ("a", "b", "c"):
+        log.logger.info("back key=%s", key, extra={"ends": ("lost", key)})
+        log.pass_(30)
+    assert log.lines[9:] == [f"back key={key}" for key in "abc"], "nothing was counted, so there is nothing to sum up"
+    log.pass_(7200)
+    assert len(log.lines) == 12
+    assert log.handler._counter.due is None, "and nothing is remembered"
+    log.logger.warning("lost key=%s reason=%r", "a", "refused", extra={"lasts": True})
+    assert log.lines[-1] == "lost key=a reason='refused'"
+
+
+def test_another_reason_takes_the_place_of_the_one_that_lasted() -> None:
+    log = Log()
+    for reason in ("refused", "no route", "refused"):
+        log.logger.warning("lost key=%s reason=%r", "a", reason, extra={"lasts": True, "ends": ("lost", "a")})
+        log.pass_(100)
+    assert [line.split("reason=")[1] for line in log.lines] == ["'refused'", "'no route'", "'refused'"]
+    log.pass_(700)
+    assert "causes=" not in log.lines[-1]
+    assert log.lines[-1].startswith("lost key=a reason='refused' lasts_s=")
+
+
+def test_what_comes_and_goes_and_then_lasts_is_counted_first() -> None:
+    log = Log()
+    for _ in range(30):
+        log.logger.warning("lost key=%s", "a", extra={"lasts": True})
+        log.logger.info("back key=%s", "a", extra={"ends": ("lost", "a")})
+        log.pass_(1)
+    log.logger.warning("lost key=%s", "a", extra={"lasts": True})
+    log.pass_(3600)
+    assert [line for line in log.lines if "lasts_s" in line]
+    assert len(log.lines) < 20
+
+
+def test_ten_thousand_causes_that_last_are_few_lines() -> None:
+    log = Log()
+    for number in range(10_000):
+        log.logger.warning("lost key=%s", f"k{number}", extra={"lasts": True})
+        log.pass_(0.01)
+    log.pass_(3600)
+    assert len(log.lines) <= 2 * NEW_CAUSES + 2 * 60
+    assert "causes=" in log.lines[-1]

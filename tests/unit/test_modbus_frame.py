@@ -152,8 +152,40 @@ def test_giving_up_says_what_came_instead():
     assert "Transaction id 0" in str(instead)
     framing.encode(0, request)
     framing.feed(H("0003 0000 0007 01"))
-    with pytest.raises(ProtocolError, match="does not go on"):
+    with pytest.raises(ProtocolError, match="first 7 bytes") as midway:
         framing.give_up()
+    assert midway.value.cause.name == "modbus_unfinished"
+    assert "前 7 字节" in midway.value.cause.zh
+
+
+@pytest.mark.parametrize(
+    ("adu", "name", "words"),
+    [
+        ("01 01", "modbus_short_answer", ("2 bytes", "2 字节")),
+        ("01 01 01 5A", "modbus_wrong_length", ("1 data bytes instead of 2", "1 字节数据，应为 2")),
+        ("01 01 03 5A 5A", "modbus_wrong_length", ("3 data bytes instead of 2", "3 字节数据，应为 2")),
+        ("01 01 02 5A 5A 5A", "modbus_wrong_length", ("3 data bytes instead of 2", "3 字节数据，应为 2")),
+    ],
+)
+def test_an_answer_of_another_size_says_what_came_in_both_languages(adu, name, words):
+    with pytest.raises(ProtocolError) as wrong:
+        answer(Request(1, "coil", 0, 12), H(adu))
+    why = wrong.value.cause
+    assert (why.name, wrong.value.answered) == (name, True)
+    assert words[0] in why.en
+    assert words[1] in why.zh
+
+
+@pytest.mark.parametrize(
+    ("header", "zh"), [("0001 0005 0005", "协议标识为 5"), ("0001 0000 0400", "长度为 1024，应为 2 至 254")]
+)
+def test_bytes_that_are_no_modbus_say_why_in_both_languages(header, zh):
+    framing = MbapFraming()
+    framing.encode(0, Request(1, "holding", 0, 1))
+    with pytest.raises(ProtocolError) as foreign:
+        framing.feed(H(header))
+    assert foreign.value.cause.name == "modbus_not_modbus"
+    assert zh in foreign.value.cause.zh
 
 
 def test_a_tcp_answer_may_come_byte_by_byte_and_several_at_once_in_any_order():

@@ -6,7 +6,8 @@ import pytest
 
 from connectors.modbus.line import MalformedReplyError, SkippedError
 from connectors.modbus.options import ModbusDevice
-from connectors.modbus.reader import REASK, SEARCH_BUDGET, Reader, Unit
+from connectors.modbus.reader import REASK, SEARCH_BUDGET, Reader
+from connectors.modbus.unit import Unit
 from edge_agent.model import STATUS, status_name
 from edge_agent.sdk import DeviceError
 from tests.support.modbus_wire import Device, make_table

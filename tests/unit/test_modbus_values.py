@@ -16,7 +16,8 @@ from connectors.modbus.denormal import other_readings
 from connectors.modbus.frame import Request
 from connectors.modbus.options import ModbusDevice, ModbusTag
 from connectors.modbus.point import resolve
-from connectors.modbus.reader import Reader, Unit
+from connectors.modbus.reader import Reader
+from connectors.modbus.unit import Unit
 from edge_agent.config import load
 from edge_agent.config.compile import plans
 from edge_agent.model import STATUS, Batch, Tag, TagTable
@@ -296,6 +297,21 @@ def test_a_denormal_among_zeros_and_other_types_is_found() -> None:
     tags["double"] = {"address": "holding/20", "type": "float64", "kind": "float"}
     batch = read(tags, {14: 0x4366, 23: 1})
     assert batch.status == {6: UNCERTAIN, 7: UNCERTAIN}
+
+
+def test_a_denormal_in_an_array_makes_it_uncertain_and_names_the_order_that_reads(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    data = b"".join(encode(number, "float32", "CDAB") for number in (0.0, 230.0, 1.5))
+    registers = dict(enumerate(struct.unpack(">6H", data)))
+    for order, status in (("ABCD", {0: UNCERTAIN}), ("CDAB", {})):
+        tag = {"address": "holding/0", "type": "float32", "count": 3, "word_order": order}
+        with caplog.at_level(logging.WARNING):
+            batch = read({"x": tag}, registers)
+        assert batch.status == status
+        assert isinstance(batch.values[0], list)
+    assert batch.values == [[0.0, 230.0, 1.5]]
+    assert caplog.text.count("word_order CDAB would read 230") == 1
 
 
 def test_the_hint_gives_what_was_on_the_wire() -> None:

@@ -11,8 +11,8 @@ import pytest
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.evaluate import compute, evaluate, not_effective, not_judged_yet, to_mend
 from edge_agent.metrics.live import DeviceFacts, Live
+from edge_agent.production.facts import Minutes, Planned
 from edge_agent.report.document import Setting, build
-from edge_agent.report.facts import Minutes, Planned
 from edge_agent.report.html import render
 from edge_agent.report.pack import verify
 from edge_agent.report.tables import csv_files

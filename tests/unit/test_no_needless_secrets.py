@@ -54,7 +54,8 @@ def test_forgetting_asks_for_no_password(site: Path, capsys: pytest.CaptureFixtu
     assert main(["forget", str(site), "ipc-09:plc-1"]) == 2
     text = capsys.readouterr().err
     assert "BROKER_PASSWORD" not in text
-    assert "secrets/token" in text, "no service runs, so the store itself is opened"
+    assert "secrets/token" not in text, "the embedded store needs none"
+    assert "There is no such agent" in text
 
 
 def test_check_and_the_services_tell_every_missing_secret(site: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -330,3 +330,33 @@ def test_an_outage_longer_than_the_outbox_is_deep_leaves_no_hole_untold(tmp_path
     assert len(numbers) == len(set(numbers)), "and none twice"
     last = [n for stream, n in numbers if stream == outbox.stream]
     assert sorted(last) == list(range(1, max(last) + 1))
+
+
+def test_what_the_store_no_longer_has_waits_for_it_again(tmp_path: Path) -> None:
+    """The store was put back to an older copy of itself: what is still here was confirmed, and is not there now."""
+    with opened(tmp_path) as outbox:
+        put(outbox, 20)
+        outbox.acknowledge(backlog(outbox), release=False)
+        outbox.confirm(outbox.stream, [(1, 20)])
+        assert outbox.pending == 0
+        assert outbox.pending_from() == {outbox.stream: 21}
+        assert outbox.compare(outbox.stream, [(1, 20)]) == 0
+        assert outbox.compare(outbox.stream, [(1, 10)]) == 10
+        assert outbox.compare(outbox.stream, [(1, 10)]) == 0, "each once"
+        assert outbox.compare("another/0/1", [(1, 10)]) == 0
+        assert (outbox.pending, outbox.unconfirmed, outbox.stats.confirmed) == (10, 10, 30)
+        assert outbox.pending_from() == {outbox.stream: 11}
+        assert outbox.awaiting() == {outbox.stream: [(11, 20)]}
+        assert outbox.again(outbox.stream, [(11, 20)]) == 10
+        assert [entry.seq for entry in backlog(outbox)] == list(range(11, 21))
+
+
+def test_what_was_dropped_is_not_waited_for_again(tmp_path: Path) -> None:
+    with opened(tmp_path, max_bytes=200_000) as outbox:
+        put(outbox, 400, size=1_000)
+        outbox.acknowledge(backlog(outbox), release=False)
+        first = outbox.pending_from()[outbox.stream]
+        assert first > 1
+        outbox.confirm(outbox.stream, [(1, 400)])
+        outbox.compare(outbox.stream, [(1, 1)])
+        assert outbox.pending_from()[outbox.stream] >= first

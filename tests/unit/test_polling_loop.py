@@ -12,6 +12,7 @@ from edge_agent.errors import DeviceError
 from edge_agent.health import DeviceHealth
 from edge_agent.model import STATUS, Batch, Tag, TagTable, status_name
 from edge_agent.normalise import Normaliser
+from edge_agent.polling.attempts import RetryBudget
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
 from edge_agent.polling.metronome import Metronome
@@ -261,3 +262,66 @@ def test_connections_that_begin_at_different_moments_have_their_turns_together()
 
     run(scenario())
     assert {batch.table.device for batch in got} == {f"d{number}" for number in range(4)}
+
+
+def test_a_lone_device_that_is_silent_takes_its_place_among_the_dead() -> None:
+    """Nothing is asked of it while the process has no attempt left, and that is no fault of its loop."""
+    got: list[Batch] = []
+    asked = 0
+    silent = True
+
+    def answer(table: TagTable) -> Batch:
+        nonlocal asked
+        asked += 1
+        if silent:
+            raise DeviceError(TIMEOUT, "silent")
+        return good(table)
+
+    async def case() -> None:
+        nonlocal silent
+        one = device("d", got, tags=("a", "b"))
+        budget = RetryBudget(rate=0.001, burst=3)  # the bucket does not fill within this test
+        loop = ConnectionLoop("test", Scripted(answer), [one], FAST, retries=budget)
+        task = asyncio.create_task(loop.run())
+        await until(lambda: budget.waiting)
+        assert asked == 2 + 3, "once for each table, and then as often as the process may"
+        loop._patience = -1.0
+        assert not loop.stalled()
+        silent = False
+        budget.give_back()
+        await until(lambda: one.health.state == "online")
+        assert loop.stalled()
+        before = asked
+        await until(lambda: asked >= before + 6)  # one that answers needs no leave
+        overruns = one.health.overruns_total
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert overruns == 0, "turns that were passed over are missed, but the device is not too slow"
+        assert one.health.totals["due"] >= asked
+
+    run(case())
+
+
+def test_a_mute_table_of_a_lone_device_does_not_make_the_others_wait() -> None:
+    got: list[Batch] = []
+    asked = 0
+
+    def answer(table: TagTable) -> Batch:
+        nonlocal asked
+        if table.tags[0].name == "mute":
+            asked += 1
+            raise DeviceError(TIMEOUT, "silent")
+        return good(table)
+
+    async def case() -> None:
+        one = device("d", got, tags=("a", "mute"))
+        budget = RetryBudget(rate=0.001, burst=1)
+        loop = ConnectionLoop("test", Scripted(answer), [one], FAST, retries=budget)
+        task = asyncio.create_task(loop.run())
+        await until(lambda: asked >= 5)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert not budget.waiting
+        assert sum(not batch.status for batch in got) >= 4
+
+    run(case())

@@ -18,6 +18,7 @@ REQUIRED = {
     "eastron-sdm630", "eastron-sdm120", "eastron-sdm230", "eastron-sdm72", "acrel-adw300", "acrel-dtsd1352",
     "chint-dtsu666", "schneider-iem3000", "carlo-gavazzi-em24", "bg-ds100", "sunspec-meter", "delta-vfd",
     "lnc-mw2200a", "siemens-sinumerik", "generic-umati", "inovance-h5u", "inovance-am", "delta-dvp", "xinje-xc",
+    "waveshare-io-8ch", "moxa-iologik-e1212",
 }  # fmt: skip
 KEYS = {
     "name", "title", "connector", "manufacturer", "models", "source", "notes", "defaults", "areas", "state", "tags",
@@ -97,7 +98,7 @@ def test_tags_have_known_keys_sane_units_and_a_bilingual_description(name: str) 
 def registers(name: str) -> Iterator[tuple[str, str, int, int]]:
     """(tag, object, first, count) of each Modbus tag that is not a bit of a register."""
     for tag, keys in PROFILES[name]["tags"].items():
-        match = re.fullmatch(r"(holding|input)/(\d+)(\.\d+)?", keys["address"])
+        match = re.fullmatch(r"(holding|input|discrete)/(\d+)(\.\d+)?", keys["address"])
         assert match, f"{name}: {tag}: {keys['address']}"
         count = (keys["length"] + 1) // 2 if keys["type"] == "string" else WORDS[keys["type"]]
         if match[3] is None:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import ast
 import errno
+import os
 import re
 import socket
 import ssl
 import string
+from pathlib import Path
 
 import pytest
 from asyncua.ua import status_codes
 
 from connectors.modbus.frame import Request, exception_cause
+from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import DeviceError, Finding, StoreError
 from edge_agent.health import DeviceHealth
 from edge_agent.ingest.session import SessionLostError, _joined
 from edge_agent.model import STATUS, Batch, Tag, TagTable, status_code, status_name
-from edge_agent.mqtt.trouble import trouble
+from edge_agent.mqtt.restless import restless
+from edge_agent.mqtt.trouble import explain, trouble
 from edge_agent.reasons import cause, cause_of_error, sentence
 from edge_agent.reasons.causes import CAUSES
+from edge_agent.reasons.refusals import refusal_sentence
 from edge_agent.reasons.states import STATES
 from edge_agent.reasons.statuses import STATUSES
-from edge_agent.stores.http import refusal
+from edge_agent.stores.http import Endpoint, refusal
 
+ROOT = Path(__file__).parents[2]
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 HALF_WIDTH = re.compile(r"[\u4e00-\u9fff][,;:?!]")
 
@@ -176,3 +183,69 @@ def test_the_services_notice_has_the_brokers_reason_in_both_languages() -> None:
     assert (found.code, found.zh, found.en) == ("mqtt-login", "消息服务器拒绝登录。", "The broker refused the login.")
     many = _joined([Finding("mqtt-tls-file", "mqtt.ca", f"无法读取 {n}。", f"{n} is unreadable.") for n in "ab"])
     assert (many.zh, many.en) == ("无法读取 a。无法读取 b。", "a is unreadable. b is unreadable.")
+
+
+# --- no English in a Chinese sentence -----------------------------------------------------------------------------
+
+LATIN = re.compile(r"[A-Za-z]{3,}")
+
+
+def malformed_reasons() -> set[str]:
+    """The texts of all `MalformedError(...)` in the ingest, `{}` for what they name."""
+    found = set()
+    for module in ("decode", "messages"):
+        tree = ast.parse((ROOT / "edge_agent" / "ingest" / f"{module}.py").read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "MalformedError":
+                (argument,) = node.args
+                if isinstance(argument, ast.Constant):
+                    found.add(argument.value)
+                elif isinstance(argument, ast.JoinedStr):
+                    found.add("".join(str(getattr(part, "value", "{}")) if isinstance(part, ast.Constant) else "device"
+                                      for part in argument.values))  # fmt: skip
+    return found
+
+
+def test_every_reason_of_the_quarantine_has_its_own_sentence() -> None:
+    reasons = malformed_reasons() | {"bad-name", "timestamp-out-of-bounds", "not-finite", "text-too-long"}
+    assert len(reasons) > 20
+    unknown = refusal_sentence("something of another version")
+    for reason in sorted(reasons):
+        zh, en = refusal_sentence(reason)
+        assert CHINESE.search(zh), reason
+        assert not CHINESE.search(en), reason
+        assert zh.replace(reason, "") != unknown[0].replace("something of another version", ""), reason
+    assert "something of another version" in unknown[0]
+    assert "partial write" in refusal_sentence("the store refuses it: partial write")[0]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EADDRINUSE, errno.ECONNRESET])
+def test_the_systems_words_are_said_in_the_readers_language(number: int) -> None:
+    error = OSError(number, os.strerror(number))
+    told = [
+        explain(error, "mqtt://broker").finding,
+        restless("ipc-01", "mqtt://broker", explain(error, "mqtt://broker").finding),
+    ]
+    for finding in told:
+        plain = re.sub(r"mqtt\.[a-z_]+|client_id|'ipc-01'|DNS|retain|false", "", finding.zh)
+        assert not LATIN.search(plain), finding.zh
+        assert not CHINESE.search(finding.en)
+
+
+def test_a_certificate_that_is_not_trusted_is_explained_in_chinese() -> None:
+    error = ssl.SSLCertVerificationError(1, "x")
+    error.verify_code, error.verify_message = 18, "self-signed certificate"
+    finding = explain(error, "mqtts://broker").finding
+    assert "自签名证书" in finding.zh
+    assert "self-signed" not in finding.zh
+    assert "self-signed certificate" in finding.en
+
+
+def test_what_a_client_library_wraps_is_still_the_systems_error() -> None:
+    """`influxdb-client` raises an error of urllib3 whose cause is the refusal."""
+    endpoint = Endpoint(StoreConfig.model_validate({"kind": "influxdb", "url": "http://10.0.0.9:8086"}))
+    refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
+    wrapped = RuntimeError("HTTPConnectionPool: Max retries exceeded")
+    wrapped.__cause__ = refused
+    assert endpoint.unreachable(wrapped) == cause("connection_refused", where="10.0.0.9:8086", why="")
+    assert endpoint.unreachable(RuntimeError("odd")).name == "store_failed"

@@ -13,16 +13,16 @@ from zoneinfo import ZoneInfo
 import openpyxl
 import pytest
 
-from edge_agent.app.reports.window import instant
 from edge_agent.errors import Finding
 from edge_agent.metrics.calendar import Calendar, check_schedules
+from edge_agent.production.facts import Counter, Minutes, Planned, State
+from edge_agent.production.plant import Plant
+from edge_agent.production.windows import instant
 from edge_agent.register.exporting import to_xlsx
 from edge_agent.register.importing import load
 from edge_agent.register.model import Register
 from edge_agent.report import html, tables
 from edge_agent.report.document import Setting, build
-from edge_agent.report.facts import Counter, Minutes, Planned, State
-from edge_agent.report.production import Plant
 from tests.support import report_plant as golden
 from tests.support.report_plant import DAY, END, MINUTE, START
 

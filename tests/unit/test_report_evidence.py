@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from edge_agent.production.days import local_days
 from edge_agent.report import html, tables
-from edge_agent.report.days import local_days
 from edge_agent.report.document import Setting, build
 from edge_agent.report.parts.evidence import COMPARED, Project
 from edge_agent.report.pictures.charts import draw

@@ -9,21 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.metrics.counters import Rule, count
-from edge_agent.report import thinning
-from edge_agent.report.facts import MINUTE_NS
-from edge_agent.report.roles import counters_of
-from edge_agent.report.states import SILENT, Told, states
+from edge_agent.production import thinning
+from edge_agent.production.facts import MINUTE_NS
+from edge_agent.production.roles import counters_of
+from edge_agent.production.states import SILENT, TagChanges, states
 from edge_agent.stores import Changes, HealthSummary
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.remote import RemoteStore
 
 SECOND = 1_000_000_000
-NONE = Told.of([])
+NONE = TagChanges.of([])
 
 
 def test_states_hold_only_while_something_vouches_for_them() -> None:
     items = [[10, 3, ""], [50, None, "BadTimeout"], [60, 2, ""], [80, 9, ""]]
-    rows = states(Told.of(items), Told.of([[10, 3, ""]]), None, [(20, 70), (75, 100)], 0, 100)
+    rows = states(TagChanges.of(items), TagChanges.of([[10, 3, ""]]), None, [(20, 70), (75, 100)], 0, 100)
     told = [(row.t, row.item, row.why) for row in rows]
     assert told == [(0, 0, SILENT), (20, 3, ""), (50, 0, "BadTimeout"), (60, 2, ""), (70, 0, SILENT), (75, 2, ""),
                     (80, 0, "unknown-state")]  # fmt: skip
@@ -31,14 +31,14 @@ def test_states_hold_only_while_something_vouches_for_them() -> None:
 
 
 def test_an_order_is_there_as_last_told() -> None:
-    orders = Told.of([[30, 1, ""], [40, None, "Bad"], [60, 0, ""]])
-    rows = states(Told.of([[0, 3, ""]]), NONE, orders, [(0, 100)], 0, 100)
+    orders = TagChanges.of([[30, 1, ""], [40, None, "Bad"], [60, 0, ""]])
+    rows = states(TagChanges.of([[0, 3, ""]]), NONE, orders, [(0, 100)], 0, 100)
     assert [(row.t, row.order) for row in rows] == [(0, False), (30, True), (60, False)]
 
 
 def test_without_readings_everything_is_unknown() -> None:
     assert [(row.t, row.item) for row in states(NONE, NONE, None, [(0, 100)], 0, 100)] == [(0, 0)]
-    assert [(row.t, row.item) for row in states(Told.of([[0, 3, ""]]), NONE, None, [], 0, 100)] == [(0, 0)]
+    assert [(row.t, row.item) for row in states(TagChanges.of([[0, 3, ""]]), NONE, None, [], 0, 100)] == [(0, 0)]
 
 
 readings = st.lists(st.integers(0, 300), min_size=1, max_size=60)
@@ -48,7 +48,7 @@ readings = st.lists(st.integers(0, 300), min_size=1, max_size=60)
 def test_a_thinned_counter_counts_the_same(values: list[int], every: int) -> None:
     t = np.arange(len(values), dtype=np.int64) * every * SECOND
     number = np.array(values, np.float64)
-    kept = np.flatnonzero(thinning.steps(t, number))
+    kept = np.flatnonzero(thinning.deciding_readings(t, number))
     rule = Rule(restarts=True)
     whole = count([(int(t[i]), values[i]) for i in range(len(values))], rule)
     thin = count([(int(t[i]), values[i]) for i in kept], rule)
@@ -61,7 +61,7 @@ def test_a_thinned_counter_counts_the_same(values: list[int], every: int) -> Non
 def test_a_thinned_counter_is_off_by_less_than_a_minutes_count(values: list[int], every: int) -> None:
     rising = np.cumsum(np.array(values, np.float64))
     t = np.arange(len(values), dtype=np.int64) * every * SECOND
-    kept = np.flatnonzero(thinning.steps(t, rising))
+    kept = np.flatnonzero(thinning.deciding_readings(t, rising))
     whole = count([(int(t[i]), float(rising[i])) for i in range(len(t))])
     thin = count([(int(t[i]), float(rising[i])) for i in kept])
     for edge in (int(t[-1]) // 3, int(t[-1]) // 2):
@@ -71,7 +71,7 @@ def test_a_thinned_counter_is_off_by_less_than_a_minutes_count(values: list[int]
 
 def test_a_counter_is_kept_around_changes_of_state() -> None:
     t = np.arange(0, 50, dtype=np.int64) * SECOND
-    kept = np.flatnonzero(thinning.steps(t, t.astype(np.float64), np.array([20 * SECOND + 1])))
+    kept = np.flatnonzero(thinning.deciding_readings(t, t.astype(np.float64), np.array([20 * SECOND + 1])))
     assert {20, 21} <= set(kept.tolist())
     assert len(kept) < 8
 
@@ -79,7 +79,7 @@ def test_a_counter_is_kept_around_changes_of_state() -> None:
 def test_readings_of_runs_are_their_ends() -> None:
     runs = Changes(np.array([0, 10, 20]), np.array([5, 10, 30]), np.array([1.0, np.nan, 2.0]),
                    np.array([0, 0x80000000, 0x40000000], np.uint32))  # fmt: skip
-    t, value = thinning.readings(runs)
+    t, value = thinning.counter_readings(runs)
     assert (t.tolist(), value.tolist()) == ([0, 5, 20, 30], [1.0, 1.0, 2.0, 2.0])
 
 

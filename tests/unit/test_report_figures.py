@@ -12,10 +12,10 @@ import pytest
 
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.result import percent
+from edge_agent.production.facts import Counter, Facts, Planned, State
+from edge_agent.production.figures import Options, figures
 from edge_agent.register.importing import load
 from edge_agent.report.document import Setting, build
-from edge_agent.report.facts import Counter, Facts, Planned, State
-from edge_agent.report.figures import Options, figures
 from tests.support import report_plant as golden
 from tests.support.report_plant import END, START
 

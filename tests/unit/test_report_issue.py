@@ -12,16 +12,16 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from edge_agent.app.reports.command import Subject, _setting
-from edge_agent.app.reports.stored import _trend_titles
-from edge_agent.app.reports.window import day_end, month, month_so_far, months_before, window
 from edge_agent.config.models import Agent, Mqtt, Site
 from edge_agent.errors import FindingsError
+from edge_agent.production.figures import Options
+from edge_agent.production.windows import day_end, month, month_so_far, months_before, window
 from edge_agent.report.archive import zipped
 from edge_agent.report.compare import compare, months, read_document
 from edge_agent.report.document import Setting, build, content_hash
-from edge_agent.report.figures import Options
 from edge_agent.report.issue import read_index, record, settle
 from edge_agent.report.pack import build as pack
+from edge_agent.report.parts.trend import _trend_titles
 from tests.support import report_plant as golden
 
 SETTING = Setting("monthly", "2026-05", "测试厂", "dongguan", "ipc-01", issued_ns=golden.END)

@@ -10,8 +10,8 @@ from zipfile import ZipFile
 import pytest
 
 from edge_agent.errors import FindingsError
+from edge_agent.production.figures import Options
 from edge_agent.report.archive import zipped
-from edge_agent.report.figures import Options
 from edge_agent.report.pack import build as pack
 from edge_agent.report.pack.verify import read_pack
 from tests.support import report_plant as golden

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from edge_agent.cli.main import main
 from edge_agent.metrics.definitions import BY_ID
+from edge_agent.production.facts import Minutes
+from edge_agent.production.figures import Options, figures
 from edge_agent.report import tabular
 from edge_agent.report.archive import zipped
 from edge_agent.report.document import Setting, build
-from edge_agent.report.facts import Minutes
-from edge_agent.report.figures import Options, figures
 from edge_agent.report.pack import build as pack
 from edge_agent.report.pack.verify import chain, read_pack, summary, verify
 from edge_agent.report.parts.evidence import Project

@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 import openpyxl
 import pytest
 
+from edge_agent.production.facts import Device, Gap
 from edge_agent.report import html, tables
 from edge_agent.report.document import Setting, build
-from edge_agent.report.facts import Device, Gap
 from edge_agent.report.pictures.charts import draw
 from edge_agent.report.pictures.topology import topology
 from edge_agent.report.speech import LANGUAGES, Language, show

@@ -14,6 +14,7 @@ import pytest
 
 from edge_agent.app.status import ask as status
 from edge_agent.app.status.devices_table import device_lines
+from edge_agent.app.status.not_well import not_well
 from edge_agent.app.status.terminal import Terminal
 from edge_agent.cli.main import main
 from edge_agent.config import load
@@ -143,3 +144,74 @@ def test_any_span_is_answered_and_a_bare_number_means_seconds(
     found = json.loads(capsys.readouterr().out)["missing"]
     assert found["outages"] == []
     assert (found["to"] - found["from"] == 5_000_000_000) == (since == "5")
+
+
+DEVICES = (
+    "{id: a, name: 车床, connector: modbus, url: 'tcp://127.0.0.1:1',"
+    " tags: {x: {address: holding/0}, y: {address: holding/1}}}"
+)
+
+
+def agent_row(state: str, reason: str = "", **more: Any) -> dict[str, Any]:
+    health = {"number": 0, "name": "NORMAL", "notices": []}
+    return {
+        "id": "a",
+        "state": state,
+        "reason": reason,
+        "ne107": health,
+        "last_good_t": 1,
+        "tags_not_good": 0,
+        "tags": [],
+    } | more
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (agent_row("online"), "Good"),
+        (agent_row("offline", "BadTimeout"), "BadTimeout"),
+        (agent_row("starting"), "BadWaitingForInitialData"),
+        (agent_row("degraded", "BadSensorFailure", tags_not_good=1, tags=[{"status": "BadSensorFailure"}]),
+         "BadSensorFailure 1/2"),
+    ],
+)  # fmt: skip
+def test_without_a_store_service_the_devices_are_those_the_agent_knows(
+    tmp_path: Path,
+    row: dict[str, Any],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(f"agent: {{id: ipc-01}}\nmqtt: {{url: 'mqtt://127.0.0.1:1'}}\ndevices:\n  - {DEVICES}\n", "utf-8")
+    health = {"number": 0, "name": "NORMAL", "notices": []}
+    outbox = {"pending_values": 0, "oldest_t": None}
+    agent = {"agent": "ipc-01", "ne107": health, "counters": {}, "outbox": outbox, "devices": [row]}
+    monkeypatch.setattr(status, "ask_agent", lambda site: agent)
+    main(["status", str(path)])
+    out = capsys.readouterr().out
+    (line,) = [line for line in out.splitlines() if line.startswith("a ")]
+    assert line.split()[:3] == ["a", "车床", "modbus"]
+    assert expected in line
+    assert "the devices as the agent says" in out
+    assert f"edge-agent serve {path}" in out, "and what to do about it"
+
+
+@pytest.mark.parametrize(("register", "sentence"), [("", "names no equipment register"), ("e.csv", "does not run")])
+def test_a_register_is_asked_for_only_where_there_is_none(
+    tmp_path: Path, register: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = site_file(tmp_path)
+    if register:
+        (tmp_path / register).touch()
+        path.write_text(path.read_text("utf-8") + f"register: {{equipment: {register}}}\n", "utf-8")
+    main(["status", str(path)])
+    told = capsys.readouterr().out
+    assert sentence in told
+    assert "must be configured" not in told
+
+
+def test_a_part_that_does_not_answer_is_told_in_one_language_at_a_time(tmp_path: Path) -> None:
+    part = {"problem": ["套接字\n    The socket"], "zh": "套接字", "en": "The socket"}
+    found = not_well({"serve": None, "agent": part, "missing": None}, "plant.yaml")
+    assert ("套接字", "The socket") in [each.sentence for each in found]

@@ -74,14 +74,14 @@ def test_a_store_that_failed_for_good_is_opened_again(store: DuckDbStore, monkey
 
 
 def test_marks_are_merged_and_their_values_kept(store: DuckDbStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge_agent.stores.duckdb._MARK_ROWS", 3)
+    monkeypatch.setattr("edge_agent.stores.duckdb_marks.JOIN_ROWS", 3)
     for seq in (1, 2, 5, 3, 9, 4):
         store.write(WriteBatch(Rows.empty(), T0, marks=[Mark("a/0/1", seq, 10), Mark("b/0/1", seq, 1)]))
     assert {stream: marks.pairs() for stream, marks in store.marks().items()} == {
         "a/0/1": [(1, 5), (9, 9)],
         "b/0/1": [(1, 5), (9, 9)],
     }
-    assert store._connection.execute('select count(*) < 8, sum("values") from marks').fetchall() == [(True, 66)]
+    assert store._connection.execute('select count(*) <= 8, sum("values") from marks').fetchall() == [(True, 66)]
     assert store.counts().stored == 66
 
 
@@ -150,7 +150,7 @@ def test_retention_by_age_takes_the_oldest_only(tmp_path: Path) -> None:
             store.write(WriteBatch(rows(store, t, 10), t, health=[health(t)], marks=[Mark("a/0/1", day, 10)]))
         assert store.retain(T0 + 4 * DAY) == 20
         assert len(store.samples("m1", "x", 0, 2 * T0)) == 30
-        assert store.health(0, 2 * T0)["m1"].scheduled_s == 15.0
+        assert store.health(0, 2 * T0)["m1"].scheduled_s == 25.0, "health outlives the samples"
         assert store.retain(T0 + 4 * DAY) == 0
         assert store.counts().stored == 50, "what was stored stays counted"
         assert store.marks()["a/0/1"].pairs() == [(0, 4)], "a mark outlives its data, so nothing comes back"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.words import COMMAND_VARIABLE, command, number_of, verb
+from edge_agent.words import COMMAND_VARIABLE, command, number_of, verb, with_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,3 +38,20 @@ def test_no_printed_command_is_written_out() -> None:
             ):
                 found.append(f"{path.name}:{number}: {line.strip()[:90]}")
     assert [one for one in found if '"""' not in one] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("请检查 edge-agent run 与消息服务器。", "请检查 edge-agent run 'my plant.yaml' 与消息服务器。"),
+        ("check `edge-agent serve`.", "check `edge-agent serve 'my plant.yaml'`."),
+        ("see `./run edge-agent quarantine list`; now", "see `./run edge-agent quarantine list 'my plant.yaml'`; now"),
+        ("run: edge-agent reload", "run: edge-agent reload 'my plant.yaml'"),
+        ("Start it: edge-agent serve plant.yaml", "Start it: edge-agent serve plant.yaml"),
+        ("make one: edge-agent register template", "make one: edge-agent register template"),
+        ("set `unit` or `every`; run", "set `unit` or `every`; run"),
+    ],
+)
+def test_a_printed_command_names_the_file_that_it_needs(said: str, expected: str) -> None:
+    assert with_file(said, "my plant.yaml") == expected
+    assert with_file(expected, "another.yaml") == expected, "once"

@@ -82,7 +82,7 @@ class EdgeAgent:
             fsync_ms=site.outbox.fsync_ms,
         )
         self._publisher = Publisher(site.mqtt, self._outbox, topics, site.agent.id, clock, speaks=not worker)
-        self._publisher.other_streams = self._former.streams
+        self._publisher.other_streams = self._former.pending_from
         self._publisher.backlog = self._backlog
         learned = learned_folder(site.outbox.path, worker)
         workshop = Workshop(site.agent, topics, self._outbox, clock, learned)
@@ -152,11 +152,18 @@ class EdgeAgent:
             goes = self._goes()
             for number in range(goes):
                 await within(self.site.agent.health / goes, self._clock)
-                self._tell(self.devices[number::goes])
+                self._tell_in_turn(self.devices[number::goes])
 
     def _goes(self) -> int:
         """In how many goes all devices are served. Who is served is looked up each time: a reload may come between."""
         return max(1, -(-len(self.devices) // DEVICES_AT_ONCE))
+
+    def _tell_in_turn(self, devices: Sequence[PolledDevice]) -> None:
+        t = self._clock.time_ns()
+        for device in devices:
+            device.tell_in_turn(t)
+        self.fleet.learn_kinds(devices)
+        self._tell_gaps()
 
     def _tell(self, devices: Sequence[PolledDevice]) -> None:
         for device in devices:
@@ -174,8 +181,12 @@ class EdgeAgent:
         while True:
             late = time.monotonic() - looked - pause
             paused = late if late > PAUSED_S else 0.0
-            for number in range(goes := self._goes()):
-                for device in self.devices[number::goes]:
+            devices = self.devices
+            watched = [device for device in devices if device.watched]
+            for first in range(0, len(watched), DEVICES_AT_ONCE):
+                if devices is not self.devices:  # a reload came between
+                    break
+                for device in watched[first : first + DEVICES_AT_ONCE]:
                     device.watch(self._clock.monotonic(), self._clock.time_ns(), paused)
                 await asyncio.sleep(0)
             self._tell_gaps()
@@ -215,7 +226,7 @@ class EdgeAgent:
         return Beat(
             self._figures(),
             self.health.facts(self.devices, self.fleet.stalled()),
-            self._outbox.streams(),
+            self._outbox.pending_from(),
             self._publisher.connected,
             self._publisher.ack_age(),
             held(),
@@ -245,11 +256,13 @@ class EdgeAgent:
     def status(self) -> dict[str, Any]:
         """What `edge-agent status` shows of this agent, and what its metrics are made from."""
         self.health.look(self.devices, self.fleet.stalled())
+        pending_from = self._former.pending_from() | self._outbox.pending_from()
         document = {
             "agent": self.site.agent.id,
             "version": own_version(),
             "stream": self._outbox.stream,
-            "streams": [*self._former.streams(), *self._outbox.streams()],
+            "streams": list(pending_from),
+            "pending_from": pending_from,
             "uptime_s": time.monotonic() - self._started,
             "ne107": self.health.judgement.full(self.health.times.since),
             "broker_connected": self._publisher.connected,

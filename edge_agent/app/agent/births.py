@@ -45,6 +45,7 @@ def birth(
         "area": area,
         "line": device.line,
         "cell": device.cell,
+        "state_basis": "derived" if device.derives_state else "",
         "path": path,
         "staleness": staleness,
     }

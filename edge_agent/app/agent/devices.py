@@ -98,7 +98,7 @@ class Workshop:
         plan = compiled(device, plugin, None if self._state is None else self._state / plugin.name)
         area = device.area or self._agent.area
         path = self.path(device)
-        state = state_machine(device, plan)
+        state = state_machine(device, plan, self._clock)
         normalisers = {table: Normaliser(table, state) for table in plan.tables}
         tables = [normaliser.table for normaliser in normalisers.values()]
         health = DeviceHealth(
@@ -110,7 +110,9 @@ class Workshop:
         )
         send, tell = self._sender(path, device.id), self._teller(path, device.id)
         polled = PolledDevice(plan, normalisers, health, send, tell, device.staleness)
-        notes = {} if plugin.tag_notes is None else plugin.tag_notes(plan)
+        notes = {} if plugin.tag_notes is None else dict(plugin.tag_notes(plan))
+        if state is not None and state.derived:
+            notes |= state.notes()
         make_birth = partial(self._birth, device, tables, area, path, notes)
         return Member(device, polled, path, make_birth, send)
 

@@ -11,6 +11,7 @@ from edge_agent.app.agent.self_health import SelfHealth
 from edge_agent.app.status.ask import agent_door
 from edge_agent.config.models import Site
 from edge_agent.ingest import api
+from edge_agent.reasons import words_of
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ async def answering(
                 await doors.enter_async_context(serving(site.agent.listen, pages(status, "agent")))
             except OSError as error:
                 # The data matters more than the figures about it: say so, and work.
-                health.listen = f"{site.agent.listen}: {error.strerror}"
+                zh, en = words_of(error)
+                health.listen, health.listen_zh = f"{site.agent.listen}: {en}", f"{site.agent.listen}：{zh}"
                 log.error("listen-failed address=%s reason=%s", site.agent.listen, error)
         yield

@@ -169,7 +169,10 @@ class Fleet:
         wanted = self._sharing(members)
         lines = {key: line for key, line in self._lines.items() if _same(line.members, wanted.get(key, ()))}
         fresh = {key: self._connect(key, found) for key, found in wanted.items() if key not in lines}
-        await self._stop([line for key, line in self._lines.items() if key not in lines])
+        gone = [line for key, line in self._lines.items() if key not in lines]
+        await self._stop(gone)
+        for line in gone:
+            line.loop.removed()
         change = self._differences(members, [line.loop.key for line in fresh.values()])
         before, self._members = self._members, members
         self._polled = [member.polled for member in members.values()]

@@ -70,9 +70,12 @@ class Leftovers:
         """The counters of each, also of those that were let go."""
         return [*self._ended, *(figures(one.outbox, one.publisher) for one in self._open.values())]
 
-    def streams(self) -> tuple[str, ...]:
-        """The streams that something is left of."""
-        return tuple(stream for one in self._open.values() for stream in one.outbox.streams())
+    def pending_from(self) -> dict[str, int]:
+        """The streams that something is left of, each with the number from which on it is."""
+        found: dict[str, int] = {}
+        for one in self._open.values():
+            found |= one.outbox.pending_from()
+        return found
 
     def gaps(self) -> list[Gap]:
         """What was found missing in them since the last call."""

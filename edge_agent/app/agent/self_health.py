@@ -56,7 +56,7 @@ class SelfHealth:
         self._drops = _Drops()
         self.refused = self.refused_zh = ""
         self.restart: tuple[str, ...] = ()
-        self.listen = ""
+        self.listen = self.listen_zh = ""
         self.judgement = Judgement()
         self.times = NoticeTimes()
 
@@ -98,4 +98,5 @@ class SelfHealth:
             refused_zh=self.refused_zh,
             restart=self.restart,
             listen=self.listen,
+            listen_zh=self.listen_zh,
         )

@@ -21,7 +21,8 @@ class Beat:
 
     figures: Document
     facts: Facts
-    streams: tuple[str, ...]
+    pending_from: Mapping[str, int]
+    """The streams it holds, each with the number from which on something may be pending."""
     connected: bool
     ack_age: float | None
     process: Document

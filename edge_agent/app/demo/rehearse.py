@@ -22,6 +22,7 @@ from edge_agent.config import dump, expand
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Installed
 from edge_agent.errors import FindingsError
+from edge_agent.reasons import words_of
 from edge_agent.sdk import DevicePlan, Plugin
 
 log = logging.getLogger(__name__)
@@ -172,10 +173,11 @@ def save(path: Path, text: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
+        why_zh, why_en = words_of(error)
         raise SimulationError.one(
             "cannot-write",
-            f"无法写入（{error.strerror}），请用 --out 指定别处。",
-            f"cannot be written ({error.strerror}); name another place with --out.",
+            f"无法写入（{why_zh}），请用 --out 指定别处。",
+            f"cannot be written ({why_en}); name another place with --out.",
             str(path),
         ) from error
 

@@ -1,1 +1,1 @@
-"""The figures of a running store service: live facts, production by shift and day."""
+"""Production figures of the running store service: computed on schedule, published, answered through the socket."""

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import orjson
 
-from edge_agent.app.figures.schedule import Document, Period, ProductionFigures
 from edge_agent.clock import Clock
 from edge_agent.errors import PoisonError, StoreError
 from edge_agent.ingest.service import Ingest
+from edge_agent.production.schedule import Document, Period, ProductionFigures
 from edge_agent.stores import Store
 from edge_agent.topics import Topics
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from edge_agent.app.reports.gather import Ask, devices_of, gather, newest, source
-from edge_agent.app.reports.stored import snapshot, trend
-from edge_agent.app.reports.window import day_end, month, month_so_far, window
+from edge_agent.app.figures.served_facts import fact_source
 from edge_agent.clock import Clock
 from edge_agent.config import load
 from edge_agent.config.models import Site
@@ -19,6 +17,13 @@ from edge_agent.errors import Finding, FindingsError
 from edge_agent.metrics.calendar import Calendar, check_schedules, load_calendar
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.result import iso
+from edge_agent.production.figures import Options, plant_of
+from edge_agent.production.gather import devices_of, first_data, gather, newest_minute
+from edge_agent.production.plant import Plant
+from edge_agent.production.store_source import FactSource
+from edge_agent.production.stored import snapshot
+from edge_agent.production.stored import trend as stored_trend
+from edge_agent.production.windows import day_end, month, month_so_far, window
 from edge_agent.register import importing
 from edge_agent.register.model import Register
 from edge_agent.register.names import names_in
@@ -26,11 +31,10 @@ from edge_agent.report import html, tables
 from edge_agent.report.archive import zipped
 from edge_agent.report.blocks import Json
 from edge_agent.report.document import Kind, Setting, build
-from edge_agent.report.figures import Options, plant_of
 from edge_agent.report.issue import Issue, read_index, record, settle
 from edge_agent.report.pack import build as pack
 from edge_agent.report.parts.evidence import Project
-from edge_agent.report.production import Plant
+from edge_agent.report.parts.trend import trend
 from edge_agent.report.speech import Language, local
 from edge_agent.words import command
 
@@ -75,22 +79,35 @@ def subject(config: Path) -> Subject:
     )
 
 
+def _noted_of_plant(about: Subject, source: FactSource) -> Subject:
+    """With the register's notes as they are when the devices of the plant's other agents are known: a device that only
+    the store has heard of is no unknown one."""
+    files = about.site.register_
+    if not about.site.agents or files.equipment is None:
+        return about
+    names = devices_of(about.site, source).plant_names
+    register, noted = importing.load(files.equipment, files.processes, names)
+    return replace(about, noted=(*noted, *check_schedules(register, about.calendar, files.equipment.name)))
+
+
 def health_check(about: Subject, folder: Path, wanted: str | None, languages: Sequence[Language]) -> Issue:
     """数字体检: the twelve parts."""
-    with source(about.site) as question:
-        start, end = _window(about, question, wanted)
-        plant = _plant(about, question, start, end)
+    with fact_source(about.site) as source:
+        about = _noted_of_plant(about, source)
+        start, end = _window(about, source, wanted)
+        plant = _plant(about, source, start, end)
     return _issue(about, plant, folder, "health-check", _period(start, end), languages)
 
 
 def monthly(about: Subject, folder: Path, wanted: str, languages: Sequence[Language]) -> Issue:
     """The same of one month of the plant's calendar, with the trend. A month not over yet is provisional."""
-    month(wanted, about.site)  # a word that is no month is told before the store is asked
-    with source(about.site) as question:
-        last = newest(question, devices_of(about.site, question), about.now_ns)
-        start, end, closed = month_so_far(wanted, about.site, last, _first(about, question, last), about.now_ns)
-        plant = _plant(about, question, start, end)
-        extra = [trend(question, about.site, wanted)]
+    month(wanted, about.site)  # a word that is no month is refused before the store is asked
+    with fact_source(about.site) as source:
+        about = _noted_of_plant(about, source)
+        last, first = _extent(about, source)
+        start, end, closed = month_so_far(wanted, about.site, last, first, about.now_ns)
+        plant = _plant(about, source, start, end)
+        extra = [trend(*stored_trend(source, about.site, wanted))]
     partial = _partial(about, start) if start > month(wanted, about.site)[0] else None
     return _issue(about, plant, folder, "monthly", wanted, languages, extra=extra, closed=closed, partial=partial)
 
@@ -115,10 +132,11 @@ def evidence(
             f"The register has no project “{project}”; it has: {', '.join(known) or 'none'}.",
             "--project",
         )
-    with source(about.site) as question:
-        start, end = _window(about, question, wanted)
-        plant = _plant(about, question, start, end)
-        shots = [snapshot(question, about.site, day_end(text, about.site), text) for text in dates]
+    with fact_source(about.site) as source:
+        about = _noted_of_plant(about, source)
+        start, end = _window(about, source, wanted)
+        plant = _plant(about, source, start, end)
+        shots = [snapshot(source, about.site, day_end(text, about.site), text) for text in dates]
     previous = _previous(folder, project)
     period = _period(start, end)
     check = build(plant, _setting(about, end, "health-check", period))
@@ -170,29 +188,29 @@ def _write_pack(folder: Path, project: str, period: str, files: pack.Files, plan
 
 def take_snapshot(about: Subject, folder: Path, at: str) -> Path:
     """The stored results as of a date, as a file that `compare` takes."""
-    with source(about.site) as question:
-        found = snapshot(question, about.site, day_end(at, about.site), at)
+    with fact_source(about.site) as source:
+        found = snapshot(source, about.site, day_end(at, about.site), at)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"snapshot-{at.replace(':', '')}.json"
     path.write_bytes(_json(found))
     return path
 
 
-def _window(about: Subject, question: Ask, wanted: str | None) -> tuple[int, int]:
-    last = newest(question, devices_of(about.site, question), about.now_ns)
-    return window(wanted, about.site, last, _first(about, question, last), about.now_ns)
+def _window(about: Subject, source: FactSource, wanted: str | None) -> tuple[int, int]:
+    last, first = _extent(about, source)
+    return window(wanted, about.site, last, first, about.now_ns)
 
 
-def _first(about: Subject, question: Ask, last: int | None) -> int | None:
-    """When the first of all devices was first read well."""
-    known, keys = question("live_facts", from_ns=0, to_ns=last or about.now_ns), devices_of(about.site, question).by_key
-    firsts = [row["first_ns"] for key, row in known.items() if key in keys]
-    return min((first for first in firsts if first is not None), default=None)
+def _extent(about: Subject, source: FactSource) -> tuple[int | None, int | None]:
+    """(the newest full minute of data, when the first of all devices was first read well), None without any."""
+    plant = devices_of(about.site, source)
+    last = newest_minute(source, plant, about.now_ns)
+    return last, first_data(source, plant, last or about.now_ns)
 
 
-def _plant(about: Subject, question: Ask, start: int, end: int) -> Plant:
-    register = devices_of(about.site, question).resolved(about.register)
-    facts = gather(about.site, question, register, about.calendar, start, end)
+def _plant(about: Subject, source: FactSource, start: int, end: int) -> Plant:
+    register = devices_of(about.site, source).resolved(about.register)
+    facts = gather(about.site, source, register, about.calendar, start, end)
     return plant_of(facts, register, about.options)
 
 

@@ -5,11 +5,13 @@ and then drops, or that had no subscriber yet, leaves a hole of which no agent k
 outbox, on its way, leaves one too for a while; the store cannot tell these apart, and says so.
 
 What a stream did before this store first had anything of it is another matter: it went to the store before, or to none
-yet. That is before this store's time, and not lost for all it knows.
+yet. That is before this store's time, and not lost for all it knows. And what an agent says that it still holds is on
+its way, wherever in the stream it stands.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -35,45 +37,63 @@ _EN: Final = (
 
 
 _BEFORE_ZH: Final = (
-    "这些消息早于本库第一次收到该数据流，不算本库的丢失：此前若有别的库，它们在那里；若没有，就是入库服务首次订阅之前发布的，"
-    "confirm: broker 时没有人保留（请先启动 serve 再启动 run，或用 confirm: store）。"
+    "这些消息早于本库第一次收到该数据流，不算本库的丢失：此前若有别的库，它们在那里。"
+    "confirm: store 时采集代理会保留尚未入库的消息，并自动送达（见“待送达”）；"
+    "confirm: broker 时，入库服务首次订阅之前发布的消息没有人保留（请先启动 serve 再启动 run，或用 confirm: store）。"
 )
 _BEFORE_EN: Final = (
     "These messages are older than the first this store had of the stream, and are no loss of its own: if there was"
-    " another store before, they are there; if not, they were published before the store service first subscribed, and"
-    " with confirm: broker nobody kept them (start serve before run, or use confirm: store)."
+    " another store before, they are there. With confirm: store the agent keeps what no store has yet, and it arrives"
+    " by itself (see `waiting`); with confirm: broker nobody kept what was published before the store service first"
+    " subscribed (start serve before run, or use confirm: store)."
+)
+_WAITING_ZH: Final = "这些消息还在采集代理的发件箱里，会自动送达并入库，没有丢失。"
+_WAITING_EN: Final = (
+    "These messages are still in the agent's outbox; they are sent and stored by themselves, and nothing is lost."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Holes:
-    """Both kinds, by stream: `{"agent", "stream", "from_seq", "to_seq", "entries", "zh", "en"}` each."""
+    """All kinds, by stream: `{"agent", "stream", "from_seq", "to_seq", "entries", "zh", "en"}` each."""
 
     absent: list[dict[str, Any]]
     """Between messages that came."""
     before: list[dict[str, Any]]
     """Before the first one that came."""
+    waiting: list[dict[str, Any]]
+    """Of either place, those that their agent says it still holds."""
 
 
-def holes(store: Store) -> Holes:
-    """Holes of all time. What comes after the newest entry of a stream cannot be seen."""
-    marks = store.marks()
+def holes(store: Store, pending_from: Mapping[str, int] | None = None) -> Holes:
+    """Holes of all time. What comes after the newest entry of a stream cannot be seen.
+
+    `pending_from`: stream -> the first number that its agent still holds, as far as the agents said so.
+    """
+    marks = store.incomplete_marks()
     told: dict[str, IntervalSet] = {}
     for gap in store.gaps(0, _EVER):  # read after the marks: a gap told meanwhile must not look like a hole
         told.setdefault(gap["stream"], IntervalSet()).add(gap["from_seq"], gap["to_seq"])
-    found = Holes([], [])
+    found = Holes([], [], [])
     for stream, have in sorted(marks.items()):
         pairs = have.pairs()
         if not pairs:
             continue
         known = IntervalSet(pairs)
         known.update(told[stream].pairs() if stream in told else ())
-        contact = pairs[0][0]
+        contact, held = pairs[0][0], (pending_from or {}).get(stream, _EVER)
         for first, last in known.missing(1, pairs[-1][1]):
-            row = {"agent": agent_of(stream), "stream": stream, "from_seq": first, "to_seq": last}
-            row["entries"] = last - first + 1
+            if last >= held:
+                found.waiting.append(_row(stream, max(first, held), last, _WAITING_ZH, _WAITING_EN))
+            if first >= held:
+                continue
             if last < contact:
-                found.before.append(row | {"zh": _BEFORE_ZH, "en": _BEFORE_EN})
+                found.before.append(_row(stream, first, min(last, held - 1), _BEFORE_ZH, _BEFORE_EN))
             else:
-                found.absent.append(row | {"zh": _ZH, "en": _EN})
+                found.absent.append(_row(stream, first, min(last, held - 1), _ZH, _EN))
     return found
+
+
+def _row(stream: str, first: int, last: int, zh: str, en: str) -> dict[str, Any]:
+    row = {"agent": agent_of(stream), "stream": stream, "from_seq": first, "to_seq": last}
+    return row | {"entries": last - first + 1, "zh": zh, "en": en}

@@ -16,6 +16,7 @@ from edge_agent.config.shape import anchored
 from edge_agent.errors import FindingsError
 from edge_agent.ingest.api import ask, socket_path
 from edge_agent.polling.device import PolledDevice
+from edge_agent.reasons import words_of
 from edge_agent.words import command
 
 if TYPE_CHECKING:
@@ -76,10 +77,11 @@ def waiting(site: Site) -> dict[str, Any] | None:
     try:
         found = verify(*outboxes(site.outbox.path))
     except OSError as error:
+        why_zh, why_en = words_of(error)
         raise FindingsError.one(
             "outbox-unreadable",
-            f"无法读取发件箱：{error}。请以采集代理的用户运行。",
-            f"The outbox cannot be read: {error}. Run this as the agent's user.",
+            f"无法读取发件箱：{why_zh}。请以采集代理的用户运行。",
+            f"The outbox cannot be read: {why_en}. Run this as the agent's user.",
             str(site.outbox.path),
         ) from error
     return {
@@ -154,15 +156,25 @@ def ask_missing(site: Site, seconds: float) -> dict[str, Any]:
 
 def missing_from_file(site: Site, seconds: float) -> dict[str, Any]:
     """The same without a running service. Raises FindingsError when there is no store yet, or it cannot be opened."""
-    from edge_agent.app.site_devices import SiteDevices
     from edge_agent.app.status.missing import of_plant
+    from edge_agent.production.site_devices import SiteDevices
 
     now = time.time_ns()
     store = store_of(site)
     try:
-        return of_plant(store, SiteDevices.of(site, store), now - int(seconds * 1e9), now, site.agent.health)
+        devices, row_s = SiteDevices.of(site, store), site.agent.health
+        return of_plant(store, devices, now - int(seconds * 1e9), now, row_s, _pending_from(site))
     finally:
         store.close()
+
+
+def _pending_from(site: Site) -> dict[str, int]:
+    """What the agent of this machine still holds, if it runs."""
+    try:
+        found: dict[str, int] = (ask_agent(site) or {}).get("pending_from", {})
+    except FindingsError:  # one that does not answer is told of elsewhere
+        return {}
+    return found
 
 
 def store_of(site: Site) -> Store:

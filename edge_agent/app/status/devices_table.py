@@ -129,7 +129,8 @@ def _cell(key: str, row: Row, terminal: Terminal) -> Text:
             _word(_STATE_ZH.get(word or "", word), word, terminal), _STATE_STYLE.get(word or "", "bright_black")
         )
     if key == "rate":
-        return Text(f"{row['values_per_s']:.0f}")
+        rate = row["values_per_s"]
+        return Text("—" if rate is None else f"{rate:.0f}")
     if key == "age":
         age = row["last_good_age_s"]
         return Text("—" if age is None else f"{age:,.1f}")

@@ -39,25 +39,29 @@ class FirstScreen:
     timezone: str
     problems: Sequence[NotWell]
     metrics: Sequence[Document]
+    """The figures; without any of them `no_rates` is said instead."""
     devices: Sequence[Document]
     agents: Sequence[Document] = ()
     notes: Sequence[tuple[str, str]] = ()
     """Quiet lines below: Chinese, English."""
     nothing_missing: bool = False
     """It was looked up that no data is missing."""
+    no_rates: tuple[str, str] | None = None
     more: str = ""
     """The command that prints everything."""
 
     def lines(self, terminal: Terminal) -> list[Text]:
-        """Top to bottom; never more than the terminal is high."""
+        """Top to bottom; never more than the terminal is high. What is wider than it is a command (`wrapped`)."""
         heading = Text(cut(f"{self.title}  {clock(self.now, self.timezone)}", terminal.width), "bright_black")
-        notes = [line for zh, en in self.notes for line in _note(zh, en, terminal)]
+        notes: list[Text] = []
+        for zh, en in self.notes:
+            notes += _note(zh, en, terminal)
         agents = agent_lines(self.agents, terminal)
-        rates = headlines(self.metrics, terminal)
+        rates = headlines(self.metrics, terminal, self.no_rates)
         number = counts(self.devices, terminal) if self.devices else []
-        top = 1 + len(rates) + len(number) + len(agents) + len(notes)
+        top = 1 + terminal.rows([*rates, *number, *agents, *notes])
         first = self._first(terminal, top)
-        spare = None if terminal.height is None else terminal.height - top - len(first)
+        spare = None if terminal.height is None else terminal.height - top - terminal.rows(first)
         gaps = self._gaps(terminal, spare)
         room = None if spare is None else max(2, spare - len(gaps))
         table = device_lines(self.devices, terminal, room) if self.devices else []
@@ -65,8 +69,7 @@ class FirstScreen:
         above, between, below = [*gaps, None, None, None][:3]
         below = below if notes else None
         parts = [heading, *first, above, *rates, *figures, between, *number, *agents, *table, below, *notes]
-        shown = [part for part in parts if part is not None]
-        return shown[: terminal.height]
+        return _top([part for part in parts if part is not None], terminal)
 
     def _gaps(self, terminal: Terminal, spare: int | None) -> list[Text]:
         """Empty lines between the parts: none that a device could have."""
@@ -87,18 +90,25 @@ class FirstScreen:
             left = terminal.height - others_take - len(_GAPS)
             room = max(3, min(left, max(_LEAST_LINES, terminal.height // 3, left - table)))
         found: list[Text] = []
+        rest = 0
         for position, problem in enumerate(self.problems):
             lines = _problem(problem, self.now, self.timezone, terminal)
-            last = position == len(self.problems) - 1
-            if room is not None and found and len(found) + len(lines) + (not last) > room:
-                return [*found, self._rest(len(self.problems) - position, terminal)]
-            found += lines
-        return found
+            counted = self._rest(rest + (position < len(self.problems) - 1), terminal)
+            if room is None or not found or terminal.rows([*found, *lines, *counted]) <= room:
+                found += lines
+                continue
+            rest += 1  # who it is at least; a shorter one behind it may fit
+            counted = self._rest(rest, terminal)
+            if terminal.rows([*found, lines[0], *counted]) <= room:
+                found.append(lines[0])
+        return [*found, *self._rest(rest, terminal)]
 
-    def _rest(self, number: int, terminal: Terminal) -> Text:
+    def _rest(self, number: int, terminal: Terminal) -> list[Text]:
+        if not number:
+            return []
         zh, en = f"… 还有 {number} 项", f"… {number} more"
         told = terminal.say(zh, en, " / ") + (f": {self.more}" if self.more else "")
-        return Text(cut(told, terminal.width), "yellow")
+        return [Text(line, "yellow") for line in wrapped(told, terminal.width)]
 
     def _all_well(self, terminal: Terminal) -> list[Text]:
         own = [row for row in self.devices if not row.get("guest")]
@@ -148,6 +158,14 @@ def _note(zh: str, en: str, terminal: Terminal) -> list[Text]:
     whole = terminal.say(zh, en, " / ")
     line = Text(whole, "bright_black")
     return [line] if line.cell_len <= terminal.width else terminal.lines(zh, en, style="bright_black")
+
+
+def _top(lines: Sequence[Text], terminal: Terminal) -> list[Text]:
+    """As many of them as the terminal has rows for."""
+    shown = list(lines)
+    while not terminal.has_room(shown):
+        shown.pop()
+    return shown
 
 
 def _fitting(figures: Iterable[Sequence[Text]], room: int | None) -> list[Text]:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Protocol
 
-from edge_agent.app.site_devices import SiteDevices
 from edge_agent.app.status.absent import holes
-from edge_agent.reasons import sentence
+from edge_agent.production.site_devices import SiteDevices
+from edge_agent.reasons import sentence, status_of_cause
 from edge_agent.stores.base import HealthSummary, Silence, Store
+from edge_agent.stores.catalogue import Catalogue
 from edge_agent.words import command
 
 _SECOND: Final = 1_000_000_000
@@ -29,6 +30,11 @@ SILENT_ROWS: Final = 3
 SILENT_AT_LEAST_NS: Final = 10 * _SECOND
 #: Between the last row of an agent that stops and the first of its next life lies at least this; less is no outage.
 SHORTEST_NS: Final = _SECOND
+
+
+#: A device that is renamed answers under its new name after so long at the most.
+RENAMING_NS: Final = _MINUTE
+_REMOVED: Final = status_of_cause("removed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,48 +60,149 @@ class _Window:
     silent: int
 
 
+@dataclass(frozen=True, slots=True)
+class HealthSpan:
+    """What the health rows of one device say in a stretch of time: between which times they lie, what the newest one
+    says, and for how long there were good values."""
+
+    first_t: int
+    last_t: int
+    state: str
+    reason: str
+    covered_s: float
+
+    @classmethod
+    def of(cls, row: HealthSummary) -> HealthSpan:
+        """Of what the store says."""
+        return cls(row.first_t, row.last_t, row.state, row.reason, row.covered_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What there is of one device in a window."""
+
+    before: HealthSpan | None
+    within: HealthSpan | None
+    moves: Sequence[Mapping[str, Any]] = ()
+    """Its transitions in the window, sorted."""
+    silences: Sequence[Silence] = ()
+    """Holes between its rows that end in the window."""
+    starts: Mapping[int, int] = field(default_factory=dict)
+    """Time at which it started anew -> time of its last row before."""
+    why: tuple[str, str] | None = None
+    """(zh, en): the exact sentence of its state when the window begins, where one is known."""
+    states: Sequence[tuple[int, str, str]] | None = None
+    """(t, state, reason): what its rows say from `t` on; None: the store is to be asked."""
+
+
 def report(
-    store: Store, from_ns: int, to_ns: int, devices: Iterable[str] | None = None, row_s: float = 5.0
+    store: Store,
+    from_ns: int,
+    to_ns: int,
+    devices: Iterable[str] | None = None,
+    row_s: float = 5.0,
+    pending_from: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """The whole answer for a window: outages, gaps, tags that went bad, and the covered share of each device.
 
-    `devices`: only these, by their keys; `row_s`: how often health rows come.
+    `devices`: only these, by their keys; `row_s`: how often health rows come; `pending_from`: as `absent.holes` has it.
     """
-    silent = max(SILENT_AT_LEAST_NS, int(SILENT_ROWS * row_s * _SECOND))
-    span = _Window(from_ns, to_ns, silent)
-    transitions = store.transitions(from_ns, to_ns)
-    before = store.health(from_ns - BEFORE_NS, from_ns)
-    within = store.health(from_ns, to_ns)
-    known = sorted({*before, *within} if devices is None else {*before, *within} & set(devices))
-    moves = [row for row in transitions if not row.get("tag")]
-    ends = _ends_before_restarts(store, from_ns, moves)
-    silences = _silences(store, span, before, within)
-    outages = [
-        outage
-        for device in known
-        for outage in _outages(
-            device, moves, ends, silences.get(device, ()), before.get(device), within.get(device), span, store
-        )
-    ]
-    streams = holes(store)
+    span = _Window(from_ns, to_ns, silent_ns(row_s))
+    moves = store.transitions(from_ns, to_ns)
+    heard = _heard(store, span, [row for row in moves if not row.get("tag")])
+    if devices is not None:
+        wanted = set(devices)
+        heard = {key: each for key, each in heard.items() if key in wanted}
+    return _document(store, span, heard, [row for row in moves if row.get("tag")], pending_from)
+
+
+def recent_report(
+    store: Store,
+    recent: RecentAnswers,
+    from_ns: int,
+    to_ns: int,
+    devices: Iterable[str],
+    row_s: float = 5.0,
+    pending_from: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """The same of a window within the last day that ends now and begins with a full minute, from what is kept of it."""
+    span, wanted = _Window(from_ns, to_ns, silent_ns(row_s)), set(devices)
+    heard = {key: each for key, each in recent.heard(from_ns, to_ns).items() if key in wanted}
+    return _document(store, span, heard, recent.tag_moves(from_ns, to_ns), pending_from)
+
+
+class RecentAnswers(Protocol):
+    """What `recent_health.RecentHealth` answers here."""
+
+    def heard(self, from_ns: int, to_ns: int) -> dict[str, Heard]: ...
+
+    def tag_moves(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]: ...
+
+
+def silent_ns(row_s: float) -> int:
+    """How long a device may say nothing whose rows come every `row_s`."""
+    return max(SILENT_AT_LEAST_NS, int(SILENT_ROWS * row_s * _SECOND))
+
+
+def _document(
+    store: Store,
+    span: _Window,
+    heard: Mapping[str, Heard],
+    tag_moves: Iterable[Mapping[str, Any]],
+    pending_from: Mapping[str, int] | None,
+) -> dict[str, Any]:
+    outages = [outage for key, each in sorted(heard.items()) for outage in _outages(key, each, span, store)]
+    streams = holes(store, pending_from)
     return {
-        "from": from_ns,
-        "to": to_ns,
+        "from": span.start,
+        "to": span.end,
         "outages": [asdict(outage) for outage in outages],
-        "gaps": [_gap(row) for row in sorted(store.gaps(from_ns, to_ns), key=_begin)],
+        "gaps": [_gap(row) for row in sorted(store.gaps(span.start, span.end), key=_begin)],
         "absent": streams.absent,
         "before": streams.before,
-        "tags": [row for row in transitions if row.get("tag") and row["device"] in known],
-        "covered": {device: _share(within.get(device), before.get(device), span) for device in known},
+        "waiting": streams.waiting,
+        "tags": [row for row in tag_moves if row["device"] in heard],
+        "covered": {key: _share(each.within, each.before, span) for key, each in sorted(heard.items())},
     }
 
 
-def of_plant(store: Store, devices: SiteDevices, from_ns: int, to_ns: int, row_s: float) -> dict[str, Any]:
-    """The same of a plant, its devices as people are shown them; of guests nothing is missing."""
-    found = report(store, from_ns, to_ns, devices.by_key, row_s)
+def _heard(store: Store, span: _Window, moves: Sequence[Mapping[str, Any]]) -> dict[str, Heard]:
+    """From the store; a device that has only transitions there is not known."""
+    before = store.health(span.start - BEFORE_NS, span.start)
+    within = store.health(span.start, span.end)
+    ends = _ends_before_restarts(store, span.start, moves)
+    silences = _silences(store, span, before, within)
+    began = _causes_at_start(store, span, list(before.values()))
+    by_device: dict[str, list[Mapping[str, Any]]] = {}
+    for row in moves:
+        by_device.setdefault(row["device"], []).append(row)
+    found = {}
+    for key in sorted({*before, *within}):
+        own = by_device.get(key, [])
+        starts = {t: ends[t][key].last_t for t in (row["t"] for row in own) if t in ends and key in ends[t]}
+        spans = [HealthSpan.of(rows[key]) if key in rows else None for rows in (before, within)]
+        found[key] = Heard(spans[0], spans[1], own, silences.get(key, ()), starts, began.get(key))
+    return found
+
+
+def of_plant(
+    store: Store,
+    devices: SiteDevices,
+    from_ns: int,
+    to_ns: int,
+    row_s: float,
+    pending_from: Mapping[str, int] | None = None,
+    recent: RecentAnswers | None = None,
+) -> dict[str, Any]:
+    """The same of a plant, its devices as people are shown them; of guests nothing is missing. `recent`: answers for
+    the window, which is within the last day."""
+    if recent is None:
+        found = report(store, from_ns, to_ns, devices.by_key, row_s, pending_from)
+    else:
+        found = recent_report(store, recent, from_ns, to_ns, devices.by_key, row_s, pending_from)
     for part in ("outages", "tags"):
         found[part] = [row | {"device": devices.shown(row["device"])} for row in found[part]]
-    for part in ("gaps", "absent", "before"):
+    for part in ("gaps", "absent", "before", "waiting"):
         found[part] = [row for row in found[part] if not devices.is_guest_agent(row["agent"])]
     found["covered"] = {devices.shown(key): share for key, share in found["covered"].items()}
     return found
@@ -116,7 +223,7 @@ def _gap(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "values": values, "entries": entries, "reason": reason, "zh": zh, "en": en}
 
 
-def _share(row: HealthSummary | None, before: HealthSummary | None, span: _Window) -> dict[str, float]:
+def _share(row: HealthSpan | None, before: HealthSpan | None, span: _Window) -> dict[str, float]:
     """Seconds with good values, and seconds of the window in which the device was known. What the newest rows do not
     speak of yet is not asked for, as long as they come."""
     if row is None:
@@ -154,56 +261,66 @@ def _silences(
     return store.silences(min([span.start, *(t - 1 for t in begun)]), span.end, span.silent)
 
 
-def _outages(
-    device: str,
-    moves: Sequence[Mapping[str, Any]],
-    ends: Mapping[int, Mapping[str, HealthSummary]],
-    silences: Sequence[Silence],
-    before: HealthSummary | None,
-    within: HealthSummary | None,
-    span: _Window,
-    store: Store,
-) -> list[Outage]:
+def _causes_at_start(store: Store, span: _Window, before: Sequence[HealthSummary]) -> dict[str, tuple[str, str]]:
+    """The exact sentences of devices that may have been away already when the window began."""
+    if not any(row.state == "offline" for row in before):
+        return {}
+    found: dict[str, tuple[str, str]] = {}
+    for row in store.transitions(span.start - BEFORE_NS, span.start):  # in order of time: the newest stays
+        if not row.get("tag"):
+            why = _sentence_of(row)
+            if why is None:
+                found.pop(row["device"], None)
+            else:
+                found[row["device"]] = why
+    return found
+
+
+def _outages(device: str, heard: Heard, span: _Window, store: Store) -> list[Outage]:
     """The outages of one device in the window, in order."""
-    story = _Story(device, span.start)
+    story = _Story(device, span.start, store.catalogue)
+    before, within = heard.before, heard.within
     if before is not None and before.state == "offline":
-        story.begin(span.start, before.reason)
-    holes = deque(silences)
-    for row in moves:
-        if row["device"] != device:
-            continue
+        story.begin(span.start, before.reason, heard.why)
+    holes = deque(heard.silences)
+    for row in heard.moves:
         while holes and holes[0].until <= row["t"]:
             hole = holes.popleft()
             story.silent(hole, began_anew=hole.until == row["t"] and row["from"] == "starting")
-        last = ends[row["t"]].get(device) if row["from"] == "starting" else None
-        story.moved(row, last)
+        story.moved(row, heard.starts.get(row["t"]) if row["from"] == "starting" else None)
     for hole in holes:
         story.silent(hole, began_anew=False)
     if story.since is not None and within is not None and within.state in _ANSWERS and within.last_t > story.since:
-        back = _answered_again(store, device, story.since, within.last_t)  # the transition that ended it was lost
+        back = _answered_again(
+            store, device, heard, story.since, within.last_t
+        )  # the transition that ended it was lost
         story.end(back, back)
     if story.since is None and within is not None and within.state == "offline":
         # the transition that began it was lost, or went to the store before this one
         begun = max([within.first_t, *(outage.to_t for outage in story.outages if outage.to_t is not None)])
-        story.begin(_offline_since(store, device, begun, within.last_t), within.reason)
-    heard = max((row.last_t for row in (before, within) if row is not None), default=span.start)
-    if story.since is None and span.end - heard > span.silent:
-        story.begin(heard, "no_report")
+        story.begin(_offline_since(store, device, heard, begun, within.last_t), within.reason)
+    last = max((row.last_t for row in (before, within) if row is not None), default=span.start)
+    if story.since is None and span.end - last > span.silent:
+        story.begin(last, "no_report")
     if story.since is not None:
         story.end(None, span.end)
     return story.outages
 
 
-def _answered_again(store: Store, device: str, since: int, last: int) -> int:
+def _answered_again(store: Store, device: str, heard: Heard, since: int, last: int) -> int:
     """When rows say that the device answers again, to a minute; `last`: its newest row, which says so."""
+    if heard.states is not None:
+        return next((t for t, state, _ in heard.states if t > since and state in _ANSWERS), last)
     for _, row in store.health_by(since, last, _MINUTE).get(device, ()):
         if row.state in _ANSWERS:
             return row.last_t
     return last
 
 
-def _offline_since(store: Store, device: str, start: int, last: int) -> int:
+def _offline_since(store: Store, device: str, heard: Heard, start: int, last: int) -> int:
     """Since when the rows from `start` on have told of no good value any more, to a minute; in few questions."""
+    if heard.states is not None:
+        return max(start, next((t for t, state, _ in reversed(heard.states) if state == "offline"), start))
 
     def good_after(t: int) -> bool:
         row = store.health(t, last).get(device)
@@ -224,11 +341,13 @@ def _offline_since(store: Store, device: str, start: int, last: int) -> int:
 class _Story:
     """What is known of one device, told in the order in which it happened."""
 
-    def __init__(self, device: str, start: int) -> None:
+    def __init__(self, device: str, start: int, catalogue: Catalogue) -> None:
         self.outages: list[Outage] = []
+        self.device = device
         self.since: int | None = None
         """When the outage began that lasts at this point."""
-        self._device, self._start, self._reason = device, start, ""
+        self._catalogue, self._start, self._reason = catalogue, start, ""
+        self._renamed = len(catalogue.former.devices(device)) > 1
         self._why: tuple[str, str] | None = None
 
     def begin(self, t: int, reason: str, why: tuple[str, str] | None = None) -> None:
@@ -238,9 +357,12 @@ class _Story:
     def end(self, until: int | None, t: int, sentences: tuple[str, str] | None = None) -> None:
         """The outage is over at `t`, or at least this reason for it; `until` None: it lasts."""
         if self.since is not None:
-            zh, en = sentences or self._why or _OWN_REASONS.get(self._reason) or sentence(self._reason)
+            exact = sentences or self._why
+            if exact is None and until is None:
+                exact = self._catalogue.causes.sentence(self.device, self._reason)
+            zh, en = exact or _OWN_REASONS.get(self._reason) or sentence(self._reason)
             seconds = (t - self.since) / _SECOND
-            self.outages.append(Outage(self._device, self.since, until, seconds, self._reason, zh, en))
+            self.outages.append(Outage(self.device, self.since, until, seconds, self._reason, zh, en))
         self.since = None
 
     def silent(self, hole: Silence, *, began_anew: bool) -> None:
@@ -253,11 +375,19 @@ class _Story:
         self.begin(hole.since, "no_report")
         self.end(hole.until, hole.until, _WAS_SILENT)
 
-    def moved(self, row: Mapping[str, Any], last: HealthSummary | None) -> None:
-        """A transition; `last`: what was heard before it, when it is the first one of an agent."""
+    def _is_renaming(self, row: Mapping[str, Any]) -> bool:
+        """Whether a device that left the configuration goes on here under another name: that is no outage."""
+        left = self.since is not None and self._reason == _REMOVED and row["from"] == "starting"
+        return left and self._renamed and row["t"] - (self.since or 0) <= RENAMING_NS
+
+    def moved(self, row: Mapping[str, Any], last: int | None) -> None:
+        """A transition; `last`: time of the last row before it, when it is the first one of an agent."""
         t, reason = row["t"], row["reason"]
-        if last is not None and self.since is None and t - last.last_t > SHORTEST_NS:
-            self.begin(last.last_t, "agent_stopped")
+        if row["to"] != "offline" and self._is_renaming(row):
+            self.since = None
+            return
+        if last is not None and self.since is None and t - last > SHORTEST_NS:
+            self.begin(last, "agent_stopped")
         if row["to"] != "offline":
             self.end(t, t)
         elif self.since is None:

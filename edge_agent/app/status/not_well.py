@@ -59,6 +59,7 @@ def not_well(document: Document, config: object, configured: Collection[str] | N
         found += _never_reported(store["devices"], configured or ())
         said = {} if agent is None else {row["id"]: row for row in agent.get("devices", ())}
         found += _devices([_exact(row, said) for row in own_rows(store["devices"], configured)], store["t"])
+        found += _aside(store.get("was_aside", ()))
     elif agent is not None and "devices" in agent:
         found += _devices([_as_row(row) for row in agent["devices"]], None)
     missing = document.get("missing")
@@ -103,8 +104,7 @@ def _process(part: Document | None, name: str, config: object) -> Iterator[NotWe
         told = f"未运行，{zh}。请启动：{start}", f"It does not run: {en}. Start it: {start}"
         yield NotWell(0, ("未运行", "not running"), who, None, told)
     elif "ne107" not in part:
-        text = " ".join(part["problem"])
-        yield NotWell(0, ("没有应答", "no answer"), who, None, (text, text))
+        yield NotWell(0, ("没有应答", "no answer"), who, None, (part["zh"], part["en"]))
     else:
         for notice in part["ne107"]["notices"]:
             severity = _SEVERITY.get(notice["health"], 1)
@@ -116,6 +116,14 @@ def _never_reported(rows: Sequence[Document], configured: Collection[str]) -> It
     missing = never_reported(rows, configured)
     if missing:
         yield NotWell(0, ("从未上报", "never reported"), _names(missing), None, SILENT)
+
+
+def _aside(claims: Sequence[Document]) -> Iterator[NotWell]:
+    """`was` of the plant's devices that are not followed; a guest's is no concern of ours."""
+    for claim in claims:
+        if not claim["guest"]:
+            who = f"{claim['device']}  was: {claim['was']}"
+            yield NotWell(1, ("改名未采用", "rename not followed"), (who, who), None, (claim["zh"], claim["en"]))
 
 
 def _names(ids: Sequence[str]) -> tuple[str, str]:
@@ -168,7 +176,12 @@ def _devices(rows: Sequence[Document], now: int | None) -> Iterator[NotWell]:
 def _told(group: Sequence[Document], why: str) -> str:
     """The sentence; of a single device that answers in part, with what is wrong and how many tags it is."""
     quality = group[0]["quality"]
-    return f"{quality}: {why}" if len(group) == 1 and group[0]["connection"] in _IN_PART and quality else why
+    if len(group) > 1 or group[0]["connection"] not in _IN_PART or not quality:
+        return why
+    status, _, count = quality.partition(" ")
+    if count and group[0].get("reason", status) != status:
+        quality = count  # tags of several reasons, of which the sentence is another one's
+    return f"{quality}: {why}"
 
 
 def _last_good(row: Document, now: int | None) -> int | None:

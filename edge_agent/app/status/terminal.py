@@ -11,6 +11,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from edge_agent.words import commands_in
+
 Language = Literal["zh", "en", "both"]
 
 #: A line nobody would call too long to keep whole.
@@ -48,6 +50,14 @@ class Terminal:
     def whole(self) -> bool:
         return self.height is None
 
+    def rows(self, lines: Iterable[Text]) -> int:
+        """How many rows of the terminal these lines take; one that is too wide goes on in the next row."""
+        return sum([max(1, -(-line.cell_len // self.width)) for line in lines])
+
+    def has_room(self, lines: Iterable[Text]) -> bool:
+        """Whether these lines fit."""
+        return self.height is None or self.rows(lines) <= self.height
+
     def say(self, zh: str, en: str, between: str = " ") -> str:
         """A word or a short phrase; both languages on one line where the locale asks for none."""
         if self.language == "both":
@@ -67,12 +77,21 @@ class Terminal:
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Broken between Latin words and between Chinese letters; no line is wider than `width` columns, none is lost."""
+    """Broken between Latin words and between Chinese letters; no line is wider than `width` columns, none is lost.
+
+    A command is not broken. One that is too wide stands alone on its line, which the terminal itself continues on the
+    next: what is copied from there is the command as it has to be typed.
+    """
     lines, line = [], ""
     for piece in _pieces(text):
         if cell_len(line) + cell_len(piece.rstrip()) > width and line:
             lines.append(line.rstrip())
             line = ""
+        if cell_len(piece.rstrip()) > width and (found := next(commands_in(piece), None)) is not None:
+            before, command, piece = piece[: found[0]], piece[found[0] : found[1]], piece[found[1] :]
+            lines += [before] if before else []
+            lines.append(command.strip("`"))
+            piece = piece.lstrip(_ENDING)
         while cell_len(piece.rstrip()) > width:
             head = _head(piece, width)
             lines.append(head)
@@ -82,10 +101,11 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def _pieces(text: str) -> Iterable[str]:
-    """What may not be broken: a Latin word with the space behind it, a Chinese letter with the marks that follow it."""
+    """What may not be broken: a Latin word with the space behind it, a Chinese letter with the marks that follow it, a
+    command."""
     piece = ""
-    for sign in text:
-        wide = cell_len(sign) == 2
+    for sign in _signs(text):
+        wide = cell_len(sign[0]) == 2
         starts = (
             piece and (piece[-1] == " " or wide or cell_len(piece[-1]) == 2) and sign not in _FOLLOWING and sign != " "
         )
@@ -97,6 +117,18 @@ def _pieces(text: str) -> Iterable[str]:
         yield piece
 
 
+def _signs(text: str) -> Iterable[str]:
+    """The letters of a text, each command as one."""
+    at = 0
+    for start, end in commands_in(text):
+        yield from text[at:start]
+        yield text[start:end]
+        at = end
+    yield from text[at:]
+
+
+#: What ends a sentence; behind a command on a line of its own it would be copied with it.
+_ENDING: Final = "。.，,；;"
 #: Signs that do not begin a line.
 _FOLLOWING: Final = frozenset("，。：；、）》」？！%,.;:)")
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import time_ns
 from typing import Any, Final
 
 from rich.console import Console
 
+from edge_agent.app.status.agent_devices import agent_device_rows
 from edge_agent.app.status.first_screen import FirstScreen
 from edge_agent.app.status.not_well import not_well
 from edge_agent.app.status.outages import clock, outage_lines, tag_lines
+from edge_agent.app.status.rates_view import no_rates
 from edge_agent.app.status.terminal import Terminal
+from edge_agent.config.models import Site
 from edge_agent.health.ne107 import NAMES, Health
-from edge_agent.words import command, number_of
+from edge_agent.words import command, number_of, with_file
 
 #: Lines of one list; the rest is counted, and `--json` has all of it.
 MOST_LINES: Final = 20
@@ -28,36 +31,60 @@ _ON_ITS_WAY_NS: Final = 30_000_000_000
 Document = Mapping[str, Any]
 
 
-def show(
-    document: Document, timezone: str, config: Path, configured: Collection[str] | None = None, *, whole: bool = False
-) -> None:
+def show(document: Document, site: Site, config: Path, *, whole: bool = False) -> None:
     """Print the documents `agent`, `serve`, `metrics` and `missing`; times in the site's zone.
 
     On a terminal what matters, in as many lines as it has; everything with `whole`, and where there is no terminal.
     """
+    document = _with_file(document, config)
     console = Console(highlight=False, markup=False, soft_wrap=True)
     terminal = Terminal.of(console, whole=whole)
-    for line in _first_screen(document, timezone, config, configured).lines(terminal):
+    for line in _first_screen(document, site, config).lines(terminal):
         console.print(line)
     if terminal.whole:
         console.print()
-        _details(console, document, timezone)
+        _details(console, document, site.agent.timezone, config)
 
 
-def _first_screen(document: Document, timezone: str, config: Path, configured: Collection[str] | None) -> FirstScreen:
+def _with_file(found: Any, config: Path) -> Any:
+    """The sentences of a document with this file in their commands: the other processes do not know how it is called
+    here."""
+    if isinstance(found, str):
+        return with_file(found, config) if " " in found else found
+    if isinstance(found, Mapping):
+        return {key: _with_file(value, config) for key, value in found.items()}
+    return [_with_file(value, config) for value in found] if isinstance(found, list) else found
+
+
+def _first_screen(document: Document, site: Site, config: Path) -> FirstScreen:
     store, missing = document["serve"] or {}, document["missing"] or {}
+    timezone, now = site.agent.timezone, store.get("t") or time_ns()
+    devices, notes = store.get("devices"), list(_notes(document, timezone, config))
+    if devices is None:
+        devices = agent_device_rows(document["agent"] or {}, site.devices, now)
+        if devices:
+            notes = [_FROM_THE_AGENT, *notes]
     return FirstScreen(
         title=command("status"),
-        now=store.get("t") or time_ns(),
+        now=now,
         timezone=timezone,
-        problems=not_well(document, config, configured),
+        problems=not_well(document, config, {device.id for device in site.devices}),
         metrics=document.get("metrics") or (),
-        devices=store.get("devices", ()),
+        devices=devices,
         agents=store.get("agents", ()),
-        notes=list(_notes(document, timezone, config)),
-        nothing_missing=missing.get("gaps") == [] and not missing.get("absent") and not missing.get("outages"),
+        notes=notes,
+        nothing_missing=missing.get("gaps") == [] and not any(missing.get(part) for part in _MISSING),
+        no_rates=no_rates(register=site.register_.equipment is not None, serving="devices" in store),
         more=command("status", config, "--wide"),
     )
+
+
+#: Parts of what is missing, none of which has anything where all is well.
+_MISSING: Final = ("absent", "outages", "waiting")
+_FROM_THE_AGENT: Final = (
+    "设备表来自采集代理；机器状态、速率和指标要有入库服务",
+    "the devices as the agent says; machine states, rates and figures need the store service",
+)
 
 
 def _notes(document: Document, timezone: str, config: Path) -> Iterator[tuple[str, str]]:
@@ -83,21 +110,23 @@ def _notes(document: Document, timezone: str, config: Path) -> Iterator[tuple[st
     yield f"全部细节：{look}", f"every detail: {look}"
 
 
-def _details(console: Console, document: Document, timezone: str) -> None:
+def _details(console: Console, document: Document, timezone: str, config: Path) -> None:
     """What each process says of itself, and what is missing, in both languages."""
     store, agent = document["serve"], document["agent"]
     if store is not None and "ne107" not in store:
         _problem(console, "入库服务没有应答 / the store service does not answer:", store)
     elif store is not None:
         _notices(console, "入库服务 store service", store["ne107"])
+        for claim in store.get("was_aside", ()):
+            _sentence(console, f"{claim['device']} was: {claim['was']}", claim["zh"], claim["en"])
     else:
-        console.print("入库服务未运行 / the store service does not run: " + command("serve", "CONFIG"))
+        console.print("入库服务未运行 / the store service does not run: " + command("serve", config))
     if agent is not None and "ne107" not in agent:
         _problem(console, "采集代理没有应答 / the agent does not answer:", agent)
     elif agent is not None:
         _agent(console, agent, timezone)
     else:
-        console.print("采集代理未运行 / the agent does not run: " + command("run", "CONFIG"))
+        console.print("采集代理未运行 / the agent does not run: " + command("run", config))
         left = document.get("waiting")
         if left is not None and "problem" in left:
             _problem(console, "无法得知待送达的数量 / what waits cannot be told:", left)
@@ -196,12 +225,13 @@ def _missing(console: Console, missing: Document, timezone: str) -> None:
     span = f"{clock(missing['from'], timezone)} – {clock(missing['to'], timezone)}"
     console.print(f"\n缺了什么 / what is missing, {span}")
     _list(console, "  没有中断 / no outage", outage_lines(missing["outages"], timezone))
-    absent, before = missing.get("absent", ()), missing.get("before", ())
-    unknown = absent or before
+    absent, before, waiting = (missing.get(part, ()) for part in ("absent", "before", "waiting"))
+    unknown = absent or before or waiting
     nothing = "  没有已记录的丢失 / no loss on record" if unknown else "  没有丢失的数据 / no data lost"
     _list(console, nothing, [_gap(row, timezone) for row in missing["gaps"]])
     _absent(console, absent)
-    _before(console, before)
+    _elsewhere(console, "本库之前 before this store's time", before)
+    _elsewhere(console, "还在采集代理 still at the agent", waiting)
     if missing["tags"]:
         _list(console, "", tag_lines(missing["tags"], timezone))
     low = {name: row for name, row in missing["covered"].items() if row["covered_s"] < 0.99 * row["window_s"]}
@@ -241,20 +271,15 @@ def _absent(console: Console, rows: Sequence[Document]) -> None:
         console.print(f"      {rows[0]['zh']}\n      {rows[0]['en']}")
 
 
-def _before(console: Console, rows: Sequence[Document]) -> None:
-    """What is no loss of this store; the sentence is the same for all of it."""
+def _elsewhere(console: Console, where: str, rows: Sequence[Document]) -> None:
+    """What this store does not have and has not lost; the sentence is the same for all of it."""
     if rows:
-        lines = [
-            f"  本库之前 before this store's time {row['stream']} {row['from_seq']}–{row['to_seq']}:"
-            f" {row['entries']:,} 条消息 messages"
-            for row in rows
-        ]
-        _list(console, "", lines)
+        _list(console, "", [_hole(row, where) for row in rows])
         console.print(f"      {rows[0]['zh']}\n      {rows[0]['en']}")
 
 
-def _hole(row: Document) -> str:
+def _hole(row: Document, where: str = "未到达 never arrived") -> str:
     return (
-        f"  未到达 never arrived {row['stream']} {row['from_seq']}–{row['to_seq']}: {row['entries']:,} 条消息"
+        f"  {where} {row['stream']} {row['from_seq']}–{row['to_seq']}: {row['entries']:,} 条消息"
         f" {_noun(row['entries'], 'message')}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 
 from edge_agent.clock import Clock
@@ -37,10 +38,11 @@ class ReadDevice:
     raw: RawOf
 
 
-def state_machine(device: DeviceCommon, compiled: DevicePlan) -> StateMachine | None:
-    """What derives the machine state from a device's tags; None without rules."""
+def state_machine(device: DeviceCommon, compiled: DevicePlan, clock: Clock | None = None) -> StateMachine | None:
+    """What derives the machine state from a device's tags; None without rules. `clock`: of rules that need time."""
     own = frozenset(name for table in compiled.tables for name in table.names) if device.state else frozenset()
-    return StateMachine.compile(device.state, compiled.tables, own)
+    now = monotonic if clock is None else clock.monotonic
+    return StateMachine.compile(device.state, compiled.tables, own, derived=device.derives_state, now=now)
 
 
 def tag_names(device: DeviceCommon, plugin: Plugin) -> list[str]:

@@ -66,7 +66,7 @@ def _by_connection(site: Site, plugins: Plugins, tags: Wanted) -> dict[tuple[str
 def _polled(device: DeviceCommon, plugin: Plugin, clock: Clock) -> PolledDevice:
     """A device as the polling loop sees it, of which nothing leaves the process."""
     compiled = plan(device, plugin)
-    state = state_machine(device, compiled)
+    state = state_machine(device, compiled, clock)
     normalisers = {table: Normaliser(table, state) for table in compiled.tables}
     tables = [normaliser.table for normaliser in normalisers.values()]
     health = DeviceHealth(device.id, sum(map(len, tables)), values_per_second(tables), clock.monotonic())

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Final
 
-from edge_agent.app.status.ask import agent_door
+from edge_agent.app.status.ask import agent_door, serve_door
 from edge_agent.app.values.current import Document, tag_names
 from edge_agent.app.values.direct import WatchedDevices, read_once
 from edge_agent.app.values.names import selected
@@ -16,12 +16,14 @@ from edge_agent.clock import Clock
 from edge_agent.config import load
 from edge_agent.config.models import Site
 from edge_agent.config.plugins import Plugins, plugins_or_installed
+from edge_agent.errors import FindingsError
 from edge_agent.ingest import api
 
 #: Real seconds between two looks.
 LOOK_S: Final = 1.0
 #: What the agent may take to answer; with raw values it may have to ask its devices.
 _ANSWER_S: Final = 30.0
+_NAMES_S: Final = 2.0
 
 
 class Reading:
@@ -42,6 +44,7 @@ class Reading:
         self._clock = clock or Clock.from_environment()
         self.site = load(config, plugins, secrets=False)
         self._door = agent_door(self.site)
+        self._full_names: dict[str, str] | None = None
 
     def now_ns(self) -> int:
         """The wall clock of the devices and the agent."""
@@ -69,17 +72,40 @@ class Reading:
                         watched = WatchedDevices(site, self._plugins, tags, self._clock)
                         await own.enter_async_context(watched.running())
                         await asyncio.sleep(LOOK_S / 2)  # what answers at once is there at the first look
-                    document = await watched.document(ask=self._raw)
+                    document = await asyncio.to_thread(self._shown, await watched.document(ask=self._raw))
                 yield document
                 await asyncio.sleep(LOOK_S)
 
     def _ask(self) -> Document:
         document: Document = api.ask(self._door, "values", limit=_ANSWER_S, names=list(self._names), raw=self._raw)
-        return document
+        return self._shown(document)
 
     async def _direct(self) -> Document:
         site, tags = self._wanted()
-        return await read_once(site, self._plugins, tags, self._clock, ask=self._raw)
+        document = await read_once(site, self._plugins, tags, self._clock, ask=self._raw)
+        return await asyncio.to_thread(self._shown, document)
+
+    def _shown(self, document: Document) -> Document:
+        """With devices as people are shown them: the id alone where no other agent of the site has it."""
+        if self._full_names is None:
+            self._full_names = self._ask_names()
+        names = self._full_names
+        if names:
+            for row in document["values"]:
+                row["device"] = names.get(row["device"], row["device"])
+            for state in document["devices"]:
+                state["id"] = names.get(state["id"], state["id"])
+        return document
+
+    def _ask_names(self) -> dict[str, str]:
+        """Ids that are not unique on the site -> what is shown, as the store service here knows the site; none without
+        one."""
+        try:
+            found = api.ask(serve_door(self.site), "names", limit=_NAMES_S)
+        except (ConnectionError, FindingsError):  # values are to be seen whatever the service does
+            return {}
+        names: dict[str, str] = found["names"]
+        return names if found["agent"] == self.site.agent.id else {}
 
     def _wanted(self) -> tuple[Site, dict[str, list[str]]]:
         """The site with its devices' secrets, and the tags meant."""

@@ -64,9 +64,14 @@ class Crew:
             return [f"worker {hand.number}" for hand in self.hands]
         return [name for hand in self.hands for name in hand.stalled()]
 
-    def streams(self) -> tuple[str, ...]:
-        """The streams that the workers hold, as last told."""
-        return tuple(stream for hand in self.hands if hand.beat is not None for stream in hand.beat.streams)
+    def pending_from(self) -> dict[str, int]:
+        """The streams that the workers hold, each with the number from which on something may be pending; as last
+        reported."""
+        found: dict[str, int] = {}
+        for hand in self.hands:
+            if hand.beat is not None:
+                found |= hand.beat.pending_from
+        return found
 
     def figures(self) -> list[Document]:
         """The counters of all of them."""
@@ -142,7 +147,7 @@ class Crew:
                 "pid": hand.pid,
                 "restarts": hand.restarts,
                 "devices": len(devices.get(hand.number, ())),
-                "streams": list(hand.beat.streams) if hand.beat is not None else [],
+                "streams": list(hand.beat.pending_from) if hand.beat is not None else [],
                 "pending_values": sum(one["outbox"]["pending_values"] for one in hand.figures()),
                 "bytes": hand.held or 0,
                 "limit_bytes": hand.limit,

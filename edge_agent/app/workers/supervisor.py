@@ -147,8 +147,8 @@ class Supervisor:
         whole = self._figures()["outbox"]
         return whole["pending_values"], whole["pending_entries"]
 
-    def _other_streams(self) -> tuple[str, ...]:
-        return (*self.crew.streams(), *self._former.streams())
+    def _other_streams(self) -> dict[str, int]:
+        return self.crew.pending_from() | self._former.pending_from()
 
     def _facts(self) -> Facts:
         facts = together(self.health.facts([], self.crew.stalled()), self.crew.facts())
@@ -176,11 +176,13 @@ class Supervisor:
     def _document(self, *, over: bool = False) -> dict[str, Any]:
         whole = self._figures()
         whole["outbox"]["limit_bytes"] = self.site.outbox.max_bytes
+        pending_from = self._other_streams() | self._outbox.pending_from()
         return {
             "agent": self.site.agent.id,
             "version": own_version(),
             "stream": self._outbox.stream,
-            "streams": [*self._other_streams(), *self._outbox.streams()],
+            "streams": list(pending_from),
+            "pending_from": pending_from,
             "uptime_s": time.monotonic() - self._started,
             "ne107": self.health.judge(self._facts()).full(),
             "broker_connected": self._publisher.connected and self.crew.connected,

@@ -14,18 +14,18 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from edge_agent.metrics.result import iso
+from edge_agent.production import figures as computing
+from edge_agent.production.days import local_days
+from edge_agent.production.facts import Facts
+from edge_agent.production.figures import Options
+from edge_agent.production.plant import Plant
 from edge_agent.register.columns import EQUIPMENT, PROCESSES
 from edge_agent.register.exporting import table as register_table
 from edge_agent.register.exporting import to_csv
 from edge_agent.register.model import Equipment
-from edge_agent.report import figures as computing
 from edge_agent.report import tabular
-from edge_agent.report.days import local_days
-from edge_agent.report.facts import Facts
-from edge_agent.report.figures import Options
 from edge_agent.report.pack.readme import integrator_statement, readme
 from edge_agent.report.pictures.topology import topology
-from edge_agent.report.production import Plant
 
 SCHEMA: Final = "edge-agent/evidence/1"
 MANIFEST: Final = "manifest.json"

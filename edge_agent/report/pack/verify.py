@@ -13,13 +13,13 @@ from zipfile import ZipFile
 
 from edge_agent.errors import FindingsError, newer_format
 from edge_agent.metrics.result import iso
+from edge_agent.production import figures as computing
+from edge_agent.production.figures import Options
+from edge_agent.production.plant import Plant
 from edge_agent.register.importing import load
 from edge_agent.register.model import Register
-from edge_agent.report import figures as computing
 from edge_agent.report import tabular
-from edge_agent.report.figures import Options
 from edge_agent.report.pack.build import MANIFEST, SCHEMA, for_people, stated_options
-from edge_agent.report.production import Plant
 
 _LARGEST: Final = 4_000_000_000
 """Bytes of a zip unpacked: a year of a hundred machines."""

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from edge_agent.metrics.definitions import DEFINITIONS, Definition
 from edge_agent.metrics.result import Result
+from edge_agent.production.plant import Plant
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, table
-from edge_agent.report.production import Plant
 
 Figures = Mapping[str, Result]
 

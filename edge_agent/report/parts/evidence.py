@@ -9,17 +9,17 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from edge_agent.metrics.result import Result, divide, number
+from edge_agent.production.days import local_days
+from edge_agent.production.facts import Device
+from edge_agent.production.plant import Plant
 from edge_agent.register.model import Equipment
 from edge_agent.report import blocks, tabular
 from edge_agent.report.blocks import Column, Json, paragraph, table
-from edge_agent.report.days import local_days
-from edge_agent.report.facts import Device
 from edge_agent.report.pack.build import connections, project_rows
 from edge_agent.report.parts.network import access_of, coverage_map
 from edge_agent.report.parts.plan import TIERS
 from edge_agent.report.parts.rates import tiles, title, yes
 from edge_agent.report.pictures.topology import block as topology
-from edge_agent.report.production import Plant
 from edge_agent.words import number_of
 
 Figures = Mapping[str, Result]

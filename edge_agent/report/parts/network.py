@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.lateness import from_histogram
-from edge_agent.metrics.result import Result, Window, iso
+from edge_agent.metrics.result import Result, iso
+from edge_agent.production.facts import MINUTE_NS, Connection, Device, Facts
+from edge_agent.production.figures import lateness_p95
+from edge_agent.production.plant import Plant
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, table
-from edge_agent.report.facts import MINUTE_NS, Connection, Device, Facts
-from edge_agent.report.production import Plant
 
 #: Changes of connection that are printed.
 _LATEST: Final = 20
@@ -215,7 +215,7 @@ def _row(facts: Facts, device: str) -> list[Any]:
     minutes, seen = facts.minutes_of(device).inside(facts.start, facts.end), facts.quality.get(device)
     seconds = Fraction(facts.end - facts.start, 1_000_000_000)
     covered = Fraction(minutes.total("covered_ms"), 1000)
-    late = from_histogram(facts.lateness.get(device, {}), (), Window())["M-21-p95"].value
+    late = lateness_p95(facts, device)
     skew = seen.skew_ms if seen else None
     hint = blocks.text("时钟不一致", "clocks differ") if skew is not None and abs(skew) > _SKEW_MS else None
     return [

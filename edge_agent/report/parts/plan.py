@@ -11,11 +11,11 @@ from edge_agent.metrics import bands
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evaluate import not_judged_yet
 from edge_agent.metrics.result import Result, divide, number
+from edge_agent.production.plant import Plant
 from edge_agent.register.model import Equipment
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, table
 from edge_agent.report.parts.rates import title
-from edge_agent.report.production import Plant
 
 Figures = Mapping[str, Result]
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
-from edge_agent.metrics import energy
 from edge_agent.metrics.result import Result, divide, iso, number
 from edge_agent.metrics.timemodel import Bucket, Reason, Totals, pareto
+from edge_agent.production.load import daily_peaks, full_quarters, load_profile, peak
+from edge_agent.production.plant import Machine, Plant, groups, summed
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, said, table, value_or_reason
 from edge_agent.report.parts.rates import title
-from edge_agent.report.production import Machine, Plant, groups, summed
 
 _S: Final = 1_000_000_000
 Figures = Mapping[str, Result]
@@ -237,39 +237,17 @@ def energy_part(plant: Plant, figures: Figures) -> Json:
 def _load(plant: Plant) -> Json:
     series = []
     peaks = []
-    for name, used in _loads(plant):
-        profile = _full_quarters(energy.demand(used, plant.facts.start, plant.facts.end), plant)
-        top = energy.peak(profile)
-        if top and len(profile) <= _LOAD_POINTS:
-            series.append({"name": name, "points": [[iso(t), round(float(kw), 3)] for t, kw in profile]})
-        elif top:
-            series.append({"name": name, "points": _daily_peaks(profile)})
-        if top:
+    for name in plant.lines:
+        used, _ = plant.line_energy(name)
+        if used is None:
+            continue
+        profile = full_quarters(plant, load_profile(plant, used))
+        top = peak(profile)
+        if top is not None:
+            drawn = profile if len(profile) <= _LOAD_POINTS else daily_peaks(profile)
+            series.append({"name": name, "points": [[iso(t), round(float(kw), 3)] for t, kw in drawn]})
             peaks.append({"name": name, "t": iso(top[0]), "kw": round(float(top[1]), 3)})
     return blocks.chart("load", "15 分钟负荷曲线（kW）", "15-minute load (kW)", series=series, peaks=peaks)
-
-
-def _full_quarters(profile: list[tuple[int, Fraction]], plant: Plant) -> list[tuple[int, Fraction]]:
-    """Without the quarters that the window cuts: their mean power would be too low. All, where there is no full one."""
-    start, end = plant.facts.start, plant.facts.end
-    return [(t, kw) for t, kw in profile if t >= start and t + energy.DEMAND_NS <= end] or profile
-
-
-def _daily_peaks(profile: list[tuple[int, Fraction]]) -> list[list[Any]]:
-    """A long window is drawn as the highest quarter of every day."""
-    best: dict[int, tuple[int, Fraction]] = {}
-    for t, kw in profile:
-        day = t // 86_400_000_000_000
-        if day not in best or kw > best[day][1]:
-            best[day] = (t, kw)
-    return [[iso(t), round(float(kw), 3)] for t, kw in best.values()]
-
-
-def _loads(plant: Plant) -> Iterator[tuple[str, energy.Energy]]:
-    for line in plant.lines:
-        used, _ = plant.line_energy(line)
-        if used is not None:
-            yield line, used
 
 
 def _energy_lines(figures: Figures) -> Json:
@@ -315,11 +293,9 @@ def _check(plant: Plant) -> Json:
     )  # fmt: skip
     rows = []
     for meter in (meter for line in plant.lines for meter in plant.meters(line)):
-        used, power = plant.metered(meter.gateway_device), plant.integrated(meter.gateway_device)
-        if used is None or power is None:
-            continue
-        counted, integral = (each.between(plant.facts.start, plant.facts.end) for each in (used, power))
-        rows.append([meter.equipment_id, counted, integral, energy.disagreement(counted, integral)])
+        check = plant.power_check(meter.gateway_device)
+        if check is not None:
+            rows.append([meter.equipment_id, check.counted, check.integrated, check.difference])
     return table(
         "energy_check", "电表与功率积分核对（超过几个百分点：查 CT/PT 变比与接线）",
         "meters against integrated power (above a few percent: check CT/PT ratio and wiring)", columns, rows,

@@ -12,11 +12,11 @@ from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evaluate import live_not_declared, not_judged_yet, to_mend
 from edge_agent.metrics.rates import nc_shares
 from edge_agent.metrics.result import Result, iso, number
+from edge_agent.production.plant import Plant, groups
 from edge_agent.register.model import Equipment, Process
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, said, table, value_or_reason
 from edge_agent.report.findings import Observation
-from edge_agent.report.production import Plant, groups
 
 #: The three headline rates, and with which second value each is drawn.
 HEADLINES: Final = {"M-01-prorata": "M-02", "M-03": None, "M-04a-effective": "M-04a-declared"}
@@ -262,8 +262,10 @@ def evidence(plant: Plant) -> Json:
         Column("覆盖率", "coverage", "percent"), Column("未计入原因", "why not"),
     )  # fmt: skip
     grades = paragraph(
-        "E0 仅申报；E1 建立过连接；E2 窗口内有有效数据；E3 控制器级语义（执行状态、模式、程序或计数）。",
-        "E0 declared only; E1 a connection was established; E2 good data; E3 controller-level semantics.",
+        "E0 仅申报；E1 建立过连接；E2 窗口内有有效数据；E3 控制器级语义（执行状态、模式、程序或计数）。"
+        "由电流、指示灯或触点推导出的状态最高为 E2。",
+        "E0 declared only; E1 a connection was established; E2 good data; E3 controller-level semantics. "
+        "A state derived from currents, lamps or contacts is E2 at most.",
         "note",
     )
     found = [

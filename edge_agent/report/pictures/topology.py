@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from edge_agent.production.facts import Device
+from edge_agent.production.plant import Plant
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Json
-from edge_agent.report.facts import Device
 from edge_agent.report.pictures.marks import INK, cut
 from edge_agent.report.pictures.svg import Markup, element, label, line, picture, rect
-from edge_agent.report.production import Plant
 
 _ROW: Final = 24.0
 _WIDTH: Final = 760.0

@@ -1,0 +1,227 @@
+"""The questions that figures ask of a store, put to the running service: JSON lines on its socket, columns in base64.
+
+Only here do facts become JSON, because they cross from one process to another; `operations` is the service's end,
+`ServedFacts` the asking command's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_agent.config.models import Site
+from edge_agent.ingest.api import ask, running, socket_path
+from edge_agent.metrics.readings import Readings
+from edge_agent.production.facts import Minutes, Quality
+from edge_agent.production.states import TagChanges
+from edge_agent.production.store_source import CounterQuestion, FactSource, StoreFacts
+from edge_agent.stores import Store, open_store
+from edge_agent.stores.base import Name
+from edge_agent.stores.evidence import Span
+
+Answer = Callable[..., Any]
+Longs = npt.NDArray[np.int64]
+
+#: Letters of moments in one question; the service takes a line of a million.
+_ROOM: Final = 600_000
+#: Letters of one span.
+_SPAN: Final = 44
+
+
+@contextlib.contextmanager
+def fact_source(site: Site) -> Iterator[FactSource]:
+    """How to ask the store: through the running service, or opened here while no service runs."""
+    path = socket_path(site.store.path)
+    if running(path):
+        yield ServedFacts(path)
+        return
+    site.require_store_secrets()
+    store = open_store(site.store, site.agent.id, site.agents)
+    try:
+        yield StoreFacts(store)
+    finally:
+        store.close()
+
+
+class ServedFacts:
+    """`FactSource` of a running service. Raises ConnectionError when it does not run any more."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def _ask(self, op: str, **arguments: Any) -> Any:
+        return ask(self._path, op, **arguments)
+
+    def known_devices(self, agents: Collection[str]) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = self._ask("known_devices", agents=list(agents))
+        return found
+
+    def newest_rows(self, from_ns: int, to_ns: int) -> dict[str, int]:
+        return {device: row["last_t"] for device, row in self._ask("health", from_ns=from_ns, to_ns=to_ns).items()}
+
+    def first_good(self, to_ns: int) -> dict[str, int]:
+        facts = self._ask("live_facts", from_ns=to_ns - 1, to_ns=to_ns)
+        return {device: row["first_ns"] for device, row in facts.items() if row["first_ns"] is not None}
+
+    def series(self) -> dict[str, dict[str, dict[str, Any]]]:
+        found: dict[str, dict[str, dict[str, Any]]] = self._ask("report_series")
+        return found
+
+    def minutes(self, from_ns: int, to_ns: int) -> dict[str, Longs]:
+        answer = self._ask("report_minutes", from_ns=from_ns, to_ns=to_ns)
+        return {device: _longs(text).reshape(-1, len(Minutes.COLUMNS)) for device, text in answer.items()}
+
+    def known(self, from_ns: int, to_ns: int) -> dict[str, list[Span]]:
+        return {
+            device: [(a, b) for a, b in spans]
+            for device, spans in self._ask("report_known", from_ns=from_ns, to_ns=to_ns).items()
+        }
+
+    def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, TagChanges]:
+        answer = self._ask("report_changes", names=names, from_ns=from_ns, to_ns=to_ns)
+        return {
+            (device, tag): _changes_from_json(entry) for device, tags in answer.items() for tag, entry in tags.items()
+        }
+
+    def counters(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
+        found: dict[Name, Readings] = {}
+        for some in _groups([_question_to_json(question) for question in wanted]):
+            answer = self._ask("report_counts", wanted=some, from_ns=from_ns, to_ns=to_ns)
+            for device, tags in answer.items():
+                found |= {(device, tag): _readings_from_json(columns) for tag, columns in tags.items()}
+        return found
+
+    def energies(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
+        found: dict[Name, Readings] = {}
+        for question in wanted:
+            answer = self._ask("report_energy", **_question_to_json(question), from_ns=from_ns, to_ns=to_ns)
+            if answer:
+                found[question.name] = _readings_from_json(answer)
+        return found
+
+    def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
+        answer = self._ask("report_lateness", names=names, from_ns=from_ns, to_ns=to_ns)
+        return {device: dict(counts) for device, counts in answer.items()}
+
+    def quality(self, devices: Sequence[str], from_ns: int, to_ns: int) -> dict[str, Quality]:
+        answer = self._ask("report_quality", devices=devices, from_ns=from_ns, to_ns=to_ns)
+        return {key: Quality(**{**entry, "unchanged": tuple(entry["unchanged"])}) for key, entry in answer.items()}
+
+    def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._ask("transitions", from_ns=from_ns, to_ns=to_ns)
+        return found
+
+    def gaps(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._ask("gaps", from_ns=from_ns, to_ns=to_ns)
+        return found
+
+    def stored(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._ask("report_stored", from_ns=from_ns, to_ns=to_ns)
+        return found
+
+
+def operations(store: Store) -> dict[str, Answer]:
+    """What `ServedFacts` asks beyond `ingest.api.operations`, answered by the process that owns the store."""
+    source = StoreFacts(store)
+
+    def minutes(from_ns: int, to_ns: int) -> dict[str, str]:
+        return {device: _text(rows) for device, rows in source.minutes(from_ns, to_ns).items()}
+
+    def changes(names: list[list[str]], from_ns: int, to_ns: int) -> dict[str, dict[str, list[Any]]]:
+        answer: dict[str, dict[str, list[Any]]] = {}
+        for (device, tag), found in source.changes([(device, tag) for device, tag in names], from_ns, to_ns).items():
+            why = {str(place): found.why[place] for place in np.flatnonzero(np.isnan(found.number)).tolist()}
+            answer.setdefault(device, {})[tag] = [_text(found.t), _text(found.number), why]
+        return answer
+
+    def counts(wanted: list[dict[str, Any]], from_ns: int, to_ns: int) -> dict[str, dict[str, list[str]]]:
+        questions = [_question_from_json(**each) for each in wanted]
+        answer: dict[str, dict[str, list[str]]] = {}
+        for (device, tag), readings in source.counters(questions, from_ns, to_ns).items():
+            answer.setdefault(device, {})[tag] = _readings_to_json(readings)
+        return answer
+
+    def energy(from_ns: int, to_ns: int, **question: Any) -> list[str]:
+        asked = _question_from_json(**question)
+        readings = source.energies([asked], from_ns, to_ns).get(asked.name)
+        return [] if readings is None else _readings_to_json(readings)
+
+    def lateness(names: list[list[str]], from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
+        found = source.lateness([(device, tag) for device, tag in names], from_ns, to_ns)
+        return {device: sorted(counts.items()) for device, counts in found.items()}
+
+    def quality(devices: list[str], from_ns: int, to_ns: int) -> dict[str, dict[str, Any]]:
+        return {key: asdict(each) for key, each in source.quality(devices, from_ns, to_ns).items()}
+
+    return {
+        "report_series": source.series,
+        "report_minutes": minutes,
+        "report_known": source.known,
+        "report_changes": changes,
+        "report_counts": counts,
+        "report_energy": energy,
+        "report_lateness": lateness,
+        "report_quality": quality,
+        "report_stored": source.stored,
+    }
+
+
+# --- how questions and answers are written ------------------------------------------------------------------------
+
+
+def _text(column: npt.NDArray[Any]) -> str:
+    """Numbers of eight bytes, little-endian, in base64: a list of a million numbers would cost a second."""
+    return b64encode(column.astype(column.dtype.newbyteorder("<")).tobytes()).decode()
+
+
+def _longs(text: str) -> Longs:
+    """Raises ValueError for what is no column."""
+    return np.frombuffer(b64decode(text, validate=True), "<i8").astype(np.int64)
+
+
+def _doubles(text: str) -> npt.NDArray[np.float64]:
+    return np.frombuffer(b64decode(text, validate=True), "<f8").astype(np.float64)
+
+
+def _readings_to_json(readings: Readings) -> list[str]:
+    return [_text(readings.t), _text(readings.value)]
+
+
+def _readings_from_json(columns: Sequence[str]) -> Readings:
+    return Readings(_longs(columns[0]), _doubles(columns[1]))
+
+
+def _changes_from_json(entry: Sequence[Any]) -> TagChanges:
+    t, why = _longs(entry[0]), entry[2]
+    return TagChanges(t, _doubles(entry[1]), [why.get(str(place), "") for place in range(len(t))])
+
+
+def _question_to_json(question: CounterQuestion) -> dict[str, Any]:
+    device, tag = question.name
+    return {"device": device, "tag": tag, "at": _text(question.at), "known": question.known}
+
+
+def _question_from_json(device: str, tag: str, at: str, known: list[list[int]]) -> CounterQuestion:
+    return CounterQuestion((device, tag), _longs(at), [(a, b) for a, b in known])
+
+
+def _groups(wanted: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """As many at once as a question has room for."""
+    some: list[dict[str, Any]] = []
+    room = _ROOM
+    for each in wanted:
+        size = len(each["at"]) + _SPAN * len(each["known"])
+        if some and room < size:
+            yield some
+            some, room = [], _ROOM
+        some.append(each)
+        room -= size
+    if some:
+        yield some

@@ -1,0 +1,178 @@
+"""All figures of a report, each with what it rests on: the site's rates, the machines', the lines', and the energy.
+
+A figure's key is `metric` for the site, `metric@machine`, `metric@line:NAME` or `metric@workshop:NAME`. The values are
+functions of the facts and the register alone; replaying a pack computes this very list again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Final
+
+from edge_agent.metrics import energy
+from edge_agent.metrics.assessment import Assessment
+from edge_agent.metrics.count_sum import CountSum
+from edge_agent.metrics.definitions import BY_ID, Text
+from edge_agent.metrics.evaluate import compute
+from edge_agent.metrics.lateness import from_histogram
+from edge_agent.metrics.oee import MORE_SCRAP
+from edge_agent.metrics.result import Result, Window
+from edge_agent.metrics.rollup import rolled_up
+from edge_agent.metrics.timemodel import Timeline
+from edge_agent.production.facts import Facts
+from edge_agent.production.live_facts import live
+from edge_agent.production.plant import Machine, Plant, energy_scope, groups
+from edge_agent.register.model import Register
+
+_NO_STATES: Final = Text("没有采集设备状态", "no machine state is collected")
+_LAST_STATION: Final = Text(
+    "产线合格品数取自该线唯一的检测设备，属假设。",
+    "The good parts of a line are those of its one inspection machine, an assumption.",
+)
+_NO_LAST_STATION: Final = Text(
+    "无法确定产线的末道设备（没有唯一的、有合格品计数的检测设备）",
+    "it is not known which machine is the line's last (no single inspection machine with a count of good parts)",
+)
+#: What is summed over the machines of a line, a workshop and the site.
+_PRODUCTION: Final = (*(key for key in BY_ID if "M-11" <= key < "M-18"), "M-20")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is a choice and not a fact; printed with the figures, and part of a pack."""
+
+    robot_is_nc: bool = True
+    kgce_per_kwh: Fraction = energy.KGCE_PER_KWH
+
+
+def plant_of(facts: Facts, register: Register, options: Options) -> Plant:
+    """The register and the facts, ready for computing."""
+    known = live(facts, register.schedules)
+    assessment = Assessment(register, known, None, options.robot_is_nc, facts.devices.keys())
+    return Plant(facts, assessment)
+
+
+def figures(plant: Plant, options: Options) -> dict[str, Result]:
+    """Every figure by key, sorted by key within its kind."""
+    return {**compute(plant.assessment), **_lateness(plant), **production_figures(plant, options)}
+
+
+def production_figures(plant: Plant, options: Options) -> dict[str, Result]:
+    """Those of machines at work: M-11 to M-20 of machines, lines, workshops and the site."""
+    found: dict[str, Result] = {}
+    for machine in plant.machines:
+        found |= {f"{metric}@{machine.id}": result for metric, result in machine.results.items()}
+        found |= _machine_energy(plant, machine)
+    for (level, name), machines in groups(plant.machines).items():
+        suffix = "" if level == "site" else f"@{level}:{name}"
+        together = _together(plant, found, [name or level], machines)
+        found |= {f"{metric}{suffix}": result for metric, result in together.items()}
+    return found | _energy(plant, options)
+
+
+def to_json(found: dict[str, Result]) -> list[dict[str, Any]]:
+    """The figures as plain documents; the time of computing belongs to the report, not to the figure."""
+    documents = []
+    for key, result in found.items():
+        document = {"key": key, "scope": key.partition("@")[2], **result.to_full_json()}
+        del document["computed_at"]
+        documents.append(document)
+    return documents
+
+
+def _together(
+    plant: Plant, known: Mapping[str, Result], scope: Sequence[str], machines: Sequence[Machine]
+) -> dict[str, Result]:
+    """Sums over sums, of the machines that know both; the others are listed in `details.left_out`."""
+    having = {each.id: each for each in machines if each.production is not None}
+    found = {}
+    for metric in _PRODUCTION:
+        results = {key: known[name] for key in having if (name := f"{metric}@{key}") in known}
+        members = {key: (result, _pbt(having[key])) for key, result in results.items()}
+        result = rolled_up(metric, members, scope, plant.window)
+        details = {**result.details, "without_states": sorted(each.id for each in machines if each.id not in having)}
+        version = plant.assessment.register.version
+        reason = result.reason if having else _NO_STATES
+        notes = (*plant.assumptions, *result.notes)
+        provisional = any(results[key].provisional for key in result.numerator_ids)
+        found[metric] = replace(result, register_version=version, reason=reason, notes=notes, details=details,
+                                provisional=provisional, computed_at=plant.computed_at)  # fmt: skip
+    return found
+
+
+def _pbt(machine: Machine) -> Fraction:
+    return machine.production.pbt if machine.production else Fraction(0)
+
+
+def _machine_energy(plant: Plant, machine: Machine) -> dict[str, Result]:
+    """M-18 and M-20 of a machine that is collected from, by a meter or a power tag of its own."""
+    if machine.energy is None and machine.production is None:
+        return {}
+    scope = energy_scope(plant, machine.id, machine)
+    good = machine.production.whole_gq if machine.production else None
+    idle = energy.idle_share(scope, machine.energy, machine.timeline or Timeline((), ()))
+    if machine.timeline is None and machine.energy is not None:
+        idle = replace(idle, value=None, reason=_NO_STATES)
+    return {
+        f"M-18@{machine.id}": energy.per_good_part(scope, machine.energy, good),
+        f"M-20@{machine.id}": idle,
+    }
+
+
+def _energy(plant: Plant, options: Options) -> dict[str, Result]:
+    """M-18 and M-19 of every line, and of the site as the sum of its lines."""
+    found: dict[str, Result] = {}
+    for line in plant.lines:
+        used, sources = plant.line_energy(line)
+        scope, last = energy_scope(plant, line), plant.last_station(line)
+        good = last.production.whole_gq if last and last.production else None
+        per_part = energy.per_good_part(scope, used, good)
+        if used is not None and last is None:
+            per_part = replace(per_part, reason=_NO_LAST_STATION)
+        elif last is not None:
+            per_part = replace(per_part, notes=(_LAST_STATION,))
+        coal = energy.standard_coal(scope, used, options.kgce_per_kwh)
+        details = {"measured_by": list(sources), "good_parts_of": last and last.id}
+        found[f"M-18@line:{line}"] = replace(per_part, details={**per_part.details, **details})
+        found[f"M-19@line:{line}"] = replace(coal, details={**coal.details, **details})
+    return found | _site_energy(plant, options)
+
+
+def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
+    scope = energy_scope(plant, "site")
+    used = plant.site_energy()
+    coal = energy.standard_coal(scope, used, options.kgce_per_kwh)
+    lasts = {line: last for line in plant.lines if (last := plant.last_station(line)) is not None}
+    made = {line: last.production.whole_gq for line, last in lasts.items() if last.production}
+    contradicting = [line for line, parts in made.items() if parts is not None and parts < 0]
+    counted = [line for line in lasts if line not in contradicting]
+    good = [parts for line, parts in made.items() if parts is not None and line in counted]
+    together = [used for used, _ in map(plant.line_energy, counted) if used is not None]
+    with_parts = CountSum([count for part in together for count in part.parts]) if together else None
+    per_part = energy.per_good_part(scope, with_parts, sum(good, Fraction(0)) if good else None)
+    if used is not None and not counted:
+        per_part = replace(per_part, reason=MORE_SCRAP if contradicting else _NO_LAST_STATION)
+    details = {"lines": counted}
+    sources = sorted(source for line in plant.lines for source in plant.line_energy(line)[1])
+    return {
+        "M-18": replace(per_part, details={**per_part.details, **details}),
+        "M-19": replace(coal, details={**coal.details, "measured_by": sources}),
+    }
+
+
+def lateness_p95(facts: Facts, device: str) -> Fraction | None:
+    """Seconds within which 95 % of a device's values reached the store; None without any."""
+    return from_histogram(facts.lateness.get(device, {}), (), Window())["M-21-p95"].value
+
+
+def _lateness(plant: Plant) -> dict[str, Result]:
+    """M-21 from the histogram by milliseconds."""
+    counts: dict[int, int] = {}
+    for histogram in plant.facts.lateness.values():
+        for delay, number in histogram.items():
+            counts[delay] = counts.get(delay, 0) + number
+    found = from_histogram(counts, sorted(plant.facts.lateness), plant.window)
+    version = plant.assessment.register.version
+    return {metric: replace(result, register_version=version) for metric, result in found.items()}

@@ -1,0 +1,315 @@
+"""A plant in a window: time buckets, parts and energy of every machine with facts, and their sums by line and workshop.
+
+In: `Facts`, and the `Assessment` of the register. Out: `Machine` by machine (times in ns, energy in kWh, parts exact).
+The running service and every report compute here; equal facts give equal figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from edge_agent.metrics import energy, oee
+from edge_agent.metrics.assessment import Assessment
+from edge_agent.metrics.count_sum import CountSum
+from edge_agent.metrics.counters import Count, Event, Rule, count, made_in
+from edge_agent.metrics.definitions import Text
+from edge_agent.metrics.evidence import Evidence
+from edge_agent.metrics.oee import Production
+from edge_agent.metrics.readings import Readings
+from edge_agent.metrics.result import Grade, Result, Window
+from edge_agent.metrics.timemodel import (
+    Item,
+    Mode,
+    Plan,
+    Timeline,
+    Totals,
+    Track,
+    classify,
+    planned_busy,
+    spans,
+    totals,
+)
+from edge_agent.production.facts import MINUTE_NS, PART_ROLES, Counter, Facts, Role, States
+from edge_agent.production.links import MachineLinks
+from edge_agent.register.model import Equipment
+
+NO_CALENDAR: Final = Text(
+    "未配置班次日历（register.calendar）：窗口内全部时间视为计划时间，属假设。",
+    "There is no shift calendar (register.calendar): all time of the window counts as planned, an assumption.",
+)
+_CONNECTED_LATE: Final = Text(
+    "部分计划时间在首次接入之前，状态未知：结果为暂定。",
+    "Part of the planned time lies before the first connection and is unknown: provisional.",
+)
+_PARTS: Final = Rule(restarts=True)
+_ITEMS: Final = tuple(Item)
+_MODES: Final = tuple(Mode)
+#: Behind a device's name: its energy is the integral of its power.
+INTEGRATED: Final = " integrated"
+
+
+@dataclass(frozen=True, slots=True)
+class PowerCheck:
+    """A meter beside the power of the same device, integrated over the window (kWh)."""
+
+    counted: Fraction
+    integrated: Fraction
+    difference: Fraction | None
+    """|counted - integrated| / counted; None when nothing was counted."""
+    coarse: bool
+    """Too few steps of the meter for the difference to say anything."""
+
+    @property
+    def disagreement(self) -> Fraction | None:
+        """The difference where it says something."""
+        return None if self.coarse else self.difference
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether the two are so far apart that someone should look at the CT/PT ratio and the wiring."""
+        return self.disagreement is not None and self.disagreement > energy.TOLERANCE
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One production machine in the window. What is None was not collected."""
+
+    equipment: Equipment
+    device: str | None
+    """The one device that speaks for it."""
+    evidence: Evidence
+    grade: Grade
+    """What its figures of the window rest on."""
+    timeline: Timeline | None
+    production: Production | None
+    energy: Count | None
+    energy_source: str
+    """The device that measured it, ` integrated` behind a power tag."""
+    unconnected_ns: int = 0
+    """Planned busy time before the machine was connected for the first time; nothing is known of it."""
+
+    @property
+    def id(self) -> str:
+        return self.equipment.equipment_id
+
+    @cached_property
+    def results(self) -> dict[str, Result]:
+        """M-11 to M-17; empty without machine states. Provisional when the machine was connected inside the window."""
+        found = {} if self.production is None else oee.evaluate(self.production)
+        if self.unconnected_ns < MINUTE_NS:
+            return found
+        return {
+            metric: replace(result, provisional=True, notes=(*result.notes, _CONNECTED_LATE))
+            for metric, result in found.items()
+        }
+
+
+class Plant:
+    """All machines of an assessment with their facts; everything is computed from `facts` and the register."""
+
+    def __init__(
+        self,
+        facts: Facts,
+        assessment: Assessment,
+        *,
+        grades: Mapping[str, Grade] | None = None,
+        computed_at: int | None = None,
+    ) -> None:
+        """`grades`: device -> what figures of its machine rest on, where the facts have no health by minute; None: as
+        the assessment's evidence has it. `computed_at` (ns) is written into the results."""
+        self.facts = facts
+        self.assessment = assessment
+        self.computed_at = computed_at
+        self.window = Window(facts.start, facts.end)
+        self.links = MachineLinks(assessment.register, facts.devices)
+        self._grades = grades
+        self._counters = {(counter.device, counter.role): counter for counter in facts.counters}
+        self._counts: dict[tuple[str, Role], Count | None] = {}
+
+    @cached_property
+    def machines(self) -> tuple[Machine, ...]:
+        return tuple(self._machine(each) for each in self.assessment.machines)
+
+    @property
+    def assumptions(self) -> tuple[Text, ...]:
+        return () if self.facts.plan else (NO_CALENDAR,)
+
+    def device(self, machine: Equipment) -> str | None:
+        """The one configured device that speaks for this machine alone."""
+        return self.links.device(machine)
+
+    def _machine(self, equipment: Equipment) -> Machine:
+        evidence = self.assessment.evidence[equipment.equipment_id]
+        device = self.device(equipment)
+        grade = evidence.grade if self._grades is None else self._grades.get(device or "", "E0")
+        used, source = self._energy(equipment, device)
+        states = States.of(self.facts.states.get(device or "", ()))
+        if device is None or not len(states):
+            return Machine(equipment, device, evidence, grade, None, None, used, source)
+        timeline = self._timeline(equipment, states)
+        window = self.facts.start, self.facts.end
+        pq, gq = self._parts(device, planned_busy(timeline, *window))
+        whole_pq, whole_gq = self._parts(device, [window])
+        production = Production(
+            equipment.equipment_id,
+            totals(timeline, *window),
+            pq,
+            gq,
+            pru_s=None if equipment.nominal_cycle_s is None else Fraction(equipment.nominal_cycle_s),
+            order_source="calendar" if states.order is None else "tag",
+            window=self.window,
+            grade=grade,
+            register_version=self.assessment.register.version,
+            computed_at=self.computed_at,
+            whole_pq=whole_pq,
+            whole_gq=whole_gq,
+        )
+        unconnected = self._unconnected(device, timeline, production.totals)
+        return Machine(equipment, device, evidence, grade, timeline, production, used, source, unconnected)
+
+    def _unconnected(self, device: str, timeline: Timeline, whole_window: Totals) -> int:
+        """Planned busy time (ns) of the window before a device was first read well; all of it if never yet."""
+        first = self.facts.first_good.get(device, self.facts.end)
+        if first <= self.facts.start:
+            return 0
+        return whole_window.pbt if first >= self.facts.end else totals(timeline, self.facts.start, first).pbt
+
+    def _timeline(self, equipment: Equipment, states: States) -> Timeline:
+        times = states.t.tolist()
+        item = Track(times, [_ITEMS[number] for number in states.item.tolist()])
+        mode = Track(times, [_MODES[number] for number in states.mode.tolist()])
+        order = None if states.order is None else Track(times, states.order.tolist())
+        return classify(spans(times[0], self.facts.end, item, mode, order, self._plan(equipment.schedule_id)))
+
+    def _energy(self, equipment: Equipment, device: str | None) -> tuple[Count | None, str]:
+        """The machine's own counter, else a meter of its own, else its power tag."""
+        for metering in (device, self.links.meter(equipment)):
+            used = None if metering is None else self.metered(metering)
+            if used is not None and metering is not None:
+                return used, metering
+        power = None if device is None else self.integrated(device)
+        return (None, "") if power is None else (power, f"{device}{INTEGRATED}")
+
+    def _plan(self, schedule: str) -> Track[Plan]:
+        rows = [row for row in self.facts.plan if row.schedule == schedule]
+        if not self.facts.plan:
+            return Track((0,), (Plan.SHIFT,))
+        return Track([row.t for row in rows], [Plan(row.plan) for row in rows])
+
+    def plan_of(self, device: str) -> list[tuple[int, Plan]]:
+        """What is planned for the machine a device speaks for: (from, what); of a device without machine, all time."""
+        schedules = [row.schedule_id for row in self.assessment.register.equipment if device in row.devices]
+        track = self._plan(schedules[0]) if schedules else Track((0,), (Plan.SHIFT,))
+        return list(zip(track.times, track.values, strict=True))
+
+    def _parts(self, device: str, when: Sequence[tuple[int, int]]) -> tuple[Fraction | None, Fraction | None]:
+        """Parts produced and good parts in these spans."""
+        return made_in({role: self.counted(device, role) for role in PART_ROLES}, when)
+
+    def counted(self, device: str, role: Role) -> Count | None:
+        """What a device's counter in a role counted; None without such a counter."""
+        if (device, role) not in self._counts:
+            counter = self._counters.get((device, role))
+            rule = _PARTS if role in PART_ROLES else Rule()
+            self._counts[device, role] = None if counter is None else _steps(counter, rule)
+        return self._counts[device, role]
+
+    def metered(self, device: str) -> Count | None:
+        """What a device's energy counter says."""
+        return self.counted(device, "energy")
+
+    def integrated(self, device: str) -> Count | None:
+        """What its power tag adds up to."""
+        return self.counted(device, "integrated_power")
+
+    def power_check(self, device: str) -> PowerCheck | None:
+        """A device's meter against its integrated power; None without both."""
+        used, power = self.metered(device), self.integrated(device)
+        if used is None or power is None:
+            return None
+        window = self.facts.start, self.facts.end
+        counted, integral = used.between(*window), power.between(*window)
+        step = _smallest_step(self._counters[device, "energy"])
+        return PowerCheck(counted, integral, energy.disagreement(counted, integral), counted < energy.STEPS * step)
+
+    def events(self, device: str, role: Role) -> tuple[Event, ...]:
+        """What a counter did in the window besides counting on."""
+        counted = self.counted(device, role)
+        events = () if counted is None else counted.events
+        return tuple(event for event in events if self.facts.start < event.t <= self.facts.end)
+
+    def meters(self, line: str) -> list[Equipment]:
+        """The meters of a line that are read; a meter of one machine alone is not the line's."""
+        return self.links.meters(line, {device for device, role in self._counters if role == "energy"})
+
+    @property
+    def lines(self) -> list[str]:
+        return self.links.lines
+
+    def site_energy(self) -> CountSum | None:
+        """Energy of all lines together."""
+        parts = [used for used, _ in map(self.line_energy, self.lines) if used is not None]
+        return CountSum([count for part in parts for count in part.parts]) if parts else None
+
+    def line_energy(self, line: str) -> tuple[CountSum | None, tuple[str, ...]]:
+        """Energy of a line and what it was taken from: its meters, else its machines."""
+        found = [(row.equipment_id, self.metered(row.gateway_device)) for row in self.meters(line)]
+        if not found:
+            found = [(each.id, each.energy) for each in self.machines if each.equipment.line == line]
+        counts = {name: each for name, each in found if each is not None}
+        return (CountSum(list(counts.values())), tuple(counts)) if counts else (None, ())
+
+    def last_station(self, line: str) -> Machine | None:
+        """The one inspection machine of a line with a count of good parts: where the line's good parts are counted."""
+        ends = [
+            each for each in self.machines if (each.equipment.line, each.equipment.category) == (line, "inspection")
+        ]
+        return ends[0] if len(ends) == 1 and ends[0].production and ends[0].production.gq is not None else None
+
+
+def _steps(counter: Counter, rule: Rule) -> Count:
+    return count(counter.readings, replace(rule, ratio=counter.ratio, modulus=counter.modulus))
+
+
+def _smallest_step(counter: Counter) -> Fraction:
+    """The smallest step seen, kWh: the counter is no finer, as far as was seen; 0 without any."""
+    readings = counter.readings if isinstance(counter.readings, Readings) else Readings.of(counter.readings)
+    steps = np.diff(readings.value)
+    rising = np.flatnonzero(steps > 0)
+    if not len(rising):
+        return Fraction(0)
+    place = int(rising[np.argmin(steps[rising])])
+    return (readings[place + 1][1] - readings[place][1]) * counter.ratio
+
+
+def groups(machines: Iterable[Machine]) -> Mapping[tuple[str, str], list[Machine]]:
+    """(`line` | `workshop` | `site`, name) -> machines; the site's name is empty, and it is there without machines."""
+    machines = list(machines)
+    found: dict[tuple[str, str], list[Machine]] = {}
+    for level in ("line", "workshop"):
+        for machine in machines:
+            if name := getattr(machine.equipment, level):
+                found.setdefault((level, name), []).append(machine)
+    return found | {("site", ""): machines}
+
+
+def summed(machines: Iterable[Machine]) -> Totals:
+    """The time of several machines together."""
+    found = Totals({}, 0)
+    for machine in machines:
+        if machine.production is not None:
+            found = found + machine.production.totals
+    return found
+
+
+def energy_scope(plant: Plant, name: str, machine: Machine | None = None) -> energy.Scope:
+    """Whose energy, in the plant's window."""
+    grade = machine.grade if machine else "E2"
+    version = plant.assessment.register.version
+    return energy.Scope(name, plant.facts.start, plant.facts.end, grade, version, plant.computed_at)

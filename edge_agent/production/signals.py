@@ -1,0 +1,183 @@
+"""From a site and its register to the tags that figures are computed from: states, counters, powers.
+
+In: `Site` (or the birth documents of other agents' devices), `Register`. Out: names (device key, tag) to ask a store
+for, and how a counter behaves (`metrics.counters.Rule`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import Final
+
+from edge_agent.config.models import DeviceCommon, Site
+from edge_agent.metrics.counters import U16, U32, Rule
+from edge_agent.production.facts import PART_ROLES, Role
+from edge_agent.production.links import MachineLinks
+from edge_agent.production.roles import counters_of
+from edge_agent.production.site_devices import SiteDevice, SiteDevices
+from edge_agent.register.model import Equipment, Register
+from edge_agent.stores.base import Name
+
+STATE, MODE = "machine_state", "operation_mode"
+#: A tag that says whether the machine has an order: a number or a flag, 0 = none.
+ORDER: Final = ("order_active", "order", "order_id", "order_number", "work_order")
+
+#: Tags that show the controller's own meaning (grade E3): what it executes, and a program or a part count.
+_EXECUTION: Final = {"execution", "machine_state", "program_status", "channel_state", "state_current"}
+_PRODUCTION: Final = {"program", "part_count", "parts_actual", "parts_total", "parts_completed"}
+_MODULI: Final = {"uint16": U16, "uint32": U32}
+
+
+def speaks_for_its_controller(device: DeviceCommon) -> bool:
+    """Whether its tags show what the controller executes, and a program or a part count (grade E3).
+
+    A state that is derived from measurements, lamps or contacts is no word of the controller.
+    """
+    if device.derives_state:
+        return False
+    names = set(device.tags)
+    return bool((device.state is not None or names & _EXECUTION) and names & _PRODUCTION)
+
+
+def business_links(device: DeviceCommon) -> frozenset[str]:
+    """The links of the questionnaire the device and its tags are marked with."""
+    found = {device.business_link, *(tag.business_link for tag in device.tags.values())}
+    return frozenset(found - {""})
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One tag in a role: its readings times `rule.ratio` are pieces, kWh, or (power) kW."""
+
+    name: Name
+    rule: Rule
+
+
+@dataclass(frozen=True)
+class DeviceSignals:
+    """What one configured device can say about production."""
+
+    about: SiteDevice
+
+    @property
+    def id(self) -> str:
+        """What registers and figures call it."""
+        return self.about.name
+
+    @property
+    def key(self) -> str:
+        """What the store calls it."""
+        return self.about.key
+
+    @property
+    def config(self) -> DeviceCommon:
+        return self.about.config
+
+    @cached_property
+    def roles(self) -> Mapping[Role, Signal]:
+        """`produced`, `good`, `scrap`, `energy`, `integrated_power` -> the tag that has this role."""
+        units = {name: {"unit": tag.unit} for name, tag in self.config.tags.items()}
+        return {
+            role: Signal((self.key, tag), _rule(role, self.config.tags[tag], ratio))
+            for role, tag, ratio in counters_of(units)
+        }
+
+    @property
+    def has_state(self) -> bool:
+        return STATE in self.config.tags or (self.config.state is not None and self.config.state.item is not None)
+
+    @property
+    def order(self) -> str | None:
+        """The tag that says whether there is an order."""
+        return next((tag for tag in ORDER if tag in self.config.tags), None)
+
+    @property
+    def states(self) -> list[Name]:
+        """The tags that say what the machine does."""
+        tags = [STATE, MODE] if self.has_state else []
+        return [(self.key, tag) for tag in (*tags, *filter(None, [self.order]))]
+
+    @property
+    def power(self) -> Signal | None:
+        """Its power tag."""
+        return self.roles.get("integrated_power")
+
+    @property
+    def sample(self) -> Name:
+        """A tag it reads itself, by which to measure how late its values come."""
+        return self.key, next(iter(self.config.tags), STATE)
+
+
+def _rule(role: Role, tag: object, ratio: Fraction) -> Rule:
+    scaled = getattr(tag, "scale", 1.0) != 1.0
+    modulus = None if scaled else _MODULI.get(str(getattr(tag, "type", None)).lower())
+    return Rule(modulus, restarts=role in PART_ROLES, ratio=ratio)
+
+
+class PlantSignals:
+    """All devices of a plant with their signals, and which of them the figures of machines, lines and meters need."""
+
+    def __init__(self, site: Site, register: Register, devices: SiteDevices | None = None) -> None:
+        """`devices`: those of the plant as the store knows them; None: those of the file alone."""
+        devices = devices or SiteDevices.of_file(site)
+        self.devices = {member.name: DeviceSignals(member) for member in devices.members}
+        self.register = devices.resolved(register)
+        self.links = MachineLinks(self.register, self.devices)
+
+    def of(self, machine: Equipment) -> DeviceSignals | None:
+        """The one device that speaks for this machine alone."""
+        return self.devices.get(self.links.device(machine) or "")
+
+    def meter_of(self, machine: Equipment) -> DeviceSignals | None:
+        """A meter that measures this machine alone."""
+        return self.devices.get(self.links.meter(machine) or "")
+
+    def meters(self, line: str) -> list[DeviceSignals]:
+        """The meters of a line that are configured; a meter of one machine alone is not the line's."""
+        return [self.devices[row.gateway_device] for row in self.links.meters(line, self._counting)]
+
+    @cached_property
+    def _counting(self) -> frozenset[str]:
+        """The devices with an energy counter."""
+        return frozenset(name for name, device in self.devices.items() if "energy" in device.roles)
+
+    @cached_property
+    def wanted(self) -> list[DeviceSignals]:
+        """Every device the figures read from."""
+        machines = self.links.machines
+        found = [self.of(machine) for machine in machines] + [self.meter_of(row) for row in machines]
+        found += [device for line in self.links.lines for device in self.meters(line)]
+        return list({device.id: device for device in found if device is not None}.values())
+
+    @property
+    def steady(self) -> list[Name]:
+        """The tags whose runs the store should keep: states repeat themselves."""
+        return [name for device in self.wanted for name in device.states]
+
+    @property
+    def powers(self) -> dict[Name, list[Name]]:
+        """The power tags, and beside each the states at whose changes its energy is divided."""
+        return {device.power.name: device.states for device in self.wanted if device.power is not None}
+
+    @property
+    def counters(self) -> dict[Name, list[Name]]:
+        """The counters, and beside each the states at whose changes its count is divided: energy only."""
+        return {
+            signal.name: self.dividing_states(device) if role == "energy" else []
+            for device in self.wanted
+            for role, signal in device.roles.items()
+            if role != "integrated_power"
+        }
+
+    def dividing_states(self, device: DeviceSignals) -> list[Name]:
+        """The states at whose changes a device's energy is divided: its own, and of the machine whose meter it is."""
+        return list(dict.fromkeys([*device.states, *self._metered.get(device.key, [])]))
+
+    @cached_property
+    def _metered(self) -> dict[str, list[Name]]:
+        """A meter of one machine alone -> the states of that machine."""
+        having = [(self.meter_of(row), self.of(row)) for row in self.links.machines]
+        return {meter.key: user.states for meter, user in having if meter is not None and user is not None}
