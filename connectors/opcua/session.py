@@ -171,7 +171,9 @@ class Session:
         parts = urlsplit(self.options.endpoint)
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(self.options.timeout):
-            transport, _ = await loop.create_connection(asyncio.Protocol, parts.hostname, parts.port or DEFAULT_PORT)
+            transport, _ = await loop.create_connection(
+                asyncio.Protocol, parts.hostname or "", parts.port or DEFAULT_PORT
+            )
         transport.abort()
 
     async def _connect(self) -> None:
