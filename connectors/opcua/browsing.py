@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from asyncua import ua
 from asyncua.client.client import Client
 
-from connectors.opcua.address import parse_node, parse_path
+from connectors.opcua.address import Step, parse_node, parse_path
 from connectors.opcua.binary import UNSUPPORTED
 from connectors.opcua.browse import Browser
 from connectors.opcua.faults import device_errors
@@ -58,43 +59,53 @@ async def browse(options: Any, wanted: BrowseWanted, progress: Progress) -> Brow
     try:
         with device_errors(device.endpoint):
             start = await _start(session, wanted.start)
-        if isinstance(start, str):
-            raise ValueError(start)
+        if start.node is None:
+            raise ValueError(start.problem)
         with device_errors(device.endpoint):
             walker = Walker(session, progress)
             await walker.prepare()
-            walk = await walker.walk(start, wanted.depth, wanted.limit)
+            walk = await walker.walk(start.node, wanted.depth, wanted.limit)
             definitions = {node.type_definition for node in walk.nodes if _needs_type(node)}
             supertypes = await walker.supertypes([kind for kind in definitions if kind is not None])
             labels = await _labels(walker, walk)
-            return _browsed(walk, session.namespaces, supertypes, labels, wanted)
+            return _browsed(walk, session.namespaces, supertypes, labels, wanted, start.path)
     finally:
         await session.close()
 
 
-async def _start(session: BrowsingSession, text: str) -> ua.NodeId | str:
-    """The node that is meant, or a sentence that says why there is none."""
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where browsing begins, or why it cannot."""
+
+    node: ua.NodeId | None = None
+    path: Sequence[Step] | None = None
+    """The way to it from the root; None where it is named by its node id."""
+    problem: str = ""
+
+
+async def _start(session: BrowsingSession, text: str) -> _Start:
+    """The node that is meant."""
     if not text:
-        return OBJECTS
+        return _Start(OBJECTS, (Step(0, "Objects"),))
     try:
         address = parse_node(text)
     except ValueError:
         try:
             steps = parse_path(text)
         except ValueError:
-            return f"{text!r} 不是节点号或路径。\n    {text!r} is neither a node id nor a path."
+            return _Start(problem=f"{text!r} 不是节点号或路径。\n    {text!r} is neither a node id nor a path.")
         walked = await Browser(session.service, session.namespaces).walk(steps)
         if walked.node is not None:
-            return walked.node
+            return _Start(walked.node, steps)
         near = ", ".join(walked.nearest)
         if walked.namespace is not None:
-            return _no_namespace(walked.namespace, near)
-        return _no_step(str(walked.failed), walked.under, near)
+            return _Start(problem=_no_namespace(walked.namespace, near))
+        return _Start(problem=_no_step(str(walked.failed), walked.under, near))
     node = session.namespaces.node(address)
     if node is not None:
-        return node
+        return _Start(node)
     near = ", ".join(Browser(session.service, session.namespaces).nearest_uris(address.namespace))
-    return _no_namespace(str(address.namespace), near)
+    return _Start(problem=_no_namespace(str(address.namespace), near))
 
 
 def _no_namespace(uri: str, near: str) -> str:
@@ -149,6 +160,7 @@ def _browsed(
     supertypes: Mapping[ua.NodeId, Sequence[ua.NodeId]],
     labels: Mapping[ua.NodeId, Mapping[int, str]],
     wanted: BrowseWanted,
+    start: Sequence[Step] | None,
 ) -> Browsed:
     addresses = {node: address(node.id, namespaces.table) for node in walk.nodes}
     paths: dict[Node, str] = {walk.nodes[0]: ""}
@@ -158,7 +170,7 @@ def _browsed(
         paths[node] = f"{above}/{_escaped(node.name)}" if above else _escaped(node.name)
         if not (node.is_property and node.parent is not None and node.parent.is_variable):
             found.append(_found(node, paths[node], addresses[node], labels.get(node.id, {})))
-    machines = Machines(walk, namespaces, supertypes).found(wanted.profiles, addresses)
+    machines = Machines(walk, namespaces, supertypes, start).found(wanted.profiles, addresses)
     return Browsed(found, machines, len(walk.nodes), walk.cut)
 
 

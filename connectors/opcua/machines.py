@@ -11,11 +11,11 @@ from typing import Final
 
 from asyncua import ua
 
-from connectors.opcua.address import Step, parse_path
+from connectors.opcua.address import Namespace, Step, parse_path
 from connectors.opcua.limits import node_id
 from connectors.opcua.namespaces import Namespaces
 from connectors.opcua.stock import value_of
-from connectors.opcua.walk import OBJECTS, Node, Walk
+from connectors.opcua.walk import Node, Walk
 from edge_agent.discovery import FoundMachine, TagKeys
 
 MACHINERY: Final = "http://opcfoundation.org/UA/Machinery/"
@@ -40,12 +40,20 @@ _TRIES: Final = 200
 
 
 class Machines:
-    """The machines of one walk. `supertypes`: of every type definition that was met."""
+    """The machines of one walk."""
 
-    def __init__(self, walk: Walk, namespaces: Namespaces, supertypes: Mapping[ua.NodeId, Sequence[ua.NodeId]]) -> None:
+    def __init__(
+        self,
+        walk: Walk,
+        namespaces: Namespaces,
+        supertypes: Mapping[ua.NodeId, Sequence[ua.NodeId]],
+        start: Sequence[Step] | None,
+    ) -> None:
+        """`supertypes`: of every type definition that was met; `start`: the way to the first node from the root."""
         self._walk = walk
         self._namespaces = namespaces
         self._supertypes = supertypes
+        self._start = start
 
     def found(self, profiles: Mapping[str, Mapping[str, TagKeys]], addresses: Mapping[Node, str]) -> list[FoundMachine]:
         """All machines; `addresses`: how each node is written in a configuration."""
@@ -119,20 +127,25 @@ class Machines:
         return index == 0 or (index < len(table) and table[index].startswith(_FOUNDATION))
 
     def _path(self, node: Node) -> str | None:
-        """The browse path of a node from the Objects folder; None when the walk began elsewhere."""
+        """The browse path of a node; None when the walk began at a node that was not named by its path."""
+        if self._start is None:
+            return None
         names: list[str] = []
         at = node
         while at.parent is not None:
-            names.append(self._step(at))
+            names.append(self._name(at.index, at.name))
             at = at.parent
-        return "/".join(["Objects", *reversed(names)]) if at.id == OBJECTS else None
+        begin = [self._name(step.namespace, step.name) for step in self._start]
+        return "/".join([*begin, *reversed(names)])
 
-    def _step(self, node: Node) -> str:
+    def _name(self, namespace: Namespace, name: str) -> str:
+        """One name of a path, with the URI of its namespace where that has one of its own."""
         table = self._namespaces.table
-        name = node.name.replace("&", "&&").replace("/", "&/")
-        if node.index == 0:
-            return name
-        return f"{{{table[node.index]}}}{name}" if 1 < node.index < len(table) else f"{node.index}:{name}"
+        escaped = name.replace("&", "&&").replace("/", "&/")
+        if namespace == 0:
+            return escaped
+        uri = table[namespace] if isinstance(namespace, int) and 1 < namespace < len(table) else namespace
+        return f"{{{uri}}}{escaped}" if isinstance(uri, str) else f"{uri}:{escaped}"
 
     def _follow(self, node: Node, steps: Sequence[Step]) -> Node | None:
         if not steps:

@@ -74,10 +74,9 @@ def profile_of(one: Scanned) -> str | None:
     return one.matches[0].profile if one.matches else None
 
 
-@pytest.mark.parametrize("neighbours", [False, True])
-def test_every_map_is_recognised_with_numbers_between_its_registers(neighbours: bool) -> None:
+def test_every_map_is_recognised_with_numbers_between_its_registers() -> None:
     """Where a device answers for registers that its map has not, they hold numbers of their own."""
-    there = {at: of_map(name, at, neighbours=neighbours) for at, name in enumerate(MAPPED, 1)}
+    there = {at: of_map(name, at, neighbours=True) for at, name in enumerate(MAPPED, 1)}
 
     async def scenario() -> list[Scanned]:
         async with gateway(there) as url:
@@ -219,7 +218,7 @@ def test_one_device_that_ignores_the_unit_is_said_to_be_one() -> None:
 
     async def scenario() -> list[Scanned]:
         async with gateway(dict.fromkeys(range(1, 6), one)) as url:
-            return await scanned(url, "1-5")
+            return await scanned(url, "1-5", compare=False)
 
     found = run(scenario())
     assert alike(found, units("1-5"))

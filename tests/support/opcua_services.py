@@ -41,9 +41,15 @@ class Relay:
         self.largest = 0
         """Bytes of the largest answer."""
         self._target = target
+        self.open: set[asyncio.Task[None]] = set()
+        """The connections that have not ended."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
+        task = asyncio.current_task()
+        assert task is not None
+        self.open.add(task)
+        task.add_done_callback(self.open.discard)
         back_reader, back_writer = await asyncio.open_connection("127.0.0.1", self._target)
         ends = (writer, back_writer)
         try:
@@ -90,4 +96,6 @@ async def relay(target: int) -> AsyncIterator[Relay]:
         yield made
     finally:
         server.close()
+        while made.open:
+            await asyncio.sleep(0.01)  # poll interval: until both directions of every connection have ended
         await server.wait_closed()
