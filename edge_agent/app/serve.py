@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 import orjson
 
@@ -21,7 +22,7 @@ from edge_agent.app.status.recent_health import RecentHealth
 from edge_agent.app.values.source import operations as history_operations
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
-from edge_agent.errors import StoreError
+from edge_agent.errors import PoisonError, StoreError
 from edge_agent.health import watchdog
 from edge_agent.health.ne107 import Health, Judgement, Notice, NoticeTimes, judged
 from edge_agent.ingest import api
@@ -30,10 +31,12 @@ from edge_agent.ingest.service import Ingest
 from edge_agent.mqtt.trouble import tls_context
 from edge_agent.process import give_back, held
 from edge_agent.production.live_rates import LiveRates
+from edge_agent.production.registers import keep
 from edge_agent.production.schedule import ProductionFigures
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.stores import open_store
 from edge_agent.stores.minutes import MINUTE_NS
+from edge_agent.stores.registers import RegisterVersion
 from edge_agent.topics import Topics
 from edge_agent.words import command
 
@@ -111,6 +114,7 @@ class StoreService:
             "replay": self._replay,
             "settle": self._settle,
             "forget": self._forget,
+            "keep_register": self._keep_register,
             "names": self._names,
         }
         if self._production is not None:
@@ -131,6 +135,7 @@ class StoreService:
 
     async def _keep_computing(self) -> None:
         started = self._clock.monotonic()
+        await self._keep_own_register()
         while self._figures.ready:
             young = self._clock.monotonic() - started < YOUNG_S
             await asyncio.sleep(max(AT_LEAST_S, self._clock.real(FIRST_S if young else LATER_S)))
@@ -204,6 +209,24 @@ class StoreService:
         )
         await self._ingest.call(self._store.forget, entry, self._clock.time_ns())
         return {"agent": entry[0], "device": entry[1], "tag": entry[2]}
+
+    async def _keep_register(self, document: str, **version: Any) -> None:
+        """Keep a version of the register that a command read."""
+        await self._ingest.call(self._store.keep_register, RegisterVersion(**version), document)
+
+    async def _keep_own_register(self) -> None:
+        """The register this service computes with is valid from the day on which it was first used."""
+        register, zone = self._figures.register, ZoneInfo(self._site.agent.timezone)
+        if register is None:
+            return
+        try:
+            notes, now = self._figures.notes, self._clock.time_ns()
+            kept = await self._ingest.call(keep, self._store, register, notes, now, zone)
+        except (StoreError, PoisonError) as error:
+            log.warning("register-not-kept reason=%s", error)
+            return
+        if kept is not None:
+            log.info("register-kept version=%s valid_from=%d", kept.version[:16], kept.valid_from)
 
     def _names(self) -> dict[str, Any]:
         """What people are shown of the own agent's devices, where it is more than the id; and `was` that are not

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
         computed_at=Clock.from_environment().time_ns(),
         robot_is_nc=args.robot_is_nc,
         findings=notes,
+        zone=datetime.now().astimezone().tzinfo or UTC,
     )
     if args.json:
         print(json.dumps(document, ensure_ascii=False, indent=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -30,6 +31,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _add_check(parts)
     _add_diff(parts)
     _add_convert(parts)
+    _add_kept(parts)
     _add_from(parts)
 
 
@@ -81,6 +83,32 @@ def _add_convert(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     convert.add_argument("--encoding", choices=("utf-8-sig", "utf-8", "gb18030"), default="utf-8-sig")
     convert.set_defaults(func=run_convert)
+
+
+def _add_kept(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    versions = parts.add_parser(
+        "versions",
+        help="存储中留存的台账版本及其生效日期 / the versions kept in the store, and from when each is valid",
+        description="已结束的窗口按其结束时有效的版本计算。"
+        " A window that is over is computed with the version valid at its end.",
+    )
+    keep = parts.add_parser(
+        "keep",
+        help="留存当前台账，可注明自何日起有效 / keep the configured register, from a date on if one is given",
+        description="更正以前的台账时，用 --valid-from 注明更正自何日起有效；已出的报表再出时会成为修订版。"
+        " To correct a former register say from which day the correction is valid; reports issued again become"
+        " revisions.",
+    )
+    export = parts.add_parser("export", help="导出留存的版本 / write a kept version into a file")
+    for part in (versions, keep, export):
+        part.add_argument("config", type=Path, metavar="CONFIG", help="YAML 配置文件 / the configuration file")
+    versions.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
+    keep.add_argument("--valid-from", metavar="DATE", help="例如 2026-10-01，默认今天 / default: today")
+    export.add_argument("version", metavar="VERSION", help="sha256 的前几位 / the first digits of its sha256")
+    export.add_argument("target", type=Path, metavar="TARGET", help=".csv 或 / or .xlsx")
+    versions.set_defaults(func=run_versions)
+    keep.set_defaults(func=run_keep)
+    export.set_defaults(func=run_export)
 
 
 def _add_from(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -137,7 +165,7 @@ def run_check(args: argparse.Namespace) -> int:
     """List every problem."""
     from edge_agent.clock import Clock
     from edge_agent.metrics.calendar import check_schedules, load_calendar
-    from edge_agent.register.check import future_dates
+    from edge_agent.register.check import future_dates, retired_dates
     from edge_agent.register.importing import inspect
     from edge_agent.register.names import names_in
 
@@ -148,6 +176,7 @@ def run_check(args: argparse.Namespace) -> int:
     today = datetime.fromtimestamp(Clock.from_environment().time_ns() // 1_000_000_000, UTC).date()
     if inspection.register is not None:
         notes += future_dates(inspection.register, today, args.equipment.name)
+        notes += retired_dates(inspection.register, today, args.equipment.name)
         if site is not None and site.register_.calendar is not None:
             calendar = load_calendar(site.register_.calendar)
             notes += check_schedules(inspection.register, calendar, args.equipment.name)
@@ -208,6 +237,43 @@ def run_convert(args: argparse.Namespace) -> int:
     register, _ = load(args.source, args.processes)
     _write(args.target, encode(register, args.target.suffix, args.headers, args.encoding))
     print(f"已写入 / wrote {args.target}")
+    return 0
+
+
+def run_versions(args: argparse.Namespace) -> int:
+    """List the versions, the newest first; status 1 when none is kept."""
+    from edge_agent.app.reports.kept import kept_versions
+
+    found = kept_versions(args.config)
+    if args.json:
+        print(json.dumps(found, ensure_ascii=False, indent=1))
+    for row in () if args.json else found:
+        mark = "  ← 当前台账文件 / the register file" if row["is_file"] else ""
+        print(f"{row['version'][:16]}  {row['valid_from']}  {row['equipment']} 行 rows{mark}")
+    if not found and not args.json:
+        print("存储中还没有留存的台账版本：运行 serve 或出一次报告即会留存。")
+        print("    no version is kept yet: run `serve`, or issue a report.")
+    return 0 if found else 1
+
+
+def run_keep(args: argparse.Namespace) -> int:
+    """Keep the configured register."""
+    from edge_agent.app.reports.kept import keep_configured
+
+    version, valid_from, new = keep_configured(args.config, args.valid_from)
+    zh, en = ("已留存", "kept") if new else ("该日已是此版本", "it is the version of that day already")
+    print(f"{zh}：{version[:16]}，自 {valid_from} 起有效\n    {en}: {version[:16]}, valid from {valid_from}")
+    return 0
+
+
+def run_export(args: argparse.Namespace) -> int:
+    """Write a kept version."""
+    from edge_agent.app.reports.kept import kept_register
+    from edge_agent.register.exporting import encode
+
+    register = kept_register(args.config, args.version)
+    _write(args.target, encode(register, args.target.suffix))
+    print(f"已写入 / wrote {args.target}: sha256 {register.version}")
     return 0
 
 

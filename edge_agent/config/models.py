@@ -156,6 +156,9 @@ class Register(Model):
     """Shifts and planned stops, YAML."""
     robot_is_nc: bool = True
     """Whether a robot counts as numerically controlled in M-01 and M-02; printed with the result."""
+    change_within: Annotated[Duration, Field(ge=60)] = 28_800.0
+    """A networked machine shows a change of some value (a heartbeat, the controller's clock) within so much planned
+    working time; a gateway that repeats its cache does not."""
 
 
 class StateComparison(Model):

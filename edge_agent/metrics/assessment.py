@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, Final
 
 from edge_agent.metrics.definitions import BY_ID, Text
-from edge_agent.metrics.evidence import HISTORY_S, JUDGED_AFTER_S, Evidence, collect
+from edge_agent.metrics.evidence import CHANGE_WITHIN_S, HISTORY_S, JUDGED_AFTER_S, Evidence, collect
 from edge_agent.metrics.live import Live
 from edge_agent.metrics.result import EffectiveAfter, Grade, Result, Window, divide, weakest
+from edge_agent.register.kinds import CONTROLLED, ROBOT, Kind, Kinds, published
+from edge_agent.register.membership import Membership
 from edge_agent.register.model import Equipment, Process, Register
 
 _S: Final = 1_000_000_000
@@ -32,12 +35,23 @@ class Assessment:
     robot_is_nc: bool = True
     configured: Collection[str] | None = None
     """Ids of the configured devices; None: those the live facts name."""
+    start: int | None = None
+    """Where the window of production begins, ns; None: the assessment is of its end alone."""
+    zone: tzinfo = UTC
+    """Whose days the dates of the register are."""
+    kinds: Kinds = field(default_factory=published)
+    change_within_s: Fraction = CHANGE_WITHIN_S
+    """Planned working time within which a value of a networked machine has to change."""
 
     @cached_property
+    def members(self) -> Membership:
+        """Which machines count, by the register's dates too, and why the others do not."""
+        return Membership(self.register, self.start, self.snapshot.end, self.zone)
+
+    @property
     def machines(self) -> tuple[Equipment, ...]:
-        """Production equipment by id."""
-        counted = (machine for machine in self.register.equipment if machine.counted)
-        return tuple(sorted(counted, key=lambda machine: machine.equipment_id))
+        """Production equipment at the window's end, by id."""
+        return self.members.machines
 
     @cached_property
     def key_processes(self) -> tuple[Process, ...]:
@@ -46,21 +60,66 @@ class Assessment:
 
     @cached_property
     def key_machines(self) -> tuple[Equipment, ...]:
-        keys = {process.process_id for process in self.key_processes}
-        return tuple(machine for machine in self.machines if machine.process_id in keys)
+        """Machines that serve a key process, each once."""
+        return tuple(machine for machine in self.machines if self.key_processes_of(machine))
+
+    def key_processes_of(self, machine: Equipment) -> tuple[Process, ...]:
+        """The key processes a machine serves."""
+        served = self.register.processes_of(machine)
+        return tuple(process for process in self.key_processes if process.process_id in served)
+
+    @cached_property
+    def all_evidence(self) -> dict[str, Evidence]:
+        """By equipment id: of the machines that count at the window's end, and of those that worked before it."""
+        return collect(
+            self.register, self.live, self.configured, members=self.members, change_within_s=self.change_within_s
+        )
 
     @cached_property
     def evidence(self) -> dict[str, Evidence]:
         """By equipment id, production equipment only."""
-        return collect(self.register, self.live, self.configured)
+        return {machine.equipment_id: self.all_evidence[machine.equipment_id] for machine in self.machines}
+
+    @cached_property
+    def _by_process(self) -> dict[str, list[Equipment]]:
+        found: dict[str, list[Equipment]] = {}
+        for machine in self.machines:
+            for process in self.register.processes_of(machine):
+                found.setdefault(process, []).append(machine)
+        return found
 
     def of_process(self, process: Process) -> list[Equipment]:
-        return [machine for machine in self.machines if machine.process_id == process.process_id]
+        """Machines that serve a process; one that serves several is counted by each."""
+        return self._by_process.get(process.process_id, [])
 
     def is_nc(self, machine: Equipment, process: Process) -> bool:
-        """Numerically controlled as the industry type of its process defines it."""
-        robot = self.robot_is_nc and process.industry_type == "discrete" and machine.control_class == "robot"
-        return robot or machine.control_class in _NC[process.industry_type]
+        """Numerically controlled as the industry type of its process defines it, in a discrete one by its kind too."""
+        if machine.control_class in _NC[process.industry_type]:
+            return True
+        if process.industry_type != "discrete":
+            return False
+        return (self.robot_is_nc and machine.control_class == "robot") or self.nc_kind(machine) is not None
+
+    def nc_kind(self, machine: Equipment) -> Kind | None:
+        """The kind by which a machine counts as numerically controlled whatever controls it; None where none does."""
+        stated = [ROBOT] if machine.is_robot else []
+        for name in (*stated, machine.machine_kind) if machine.control_class in CONTROLLED else ():
+            kind = self.kinds.get(name)
+            if kind is not None and kind.nc and (name != ROBOT or self.robot_is_nc):
+                return kind
+        return None
+
+    @cached_property
+    def nc_by_kind(self) -> dict[str, Kind]:
+        """Machines of discrete key processes that count as numerically controlled by their kind alone."""
+        found = {}
+        for machine in self.machines:
+            kind = self.nc_kind(machine)
+            served = [process for process in self.key_processes_of(machine) if process.industry_type == "discrete"]
+            by_class = machine.control_class == "cnc" or (self.robot_is_nc and machine.control_class == "robot")
+            if kind is not None and served and not by_class:
+                found[machine.equipment_id] = kind
+        return found
 
     @property
     def snapshot(self) -> Window:
@@ -99,20 +158,27 @@ class Assessment:
         declared = [each for machine in machines if (each := self.evidence[machine.equipment_id]).declared]
         return sum(each.online for each in declared), len(declared)
 
+    def _young(self, machines: Collection[Equipment]) -> bool:
+        """Whether no declared one of these machines was connected long enough for a rate of them to mean anything."""
+        seen = [each for each in self._evidence_of(machines) if each.declared and each.planned_s is not None]
+        return bool(seen) and all(each.new for each in seen)
+
     @cached_property
     def young(self) -> bool:
-        """Whether no declared machine was connected long enough for a networking rate to mean anything."""
-        seen = [each for each in self.evidence.values() if each.declared and each.planned_s is not None]
-        return bool(seen) and all(each.new for each in seen)
+        """Whether a networking rate of the plant means nothing yet."""
+        return self._young(self.machines)
+
+    def _evidence_of(self, machines: Iterable[Equipment]) -> list[Evidence]:
+        return [self.evidence[machine.equipment_id] for machine in machines]
 
     def effective_after(self, machines: Collection[Equipment]) -> EffectiveAfter | None:
         """What is said of these machines instead of a networking rate; None when the rate means something."""
-        if not self.young:
+        if not self._young(machines):
             return None
-        known = [each.planned_s for each in self.evidence.values() if each.declared and each.planned_s is not None]
-        ids = [machine.equipment_id for machine in machines]
-        away = (key for key in ids if self.evidence[key].declared and not self.evidence[key].online)
-        return EffectiveAfter(JUDGED_AFTER_S, max(known), self.now_online(machines), tuple(away))
+        declared = [each for each in self._evidence_of(machines) if each.declared]
+        known = [each.planned_s for each in declared if each.planned_s is not None]
+        away = tuple(each.equipment_id for each in declared if not each.online)
+        return EffectiveAfter(JUDGED_AFTER_S, max(known), self.now_online(machines), away)
 
     def grade(self, machines: Iterable[Equipment]) -> Grade | None:
         """The weakest grade among these machines."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.evidence import MAX_AGE_S
+from edge_agent.metrics.evidence import MAX_AGE_S, alive
 from edge_agent.metrics.live import DeviceFacts
 from edge_agent.metrics.rates import NO_EQUIPMENT
 from edge_agent.metrics.result import Result, divide
@@ -32,23 +32,24 @@ _STANDARD: Final = frozenset({"opc_ua", "modbus_tcp", "modbus_rtu", "mtconnect"}
 def _sums(
     assessment: Assessment, metric: str, pair: Callable[[DeviceFacts], tuple[Fraction | int | None, ...]], empty: Text
 ) -> Result:
-    """Sum over sum of the machines that have a device of their own and state both figures."""
+    """Sum over sum of the devices that machines are linked to and that state both figures, each device once."""
     rows: dict[str, tuple[str, Fraction, Fraction]] = {}
-    for key, evidence in sorted(assessment.evidence.items()):
-        part, whole = pair(assessment.live.devices.get(evidence.device, DeviceFacts()))
+    links = ((machine.equipment_id, device) for machine in assessment.machines for device in machine.devices)
+    for key, device in links:
+        part, whole = pair(assessment.live.devices.get(device, DeviceFacts()))
         if part is not None and whole is not None:
-            rows.setdefault(evidence.device, (key, Fraction(part), Fraction(whole)))  # a shared device counts once
+            rows.setdefault(device, (key, Fraction(part), Fraction(whole)))  # a shared device counts once
     numerator = sum((part for _, part, _ in rows.values()), Fraction(0))
     denominator = sum((whole for _, _, whole in rows.values()), Fraction(0))
     value = divide(numerator, denominator)
-    having = tuple(key for key, part, _ in rows.values() if part)
+    having = tuple(dict.fromkeys(key for key, part, _ in rows.values() if part))
     return assessment.result(
         metric,
         value,
         numerator=numerator,
         denominator=denominator,
         numerator_ids=having,
-        denominator_ids=tuple(key for key, _, whole in rows.values() if whole),
+        denominator_ids=tuple(dict.fromkeys(key for key, _, whole in rows.values() if whole)),
         window=assessment.recent,
         grade=assessment.grade(machine for machine in assessment.machines if machine.equipment_id in having),
         reason=empty if value is None else None,
@@ -69,11 +70,8 @@ def m05(assessment: Assessment) -> Result:
 
 def m05_process(assessment: Assessment) -> Result:
     """Processes of which at least one machine delivers good data (E2)."""
-    delivering = {
-        machine.process_id
-        for machine in assessment.machines
-        if assessment.evidence[machine.equipment_id].grade in ("E2", "E3")
-    }
+    good = [each for each in assessment.machines if assessment.evidence[each.equipment_id].grade in ("E2", "E3")]
+    delivering = frozenset[str]().union(*map(assessment.register.processes_of, good))
     whole = sorted(process.process_id for process in assessment.register.processes)
     part = [process for process in whole if process in delivering]
     value = divide(len(part), len(whole))
@@ -91,11 +89,13 @@ def m05_process(assessment: Assessment) -> Result:
 
 
 def m06(assessment: Assessment) -> Result:
-    """Links of the questionnaire with good automatic data, of the 14."""
+    """Links of the questionnaire with good automatic data that is alive, of the 14."""
     fresh = [
         fact
         for fact in assessment.live.devices.values()
-        if fact.last_good_age_s is not None and fact.last_good_age_s <= MAX_AGE_S
+        if fact.last_good_age_s is not None
+        and fact.last_good_age_s <= MAX_AGE_S
+        and alive(fact, assessment.change_within_s)
     ]
     seen = frozenset[str]().union(*(fact.business_links for fact in fresh))
     part = [link for link in LINKS_IN_REACH if link in seen]
@@ -117,7 +117,7 @@ def m06(assessment: Assessment) -> Result:
 def m07(assessment: Assessment) -> Result:
     """Effectively networked machines on a standard interface whose values follow the common model."""
     whole = [m for m in assessment.machines if assessment.evidence[m.equipment_id].effective]
-    model = {m.equipment_id: assessment.live.devices[m.gateway_device].normalised for m in whole}
+    model = {m.equipment_id: assessment.live.devices[m.device].normalised for m in whole}
     part = [m for m in whole if m.interface in _STANDARD and model[m.equipment_id]]
     unknown = [key for key, normalised in model.items() if normalised is None]
     empty = Text("没有有效联网的设备", "no machine is effectively networked") if assessment.machines else NO_EQUIPMENT

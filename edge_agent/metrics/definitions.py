@@ -71,9 +71,10 @@ _FACTORY_SHARE = Text(
     "The policy's target speaks of the local market; this is the share among the factory's own robots only.",
 )
 _EFFECTIVE = Text(
-    "有效联网 = 已申报、对应已配置的采集设备、末次有效数据不早于窗口结束前 7 天、"
-    "自首次连接（最多 30 天）以来计划工作时间的覆盖率 ≥ 90 %。",
-    "Effective = declared, linked to a configured device, last good value at most 7 days before the window's end, "
+    "有效联网 = 已申报、主采集设备已配置且不为其他机器所用、末次有效数据不早于窗口结束前 7 天、数值在规定的计划工时内"
+    "有过变化（默认 8 h）、自首次连接（最多 30 天）以来计划工作时间的覆盖率 ≥ 90 %。",
+    "Effective = declared, linked to a configured primary device that no other machine has, last good value at most 7 "
+    "days before the window's end, a value that changed within the planned hours asked for (8 if none are stated), "
     "coverage >= 90 % of planned working time since the first connection (30 days at the most).",
 )
 _DECLARED = Text("仅为申报（E0），未经数据证明。", "Declared only (E0): not shown by data.")
@@ -239,9 +240,29 @@ DEFINITIONS: Final[tuple[Definition, ...]] = (
         "1", "ISO", _ISO,
     ),
     Definition(
+        "M-11-all",
+        Text("时间利用率（全部有状态的设备）", "availability (all machines with states)"),
+        Text("Σ APT / Σ PBT", "sum of APT / sum of PBT"),
+        "1", "ISO", _ISO,
+        (Text(
+            "产线、车间、厂区全部有状态的设备，不论能否算出 OEE；OEE 一行的 M-11 只含能算出 OEE 的设备。",
+            "All machines of a line, workshop or site whose states are collected, with or without an OEE; M-11 in the "
+            "row of OEE is of the machines that have one.",
+        ),),
+    ),
+    Definition(
         "M-12",
         Text("质量率", "quality ratio"),
-        Text("GQ / PQ", "GQ / PQ: good / produced"),
+        Text(
+            "GQ / PQ；汇总为 Σ PRU·GQ / Σ PRU·PQ",
+            "GQ / PQ: good / produced; summed up as sum of PRU · GQ / sum of PRU · PQ",
+        ),
+        "1", "ISO", _ISO, (_PLANNED_PARTS,),
+    ),
+    Definition(
+        "M-12-all",
+        Text("合格品率（按件，全部计数的设备）", "quality by the piece (all machines that count)"),
+        Text("Σ GQ / Σ PQ", "sum of GQ / sum of PQ"),
         "1", "ISO", _ISO, (_PLANNED_PARTS,),
     ),
     Definition(

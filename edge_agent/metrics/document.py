@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - Chinese letters are counted twice as wide, and rows of a Markdown table cannot be broken
 """The definitions as a page for people: `python -m edge_agent.metrics.document > docs/metrics.md`."""
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Final
 from edge_agent.metrics.bands import BANDS, NAME
 from edge_agent.metrics.definitions import DEFINITIONS, Definition
 from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
+from edge_agent.register.kinds import published
 
 _BASIS: Final = {
     "F": "F 公开文本 / read in public text",
@@ -24,8 +26,9 @@ _INTRO: Final = """# 指标定义 / Metric definitions
 
 ## 共同规则 / Common rules
 
-- 分母只来自设备台账：`纳入统计 = 是` 且 `状态 = 在用`，融资租赁设备计入。
-  Denominators come only from the register: in scope and in use, leased machines included.
+- 分母只来自设备台账：`纳入统计 = 是` 且窗口终点在役，融资租赁设备计入；未计入的行按原因、台数、金额列在报告第 1 部分。
+  Denominators come only from the register: in scope and in service at the window's end, leased machines included; the
+  rows that are in none are listed in part 1 of a report, by reason, number and value.
 - 用精确分数计算；百分比仅在显示时四舍五入到两位小数；目标与分档按精确分数判断，「超过 50 %」严格大于。
   Computed as exact fractions; percent is rounded half up to two decimals for display only; targets and bands are judged
   by the exact fraction, "above 50 %" is strict.
@@ -40,13 +43,43 @@ _INTRO: Final = """# 指标定义 / Metric definitions
   assumptions.
 - 关键工序由企业认定并经审核，从不推断。 Which processes are key is the enterprise's reviewed statement.
 
+## 台账的有效期 / Validity of the register
+
+- `启用日期` 当日起计入，`停用日期` 当日起不再计入（工厂时区的零点）；`状态` 不是在用时，说的是 `停用日期` 以后，没有该日期则为一直。
+  M-01 至 M-10 按窗口终点在役的设备；时间、产量、电量按设备在役的那一段，因此窗口怎样分割都加得起来。
+  `commissioned` is the first day on which a machine counts and `retired_on` the first on which it does not (midnight of the
+  plant's zone); a `status` other than in use speaks of the time from `retired_on` on, or without that date of all time.
+  M-01 to M-10 are of the machines in service at the window's end; times, parts and energy of each machine's time in
+  service, so that windows add up however they are split.
+- 台账的每个版本连同生效日期留存在数据库中（不受保留期限制），首次使用之日即生效。已结束的窗口（已结束的月份、以日期给出的
+  窗口、服务重算的班次）按其结束时有效的版本计算；今天把一台设备改为报废，不改变十月。`register versions` 列出，
+  `register keep --valid-from` 注明更正自何日起有效，`register export` 导出。
+  Every version of the register is kept in the store with the day from which it is valid, the one on which it was first
+  used; retention does not touch it. A window that is over (a closed month, a window given by dates, a shift the service
+  computes again) is computed with the version valid at its end: a machine set to scrapped today changes no October.
+  `register versions` lists them, `register keep --valid-from` says from when a correction is valid, `register export`
+  writes one out.
+- 一台机器可服务多道工序（`P10;P11`），每道工序都计一次；M-02 每台只计一次，在其全部关键工序中都为数控才算。
+  A machine may serve several processes (`P10;P11`), each of which counts it; M-02 counts it once, as NC if it is so in
+  all of its key processes.
+- 一台机器可有多个采集设备（`d1;d2`，也可写 `代理:设备`），第一个是主设备：状态、件数、OEE 取自它，是否联网也只看它；
+  其余的列出，并计入 M-04d、M-05。主设备不能同时属于在役的另一台机器，其余的可以共用。
+  A machine may have several devices (`d1;d2`, also `agent:device`), the first of which is the primary one: states, counts
+  and OEE come from it, and it alone decides whether the machine is networked. The others are listed, and count in M-04d
+  and M-05. No other machine in service may have the same primary device; the others may be shared.
+- 数控按 `数控类型` 判断；离散工序中另有经审核的设备种类表（下文）：`是否机器人 = 是` 或填写了 `设备种类` 的设备，由 PLC 等控制也
+  计为数控，报告逐台写明理由与来源。不按名称推断；数控类型为手动或无的不计。
+  NC is what `control_class` says; in discrete processes a reviewed table of kinds (below) says so too: a machine with
+  `is_robot = Y` or a `machine_kind` counts although a PLC controls it, and reports print reason and source of each. Nothing
+  is inferred from a name, and no kind makes a manual machine NC.
+
 ## 证据等级 / Evidence grades
 
 | 等级 grade | 含义 | Meaning |
 |---|---|---|
 | E0 | 仅申报 | declared only |
 | E1 | 窗口内建立过会话或连接 | a session or connection was established |
-| E2 | 7 天内有有效数据 | good data within 7 days |
+| E2 | 7 天内有有效数据，且规定的计划工时内有数值变化 | good data within 7 days, and a value that changed within the planned hours asked for |
 | E3 | 控制器级语义（执行状态、模式、程序或计数） | controller-level semantics: execution, mode, program or part count |
 
 由电流、指示灯或触点推导出的状态（设备的 `state_basis: derived`）不是控制器级语义，最高为 E2。
@@ -57,15 +90,24 @@ semantics, and E2 at most.
 
 ## 有效联网 / Effectively networked
 
-已申报 **且** 对应一个已配置的采集设备 **且** 末次有效数据不早于窗口结束前 7 天 **且** 自
+已申报 **且** 主采集设备已配置 **且** 末次有效数据不早于窗口结束前 7 天 **且** 有变化 **且** 自
 max（首次连接，结束 − 30 天）以来计划工作时间的覆盖率 ≥ 90 %。夜间停机不等于未联网。接入不足 30 天时结果标记为暂定。
 一个采集设备只能证明一台机器；在线但未申报的机器列出但不计入。没有健康记录的秒计为未覆盖。
 
-Declared, **and** linked to one configured device, **and** last good value at most 7 days before the window's end,
-**and** coverage of at least 90 % of planned working time since max(first connection, end - 30 days): a machine that is
-switched off at night is networked. Under 30 days of history the result is provisional. A device is evidence for one
-machine only; a machine that is live and not declared is listed, not counted.
+**有变化**：在 `register.change_within`（默认 8 h）的计划工时内，该设备自身的任一数据点变过（心跳、控制器时钟即可；由其他点导出的
+machine_state、operation_mode 不算）。接入后的第一个计划工时内尚无变化的不判定。一直不变的可能是网关在重复缓存：等级至多 E1，并写明原因。健康记录称有有效读数而存储中没有
+该设备任何数值的，是一条发现，不作证据。
+
+Declared, **and** linked to a configured primary device, **and** last good value at most 7 days before the window's end,
+**and** alive, **and** coverage of at least 90 % of planned working time since max(first connection, end - 30 days): a
+machine that is switched off at night is networked. Under 30 days of history the result is provisional. A device is
+evidence for one machine only; a machine that is live and not declared is listed, not counted.
 Seconds without a health row are uncovered.
+
+**Alive**: within `register.change_within` (8 h if none is stated) of planned working time any tag of the device's own
+changed: a heartbeat or the controller's clock will do, machine_state and operation_mode, which are derived from other
+tags, will not. In its first planned hour a device may have shown none yet. What never changes may be a gateway that repeats its cache: E1 at the most, with the reason. Health rows
+that speak of good readings of which the store has none are a finding, and no evidence.
 
 开始不久的联网率什么也说明不了：在已申报的机器都不足 8 个计划工时（或 30 天，以先到者为准）之前，屏幕和报告写的是
 「现在在线 n/m；计划工时满 8 小时后评定」，不写百分数，也不叫人去查正常的机器；节假日首次接入的，从第一个班次算起。
@@ -138,6 +180,13 @@ _PRODUCTION: Final = """
 - 产线与全厂：分子之和 / 分母之和（NEE 以 PBT 加权）；缺值的设备列在 `left_out` 并注明原因。
   Lines and the site: sum of numerators over sum of denominators (NEE weighted with PBT); machines without a value are
   listed under `left_out` with their reason.
+- 一行相乘：M-14 = M-11 × M-13 × M-12 在每一级都精确成立：四项只含四项齐全的设备，汇总的质量率按标准节拍加权
+  （Σ PRU·GQ / Σ PRU·PQ）。全部设备的时间利用率与按件合格品率另列为 M-11-all、M-12-all。没有设备算得出 OEE 时，各项只含
+  各自齐全的设备。有产量而 APT 为 0 的设备没有 OEE。
+  The row multiplies: M-14 = M-11 x M-13 x M-12 holds exactly at every level. All four are of the machines that have all
+  four, and the quality of a scope is weighted with the nominal cycle (sum of PRU x GQ / sum of PRU x PQ). The availability
+  of all machines, and quality by the piece, stand apart as M-11-all and M-12-all. Where no machine has an OEE each factor
+  is of the machines that know it. A machine with parts and no APT has no OEE.
 - 设备电量：自身电能计数，否则专用电表（`meter_id` 仅一台使用），否则功率点积分（读数保持到下一读数）；都没有则为空值。
   A machine's energy: its own counter, else a meter of its own (`meter_id` used by no other), else its power tag
   integrated (a reading holds until the next); else null.
@@ -168,6 +217,12 @@ def _lines() -> Iterator[str]:
     yield from _columns(EQUIPMENT)
     yield "\n## 工序表的列 / Columns of the process list\n"
     yield from _columns(PROCESSES)
+    yield "\n## 设备种类 / Kinds of machines\n"
+    yield "| 种类 | Kind | 计为数控 / NC | 理由 | Reason | 来源 / source |"
+    yield "|---|---|---|---|---|---|"
+    for kind in published().values():
+        counts = "是 yes" if kind.nc else ""
+        yield f"| {kind.zh} | `{kind.kind}` | {counts} | {kind.reason_zh} | {kind.reason_en} | {kind.source} |"
 
 
 def _definition(definition: Definition) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from datetime import UTC, tzinfo
 from fractions import Fraction
 from typing import Any, Final
 
@@ -86,15 +87,18 @@ def evaluate(
     robot_is_nc: bool = True,
     configured: Collection[str] | None = None,
     findings: Collection[Finding] = (),
+    zone: tzinfo = UTC,
 ) -> dict[str, Any]:
-    """Plain JSON: flat figures at the top, full results under `results`. `live` None: nothing is collected."""
-    assessment = Assessment(register, live or Live(), computed_at, robot_is_nc, configured)
+    """Plain JSON: flat figures at the top, full results under `results`. `live` None: nothing is collected. `zone`:
+    whose days the dates of the register are."""
+    assessment = Assessment(register, live or Live(), computed_at, robot_is_nc, configured, zone=zone)
     results = compute(assessment)
     return {
         **_flat(assessment, results),
         "register_version": register.version,
         "provisional": assessment.provisional,
         "live_not_declared": live_not_declared(assessment),
+        "not_counted": [{"equipment_id": row.equipment_id, "why": why} for row, why in assessment.members.absent],
         "evidence": [_evidence(assessment, key) for key in sorted(assessment.evidence)],
         "findings": [_finding(finding) for finding in findings],
         "results": {metric: result.to_full_json() for metric, result in results.items()},

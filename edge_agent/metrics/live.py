@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -56,6 +56,12 @@ class DeviceFacts:
     """Seconds of planned working time since max(first connection, end - 30 days), or since somebody first tried."""
     online: bool | None = None
     """Whether it delivered at the window's end."""
+    looked_for_changes: bool = False
+    """Somebody looked whether its values change; else nothing is concluded from `unchanged_s`."""
+    unchanged_s: Fraction | None = None
+    """Planned seconds since a value of it last changed; None where no change was seen."""
+    contradicted: bool = False
+    """Its health speaks of good readings and the store has none of them: no evidence of anything but a connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,16 @@ class Live:
     devices: Mapping[str, DeviceFacts] = field(default_factory=dict)
     end_ns: int | None = None
     recent_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What the store has of one device's own values, up to a window's end."""
+
+    last_sample: int | None
+    """Its newest good sample (ns), as far back as was looked; None without any."""
+    last_change: int | None
+    """The newest good sample that differs from the good one of the same tag before it; None without any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +107,14 @@ def from_health(
     collected: bool = True,
     calendar: Planned | None = None,
     online: bool | None = None,
+    stored: Stored | None = None,
 ) -> DeviceFacts:
     """Facts from health rows; each window is (start ns, sums). Seconds without a row are scheduled and uncovered.
 
     `planned`: only this time is scheduled, and the sums are of it alone; None: all time is. `calendar`: the planned
     working time itself, also where coverage counts all time because none was planned yet; None: all time is planned.
+    `stored`: what the store has of its values, which is looked at beside what the health says of them; None: nobody
+    looked.
 
     A device that never connected was scheduled while the agent tried, which its health rows tell, and never online.
     """
@@ -108,7 +127,7 @@ def from_health(
     planned_s = _scheduled(calendar, max(first_ns or long[0], long[0]), end_ns)
     if first_ns is None:
         planned_s = min(planned_s, _exact(long[1].scheduled_s))
-    return DeviceFacts(
+    facts = DeviceFacts(
         last_good_age_s=None if last_good_ns is None else Fraction(max(0, end_ns - last_good_ns), _S),
         coverage=min(Fraction(1), _exact(long[1].covered_s) / long_s) if long_s else None,
         history_s=None if first_ns is None else Fraction(max(0, end_ns - first), _S),
@@ -123,6 +142,20 @@ def from_health(
         collected=collected,
         planned_s=planned_s,
         online=online,
+    )
+    return facts if stored is None else _beside(facts, stored, calendar, end_ns)
+
+
+def _beside(facts: DeviceFacts, stored: Stored, calendar: Planned | None, end_ns: int) -> DeviceFacts:
+    """What the health says, held against what is stored."""
+    change = stored.last_change
+    unchanged_s = None if change is None else _scheduled(calendar, change, end_ns)
+    facts = replace(facts, looked_for_changes=True, unchanged_s=unchanged_s)
+    if stored.last_sample is not None or facts.last_good_age_s is None:
+        return facts
+    covered = None if facts.coverage is None else Fraction(0)
+    return replace(
+        facts, last_good_age_s=None, coverage=covered, online_s=Fraction(0), good=0, online=False, contradicted=True
     )
 
 
@@ -151,8 +184,9 @@ _NUMBERS: Final = {
     "scheduled_s": Fraction(1),
     "good": Fraction(1),
     "expected": Fraction(1),
+    "unchanged_h": Fraction(3600),
 }
-_FIELD: Final = {"last_good_age_h": "last_good_age_s", "history_days": "history_s"}
+_FIELD: Final = {"last_good_age_h": "last_good_age_s", "history_days": "history_s", "unchanged_h": "unchanged_s"}
 _FLAGS: Final = ("connected", "controller", "normalised", "online")
 
 
@@ -230,6 +264,7 @@ def _device(facts: object, where: str, findings: list[Finding]) -> DeviceFacts:
         else:
             known = " ".join((*_NUMBERS, *_FLAGS, "business_links"))
             findings.append(_bad(place, f"未知的键或类型不符；可用：{known}", f"one of the keys {known}"))
+    values["looked_for_changes"] = "unchanged_h" in facts  # null: somebody looked, and none was seen
     values.setdefault("connected", "last_good_age_s" in values)
     return DeviceFacts(**values)
 

@@ -33,6 +33,10 @@ _MORE_GOOD: Final = Text(
     "合格品多于件数：两个计数器互相矛盾，请核对。",
     "More good parts than parts: the two counters contradict each other; check.",
 )
+_MADE_IN_NO_TIME: Final = Text(
+    "有产量而没有加工时间（APT 为 0）：件数与状态互相矛盾，请核对",
+    "parts were made in no production time (APT is 0): counts and states contradict each other; check",
+)
 _NO_PRU: Final = Text("台账没有标准节拍（PRU）", "the register has no nominal cycle (PRU)")
 _NO_FAILURE: Final = Text("窗口内没有故障", "there was no failure in the window")
 _NO_UPKEEP: Final = Text("窗口内没有维护", "there was no maintenance in the window")
@@ -159,6 +163,7 @@ def _rates(machine: Production) -> list[Result]:
         gq = None
     nominal = None if pru is None or pq is None else pru * pq
     good = None if pru is None or gq is None else pru * gq
+    in_no_time = not apt and bool(gq)
     no_pru, no_pq, no_gq = (
         (pru is None, _NO_PRU),
         (pq is None, _NO_PQ),
@@ -168,7 +173,8 @@ def _rates(machine: Production) -> list[Result]:
     availability = _result(machine, "M-11", apt, pbt, _missing(no_time))
     quality = _result(machine, "M-12", gq, pq, _missing(no_pq, no_gq, (pq == 0, _NO_PARTS)))
     effectiveness = _result(machine, "M-13", nominal, apt, _missing(no_pru, no_pq, no_run))
-    oee = _result(machine, "M-14", good, pbt, _missing(no_pru, no_gq, no_time))
+    of_time = None if in_no_time else good
+    oee = _result(machine, "M-14", of_time, pbt, _missing(no_pru, no_gq, no_time, (in_no_time, _MADE_IN_NO_TIME)))
     # NEE = AUPT/PBT * PRU*PQ/APT * GQ/PQ, written as one quotient so that it stays exact.
     net = None if good is None else machine.aupt * good
     nee = _result(machine, "M-15", net, pbt * apt, _missing(no_pru, no_gq, no_time, no_run))

@@ -33,6 +33,16 @@ class Planned:
             return 0
         return int((np.minimum(self.ends, end) - np.maximum(self.starts, start)).clip(min=0).sum())
 
+    def before(self, end: int, length: int, earliest: int) -> int:
+        """The moment from which on so much planned working time (ns) lies before `end`; `earliest` where it does not
+        reach back so far."""
+        left = length
+        for start, stop in reversed(self.clipped(earliest, end)):
+            if stop - start >= left:
+                return stop - left
+            left -= stop - start
+        return earliest
+
     def clipped(self, start: int, end: int) -> list[tuple[int, int]]:
         """The spans of `start..end`."""
         spans = zip(np.maximum(self.starts, start).tolist(), np.minimum(self.ends, end).tolist(), strict=True)

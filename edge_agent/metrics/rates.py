@@ -9,6 +9,7 @@ from typing import Final
 from edge_agent.metrics.assessment import Assessment, Metric
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.result import Result, divide
+from edge_agent.register.kinds import Kind
 from edge_agent.register.model import Equipment, Process
 
 NO_EQUIPMENT: Final = Text("没有纳入统计且在用的生产设备", "there is no production equipment in scope and in use")
@@ -41,10 +42,13 @@ def _process_rate(assessment: Assessment, metric: str, score: Callable[[Fraction
         denominator=Fraction(len(scores)),
         numerator_ids=tuple(key for key, each in scores.items() if each),
         denominator_ids=tuple(scores),
-        grade=assessment.grade(key_nc(assessment)),
+        grade=assessment.grade(_counted_nc(assessment)),
         reason=_NO_KEY_PROCESS if value is None else None,
-        notes=(_robots(assessment), *_unsigned(assessment)),
-        details={"nc_by_process": {key: f"{part}/{whole}" for key, (part, whole) in shares.items()}},
+        notes=(_robots(assessment), *_kinds(assessment), *_unsigned(assessment)),
+        details={
+            "nc_by_process": {key: f"{part}/{whole}" for key, (part, whole) in shares.items()},
+            "nc_by_kind": _by_kind(assessment),
+        },
     )
 
 
@@ -63,19 +67,26 @@ def m01_any(assessment: Assessment) -> Result:
     return _process_rate(assessment, "M-01-any", lambda share: Fraction(share > 0))
 
 
-def key_nc(assessment: Assessment) -> list[Equipment]:
-    """The NC machines of the key processes."""
-    found = [
+def _counted_nc(assessment: Assessment) -> list[Equipment]:
+    """The machines that any key process counts as NC, each once."""
+    return [
         machine
-        for process in assessment.key_processes
-        for machine in assessment.of_process(process)
-        if assessment.is_nc(machine, process)
+        for machine in assessment.key_machines
+        if any(assessment.is_nc(machine, process) for process in assessment.key_processes_of(machine))
     ]
-    return sorted(found, key=lambda machine: machine.equipment_id)
+
+
+def key_nc(assessment: Assessment) -> list[Equipment]:
+    """The machines that are NC in every key process they serve, each once."""
+    return [
+        machine
+        for machine in assessment.key_machines
+        if all(assessment.is_nc(machine, process) for process in assessment.key_processes_of(machine))
+    ]
 
 
 def m02(assessment: Assessment) -> Result:
-    """NC machines over machines, in key processes: the fourth reading of M-01."""
+    """NC machines over machines, in key processes, each machine once: the fourth reading of M-01."""
     part = key_nc(assessment)
     return assessment.share(
         "M-02",
@@ -83,7 +94,26 @@ def m02(assessment: Assessment) -> Result:
         assessment.key_machines,
         _NO_KEY_EQUIPMENT,
         grade=assessment.grade(part),
-        notes=(_robots(assessment), *_unsigned(assessment)),
+        notes=(_robots(assessment), *_kinds(assessment), *_unsigned(assessment)),
+        details={"nc_by_kind": _by_kind(assessment)},
+    )
+
+
+def _by_kind(assessment: Assessment) -> dict[str, str]:
+    return {key: kind.kind for key, kind in assessment.nc_by_kind.items()}
+
+
+def _kinds(assessment: Assessment) -> tuple[Text, ...]:
+    """Which machines count by their kind, for what reason and after whom."""
+    machines: dict[Kind, list[str]] = {}
+    for key, kind in assessment.nc_by_kind.items():
+        machines.setdefault(kind, []).append(key)
+    return tuple(
+        Text(
+            f"按设备种类计为数控（{kind.zh}）：{'、'.join(keys)}。理由：{kind.reason_zh}。来源：{kind.source}。",
+            f"Counted as NC by kind ({kind.en}): {', '.join(keys)}. Reason: {kind.reason_en}. Source: {kind.source}.",
+        )
+        for kind, keys in machines.items()
     )
 
 

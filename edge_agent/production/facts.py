@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.metrics.evidence import HISTORY_S
+from edge_agent.metrics.live import Stored as Stored
 from edge_agent.metrics.live import Sums
 from edge_agent.metrics.planned import Planned as Hours
 
@@ -263,6 +264,8 @@ class Facts:
     gaps: Sequence[Gap] = ()
     plan: Sequence[Planned] = ()
     """Empty: there is no shift calendar, and all time counts as planned."""
+    stored: Mapping[str, Stored] = field(default_factory=dict)
+    """Device -> what the store has of its own values; of a device that is missing nobody looked."""
 
     @property
     def history_start(self) -> int:

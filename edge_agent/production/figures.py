@@ -7,7 +7,8 @@ functions of the facts and the register alone; replaying a pack computes this ve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, tzinfo
 from fractions import Fraction
 from typing import Any, Final
 
@@ -16,15 +17,19 @@ from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.count_sum import CountSum
 from edge_agent.metrics.definitions import BY_ID, Text
 from edge_agent.metrics.evaluate import compute
+from edge_agent.metrics.evidence import CHANGE_WITHIN_S
 from edge_agent.metrics.lateness import from_histogram
 from edge_agent.metrics.oee import MORE_SCRAP
 from edge_agent.metrics.result import Result, Window
-from edge_agent.metrics.rollup import rolled_up
+from edge_agent.metrics.rollup import ALL, scope_results
+from edge_agent.metrics.rollup import ROW as ROW
 from edge_agent.metrics.timemodel import Timeline
 from edge_agent.production.facts import Facts
 from edge_agent.production.live_facts import live
 from edge_agent.production.plant import Machine, Plant, energy_scope, groups
-from edge_agent.register.model import Register
+from edge_agent.register.kinds import Kinds, published
+from edge_agent.register.membership import Membership
+from edge_agent.register.model import Register, schedules_of
 
 _NO_STATES: Final = Text("没有采集设备状态", "no machine state is collected")
 _LAST_STATION: Final = Text(
@@ -45,12 +50,28 @@ class Options:
 
     robot_is_nc: bool = True
     kgce_per_kwh: Fraction = energy.KGCE_PER_KWH
+    zone: tzinfo = UTC
+    """The plant's: whose days the dates of the register are."""
+    change_within_s: Fraction = CHANGE_WITHIN_S
+    """Planned working time within which a value of a networked machine has to change."""
+    kinds: Kinds = field(default_factory=published)
+    """Which kinds of machines count as numerically controlled."""
 
 
 def plant_of(facts: Facts, register: Register, options: Options) -> Plant:
     """The register and the facts, ready for computing."""
-    known = live(facts, register.schedules)
-    assessment = Assessment(register, known, None, options.robot_is_nc, facts.devices.keys())
+    members = Membership(register, facts.start, facts.end, options.zone)
+    assessment = Assessment(
+        register,
+        live(facts, schedules_of(members.standing)),
+        None,
+        options.robot_is_nc,
+        facts.devices.keys(),
+        start=facts.start,
+        zone=options.zone,
+        kinds=options.kinds,
+        change_within_s=options.change_within_s,
+    )
     return Plant(facts, assessment)
 
 
@@ -62,10 +83,10 @@ def figures(plant: Plant, options: Options) -> dict[str, Result]:
 def production_figures(plant: Plant, options: Options) -> dict[str, Result]:
     """Those of machines at work: M-11 to M-20 of machines, lines, workshops and the site."""
     found: dict[str, Result] = {}
-    for machine in plant.machines:
+    for machine in plant.working:
         found |= {f"{metric}@{machine.id}": result for metric, result in machine.results.items()}
         found |= _machine_energy(plant, machine)
-    for (level, name), machines in groups(plant.machines).items():
+    for (level, name), machines in groups(plant.working).items():
         suffix = "" if level == "site" else f"@{level}:{name}"
         together = _together(plant, found, [name or level], machines)
         found |= {f"{metric}{suffix}": result for metric, result in together.items()}
@@ -87,19 +108,25 @@ def _together(
 ) -> dict[str, Result]:
     """Sums over sums, of the machines that know both; the others are listed in `details.left_out`."""
     having = {each.id: each for each in machines if each.production is not None}
+    by_machine = {key: _of_machine(known, key) for key in having}
+    pbt = {key: _pbt(machine) for key, machine in having.items()}
     found = {}
-    for metric in _PRODUCTION:
-        results = {key: known[name] for key in having if (name := f"{metric}@{key}") in known}
-        members = {key: (result, _pbt(having[key])) for key, result in results.items()}
-        result = rolled_up(metric, members, scope, plant.window)
+    for metric, result in scope_results(_PRODUCTION, by_machine, pbt, scope, plant.window).items():
+        results = {key: by_machine[key].get(ALL.get(metric, metric)) for key in result.numerator_ids}
         details = {**result.details, "without_states": sorted(each.id for each in machines if each.id not in having)}
         version = plant.assessment.register.version
         reason = result.reason if having else _NO_STATES
         notes = (*plant.assumptions, *result.notes)
-        provisional = any(results[key].provisional for key in result.numerator_ids)
+        provisional = any(each is not None and each.provisional for each in results.values())
         found[metric] = replace(result, register_version=version, reason=reason, notes=notes, details=details,
                                 provisional=provisional, computed_at=plant.computed_at)  # fmt: skip
     return found
+
+
+def _of_machine(known: Mapping[str, Result], machine: str) -> dict[str, Result]:
+    """The results of one machine by metric, of those that are summed up."""
+    names = {metric: f"{metric}@{machine}" for metric in _PRODUCTION}
+    return {metric: known[name] for metric, name in names.items() if name in known}
 
 
 def _pbt(machine: Machine) -> Fraction:

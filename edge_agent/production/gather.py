@@ -13,8 +13,12 @@ import numpy as np
 
 from edge_agent.config.models import Site
 from edge_agent.metrics.calendar import Calendar
+from edge_agent.metrics.live import Stored
+from edge_agent.metrics.planned import planned
+from edge_agent.metrics.timemodel import Plan as PlanKind
 from edge_agent.production.facts import (
     BEFORE_NS,
+    HISTORY_NS,
     MINUTE_NS,
     Connection,
     Counter,
@@ -32,7 +36,7 @@ from edge_agent.production.signals import MODE, STATE, DeviceSignals, PlantSigna
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.production.states import TagChanges, states
 from edge_agent.production.store_source import AFTER_NS, CounterQuestion, FactSource
-from edge_agent.register.model import Register
+from edge_agent.register.model import Register, schedules_of
 from edge_agent.stores.evidence import Span
 
 Known = Mapping[str, Sequence[Span]]
@@ -66,12 +70,13 @@ def gather(
 ) -> Facts:
     """The facts of `start..end`, both full minutes."""
     plant = devices_of(site, source)
-    signals = PlantSignals(site, register, plant)
+    signals = PlantSignals(site, register, plant, (start, end))
     devices, names = list(signals.devices.values()), {key: member.name for key, member in plant.by_key.items()}
     known, states_of = _states(source, signals, devices, calendar, start, end)
     last_day = max(start, end - _DAY_NS)
     history_start = Facts(start, end).history_start
     quality = source.quality(list(names), last_day, end)
+    plan = _plan(calendar, signals.register, min(history_start, start - BEFORE_NS), end)
     late = _lateness(source, devices, last_day, end)
     return Facts(
         start,
@@ -94,8 +99,30 @@ def gather(
             for row in source.gaps(start, end)
             if not plant.is_guest_agent(row["agent"])
         ],
-        plan=_plan(calendar, register, min(history_start, start - BEFORE_NS), end),
+        plan=plan,
+        stored=_stored(source, site, signals, plan, end),
     )
+
+
+def _stored(
+    source: FactSource, site: Site, signals: PlantSignals, plan: Sequence[Planned], end: int
+) -> dict[str, Stored]:
+    """What the store has of every device's own values; a change is looked for in the planned time asked for."""
+    within = int(site.register_.change_within * 1e9)
+    schedules = schedules_of(signals.members.standing)
+    looks: dict[str, int] = {}
+    since = {}
+    for device in signals.devices.values():
+        schedule = schedules.get(device.id) if plan else None
+        if schedule is None:
+            since[device.key] = end - within
+            continue
+        if schedule not in looks:
+            hours = planned([(row.t, PlanKind(row.plan)) for row in plan if row.schedule == schedule], end)
+            looks[schedule] = hours.before(end, within, end - HISTORY_NS)
+        since[device.key] = looks[schedule]
+    found = source.stored_values(since, end)
+    return {device.id: found[device.key] for device in signals.devices.values() if device.key in found}
 
 
 def gather_production(

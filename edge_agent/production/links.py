@@ -1,7 +1,7 @@
 """Which device speaks for which machine, line and meter: a rule of the register alone, for live figures and for packs.
 
-A device speaks for a machine when it is the machine's only one and no other machine in use names it. A meter measures
-a machine alone when no other machine in use has it as `meter_id`.
+The first device a machine names speaks for it, unless another machine in service at the same time has the same one. A
+meter measures a machine alone when no other machine in service has it as `meter_id`.
 """
 
 from __future__ import annotations
@@ -9,26 +9,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
-from edge_agent.register.model import Equipment, Register
+from edge_agent.register.membership import Membership
+from edge_agent.register.model import Equipment
 
 
 class MachineLinks:
-    """Of one register (its device names resolved) and the names of the devices that are known."""
+    """Of one register in a window (its device names resolved) and the names of the devices that are known."""
 
-    def __init__(self, register: Register, devices: Collection[str]) -> None:
+    def __init__(self, members: Membership, devices: Collection[str]) -> None:
+        self._members = members
         self._devices = devices
-        in_use = [row for row in register.equipment if row.status == "in_use"]
-        self._users = Counter(device for row in in_use for device in row.devices)
-        self._meter_users = Counter(row.meter_id for row in in_use if row.meter_id)
-        self._meters = sorted((row for row in in_use if row.category == "meter"), key=lambda row: row.equipment_id)
-        self.machines = sorted((row for row in in_use if row.counted), key=lambda row: row.equipment_id)
+        self._meter_users = Counter(row.meter_id for row in members.in_service if row.meter_id)
+        self._meters = [row for row in members.in_service if row.category == "meter"]
+        self.machines = members.working
         self.lines = sorted({row.line for row in self.machines if row.line})
 
     def device(self, machine: Equipment) -> str | None:
         """The one device that speaks for this machine alone."""
-        if len(machine.devices) != 1 or machine.devices[0] not in self._devices:
-            return None
-        return machine.devices[0] if self._users[machine.devices[0]] == 1 else None
+        device = machine.device
+        return device if device in self._devices and self._members.alone(machine) else None
 
     def meter(self, machine: Equipment) -> str | None:
         """The device of a meter that measures this machine alone."""
@@ -40,5 +39,5 @@ class MachineLinks:
         return [
             row
             for row in self._meters
-            if row.line == line and row.gateway_device in counting and self._meter_users[row.gateway_device] != 1
+            if row.line == line and row.device in counting and self._meter_users[row.device] != 1
         ]

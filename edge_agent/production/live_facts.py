@@ -62,4 +62,5 @@ def _device(facts: Facts, device: str, hours: Hours | None) -> DeviceFacts:
         collected=len(facts.minutes_of(device).inside(facts.history_start, facts.end)) > 0,
         calendar=calendar,
         online=facts.minutes_of(device).inside(facts.end - ONLINE_NS, facts.end).total("covered_ms") > 0,
+        stored=facts.stored.get(device),
     )

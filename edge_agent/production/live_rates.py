@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from edge_agent.config.models import Register as RegisterFiles
 from edge_agent.config.models import Site
@@ -18,11 +20,13 @@ from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.calendar import load_calendar
 from edge_agent.metrics.evaluate import compute
 from edge_agent.metrics.live import DeviceFacts, Live, Sums, from_health
+from edge_agent.production.change_watch import ChangeWatch
 from edge_agent.production.scheduled import ScheduledHealth
 from edge_agent.production.signals import business_links, speaks_for_its_controller
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.register.importing import load
-from edge_agent.register.model import Register
+from edge_agent.register.membership import Membership
+from edge_agent.register.model import Register, schedules_of
 from edge_agent.register.names import names_in
 from edge_agent.stores import LiveFacts, Store
 from edge_agent.stores.base import HealthSummary
@@ -48,7 +52,11 @@ class LiveRates:
         """The errors of a register are logged in full and it is not used: data is stored all the same."""
         self._site = site
         self._hours: ScheduledHealth | None = None
+        self._watch = ChangeWatch()
+        self._change_within_s = Fraction(str(site.register_.change_within))
         self.findings: tuple[Finding, ...] = ()
+        self.notes: tuple[Finding, ...] = ()
+        """What the check of the register noted."""
         self.register = self._load(site.register_)
         if self.register is not None and site.register_.calendar is not None:
             self._hours = _hours(site.register_.calendar, self.register)
@@ -63,6 +71,7 @@ class LiveRates:
             for finding in error.findings:
                 log.error("register-faulty code=%s where=%s: %s", finding.code, finding.where, finding.en)
             return None
+        self.notes = notes
         for note in notes:
             log.info("register-note code=%s where=%s", note.code, note.where)
         return register
@@ -83,7 +92,8 @@ class LiveRates:
         live = self._live(store, devices, now_ns, online)
         nc = self._site.register_.robot_is_nc
         register, names = devices.resolved(self.register), [member.name for member in devices.members]
-        results = compute(Assessment(register, live, now_ns, nc, names))
+        zone, within_s = ZoneInfo(self._site.agent.timezone), self._change_within_s
+        results = compute(Assessment(register, live, now_ns, nc, names, zone=zone, change_within_s=within_s))
         return [result.to_full_json() for result in results.values()]
 
     def _newest(self, store: Store, devices: SiteDevices, now_ns: int) -> Mapping[str, HealthSummary]:
@@ -100,9 +110,12 @@ class LiveRates:
     def _live(self, store: Store, devices: SiteDevices, now_ns: int, online: Collection[str] = ()) -> Live:
         """`online`: the keys of the devices that answer."""
         if self._hours is not None and self.register is not None:
-            self._hours.follow(devices.resolved(self.register).schedules)
+            resolved = devices.resolved(self.register)
+            members = Membership(resolved, None, now_ns, ZoneInfo(self._site.agent.timezone))
+            self._hours.follow(schedules_of(members.standing))
         long_start, recent_start = now_ns - LONG_NS, now_ns - RECENT_NS
         long, recent = store.live_facts(long_start, now_ns), store.live_facts(recent_start, now_ns)
+        stored = self._watch.stored(store, self._change_since(devices, now_ns), now_ns)
         facts: dict[str, DeviceFacts] = {}
         for member in devices.members:
             device = member.config
@@ -130,8 +143,17 @@ class LiveRates:
                 collected=collected,
                 calendar=calendar,
                 online=member.key in online,
+                stored=stored[member.key],
             )
         return Live(facts, now_ns, RECENT_NS // 1_000_000_000)
+
+    def _change_since(self, devices: SiteDevices, now_ns: int) -> dict[str, int]:
+        """Device key -> from when on a change of a value is looked for: the planned time asked for lies behind it."""
+        within, since = int(self._change_within_s * 1_000_000_000), {}
+        for member in devices.members:
+            hours = self._hours and self._hours.calendar(member.name, now_ns - LONG_NS, now_ns)
+            since[member.key] = hours.before(now_ns, within, now_ns - LONG_NS) if hours else now_ns - within
+        return since
 
 
 def _hours(file: Path, register: Register) -> ScheduledHealth | None:

@@ -37,6 +37,7 @@ from edge_agent.metrics.timemodel import (
 )
 from edge_agent.production.facts import MINUTE_NS, PART_ROLES, Counter, Facts, Role, States
 from edge_agent.production.links import MachineLinks
+from edge_agent.register.membership import Span
 from edge_agent.register.model import Equipment
 
 NO_CALENDAR: Final = Text(
@@ -91,6 +92,8 @@ class Machine:
     energy: Count | None
     energy_source: str
     """The device that measured it, ` integrated` behind a power tag."""
+    span: Span = (0, 0)
+    """The part of the window in which it was in service, ns; times, parts and energy are of this."""
     unconnected_ns: int = 0
     """Planned busy time before the machine was connected for the first time; nothing is known of it."""
 
@@ -127,14 +130,21 @@ class Plant:
         self.assessment = assessment
         self.computed_at = computed_at
         self.window = Window(facts.start, facts.end)
-        self.links = MachineLinks(assessment.register, facts.devices)
+        self.links = MachineLinks(assessment.members, facts.devices)
         self._grades = grades
         self._counters = {(counter.device, counter.role): counter for counter in facts.counters}
         self._counts: dict[tuple[str, Role], Count | None] = {}
 
     @cached_property
+    def working(self) -> tuple[Machine, ...]:
+        """The machines that were in service in some part of the window: times, parts and energy are of these."""
+        return tuple(self._machine(each) for each in self.assessment.members.working)
+
+    @cached_property
     def machines(self) -> tuple[Machine, ...]:
-        return tuple(self._machine(each) for each in self.assessment.machines)
+        """The machines that count at the window's end: every count of machines is of these."""
+        standing = {each.equipment_id for each in self.assessment.machines}
+        return tuple(each for each in self.working if each.id in standing)
 
     @property
     def assumptions(self) -> tuple[Text, ...]:
@@ -145,15 +155,14 @@ class Plant:
         return self.links.device(machine)
 
     def _machine(self, equipment: Equipment) -> Machine:
-        evidence = self.assessment.evidence[equipment.equipment_id]
-        device = self.device(equipment)
+        evidence = self.assessment.all_evidence[equipment.equipment_id]
+        device, window = self.device(equipment), self.span(equipment)
         grade = evidence.grade if self._grades is None else self._grades.get(device or "", "E0")
         used, source = self._energy(equipment, device)
         states = States.of(self.facts.states.get(device or "", ()))
         if device is None or not len(states):
-            return Machine(equipment, device, evidence, grade, None, None, used, source)
+            return Machine(equipment, device, evidence, grade, None, None, used, source, window)
         timeline = self._timeline(equipment, states)
-        window = self.facts.start, self.facts.end
         pq, gq = self._parts(device, planned_busy(timeline, *window))
         whole_pq, whole_gq = self._parts(device, [window])
         production = Production(
@@ -170,15 +179,20 @@ class Plant:
             whole_pq=whole_pq,
             whole_gq=whole_gq,
         )
-        unconnected = self._unconnected(device, timeline, production.totals)
-        return Machine(equipment, device, evidence, grade, timeline, production, used, source, unconnected)
+        unconnected = self._unconnected(device, timeline, production.totals, window)
+        return Machine(equipment, device, evidence, grade, timeline, production, used, source, window, unconnected)
 
-    def _unconnected(self, device: str, timeline: Timeline, whole_window: Totals) -> int:
-        """Planned busy time (ns) of the window before a device was first read well; all of it if never yet."""
+    def span(self, equipment: Equipment) -> Span:
+        """The part of the window in which a machine was in service."""
+        return self.assessment.members.span(equipment) or (self.facts.end, self.facts.end)
+
+    def _unconnected(self, device: str, timeline: Timeline, whole: Totals, span: Span) -> int:
+        """Planned busy time (ns) of a machine's time in service, whose totals are `whole`, before its device was first
+        read well; all of it if never yet."""
         first = self.facts.first_good.get(device, self.facts.end)
-        if first <= self.facts.start:
+        if first <= span[0]:
             return 0
-        return whole_window.pbt if first >= self.facts.end else totals(timeline, self.facts.start, first).pbt
+        return whole.pbt if first >= span[1] else totals(timeline, span[0], first).pbt
 
     def _timeline(self, equipment: Equipment, states: States) -> Timeline:
         times = states.t.tolist()
@@ -259,17 +273,15 @@ class Plant:
 
     def line_energy(self, line: str) -> tuple[CountSum | None, tuple[str, ...]]:
         """Energy of a line and what it was taken from: its meters, else its machines."""
-        found = [(row.equipment_id, self.metered(row.gateway_device)) for row in self.meters(line)]
+        found = [(row.equipment_id, self.metered(row.device)) for row in self.meters(line)]
         if not found:
-            found = [(each.id, each.energy) for each in self.machines if each.equipment.line == line]
+            found = [(each.id, each.energy) for each in self.working if each.equipment.line == line]
         counts = {name: each for name, each in found if each is not None}
         return (CountSum(list(counts.values())), tuple(counts)) if counts else (None, ())
 
     def last_station(self, line: str) -> Machine | None:
         """The one inspection machine of a line with a count of good parts: where the line's good parts are counted."""
-        ends = [
-            each for each in self.machines if (each.equipment.line, each.equipment.category) == (line, "inspection")
-        ]
+        ends = [each for each in self.working if (each.equipment.line, each.equipment.category) == (line, "inspection")]
         return ends[0] if len(ends) == 1 and ends[0].production and ends[0].production.gq is not None else None
 
 
@@ -312,4 +324,5 @@ def energy_scope(plant: Plant, name: str, machine: Machine | None = None) -> ene
     """Whose energy, in the plant's window."""
     grade = machine.grade if machine else "E2"
     version = plant.assessment.register.version
-    return energy.Scope(name, plant.facts.start, plant.facts.end, grade, version, plant.computed_at)
+    start, end = machine.span if machine else (plant.facts.start, plant.facts.end)
+    return energy.Scope(name, start, end, grade, version, plant.computed_at)

@@ -23,6 +23,7 @@ from edge_agent.production.window_document import window_document
 from edge_agent.register.model import Register
 from edge_agent.stores import Store
 from edge_agent.stores.base import Name
+from edge_agent.stores.registers import unpacked, valid_at
 from edge_agent.stores.touched import HOUR_NS
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,8 @@ class ProductionFigures:
         self._late: set[Period] = set()
         self._over: set[Period] = set()
         self._started = False
+        self._former: dict[str, Register] = {}
+        """Former versions of the register that were needed, by version."""
         self.running: dict[str, Document] = {}
         """The newest figures of windows that are not over, by id."""
 
@@ -131,9 +134,11 @@ class ProductionFigures:
         first = first_data(StoreFacts(store), devices, now)
         if first is None or period.end <= first:
             return []
-        signals, end = PlantSignals(self._site, self._register, devices), min(period.end, now)
-        found = window_document(StoreFacts(store), signals, self.calendar, period.start, end, computed_at=now)
+        end = min(period.end, now)
         over = period.end + _SETTLE_NS <= now
+        register = self._valid_register(store, period.end) if over else self._register
+        signals = PlantSignals(self._site, register, devices, (period.start, end))
+        found = window_document(StoreFacts(store), signals, self.calendar, period.start, end, computed_at=now)
         documents = []
         for kind, name, scope in _scopes(found):
             for metric, result in scope["results"].items():
@@ -141,6 +146,21 @@ class ProductionFigures:
         if not over:
             self.running |= {document["id"]: document for document in documents}
         return documents
+
+    def _valid_register(self, store: Store, end: int) -> Register:
+        """The version that was valid at the end of a window that is over: a later change of the register is none of
+        its figures."""
+        version = valid_at(store.register_versions(), end)
+        if version is None or version.version == self._register.version:
+            return self._register
+        if version.version not in self._former:
+            document = store.register_document(version.version)
+            try:
+                self._former[version.version] = self._register if document is None else unpacked(document)[0]
+            except ValueError as error:
+                log.error("kept-register-damaged version=%s reason=%s", version.version, error)
+                self._former[version.version] = self._register
+        return self._former[version.version]
 
     def keep(self, store: Store, period: Period, documents: Sequence[Document]) -> list[Document]:
         """Store the figures of a window that is over; what is new or changed comes back, with its revision."""
@@ -165,7 +185,7 @@ class ProductionFigures:
 
     def production(self, store: Store, start: int, end: int, now: int) -> Document:
         """Everything of any window, machine by machine."""
-        signals = PlantSignals(self._site, self._register, SiteDevices.of(self._site, store))
+        signals = PlantSignals(self._site, self._register, SiteDevices.of(self._site, store), (start, end))
         return window_document(StoreFacts(store), signals, self.calendar, start, end, computed_at=now)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.metrics.counters import U16, U32, Rule
@@ -18,6 +19,7 @@ from edge_agent.production.facts import PART_ROLES, Role
 from edge_agent.production.links import MachineLinks
 from edge_agent.production.roles import counters_of
 from edge_agent.production.site_devices import SiteDevice, SiteDevices
+from edge_agent.register.membership import Membership, Span
 from edge_agent.register.model import Equipment, Register
 from edge_agent.stores.base import Name
 
@@ -120,12 +122,17 @@ def _rule(role: Role, tag: object, ratio: Fraction) -> Rule:
 class PlantSignals:
     """All devices of a plant with their signals, and which of them the figures of machines, lines and meters need."""
 
-    def __init__(self, site: Site, register: Register, devices: SiteDevices | None = None) -> None:
-        """`devices`: those of the plant as the store knows them; None: those of the file alone."""
+    def __init__(
+        self, site: Site, register: Register, devices: SiteDevices | None = None, window: Span | None = None
+    ) -> None:
+        """`devices`: those of the plant as the store knows them; None: those of the file alone. `window` (ns): of the
+        machines in service in it; None: of those in use as the register stands."""
         devices = devices or SiteDevices.of_file(site)
         self.devices = {member.name: DeviceSignals(member) for member in devices.members}
         self.register = devices.resolved(register)
-        self.links = MachineLinks(self.register, self.devices)
+        start, end = window or (None, None)
+        self.members = Membership(self.register, start, end, ZoneInfo(site.agent.timezone))
+        self.links = MachineLinks(self.members, self.devices)
 
     def of(self, machine: Equipment) -> DeviceSignals | None:
         """The one device that speaks for this machine alone."""
@@ -137,7 +144,7 @@ class PlantSignals:
 
     def meters(self, line: str) -> list[DeviceSignals]:
         """The meters of a line that are configured; a meter of one machine alone is not the line's."""
-        return [self.devices[row.gateway_device] for row in self.links.meters(line, self._counting)]
+        return [self.devices[row.device] for row in self.links.meters(line, self._counting)]
 
     @cached_property
     def _counting(self) -> frozenset[str]:

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import orjson
 
+from edge_agent.metrics.live import Stored
 from edge_agent.metrics.readings import Readings
 from edge_agent.model import status_name
 from edge_agent.production import thinning
@@ -23,6 +24,8 @@ from edge_agent.production.states import TagChanges
 from edge_agent.stores import Store
 from edge_agent.stores.base import NEXT_NS, Name, Seen
 from edge_agent.stores.evidence import SEAM_NS, Span, bridged
+from edge_agent.stores.last_changes import stored_values
+from edge_agent.stores.registers import RegisterStore, RegisterVersion
 
 _ENOUGH: Final = 600
 """A float that has one value in this many readings is named as unchanged."""
@@ -48,7 +51,7 @@ class CounterQuestion:
     """When its device's values were current; a count stands until the next one inside such a span only."""
 
 
-class FactSource(Protocol):
+class FactSource(RegisterStore, Protocol):
     """The questions. Raises StoreError or FindingsError when they cannot be answered."""
 
     def known_devices(self, agents: Collection[str]) -> Mapping[str, Any]:
@@ -84,6 +87,10 @@ class FactSource(Protocol):
 
     def quality(self, devices: Sequence[str], from_ns: int, to_ns: int) -> dict[str, Quality]:
         """Device -> counts over all its tags, and how far its clock is from ours."""
+
+    def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, Stored]:
+        """Device of `since` -> what the store has of its own values up to `to_ns`; a change is looked for from there
+        (ns) on."""
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """As `Store.transitions`."""
@@ -187,6 +194,10 @@ class StoreFacts:
             )
         return answer
 
+    def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, Stored]:
+        found = stored_values(self._store, since, to_ns)
+        return {device: Stored(each.last_sample, each.last_change) for device, each in found.items()}
+
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         return self._store.transitions(from_ns, to_ns)
 
@@ -195,6 +206,15 @@ class StoreFacts:
 
     def stored(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         return self._store.metrics(from_ns, to_ns)
+
+    def keep_register(self, version: RegisterVersion, document: str) -> None:
+        self._store.keep_register(version, document)
+
+    def register_versions(self) -> list[RegisterVersion]:
+        return self._store.register_versions()
+
+    def register_document(self, version: str) -> str | None:
+        return self._store.register_document(version)
 
 
 def _power_groups(

@@ -58,7 +58,7 @@ def production(
     computed_at: int | None = None,
 ) -> dict[str, Any]:
     """`window_document` of a site's own store."""
-    signals = PlantSignals(site, register, SiteDevices.of(site, store))
+    signals = PlantSignals(site, register, SiteDevices.of(site, store), (start_ns, end_ns))
     return window_document(StoreFacts(store), signals, calendar, start_ns, end_ns, computed_at=computed_at)
 
 
@@ -78,7 +78,10 @@ def window_document(
     """
     late_from = max(start_ns, end_ns - LATENESS_NS)
     facts, known = gather_production(source, signals, calendar, start_ns, end_ns, late_from)
-    assessment = Assessment(signals.register, Live({}, end_ns), computed_at, configured=facts.devices.keys())
+    configured, zone = facts.devices.keys(), signals.members.zone
+    assessment = Assessment(
+        signals.register, Live({}, end_ns), computed_at, configured=configured, start=start_ns, zone=zone
+    )
     plant = Plant(facts, assessment, grades=_grades(signals, known, facts), computed_at=computed_at)
     return _Document(plant, signals, late_from).to_json()
 
@@ -108,7 +111,7 @@ class _Document:
 
     def to_json(self) -> dict[str, Any]:
         plant = self._plant
-        lines = {name: machines for (level, name), machines in groups(plant.machines).items() if level == "line"}
+        lines = {name: machines for (level, name), machines in groups(plant.working).items() if level == "line"}
         return {
             "window": {**plant.window.to_json(), "from_ns": self._start, "to_ns": self._end},
             "register_version": plant.assessment.register.version,
@@ -116,10 +119,10 @@ class _Document:
             "assumptions": [text._asdict() for text in plant.assumptions],
             "machines": {machine.id: self._machine(machine, made) for machine, made in self._working()},
             "lines": {line: self._scope(lines[line], line) for line in plant.lines},
-            "site": self._scope(plant.machines, None),
+            "site": self._scope(plant.working, None),
             "without": {
                 machine.id: self._why_without(machine.equipment)._asdict()
-                for machine in plant.machines
+                for machine in plant.working
                 if machine.production is None
             },
         }
@@ -129,7 +132,7 @@ class _Document:
 
     def _working(self) -> Iterator[tuple[Machine, Production]]:
         """The machines whose states are collected."""
-        for machine in self._plant.machines:
+        for machine in self._plant.working:
             if machine.production is not None:
                 yield machine, machine.production
 
@@ -151,7 +154,7 @@ class _Document:
                 "events": {role: [_event(event) for event in found] for role, found in events.items() if found},
             },
             "energy": {
-                "kwh": None if used is None else number(used.between(self._start, self._end)),
+                "kwh": None if used is None else number(used.between(*machine.span)),
                 "source": machine.energy_source,
                 **_checked(None if check is None else check.disagreement, [_FROM_POWER] if integrated else []),
                 "events": [_event(event) for event in used.events] if used is not None else [],

@@ -11,7 +11,8 @@ from datetime import date
 
 from edge_agent.errors import Finding
 from edge_agent.identity import AmbiguousNameError, DeviceNames
-from edge_agent.register.model import Register
+from edge_agent.register.kinds import CONTROLLED, published
+from edge_agent.register.model import Register, split_processes
 from edge_agent.register.parse import Parsed, Row, nearest
 
 
@@ -29,6 +30,7 @@ def check_equipment(parsed: Parsed, processes: Parsed | None, devices: DeviceNam
         parsed.notes += _process_link(parsed, row, processes)
     parsed.notes += _device_links(parsed, devices)
     if processes is not None:
+        parsed.notes += _kinds_not_stated(parsed, processes)
         parsed.notes += _empty_key_processes(parsed, processes)
 
 
@@ -60,9 +62,11 @@ def _may_count(row: Row) -> bool:
 
 
 def _contradictions(parsed: Parsed, row: Row) -> Iterator[Finding]:
+    yield from _dates_reversed(parsed, row)
     if not _counted(row):
         return
     name = row.text("equipment_id")
+    yield from _kind_contradictions(parsed, row, name)
     if row.is_true("digital") and row.text("interface") == "none":
         yield Finding(
             "digital-without-interface",
@@ -88,6 +92,54 @@ def _contradictions(parsed: Parsed, row: Row) -> Iterator[Finding]:
         )
 
 
+def _dates_reversed(parsed: Parsed, row: Row) -> Iterator[Finding]:
+    begun, ended = row.cells.get("commissioned"), row.cells.get("retired_on")
+    if isinstance(begun, date) and isinstance(ended, date) and ended <= begun:
+        name = row.text("equipment_id")
+        yield Finding(
+            "dates-reversed",
+            parsed.place(row, "retired_on"),
+            f"{name} 的停用日期 {ended} 不晚于启用日期 {begun}：任何窗口都不计入，请改正。",
+            f"{name} is retired on {ended}, not after its commissioning on {begun}: no window counts it; correct it.",
+        )
+
+
+def _kind_contradictions(parsed: Parsed, row: Row, name: str) -> Iterator[Finding]:
+    """Where the kind of a machine and its control class do not go together."""
+    kinds, stated, control = published(), row.text("machine_kind"), row.text("control_class")
+    by_nature = row.is_true("is_robot") or (stated in kinds and kinds[stated].nc)
+    if by_nature and control not in CONTROLLED:
+        yield Finding(
+            "kind-contradicts-control",
+            parsed.place(row, "control_class"),
+            f"{name} 按种类属于数控设备，但数控类型是“手动/无”：不计为数控，请核对。",
+            f"{name} is numerically controlled by its kind, and its control_class is manual or none: it does not count "
+            "as NC; check which is right.",
+        )
+
+
+def _kinds_not_stated(parsed: Parsed, processes: Parsed) -> Iterator[Finding]:
+    """Machines of discrete key processes whose name is that of a numerically controlled kind they do not state."""
+    known = [row.text("process_id") for row in processes.rows]
+    keys = {row.text("process_id") for row in processes.rows if row.is_true("is_key")}
+    for row in filter(_counted, parsed.rows):
+        control = row.text("control_class")
+        if row.text("machine_kind") or row.is_true("is_robot") or control not in CONTROLLED - {"cnc", "robot"}:
+            continue
+        if keys.isdisjoint(split_processes(row.text("process_id"), known)):
+            continue
+        title, name = row.text("name_zh") + row.text("name_en"), row.text("equipment_id")
+        kind = next((each for each in published().values() if each.nc and each.names(title)), None)
+        if kind is not None:
+            yield Finding(
+                "kind-not-stated",
+                parsed.place(row, "machine_kind"),
+                f"{name} 的名称像“{kind.zh}”：若确实是，请填写设备种类，即按其种类计为数控；不会按名称推断。",
+                f"the name of {name} reads like “{kind.en}”: if it is one, state its machine_kind ({kind.kind}) and it "
+                "counts as NC by its kind; nothing is inferred from a name.",
+            )
+
+
 def _networked_contradictions(parsed: Parsed, row: Row, name: str) -> Iterator[Finding]:
     if not row.text("gateway_device"):
         yield Finding(
@@ -106,49 +158,42 @@ def _networked_contradictions(parsed: Parsed, row: Row, name: str) -> Iterator[F
 
 
 def _process_link(parsed: Parsed, row: Row, processes: Parsed | None) -> Iterator[Finding]:
-    process = row.text("process_id")
-    if processes is None or (not process and not _counted(row)):
+    written = row.text("process_id")
+    if processes is None or (not written and not _counted(row)):
         return
     known = [other.text("process_id") for other in processes.rows]
-    if process in known:
-        return
-    if not process:
+    if not written:
         yield Finding(
             "missing-process",
             parsed.place(row, "process_id"),
             f"{row.text('equipment_id')} 没有工序编号，不计入任何工序；请填写。",
             f"{row.text('equipment_id')} has no process_id and counts for no process; fill it in.",
         )
-        return
-    near = nearest(process, known)
-    yield Finding(
-        "unknown-process",
-        parsed.place(row, "process_id"),
-        f"工序“{process}”不在工序表中，该设备不计入任何工序；" + (f"是否应为“{near}”？" if near else "请补工序表。"),
-        f"the process “{process}” is not in the process list; the machine counts for no process. "
-        + (f"Did you mean “{near}”?" if near else "Add it to the list."),
-    )
+    for process in split_processes(written, known):
+        if process in known:
+            continue
+        near = nearest(process, known)
+        yield Finding(
+            "unknown-process",
+            parsed.place(row, "process_id"),
+            f"工序“{process}”不在工序表中，该设备不计入此工序；" + (f"是否应为“{near}”？" if near else "请补工序表。"),
+            f"the process “{process}” is not in the process list; the machine does not count for it. "
+            + (f"Did you mean “{near}”?" if near else "Add it to the list."),
+        )
 
 
 def _device_links(parsed: Parsed, devices: DeviceNames | None) -> Iterator[Finding]:
     users: dict[str, list[Row]] = defaultdict(list)
     for row in filter(_in_use, parsed.rows):
-        links = [link for link in row.text("gateway_device").split(";") if link]
-        if len(links) > 1:
-            yield Finding(
-                "two-devices",
-                parsed.place(row, "gateway_device"),
-                f"{row.text('equipment_id')} 对应了多个采集设备（{', '.join(links)}）：不能作为联网证据，请只留一个。",
-                f"{row.text('equipment_id')} is linked to several devices ({', '.join(links)}): no evidence of "
-                "being networked; keep one.",
-            )
-        for link in links:
+        links = list(dict.fromkeys(link for link in row.text("gateway_device").split(";") if link))
+        for position, link in enumerate(links):
             try:
                 key = devices.resolve(link) if devices is not None else link
             except AmbiguousNameError as error:
                 yield _ambiguous(parsed, row, "gateway_device", error)
                 key = link
-            users[key or link].append(row)
+            if position == 0:  # only the primary device speaks for a machine: the others may be shared
+                users[key or link].append(row)
             if devices is not None and key is None:
                 yield _unknown_device(parsed, row, link, devices.ids)
     yield from _shared_devices(parsed, users)
@@ -187,12 +232,33 @@ def future_dates(register: Register, today: date, name: str) -> list[Finding]:
         Finding(
             "future-date",
             f"{name}:{row.equipment_id}:commissioned",
-            f"{row.equipment_id} 在用，启用日期 {row.commissioned} 却在今天之后，请改正。",
-            f"{row.equipment_id} is in use and commissioned on {row.commissioned}, after today; correct either.",
+            f"{row.equipment_id} 在用，启用日期 {row.commissioned} 却在今天之后：自该日起才计入；若日期有误请改正。",
+            f"{row.equipment_id} is in use and commissioned on {row.commissioned}, after today: it counts from then "
+            "on. Correct the date if it is wrong.",
         )
         for row in register.equipment
         if row.counted and row.commissioned is not None and row.commissioned > today
     ]
+
+
+def retired_dates(register: Register, today: date, name: str) -> list[Finding]:
+    """Machines whose status and date of retirement contradict each other today."""
+    found = []
+    for row in register.equipment:
+        if row.retired_on is None or (row.status == "in_use") is (row.retired_on > today):
+            continue
+        if row.status == "in_use":
+            zh, en = f"在用，停用日期 {row.retired_on} 却已到", f"is in use and was retired on {row.retired_on}"
+        else:
+            zh, en = (
+                f"不再在用，停用日期 {row.retired_on} 却未到",
+                f"is not in use and retired on {row.retired_on} only",
+            )
+        place = f"{name}:{row.equipment_id}:retired_on"
+        zh_next, en_next = "以日期为准；请改正其中一项。", "the date counts; correct either."
+        said = f"{row.equipment_id} {zh}：{zh_next}", f"{row.equipment_id} {en}: {en_next}"
+        found.append(Finding("retired-contradiction", place, *said))
+    return found
 
 
 def _ambiguous(parsed: Parsed, row: Row, column: str, error: AmbiguousNameError) -> Finding:
@@ -231,7 +297,9 @@ def _shared_devices(parsed: Parsed, users: dict[str, list[Row]]) -> Iterator[Fin
 
 
 def _empty_key_processes(parsed: Parsed, processes: Parsed) -> Iterable[Finding]:
-    used = {row.text("process_id") for row in parsed.rows if _may_count(row)}
+    known = [row.text("process_id") for row in processes.rows]
+    counting = (row for row in parsed.rows if _may_count(row))
+    used = {process for row in counting for process in split_processes(row.text("process_id"), known)}
     for row in processes.rows:
         if row.is_true("is_key") and row.text("process_id") not in used:
             yield Finding(

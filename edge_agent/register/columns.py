@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from edge_agent.register.kinds import published
+
 CellKind = Literal["id", "ids", "text", "word", "flag", "decimal", "positive", "date"]
 
 
@@ -32,6 +34,8 @@ class Column:
     """Canonical word -> other spellings; the first is the Chinese one used in exports."""
     required: bool = False
     """A count rests on it: a missing or unreadable cell is an error. Elsewhere it is listed and left empty."""
+    several: bool = False
+    """A cell may name several, joined by `;`."""
 
     def header_forms(self) -> frozenset[str]:
         """Every header that means this column, folded."""
@@ -100,18 +104,20 @@ EQUIPMENT: Final[tuple[Column, ...]] = (
     Column("ownership", "权属", "word", ("产权", "所有权"), OWNERSHIP),
     Column("workshop", "车间", also=("所在车间",)),
     Column("line", "产线", "id", ("生产线",)),
-    Column("process_id", "工序编号", "id", ("工序", "所属工序")),
+    Column("process_id", "工序编号", "id", ("工序", "所属工序"), several=True),
     Column("control_class", "数控类型", "word", ("数控", "控制方式", "控制类型"), CONTROL, required=True),
     Column("controller_brand", "数控系统品牌", also=("控制器品牌",)),
     Column("controller_model", "数控系统型号", also=("控制器型号",)),
     Column("digital", "数字化", "flag", ("是否数字化", "数字化设备"), required=True),
     Column("interface", "通信接口", "word", ("接口", "通讯接口", "接口协议"), INTERFACE, required=True),
     Column("networked_declared", "联网(申报)", "flag", ("联网", "是否联网", "申报联网"), required=True),
-    Column("gateway_device", "采集设备", "ids", ("网关设备", "采集点", "网关设备ID")),
+    Column("gateway_device", "采集设备", "ids", ("网关设备", "采集点", "网关设备ID"), several=True),
     Column("is_robot", "是否机器人", "flag", ("机器人",), required=True),
     Column("robot_type", "机器人类型"),
+    Column("machine_kind", "设备种类", "word", ("机器种类", "设备机种"), published().words()),
     Column("brand_origin", "品牌产地", "word", ("产地", "国产进口"), ORIGIN),
     Column("commissioned", "启用日期", "date", ("投用日期", "投产日期")),
+    Column("retired_on", "停用日期", "date", ("退役日期", "报废日期", "封存日期", "处置日期")),
     Column("purchase_cny", "购置金额(元)", "decimal", ("购置金额", "原值", "设备原值", "金额")),
     Column("rated_power_kw", "额定功率(kW)", "decimal", ("额定功率", "功率")),
     Column("meter_id", "电表编号", "id", ("电表", "计量表")),

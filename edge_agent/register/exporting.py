@@ -114,8 +114,10 @@ def _explain(column: Column) -> str:
     must = "必填 required" if column.required else "可空 optional"
     words = "\n".join(f"{also[0]} = {word}" for word, also in column.words.items())
     kinds = {"flag": "是/否 Y/N", "date": "2024-05-01", "decimal": "数字 number",
-             "positive": "大于 0 的数字 number above 0", "ids": "一个设备 id / one device id"}  # fmt: skip
-    return f"{must}\n{words or kinds.get(column.kind, '文本 text')}"
+             "positive": "大于 0 的数字 number above 0"}  # fmt: skip
+    several = "\n多个用 ; 分隔 several joined by ;" if column.several else ""
+    several += "，第一个为主 the first is the primary" if column.kind == "ids" else ""
+    return f"{must}\n{words or kinds.get(column.kind, '文本 text')}{several}"
 
 
 def _drop_downs(sheet: Worksheet, columns: Sequence[Column]) -> None:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
+from typing import Any, Final
 
 from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
 
 Cell = str | bool | Decimal | date | None
+
+#: Between several processes in one cell; spaces and joining signs too, where the parts are processes and the whole is
+#: none: an id may have them itself.
+_SEVERAL: Final = re.compile(r"[;,、|\n]")
+_FINER: Final = re.compile(r"[/+\s]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +47,13 @@ class Equipment:
     gateway_device: str = ""
     is_robot: bool = False
     robot_type: str = ""
+    machine_kind: str = ""
+    """A kind of the reviewed table (`kinds`); empty: not stated."""
     brand_origin: str = ""
     commissioned: date | None = None
+    """The first day on which it counts; None: it always did."""
+    retired_on: date | None = None
+    """The first day on which it counts no more; a status other than in_use speaks of the time from then on."""
     purchase_cny: Decimal | None = None
     rated_power_kw: Decimal | None = None
     meter_id: str = ""
@@ -58,13 +70,35 @@ class Equipment:
 
     @property
     def counted(self) -> bool:
-        """Production equipment: in scope and in use, leased machines included. Every denominator starts here."""
+        """Production equipment as the register stands, whatever its dates: in scope and in use, leased ones included.
+
+        Which machines a window counts is said by `membership`."""
         return self.in_scope and self.status == "in_use"
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """The configured devices it is linked to; more than one is a listed finding."""
-        return tuple(part for part in self.gateway_device.split(";") if part)
+        """The configured devices it is linked to, each once; the first is the primary one."""
+        return tuple(dict.fromkeys(part for part in self.gateway_device.split(";") if part))
+
+    @property
+    def device(self) -> str:
+        """The primary device, which speaks for the machine; empty without one."""
+        return self.devices[0] if self.devices else ""
+
+    def processes(self, known: Collection[str]) -> tuple[str, ...]:
+        """The processes it serves, each once. `known`: the ids of the process list; what is none of them stays as it is
+        written, for a finding."""
+        return split_processes(self.process_id, known)
+
+
+def split_processes(text: str, known: Collection[str]) -> tuple[str, ...]:
+    """`P10;P11` -> both. A text that is the id of one process is that one, whatever signs it has."""
+    found: list[str] = []
+    for part in (text,) if text in known else _SEVERAL.split(text):
+        piece = part.strip()
+        finer = [each for each in _FINER.split(piece) if each]
+        found += finer if piece not in known and all(each in known for each in finer) else [piece]
+    return tuple(dict.fromkeys(each for each in found if each))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +124,31 @@ class Register:
 
     @cached_property
     def schedules(self) -> dict[str, str]:
-        """Device -> the schedule of the one machine in use that it speaks for."""
-        users: dict[str, list[str]] = {}
-        for machine in self.equipment:
-            for device in machine.devices if machine.status == "in_use" else ():
-                users.setdefault(device, []).append(machine.schedule_id)
-        return {device: schedules[0] for device, schedules in users.items() if len(schedules) == 1}
+        """Device -> the schedule of the one machine in use that it is linked to."""
+        return schedules_of(machine for machine in self.equipment if machine.status == "in_use")
+
+    @cached_property
+    def process_ids(self) -> frozenset[str]:
+        """The ids of the process list."""
+        return frozenset(process.process_id for process in self.processes)
+
+    def processes_of(self, machine: Equipment) -> tuple[str, ...]:
+        """The processes a machine serves; every one of them counts it."""
+        return machine.processes(self.process_ids)
 
     @cached_property
     def version(self) -> str:
         """sha256 of the canonical form: independent of row order, encoding, headers and file format."""
         return hashlib.sha256(canonical(self)).hexdigest()
+
+
+def schedules_of(machines: Iterable[Equipment]) -> dict[str, str]:
+    """Device -> the schedule of the one of these machines that it is linked to."""
+    users: dict[str, list[str]] = {}
+    for machine in machines:
+        for device in machine.devices:
+            users.setdefault(device, []).append(machine.schedule_id)
+    return {device: schedules[0] for device, schedules in users.items() if len(schedules) == 1}
 
 
 def canonical(register: Register) -> bytes:
@@ -129,3 +177,27 @@ def cell_text(cell: Cell) -> str:
         text = format(cell, "f")
         return text.rstrip("0").rstrip(".") if "." in text else text
     return cell.isoformat() if isinstance(cell, date) else cell.strip()
+
+
+def from_canonical(document: bytes) -> Register:
+    """The register that `canonical` wrote, with the same version. Raises ValueError or KeyError for another document.
+
+    Columns this program does not know are left out.
+    """
+    rows: Mapping[str, list[dict[str, str]]] = json.loads(document)
+    return Register(
+        tuple(Equipment(**_cells(EQUIPMENT, row)) for row in rows["equipment"]),
+        tuple(Process(**_cells(PROCESSES, row)) for row in rows["processes"]),
+    )
+
+
+def _cells(columns: Sequence[Column], row: Mapping[str, str]) -> dict[str, Any]:
+    return {column.name: _cell(column, row[column.name]) for column in columns if column.name in row}
+
+
+def _cell(column: Column, text: str) -> Cell:
+    if column.kind == "flag":
+        return text == "Y"
+    if column.kind in ("decimal", "positive"):
+        return Decimal(text)
+    return date.fromisoformat(text) if column.kind == "date" else text

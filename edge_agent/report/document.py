@@ -64,6 +64,8 @@ class Setting:
     """The period is over: another result is another revision."""
     partial: Text | None = None
     """Why the window is not all of the period."""
+    validity: Text | None = None
+    """Which version of the register a window that is over was computed with, and why."""
 
 
 def build(plant: Plant, setting: Setting) -> Json:
@@ -101,9 +103,10 @@ def _twelve(
 ) -> list[Json]:
     """The parts of the health check."""
     return [
-        scope(plant, who), headlines(plant, found), gaps(plant, setting.noted, seen), evidence(plant), inventory(plant),
-        quality(plant, found), production(plant, found), energy_part(plant, found), scenes(plant, found),
-        plan(plant, found), definitions(found), signature(plant, setting.sources),
+        scope(plant, who, setting.validity), headlines(plant, found), gaps(plant, setting.noted, seen),
+        evidence(plant), inventory(plant), quality(plant, found), production(plant, found),
+        energy_part(plant, found), scenes(plant, found), plan(plant, found), definitions(found),
+        signature(plant, setting.sources),
     ]  # fmt: skip
 
 

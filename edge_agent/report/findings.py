@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from edge_agent.metrics.definitions import Text
+from edge_agent.metrics.evidence import alive
 from edge_agent.metrics.timemodel import Plan
 from edge_agent.production.facts import MINUTE_NS, Counter, Facts, State
 from edge_agent.production.plant import Plant
@@ -39,7 +40,34 @@ class Observation(NamedTuple):
 
 def observed(plant: Plant) -> list[Observation]:
     """Everything seen in the window, by kind and device."""
-    return [*_backwards(plant), *_meters(plant), *_outside(plant.facts), *_outages(plant)]
+    return [*_backwards(plant), *_meters(plant), *_outside(plant.facts), *_outages(plant), *_proving_nothing(plant)]
+
+
+def _proving_nothing(plant: Plant) -> Iterator[Observation]:
+    """Devices whose health rows speak of good readings, and whose stored values do not bear it out."""
+    within_s = plant.assessment.change_within_s
+    for device, fact in plant.assessment.live.devices.items():
+        if fact.contradicted:
+            good = plant.facts.minutes_of(device).total("good")
+            text = Text(
+                f"健康记录称有 {good} 个有效读数，存储中却没有该设备的任何数值：不作为联网与采集的证据。"
+                "请核对健康记录的来源，以及数据为何没有入库（quarantine list）。",
+                f"Its health rows speak of {number_of(good, 'good reading')}, and the store has no value of it: "
+                "no evidence of networking or acquisition. Check where these rows come from, and why no data were "
+                "stored (`quarantine list`).",
+            )
+        elif fact.last_good_age_s is not None and not alive(fact, within_s):
+            hours = float(within_s / 3600)
+            text = Text(
+                f"{hours:g} 个计划小时内没有任何数值变化：可能是网关在重复缓存，证据等级至多 E1。"
+                "请采集控制器的时钟或心跳，或核对网关与控制器的连接。",
+                f"No value changed within {hours:g} planned hours: it may be a gateway that repeats its cache, "
+                "evidence is E1 at the most. Collect the controller's clock or heartbeat, or check the gateway's link "
+                "to the controller.",
+            )
+        else:
+            continue
+        yield Observation(device, text)
 
 
 def _backwards(plant: Plant) -> Iterator[Observation]:

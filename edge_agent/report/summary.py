@@ -11,6 +11,7 @@ from edge_agent.metrics.evaluate import live_not_declared, not_judged_yet, to_me
 from edge_agent.metrics.rates import nc_shares
 from edge_agent.metrics.result import EffectiveAfter, Result
 from edge_agent.metrics.timemodel import pareto
+from edge_agent.production.figures import ROW
 from edge_agent.production.plant import Plant, summed
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Json
@@ -22,7 +23,6 @@ from edge_agent.words import number_of, verb
 
 Figures = Mapping[str, Result]
 
-_HALF: Final = Fraction(1, 2)
 #: So many machines are named in a step; the part it points to has them all.
 _NAMED: Final = 4
 _NOTHING: Final = Text("没有待办事项。", "There is nothing to do.")
@@ -77,8 +77,8 @@ def _conclusions(plant: Plant, figures: Figures) -> Iterator[Text]:
 def _key_processes(rate: Result, machines: Result) -> Text:
     if rate.value is None:
         return _missing(rate)
-    above = rate.value > _HALF
-    zh, en = ("已超过", "above") if above else ("未超过", "not above")
+    target = rate.definition.target
+    zh, en = ("已超过", "above") if target is not None and target.met(rate.value) else ("未超过", "not above")
     by_machine = "—" if machines.value is None else _pct(machines.value)
     return Text(
         f"关键工序数控化率 {_pct(rate.value)}（{_count(rate.denominator)} 道关键工序，按份额平均；按设备计为 "
@@ -155,17 +155,23 @@ def _collected(readings: Result, online: Result) -> Text:
 
 
 def _production(plant: Plant, figures: Figures) -> Text:
-    oee, availability = figures["M-14"], figures["M-11"]
+    oee, availability = figures["M-14"], figures["M-11-all"]
     if availability.value is None:
         return _missing(availability)
-    time = summed(plant.machines)
-    whole = Text(f"时间利用率 {_pct(availability.value)}", f"Availability is {_pct(availability.value)}")
+    time, having = summed(plant.working), len(availability.numerator_ids)
+    whole = Text(
+        f"有状态的 {having} 台时间利用率 {_pct(availability.value)}",
+        f"Availability of the {number_of(having, 'machine')} with states is {_pct(availability.value)}",
+    )
     if oee.value is not None:
-        counted, every = len(oee.numerator_ids), len(plant.machines)
+        counted, every = len(oee.numerator_ids), len(plant.working)
+        row = [figures[metric].value for metric in ROW[:3]]
+        product = "" if None in row else f" = {' × '.join(_pct(each) for each in row if each is not None)}"
         whole = Text(
-            f"全厂 OEE {_pct(oee.value)}（具备节拍与合格品计数的 {counted} 台，共 {every} 台），{whole.zh}",
-            f"OEE is {_pct(oee.value)} (of the {counted} of {number_of(every, 'machine')} with a nominal cycle and a "
-            f"count of good parts). {whole.en}",
+            f"全厂 OEE {_pct(oee.value)}{product}（时间利用率 × 效率 × 质量率；具备节拍与计数的 {counted} 台，"
+            f"共 {every} 台）；{whole.zh}",
+            f"OEE is {_pct(oee.value)}{product} (availability x effectiveness x quality, of the {counted} of "
+            f"{number_of(every, 'machine')} with a nominal cycle and counts). {whole.en}",
         )
     unknown = Fraction(time.unknown, time.pbt) if time.pbt else Fraction(0)
     losses = pareto(time)

@@ -11,6 +11,7 @@ from edge_agent.intervals import IntervalSet
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import NO_TIME, Changes, Floats, Longs, Rows, Samples
 from edge_agent.stores.forgotten import Entry
+from edge_agent.stores.registers import RegisterStore
 from edge_agent.stores.rollups import HealthTotals, RolledHour
 
 #: One tag of one device, which stands here and everywhere above the stores by its key (`identity.DeviceKeys`).
@@ -164,6 +165,8 @@ class Seen:
     """Read time - source time in ns, of the first SKEWS that have both."""
     not_there: int = 0
     """Those with a status that says that the device has no such tag: where it may be missing, they are no readings."""
+    texts: tuple[str, str] | None = None
+    """The least and the greatest text that is not bad; None without any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,7 @@ class Counts:
     quarantined: int
 
 
-class Store(Protocol):
+class Store(RegisterStore, Protocol):
     """One time-series store. `write` and `retain` belong to one thread; reading is safe from any."""
 
     catalogue: Catalogue

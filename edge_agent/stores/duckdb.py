@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import duckdb
-import orjson
 
 from edge_agent.errors import StoreError
 from edge_agent.identity import DeviceKeys
@@ -43,6 +42,7 @@ from edge_agent.stores.base import (
 )
 from edge_agent.stores.columns import Changes, Floats, Longs, Samples
 from edge_agent.stores.duckdb_compact import Compaction
+from edge_agent.stores.duckdb_documents import KeptDocuments
 from edge_agent.stores.duckdb_health import HealthTables
 from edge_agent.stores.duckdb_marks import MarkTable, read_incomplete, read_marks
 from edge_agent.stores.duckdb_schema import AGEING, connect, open_file, show_keys, translated
@@ -62,7 +62,7 @@ _REFRESH_ROWS: Final = 500_000
 _RETAIN_ROUNDS: Final = 24
 
 
-class DuckDbStore:
+class DuckDbStore(KeptDocuments):
     """One file. `days` and `max_bytes` bound what it keeps."""
 
     def __init__(
@@ -384,16 +384,6 @@ class DuckDbStore:
         """What full outboxes dropped."""
         with self._cursor() as cursor:
             return read.dicts(cursor, "from gaps where t > ? and t <= ? order by t", [from_ns, to_ns])
-
-    def put_metric(self, metric: str, t: int, document: Mapping[str, Any]) -> None:
-        """Append one result."""
-        with self._cursor() as cursor:
-            cursor.execute("insert into metrics values (?, ?, ?)", [metric, t, orjson.dumps(document).decode()])
-
-    def metrics(self, from_ns: int | None = None, to_ns: int | None = None) -> list[dict[str, Any]]:
-        """Newest of each metric, or a window."""
-        with self._cursor() as cursor:
-            return read.metrics(cursor, from_ns, to_ns)
 
     # --- keeping house -----------------------------------------------------------------------------------------
 

@@ -76,7 +76,8 @@ select sid, count(*), count(*) filter (status & 3221225472 <> 0 or kind = 0),
     count(*) filter (status & 4294901760 = $range),
     count(num) filter (status & 2147483648 = 0), min(num) filter (status & 2147483648 = 0),
     max(num) filter (status & 2147483648 = 0), arg_min(t - source, t, $skews) filter (source is not null),
-    count(*) filter (list_contains($absent, status & 4294901760))
+    count(*) filter (list_contains($absent, status & 4294901760)),
+    min(txt) filter (status & 2147483648 = 0), max(txt) filter (status & 2147483648 = 0)
 from samples where t >= $from and t < $to and sid in (select unnest($sids)) group by sid"""
 
 
@@ -87,8 +88,9 @@ def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[
     values["absent"] = sorted(NOT_THERE)
     rows = cursor.execute(_SEEN, values).fetchall() if sids else []
     found = {}
-    for sid, readings, not_good, out_of_range, numbers, low, high, skews, absent in rows:
-        found[sid] = Seen(readings, not_good, out_of_range, numbers, low, high, tuple(skews or ()), absent)
+    for sid, readings, not_good, out_of_range, numbers, low, high, skews, absent, least, most in rows:
+        texts = None if least is None else (least, most)
+        found[sid] = Seen(readings, not_good, out_of_range, numbers, low, high, tuple(skews or ()), absent, texts)
     return found
 
 

@@ -23,7 +23,7 @@ from edge_agent.words import command
 log = logging.getLogger(__name__)
 
 #: 2: the agent beside each device, the store's own id, former births apart, what was forgotten.
-#: 3: health by hour and minute, of which the rows are kept for days.
+#: 3: health by hour and minute, of which the rows are kept for days; versions of the equipment register.
 VERSION: Final = 3
 
 #: `samples` has no key and no index: 10 000 rows are appended at a time, and each row group knows its smallest and
@@ -77,6 +77,7 @@ create table if not exists health_kept(t bigint);
 create table if not exists health_raw_from(t bigint);
 create table if not exists compacted(t bigint, sid integer);
 create table if not exists metrics(metric varchar, t bigint, document varchar);
+create table if not exists registers(version varchar, valid_from bigint, kept_at bigint, document varchar);
 """
 
 #: `runs`, `loads` and `compacted` (`t` is the start of an hour) can be made again from the others. What is kept of

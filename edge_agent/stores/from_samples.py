@@ -103,6 +103,8 @@ def _seen(samples: Samples) -> Seen:
     status = samples.status.astype(np.int64)
     usable = samples.num[((status & 0x80000000) == 0) & ~np.isnan(samples.num)]
     stamped = samples.source != NO_TIME
+    bad = ((status & 0x80000000) != 0).tolist()
+    texts = [text for text, wrong in zip(samples.text, bad, strict=True) if text is not None and not wrong]
     return Seen(
         len(samples),
         int(np.count_nonzero(status & 0xC0000000)),
@@ -112,6 +114,7 @@ def _seen(samples: Samples) -> Seen:
         float(usable.max()) if len(usable) else None,
         tuple((samples.t[stamped] - samples.source[stamped]).tolist()[:SKEWS]),
         int(np.count_nonzero(np.isin(status & 0xFFFF0000, sorted(NOT_THERE)))),
+        (min(texts), max(texts)) if texts else None,
     )
 
 

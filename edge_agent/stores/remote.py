@@ -44,6 +44,7 @@ from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.http import NotAnsweredError
 from edge_agent.stores.lines import STORE_ID, Encoder, TextStyle, escape_tag
 from edge_agent.stores.newest import Newest
+from edge_agent.stores.registers import RegisterVersion
 from edge_agent.stores.rollups import HOUR_NS, HealthTotals, OpenHours, RolledHour, hour_of, split_window
 from edge_agent.stores.rows import HealthRows, in_time
 from edge_agent.stores.sidecar import Sidecar
@@ -417,6 +418,18 @@ class RemoteStore(ABC):
             sql = "select document, t from metrics where t >= ? and t < ? order by t, metric"
             values = (from_ns, 2**63 - 1 if to_ns is None else to_ns)
         return [orjson.loads(row[0]) for row in self._sidecar.query(sql, values)]
+
+    def keep_register(self, version: RegisterVersion, document: str) -> None:
+        """In the sidecar."""
+        self._sidecar.keep_register(version, document)
+
+    def register_versions(self) -> list[RegisterVersion]:
+        """From the sidecar."""
+        return self._sidecar.register_versions()
+
+    def register_document(self, version: str) -> str | None:
+        """From the sidecar."""
+        return self._sidecar.register_document(version)
 
     def retain(self, now_ns: int) -> int:
         """The server has its own retention; the sidecar's documents go by age."""

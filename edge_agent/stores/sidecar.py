@@ -29,11 +29,13 @@ from edge_agent.stores.base import Mark, WriteBatch, merged, transitions
 from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
 from edge_agent.stores.columns import NO_TIME, Rows
 from edge_agent.stores.forgotten import Entry, Forgotten
+from edge_agent.stores.registers import RegisterVersion
 from edge_agent.stores.rollups import HealthTotals, hour_of
 
 log = logging.getLogger(__name__)
 
-#: Kept as the file's `user_version`, which is 0 in format 1. 3: health by hour.
+#: Kept as the file's `user_version`, which is 0 in format 1. 3: health by hour, and
+#: versions of the equipment register.
 VERSION: Final = 3
 
 #: `devices`, `first_good`, `marks` and `totals` are what format 1 kept: of the service's own agent, and of the store
@@ -59,6 +61,7 @@ create table if not exists transitions(t integer, device text, document text, ag
 create table if not exists gaps(t integer, agent text, document text);
 create table if not exists agents(t integer, agent text, document text);
 create table if not exists metrics(metric text, t integer, document text);
+create table if not exists registers(version text, valid_from integer, kept_at integer, document text);
 create table if not exists health_hours(
     store text, t integer, agent text, device text, scheduled_ms integer, covered_ms integer, good integer, bad integer,
     last_good_t integer, primary key(store, t, agent, device)) without rowid;
@@ -338,6 +341,22 @@ class Sidecar:
         """Keep one result."""
         with self._transaction() as db:
             db.execute("insert into metrics values (?, ?, ?)", (metric, t, orjson.dumps(document).decode()))
+
+    def keep_register(self, version: RegisterVersion, document: str) -> None:
+        """Append one version of the register."""
+        row = (version.version, version.valid_from, version.kept_at, document)
+        with self._transaction() as db:
+            db.execute("insert into registers values (?, ?, ?, ?)", row)
+
+    def register_versions(self) -> list[RegisterVersion]:
+        """By the time from which they are valid."""
+        sql = "select version, valid_from, kept_at from registers order by valid_from, kept_at"
+        return [RegisterVersion(*row) for row in self.query(sql)]
+
+    def register_document(self, version: str) -> str | None:
+        """Of the version as it was first kept."""
+        rows = self.query("select document from registers where version = ? order by kept_at limit 1", (version,))
+        return str(rows[0][0]) if rows else None
 
     def age(self, before: int) -> None:
         """Delete documents older than that."""

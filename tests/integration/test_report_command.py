@@ -314,7 +314,7 @@ def test_the_trend_of_a_month_is_the_sum_of_its_days(config: Path, tmp_path: Pat
 SINS = """\
 equipment_id,name_zh,category,in_scope,status,workshop,line,process_id,control_class,digital,interface,networked_declared,gateway_device,is_robot,schedule_id
 EQ-1,数控车床,machining,Y,in_use,机加,ML1,P99,cnc,Y,modbus_tcp,Y,lathe-01,N,nights
-EQ-2,检测机,inspection,Y,in_use,机加,ML1,P10,cnc,Y,modbus_tcp,Y,lathe-02;never,N,day
+EQ-2,检测机,inspection,Y,in_use,机加,ML1,P10,cnc,Y,modbus_tcp,Y,lathe-02;nevr,N,day
 EQ-3,磨床,machining,Y,in_use,机加,ML1,P10,cnc,Y,none,Y,nowhere,N,
 """
 

@@ -3,18 +3,22 @@
 import csv
 import io
 import json
+import re
 import sys
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from datetime import datetime
 from fractions import Fraction
 from functools import cache
 from itertools import accumulate, pairwise
 from math import ceil
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 pack = Path(sys.argv[1])
 S, DAY = 10**9, 86_400 * 10**9
 PBT = {"APT", "ASUT", "ADET", "ADOT"}
+CONTROLLED = {"cnc", "robot", "plc", "dcs", "pcs"}
 CONTROL = {"discrete": {"cnc"}, "process": {"plc", "dcs", "pcs"}}
 LINKS = {"生产管控", "质量管理", "设备管理", "安全生产", "能耗管理"}
 
@@ -37,10 +41,42 @@ def share(part, whole):
 
 options = json.loads((pack / "options.json").read_text(encoding="utf-8"))
 start, end = options["start_ns"], options["end_ns"]
-in_use = [m for m in table("register.csv") if m["status"] == "in_use"]
-machines = [m for m in in_use if m["in_scope"] == "Y"]
+zone, within_ns = ZoneInfo(options["timezone"]), Fraction(options["change_within_h"]) * 3600 * S
 processes = {p["process_id"]: p for p in table("processes.csv")}
-users = Counter(d for m in in_use for d in m["gateway_device"].split(";"))
+kinds = {row["kind"]: row for row in table("kinds.csv")}
+
+
+def midnight(day, otherwise):
+    return int(datetime.fromisoformat(day).replace(tzinfo=zone).timestamp()) * S if day else otherwise
+
+
+def service(m):  # from, to
+    if m["status"] != "in_use" and not m["retired_on"]:
+        return end, start
+    return midnight(m["commissioned"], start), midnight(m["retired_on"], end)
+
+
+def span(m):
+    since, until = service(m)
+    return max(since, start), min(until, end)
+
+
+def linked_to(m):  # devices, the primary one first
+    return [d for d in m["gateway_device"].split(";") if d]
+
+
+def served(m):  # processes
+    text, found = m["process_id"], []
+    for part in [text] if text in processes else re.split(r"[;,、|\n]", text):
+        finer = [each for each in re.split(r"[/+\s]+", part.strip()) if each]
+        found += finer if part.strip() not in processes and all(f in processes for f in finer) else [part.strip()]
+    return {p for p in found if p}
+
+
+rows = sorted(table("register.csv"), key=lambda m: m["equipment_id"])
+in_use = [m for m in rows if span(m)[0] < span(m)[1]]
+standing = [m for m in in_use if service(m)[0] < end <= service(m)[1]]
+machines, working = ([m for m in each if m["in_scope"] == "Y"] for each in (standing, in_use))
 meter_users = Counter(m["meter_id"] for m in in_use)
 devices = {row["device"]: row for row in table("facts/devices.csv")}
 first = {row["device"]: int(row["t_ns"]) for row in table("facts/first_good.csv") if int(row["t_ns"]) <= end}
@@ -48,8 +84,13 @@ health, states = table("facts/health_minutes.csv", "device"), table("facts/state
 counters, plans = table("facts/counters.csv", "device", "role"), table("facts/plan.csv", "schedule")
 
 
+stored = {row["device"]: row for row in table("facts/stored.csv")}
+
+
 def own(m):  # the device of a machine
-    return m["gateway_device"] if m["gateway_device"] in devices and users[m["gateway_device"]] == 1 else None
+    d, (a, b) = next(iter(linked_to(m)), None), span(m)
+    spans = [span(o) for o in in_use if o is not m and linked_to(o)[:1] == [d]]
+    return d if d in devices and not any(a < y and x < b for x, y in spans) else None
 
 
 # --- what is collected: scheduled time, coverage, readings
@@ -59,11 +100,14 @@ def within(spans, since, until):
     return sum(max(0, min(b, until) - max(a, since)) for a, b in spans)
 
 
-def scheduled(device):  # spans
-    rows = [m["schedule_id"] for m in in_use if device in m["gateway_device"].split(";")]
+def scheduled(device, shifts_alone=False):  # spans
+    rows = [m["schedule_id"] for m in standing if device in linked_to(m)]
+    if shifts_alone and (not plans or len(rows) != 1):
+        return [(0, end)]
     rows = [(int(r["t_ns"]), r["plan"]) for r in plans.get((rows[0],), [])] if len(rows) == 1 else []
     spans = [(a, b) for (a, what), (b, _) in pairwise([*rows, (end, "")]) if what == "shift"]
-    return spans if within(spans, max(first.get(device, 0), end - 30 * DAY), end) else [(0, end)]
+    usual = within(spans, max(first.get(device, 0), end - 30 * DAY), end)
+    return spans if usual or shifts_alone else [(0, end)]
 
 
 def minutes(device, since, spans):
@@ -75,9 +119,26 @@ def total(rows, column):
     return sum((Fraction(row[column]) for row in rows), Fraction(0))
 
 
-def fresh(device):
+def last_good(device):
     last = [int(r["last_good_ns"]) for r in minutes(device, end - 30 * DAY, [(0, end)]) if r["last_good_ns"]]
-    return bool(last) and end - max(last) <= 7 * DAY
+    return max(last, default=None)
+
+
+def contradicted(device):  # health speaks of readings, and nothing is stored
+    return device in stored and not stored[device]["last_sample_ns"] and last_good(device) is not None
+
+
+def alive(device):
+    change = stored[device]["last_change_ns"] if device in stored else end
+    if change == "":
+        since = max(first.get(device, 0), end - 30 * DAY)
+        return device in first and within(scheduled(device, True), since, end) < min(within_ns, 3600 * S)
+    return within(scheduled(device, True), int(change), end) < within_ns
+
+
+def fresh(device):
+    last = last_good(device)
+    return last is not None and not contradicted(device) and end - last <= 7 * DAY and alive(device)
 
 
 def networked(m):
@@ -95,7 +156,10 @@ def recent(device):  # online and scheduled seconds, good and expected readings 
     told, good = total(rows, "scheduled_s"), total(rows, "good")
     elapsed = elapsed if device in first else min(elapsed, told)
     r = good + total(rows, "bad")
-    return min(elapsed, total(rows, "covered_s")), elapsed, good, max(r, round(r * elapsed / told)) if told else r
+    expected = max(r, round(r * elapsed / told)) if told else r
+    if contradicted(device):
+        return 0, elapsed, 0, expected
+    return min(elapsed, total(rows, "covered_s")), elapsed, good, expected
 
 
 # --- counters and energy
@@ -137,7 +201,7 @@ def parts(d, spans=((start, end),)):  # produced, good
 
 
 def whole_good(m):  # not known where there was more scrap than parts
-    gq = parts(own(m))[1]
+    gq = parts(own(m), (span(m),))[1]
     return None if gq is not None and gq < 0 else gq
 
 
@@ -149,8 +213,8 @@ def metered(m):  # the counter of a machine's energy
 
 def line_meters(line):
     rows = [m for m in in_use if m["category"] == "meter" and m["line"] == line]
-    found = [(m["gateway_device"], "energy") for m in rows if meter_users[m["gateway_device"]] != 1]
-    of_machines = [metered(m) for m in machines if m["line"] == line]
+    found = [(linked_to(m)[0], "energy") for m in rows if linked_to(m) and meter_users[linked_to(m)[0]] != 1]
+    of_machines = [metered(m) for m in working if m["line"] == line]
     return [key for key in found if key in counters] or [key for key in of_machines if key]
 
 
@@ -188,7 +252,7 @@ def bucket(item, mode, ordered, what):
     return "ADET", "stopped" if item == "1" else ""
 
 
-def joined(spans):  # what of them lies in the window, adjoining ones as one
+def joined(spans, start, end):  # what of them lies between, adjoining ones as one
     found = []
     for a, b in ((max(a, start), min(b, end)) for a, b in spans):
         if a < b:
@@ -210,6 +274,7 @@ def failures(spans):  # the places of the spans of each
 
 
 def worked(m):  # metric -> (numerator, denominator)
+    start, end = span(m)
     spans, time, mending = list(spans_of(m)), Counter(), False
     failed = failures(spans)
     failing = {i for places in failed for i in places}
@@ -225,30 +290,38 @@ def worked(m):  # metric -> (numerator, denominator)
     )
     pbt, aupt, count = apt + asut + adet + adot, apt + asut, sum(start <= spans[at[0]][0] < end for at in failed)
     aubt = pbt - adot if states[own(m),][0]["order"] else None
-    pq, gq = parts(own(m), joined((a, b) for a, b, _, _, where, _ in spans if where in PBT))
+    pq, gq = parts(own(m), joined(((a, b) for a, b, _, _, where, _ in spans if where in PBT), start, end))
     gq = None if gq is not None and gq < 0 else gq
     pru = Fraction(m["nominal_cycle_s"] or 0) or None
     made, good = (None if pru is None or n is None else pru * n for n in (pq, gq))
     nee = None if good is None else ratio(aupt * good, pbt * apt)
-    pairs = {"M-11": (apt, pbt), "M-13": (made, apt), "M-14": (good, pbt)}
+    pairs = {"M-11": (apt, pbt), "M-13": (made, apt), "M-14": (None if not apt and good else good, pbt)}
     pairs |= {"M-15": (None if nee is None else nee * pbt, pbt)}
     pairs |= {"M-16-allocation": (aubt, pbt), "M-16-utilisation": (apt, aubt)}
     pairs |= {"M-16-technical": (apt, apt + adet), "M-16-setup": (asut, aupt)}
     pairs |= {"M-17-mtbf": (aupt, count), "M-17-mttr": (down, count), "M-17-corrective": (cmt, cmt + pmt)}
     if pbt and pbt == unknown:
         pairs = dict.fromkeys(pairs, (None, None))
-    idle = [(max(a, start), b) for a, b, item, *_ in spans if item == "2" and b > start]
+    idle = [(max(a, start), min(b, end)) for a, b, item, *_ in spans if item == "2" and b > start and a < end]
     used = metered(m)
-    return pairs | {"M-12": (gq, pq), "M-20": (counted(used, idle), counted(used))}
+    return pairs | {"M-12": (gq, pq), "M-20": (counted(used, idle), counted(used, (span(m),)))}
 
 
 # --- the figures
 
 
-def nc(m):
-    kind = processes[m["process_id"]]["industry_type"]
-    robot = options["robot_is_nc"] and kind == "discrete" and m["control_class"] == "robot"
-    return robot or m["control_class"] in CONTROL[kind]
+def by_kind(m):
+    named = [("industrial_robot", m["is_robot"] == "Y"), (m["machine_kind"], True)]
+    rows = [
+        kinds[k] for k, said in named if said and k in kinds and (k != "industrial_robot" or options["robot_is_nc"])
+    ]
+    return m["control_class"] in CONTROLLED and any(row["nc"] == "Y" for row in rows)
+
+
+def nc(m, process):
+    kind = processes[process]["industry_type"]
+    robot = options["robot_is_nc"] and m["control_class"] == "robot"
+    return m["control_class"] in CONTROL[kind] or (kind == "discrete" and (robot or by_kind(m)))
 
 
 def smart(m):
@@ -265,20 +338,20 @@ unseen = {"M-04a-effective", "M-04b-effective", "M-04c-effective", "M-04d", "M-0
 if any(minutes(d, min(start, end - 30 * DAY), [(0, end)]) for d in devices):
     unseen = set()
 keys = [p for p, row in processes.items() if row["is_key"] == "Y"]
-nc_shares = [share(nc, [m for m in machines if m["process_id"] == p]) or Fraction(0) for p in keys]
+nc_shares = [share(lambda m: nc(m, p), [m for m in machines if p in served(m)]) or Fraction(0) for p in keys]  # noqa: B023
 digital, key_machines = ([m for m in machines if test(m)] for test in (
-    lambda m: m["digital"] == "Y", lambda m: m["process_id"] in keys))  # fmt: skip
+    lambda m: m["digital"] == "Y", lambda m: served(m) & {*keys}))  # fmt: skip
 effective, robots = [m for m in machines if networked(m)], [m for m in machines if m["is_robot"] == "Y"]
-linked = [recent(d) for d in {m["gateway_device"] for m in machines} & devices.keys()]
+linked = [recent(d) for d in {d for m in machines for d in linked_to(m)} & devices.keys()]
 online, elapsed, good, expected = (sum(each[i] for each in linked) for i in range(4))
-delivering = {m["process_id"] for m in machines if own(m) and fresh(own(m))}
+delivering = {p for m in machines if own(m) and fresh(own(m)) for p in served(m)}
 links = {link for d, row in devices.items() if fresh(d) for link in row["business_links"].split(";")} & LINKS
 cost = {m["equipment_id"]: Fraction(m["purchase_cny"]) for m in machines if m["purchase_cny"]}
 figures = {
     "M-01-strict": share(lambda each: each == 1, nc_shares),
     "M-01-prorata": share(lambda each: each, nc_shares),
     "M-01-any": share(lambda each: each > 0, nc_shares),
-    "M-02": share(nc, key_machines),
+    "M-02": share(lambda m: all(nc(m, p) for p in served(m) & {*keys}), key_machines),
     "M-03": ratio(len(digital), len(machines)),
     "M-04d": ratio(online, elapsed),
     "M-05": ratio(good, expected),
@@ -299,27 +372,35 @@ for name, whole in ("a", machines), ("b", digital), ("c", key_machines):
     figures[f"M-04{name}-effective"] = share(lambda m: m in effective, whole)
 figures |= dict.fromkeys(unseen)
 
-work = {m["equipment_id"]: worked(m) for m in machines if own(m) and (own(m),) in states}
-for m in machines:
+work = {m["equipment_id"]: worked(m) for m in working if own(m) and (own(m),) in states}
+for m in working:
     name = m["equipment_id"]
     figures |= {f"{metric}@{name}": ratio(*pair) for metric, pair in work.get(name, {}).items()}
     if name in work or metered(m):
         gq = whole_good(m) if name in work else None
-        figures[f"M-18@{name}"] = ratio(counted(metered(m)), gq)
+        figures[f"M-18@{name}"] = ratio(counted(metered(m), (span(m),)), gq)
         figures.setdefault(f"M-20@{name}", None)
-summed = ["M-11", "M-12", "M-13", "M-14", "M-15", "M-16-allocation", "M-16-utilisation", "M-16-technical",
+ROW = ["M-11", "M-13", "M-12", "M-14"]
+summed = ["M-15", "M-16-allocation", "M-16-utilisation", "M-16-technical",
           "M-16-setup", "M-17-mtbf", "M-17-mttr", "M-17-corrective", "M-20"]  # fmt: skip
-scopes = {f"@{level}:{m[level]}": (level, m[level]) for m in machines for level in ("line", "workshop") if m[level]}
+scopes = {f"@{level}:{m[level]}": (level, m[level]) for m in working for level in ("line", "workshop") if m[level]}
 for scope, (level, value) in {**scopes, "": ("", "")}.items():
-    inside = [work[m["equipment_id"]] for m in machines if m["equipment_id"] in work and m.get(level, "") == value]
-    for metric in summed:
+    inside = [work[m["equipment_id"]] for m in working if m["equipment_id"] in work and m.get(level, "") == value]
+    for metric, told in [(each, each) for each in summed] + [("M-11", "M-11-all"), ("M-12", "M-12-all")]:
         pairs = [pair[metric] for pair in inside if None not in pair[metric]]
+        figures[told + scope] = ratio(sum(a for a, _ in pairs), sum(b for _, b in pairs))
+    whole = [pair for pair in inside if all(None not in pair[metric] for metric in ROW)]
+    row = whole or [pair for pair in inside if None not in pair["M-14"]] or inside
+    for metric in ROW:
+        pairs = [pair[metric] for pair in row if None not in pair[metric]]
+        if whole and metric == "M-12":
+            pairs = [(pair["M-14"][0], pair["M-13"][0]) for pair in row]
         figures[metric + scope] = ratio(sum(a for a, _ in pairs), sum(b for _, b in pairs))
 
 per_kwh, site, site_counted, site_good = Fraction(options["kgce_per_kwh"]) / 1000, [], [], []
-for line in sorted({m["line"] for m in machines if m["line"]}):
+for line in sorted({m["line"] for m in working if m["line"]}):
     used = line_meters(line)
-    last = [m for m in machines if m["line"] == line and m["category"] == "inspection"]
+    last = [m for m in working if m["line"] == line and m["category"] == "inspection"]
     gq = whole_good(last[0]) if len(last) == 1 and last[0]["equipment_id"] in work else None
     figures[f"M-18@line:{line}"] = ratio(kwh(used), gq)
     figures[f"M-19@line:{line}"] = kwh(used) * per_kwh if used else None

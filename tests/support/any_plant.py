@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from random import Random
 from typing import Final
+from zoneinfo import ZoneInfo
 
+from edge_agent.metrics.live import Stored
 from edge_agent.production.facts import BEFORE_NS, Counter, Device, Facts, Minutes, Planned, Role, State
 from edge_agent.production.figures import Options, plant_of
 from edge_agent.production.plant import Plant
@@ -24,7 +27,12 @@ _DEVICES: Final = tuple(f"d{number:02}" for number in range(24))
 def any_plant(seed: int) -> tuple[Plant, Options]:
     """A plant and the options it is computed with; of one seed always the same."""
     chance = Random(seed)
-    options = Options(chance.random() < 0.5, Fraction(chance.choice(["0.1229", "0.3"])))
+    options = Options(
+        chance.random() < 0.5,
+        Fraction(chance.choice(["0.1229", "0.3"])),
+        ZoneInfo(chance.choice(["UTC", "Asia/Shanghai", "America/New_York"])),
+        Fraction(chance.choice([1, 8, 24]) * 3600),
+    )
     return plant_of(_facts(chance), _register(chance), options), options
 
 
@@ -39,12 +47,17 @@ def _register(chance: Random) -> Register:
 def _row(chance: Random, row: Equipment) -> Equipment:
     meter = row.equipment_id in ("EQ-018", "EQ-021")
     last = {"EQ-001": "L1", "EQ-002": "L2"}.get(row.equipment_id)
-    own = [f"d{int(row.equipment_id[3:]):02}"] * 9 + ["", "d00;d01", "elsewhere", chance.choice(_DEVICES)]
+    mine = f"d{int(row.equipment_id[3:]):02}"
+    own = [mine] * 8 + [f"{mine};d05", "", "d00;d01", "elsewhere", chance.choice(_DEVICES)]
     return replace(
         row,
         category="meter" if meter else "inspection" if last else chance.choice(["machining"] * 30 + ["inspection"]),
         line=last or chance.choice(["L1", "L2", ""]),
-        status=chance.choice(["in_use"] * 7 + ["mothballed"]),
+        status=chance.choice(["in_use"] * 7 + ["mothballed", "scrapped"]),
+        commissioned=_day(chance) if chance.random() < 0.2 else None,
+        retired_on=_day(chance) if chance.random() < 0.2 else None,
+        process_id=chance.choice([row.process_id] * 5 + [f"{row.process_id};P30", "P20+P70", "P10、P99", "P10 P40"]),
+        machine_kind=chance.choice(["", "", "smt_placer", "conveyor", "industrial_robot"]),
         digital=chance.random() < 0.7,
         control_class=chance.choice(["cnc", "robot", "plc", "manual"]),
         interface=chance.choice(["opc_ua", "modbus_tcp", "focas", "none"]),
@@ -56,6 +69,11 @@ def _row(chance: Random, row: Equipment) -> Equipment:
         nominal_cycle_s=chance.choice([None, Decimal(60), Decimal("7.5")]),
         schedule_id=chance.choice(["A", "A", "C", "C", "B", ""]),
     )
+
+
+def _day(chance: Random) -> date:
+    """A day near the window, which lies in 2026-05-04 of two zones and has a midnight of the third inside."""
+    return date(2026, 5, 4) + timedelta(days=chance.randrange(-2, 3))
 
 
 def _facts(chance: Random) -> Facts:
@@ -72,7 +90,14 @@ def _facts(chance: Random) -> Facts:
         if chance.random() < 0.9
         else {},
         plan=_plan(chance) if chance.random() < 0.8 else (),
+        stored={device: _stored(chance) for device in _DEVICES if chance.random() < 0.8},
     )
+
+
+def _stored(chance: Random) -> Stored:
+    sample = chance.choice([END - MINUTE] * 7 + [None])
+    change = END - chance.choice([MINUTE, 3 * 60 * MINUTE, 9 * 60 * MINUTE, 3 * DAY])
+    return Stored(sample, None if sample is None or chance.random() < 0.1 else change)
 
 
 def _device(chance: Random, device: str) -> Device:

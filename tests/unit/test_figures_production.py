@@ -373,8 +373,9 @@ def nights_off(tmp_path: Path, hours: str = "{start: 8:00, end: 20:00}") -> Site
 def test_a_machine_that_is_switched_off_at_night_is_networked(store: DuckDbStore, tmp_path: Path) -> None:
     """m1 works two shifts and is off between them; m2 misses half of its first shift as well."""
     day = 24 * 60
-    write(store, "m1", [(0, state(3)), (day, state(3))], [(0, 720), (day, day + 720)])
-    write(store, "m2", [(0, state(3)), (day, state(3))], [(0, 360), (day, day + 720)])
+    made = [{**state(3), "parts_total": parts} for parts in (7, 8)]
+    write(store, "m1", [(0, made[0]), (day + 400, made[1])], [(0, 720), (day, day + 720)])
+    write(store, "m2", [(0, made[0]), (day + 400, made[1])], [(0, 360), (day, day + 720)])
     at = T0 + (day + 720) * MINUTE
     figures_of = LiveRates(nights_off(tmp_path))
     live = figures_of.live(store, at).devices

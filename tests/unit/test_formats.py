@@ -230,7 +230,7 @@ def test_serve_says_it_in_a_sentence_and_ends_with_2(make: Callable[[Path], Path
 
 
 def test_a_pack_of_a_later_format_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "manifest.json").write_text('{"schema": "edge-agent/evidence/2", "parts": []}')
+    (tmp_path / "manifest.json").write_text('{"schema": "edge-agent/evidence/3", "parts": []}')
     with pytest.raises(FindingsError) as caught:
         read_pack(tmp_path)
     assert caught.value.findings[0].code == "format-newer"

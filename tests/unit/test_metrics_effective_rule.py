@@ -72,8 +72,9 @@ def test_a_device_that_is_not_configured_is_no_evidence() -> None:
     assert "not configured" in evidence(GOOD, configured={"d2"}).why_not.en
 
 
-def test_two_devices_and_two_machines_are_no_evidence() -> None:
-    assert evidence(GOOD, replace(MACHINE, gateway_device="d1;d2")).grade == "E0"
+def test_of_two_devices_the_first_speaks_and_one_device_is_no_evidence_for_two_machines() -> None:
+    assert evidence(GOOD, replace(MACHINE, gateway_device="d1;d2")).grade == "E2"
+    assert evidence(GOOD, replace(MACHINE, gateway_device="d2;d1"), configured={"d1", "d2"}).grade == "E0"
     twins = Register((MACHINE, replace(MACHINE, equipment_id="EQ-2")))
     assert not any(each.live for each in collect(twins, Live({"d1": GOOD})).values())
 

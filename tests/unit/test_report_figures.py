@@ -131,12 +131,15 @@ def test_a_line_is_the_sum_of_its_machines() -> None:
 
 
 def test_a_lines_row_says_how_many_machines_are_behind_each_figure() -> None:
-    """The second machine of the line has states and counts, and no nominal cycle: in A and Q, not in E and OEE."""
+    """The second machine of the line has states and counts, and no nominal cycle: in no figure of the row, and in what
+    all machines say."""
     counters = [*golden.shift_counters(), *golden.shift_counters("lathe02")]
     plant = golden.plant(states={name: golden.shift_states() for name in ("lathe01", "lathe02")}, counters=counters)
     block = next(b for p in build(plant, SETTING)["parts"] for b in p["blocks"] if b.get("name") == "oee_behind")
     row = next(row for row in block["rows"] if row[1] == "ML1")
-    assert row[2:6] == [2, 1, 2, 1]
+    assert row[2:6] == [1, 1, 1, 1]
+    everyone = next(b for p in build(plant, SETTING)["parts"] for b in p["blocks"] if b.get("name") == "oee_all")
+    assert [(row[6], row[8]) for row in everyone["rows"] if row[1] == "ML1"] == [(2, 2)]
     assert block["columns"][6]["title"]["en"] == "left out of OEE"
     assert "EQ-002" in str(row[6])
 

@@ -77,7 +77,7 @@ def test_a_stranger_computes_every_figure_from_the_readme(files: dict[str, bytes
 @pytest.mark.parametrize("seed", range(24))
 def test_a_stranger_computes_every_figure_of_any_plant(seed: int, tmp_path: Path) -> None:
     plant, options = any_plant(seed)
-    files = pack.build(plant, replace(CLAIM, options=options))
+    files = pack.build(plant, replace(CLAIM, options=options, timezone=str(options.zone)))
     assert summary(verify(files))["equal"]
     folder = write_pack(tmp_path / "pack", files)
     assert stranger(folder) == claimed(folder)
@@ -103,6 +103,44 @@ def test_the_plants_of_any_kind_give_every_metric_a_value() -> None:
             values.setdefault(key.partition("@")[0], set()).add(str(result.value) if result.value is not None else None)
     assert values.keys() == BY_ID.keys()
     assert [key for key, found in values.items() if len(found - {None}) < 3] == []
+
+
+def without(files: dict[str, bytes], schema: str, *names: str) -> dict[str, bytes]:
+    """The pack without some files, and a manifest of this schema that fits."""
+    files = {name: content for name, content in files.items() if name not in names}
+    manifest = json.loads(files["manifest.json"])
+    manifest |= {"schema": schema, "files": [each for each in manifest["files"] if each["path"] not in names]}
+    return resealed({**files, "manifest.json": json.dumps(manifest).encode()})
+
+
+def test_a_pack_of_the_format_before_is_replayed_where_its_rules_still_hold(files: dict[str, bytes]) -> None:
+    """It had no kinds and no stored values, and the row of a line was of whatever machines knew each figure."""
+    options = json.loads(files["options.json"])
+    del options["change_within_h"]
+    figures = [
+        each for each in json.loads(files["figures.json"]) if not each["key"].startswith(("M-11-all", "M-12-all"))
+    ]
+    for each in figures:
+        each["value_exact"] = "1/3" if each["key"] == "M-12@line:ML1" else each["value_exact"]
+    former = without(files, "edge-agent/evidence/1", "kinds.csv", "facts/stored.csv")
+    changed = {"options.json": json.dumps(options).encode(), "figures.json": json.dumps(figures).encode()}
+    former = resealed({**former, **changed})
+    assert [check.name for check in verify(former) if not check.equal] == []
+    figures[0]["value_exact"] = "1/7"
+    forged = resealed({**former, "figures.json": json.dumps(figures).encode()})
+    assert [check.name for check in verify(forged) if not check.equal] == [figures[0]["key"]]
+
+
+def test_a_pack_without_what_its_format_has_is_not_replayed(files: dict[str, bytes]) -> None:
+    broken = without(files, pack.SCHEMA, "facts/stored.csv")
+    assert [(check.kind, check.name) for check in verify(broken) if not check.equal] == [("facts", "replay")]
+
+
+def test_a_table_of_kinds_of_ones_own_is_named(files: dict[str, bytes]) -> None:
+    content = files["kinds.csv"].replace(b",N,", b",Y,", 1)
+    assert content != files["kinds.csv"]
+    broken = resealed({**files, "kinds.csv": content})
+    assert ("manifest", "kinds.csv") in [(check.kind, check.name) for check in verify(broken) if not check.equal]
 
 
 def test_an_altered_file_is_named(files: dict[str, bytes]) -> None:

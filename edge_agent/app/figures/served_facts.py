@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from edge_agent.config.models import Site
 from edge_agent.ingest.api import ask, running, socket_path
+from edge_agent.metrics.live import Stored
 from edge_agent.metrics.readings import Readings
 from edge_agent.production.facts import Minutes, Quality
 from edge_agent.production.states import TagChanges
@@ -25,6 +26,7 @@ from edge_agent.production.store_source import CounterQuestion, FactSource, Stor
 from edge_agent.stores import Store, open_store
 from edge_agent.stores.base import Name
 from edge_agent.stores.evidence import Span
+from edge_agent.stores.registers import RegisterVersion
 
 Answer = Callable[..., Any]
 Longs = npt.NDArray[np.int64]
@@ -114,6 +116,10 @@ class ServedFacts:
         answer = self._ask("report_quality", devices=devices, from_ns=from_ns, to_ns=to_ns)
         return {key: Quality(**{**entry, "unchanged": tuple(entry["unchanged"])}) for key, entry in answer.items()}
 
+    def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, Stored]:
+        answer = self._ask("report_stored_values", since=dict(since), to_ns=to_ns)
+        return {key: Stored(*entry) for key, entry in answer.items()}
+
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._ask("transitions", from_ns=from_ns, to_ns=to_ns)
         return found
@@ -124,6 +130,16 @@ class ServedFacts:
 
     def stored(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._ask("report_stored", from_ns=from_ns, to_ns=to_ns)
+        return found
+
+    def keep_register(self, version: RegisterVersion, document: str) -> None:
+        self._ask("keep_register", **asdict(version), document=document)
+
+    def register_versions(self) -> list[RegisterVersion]:
+        return [RegisterVersion(**row) for row in self._ask("register_versions")]
+
+    def register_document(self, version: str) -> str | None:
+        found: str | None = self._ask("register_document", version=version)
         return found
 
 
@@ -160,7 +176,12 @@ def operations(store: Store) -> dict[str, Answer]:
     def quality(devices: list[str], from_ns: int, to_ns: int) -> dict[str, dict[str, Any]]:
         return {key: asdict(each) for key, each in source.quality(devices, from_ns, to_ns).items()}
 
+    def values(since: dict[str, int], to_ns: int) -> dict[str, list[int | None]]:
+        found = source.stored_values(since, to_ns)
+        return {key: [each.last_sample, each.last_change] for key, each in found.items()}
+
     return {
+        "report_stored_values": values,
         "report_series": source.series,
         "report_minutes": minutes,
         "report_known": source.known,
@@ -170,6 +191,8 @@ def operations(store: Store) -> dict[str, Answer]:
         "report_lateness": lateness,
         "report_quality": quality,
         "report_stored": source.stored,
+        "register_versions": lambda: [asdict(version) for version in store.register_versions()],
+        "register_document": store.register_document,
     }
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from edge_agent.app.figures.served_facts import fact_source
+from edge_agent.app.reports.validity import Subject, in_window, is_over
 from edge_agent.clock import Clock
 from edge_agent.config import load
-from edge_agent.config.models import Site
-from edge_agent.errors import Finding, FindingsError
-from edge_agent.metrics.calendar import Calendar, check_schedules, load_calendar
+from edge_agent.errors import FindingsError
+from edge_agent.metrics.calendar import load_calendar
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.result import iso
 from edge_agent.production.figures import Options, plant_of
@@ -25,7 +27,6 @@ from edge_agent.production.stored import snapshot
 from edge_agent.production.stored import trend as stored_trend
 from edge_agent.production.windows import day_end, month, month_so_far, window
 from edge_agent.register import importing
-from edge_agent.register.model import Register
 from edge_agent.register.names import names_in
 from edge_agent.report import html, tables
 from edge_agent.report.archive import zipped
@@ -40,20 +41,6 @@ from edge_agent.words import command
 
 _S: Final = 1_000_000_000
 _EVIDENCE: Final = "evidence"
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A site with its register: what a report is about."""
-
-    site: Site
-    register: Register
-    calendar: Calendar | None
-    options: Options
-    sources: Mapping[str, str]
-    now_ns: int
-    noted: tuple[Finding, ...] = ()
-    """What the check of register and calendar noted."""
 
 
 def subject(config: Path) -> Subject:
@@ -71,12 +58,14 @@ def subject(config: Path) -> Subject:
         )
     register, noted = importing.load(files.equipment, files.processes, names_in(site))
     calendar = load_calendar(files.calendar) if files.calendar else None
-    noted = (*noted, *check_schedules(register, calendar, files.equipment.name))
     read = [path for path in (config, files.equipment, files.processes, files.calendar) if path is not None]
     sources = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in read}
-    return Subject(
-        site, register, calendar, Options(files.robot_is_nc), sources, Clock.from_environment().time_ns(), noted
+    options = Options(
+        files.robot_is_nc,
+        zone=ZoneInfo(site.agent.timezone),
+        change_within_s=Fraction(str(files.change_within)),
     )
+    return Subject(site, register, calendar, options, sources, Clock.from_environment().time_ns(), noted)
 
 
 def _noted_of_plant(about: Subject, source: FactSource) -> Subject:
@@ -86,8 +75,7 @@ def _noted_of_plant(about: Subject, source: FactSource) -> Subject:
     if not about.site.agents or files.equipment is None:
         return about
     names = devices_of(about.site, source).plant_names
-    register, noted = importing.load(files.equipment, files.processes, names)
-    return replace(about, noted=(*noted, *check_schedules(register, about.calendar, files.equipment.name)))
+    return replace(about, checked=importing.load(files.equipment, files.processes, names)[1])
 
 
 def health_check(about: Subject, folder: Path, wanted: str | None, languages: Sequence[Language]) -> Issue:
@@ -95,6 +83,7 @@ def health_check(about: Subject, folder: Path, wanted: str | None, languages: Se
     with fact_source(about.site) as source:
         about = _noted_of_plant(about, source)
         start, end = _window(about, source, wanted)
+        about = in_window(about, source, end, over=is_over(about, wanted, end))
         plant = _plant(about, source, start, end)
     return _issue(about, plant, folder, "health-check", _period(start, end), languages)
 
@@ -106,6 +95,7 @@ def monthly(about: Subject, folder: Path, wanted: str, languages: Sequence[Langu
         about = _noted_of_plant(about, source)
         last, first = _extent(about, source)
         start, end, closed = month_so_far(wanted, about.site, last, first, about.now_ns)
+        about = in_window(about, source, end, over=closed)
         plant = _plant(about, source, start, end)
         extra = [trend(*stored_trend(source, about.site, wanted))]
     partial = _partial(about, start) if start > month(wanted, about.site)[0] else None
@@ -124,17 +114,12 @@ def evidence(
     about: Subject, folder: Path, project: str, wanted: str | None, dates: Sequence[str], language: Language
 ) -> tuple[Path, str]:
     """The pack of a project as a folder; its path, and the hash of its manifest."""
-    known = sorted({row.project_id for row in about.register.equipment if row.project_id})
-    if project not in known:
-        raise FindingsError.one(
-            "unknown-project",
-            f"台账中没有项目“{project}”；已有：{', '.join(known) or '无'}。",
-            f"The register has no project “{project}”; it has: {', '.join(known) or 'none'}.",
-            "--project",
-        )
+    _refuse_unknown(project, about)
     with fact_source(about.site) as source:
         about = _noted_of_plant(about, source)
         start, end = _window(about, source, wanted)
+        about = in_window(about, source, end, over=is_over(about, wanted, end))
+        _refuse_unknown(project, about)
         plant = _plant(about, source, start, end)
         shots = [snapshot(source, about.site, day_end(text, about.site), text) for text in dates]
     previous = _previous(folder, project)
@@ -153,6 +138,18 @@ def evidence(
         about.site.agent.timezone,
     )
     return _write_pack(folder, project, period, pack.build(plant, claim), plant)
+
+
+def _refuse_unknown(project: str, about: Subject) -> None:
+    """Raises FindingsError for a project that no row of the register names."""
+    known = sorted({row.project_id for row in about.register.equipment if row.project_id})
+    if project not in known:
+        raise FindingsError.one(
+            "unknown-project",
+            f"台账中没有项目“{project}”；已有：{', '.join(known) or '无'}。",
+            f"The register has no project “{project}”; it has: {', '.join(known) or 'none'}.",
+            "--project",
+        )
 
 
 def _rendered(name: str, document: Json, language: Language) -> Iterator[tuple[str, bytes]]:
@@ -224,7 +221,7 @@ def _setting(about: Subject, end: int, kind: Kind, period: str, **more: Any) -> 
     agent = about.site.agent
     return Setting(
         kind, period, agent.enterprise, agent.site, agent.id, about.options, about.sources, timezone=agent.timezone,
-        issued_ns=max(about.now_ns, end), noted=about.noted, **more,
+        issued_ns=max(about.now_ns, end), noted=about.noted, validity=about.validity, **more,
     )  # fmt: skip
 
 

@@ -27,7 +27,8 @@ from edge_agent.report import tabular
 from edge_agent.report.pack.readme import integrator_statement, readme
 from edge_agent.report.pictures.topology import topology
 
-SCHEMA: Final = "edge-agent/evidence/1"
+#: 2: the row of a scope multiplies, dates and kinds of the register count, values have to change.
+SCHEMA: Final = "edge-agent/evidence/2"
 MANIFEST: Final = "manifest.json"
 _DOMESTIC: Final = ("equipment_id", "name_zh", "brand_origin", "controller_brand", "controller_model", "purchase_cny")
 
@@ -62,6 +63,7 @@ def build(plant: Plant, claim: Claim) -> Files:
         "options.json": _json(stated_options(plant.facts, claim.options, claim.timezone)),
         "register.csv": to_csv(plant.assessment.register.equipment, EQUIPMENT),
         "processes.csv": to_csv(plant.assessment.register.processes, PROCESSES),
+        "kinds.csv": claim.options.kinds.to_csv(),
         **{f"facts/{name}.csv": content for name, content in tabular.tables(plant.facts)},
         **for_people(plant, claim.project, claim.timezone),
         "snapshots.csv": tabular.for_people(*_snapshots(claim.snapshots)),
@@ -84,6 +86,7 @@ def stated_options(facts: Facts, options: Options, timezone: str) -> dict[str, A
         "history_start_ns": facts.history_start,
         "robot_is_nc": options.robot_is_nc,
         "kgce_per_kwh": tabular.digits(options.kgce_per_kwh),
+        "change_within_h": tabular.digits(options.change_within_s / 3600),
         "calendar": "facts/plan.csv" if facts.plan else None,
         "timezone": timezone,
     }

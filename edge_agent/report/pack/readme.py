@@ -24,6 +24,7 @@ exact fractions (a ratio may be written `a/b`).
 | `figures.json` | 全部数值（主张） / every figure (the claims): `key`, `value_exact` (a/b), `numerator`, `denominator`, `numerator_ids`, `denominator_ids` |
 | `options.json` | 窗口 `start_ns` `end_ns`，选项 `robot_is_nc` `kgce_per_kwh`，工厂时区 `timezone` / window, options and the plant's zone |
 | `register.csv`, `processes.csv` | 设备台账、工序表 / equipment register, processes (Y/N) |
+| `kinds.csv` | 设备种类及其是否按种类计为数控、理由、来源 / kinds of machines: whether they count as NC by nature (`nc`), why, after whom |
 | `facts/devices.csv` | 已配置的采集设备 / configured devices |
 | `facts/first_good.csv` | 每个设备的首次有效数据 / first good reading of all time |
 | `facts/health_minutes.csv` | 每分钟健康：`end_ns` 结束的那一分钟 / health of the minute that ends at `end_ns`, 30 days back from the end at least |
@@ -31,6 +32,7 @@ exact fractions (a ratio may be written `a/b`).
 | `facts/counters.csv` | 计数器变化时的读数（每分钟首末两次；一小时内变化超过 120 次的，为每刻钟首末两次、每次下降的两侧、电能另加状态变化处；订阅只在变化时送来的件数，若下次变化之前设备的值有效，则另有一行：保持到变化之前）；读数 × `ratio` = 件或 kWh / counter readings at their changes (the first and the last of a minute; of an hour with more than 120 those of each quarter, both sides of every fall and, of energy, those beside a change of state; a count of parts that a subscription sent has a row just before its next change, up to which it stood, if the device's values were current before that); reading x `ratio` = pieces or kWh; `modulus` 回零点 where it rolls over (empty: not known to); `role`: produced, good, scrap, energy, integrated_power |
 | `facts/plan.csv` | 班次日历展开：自 `t_ns` 起 shift / stop / maintenance / off；空 = 全部为计划时间 / the calendar, resolved; empty = all time is planned |
 | `facts/lateness.csv` | 时延（毫秒）→ 消息数 / lateness in ms -> messages |
+| `facts/stored.csv` | 存储中该设备自身数值的末次样本与末次变化（变化只在要求的计划工时内查找；空 = 没有；设备不在其中 = 未查）/ what is stored of a device's own values: newest sample, and newest one that differs from the one of the same tag before it (looked for in the planned time asked for; empty: none; a device that is missing was not looked at) |
 | `facts/tags.csv`, `quality.csv`, `connections.csv`, `gaps.csv` | 接口表、质量、连接变化、丢弃 / interface table, quality, changes of connection, dropped values |
 | `project.csv`, `project_totals.csv`, `domestic.csv`, `connections.csv`, `interfaces.csv`, `acceptance.csv`, `topology.svg` | 供评审阅读，由台账与事实得出，`verify` 逐字节重算；形似公式的文字前加 ' / for people, with ' before what a spreadsheet would take for a formula; they follow from register and facts, `verify` makes them again byte by byte. `acceptance.csv`: 每台设备每个自然日（`options.json` 的 `timezone`，截到窗口），`end_ns` 在其中（起点除外）的各分钟之和 / per device and day of the `timezone` of `options.json`, cut to the window, the sums of the minutes whose `end_ns` lies in it (its start excluded) |
 | `evidence.*`, `report.*` | 证据文档（9 部分）与同窗口的数字体检报告（12 部分）；其 JSON 中的数值与 `figures.json` 一致 / the evidence document (9 parts) and the health check of the same window (12 parts); the figures in their JSON are those of `figures.json` |
@@ -38,21 +40,30 @@ exact fractions (a ratio may be written `a/b`).
 
 ## 2 规则 / Rules
 
-生产设备 = `register.csv` 中 `in_scope = Y` 且 `status = in_use` 的行。 **Production equipment** = rows with
-`in_scope = Y` and `status = in_use`.
+**在役 In service**：`register.csv` 的一行从 `commissioned` 当日零点（空：一直）起、到 `retired_on` 当日零点（空：不限）止，零点按
+`options.json` 的 `timezone`；`status` 不是 in_use 而 `retired_on` 为空的行从不在役。 A row is in service from midnight (of the
+`timezone`) of `commissioned` until midnight of `retired_on`, an empty one sets no limit; a row whose `status` is not in_use
+and which has no `retired_on` never is. **窗口终点在役** in service at the end：commissioned 零点 < 窗口结束 ≤ retired_on 零点。 **在役段**
+its span：窗口 [start, end) 中在役的部分。 **生产设备 Production equipment** = `in_scope = Y` 且窗口终点在役的行 rows with `in_scope = Y`
+in service at the end. **工作设备 Working machines** = `in_scope = Y` 且在役段不为空的行 rows with `in_scope = Y` and a span.
 
-- **机器的设备 a machine's device**：其 `gateway_device`，须列于 `facts/devices.csv`，且没有其他 `status = in_use` 的行使用它；
-  以 `;` 列出多个时视为没有。 Its `gateway_device`, if `facts/devices.csv` lists it and no other row with
-  `status = in_use` has it; several joined by `;` are none.
+- **机器的设备 a machine's device**：`gateway_device` 中的第一个（以 `;` 分隔），须列于 `facts/devices.csv`，且没有在役段与之重叠的其他行
+ （不论 `in_scope`）以它为第一个。 The first of its `gateway_device` (joined by `;`), if `facts/devices.csv` lists it and no
+  other row, in scope or not, whose span overlaps has the same first one.
+- **机器的工序 its processes**：`process_id` 本身是 `processes.csv` 中的编号时即该工序；否则按 `;` `,` `、` `|` 分开，某段不是编号而按
+  `/` `+` 空白再分后各部分都是编号的，取这些部分。每个工序都计入该机器一次。 The process whose id the text is; else what stands
+  between `;` `,` `、` `|`, and of a piece that is no id, but all of whose parts between `/` `+` and spaces are, these parts.
+  Each of them counts the machine once.
 - **M-03** = `digital = Y` 的生产设备 / 生产设备。 production equipment with `digital = Y` / production equipment.
 - **M-01-prorata** = 对 `processes.csv` 中 `is_key = Y` 的每个工序求 数控设备数 / 设备数（没有设备计 0），再求平均。
   The mean over processes with `is_key = Y` of NC machines / machines (0 without machines). NC, discrete process:
-  `control_class` is `cnc`, or `robot` if `robot_is_nc`; process industry: `plc`, `dcs`, `pcs`.
+  `control_class` is `cnc`, or `robot` if `robot_is_nc`, or by kind: `control_class` is cnc, robot, plc, dcs or pcs, and the
+  row of `kinds.csv` for its `machine_kind`, or for `industrial_robot` if `is_robot = Y`, has `nc = Y` (`industrial_robot`
+  only if `robot_is_nc`); process industry: `plc`, `dcs`, `pcs`.
   **M-01-strict** / **M-01-any** 计份额为 1 / 大于 0 的工序。 count the processes whose share is 1 / above 0.
-  机器按其 `process_id` 的 `industry_type` 判断（discrete 离散，process 流程）。 The `industry_type` of a machine's
-  `process_id` says which of the two applies.
-- **M-02** = 关键工序中的数控设备 / 关键工序中的生产设备。 NC machines / production equipment, of processes with
-  `is_key = Y`.
+  按各工序的 `industry_type` 判断（discrete 离散，process 流程）。 The `industry_type` of the process says which applies.
+- **M-02** = 关键工序中的数控设备 / 关键工序中的生产设备，每台一次，在其全部关键工序中都为数控才算。 NC machines / production
+  equipment, of processes with `is_key = Y`, each machine once; NC in all of its key processes.
 - **M-08-count** = 智能装备 / 生产设备；智能装备：`digital = Y` 且 `control_class` 为 cnc、robot、plc、dcs、pcs 之一。
   **M-08-value**：同上，按 `purchase_cny` 之和；任一生产设备缺少金额时为 null。 Smart machines / production equipment;
   smart: `digital = Y` and `control_class` one of these five. M-08-value is the same of the sums of `purchase_cny`, null
@@ -63,18 +74,27 @@ exact fractions (a ratio may be written `a/b`).
   `last_good_ns`（不论是否计划时间），距窗口结束不超过 7 天为**新近**。 A first good reading after the end is none. The
   last good reading is the largest `last_good_ns` of the minutes with end - 30 days < `end_ns` <= end, scheduled or not;
   it is **recent** if it is at most 7 days before the end.
-- **计划时间 scheduled time**（设备）：该设备唯一在用机器的 `schedule_id` 在 `facts/plan.csv` 中为 shift 的时间；没有日历、没有这样的
+- **计划时间 scheduled time**（设备）：`gateway_device` 中含该设备、窗口终点在役的唯一一行（不论 `in_scope`）的 `schedule_id` 在 `facts/plan.csv` 中为 shift 的时间；没有日历、没有这样的
   机器，或自 L（见下条）以来没有任何 shift 时，为全部时间。一分钟按其中点（end_ns − 30 s）归属。
-  The time that `facts/plan.csv` calls shift for the `schedule_id` of the one machine in use that the device is linked to;
+  The time that `facts/plan.csv` calls shift for the `schedule_id` of the one row in service at the end, in scope or not,
+  whose `gateway_device` has the device;
   all time without a calendar, without such a machine, or without any shift since L (see below). A minute belongs where its
   middle (end_ns - 30 s) lies.
 - **覆盖率 coverage**（设备）：设 L = max（`first_good`，窗口结束 − 30 天）；计划时间内各分钟 Σ `covered_s`（end_ns > 窗口结束 − 30 天） /
  （L 至窗口结束的计划时间），最大为 1。 Let L = max(first_good, end - 30 days); the sum of `covered_s` of scheduled minutes
   with end_ns > end - 30 days, over the scheduled time from L to the end, at most 1.
-- **M-04a-effective** = 满足全部条件的生产设备 / 生产设备：`networked_declared = Y`；`gateway_device` 恰为一个已配置设备，且
-  没有其他在用机器使用它；首末数据存在且最大 `last_good_ns` 距结束不超过 7 天；覆盖率 ≥ 9/10。
-  Production equipment that is declared, linked to exactly one configured device which no other machine in use has, whose
-  newest `last_good_ns` (of the last 30 days) is at most 7 days before the end, and whose coverage is at least 9/10.
+- **有变化 alive**（设备）：`facts/stored.csv` 中没有该设备；或从 `last_change_ns` 到窗口结束，`facts/plan.csv` 称为 shift 的时间（没有
+  日历或没有这样的行时为全部时间）不足 `change_within_h` 小时；没有 `last_change_ns` 时，从 L（见上）起不足 1 小时和 `change_within_h` 中
+  较短者（没有首次数据的不算）。 `facts/stored.csv` has no row of the device; or less than `change_within_h` hours called shift
+  (all time without a calendar or such a row) lie between its `last_change_ns` and the end; without a `last_change_ns` less
+  than one hour (or `change_within_h` if that is shorter) from L on, and there is a first good reading.
+- **相互矛盾 contradicted**（设备）：`facts/stored.csv` 中 `last_sample_ns` 为空，而末次数据存在：此时末次数据视为没有，覆盖率为 0，
+  有效读数与在线时间为 0。 `last_sample_ns` is empty and there is a last good reading: then that counts as none, coverage is 0,
+  and so are good readings and time online.
+- **M-04a-effective** = 满足全部条件的生产设备 / 生产设备：`networked_declared = Y`；有「机器的设备」；首末数据存在且最大
+  `last_good_ns` 距结束不超过 7 天；有变化；覆盖率 ≥ 9/10。
+  Production equipment that is declared and has a machine's device, whose newest `last_good_ns` (of the last 30 days) is at
+  most 7 days before the end, which is alive, and whose coverage is at least 9/10.
 - **没有采集数据 no collected data**：`facts/devices.csv` 所列设备在 `facts/health_minutes.csv` 中没有 min（窗口开始，窗口结束 − 30 天）
   < `end_ns` ≤ 窗口结束 的行时，M-04a/b/c-effective、M-04d、M-05、M-05-process、M-06、M-07 为 null。 While the listed devices
   have no row with min(start, end - 30 days) < end_ns <= end, these are null, not 0.
@@ -84,17 +104,17 @@ exact fractions (a ratio may be written `a/b`).
 - **M-05** = Σ 有效读数 / Σ 应有读数（生产设备所对应的设备，每个计一次） good / expected readings, over the devices that
   production equipment is linked to, each once; expected = max(r, round(r x elapsed / Σ scheduled_s)), r = good +
   bad of the window's scheduled minutes, elapsed = the scheduled time from max(first_good, start) to the end.
-  设备取生产设备 `gateway_device` 列于 `facts/devices.csv` 者（共用的也计）；窗口的分钟：start < end_ns ≤ end；round 四舍六入
+  设备取生产设备 `gateway_device` 中列于 `facts/devices.csv` 的每一个（共用的也计）；窗口的分钟：start < end_ns ≤ end；round 四舍六入
   五取偶；Σ scheduled_s 为 0 时应有读数 = r；没有首次数据时 elapsed = min（窗口的计划时间，Σ scheduled_s）。 The devices
-  are the `gateway_device` of production equipment that `facts/devices.csv` lists, shared ones too; minutes of the
+  are all in the `gateway_device` of production equipment that `facts/devices.csv` lists, shared ones too; minutes of the
   window: start < end_ns <= end; round half to even; expected = r when Σ scheduled_s is 0; without a first good reading
   elapsed = min(scheduled time of the window, Σ scheduled_s).
 - **M-04d** = Σ min（elapsed，Σ covered_s）/ Σ elapsed，设备与分钟同 M-05。 Over the devices and minutes of M-05.
-- **M-05-process** = 至少有一台生产设备「有设备且末次数据新近」的工序 / `processes.csv` 的全部工序。 Processes with production
-  equipment whose device has a recent last good reading / all processes of `processes.csv`.
-- **M-06** = 末次数据新近的设备的 `business_links`（`facts/devices.csv`，以 `;` 分隔）中出现的 生产管控、质量管理、设备管理、
+- **M-05-process** = 至少有一台生产设备「有设备、末次数据新近且有变化」的工序 / `processes.csv` 的全部工序。 Processes with production
+  equipment whose device has a recent last good reading and is alive / all processes of `processes.csv`.
+- **M-06** = 末次数据新近且有变化的设备的 `business_links`（`facts/devices.csv`，以 `;` 分隔）中出现的 生产管控、质量管理、设备管理、
   安全生产、能耗管理 的个数 / 14；没有任何设备标注时为 null。 How many of these five links stand in the `business_links`
-  (joined by `;`) of devices whose last good reading is recent, / 14; null when no device has any.
+  (joined by `;`) of devices that are alive and whose last good reading is recent, / 14; null when no device has any.
 - **M-07** = M-04a-effective 所计的机器中，`interface` 为 opc_ua、modbus_tcp、modbus_rtu、mtconnect 之一且其设备
   `normalised = Y` 的份额。 Of the machines that M-04a-effective counts, the share with one of these four as `interface`
   whose device has `normalised = Y`.
@@ -109,7 +129,8 @@ exact fractions (a ratio may be written `a/b`).
   `facts/plan.csv` 完全为空时始终为 shift。切分从状态的第一行开始，只有窗口内的部分计入。 In seconds. The states are those of
   the machine's device; an empty `order` in the first row means there is no order signal. The calendar is that of the
   machine's `schedule_id`, off before its first row, shift throughout if `facts/plan.csv` has no rows at all. Cutting
-  begins with the first state; only what lies in the window counts.
+  begins with the first state; only what lies in the machine's span counts, for parts, energy and failures of a machine
+  too: read span for window there. 机器的时间、件数、电量与故障都只计其在役段。
 - **故障 Failures**：按时间顺序看各段（包括窗口之前的）。item 1 的段：若此前累计的 U ≥ 30 s，则前一组结束，新的一组开始，D 清零；然后
   U 清零，段长计入 D（不论日历），规则「其余」归 ADET 的段属于该组。item 不为 0、1 且 mode 不为 Maintenance 的段：段长计入 U。
   一组有属于它的段且 D ≥ 30 s 即为一次故障，属于其首段开始时所在的窗口。 Go through the spans in time, those before the window
@@ -136,16 +157,23 @@ exact fractions (a ratio may be written `a/b`).
   than four different lengths, the shares are told to 1e-12 as for M-20. Parts made outside PBT do not count, only the GQ
   of M-18 is that of the whole window. GQ < 0（废品多于件数）视为未知 A GQ below 0 (more scrap than parts) is not known.
 - **M-11@机器** = APT / PBT；**M-12** = GQ / PQ；**M-13** = PRU·PQ / APT；**M-14** = PRU·GQ / PBT
-  (PRU = `nominal_cycle_s`，0 视为没有 0 is none)。窗口内状态全部未知时为空 null when no state of the window was known。产线、车间、厂区 `@line:` `@workshop:` = 分子之和 / 分母之和，只含两者齐全的机器
-  (`numerator_ids`)。 A line's is the sum of numerators / the sum of denominators over the machines that have both.
+  (PRU = `nominal_cycle_s`，0 视为没有 0 is none)。窗口内状态全部未知时为空 null when no state of the window was known。APT = 0 而 GQ ≠ 0
+  时 M-14 的分子未知 the numerator of M-14 is not known when APT = 0 and GQ is not 0.
+- **汇总 Summing up**：产线、车间、厂区（`@line:` `@workshop:`、无 `@`）= 工作设备的分子之和 / 分母之和，只含两者齐全的机器
+  (`numerator_ids`)。 Of a line, a workshop and the site: the sum of numerators / the sum of denominators over the working
+  machines that have both.
+  **M-11、M-13、M-12、M-14** 例外：只含四项的分子分母都已知的机器，且 M-12 = Σ PRU·GQ / Σ PRU·PQ，因此 M-14 = M-11·M-13·M-12；没有这样的机器时，
+  只含 M-14 已知的机器；再没有时各项如上。 M-11, M-13, M-12 and M-14 are of the machines that know numerator and denominator
+  of all four, with M-12 = the sum of PRU·GQ / the sum of PRU·PQ; without any such machine of those that know M-14; without
+  any of these each as above. **M-11-all** / **M-12-all** = M-11 / M-12 如上汇总 summed up as above（不加权 not weighted）。
 - **M-15** = AUPT·PRU·GQ / (PBT·APT)，AUPT = APT + ASUT；汇总时以 PBT 加权（分子 = 值 × PBT，分母 = PBT，只含有值的机器）。
   Summed up weighted with PBT: numerator value x PBT, denominator PBT, over the machines with a value.
 - **M-16-allocation** = AUBT / PBT；**-utilisation** = APT / AUBT；**-technical** = APT / (APT + ADET)；**-setup** = ASUT / AUPT。
   AUBT = PBT − ADOT，没有任务信号时未知。 AUBT = PBT - ADOT, not known without an order signal.
 - **M-17-mtbf** = AUPT / 故障次数；**-mttr** = (FT + CMT) / 故障次数；**-corrective** = CMT / (CMT + PMT)。 故障次数：failures.
-- M-11 至 M-17 属于有设备且该设备有状态的生产设备，产线、车间、厂区（无 `@`）的则一律列出。窗口内 PBT > 0 而全部为
+- M-11 至 M-17 属于有设备且该设备有状态的工作设备，产线、车间、厂区（无 `@`）的则一律列出。窗口内 PBT > 0 而全部为
   item 0（unknown）时，除 M-12、M-20 外分子未知，该机器也不进入汇总；分母为 0 的机器照常进入汇总。 M-11 to M-17 are told of
-  production equipment whose device has states, and of every line, workshop and the site (without `@`). When PBT > 0 and
+  working machines whose device has states, and of every line, workshop and the site (without `@`). When PBT > 0 and
   all of it is unknown, the numerators other than those of M-12 and M-20 are not known, and the machine is in no sum; a
   denominator of 0 is a known one.
 - **M-18** = kWh / GQ；**M-19** = kWh × `kgce_per_kwh` / 1000。机器：自身电能计数器，否则独用电表（`meter_id`），否则功率积分；
@@ -153,13 +181,13 @@ exact fractions (a ratio may be written `a/b`).
   `category = inspection` 机器（`details.good_parts_of`）。 A machine: its own energy counter, else a meter that only it
   has, else integrated power. A line: its meters (`category = meter`, those of one machine alone left out), else its
   machines; its GQ is that of its one `category = inspection` machine.
-  电表即 `meter_id` 所称的设备，独用：没有其他 `status = in_use` 的行有此 `meter_id`。产线的电表：`line` 相同且 `status = in_use`
-  的行（不论 `in_scope`），其 `gateway_device` 有电能计数器，且不是恰为一行的 `meter_id`。机器没有状态时 GQ 未知；检测机器须
-  有状态和 GQ，且为该线生产设备中唯一的检测机器。厂区：M-19 计各产线的 kWh；M-18 = 有 GQ 的产线的 kWh 之和 / 其 GQ 之和。 A
-  meter is the device that `meter_id` names; only one machine has it if no other row with `status = in_use` names it. A
-  line's meters: rows of that `line` with `status = in_use`, in scope or not, whose `gateway_device` has an energy counter
-  and is not the `meter_id` of exactly one row. GQ is not known of a machine without states; the inspection machine must
-  have states and GQ, and be the only one of the line's production equipment. The site: M-19 of the kWh of all lines;
+  电表即 `meter_id` 所称的设备，独用：没有其他在役段不为空的行有此 `meter_id`。产线的电表：`line` 相同且在役段不为空
+  的行（不论 `in_scope`），其 `gateway_device` 的第一个有电能计数器，且不是恰为一行的 `meter_id`；产线按整个窗口计。机器没有状态时 GQ 未知；检测机器须
+  有状态和 GQ，且为该线工作设备中唯一的检测机器。厂区：M-19 计各产线的 kWh；M-18 = 有 GQ 的产线的 kWh 之和 / 其 GQ 之和。 A
+  meter is the device that `meter_id` names; only one machine has it if no other row with a span names it. A line's
+  meters: rows of that `line` with a span, in scope or not, the first of whose `gateway_device` has an energy counter and
+  is not the `meter_id` of exactly one row; a line's energy is that of the whole window. GQ is not known of a machine
+  without states; the inspection machine must have states and GQ, and be the only one of the line's working machines. The site: M-19 of the kWh of all lines;
   M-18 = kWh / GQ, both summed over the lines that have a GQ.
 - **M-20** = item_state 为 2 时的 kWh / kWh。 kWh while NotExecuting / kWh. 切开的计数步有多于四种时长时，这些步的分摊
   取到 1e-12。 Where the spans cut counting steps of more than four different lengths, their shares are told to 1e-12.
@@ -167,9 +195,9 @@ exact fractions (a ratio may be written `a/b`).
   各和四舍六入五取偶到 1e-12。 That is the steps inside which a span with item_state 2 begins or ends: their shares
   (readings, before `ratio`) are summed by the length of the step, and with more than four lengths each of these sums is
   rounded to 1e-12, half to even.
-  不论日历，从状态的第一行起；汇总同 M-11。M-18、M-20 属于有状态或有电能的生产设备，没有状态时 M-20 为 null；M-18、M-19 还属于
-  生产设备的各产线和厂区。 Whatever the calendar says, from the first state on; summed up like M-11. M-18 and M-20 are told
-  of production equipment with states or energy (M-20 is null without states), M-18 and M-19 of its lines and the site.
+  不论日历，从状态的第一行起；汇总同 M-11。M-18、M-20 属于有状态或有电能的工作设备，没有状态时 M-20 为 null；M-18、M-19 还属于
+  工作设备的各产线和厂区。 Whatever the calendar says, from the first state on; summed up like M-11. M-18 and M-20 are told
+  of working machines with states or energy (M-20 is null without states), M-18 and M-19 of their lines and the site.
 - 没有值的数值为 null，并有 `reason`。 A figure without a value is null and has a `reason`.
   分母为 0 或缺少所需数据时没有值。 There is none when the denominator is 0 or something it needs is not known.
 """

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from zipfile import ZipFile
+from zoneinfo import ZoneInfo
 
 from edge_agent.errors import FindingsError, newer_format
+from edge_agent.metrics.evidence import CHANGE_WITHIN_S
 from edge_agent.metrics.result import iso
 from edge_agent.production import figures as computing
 from edge_agent.production.figures import Options
 from edge_agent.production.plant import Plant
 from edge_agent.register.importing import load
+from edge_agent.register.kinds import Kinds, published
 from edge_agent.register.model import Register
 from edge_agent.report import tabular
 from edge_agent.report.pack.build import MANIFEST, SCHEMA, for_people, stated_options
@@ -33,6 +36,10 @@ _COMPARED: Final = (
 )  # fmt: skip
 
 
+#: The format before, which is still read.
+_FORMER: Final = "edge-agent/evidence/1"
+#: What a pack of the present format has more than one of the former.
+_OF_FORMAT_2: Final = ("facts/stored.csv", "kinds.csv")
 #: Of these a pack of an earlier version says nothing.
 _SINCE_LATER: Final = ("now_online", "effective_after")
 
@@ -123,7 +130,7 @@ def _entries(document: Any) -> list[dict[str, str]]:
     """The files of a manifest. Raises ValueError for a document of another shape."""
     if isinstance(document, dict):
         _refuse_newer(document.get("schema"))
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+    if not isinstance(document, dict) or document.get("schema") not in (SCHEMA, _FORMER):
         raise ValueError(f"manifest.json is not {SCHEMA}")
     files = document.get("files")
     if not isinstance(files, list) or not all(isinstance(entry, dict) for entry in files):
@@ -198,14 +205,15 @@ def _file(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> Check:
 def _replayed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterator[Check]:
     plant, options = plant_of(files)
     figures = json.loads(json.dumps(computing.to_json(computing.figures(plant, options))))  # as a file says them
-    found = _by_key(figures)
+    former = manifest["schema"] == _FORMER
+    found = _by_key(figures, former=former)
     yield from _stated(files, manifest, plant, options)
-    claimed = _by_key(json.loads(files["figures.json"]))
+    claimed = _by_key(json.loads(files["figures.json"]), former=former)
     yield from (_compare("figure", key, claimed.get(key), found.get(key)) for key in sorted(claimed.keys() | found))
     yield _words("figures.json", claimed, found)
     for name in ("report.json", "evidence.json"):
         if name in files:
-            told = _by_key(json.loads(files[name])["figures"])
+            told = _by_key(json.loads(files[name])["figures"], former=former)
             yield _together(name, told, found)
             yield _words(name, told, found)
     listed = {entry["path"] for entry in manifest["files"]}
@@ -215,12 +223,19 @@ def _replayed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterat
             yield Check("table", name, there == content, None if there is None else _sha(there), _sha(content))
 
 
-def _by_key(figures: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """The figures of a file. Raises ValueError when it has two of one key: a reader would see the first or the last."""
+def _by_key(figures: Sequence[Mapping[str, Any]], *, former: bool = False) -> dict[str, Mapping[str, Any]]:
+    """The figures of a file; of a `former` pack those whose rule is still the same. Raises ValueError when it has two
+    of one key: a reader would see the first or the last."""
     found = {figure["key"]: figure for figure in figures}
     if len(found) != len(figures):
         raise ValueError("two figures of one key")
-    return found
+    return {key: figure for key, figure in found.items() if not (former and _of_another_rule(key))}
+
+
+def _of_another_rule(key: str) -> bool:
+    """Whether a figure of a pack of format 1 was computed by a rule that is another since: the row of a scope."""
+    metric, _, scope = key.partition("@")
+    return metric in computing.ROW and (not scope or ":" in scope)
 
 
 def _stated(files: Mapping[str, bytes], manifest: Mapping[str, Any], plant: Plant, options: Options) -> Iterator[Check]:
@@ -231,6 +246,11 @@ def _stated(files: Mapping[str, bytes], manifest: Mapping[str, Any], plant: Plan
     for name, value in found.items():
         yield Check("manifest", name, manifest.get(name) == value, manifest.get(name), value)
     told, made = json.loads(files["options.json"]), stated_options(facts, options, _timezone(files))
+    if manifest["schema"] == _FORMER:
+        made = {key: value for key, value in made.items() if key in told}
+    else:
+        same = options.kinds.to_csv() == published().to_csv()
+        yield Check("manifest", "kinds.csv", same, _sha(files["kinds.csv"]), _sha(published().to_csv()))
     yield Check("manifest", "options.json", told == made, told, made)
 
 
@@ -274,9 +294,18 @@ def plant_of(files: Mapping[str, bytes]) -> tuple[Plant, Options]:
     Raises FindingsError, KeyError or ValueError for files that are not as they were written.
     """
     options = json.loads(files["options.json"])
+    if json.loads(files[MANIFEST])["schema"] == SCHEMA and not {*_OF_FORMAT_2} <= files.keys():
+        raise ValueError(f"not all of {', '.join(_OF_FORMAT_2)} are there")
     names = {name.removeprefix("facts/").removesuffix(".csv"): name for name in files if name.startswith("facts/")}
     facts = tabular.facts(options["start_ns"], options["end_ns"], {key: files[name] for key, name in names.items()})
-    chosen = Options(bool(options["robot_is_nc"]), tabular.number(str(options["kgce_per_kwh"])))
+    within_h = tabular.number(str(options.get("change_within_h", float(CHANGE_WITHIN_S / 3600))))
+    chosen = Options(
+        bool(options["robot_is_nc"]),
+        tabular.number(str(options["kgce_per_kwh"])),
+        ZoneInfo(_timezone(files)),
+        within_h * 3600,
+        Kinds.read(files["kinds.csv"]) if "kinds.csv" in files else Kinds(),
+    )
     return computing.plant_of(facts, _register(files), chosen), chosen
 
 

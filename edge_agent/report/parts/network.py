@@ -72,9 +72,10 @@ def _devices(plant: Plant) -> Json:
         Column("台账设备", "equipment"), Column("首次有效", "first good", "time"),
     )  # fmt: skip
     owners: dict[str, list[str]] = {}
-    for row in plant.assessment.register.equipment:
+    for row in plant.assessment.members.in_service:
         for device in row.devices:
-            owners.setdefault(device, []).append(row.equipment_id)
+            name = row.equipment_id if device == row.device else f"{row.equipment_id} (+)"
+            owners.setdefault(device, []).append(name)
     rows = [
         [each.id, each.name, each.line, each.connector, each.endpoint, each.unit or None, access_of(each),
          each.profile or None, each.every_s, each.tags, blocks.words(owners.get(each.id, [])),

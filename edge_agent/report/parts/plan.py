@@ -12,6 +12,7 @@ from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evaluate import not_judged_yet
 from edge_agent.metrics.result import Result, divide, number
 from edge_agent.production.plant import Plant
+from edge_agent.register.kinds import CONTROLLED
 from edge_agent.register.model import Equipment
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, table
@@ -208,7 +209,7 @@ def _steps(plant: Plant) -> Iterator[Step]:
 
 def _retrofit(machine: Equipment) -> tuple[Text, str]:
     """A machine without interface: what can be fitted, and over which protocol it would come."""
-    if machine.control_class in ("cnc", "robot", "plc", "dcs", "pcs"):
+    if machine.control_class in CONTROLLED:
         return Text("加装通信模块或协议网关", "fit a communication module or a protocol gateway"), "opc_ua / modbus_tcp"
     return Text("加装 PLC 或传感器与电能表", "fit a PLC or sensors, and a power meter"), "modbus_rtu / modbus_tcp"
 
@@ -270,16 +271,18 @@ def _nc_table(plant: Plant, figures: Figures) -> Json:
         Column("数控化后 M-01 变为", "M-01 after NC conversion", "percent"), Column("目标 > 50 %", "target > 50 %"),
         Column("适用层次", "tier"),
     )  # fmt: skip
-    assessment, now = plant.assessment, figures["M-01-prorata"].value
+    assessment, rate = plant.assessment, figures["M-01-prorata"]
     rows: list[list[Any]] = []
-    for process in assessment.key_processes:
-        machines = assessment.of_process(process)
-        for machine in machines:
-            if now is None or assessment.is_nc(machine, process):
-                continue
-            after = now + Fraction(1, len(machines) * len(assessment.key_processes))
-            met = blocks.text("达到", "met") if after > Fraction(1, 2) else blocks.text("未达到", "not met")
-            rows.append([machine.equipment_id, title(machine), process.process_id, after, met, TIERS["automation"][0]])
+    for machine in assessment.key_machines if rate.value is not None else ():
+        lacking = [each for each in assessment.key_processes_of(machine) if not assessment.is_nc(machine, each)]
+        if not lacking:
+            continue
+        gains = [Fraction(1, len(assessment.of_process(each)) * len(assessment.key_processes)) for each in lacking]
+        after = (rate.value or Fraction(0)) + sum(gains, Fraction(0))
+        names = blocks.words([each.process_id for each in lacking])
+        met = rate.definition.target is not None and rate.definition.target.met(after)
+        judged = blocks.text("达到", "met") if met else blocks.text("未达到", "not met")
+        rows.append([machine.equipment_id, title(machine), names, after, judged, TIERS["automation"][0]])
     return table(
         "plan_nc",
         "关键工序中的非数控设备（各自单独的影响）",

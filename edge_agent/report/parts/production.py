@@ -46,7 +46,7 @@ _LOAD_POINTS: Final = 2000
 def production(plant: Plant, figures: Figures) -> Json:
     """Part 7: time model, OEE, losses by line."""
     found: list[Json] = [said(note, "assumption") for note in plant.assumptions]
-    with_states = [each for each in plant.machines if each.production is not None]
+    with_states = [each for each in plant.working if each.production is not None]
     found += list(_order_notes(with_states))
     if not with_states:
         found.append(paragraph("没有任何设备的状态数据。", "There are no machine states.", "warning"))
@@ -55,7 +55,7 @@ def production(plant: Plant, figures: Figures) -> Json:
         for each in with_states
     ]
     found.append(blocks.chart("buckets", "时间去向", "where the time went", bars=bars, order=list(BUCKETS)))
-    found += [_lines(plant, figures), _behind(plant, figures)]
+    found += [_lines(plant, figures), _behind(plant, figures), _all_machines(plant, figures)]
     found += list(_paretos(plant))
     found += [_machines(plant, figures), _parts_made(plant)]
     found.append(_times(plant))
@@ -71,11 +71,13 @@ def _order_notes(machines: list[Machine]) -> Iterator[Json]:
             "assumption",
         )
     yield paragraph(
-        "状态未知的时间计入 ADET 并单独列出。产线、车间、厂区 = 分子之和 / 分母之和，只含两者齐全的设备；"
+        "状态未知的时间计入 ADET 并单独列出。产线、车间、厂区 = 分子之和 / 分母之和；时间利用率、效率、质量率、OEE "
+        "四项只含同一批（四项齐全的）设备，质量率按标准工时加权，因此四项相乘相等；全部设备的数值另列。"
         "效率超过 100 % 时请核对标准节拍，以及状态未知期间的产量。",
         "Time of unknown state is in ADET and shown apart. A line, workshop or site is the sum of numerators over "
-        "the sum of denominators, of the machines that have both. Effectiveness above 100 %: check the nominal cycle, "
-        "and parts made while the state was unknown.",
+        "the sum of denominators; availability, effectiveness, quality and OEE are of the same machines, those that "
+        "have all four, with quality weighted by the nominal cycle: so they multiply. What all machines say stands "
+        "apart. Effectiveness above 100 %: check the nominal cycle, and parts made while the state was unknown.",
         "note",
     )
     yield paragraph(
@@ -117,21 +119,48 @@ def _lines(plant: Plant, figures: Figures) -> Json:
         Column("OEE", "OEE", "percent"),
     )  # fmt: skip
     rows = []
-    for (level, name), machines in groups(plant.machines).items():
-        rates = [value_or_reason(figures[f"{metric}{_suffix(level, name)}"]) for metric in _LINE_RATES]
-        rows.append([_LEVELS[level], name, *_hours(summed(machines)), *rates])
-    return table("oee_lines", "按产线、车间、厂区", "by line, workshop and site", columns, rows)
+    for (level, name), machines in groups(plant.working).items():
+        results = [figures[f"{metric}{_suffix(level, name)}"] for metric in _LINE_RATES]
+        behind = [machine for machine in machines if machine.id in results[0].numerator_ids]
+        rows.append([_LEVELS[level], name, *_hours(summed(behind)), *map(value_or_reason, results)])
+    return table(
+        "oee_lines",
+        "按产线、车间、厂区（OEE = 时间利用率 × 效率 × 质量率，同一批设备）",
+        "by line, workshop and site (OEE = availability x effectiveness x quality, of the same machines)",
+        columns,
+        rows,
+    )
+
+
+def _all_machines(plant: Plant, figures: Figures) -> Json:
+    """What all machines of a scope say, with or without an OEE: under names of its own, beside the row of OEE."""
+    columns = (
+        Column("层级", "level"), Column("名称", "name"), Column("PBT h", "PBT h", "hours"),
+        Column("APT h", "APT h", "hours"), Column("未知 h", "unknown h", "hours"),
+        Column("时间利用率（全部有状态的设备）", "availability (all machines with states)", "percent"),
+        Column("设备", "machines", "count"),
+        Column("合格品率（按件，全部计数的设备）", "quality by the piece (all machines that count)", "percent"),
+        Column("设备", "machines", "count"),
+    )  # fmt: skip
+    rows = []
+    for (level, name), machines in groups(plant.working).items():
+        cells: list[Any] = []
+        for metric in ("M-11-all", "M-12-all"):
+            result = figures[f"{metric}{_suffix(level, name)}"]
+            cells += [value_or_reason(result), len(result.numerator_ids)]
+        rows.append([_LEVELS[level], name, *_hours(summed(machines)), *cells])
+    return table("oee_all", "全部设备", "all machines", columns, rows)
 
 
 def _behind(plant: Plant, figures: Figures) -> Json:
-    """How many machines each of these figures rests on: they are not the same ones."""
+    """How many machines the row rests on, and which are not among them."""
     columns = (
         Column("层级", "level"), Column("名称", "name"), Column("时间利用率", "availability", "count"),
         Column("效率", "effectiveness", "count"), Column("质量率", "quality ratio", "count"),
         Column("OEE", "OEE", "count"), Column("未计入 OEE 的设备", "left out of OEE"),
     )  # fmt: skip
     rows = []
-    for level, name in groups(plant.machines):
+    for level, name in groups(plant.working):
         told = [figures[f"{metric}{_suffix(level, name)}"] for metric in _LINE_RATES]
         details = told[-1].details
         left_out = sorted({*details["left_out"], *details["without_states"]})
@@ -157,7 +186,7 @@ def _hours(time: Totals) -> list[Fraction]:
 
 
 def _paretos(plant: Plant) -> Iterator[Json]:
-    for (level, name), machines in groups(plant.machines).items():
+    for (level, name), machines in groups(plant.working).items():
         if level != "line":
             continue
         time = summed(machines)
@@ -178,7 +207,7 @@ def _machines(plant: Plant, figures: Figures) -> Json:
         Column("MTBF h", "MTBF h", "hours"), Column("MTTR h", "MTTR h", "hours"),
         Column("数据覆盖", "known share of PBT", "percent"),
     )  # fmt: skip
-    return table("oee", "逐台设备", "by machine", columns, (_machine(each, figures) for each in plant.machines))
+    return table("oee", "逐台设备", "by machine", columns, (_machine(each, figures) for each in plant.working))
 
 
 def _machine(machine: Machine, figures: Figures) -> list[Any]:
@@ -200,7 +229,7 @@ def _parts_made(plant: Plant) -> Json:
     )  # fmt: skip
     rows = [
         [each.id, title(each.equipment), each.equipment.line, made.pq, made.gq, made.outside_pq]
-        for each in plant.machines
+        for each in plant.working
         if (made := each.production) is not None and (made.pq, made.gq) != (None, None)
     ]
     return table("parts", "逐台产量", "parts by machine", columns, rows)
@@ -213,7 +242,7 @@ def _times(plant: Plant) -> Json:
     )  # fmt: skip
     rows = [
         [each.id, Fraction(each.production.totals.pbt, 3600 * _S), *(ns / _HOUR for ns in _parts(each).values())]
-        for each in plant.machines
+        for each in plant.working
         if each.production is not None
     ]
     return table("time", "逐台时间（小时）", "time by machine (hours)", columns, rows)
@@ -276,10 +305,10 @@ def _energy_machines(plant: Plant, figures: Figures) -> Json:
         Column("来源", "source"),
     )  # fmt: skip
     rows = [
-        [each.id, title(each.equipment), each.energy.between(plant.facts.start, plant.facts.end),
+        [each.id, title(each.equipment), each.energy.between(*each.span),
          value_or_reason(figures.get(f"M-18@{each.id}")), value_or_reason(figures.get(f"M-20@{each.id}")),
          each.energy_source]
-        for each in plant.machines
+        for each in plant.working
         if each.energy is not None
     ]  # fmt: skip
     return table("energy", "有电表或功率数据的设备", "machines with a meter or a power tag", columns, rows)
@@ -293,7 +322,7 @@ def _check(plant: Plant) -> Json:
     )  # fmt: skip
     rows = []
     for meter in (meter for line in plant.lines for meter in plant.meters(line)):
-        check = plant.power_check(meter.gateway_device)
+        check = plant.power_check(meter.device)
         if check is not None:
             rows.append([meter.equipment_id, check.counted, check.integrated, check.difference])
     return table(

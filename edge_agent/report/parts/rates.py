@@ -13,6 +13,7 @@ from edge_agent.metrics.evaluate import live_not_declared, not_judged_yet, to_me
 from edge_agent.metrics.rates import nc_shares
 from edge_agent.metrics.result import Result, iso, number
 from edge_agent.production.plant import Plant, groups
+from edge_agent.register.membership import ABSENCES, Absence
 from edge_agent.register.model import Equipment, Process
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Column, Json, paragraph, said, table, value_or_reason
@@ -26,8 +27,8 @@ _BANDED: Final = ("M-03", "M-04a-declared", "M-04a-effective")
 Figures = Mapping[str, Result]
 
 
-def scope(plant: Plant, site: Mapping[str, str]) -> Json:
-    """Part 1: who, what, which version, which window."""
+def scope(plant: Plant, site: Mapping[str, str], validity: Text | None = None) -> Json:
+    """Part 1: who, what, which version (`validity`: and why that one), which window, and who is not counted."""
     register, facts = plant.assessment.register, plant.facts
     rows = [
         (blocks.text("企业全称（请填写）", "full name of the enterprise (to be filled in)"), ""),
@@ -39,12 +40,15 @@ def scope(plant: Plant, site: Mapping[str, str]) -> Json:
         (blocks.text("窗口长度（小时）", "length of the window (hours)"), facts.hours),
         (blocks.text("设备台账版本 sha256", "register version sha256"), register.version),
         (blocks.text("台账行数", "rows of the register"), len(register.equipment)),
-        (blocks.text("纳入统计且在用", "in scope and in use"), len(plant.assessment.machines)),
+        (blocks.text("纳入统计且在用（窗口终点）", "in scope and in use (at the window's end)"), len(plant.machines)),
         (blocks.text("关键工序", "key processes"), len(plant.assessment.key_processes)),
         (blocks.text("已配置采集设备", "configured devices"), len(facts.devices)),
     ]
     columns = (Column("项目", "item"), Column("内容", "content"))
     found = [table("scope", "企业与范围", "enterprise and scope", columns, rows)]
+    if validity is not None:
+        found.append(said(validity, "note"))
+    found += _not_counted(plant)
     if not register.equipment:
         found.append(paragraph("台账为空。", "The register is empty.", "warning"))
     if not facts.minutes:
@@ -52,11 +56,50 @@ def scope(plant: Plant, site: Mapping[str, str]) -> Json:
     return blocks.part(1, "企业与范围", "enterprise and scope", found)
 
 
+_ABSENCES: Final[Mapping[Absence, Json]] = {
+    "out_of_scope": blocks.text("不纳入统计", "out of scope"),
+    "not_commissioned": blocks.text("窗口结束后才启用", "commissioned after the window"),
+    "under_repair": blocks.text("维修中", "under repair"),
+    "mothballed": blocks.text("封存", "mothballed"),
+    "retired": blocks.text("已停用", "retired"),
+    "scrapped": blocks.text("已报废", "scrapped"),
+}
+
+
+def _not_counted(plant: Plant) -> Iterator[Json]:
+    """The rows of the register that are in no denominator: how many, what they cost, and which, by reason."""
+    absent = plant.assessment.members.absent
+    columns = (
+        Column("原因", "reason"), Column("台数", "machines", "count"),
+        Column("购置金额合计（元）", "purchase total (yuan)", "number"),
+        Column("缺少金额的台数", "without a price", "count"), Column("设备编号", "equipment"),
+    )  # fmt: skip
+    rows = []
+    for reason in ABSENCES:
+        machines = [machine for machine, why in absent if why == reason]
+        prices = [machine.purchase_cny for machine in machines if machine.purchase_cny is not None]
+        total = sum(map(Fraction, prices), Fraction(0))
+        ids = blocks.words([machine.equipment_id for machine in machines])
+        if machines:
+            rows.append([_ABSENCES[reason], len(machines), total, len(machines) - len(prices), ids])
+    yield table("not_counted", "不计入分母的台账行", "rows of the register in no denominator", columns, rows)
+    standing = {each.id for each in plant.machines}
+    gone = [each.id for each in plant.working if each.id not in standing]
+    if gone:
+        yield paragraph(
+            f"窗口内曾在役、窗口终点已停用：{'、'.join(gone)}；其停用前的时间、产量与电量计入第 7、8 部分。",
+            f"In service in the window and not at its end: {', '.join(gone)}; their time, parts and energy until then "
+            "are in parts 7 and 8.",
+            "note",
+        )
+
+
 def headlines(plant: Plant, figures: Figures) -> Json:
     """Part 2: the three rates with their band, points, and what the next band takes."""
     found: list[Json] = [_gauge(figures[key], figures[other] if other else None) for key, other in HEADLINES.items()]
     found.append(_rates_table(figures))
     found += [said(note, "assumption") for note in _notes(figures)]
+    found.append(_kinds(plant))
     found.append(_rollup(plant))
     found.append(
         paragraph(
@@ -145,6 +188,21 @@ def _target(result: Result) -> Json | None:
     if met is None:
         return None
     return blocks.text(f"{share} {'达到' if met else '未达到'}", f"{share} {'met' if met else 'not met'}")
+
+
+def _kinds(plant: Plant) -> Json:
+    """Machines of key processes that count as numerically controlled by their kind: for what reason, after whom."""
+    columns = (
+        Column("设备编号", "equipment"), Column("名称", "name"), Column("数控类型（台账）", "control class (register)"),
+        Column("设备种类", "kind"), Column("理由", "reason"), Column("来源", "source"),
+    )  # fmt: skip
+    named = {machine.id: machine.equipment for machine in plant.machines}
+    rows = [
+        [key, title(named[key]), named[key].control_class, blocks.text(kind.zh, kind.en),
+         blocks.text(kind.reason_zh, kind.reason_en), kind.source]
+        for key, kind in plant.assessment.nc_by_kind.items()
+    ]  # fmt: skip
+    return table("nc_kinds", "按设备种类计为数控", "counted as numerically controlled by kind", columns, rows)
 
 
 def _notes(figures: Figures) -> list[Text]:
@@ -258,14 +316,18 @@ def evidence(plant: Plant) -> Json:
     columns = (
         Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"), Column("采集设备", "device"),
         Column("申报", "declared"), Column("有效", "effective"), Column("证据等级", "grade"),
-        Column("末次有效数据", "last good value", "time"), Column("接入天数", "days of history", "number"),
+        Column("末次有效数据", "last good value", "time"), Column("末次数值变化", "last change of a value", "time"),
+        Column("接入天数", "days of history", "number"),
         Column("覆盖率", "coverage", "percent"), Column("未计入原因", "why not"),
     )  # fmt: skip
+    within = float(plant.assessment.change_within_s / 3600)
     grades = paragraph(
-        "E0 仅申报；E1 建立过连接；E2 窗口内有有效数据；E3 控制器级语义（执行状态、模式、程序或计数）。"
-        "由电流、指示灯或触点推导出的状态最高为 E2。",
-        "E0 declared only; E1 a connection was established; E2 good data; E3 controller-level semantics. "
-        "A state derived from currents, lamps or contacts is E2 at most.",
+        f"E0 仅申报；E1 建立过连接；E2 有有效数据，且 {within:g} 计划小时内有数值变化；"
+        "E3 控制器级语义（执行状态、模式、程序或计数）。由电流、指示灯或触点推导出的状态最高为 E2。"
+        "有多个采集设备的机器以第一个（主设备）为准，其余仅列出。",
+        f"E0 declared only; E1 a connection was established; E2 good data with a value that changed within {within:g} "
+        "planned hours; E3 controller-level semantics. A state derived from currents, lamps or contacts is E2 at most. "
+        "Of a machine with several devices the first one (the primary) decides, the others are listed.",
         "note",
     )
     found = [
@@ -288,22 +350,30 @@ def tiles(plant: Plant) -> list[Json]:
 def _evidence_rows(plant: Plant) -> Iterator[list[Any]]:
     live, too_new = plant.assessment.live, not_judged_yet(plant.assessment)
     for each in plant.machines:
-        fact, proof = live.devices.get(proof_device(plant, each.equipment)), each.evidence
+        device, proof = proof_device(plant, each.equipment), each.evidence
+        fact, stored = live.devices.get(device), plant.facts.stored.get(device)
         age = fact.last_good_age_s if fact else None
         history = proof.history_s
         yield [
             each.id,
             title(each.equipment),
             each.equipment.line,
-            proof.device,
+            _devices(each.equipment),
             yes(proof.declared),
             _TOO_NEW if each.id in too_new else yes(proof.effective),
             proof.grade,
             None if age is None else iso(plant.facts.end - int(age * 1_000_000_000)),
+            iso(stored.last_change) if stored else None,
             None if history is None else Fraction(round(float(history) / 864), 100),
             fact.coverage if fact else None,
             proof.why_not,
         ]
+
+
+def _devices(machine: Equipment) -> str:
+    """Its devices, the primary one first."""
+    primary, *others = machine.devices or ("",)
+    return f"{primary} (+ {', '.join(others)})" if others else primary
 
 
 def proof_device(plant: Plant, equipment: Any) -> str:
