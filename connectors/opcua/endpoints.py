@@ -90,14 +90,16 @@ def _answer(url: str, offered: Sequence[ua.EndpointDescription]) -> ScanAnswer:
             "ApplicationUri": str(server.ApplicationUri or ""),
         }
     device: dict[str, object] = {"connector": "opcua", "endpoint": url}
+    best = _best(offered)
     if open_to_all:
         zh, en = "可匿名、不加密连接。", "It can be read without a certificate and without a login."
     else:
-        best = _best(offered)
         if best != "None":
             device["security"] = {"policy": best}
-        zh = "需要证书或账号：请在设备下写 security 和 user，再用 browse CONFIG DEVICE 查看。"
-        en = "It needs a certificate or a login: write security and user at the device, then `browse CONFIG DEVICE`."
+        policy = f"--set security.policy={best} " if best != "None" else ""
+        login = "--set user.name=... --set 'user.password=!env NAME'"
+        zh = f"需要证书或账号：browse {url} {policy}{login}。"
+        en = f"It needs a certificate or a login: browse {url} {policy}{login}."
     named = {name: text for name, text in facts.items() if text}
     return ScanAnswer(url, device, named, tuple(dict.fromkeys(offers)), zh, en, open_to_all, {"mode": "read"})
 

@@ -37,6 +37,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument(
         "--match", nargs="+", default=[], metavar="GLOB", help="只要名称或路径相符的，可用 * ? / only what fits"
     )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="设备的其他键，如 security.policy=Basic256Sha256、'user.password=!env OPC_PW' / further keys",
+    )
     command.add_argument("--yaml", type=Path, metavar="F", help="写成配置文件 / write a configuration with the tags")
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.set_defaults(func=run)
@@ -74,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _where(args: argparse.Namespace) -> tuple[Endpoint, Path | None, str]:
     """The device, its configuration if it has one, and the start."""
-    from edge_agent.commissioning.endpoints import at_address, configured
+    from edge_agent.commissioning.endpoints import at_address, configured, further_keys
     from edge_agent.errors import FindingsError
 
     names = list(args.names)
@@ -84,7 +91,7 @@ def _where(args: argparse.Namespace) -> tuple[Endpoint, Path | None, str]:
                 "too-many", f"多余的参数 {names[1]!r}：地址之后只能有一个起点。",
                 f"{names[1]!r} is one too many: behind an address there is one start only.",
             )  # fmt: skip
-        return at_address(args.where), None, names[0] if names else ""
+        return at_address(args.where, more=further_keys(args.set)), None, names[0] if names else ""
     if not 1 <= len(names) <= 2:
         raise FindingsError.one(
             "no-device", "配置文件之后须写设备，例如 browse plant.yaml vmc-01。",

@@ -68,5 +68,8 @@ def _show(found: Sequence[Diagnosis]) -> None:
     if first is None:
         screen.print(Text("\n链路通畅。 The way is clear.", style="green"))
     else:
-        text = f"\n先做这件事 / do this first: {printable(first.where)}\n  {first.next_zh}\n  {first.next_en}"
+        text = (
+            f"\n先做这件事 / do this first: {printable(first.where)}\n  {first.what_zh}{first.next_zh}\n"
+            f"  {first.what_en} {first.next_en}"
+        )
         screen.print(Text(text, style="bold"), soft_wrap=True)

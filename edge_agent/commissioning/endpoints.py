@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import yaml
 from pydantic import ValidationError
 
 from edge_agent.config import load
 from edge_agent.config.models import DeviceCommon
+from edge_agent.config.places import Reference
 from edge_agent.config.plugins import Plugins, loadable, plugins_or_installed
 from edge_agent.discovery import Discovery
 from edge_agent.errors import FindingsError
@@ -42,7 +45,52 @@ def discovery_of(plugin: Plugin) -> Discovery:
     return plugin.discovery()
 
 
-def at_address(url: str, plugins: Plugins | None = None, **keys: Any) -> Endpoint:
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Further keys of a device, as they are used and as a file has them."""
+
+    values: Mapping[str, Any]
+    written: Mapping[str, Any]
+
+
+def further_keys(pairs: Sequence[str]) -> Keys:
+    """`security.policy=Basic256Sha256`, `user.password=!env NAME` as keys. Raises FindingsError."""
+    values: dict[str, Any] = {}
+    written: dict[str, Any] = {}
+    for pair in pairs:
+        key, sign, text = pair.partition("=")
+        if not sign or not all(key.split(".")):
+            raise FindingsError.one(
+                "bad-set",
+                f"--set {pair} 应写成 键=值，例如 --set security.policy=Basic256Sha256。",
+                f"--set {pair} must read KEY=VALUE, as in --set security.policy=Basic256Sha256.",
+            )
+        value, reference = _value_of(text)
+        for target, item in ((values, value), (written, reference)):
+            *above, last = key.split(".")
+            for name in above:
+                target = target.setdefault(name, {})
+            target[last] = item
+    return Keys(values, written)
+
+
+def _value_of(text: str) -> tuple[Any, Any]:
+    """A value, and what stands for it in a file: a secret stays a reference."""
+    tag, _, argument = text.partition(" ")
+    argument = argument.strip()
+    if tag not in ("!env", "!file") or not argument:
+        plain = yaml.safe_load(text)
+        return plain, plain
+    try:
+        found = os.environ[argument] if tag == "!env" else Path(argument).read_text(encoding="utf-8").strip()
+    except KeyError:
+        raise FindingsError.one(
+            "missing-secret", f"没有环境变量 {argument}。", f"There is no environment variable {argument}."
+        ) from None
+    return found, Reference("!env" if tag == "!env" else "!file", argument)
+
+
+def at_address(url: str, plugins: Plugins | None = None, more: Keys | None = None, **keys: Any) -> Endpoint:
     """The device at an address. Raises FindingsError for one that no connector knows."""
     scheme = url.partition("://")[0] if "://" in url else ""
     schemes: list[str] = []
@@ -51,8 +99,10 @@ def at_address(url: str, plugins: Plugins | None = None, **keys: Any) -> Endpoin
             continue
         discovery = plugin.discovery()
         if scheme in discovery.schemes:
-            written = {plugin.endpoint_key: url, **keys}
-            return Endpoint(plugin, discovery, options_of(plugin, written), written)
+            here = {plugin.endpoint_key: url, **keys}
+            used = here | dict(more.values if more else {})
+            written = here | dict(more.written if more else {})
+            return Endpoint(plugin, discovery, options_of(plugin, used), written)
         schemes += discovery.schemes
     shown = ", ".join(f"{name}://" for name in schemes)
     raise FindingsError.one(

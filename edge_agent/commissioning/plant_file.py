@@ -31,7 +31,7 @@ def write(
     Raises FindingsError for a file that is there already: it may hold somebody's work.
     """
     lines = [_HEAD.format(made=made).rstrip("\n")]
-    lines += [f"{key}: {inline(value)}" for key, value in (top or _TOP).items()]
+    lines += [f"{key}: {inline(value)}" for key, value in (top or _TOP).items() if value]
     lines.append("devices:" if devices else "devices: []")
     for device in devices:
         lines += device_lines(device)

@@ -16,10 +16,12 @@ import pytest
 from rich.console import Console
 
 from connectors.opcua import PLUGIN
+from connectors.opcua.options import device_options
 from edge_agent.cli.main import main
 from edge_agent.commissioning.browse import BrowseResult, browse, segments
 from edge_agent.commissioning.browse_view import show
-from edge_agent.commissioning.endpoints import at_address
+from edge_agent.commissioning.endpoints import at_address, further_keys
+from edge_agent.commissioning.plant_file import write
 from edge_agent.commissioning.tag_names import tag_names
 from edge_agent.discovery import Browsed, BrowseWanted
 from tests.support.aio import run
@@ -118,6 +120,24 @@ def test_what_is_written_is_read(machine_tool: Server, tmp_path: Path) -> None:
     assert command("check", file)[0] == 0
     _, out, _ = command("read", file, "opcua-01/n9999", "--json")
     assert [row["value"] for row in json.loads(out)["values"]] == [9999]
+
+
+def test_further_keys_are_used_and_a_secret_stays_a_reference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OPC_PW", "geheim 密码")
+    pairs = ["security.policy=Basic256Sha256", "user.name=op", "user.password=!env OPC_PW", "timeout=2"]
+    endpoint = at_address("opc.tcp://127.0.0.1:4840", {"opcua": PLUGIN}, further_keys(pairs))
+    options = device_options(endpoint.options)
+    assert (options.security.policy, options.timeout) == ("Basic256Sha256", 2)
+    assert options.user is not None
+    assert options.user.password is not None
+    assert options.user.password.get_secret_value() == "geheim 密码"
+    file = tmp_path / "plant.yaml"
+    write(file, [{"id": "x", **endpoint.keys, "connector": "opcua", "tags": {"a": {"node": "i=2258"}}}], "browse")
+    assert "geheim" not in file.read_text()
+    assert "!env" in file.read_text()
+    assert command("check", file)[0] == 0
+    for pair in ("timeout", "=1", "user.password=!env NO_SUCH_NAME"):
+        assert command("browse", "opc.tcp://127.0.0.1:4840", "--set", pair)[0] == 2
 
 
 def test_a_file_that_is_there_is_not_overwritten(machine_tool: Server, tmp_path: Path) -> None:

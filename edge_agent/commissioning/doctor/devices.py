@@ -196,8 +196,8 @@ def _direct_device(name: str, document: Document) -> list[Diagnosis]:
         return [
             fine(
                 name,
-                f"应答，{len(rows)} 个变量都读得到。",
-                f"It answers, and all {number_of(len(rows), 'tag')} can be read.",
+                f"应答，{len(rows)} 个变量全部读得到。",
+                f"It answers; {number_of(len(rows), 'tag')} read, none is missing.",
             )
         ]
     state = next(state for state in document["devices"] if state["id"] == name)
