@@ -175,6 +175,8 @@ class ScanAnswer:
     """Whether values can be read as things are, so that profiles can be compared."""
     reading: Mapping[str, Any] = field(default_factory=dict)
     """Further keys of a device with which profiles are compared."""
+    look: Sequence[object] = ()
+    """The words of a command that shows more of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,5 +225,7 @@ class Discovery:
     chance: Callable[[object, float, float], float] | None = None
     """How likely a device of another kind makes a tag (`Tag.where`) read between two raw numbers: what such a reading
     is worth as evidence. None: an address that is there says by itself what it is, as names do."""
+    has_units: bool = False
+    """Whether several devices share an address and are told apart by units, which a scan has to be given."""
     place: Callable[[object], tuple[str, float]] | None = None
     """The run of addresses in which a tag is, and how likely a device of another kind has something there."""

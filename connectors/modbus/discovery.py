@@ -21,4 +21,6 @@ def _target(options: Any) -> Target:
     return Target(endpoint.host, endpoint.port, endpoint.path, endpoint.scheme == "tls", exclusive=True)
 
 
-DISCOVERY: Final = Discovery(schemes=SCHEMES, target=_target, scan=scan, probe=probe, chance=chance, place=place)
+DISCOVERY: Final = Discovery(
+    schemes=SCHEMES, target=_target, scan=scan, probe=probe, chance=chance, place=place, has_units=True
+)

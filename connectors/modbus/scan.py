@@ -114,7 +114,8 @@ async def _unit(asking: Asking, unit: int, table: str) -> ScanAnswer | None:
         return None
     url = str(asking.endpoint)
     facts = await asking.identification(unit)
-    return ScanAnswer(f"{url} unit {unit}", {"connector": "modbus", "url": url, "unit": unit}, facts)
+    look = ("probe", url, "--unit", unit, "--from", 0)
+    return ScanAnswer(f"{url} unit {unit}", {"connector": "modbus", "url": url, "unit": unit}, facts, look=look)
 
 
 def _options(endpoint: Endpoint, timeout: float) -> ModbusDevice:

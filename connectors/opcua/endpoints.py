@@ -101,7 +101,9 @@ def _answer(url: str, offered: Sequence[ua.EndpointDescription]) -> ScanAnswer:
         zh = f"需要证书或账号：browse {url} {policy}{login}。"
         en = f"It needs a certificate or a login: browse {url} {policy}{login}."
     named = {name: text for name, text in facts.items() if text}
-    return ScanAnswer(url, device, named, tuple(dict.fromkeys(offers)), zh, en, open_to_all, {"mode": "read"})
+    return ScanAnswer(
+        url, device, named, tuple(dict.fromkeys(offers)), zh, en, open_to_all, {"mode": "read"}, ("browse", url)
+    )
 
 
 def _best(offered: Sequence[ua.EndpointDescription]) -> str:

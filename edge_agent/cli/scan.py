@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _wanted(args: argparse.Namespace) -> ScanWanted:
+    from edge_agent.commissioning.endpoints import discovery_of
     from edge_agent.commissioning.scan import units
     from edge_agent.config.findings import advice
     from edge_agent.config.plugins import Installed
@@ -85,7 +86,7 @@ def _wanted(args: argparse.Namespace) -> ScanWanted:
         raise FindingsError.one(
             "unknown-connector", f"没有协议 {args.connector!r}；{zh}", f"no protocol {args.connector!r}; {en}"
         )
-    if args.connector == "modbus" and args.units is None:
+    if args.units is None and discovery_of(Installed()[args.connector]).has_units:
         raise FindingsError.one(
             "no-units", "须写明要问的站号，例如 --units 1-32。", "The units to ask must be named, as in --units 1-32."
         )

@@ -155,11 +155,11 @@ def configured(config: Path, device: str, plugins: Plugins | None = None) -> End
 
 def cannot_browse(plugin: Plugin, where: str) -> FindingsError:
     """The refusal of a protocol that has no names to list."""
+    probe, scan = command("probe", where, "--from", 0), command("scan", plugin.name, where, "--units", "1-32")
     return FindingsError.one(
         "cannot-browse",
-        f"{plugin.name} 没有可浏览的名称，只有编号的寄存器：请用 {command('probe', where, '--from', 0, '--count', 20)}"
-        f" 查看寄存器，或用 {command('scan', plugin.name, where)} 查看哪些站号应答、哪个设备模板相符。",
-        f"{plugin.name} has no names to browse, only numbered registers: use"
-        f" `{command('probe', where, '--from', 0, '--count', 20)}` to look at registers, or"
-        f" `{command('scan', plugin.name, where)}` to see which units answer and which profile fits.",
+        f"{plugin.name} 没有可浏览的名称，只有编号的寄存器：用 {probe} 查看寄存器，"
+        f"用 {scan} 查看哪些站号应答、哪个设备模板相符。",
+        f"{plugin.name} has no names to browse, only numbered registers: use `{probe}` to look at registers, or"
+        f" `{scan}` to see which units answer and which profile fits.",
     )

@@ -101,14 +101,16 @@ async def _compare(connector: str, found: Sequence[Scanned], progress: Progress,
 
         one.evidence = await fit.fits(keys, one.answer.facts, clock, step)
         if discovery.browse is not None and not one.matches:
-            one.machines = await _machines(plugin.device_options.model_validate(keys), discovery.browse, progress)
+            one.machines = await _machines(
+                connector, plugin.device_options.model_validate(keys), discovery.browse, progress
+            )
 
 
-async def _machines(options: Any, browse: Any, progress: Progress) -> Sequence[FoundMachine]:
+async def _machines(connector: str, options: Any, browse: Any, progress: Progress) -> Sequence[FoundMachine]:
     """The machines that a server shows by their types."""
     from edge_agent.commissioning.browse import profile_tags
 
-    wanted = BrowseWanted(limit=_MOST_NODES, profiles=profile_tags("opcua"))
+    wanted = BrowseWanted(limit=_MOST_NODES, profiles=profile_tags(connector))
     try:
         browsed = await browse(options, wanted, progress)
     except DeviceError:

@@ -54,24 +54,17 @@ def _lines(one: Scanned, compared: bool) -> Iterator[Text]:
     if answer.zh:
         yield Text(f"    {answer.zh}\n    {answer.en}")
     for machine in one.machines:
-        yield Text(
-            f"    机床 machine {printable(machine.name)} ({machine.standard}) → {command('browse', answer.where)}"
-        )
+        more = command(*answer.look, "--yaml", "machine.yaml")
+        yield Text(f"    机床 machine {printable(machine.name)} ({machine.standard}) → {more}")
     if not compared or not answer.readable or not answer.device:
         return
     matches = one.matches
+    look = command(*answer.look)
     if not matches:
         if not one.machines:
-            yield Text(f"    没有相符的设备模板；可用 {_look(one)}\n    no profile fits; look with {_look(one)}")
+            yield Text(f"    没有相符的设备模板；可用 {look}\n    no profile fits; look with {look}")
         return
     yield from _match(matches)
-
-
-def _look(one: Scanned) -> str:
-    device = one.answer.device
-    if "unit" in device:
-        return command("probe", device["url"], "--unit", device["unit"], "--from", 0)
-    return command("browse", one.answer.where)
 
 
 def _match(matches: Sequence[Evidence]) -> Iterator[Text]:

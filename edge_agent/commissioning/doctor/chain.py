@@ -49,7 +49,7 @@ async def examine(
     if agent is not None:
         found += await through_agent(site, wanted, agent, known, progress)
     elif unheard is None:
-        found += await directly(full or site, wanted, known, Clock(), progress)
+        found += await directly(full or _with_device_secrets(config, plugins) or site, wanted, known, Clock(), progress)
     found += _clock()
     found += _outbox(site, agent)
     found += await _broker(full, agent)
@@ -77,6 +77,14 @@ def _with_secrets(config: Path, plugins: Plugins | None, *, needed: bool) -> tup
     except FindingsError as error:
         make, then = (fault if needed else note), _SECRETS
         return None, [make(one.where, (one.zh, one.en), then) for one in error.findings]
+
+
+def _with_device_secrets(config: Path, plugins: Plugins | None) -> Site | None:
+    """The site with the secrets of its devices, whatever broker and store lack; None where those are missing too."""
+    try:
+        return load(config, plugins, secrets=False, device_secrets=True)
+    except FindingsError:
+        return None
 
 
 _SECRETS: Final = (
