@@ -25,7 +25,10 @@ from edge_agent.production.site_devices import SiteDevices
 from edge_agent.stores import Mark, Rows, WriteBatch
 from edge_agent.stores.columns import FLOAT, Chunk
 from edge_agent.stores.duckdb import DuckDbStore
+from edge_agent.stores.duckdb_health import HourContent
 from edge_agent.stores.duckdb_write import append
+from edge_agent.stores.minutes import MinuteRows
+from edge_agent.stores.rollups import RAW_DAYS, SUMMED
 
 S = 1_000_000_000
 HOUR = 3600 * S
@@ -174,21 +177,52 @@ def health(devices: int, days: int) -> None:
         store.close()
 
 
+def later(content: HourContent, shift: int, random: np.random.Generator) -> HourContent:
+    """Another hour like this one: other jitter, other times."""
+    minutes = content.minutes
+    sums = minutes.sums.copy()
+    jitter = np.diff(np.round(random.normal(0, 1, len(sums) + 1)).astype(np.int64))
+    sums[:, SUMMED.index("covered_ms")] = minutes.sums[:, SUMMED.index("scheduled_ms")] + jitter
+    first, last, good = (1 + len(SUMMED) + place for place in range(3))
+    hours = []
+    for row in content.hours:
+        moved = list(row)
+        for place in (first, last, good):
+            moved[place] = row[place] + shift + int(random.integers(0, 3_000_000))
+        moved[-1] = round(float(random.gamma(4, 1)), 3)
+        hours.append(tuple(moved))
+    spans = [(place, a + shift, b + shift) for place, a, b in content.spans]
+    moved_minutes = MinuteRows(minutes.did, minutes.end + shift, sums, minutes.last_good + shift)
+    return HourContent(content.devices, hours, moved_minutes, spans)
+
+
 def size(devices: int, days: int) -> None:
-    """Bytes of health after so many days, and what that makes of 100 devices and 400 days."""
-    found = {}
-    for count in (days, 2 * days):
-        with tempfile.TemporaryDirectory() as name:
-            store = opened(Path(name), devices)
-            put(store, devices, (NOW - count * DAY) // HOUR * HOUR, NOW)
-            store.retain(NOW)
-            store._connection.execute("checkpoint")
-            found[count] = store.size()
-            store.close()
-    a_day = (found[2 * days] - found[days]) / days / devices
-    kept = found[days] / devices - a_day * days
-    print(f"rolled up: {a_day:,.0f} B a device and day; rows of the last days: {kept:,.0f} B a device")
-    print(f"100 devices, 400 days: {(400 * a_day + kept) * 100 / 1e9:.3f} GB")
+    """Bytes of health after so many days, and what that makes of 100 devices and 400 days; rows of one day apart."""
+    random = np.random.default_rng(2)
+    with tempfile.TemporaryDirectory() as name:
+        store = opened(Path(name), devices)
+        empty = store.size()
+        hour = NOW // HOUR * HOUR
+        put(store, devices, hour - 12 * HOUR, hour, rolled=False)
+        rows_a_day = 2 * (store.size() - empty) / devices
+        like = store._health.read_hour(store._connection.cursor(), hour)
+        store._connection.execute("delete from health")
+        store._connection.execute("checkpoint")
+        before = store.size()
+        for day in range(days, 0, -1):
+            with store._transaction():
+                for place in range(24):
+                    end = hour - day * DAY + (place + 1) * HOUR
+                    store._health.keep(store._connection, end, later(like, end - hour, random))
+            with store._transaction():
+                store._health.drop_rows(store._connection, hour - (day - 1) * DAY)
+            store._health.raw_from = hour - (day - 1) * DAY
+        store._connection.execute("checkpoint")
+        a_day = (store.size() - before) / days / devices
+        print(f"rolled up: {a_day:,.0f} B a device and day; rows of a day: {rows_a_day:,.0f} B a device")
+        print(f"100 devices, 400 days: {400 * a_day * 100 / 1e9:.3f} GB + {RAW_DAYS:g} days of rows"
+              f" {RAW_DAYS * rows_a_day * 100 / 1e9:.3f} GB")  # fmt: skip
+        store.close()
 
 
 def status(devices: int) -> None:
@@ -247,6 +281,6 @@ def main(arguments: list[str]) -> None:
             marks(streams)
     elif args.what == "health":
         health(args.devices or 1000, args.days)
-        size(args.devices or 100, 3)
+        size(args.devices or 100, args.days)
     else:
         status(args.devices or 2000)

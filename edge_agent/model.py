@@ -113,6 +113,8 @@ class Tag:
     """The name it had before."""
     optional: bool = False
     """Not every device of its kind has it: one that is not there is absent, and not a fault."""
+    max_rate: float | None = None
+    """Of a counter: the most it can count, in its unit per hour."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -118,4 +118,12 @@ def tag_document(tag: Tag, every: float) -> dict[str, Any]:
         document["business_link"] = tag.business_link
     if tag.was:
         document["was"] = tag.was
+    if tag.scale != 1.0:
+        document["scale"] = tag.scale
+    if tag.offset != 0.0:
+        document["offset"] = tag.offset
+    if tag.scale_exponent_from is not None:
+        document["exponent_from"] = tag.scale_exponent_from
+    if tag.max_rate is not None:
+        document["max_rate"] = tag.max_rate
     return document

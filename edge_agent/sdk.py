@@ -155,6 +155,9 @@ class Plugin:
     """Where a tag is in its device (`Tag.where`), as the configuration says it, for people."""
     discovery: Callable[[], Discovery] | None = None
     """What it can find out of devices before they are configured; imported when it is asked for."""
+    modulus: Callable[[object], int | None] | None = None
+    """How many numbers a tag (`Tag.where`) has before a counter in it begins again at 0: 65536 of an unsigned integer
+    of 16 bits. None: it does not begin again, or nobody knows."""
 
 
 async def within(seconds: float, clock: Clock) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from connectors.modbus.check import check, connection_key, kind_of, kinds, notes, requests, tag_notes
 from connectors.modbus.describe import describe
-from connectors.modbus.options import ModbusDevice, ModbusTag, tag_address
+from connectors.modbus.options import ModbusDevice, ModbusTag, tag_address, tag_modulus
 from edge_agent.sdk import Clock, Connection, DevicePlan, Discovery, Plugin
 
 
@@ -38,4 +38,5 @@ PLUGIN = Plugin(
     requests=requests,
     address=tag_address,
     discovery=_discovery,
+    modulus=tag_modulus,
 )

@@ -233,6 +233,23 @@ def tag_options(where: object) -> ModbusTag:
     return where
 
 
+#: Addresses that are bits without saying so.
+_BITWISE: Final = re.compile(r"\s*(coil|discrete|holding/\w+\.|input/\w+\.|[01]\d{4,5}$|\d+\.)", re.IGNORECASE)
+_MODULI: Final[dict[str, int]] = {
+    **{f"{sign}int{bits}": 1 << bits for sign in ("", "u") for bits in (8, 16, 32, 64)},
+    "bcd16": 10**4,
+    "bcd32": 10**8,
+}
+
+
+def tag_modulus(where: object) -> int | None:
+    """How many numbers a tag has before it begins again at 0. An address alone is a register of 16 bits."""
+    tag = tag_options(where)
+    if tag.count > 1 or tag.bit is not None or (tag.type is None and _BITWISE.match(str(tag.address))):
+        return None
+    return _MODULI.get(tag.type or "uint16")
+
+
 def tag_address(where: object) -> str:
     """Where a tag is, as its entry says; a bit that is written apart comes behind its register."""
     tag = tag_options(where)

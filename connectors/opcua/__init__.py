@@ -12,7 +12,7 @@ from typing import Final
 
 from connectors.opcua.check import check, notes
 from connectors.opcua.describe import describe
-from connectors.opcua.options import OpcuaDevice, OpcuaTag, User, device_options, kind, tag_address
+from connectors.opcua.options import OpcuaDevice, OpcuaTag, User, device_options, kind, tag_address, tag_modulus
 from edge_agent.sdk import Clock, Connection, DevicePlan, Discovery, Options, Plugin, prepare_singles
 
 __all__ = ["PLUGIN"]
@@ -77,4 +77,5 @@ PLUGIN: Final = Plugin(
     notes=notes,
     address=tag_address,
     discovery=_discovery,
+    modulus=tag_modulus,
 )

@@ -173,6 +173,15 @@ def tag_address(where: object) -> str:
     return tag.node or path
 
 
+_BITS = {"sbyte": 8, "byte": 8, **{f"{sign}int{bits}": bits for sign in ("", "u") for bits in (16, 32, 64)}}
+
+
+def tag_modulus(where: object) -> int | None:
+    """How many numbers an integer has before it begins again at 0; None while only the server knows its type."""
+    bits = _BITS.get((tag_options(where).type or "").strip().lower())
+    return None if bits is None else 1 << bits
+
+
 def kind(options: Options) -> Kind:
     """The kind of value a tag's options describe, known before any server is asked."""
     options = tag_options(options)

@@ -39,7 +39,7 @@ def check_site(sections: Mapping[str, Sound], written: Table, found: Findings) -
         en = f'store.kind {store.kind} needs the key "store.url"; add it, for example http://127.0.0.1:8086.'
         found.add("missing-key", locate(written, "store", "kind"), zh, en)
     if isinstance(register, Register):
-        for key in ("equipment", "processes", "calendar"):
+        for key in ("equipment", "processes", "calendar", "meters", "events"):
             _readable(getattr(register, key), f"register.{key}", written, found)
 
 

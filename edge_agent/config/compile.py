@@ -76,6 +76,7 @@ def _tag(name: str, options: TagCommon, on_change: bool, kind: KindOf) -> Tag:
         business_link=options.business_link,
         was=options.was,
         optional=options.optional,
+        max_rate=options.max_rate,
     )
 
 

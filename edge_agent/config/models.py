@@ -18,6 +18,7 @@ from edge_agent.config.values import (
     Name,
     Period,
     Range,
+    Rate,
     TimeZone,
     digits,
     port_in_range,
@@ -154,6 +155,10 @@ class Register(Model):
     """The processes and which of them are key, CSV."""
     calendar: Path | None = None
     """Shifts and planned stops, YAML."""
+    meters: Path | None = None
+    """Meters that were exchanged (device, tag, time, last reading of the old, first of the new), CSV."""
+    events: Path | None = None
+    """What a person decided of readings that were set aside (device, tag, time, count or set_aside), CSV."""
     robot_is_nc: bool = True
     """Whether a robot counts as numerically controlled in M-01 and M-02; printed with the result."""
     change_within: Annotated[Duration, Field(ge=60)] = 28_800.0
@@ -259,6 +264,9 @@ class TagCommon(Model):
     """Engineering unit, such as `rpm`, `kW`, `Cel`."""
     range: Range | None = None
     """Lowest and highest plausible value; outside it the value is uncertain."""
+    max_rate: Rate | None = None
+    """Of a counter: the most it can count, in its unit per hour (`90/h`, `2/min`). A step beyond it is no production:
+    it is set aside, and figures say so."""
     map: dict[int, str] | None = None
     """Names of an enumeration's numbers: `{0: idle, 1: running}`."""
     scale_exponent_from: str | None = None

@@ -16,6 +16,7 @@ from edge_agent.config.docstrings import meanings, purpose
 from edge_agent.config.plugins import Plugins
 from edge_agent.config.schema import every_model
 from edge_agent.config.shape import is_duration, keys
+from edge_agent.config.values import parse_rate
 
 _INTRODUCTION: Final = """\
 # 配置参考 Configuration reference
@@ -147,6 +148,8 @@ def _bounds(mark: object) -> list[tuple[str, object]]:
 def _words(annotation: Any, metadata: list[Any]) -> list[str]:
     """The kinds of value an annotation allows, in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation is float and any(getattr(mark, "func", None) is parse_rate for mark in metadata):
+        return ["rate (`90/h`, `2/min`, `0.5/s`; a number is per hour)"]
     if annotation is float and any(map(is_duration, metadata)):
         return ["duration"]
     if origin is Annotated:

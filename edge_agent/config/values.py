@@ -43,6 +43,27 @@ def parse_deadband(text: object) -> object:
     raise PydanticCustomError("deadband", "a number from 0, or a percentage such as 1%")
 
 
+_RATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*/\s*(?P<unit>h|min|m|s|d)")
+_PER_HOUR = {"d": 1 / 24, "h": 1.0, "m": 60.0, "min": 60.0, "s": 3600.0}
+
+
+def parse_rate(text: object) -> object:
+    """`90/h`, `2/min`, `0.5/s` -> per hour; plain numbers are per hour; anything else is refused."""
+    if isinstance(text, str) and (match := _RATE.fullmatch(text.strip())):
+        return float(match["number"]) * _PER_HOUR[match["unit"]]
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return text
+    zh, en = "应为速率，如 90/h、2/min、0.5/s", "must be a rate such as 90/h, 2/min or 0.5/s"
+    raise refusal("bad-value", zh, en)
+
+
+Rate = Annotated[
+    float,
+    BeforeValidator(parse_rate, json_schema_input_type=str | float),
+    Field(gt=0, allow_inf_nan=False, examples=["90/h", "2/min", "0.5/s"]),
+]
+"""In the tag's unit per hour, written `90/h`, `2/min`, `0.5/s`; a number alone is per hour."""
+
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration, json_schema_input_type=str | float),

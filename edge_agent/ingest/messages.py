@@ -35,6 +35,8 @@ class Message:
     kept: bool = False
     """Whether the quarantine has it already: a commit is repeated while the store is away."""
     duplicate: bool = False
+    unchecked: bool = False
+    """It came before it was known what the store has of its stream."""
     acknowledge: tuple[int, int, int] = (0, 0, 0)
     """Connection, message id, QoS: an acknowledgement means nothing on another connection."""
     arrived: float = 0.0

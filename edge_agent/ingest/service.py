@@ -235,6 +235,7 @@ class Ingest:
                 self._forget(message)
             else:
                 self._uncommitted.add(key)
+                message.unchecked = message.stream not in self._marks.sets
         if message.birth is not None:
             self._store.catalogue.born(message.birth)
         if not message.refused and not message.duplicate:
@@ -290,13 +291,14 @@ class Ingest:
 
     async def _look_up(self, messages: Sequence[Message]) -> None:
         """Learn what the store has of streams that are new here; messages it has already are duplicates."""
-        streams = self._marks.unknown(message.stream for message in messages if message.stream)
-        if not streams:
-            return
-        found = await self._insist(len(messages), self._store.marks, streams)
-        self._marks.learn(streams, found, time.monotonic())
-        for message in messages:
-            if message.stream in streams and not message.duplicate and self._marks.has(message.stream, message.seq):
+        unchecked = [message for message in messages if message.unchecked]
+        streams = self._marks.unknown(message.stream for message in unchecked)
+        if streams:
+            found = await self._insist(len(messages), self._store.marks, streams)
+            self._marks.learn(streams, found, time.monotonic())
+        for message in unchecked:
+            message.unchecked = False
+            if self._marks.has(message.stream, message.seq):
                 self._uncommitted.discard((message.stream, message.seq))
                 self._forget(message)
 

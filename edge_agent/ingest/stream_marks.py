@@ -42,9 +42,10 @@ class StreamMarks:
             self._used[stream] = now
 
     def add(self, stream: str, seq: int, now: float) -> None:
-        """An entry is dealt with."""
-        self.sets.setdefault(stream, IntervalSet()).add(seq)
-        self._used[stream] = now
+        """An entry is dealt with. Of a stream that has left memory meanwhile all is looked up again."""
+        if stream in self.sets:
+            self.sets[stream].add(seq)
+            self._used[stream] = now
 
     def drop_idle(self, now: float, wanted: Collection[str]) -> None:
         """Let go of what was silent for long, but for streams that are `wanted`."""

@@ -1,8 +1,11 @@
-"""Counters that roll over, restart or are replaced: how much was really counted between two moments.
+"""A cumulative quantity: what a counter of parts or of energy counted between any two moments, exactly.
 
-A counter that falls is one of three things, told apart by rule and always reported: a *rollover* (the register's
-modulus is known and the step across it is plausible), a *restart* (a part counter set to zero at its target), or a
-*break* (a meter replaced, a counter corrected downwards): then nothing is counted and a new epoch begins.
+`Count` is the only type for it. It is made by `count` from readings and epochs. Inside an epoch a counter that falls is
+one of three things, by rule and always reported: a *rollover* (the register's modulus is known and the step across it
+is plausible), a *restart* (a part counter set to zero at its target), or a *break* (a meter replaced, a counter
+corrected downwards): then nothing is counted. Nothing is counted across the beginning of an epoch.
+
+Which readings are possible at all is judged before, by `plausibility`.
 """
 
 from __future__ import annotations
@@ -16,12 +19,16 @@ from typing import Final, Literal
 
 import numpy as np
 
-from edge_agent.metrics.readings import Longs, Number, Readings, integers, weighed
+from edge_agent.metrics.readings import Longs, Number, Readings, integers
 
-EventKind = Literal["rollover", "restart", "break", "jump"]
+EventKind = Literal["rollover", "restart", "break", "epoch", "exchange", "jump", "glitch", "false_zero", "out_of_range"]
+"""What a counter did besides counting. The last four are set aside: their readings count nothing."""
 
-#: Windows that cut steps of more different lengths than this are told to a millionth of a millionth.
-_LENGTHS: Final = 4
+#: Kinds that make a figure provisional until a person has decided.
+SET_ASIDE: Final = frozenset({"jump", "glitch", "false_zero", "out_of_range"})
+
+#: What is counted up to a moment between two readings is rounded to so many parts of the counter's unit: per moment and
+#: not per sum, so that every split of a window adds up exactly, and the digits stay few.
 _PICO: Final = 10**12
 
 #: The counters of parts, by what they count.
@@ -35,7 +42,7 @@ U32: Final = 1 << 32
 class Rule:
     """How a counter behaves. Numbers are in the counter's own unit, before `ratio`."""
 
-    modulus: int | None = None
+    modulus: Number | None = None
     """Where it rolls over to 0: 2**16, 2**32, 10**8; None = not known to roll over."""
     max_step: Number | None = None
     """More between two readings is not plausible; default for a rollover: a sixteenth of the modulus."""
@@ -44,19 +51,32 @@ class Rule:
     ratio: Fraction = Fraction(1)
     """CT x PT ratio or pulses per unit, applied once, here."""
 
-    @property
-    def rollover_step(self) -> Number:
-        return self.max_step if self.max_step is not None else (self.modulus or 0) // 16
-
 
 @dataclass(frozen=True, slots=True)
 class Event:
     """A reading that did not simply continue the one before."""
 
     t: int
+    """Of the reading, ns; of several in a row the first."""
     kind: EventKind
     before: Number
+    """The reading that counted last."""
     after: Number
+    """The reading."""
+    amount: Number = 0
+    """What is set aside, in the counter's own unit: it would have been counted."""
+    readings: int = 1
+    """How many readings in a row it speaks of."""
+    basis: str = ""
+    """By which bound it is not possible: `cycle`, `power`, `max_rate`, `learned`, `range`, `shape`; of an epoch: what
+    changed."""
+    counted: bool | None = None
+    """What a person decided: count it, or leave it aside; None: nobody has decided."""
+
+    @property
+    def undecided(self) -> bool:
+        """Whether figures over it are provisional."""
+        return self.kind in SET_ASIDE and self.counted is None
 
 
 class Count:
@@ -71,9 +91,8 @@ class Count:
         self.readings, self.events = readings, tuple(events)
         self._ratio = ratio
         self._odd = dict(odd)
-        self._falls = np.array(sorted(odd), np.int64)
-        """Places of the odd steps; most of them are falls."""
-        rows = ((readings[place][1], readings[place + 1][1], odd[place]) for place in self._falls.tolist())
+        self._odd_places = np.array(sorted(odd), np.int64)
+        rows = ((readings[place][1], readings[place + 1][1], odd[place]) for place in self._odd_places.tolist())
         excess = (amount - (after - before) for before, after, amount in rows)
         self._excess = list(accumulate(excess, initial=Fraction(0)))
 
@@ -92,46 +111,30 @@ class Count:
         if len(self.readings) < 2 or not len(windows):
             return Fraction(0)
         edges = np.array(windows, np.int64).reshape(-1, 2)
-        return self._at(edges.ravel(), np.tile(np.array([-1, 1], np.int64), len(edges))) * self._ratio
+        moments, weights = _weighted(edges.ravel(), np.tile(np.array([-1, 1], np.int64), len(edges)))
+        levels, unit = self.levels(moments)
+        return Fraction(sum(level * weight for level, weight in zip(levels, weights.tolist(), strict=True)), unit)
 
     def profile(self, edges: Longs) -> list[Fraction]:
         """What was counted between each of these moments and the next."""
         return profile([self], edges)
 
-    def _at(self, moments: Longs, weights: Longs) -> Fraction:
-        """The exact sum of weight x count up to a moment, over all moments; before `ratio`. The weights add up to 0."""
-        place, inside = self._places(moments)
-        places, sums = _together(place, weights)
-        found = weighed(self.readings.value[places], sums)
-        if len(self._falls):
-            before, sums = _together(np.searchsorted(self._falls, place, "left"), weights)
-            weighted = (self._excess[k] * w for k, w in zip(before.tolist(), sums.tolist(), strict=True))
-            found += sum(weighted, Fraction(0))
-        gone = (moments[inside] - self.readings.t[place[inside]]) * weights[inside]
-        return found + _summed(self._shares(place[inside], gone))
-
-    def levels(self, moments: Longs) -> tuple[list[int], int, list[tuple[int, int, int]]]:
-        """What was read up to each of these moments, as integers and their unit, and where a moment lies inside a step
-        its place, and the share that comes on top, as numerator and denominator."""
+    def levels(self, moments: Longs) -> tuple[list[int], int]:
+        """What was counted up to each of these moments, less the same number for all: as integers, and their unit."""
         if len(self.readings) < 2:
-            return [0] * len(moments), 1, []
+            return [0] * len(moments), 1
         place, inside = self._places(moments)
         whole, unit = integers(self.readings.value[place])
-        if len(self._falls):
-            scale = lcm(unit, *{number.denominator for number in self._excess})
+        scale = lcm(unit, _PICO, *(number.denominator for number in self._excess))
+        whole = [number * (scale // unit) for number in whole]
+        if len(self._odd_places):
             excess = [int(number * scale) for number in self._excess]
-            before = np.searchsorted(self._falls, place, "left").tolist()
-            whole = [number * (scale // unit) + excess[k] for number, k in zip(whole, before, strict=True)]
-            unit = scale
-        begun, t = place[inside], self.readings.t
-        rises, step = self._rises(begun)
-        gone, lengths = (moments[inside] - t[begun]).tolist(), (t[begun + 1] - t[begun]).tolist()
+            before = np.searchsorted(self._odd_places, place, "left").tolist()
+            whole = [number + excess[k] for number, k in zip(whole, before, strict=True)]
+        for at, share in zip(inside.tolist(), self._shares(place[inside], moments[inside], scale), strict=True):
+            whole[at] += share
         ratio, below = self._ratio.numerator, self._ratio.denominator
-        shares = [
-            (i, ratio * rise * past, below * step * length)
-            for i, rise, past, length in zip(inside.tolist(), rises, gone, lengths, strict=True)
-        ]
-        return [number * ratio for number in whole], unit * below, shares
+        return [number * ratio for number in whole], scale * below
 
     def _places(self, moments: Longs) -> tuple[Longs, Longs]:
         """The reading each moment comes after, and which moments lie inside a step."""
@@ -139,14 +142,15 @@ class Count:
         place = np.clip(np.searchsorted(t, moments, "right") - 1, 0, len(t) - 1)
         return place, np.flatnonzero((moments > t[place]) & (place < len(t) - 1))
 
-    def _shares(self, place: Longs, gone: Longs) -> list[Fraction]:
-        """Of the steps from these places what was counted in so many ns; those of one length together."""
-        parts: dict[int, int] = {}
+    def _shares(self, place: Longs, moments: Longs, scale: int) -> list[int]:
+        """Of the steps from these places what was counted up to each moment, in parts of `scale`, half up."""
+        t = self.readings.t
         rises, unit = self._rises(place)
-        lengths = (self.readings.t[place + 1] - self.readings.t[place]).tolist()
-        for rise, past, length in zip(rises, gone.tolist(), lengths, strict=True):
-            parts[length] = parts.get(length, 0) + rise * past
-        return [Fraction(part, length * unit) for length, part in parts.items()]
+        gone, lengths = (moments - t[place]).tolist(), (t[place + 1] - t[place]).tolist()
+        return [
+            (2 * rise * past * scale + unit * length) // (2 * unit * length)
+            for rise, past, length in zip(rises, gone, lengths, strict=True)
+        ]
 
     def _rises(self, place: Longs) -> tuple[list[int], int]:
         """What the steps from these places count, as integers and their unit."""
@@ -173,52 +177,49 @@ def profile(counts: Sequence[Count], edges: Longs) -> list[Fraction]:
     """What all these counted between each of the moments and the next."""
     moments = np.asarray(edges, np.int64)
     found = [each.levels(moments) for each in counts]
-    unit = lcm(*(own for _, own, _ in found))
-    scaled = [[number * (unit // own) for number in whole] for whole, own, _ in found]
-    whole = [sum(numbers) for numbers in zip(*scaled, strict=True)] or [0] * len(moments)
-    shares: list[dict[int, int]] = [{} for _ in moments]
-    for _, _, parts in found:
-        for i, part, length in parts:
-            shares[i][length] = shares[i].get(length, 0) + part
-    steps = zip(pairwise(whole), pairwise(shares), strict=True)
-    return [Fraction(b - a, unit) + _difference(after, before) for (a, b), (before, after) in steps]
+    unit = lcm(*(own for _, own in found))
+    scaled = [[number * (unit // own) for number in levels] for levels, own in found]
+    levels = [sum(numbers) for numbers in zip(*scaled, strict=True)] or [0] * len(moments)
+    return [Fraction(after - before, unit) for before, after in pairwise(levels)]
 
 
-def _difference(after: dict[int, int], before: dict[int, int]) -> Fraction:
-    lengths = after.keys() | before.keys()
-    parts = [Fraction(after.get(length, 0) - before.get(length, 0), length) for length in lengths]
-    return sum(parts, Fraction(0))
-
-
-def _together(place: Longs, weights: Longs) -> tuple[Longs, Longs]:
-    """Each place once, with the sum of its weights; those that cancel are left out."""
-    places, which = np.unique(place, return_inverse=True)
-    sums = np.zeros(len(places), np.int64)
+def _weighted(moments: Longs, weights: Longs) -> tuple[Longs, Longs]:
+    """Each moment once, with the sum of its weights; those that cancel are left out."""
+    once, which = np.unique(moments, return_inverse=True)
+    sums = np.zeros(len(once), np.int64)
     np.add.at(sums, which, weights)
-    return places[sums != 0], sums[sums != 0]
+    return once[sums != 0], sums[sums != 0]
 
 
-def _summed(parts: Sequence[Fraction]) -> Fraction:
-    """Exactly, but for the shares of steps of many lengths: their common denominator would grow with every one."""
-    if len(parts) > _LENGTHS:
-        return Fraction(sum(round(part * _PICO) for part in parts), _PICO)
-    return sum(parts, Fraction(0))
-
-
-def count(readings: Sequence[tuple[int, Number]], rule: Rule | None = None) -> Count:
+def count(
+    readings: Sequence[tuple[int, Number]],
+    rule: Rule | None = None,
+    epochs: Sequence[tuple[int, Number | None]] = (),
+    events: Sequence[Event] = (),
+) -> Count:
     """Good readings (t in ns, value), sorted by t. A reading at the same time as the one before (a replayed
-    duplicate) is ignored; a gap makes one long step. Raises ValueError when times run backwards."""
+    duplicate) is ignored; a gap makes one long step. Raises ValueError when times run backwards.
+
+    `epochs`: from `t` on a new epoch with this modulus; `events`: what was judged of the readings before.
+    """
     rule = rule or Rule()
     column = (readings if isinstance(readings, Readings) else Readings.of(readings)).unique()
     odd: dict[int, Fraction] = {}
-    events: list[Event] = []
-    for place in _suspects(column, rule).tolist():
+    found: list[Event] = list(events)
+    begins = np.array([t for t, _ in epochs], np.int64)
+    joints = {int(place) - 1 for place in np.searchsorted(column.t, begins).tolist() if 0 < place < len(column)}
+    for place in sorted(joints.union(_suspects(column, rule).tolist())):
         (_, before), (t, after) = column[place], column[place + 1]
-        amount, kind = _amount(before, after, rule)
+        if place in joints:
+            odd[place] = Fraction(0)
+            continue
+        epoch = int(np.searchsorted(begins, t, "right"))
+        modulus = epochs[epoch - 1][1] if epoch else rule.modulus
+        amount, kind = step_amount(before, after, rule, modulus)
         if kind:
             odd[place] = amount
-            events.append(Event(t, kind, before, after))
-    return Count(column, odd, rule.ratio, events)
+            found.append(Event(t, kind, before, after))
+    return Count(column, odd, rule.ratio, sorted(found, key=lambda event: event.t))
 
 
 def made_in(
@@ -241,13 +242,18 @@ def _suspects(column: Readings, rule: Rule) -> Longs:
     return np.flatnonzero(odd)
 
 
-def _amount(before: Fraction, after: Fraction, rule: Rule) -> tuple[Fraction, EventKind | None]:
+def step_amount(
+    before: Fraction, after: Fraction, rule: Rule, modulus: Number | None
+) -> tuple[Fraction, EventKind | None]:
+    """What a step inside one epoch counts, and what it was if it did not simply rise."""
     rise = after - before
     if rise >= 0:
         too_much = rule.max_step is not None and rise > rule.max_step
         return (Fraction(0), "jump") if too_much else (rise, None)
-    if rule.modulus is not None and 0 < rise + rule.modulus <= rule.rollover_step:
-        return rise + rule.modulus, "rollover"
+    if modulus is not None:
+        most = rule.max_step if rule.max_step is not None else Fraction(modulus) / 16
+        if 0 < rise + Fraction(modulus) <= most:
+            return rise + Fraction(modulus), "rollover"
     if rule.restarts and 0 <= after <= before / 2:
         return after, "restart"
     return Fraction(0), "break"

@@ -10,6 +10,7 @@ from typing import Final
 from edge_agent.metrics.bands import BANDS, NAME
 from edge_agent.metrics.definitions import DEFINITIONS, Definition
 from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
+from edge_agent.register.count_files import EVENTS, METERS
 from edge_agent.register.kinds import published
 
 _BASIS: Final = {
@@ -197,6 +198,41 @@ _PRODUCTION: Final = """
 - M-18 产线：合格品数取该线唯一检测设备（假设）。
   M-18 of a line: the good parts of its one inspection machine (assumed).
 - M-21：窗口最后一小时，每台设备一个数据点。 M-21: the window's last hour, one tag per device.
+- 一次故障（含其后的修复性维护）整体属于它开始时所在的窗口：23:00 到次日 01:00 的故障，MTTR 2 小时，属于第一天；窗口
+  结束时尚未结束的故障，MTTR 为暂定。 A failure, with the corrective maintenance that follows it, belongs whole to
+  the window in which it began: one from 23:00 to 01:00 is two hours of MTTR of the first day. While it is not over,
+  MTTR is provisional.
+
+## 计数器：可能的读数、分段、跨窗口相加 / Counters: possible readings, epochs, sums
+
+- 相加：两个读数之间按时间均摊；窗口前后各取最近的读数，不论相隔多久，因此任何切分都精确相加。窗口末尾之后的读数还没
+  有来时，数值为暂定并注明「自何时起」；读数到来后重新出具即补全。 Sums: between two readings a count is shared by
+  time; the nearest readings on both sides of a window count, however far away they are, so any split adds up
+  exactly. While the reading after a window has not come, figures are provisional and say since when; a re-issue
+  completes them.
+- 可能的读数：`range` 之外的读数；上跳后又回到原处的（glitch）、跌落后又恢复的（假零）；以及超过上限并保持的一步（
+  jump），都不计入。上限：件数 = 10 × 时间 / `nominal_cycle_s`，电量 = 10 × `rated_power_kw` × 时间（各另加 5 分钟的
+  量），数据点的 `max_rate` （另加 1 分钟的量），取最严的；都没有时，由该计数器自己的过去学得：至少 3 天、1000 步，
+  20 ×（99.9 % 的步不超过的值），每小时按最忙一小时的步数累加，未计入的步不参与学习（仅内置存储）。 Possible
+  readings: one outside `range`; one that goes up and comes back (a glitch), or falls and comes back (a false zero);
+  and a step beyond the limit that stays (a jump) count nothing. The limit: parts = 10 x time / `nominal_cycle_s`,
+  energy = 10 x `rated_power_kw` x time (both and five minutes' worth more), the tag's `max_rate` (and a minute's
+  worth more), the strictest of them; without any, what the counter's own past teaches: from at least 1 000 steps on
+  3 days, 20 x the step that 99.9 % stay below, for each hour of silence as many as its busiest hour had, never from
+  what was set aside (the embedded store only).
+- 跌落后保持低位的，仍是回零（模数由连接器给出）、清零重计或更换。 What falls and stays low has rolled over (the
+  modulus is the connector's), was restarted, or replaced.
+- 未计入的读数是「事件」：时间、读数、数量列在报告第 7 部分和证据包；相关数值为暂定，直到在 `register.events` 文件中
+  判定。 What is set aside is an event, with time, reading and amount in part 7 of the report and in the pack; the
+  figures that rest on it are provisional until the file of `register.events` decides.
+- 分段：数据点的比例、类型或地址改变，设备被替换（`was`），登记的换表，都开始新的一段，段与段之间不计；例外有二：只
+  改比例时，前一读数按新比例换算后照计；换表写明旧表末次与新表首次读数时，两边各计到换表时刻。 Epochs: a changed
+  scaling, kind or address, a replaced device (`was`) and a written-down meter exchange begin a new one, and nothing
+  is counted across, with two exceptions: where only the scaling changed, the reading before is restated in the new
+  one; where an exchange names the last reading of the old meter and the first of the new one, each counts up to its
+  moment.
+- 数值超出可能范围（如效率、OEE 超过 100 %）时，同一行注明。 A figure outside its possible range (effectiveness or
+  OEE above 100 %) says so in its own row.
 """
 
 
@@ -223,6 +259,14 @@ def _lines() -> Iterator[str]:
     for kind in published().values():
         counts = "是 yes" if kind.nc else ""
         yield f"| {kind.zh} | `{kind.kind}` | {counts} | {kind.reason_zh} | {kind.reason_en} | {kind.source} |"
+    yield "\n## 换表文件的列 / Columns of `register.meters`\n"
+    yield "时间为工厂当地时间，读数用数据点的单位；变量留空即该设备的电能计数。"
+    yield "Times by the plant's clock, readings in the unit of the tag; without a tag the device's energy counter.\n"
+    yield from _columns(METERS)
+    yield "\n## 事件判定文件的列 / Columns of `register.events`\n"
+    yield "时间写到分、秒或更细，判定其间的全部读数。"
+    yield "A time to the minute, the second or finer decides all readings in it.\n"
+    yield from _columns(EVENTS)
 
 
 def _definition(definition: Definition) -> Iterator[str]:

@@ -211,7 +211,7 @@ def _failures(machine: Production) -> list[Result]:
     """MTBF, MTTR (seconds) and the corrective maintenance ratio. Without a failure the operating time is still told."""
     totals = machine.totals
     count = Fraction(totals.failures)
-    repair = Fraction(totals.reason(Reason.FAILURE, Reason.CORRECTIVE), _S)
+    repair = Fraction(totals.repair, _S)
     corrective = Fraction(totals.reason(Reason.CORRECTIVE), _S)
     upkeep = corrective + Fraction(totals.reason(Reason.MAINTENANCE, Reason.PLANNED_MAINTENANCE), _S)
     none = _missing((not count, _NO_FAILURE))

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from math import lcm
-from operator import mul
 from typing import Any, Final, overload
 
 import numpy as np
@@ -94,12 +93,6 @@ class Readings(Sequence[tuple[int, Fraction]]):
 def exact(number: float | Fraction) -> Fraction:
     """A double as the decimal digits it is written with; a fraction as it is."""
     return number if isinstance(number, Fraction) else Fraction(repr(float(number)))
-
-
-def weighed(value: Column, weights: Longs) -> Fraction:
-    """The exact sum of value x weight."""
-    whole, unit = integers(value)
-    return Fraction(sum(map(mul, whole, weights.tolist())), unit)
 
 
 def integers(value: Column) -> tuple[list[int], int]:

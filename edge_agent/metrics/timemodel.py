@@ -202,6 +202,11 @@ class Timeline:
     slices: tuple[Slice, ...]
     failures: tuple[int, ...]
     """When each failure began."""
+    repairs: tuple[int, ...] = ()
+    """How long each of them was being put right (ns): out of service, and the maintenance that followed. It belongs to
+    the failure, whole, in whichever windows the time lies."""
+    open: bool = False
+    """The last failure is not over where the timeline ends."""
 
 
 def classify(parts: Iterable[Span]) -> Timeline:
@@ -210,18 +215,22 @@ def classify(parts: Iterable[Span]) -> Timeline:
     known: dict[tuple[object, ...], tuple[Bucket, Reason]] = {}  # a month has few kinds of spans, and many of each
     buckets = [known.get(span[2:]) or known.setdefault(span[2:], bucket_of(span)) for span in pieces]
     spells = [spell for spell, down in _spells(pieces, buckets) if down >= DEBOUNCE_NS]
-    failing = frozenset(index for spell in spells for index in spell)
+    failing = {index: failure for failure, spell in enumerate(spells) for index in spell}
     slices = []
-    mending = False
+    repairs = [0] * len(spells)
+    failure, mending = -1, False
     for index, (span, (bucket, reason)) in enumerate(zip(pieces, buckets, strict=True)):
         if index in failing:
-            mending, reason = True, Reason.FAILURE
+            failure, mending, reason = failing[index], True, Reason.FAILURE
         elif reason is Reason.MAINTENANCE and mending:
             reason = Reason.CORRECTIVE
         elif span.item is Item.EXECUTING or bucket is Bucket.ASUT:
             mending = False
+        if reason in (Reason.FAILURE, Reason.CORRECTIVE):
+            repairs[failure] += span.end - span.start
         slices.append(Slice(span.start, span.end, bucket, reason, span.item is Item.NOT_EXECUTING))
-    return Timeline(tuple(slices), tuple(pieces[spell[0]].start for spell in spells))
+    began = tuple(pieces[spell[0]].start for spell in spells)
+    return Timeline(tuple(slices), began, tuple(repairs), bool(spells) and mending)
 
 
 def _spells(pieces: Sequence[Span], buckets: Sequence[tuple[Bucket, Reason]]) -> Iterator[tuple[list[int], int]]:
@@ -255,11 +264,14 @@ class Totals:
 
     parts: Mapping[tuple[Bucket, Reason], int]
     failures: int
+    """Those that began in the window."""
+    repair: int = 0
+    """How long these were being put right, also after the window's end."""
 
     def __add__(self, other: Totals) -> Totals:
         keys = self.parts.keys() | other.parts.keys()
         parts = {key: self.parts.get(key, 0) + other.parts.get(key, 0) for key in keys}
-        return Totals(parts, self.failures + other.failures)
+        return Totals(parts, self.failures + other.failures, self.repair + other.repair)
 
     def bucket(self, *buckets: Bucket) -> int:
         return sum(length for (bucket, _), length in self.parts.items() if bucket in buckets)
@@ -284,14 +296,16 @@ class Totals:
 
 
 def totals(timeline: Timeline, start: int, end: int) -> Totals:
-    """What falls into `start <= t < end`; a failure belongs to the window in which it began."""
+    """What falls into `start <= t < end`; a failure belongs to the window in which it began, with all of its repair."""
     parts: dict[tuple[Bucket, Reason], int] = {}
     for piece in timeline.slices:
         length = min(end, piece.end) - max(start, piece.start)
         if length > 0:
             key = (piece.bucket, piece.reason)
             parts[key] = parts.get(key, 0) + length
-    return Totals(parts, sum(start <= began < end for began in timeline.failures))
+    own = [start <= began < end for began in timeline.failures]
+    repair = sum(length for length, inside in zip(timeline.repairs, own, strict=True) if inside)
+    return Totals(parts, sum(own), repair)
 
 
 def planned_busy(timeline: Timeline, start: int, end: int) -> list[tuple[int, int]]:

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Final, Literal, overload
+from typing import Final, Literal, get_args, overload
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_agent.metrics.counters import SET_ASIDE, Event, EventKind
 from edge_agent.metrics.evidence import HISTORY_S
 from edge_agent.metrics.live import Stored as Stored
 from edge_agent.metrics.live import Sums
 from edge_agent.metrics.planned import Planned as Hours
+from edge_agent.metrics.readings import Number
 
 MINUTE_NS: Final = 60_000_000_000
 HISTORY_NS: Final = int(HISTORY_S) * 1_000_000_000
@@ -28,6 +30,11 @@ _S: Final = 1_000_000_000
 Longs = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Role = Literal["produced", "good", "scrap", "energy", "integrated_power"]
+CounterEvent = Event
+"""What a counter did besides counting on."""
+EVENT_KINDS: Final[frozenset[str]] = frozenset(get_args(EventKind))
+#: Events whose readings count nothing.
+KINDS_SET_ASIDE: Final[frozenset[str]] = SET_ASIDE
 #: The counters of parts, by what they count.
 PART_ROLES: Final[tuple[Role, ...]] = ("produced", "good", "scrap")
 
@@ -147,9 +154,15 @@ class Counter:
     role: Role
     tag: str
     ratio: Fraction
-    modulus: int | None
+    modulus: Number | None
     readings: Sequence[tuple[int, Fraction]]
-    """(t, reading); of a long series `Readings`, its columns."""
+    """(t, reading); of a long series `Readings`, its columns. Only those that count."""
+    epochs: Sequence[tuple[int, Number | None]] = ()
+    """(from, modulus): nothing is counted across these moments."""
+    events: Sequence[Event] = ()
+    """What was seen in the window: what was set aside, and where epochs began."""
+    unknown_since: int | None = None
+    """The next reading has not come: from here to the window's end nothing is known (ns)."""
 
 
 class Minutes:
@@ -262,10 +275,19 @@ class Facts:
     quality: Mapping[str, Quality] = field(default_factory=dict)
     connections: Sequence[Connection] = ()
     gaps: Sequence[Gap] = ()
+    states_until: int | None = None
+    """States and plan go on to here, to tell when a failure of the window was over; None: to its end."""
+    timezone: str = "UTC"
+    """The plant's, for times in sentences."""
     plan: Sequence[Planned] = ()
     """Empty: there is no shift calendar, and all time counts as planned."""
     stored: Mapping[str, Stored] = field(default_factory=dict)
     """Device -> what the store has of its own values; of a device that is missing nobody looked."""
+
+    @property
+    def known_until(self) -> int:
+        """Where the states end (ns)."""
+        return self.end if self.states_until is None else self.states_until
 
     @property
     def history_start(self) -> int:

@@ -20,10 +20,12 @@ from edge_agent.metrics.evaluate import compute
 from edge_agent.metrics.evidence import CHANGE_WITHIN_S
 from edge_agent.metrics.lateness import from_histogram
 from edge_agent.metrics.oee import MORE_SCRAP
+from edge_agent.metrics.remarks import with_range
 from edge_agent.metrics.result import Result, Window
 from edge_agent.metrics.rollup import ALL, scope_results
 from edge_agent.metrics.rollup import ROW as ROW
 from edge_agent.metrics.timemodel import Timeline
+from edge_agent.production.count_doubts import CountDoubts, doubted
 from edge_agent.production.facts import Facts
 from edge_agent.production.live_facts import live
 from edge_agent.production.plant import Machine, Plant, energy_scope, groups
@@ -118,8 +120,9 @@ def _together(
         reason = result.reason if having else _NO_STATES
         notes = (*plant.assumptions, *result.notes)
         provisional = any(each is not None and each.provisional for each in results.values())
-        found[metric] = replace(result, register_version=version, reason=reason, notes=notes, details=details,
-                                provisional=provisional, computed_at=plant.computed_at)  # fmt: skip
+        found[metric] = with_range(replace(result, register_version=version, reason=reason, notes=notes,
+                                           details=details, provisional=provisional,
+                                           computed_at=plant.computed_at))  # fmt: skip
     return found
 
 
@@ -143,8 +146,10 @@ def _machine_energy(plant: Plant, machine: Machine) -> dict[str, Result]:
     if machine.timeline is None and machine.energy is not None:
         idle = replace(idle, value=None, reason=_NO_STATES)
     return {
-        f"M-18@{machine.id}": energy.per_good_part(scope, machine.energy, good),
-        f"M-20@{machine.id}": idle,
+        f"M-18@{machine.id}": doubted(
+            energy.per_good_part(scope, machine.energy, good), machine.energy_doubts + machine.parts_doubts
+        ),
+        f"M-20@{machine.id}": doubted(idle, machine.energy_doubts),
     }
 
 
@@ -162,8 +167,10 @@ def _energy(plant: Plant, options: Options) -> dict[str, Result]:
             per_part = replace(per_part, notes=(_LAST_STATION,))
         coal = energy.standard_coal(scope, used, options.kgce_per_kwh)
         details = {"measured_by": list(sources), "good_parts_of": last and last.id}
-        found[f"M-18@line:{line}"] = replace(per_part, details={**per_part.details, **details})
-        found[f"M-19@line:{line}"] = replace(coal, details={**coal.details, **details})
+        doubts = plant.line_doubts(line)
+        parts = doubts if last is None else doubts + last.parts_doubts
+        found[f"M-18@line:{line}"] = doubted(replace(per_part, details={**per_part.details, **details}), parts)
+        found[f"M-19@line:{line}"] = doubted(replace(coal, details={**coal.details, **details}), doubts)
     return found | _site_energy(plant, options)
 
 
@@ -183,9 +190,12 @@ def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
         per_part = replace(per_part, reason=MORE_SCRAP if contradicting else _NO_LAST_STATION)
     details = {"lines": counted}
     sources = sorted(source for line in plant.lines for source in plant.line_energy(line)[1])
+    none = CountDoubts(zone=plant.facts.timezone)
+    of_parts = sum((plant.line_doubts(line) + lasts[line].parts_doubts for line in counted), none)
+    of_energy = sum(map(plant.line_doubts, plant.lines), none)
     return {
-        "M-18": replace(per_part, details={**per_part.details, **details}),
-        "M-19": replace(coal, details={**coal.details, "measured_by": sources}),
+        "M-18": doubted(replace(per_part, details={**per_part.details, **details}), of_parts),
+        "M-19": doubted(replace(coal, details={**coal.details, "measured_by": sources}), of_energy),
     }
 
 

@@ -16,6 +16,8 @@ from edge_agent.metrics.calendar import Calendar
 from edge_agent.metrics.live import Stored
 from edge_agent.metrics.planned import planned
 from edge_agent.metrics.timemodel import Plan as PlanKind
+from edge_agent.production.count_notes import CountNotes
+from edge_agent.production.counting import CountedReadings
 from edge_agent.production.facts import (
     BEFORE_NS,
     HISTORY_NS,
@@ -28,14 +30,15 @@ from edge_agent.production.facts import (
     Longs,
     Minutes,
     Planned,
+    Role,
     States,
     Tag,
 )
 from edge_agent.production.inventory import inventory
-from edge_agent.production.signals import MODE, STATE, DeviceSignals, PlantSignals
+from edge_agent.production.signals import MODE, STATE, DeviceSignals, PlantSignals, Signal
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.production.states import TagChanges, states
-from edge_agent.production.store_source import AFTER_NS, CounterQuestion, FactSource
+from edge_agent.production.store_source import CounterQuestion, FactSource
 from edge_agent.register.model import Register, schedules_of
 from edge_agent.stores.evidence import Span
 
@@ -70,13 +73,13 @@ def gather(
 ) -> Facts:
     """The facts of `start..end`, both full minutes."""
     plant = devices_of(site, source)
-    signals = PlantSignals(site, register, plant, (start, end))
+    signals = PlantSignals(site, register, plant, window=(start, end), notes=CountNotes.of(site))
     devices, names = list(signals.devices.values()), {key: member.name for key, member in plant.by_key.items()}
     known, states_of = _states(source, signals, devices, calendar, start, end)
     last_day = max(start, end - _DAY_NS)
     history_start = Facts(start, end).history_start
     quality = source.quality(list(names), last_day, end)
-    plan = _plan(calendar, signals.register, min(history_start, start - BEFORE_NS), end)
+    plan = _plan(calendar, signals.register, min(history_start, start - BEFORE_NS), end + BEFORE_NS)
     late = _lateness(source, devices, last_day, end)
     return Facts(
         start,
@@ -101,6 +104,8 @@ def gather(
         ],
         plan=plan,
         stored=_stored(source, site, signals, plan, end),
+        timezone=site.agent.timezone,
+        states_until=end + BEFORE_NS,
     )
 
 
@@ -118,7 +123,9 @@ def _stored(
             since[device.key] = end - within
             continue
         if schedule not in looks:
-            hours = planned([(row.t, PlanKind(row.plan)) for row in plan if row.schedule == schedule], end)
+            hours = planned(
+                [(row.t, PlanKind(row.plan)) for row in plan if row.schedule == schedule and row.t < end], end
+            )
             looks[schedule] = hours.before(end, within, end - HISTORY_NS)
         since[device.key] = looks[schedule]
     found = source.stored_values(since, end)
@@ -142,7 +149,9 @@ def gather_production(
         states=states_of,
         counters=_counters(source, signals, devices, known, states_of, start, end),
         lateness=_lateness(source, devices, late_from, end),
-        plan=_plan(calendar, signals.register, start - BEFORE_NS, end),
+        timezone=signals.timezone,
+        states_until=end + BEFORE_NS,
+        plan=_plan(calendar, signals.register, start - BEFORE_NS, end + BEFORE_NS),
     )
     return facts, {names[key]: spans for key, spans in known.items() if key in names}
 
@@ -169,19 +178,19 @@ def _states(
     end: int,
 ) -> tuple[Known, dict[str, States]]:
     """When the devices' values were current (by key), and the states of those that have any (by name)."""
-    known = source.known(start - BEFORE_NS, end + AFTER_NS)
+    known = source.known(start - BEFORE_NS, end + BEFORE_NS)
     ordered = _ordered_by_tag(signals, calendar)
     having = [device for device in devices if device.has_state]
     orders = {device.key: device.order for device in having if device.order and device.id in ordered}
     names = [(device.key, tag) for device in having for tag in (STATE, MODE, *filter(None, [orders.get(device.key)]))]
-    changes = source.changes(names, start - BEFORE_NS, end)
+    changes = source.changes(names, start - BEFORE_NS, end + BEFORE_NS)
     none = TagChanges.of([])
     found = {}
     for device in having:
         item, mode = (changes.get((device.key, tag), none) for tag in (STATE, MODE))
         order = orders.get(device.key)
         job = changes.get((device.key, order), none) if order else None
-        found[device.id] = states(item, mode, job, known.get(device.key, []), start - BEFORE_NS, end)
+        found[device.id] = states(item, mode, job, known.get(device.key, []), start - BEFORE_NS, end + BEFORE_NS)
     return known, found
 
 
@@ -217,16 +226,31 @@ def _counters(
         for role, signal in device.roles.items():
             if role == "integrated_power":
                 integrating.append(CounterQuestion(signal.name, changed, spans))
-            elif role == "energy":
-                counting.append(CounterQuestion(signal.name, changed))
             else:
-                counting.append(CounterQuestion(signal.name, np.zeros(0, np.int64), spans))
-    readings = {**source.counters(counting, start, end), **source.energies(integrating, start, end)}
-    return tuple(
-        Counter(device.id, role, signal.name[1], signal.rule.ratio, signal.rule.modulus, readings[signal.name])
-        for device in devices
-        for role, signal in device.roles.items()
-        if signal.name in readings
+                at = changed if role == "energy" else np.zeros(0, np.int64)
+                counting.append(CounterQuestion(signal.name, at, spans, signals.about(device, role)))
+    counted, integrated = source.counters(counting, start, end), source.energies(integrating, start, end)
+    found: list[Counter] = []
+    for device in devices:
+        for role, signal in device.roles.items():
+            if signal.name in counted:
+                found.append(_counter(device.id, role, signal, counted[signal.name]))
+            elif signal.name in integrated:
+                found.append(Counter(device.id, role, signal.name[1], signal.ratio, None, integrated[signal.name]))
+    return tuple(found)
+
+
+def _counter(device: str, role: Role, signal: Signal, counted: CountedReadings) -> Counter:
+    return Counter(
+        device,
+        role,
+        signal.name[1],
+        signal.ratio,
+        counted.modulus,
+        counted.readings,
+        counted.epochs,
+        counted.events,
+        counted.unknown_since,
     )
 
 

@@ -35,6 +35,7 @@ from edge_agent.metrics.timemodel import (
     spans,
     totals,
 )
+from edge_agent.production.count_doubts import NO_DOUBTS, CountDoubts, doubted
 from edge_agent.production.facts import MINUTE_NS, PART_ROLES, Counter, Facts, Role, States
 from edge_agent.production.links import MachineLinks
 from edge_agent.register.membership import Span
@@ -49,6 +50,12 @@ _CONNECTED_LATE: Final = Text(
     "Part of the planned time lies before the first connection and is unknown: provisional.",
 )
 _PARTS: Final = Rule(restarts=True)
+_NOT_OVER: Final = Text(
+    "窗口内的最后一次故障尚未结束：修复时间暂计到最后一次已知状态，为暂定。",
+    "The last failure of the window is not over yet: its repair counts up to the last known state, provisional.",
+)
+#: The figures of a machine that rest on its counters of parts.
+_OF_PARTS: Final = ("M-12", "M-13", "M-14", "M-15")
 _ITEMS: Final = tuple(Item)
 _MODES: Final = tuple(Mode)
 #: Behind a device's name: its energy is the integral of its power.
@@ -94,6 +101,11 @@ class Machine:
     """The device that measured it, ` integrated` behind a power tag."""
     span: Span = (0, 0)
     """The part of the window in which it was in service, ns; times, parts and energy are of this."""
+    parts_doubts: CountDoubts = NO_DOUBTS
+    """What its counters of parts leave open, and its energy's."""
+    energy_doubts: CountDoubts = NO_DOUBTS
+    open_failure: bool = False
+    """The last failure of the window is not over yet."""
     unconnected_ns: int = 0
     """Planned busy time before the machine was connected for the first time; nothing is known of it."""
 
@@ -105,6 +117,13 @@ class Machine:
     def results(self) -> dict[str, Result]:
         """M-11 to M-17; empty without machine states. Provisional when the machine was connected inside the window."""
         found = {} if self.production is None else oee.evaluate(self.production)
+        found = {
+            metric: doubted(result, self.parts_doubts if metric in _OF_PARTS else NO_DOUBTS)
+            for metric, result in found.items()
+        }
+        if self.open_failure and "M-17-mttr" in found:
+            mttr = found["M-17-mttr"]
+            found["M-17-mttr"] = replace(mttr, provisional=True, notes=(*mttr.notes, _NOT_OVER))
         if self.unconnected_ns < MINUTE_NS:
             return found
         return {
@@ -159,9 +178,10 @@ class Plant:
         device, window = self.device(equipment), self.span(equipment)
         grade = evidence.grade if self._grades is None else self._grades.get(device or "", "E0")
         used, source = self._energy(equipment, device)
+        doubts = self.doubts([(device or "", role) for role in PART_ROLES]), self.doubts([(source, "energy")])
         states = States.of(self.facts.states.get(device or "", ()))
         if device is None or not len(states):
-            return Machine(equipment, device, evidence, grade, None, None, used, source, window)
+            return Machine(equipment, device, evidence, grade, None, None, used, source, window, *doubts)
         timeline = self._timeline(equipment, states)
         pq, gq = self._parts(device, planned_busy(timeline, *window))
         whole_pq, whole_gq = self._parts(device, [window])
@@ -180,7 +200,13 @@ class Plant:
             whole_gq=whole_gq,
         )
         unconnected = self._unconnected(device, timeline, production.totals, window)
-        return Machine(equipment, device, evidence, grade, timeline, production, used, source, window, unconnected)
+        return Machine(equipment, device, evidence, grade, timeline, production, used, source, window, *doubts,
+                       self._open_failure(timeline), unconnected)  # fmt: skip
+
+    def _open_failure(self, timeline: Timeline) -> bool:
+        """Whether the last failure began in the window and is not over as far as states are known."""
+        last = timeline.failures[-1] if timeline.failures else self.facts.end
+        return timeline.open and self.facts.start <= last < self.facts.end
 
     def span(self, equipment: Equipment) -> Span:
         """The part of the window in which a machine was in service."""
@@ -199,7 +225,7 @@ class Plant:
         item = Track(times, [_ITEMS[number] for number in states.item.tolist()])
         mode = Track(times, [_MODES[number] for number in states.mode.tolist()])
         order = None if states.order is None else Track(times, states.order.tolist())
-        return classify(spans(times[0], self.facts.end, item, mode, order, self._plan(equipment.schedule_id)))
+        return classify(spans(times[0], self.facts.known_until, item, mode, order, self._plan(equipment.schedule_id)))
 
     def _energy(self, equipment: Equipment, device: str | None) -> tuple[Count | None, str]:
         """The machine's own counter, else a meter of its own, else its power tag."""
@@ -258,6 +284,26 @@ class Plant:
         events = () if counted is None else counted.events
         return tuple(event for event in events if self.facts.start < event.t <= self.facts.end)
 
+    def doubts(self, counters: Iterable[tuple[str, Role]]) -> CountDoubts:
+        """What these counters (device, role) leave open in the window."""
+        found = {key: self._counters[key] for key in counters if key in self._counters}
+        events = [(counter, event) for key, counter in found.items() for event in self.events(*key)]
+        return CountDoubts.of(found.values(), events, self.facts.timezone)
+
+    def line_doubts(self, line: str) -> CountDoubts:
+        """What the counters leave open that a line's energy is taken from."""
+        meters = self.meters(line)
+        if meters:
+            return self.doubts([(meter.gateway_device, "energy") for meter in meters])
+        doubts = [each.energy_doubts for each in self.machines if each.equipment.line == line]
+        return sum(doubts, CountDoubts(zone=self.facts.timezone))
+
+    @property
+    def counter_events(self) -> list[tuple[Counter, Event]]:
+        """All that counters did in the window besides counting on, by time."""
+        found = [(counter, event) for key, counter in self._counters.items() for event in self.events(*key)]
+        return sorted(found, key=lambda each: (each[1].t, each[0].device, each[0].tag))
+
     def meters(self, line: str) -> list[Equipment]:
         """The meters of a line that are read; a meter of one machine alone is not the line's."""
         return self.links.meters(line, {device for device, role in self._counters if role == "energy"})
@@ -286,7 +332,8 @@ class Plant:
 
 
 def _steps(counter: Counter, rule: Rule) -> Count:
-    return count(counter.readings, replace(rule, ratio=counter.ratio, modulus=counter.modulus))
+    own = replace(rule, ratio=counter.ratio, modulus=counter.modulus)
+    return count(counter.readings, own, counter.epochs, counter.events)
 
 
 def _smallest_step(counter: Counter) -> Fraction:

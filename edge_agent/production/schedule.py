@@ -15,14 +15,15 @@ from typing import Any, Final
 
 from edge_agent.config.models import Site
 from edge_agent.metrics.calendar import Calendar, Schedule, load_calendar
+from edge_agent.production.count_notes import CountNotes
 from edge_agent.production.gather import first_data
 from edge_agent.production.signals import PlantSignals
 from edge_agent.production.site_devices import SiteDevices
-from edge_agent.production.store_source import AFTER_NS, StoreFacts
+from edge_agent.production.store_source import StoreFacts
 from edge_agent.production.window_document import window_document
 from edge_agent.register.model import Register
 from edge_agent.stores import Store
-from edge_agent.stores.base import Name
+from edge_agent.stores.base import AROUND_NS, NEXT_NS, Name
 from edge_agent.stores.registers import unpacked, valid_at
 from edge_agent.stores.touched import HOUR_NS
 
@@ -68,6 +69,8 @@ class ProductionFigures:
         self._schedule = min(names, key=lambda name: (-names[name], name), default="")
         self._hours: set[int] = set()
         self._late: set[Period] = set()
+        self._awaiting: set[Period] = set()
+        """Windows of which a counter's next reading has not come."""
         self._over: set[Period] = set()
         self._started = False
         self._former: dict[str, Register] = {}
@@ -119,7 +122,11 @@ class ProductionFigures:
         past = {hour for hour in self._hours if hour + HOUR_NS <= now}
         self._hours -= past
         for hour in past:
-            self._late |= self.periods(max(0, hour - AFTER_NS), hour + HOUR_NS)
+            self._late |= self.periods(max(0, hour - NEXT_NS), hour + HOUR_NS)
+            self._late |= {each for each in self._awaiting if each.end <= hour + HOUR_NS}
+            # What came in the hours after a window may show that a reading at its end was not possible.
+            judged = max(0, hour - AROUND_NS), hour - AROUND_NS + HOUR_NS
+            self._late |= {each for each in self.periods(*judged) if each.end <= judged[1]}
         running = self.periods(now - 1, now)
         self._late |= {period for period in self._over if period.end + _SETTLE_NS <= now}
         self._over = {period for period in self._over if period.end + _SETTLE_NS > now} | running
@@ -137,12 +144,15 @@ class ProductionFigures:
         end = min(period.end, now)
         over = period.end + _SETTLE_NS <= now
         register = self._valid_register(store, period.end) if over else self._register
-        signals = PlantSignals(self._site, register, devices, (period.start, end))
+        notes = CountNotes.usable(self._site)
+        signals = PlantSignals(self._site, register, devices, window=(period.start, end), notes=notes)
         found = window_document(StoreFacts(store), signals, self.calendar, period.start, end, computed_at=now)
         documents = []
         for kind, name, scope in _scopes(found):
             for metric, result in scope["results"].items():
                 documents.append(_document(kind, name, scope, metric, result, period) | {"complete": over})
+        waits = any("unknown_since" in document["details"] for document in documents)
+        self._awaiting = (self._awaiting | {period}) if over and waits else self._awaiting - {period}
         if not over:
             self.running |= {document["id"]: document for document in documents}
         return documents
@@ -185,7 +195,8 @@ class ProductionFigures:
 
     def production(self, store: Store, start: int, end: int, now: int) -> Document:
         """Everything of any window, machine by machine."""
-        signals = PlantSignals(self._site, self._register, SiteDevices.of(self._site, store), (start, end))
+        devices, notes = SiteDevices.of(self._site, store), CountNotes.usable(self._site)
+        signals = PlantSignals(self._site, self._register, devices, window=(start, end), notes=notes)
         return window_document(StoreFacts(store), signals, self.calendar, start, end, computed_at=now)
 
 

@@ -9,18 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from edge_agent.config.models import DeviceCommon, Site
-from edge_agent.metrics.counters import U16, U32, Rule
+from edge_agent.config.plugins import Installed
+from edge_agent.errors import ConfigError
+from edge_agent.metrics.epochs import Definition
+from edge_agent.metrics.plausibility import Limit, by_cycle, by_power
+from edge_agent.production.count_notes import NO_NOTES, CountNotes
+from edge_agent.production.counting import CounterAbout
 from edge_agent.production.facts import PART_ROLES, Role
 from edge_agent.production.links import MachineLinks
 from edge_agent.production.roles import counters_of
 from edge_agent.production.site_devices import SiteDevice, SiteDevices
 from edge_agent.register.membership import Membership, Span
 from edge_agent.register.model import Equipment, Register
+from edge_agent.sdk import Plugin
 from edge_agent.stores.base import Name
 
 STATE, MODE = "machine_state", "operation_mode"
@@ -30,7 +36,6 @@ ORDER: Final = ("order_active", "order", "order_id", "order_number", "work_order
 #: Tags that show the controller's own meaning (grade E3): what it executes, and a program or a part count.
 _EXECUTION: Final = {"execution", "machine_state", "program_status", "channel_state", "state_current"}
 _PRODUCTION: Final = {"program", "part_count", "parts_actual", "parts_total", "parts_completed"}
-_MODULI: Final = {"uint16": U16, "uint32": U32}
 
 
 def speaks_for_its_controller(device: DeviceCommon) -> bool:
@@ -52,10 +57,10 @@ def business_links(device: DeviceCommon) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One tag in a role: its readings times `rule.ratio` are pieces, kWh, or (power) kW."""
+    """One tag in a role: its readings times `ratio` are pieces, kWh, or (power) kW."""
 
     name: Name
-    rule: Rule
+    ratio: Fraction
 
 
 @dataclass(frozen=True)
@@ -82,10 +87,24 @@ class DeviceSignals:
     def roles(self) -> Mapping[Role, Signal]:
         """`produced`, `good`, `scrap`, `energy`, `integrated_power` -> the tag that has this role."""
         units = {name: {"unit": tag.unit} for name, tag in self.config.tags.items()}
-        return {
-            role: Signal((self.key, tag), _rule(role, self.config.tags[tag], ratio))
-            for role, tag, ratio in counters_of(units)
-        }
+        return {role: Signal((self.key, tag), ratio) for role, tag, ratio in counters_of(units)}
+
+    def definition(self, tag: str) -> Definition:
+        """What the configuration says of a counter's numbers; of another agent's device its birth document does."""
+        options = self.config.tags[tag]
+        low, high = options.range or (None, None)
+        scale, offset = (Fraction(repr(float(number))) for number in (options.scale, options.offset))
+        exponent = options.scale_exponent_from or ""
+        modulus = None if self.about.by_birth else _modulus(self.config.connector, options)
+        return Definition(
+            scale=scale,
+            offset=offset,
+            exponent_from=exponent,
+            modulus=modulus,
+            low=low,
+            high=high,
+            max_rate=options.max_rate,
+        )
 
     @property
     def has_state(self) -> bool:
@@ -113,26 +132,46 @@ class DeviceSignals:
         return self.key, next(iter(self.config.tags), STATE)
 
 
-def _rule(role: Role, tag: object, ratio: Fraction) -> Rule:
-    scaled = getattr(tag, "scale", 1.0) != 1.0
-    modulus = None if scaled else _MODULI.get(str(getattr(tag, "type", None)).lower())
-    return Rule(modulus, restarts=role in PART_ROLES, ratio=ratio)
+@lru_cache(maxsize=16)
+def _plugin(connector: str) -> Plugin | None:
+    """Looking for what is installed takes a tenth of a second."""
+    try:
+        return Installed()[connector]
+    except (ConfigError, KeyError):
+        return None
+
+
+def _modulus(connector: str, tag: object) -> int | None:
+    """Where a tag's raw number begins again at 0, as its connector knows it."""
+    plugin = _plugin(connector)
+    if plugin is None:
+        return None
+    return plugin.modulus(tag) if plugin.modulus is not None and isinstance(tag, plugin.tag_options) else None
 
 
 class PlantSignals:
     """All devices of a plant with their signals, and which of them the figures of machines, lines and meters need."""
 
     def __init__(
-        self, site: Site, register: Register, devices: SiteDevices | None = None, window: Span | None = None
+        self,
+        site: Site,
+        register: Register,
+        devices: SiteDevices | None = None,
+        *,
+        window: Span | None = None,
+        notes: CountNotes = NO_NOTES,
     ) -> None:
         """`devices`: those of the plant as the store knows them; None: those of the file alone. `window` (ns): of the
-        machines in service in it; None: of those in use as the register stands."""
+        machines in service in it; None: of those in use as the register stands. `notes`: what persons wrote down about
+        counters."""
         devices = devices or SiteDevices.of_file(site)
+        self.timezone = site.agent.timezone
         self.devices = {member.name: DeviceSignals(member) for member in devices.members}
         self.register = devices.resolved(register)
         start, end = window or (None, None)
         self.members = Membership(self.register, start, end, ZoneInfo(site.agent.timezone))
         self.links = MachineLinks(self.members, self.devices)
+        self._notes = notes.resolved(devices)
 
     def of(self, machine: Equipment) -> DeviceSignals | None:
         """The one device that speaks for this machine alone."""
@@ -182,6 +221,38 @@ class PlantSignals:
     def dividing_states(self, device: DeviceSignals) -> list[Name]:
         """The states at whose changes a device's energy is divided: its own, and of the machine whose meter it is."""
         return list(dict.fromkeys([*device.states, *self._metered.get(device.key, [])]))
+
+    def about(self, device: DeviceSignals, role: Role) -> CounterAbout:
+        """What is known of a counter beside its readings."""
+        signal, parts = device.roles[role], role in PART_ROLES
+        tag = signal.name[1]
+        physical = self._cycle.get(device.key) if parts else self._rated(device.key, signal.ratio)
+        return CounterAbout(
+            parts,
+            device.definition(tag),
+            () if physical is None else (physical,),
+            self._notes.exchanges(device.key, tag, energy=role == "energy"),
+            self._notes.decisions(device.key, tag),
+        )
+
+    @cached_property
+    def _cycle(self) -> dict[str, Limit]:
+        """Of devices that speak for one machine alone: what its nominal cycle makes possible."""
+        having = [(self.of(row), row.nominal_cycle_s) for row in self.links.machines]
+        return {device.key: by_cycle(float(cycle)) for device, cycle in having if device is not None and cycle}
+
+    @cached_property
+    def _power(self) -> dict[str, float]:
+        """The same of meters and rated powers, kW."""
+        found: dict[str, float] = {}
+        for row in self.links.machines:
+            for device in (self.of(row), self.meter_of(row)):
+                if device is not None and row.rated_power_kw:
+                    found[device.key] = float(row.rated_power_kw)
+        return found
+
+    def _rated(self, key: str, ratio: Fraction) -> Limit | None:
+        return by_power(self._power[key], ratio) if key in self._power else None
 
     @cached_property
     def _metered(self) -> dict[str, list[Name]]:

@@ -14,15 +14,18 @@ from typing import Any, Final, Protocol
 import numpy as np
 import orjson
 
+from edge_agent.metrics.learning import DAY_NS, first_day, limits
 from edge_agent.metrics.live import Stored
+from edge_agent.metrics.plausibility import Limit
 from edge_agent.metrics.readings import Readings
 from edge_agent.model import status_name
 from edge_agent.production import thinning
-from edge_agent.production.facts import MINUTE_NS, Longs, Quality
+from edge_agent.production.counting import UNKNOWN, CountedReadings, CounterAbout, Meanings, counted_readings
+from edge_agent.production.facts import BEFORE_NS, MINUTE_NS, Longs, Quality
 from edge_agent.production.power_energy import energy_while_known, moments
 from edge_agent.production.states import TagChanges
 from edge_agent.stores import Store
-from edge_agent.stores.base import NEXT_NS, Name, Seen
+from edge_agent.stores.base import AROUND_NS, NEXT_NS, Name, Seen, step_below
 from edge_agent.stores.evidence import SEAM_NS, Span, bridged
 from edge_agent.stores.last_changes import stored_values
 from edge_agent.stores.registers import RegisterStore, RegisterVersion
@@ -32,12 +35,12 @@ _ENOUGH: Final = 600
 _MS: Final = 1_000_000
 #: Of energy in kWh or Wh: finer than any meter.
 _DIGITS: Final = 9
+#: The health rows that speak of a window's end, and of a counter's readings after it, come later.
+AFTER_NS: Final = AROUND_NS + NEXT_NS
 #: So many moments of powers are asked of the store at once: it adds up in memory, at every moment of each power.
 _MOMENTS: Final = 1_000_000
 #: From here on a double does not hold every integer.
 _EXACT: Final = 2.0**53
-#: The health rows that speak of a window's end, and a counter's next reading, come after it.
-AFTER_NS: Final = NEXT_NS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +52,8 @@ class CounterQuestion:
     """Moments (ns, rising) at which it is divided: there the machine's state changed."""
     known: Sequence[Span] = ()
     """When its device's values were current; a count stands until the next one inside such a span only."""
+    about: CounterAbout = UNKNOWN
+    """Of a counter: what is known of it beside its readings."""
 
 
 class FactSource(RegisterStore, Protocol):
@@ -75,9 +80,10 @@ class FactSource(RegisterStore, Protocol):
     def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, TagChanges]:
         """Tags at their changes, led by the last reading before; a tag without readings is missing."""
 
-    def counters(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
+    def counters(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, CountedReadings]:
         """Counters by those readings that decide what was counted: with the last reading before the window and the
-        first after it. One without a reading in the window is missing: that says nothing, rather than 0."""
+        first after it. One without a reading in the window, nor on both sides of it, is missing: that says nothing,
+        rather than 0."""
 
     def energies(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
         """Powers as counters: (t, unit-hours since `from_ns`) at every minute in which they rose, and at `at`."""
@@ -145,17 +151,45 @@ class StoreFacts:
             found[name] = TagChanges(runs.first, np.where(runs.good, runs.num, np.nan), why)
         return found
 
-    def counters(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
-        about = {question.name: question for question in wanted}
-        runs_of = self._store.counted({name: each.at for name, each in about.items()}, from_ns, to_ns)
+    def counters(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, CountedReadings]:
+        questions = {question.name: question for question in wanted}
+        runs_of = self._store.counted({name: each.at for name, each in questions.items()}, from_ns, to_ns)
+        reach = [int(edge) for runs in runs_of.values() if runs.good.any() for edge in (runs.first[0], runs.last[-1])]
+        first, last = min(reach, default=from_ns), max(reach, default=to_ns)
+        near = first >= from_ns - BEFORE_NS and last <= to_ns + AROUND_NS
+        far: Mapping[str, Sequence[Span]] = {} if near else self.known(first - SEAM_NS, last + NEXT_NS)
+        meanings = {name: self._meanings(name, questions[name].about) for name in runs_of}
+        learned = self._learned(
+            [name for name in runs_of if not meanings[name].bounded(questions[name].about)], from_ns, to_ns
+        )
         found = {}
         for name, runs in runs_of.items():
-            t, value = thinning.counter_readings(runs, about[name].known)
-            if np.any((t >= from_ns) & (t <= to_ns)):
-                last = thinning.first_reading_after(t, to_ns)
-                kept = thinning.deciding_readings(t, value, about[name].at) & (t <= last)
-                found[name] = Readings(t[kept], value[kept])
+            question = questions[name]
+            counted = counted_readings(
+                runs,
+                question.about,
+                meanings[name],
+                at=question.at,
+                known=far.get(name[0], question.known),
+                learned=learned.get(name, ()),
+                from_ns=from_ns,
+                to_ns=to_ns,
+            )
+            if counted is not None:
+                found[name] = counted
         return found
+
+    def _learned(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, tuple[Limit, ...]]:
+        """What counters without a physical bound make possible by their own past."""
+        start, end = from_ns - AROUND_NS, to_ns + AROUND_NS
+        days_of = self._store.steps(names, first_day(start), end // DAY_NS * DAY_NS) if names else {}
+        return {name: limits(days, step_below, start, end) for name, days in days_of.items()}
+
+    def _meanings(self, name: Name, about: CounterAbout) -> Meanings:
+        catalogue = self._store.catalogue
+        sid = catalogue.find(*name)
+        meta = "" if sid is None else catalogue.series[sid].meta
+        return Meanings.of(meta, catalogue.definition_changes(name), about.definition)
 
     def energies(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
         found = {}

@@ -51,12 +51,6 @@ def _spans(edges: Longs, moments: Longs) -> tuple[Longs, Longs, Mask]:
     return since, until, (place >= 0) & (moments <= until)
 
 
-def first_reading_after(t: Longs, end: int) -> int:
-    """The time of the first reading after `end`, which says what the last step inside was; else `end`."""
-    later = t[t > end]
-    return int(later[0]) if len(later) else end
-
-
 def deciding_readings(t: Longs, value: Floats, at: Longs | None = None) -> Mask:
     """The first reading of all, of the changes the first and the last of each minute, and both sides of every fall.
 

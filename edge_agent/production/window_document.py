@@ -22,6 +22,8 @@ from edge_agent.metrics.live import Live
 from edge_agent.metrics.oee import Production
 from edge_agent.metrics.result import Grade, Result, Window, divide, iso, number
 from edge_agent.metrics.timemodel import Bucket, Totals, pareto
+from edge_agent.production.count_doubts import doubted, event_document
+from edge_agent.production.count_notes import CountNotes
 from edge_agent.production.facts import PART_ROLES, Facts
 from edge_agent.production.figures import Options, production_figures
 from edge_agent.production.gather import Known, gather_production
@@ -58,7 +60,8 @@ def production(
     computed_at: int | None = None,
 ) -> dict[str, Any]:
     """`window_document` of a site's own store."""
-    signals = PlantSignals(site, register, SiteDevices.of(site, store), (start_ns, end_ns))
+    devices, notes = SiteDevices.of(site, store), CountNotes.usable(site)
+    signals = PlantSignals(site, register, devices, window=(start_ns, end_ns), notes=notes)
     return window_document(StoreFacts(store), signals, calendar, start_ns, end_ns, computed_at=computed_at)
 
 
@@ -157,13 +160,13 @@ class _Document:
                 "kwh": None if used is None else number(used.between(*machine.span)),
                 "source": machine.energy_source,
                 **_checked(None if check is None else check.disagreement, [_FROM_POWER] if integrated else []),
-                "events": [_event(event) for event in used.events] if used is not None else [],
+                "events": [_event(event) for event in self._plant.events(machine.energy_source, "energy")],
             },
         }
 
     def _machine_results(self, machine: Machine) -> dict[str, Result]:
         scope = energy_scope(self._plant, machine.id, machine)
-        coal = energy.standard_coal(scope, machine.energy, self._options.kgce_per_kwh)
+        coal = doubted(energy.standard_coal(scope, machine.energy, self._options.kgce_per_kwh), machine.energy_doubts)
         return {
             **machine.results,
             "M-18": self._figures[f"M-18@{machine.id}"],
@@ -183,7 +186,17 @@ class _Document:
             "results": {metric: result.to_full_json() for metric, result in sorted(found.items())},
             **_time(summed(inside)),
             "energy": self._energy(line),
+            "events": self._events(inside, line),
         }
+
+    def _events(self, machines: Sequence[Machine], line: str | None) -> list[dict[str, Any]]:
+        """What the counters of a line did besides counting on; of the site all."""
+        devices = {machine.device for machine in machines} | {machine.energy_source for machine in machines}
+        lines = self._plant.lines if line is None else [line]
+        devices |= {meter.gateway_device for each in lines for meter in self._plant.meters(each)}
+        return [
+            event_document(counter, event) for counter, event in self._plant.counter_events if counter.device in devices
+        ]
 
     def _lateness(self, machines: Iterable[Machine]) -> dict[str, Result]:
         """M-21, of the samples of these machines' devices in the last hour."""
@@ -227,7 +240,16 @@ def _checked(difference: Fraction | None, notes: Sequence[Text]) -> dict[str, An
 
 
 def _event(event: Event) -> dict[str, Any]:
-    return {"t": event.t, "kind": event.kind, "before": float(event.before), "after": float(event.after)}
+    return {
+        "t": event.t,
+        "kind": event.kind,
+        "before": float(event.before),
+        "after": float(event.after),
+        "amount": float(event.amount),
+        "readings": event.readings,
+        "basis": event.basis,
+        "counted": event.counted,
+    }
 
 
 def _time(window: Totals) -> dict[str, Any]:

@@ -38,7 +38,12 @@ _MERGED: Final = re.compile(
 )
 
 #: What the two sheets of one workbook may be called; a file with one sheet may call it as it likes.
-SHEET_NAMES: Final = {"equipment": ("设备台账", "equipment", "设备"), "processes": ("工序", "processes", "process")}
+SHEET_NAMES: Final = {
+    "equipment": ("设备台账", "equipment", "设备"),
+    "processes": ("工序", "processes", "process"),
+    "meters": ("换表", "meters", "meter"),
+    "events": ("事件判定", "events", "event"),
+}
 
 
 @dataclass(frozen=True, slots=True)

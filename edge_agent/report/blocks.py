@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from edge_agent.metrics.collection import LINK_NAMES
 from edge_agent.metrics.definitions import Text
+from edge_agent.metrics.remarks import row_notes
 from edge_agent.metrics.result import Result, iso, number
 
 Json = dict[str, Any]
@@ -92,6 +93,12 @@ def value_or_reason(result: Result | None) -> Fraction | Text | None:
     if result.effective_after is not None:
         return result.effective_after.text()
     return result.value if result.value is not None else result.reason
+
+
+def remarks(results: Iterable[Result | None]) -> Json | str:
+    """What must be said in the same row as these figures: outside their possible range, provisional."""
+    found = dict.fromkeys(note for result in results if result is not None for note in row_notes(result))
+    return text("；".join(note.zh for note in found), "; ".join(note.en for note in found)) if found else DASH
 
 
 def words(items: Iterable[str]) -> str:

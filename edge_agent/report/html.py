@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from edge_agent.metrics.remarks import beyond_range
 from edge_agent.report.blocks import DASH, text
 from edge_agent.report.parts.rates import HEADLINES
 from edge_agent.report.pictures.charts import draw
@@ -134,6 +135,8 @@ def _card(figure: Mapping[str, Any], language: Language) -> Markup:
         )
     if figure["provisional"]:
         remarks.append(text("暂定", "provisional"))
+    if (beyond := beyond_range(figure)) is not None:
+        remarks.append(text(beyond.zh, beyond.en))
     told = " · ".join(say(remark, language) for remark in remarks)
     return element(
         "div", element("p", say(name, language)), big, element("p", rest), element("em", told),

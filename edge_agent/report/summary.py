@@ -9,6 +9,7 @@ from typing import Final
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evaluate import live_not_declared, not_judged_yet, to_mend
 from edge_agent.metrics.rates import nc_shares
+from edge_agent.metrics.remarks import remark
 from edge_agent.metrics.result import EffectiveAfter, Result
 from edge_agent.metrics.timemodel import pareto
 from edge_agent.production.figures import ROW
@@ -159,6 +160,7 @@ def _production(plant: Plant, figures: Figures) -> Text:
     if availability.value is None:
         return _missing(availability)
     time, having = summed(plant.working), len(availability.numerator_ids)
+    beside = remark(availability)
     whole = Text(
         f"有状态的 {having} 台时间利用率 {_pct(availability.value)}",
         f"Availability of the {number_of(having, 'machine')} with states is {_pct(availability.value)}",
@@ -173,6 +175,8 @@ def _production(plant: Plant, figures: Figures) -> Text:
             f"OEE is {_pct(oee.value)}{product} (availability x effectiveness x quality, of the {counted} of "
             f"{number_of(every, 'machine')} with a nominal cycle and counts). {whole.en}",
         )
+        beside = remark(oee) or beside
+    whole = _with(whole, beside)
     unknown = Fraction(time.unknown, time.pbt) if time.pbt else Fraction(0)
     losses = pareto(time)
     if not losses:
@@ -196,7 +200,15 @@ def _energy(figures: Figures) -> Text:
     if per_part.value is not None:
         each = f"{float(per_part.value):.3f} kWh"
         zh, en = f"{zh}，每件合格品 {each}", f"{en}, {each} per good part"
-    return Text(f"{zh}。", f"{en}.")
+    found = _with(Text(zh, en), remark(coal) or remark(per_part))
+    return Text(f"{found.zh}。", f"{found.en}.")
+
+
+def _with(sentence: Text, beside: Text | None) -> Text:
+    """A sentence with what must be said of its figures at once."""
+    if beside is None:
+        return sentence
+    return Text(f"{sentence.zh}（{beside.zh}）", f"{sentence.en} ({beside.en})")
 
 
 # --- what to do ----------------------------------------------------------------------------------------------------

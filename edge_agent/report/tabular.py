@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final, cast, get_args
 
-from edge_agent.metrics.readings import Readings
+from edge_agent.metrics.readings import Number, Readings
 from edge_agent.metrics.timemodel import Item, Mode, Plan
 from edge_agent.production.facts import (
+    EVENT_KINDS,
     Connection,
     Counter,
+    CounterEvent,
     Device,
     Facts,
     Gap,
@@ -38,7 +41,9 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "health_minutes": ("device", "end_ns", "scheduled_s", "covered_s", "due", "done", "good", "bad", "values",
                        "overruns", "last_good_ns"),
     "states": ("device", "t_ns", "item_state", "operation_mode", "order", "why"),
-    "counters": ("device", "role", "tag", "ratio", "modulus", "t_ns", "reading"),
+    "counters": ("device", "role", "tag", "ratio", "modulus", "epoch", "t_ns", "reading"),
+    "counter_events": ("device", "role", "tag", "t_ns", "kind", "before", "after", "amount", "readings", "basis",
+                       "counted"),
     "plan": ("schedule", "t_ns", "plan"),
     "lateness": ("device", "late_ms", "messages"),
     "quality": ("device", "readings", "not_good", "out_of_range", "unchanged", "skew_ms"),
@@ -47,8 +52,9 @@ TABLES: Final[Mapping[str, tuple[str, ...]]] = {
     "stored": ("device", "last_sample_ns", "last_change_ns"),
 }  # fmt: skip
 #: What packs of format 1 do not have: then nobody looked.
-_SINCE_LATER: Final = ("stored",)
-
+_SINCE_LATER: Final = ("stored", "counter_events")
+#: Beside the kinds of events: from here on nothing is known, the next reading has not come.
+UNKNOWN_SINCE: Final = "unknown_since"
 
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+|/0*[1-9]\d*)?", re.ASCII)
 _LONGEST: Final = 400
@@ -133,9 +139,27 @@ def _seconds(ms: int) -> str:
 def _counters(facts: Facts) -> Cells:
     for each in facts.counters:
         head, ratio = (each.device, each.role, each.tag), digits(each.ratio)
+        begins = [t for t, _ in each.epochs]
+        moduli = [None if modulus is None else digits(Fraction(modulus)) for modulus in _moduli(each)]
         readings = each.readings.texts() if isinstance(each.readings, Readings) else None
         for t, reading in readings or ((t, digits(number)) for t, number in each.readings):
-            yield [*head, ratio, each.modulus, t, reading]
+            epoch = bisect_right(begins, t)
+            yield [*head, ratio, moduli[epoch], epoch, t, reading]
+
+
+def _moduli(counter: Counter) -> list[Number | None]:
+    return [counter.modulus, *(modulus for _, modulus in counter.epochs)]
+
+
+def _counter_events(facts: Facts) -> Cells:
+    """What was seen besides counting on; where the next reading has not come, since when."""
+    for each in facts.counters:
+        head = (each.device, each.role, each.tag)
+        for event in each.events:
+            exact = (digits(Fraction(number)) for number in (event.before, event.after, event.amount))
+            yield [*head, event.t, event.kind, *exact, event.readings, event.basis, _ORDERS[event.counted]]
+        if each.unknown_since is not None:
+            yield [*head, each.unknown_since, UNKNOWN_SINCE, "", "", "", "", "", ""]
 
 
 _ROWS: Final[Mapping[str, Callable[[Facts], Cells]]] = {
@@ -152,6 +176,7 @@ _ROWS: Final[Mapping[str, Callable[[Facts], Cells]]] = {
         for row in rows
     ),
     "counters": _counters,
+    "counter_events": _counter_events,
     "plan": lambda facts: ([row.schedule, row.t, row.plan] for row in facts.plan),
     "lateness": lambda facts: (
         [device, late, number] for device, counts in facts.lateness.items() for late, number in counts.items()
@@ -177,7 +202,7 @@ def facts(start: int, end: int, files: Mapping[str, bytes]) -> Facts:
         first_good={row["device"]: int(row["t_ns"]) for row in found["first_good"]},
         minutes=_read_minutes(found["health_minutes"]),
         states=_by_device(found["states"], _state),
-        counters=_read_counters(found["counters"]),
+        counters=_read_counters(found["counters"], found.get("counter_events", [])),
         lateness=_read_lateness(found["lateness"]),
         quality={row["device"]: _quality(row) for row in found["quality"]},
         connections=[
@@ -236,18 +261,52 @@ def _state(row: Row) -> State:
     )
 
 
-def _read_counters(table: Iterable[Row]) -> list[Counter]:
-    found: dict[tuple[str, str, str, str, str], list[tuple[int, Fraction]]] = {}
+def _read_counters(table: Iterable[Row], events: Iterable[Row]) -> list[Counter]:
+    found: dict[tuple[str, str, str], list[Row]] = {}
     for row in table:
-        key = (row["device"], row["role"], row["tag"], row["ratio"], row["modulus"])
-        found.setdefault(key, []).append((int(row["t_ns"]), number(row["reading"])))
-    for _, role, *_ in found:
-        if role not in get_args(Role):
-            raise ValueError(f"no such role: {role}")
-    return [
-        Counter(device, cast("Role", role), tag, number(ratio), int(modulus) if modulus else None, _column(rows))
-        for (device, role, tag, ratio, modulus), rows in found.items()
-    ]
+        found.setdefault((row["device"], row["role"], row["tag"]), []).append(row)
+    seen: dict[tuple[str, str, str], list[Row]] = {}
+    for row in events:
+        seen.setdefault((row["device"], row["role"], row["tag"]), []).append(row)
+    return [_read_counter(*key, rows, seen.get(key, ())) for key, rows in found.items()]
+
+
+def _read_counter(device: str, role: str, tag: str, rows: Sequence[Row], seen: Iterable[Row]) -> Counter:
+    if role not in get_args(Role):
+        raise ValueError(f"no such role: {role}")
+    epochs: dict[str, tuple[int, Number | None]] = {}
+    for row in rows:
+        epochs.setdefault(row.get("epoch", "0"), (int(row["t_ns"]), number(row["modulus"]) if row["modulus"] else None))
+    (_, modulus), *later = epochs.values()
+    if len({row["ratio"] for row in rows}) > 1:
+        raise ValueError(f"two ratios of one counter: {device} {tag}")
+    unknown = [int(row["t_ns"]) for row in seen if row["kind"] == UNKNOWN_SINCE]
+    return Counter(
+        device,
+        cast("Role", role),
+        tag,
+        number(rows[0]["ratio"]),
+        modulus,
+        _column([(int(row["t_ns"]), number(row["reading"])) for row in rows]),
+        tuple(later),
+        tuple(_counter_event(row) for row in seen if row["kind"] != UNKNOWN_SINCE),
+        unknown[0] if unknown else None,
+    )
+
+
+def _counter_event(row: Row) -> CounterEvent:
+    if row["kind"] not in EVENT_KINDS:
+        raise ValueError(f"no such event: {row['kind']}")
+    return CounterEvent(
+        int(row["t_ns"]),
+        cast("Any", row["kind"]),
+        number(row["before"]),
+        number(row["after"]),
+        number(row["amount"]),
+        int(row["readings"]),
+        row["basis"],
+        {word: known for known, word in _ORDERS.items()}[row["counted"]],
+    )
 
 
 def _column(rows: Sequence[tuple[int, Fraction]]) -> Readings:

@@ -17,8 +17,12 @@ from edge_agent.stores.rollups import HealthTotals, RolledHour
 #: One tag of one device, which stands here and everywhere above the stores by its key (`identity.DeviceKeys`).
 Name = tuple[str, str]
 
-#: After a window so much more of a counter is read: its next reading tells what the last step inside was.
+#: After a window so much more evidence is read, which speaks of its end.
 NEXT_NS: Final = 3_600_000_000_000
+#: On both sides of a window so much more of a counter is read, and so many good readings at least, however far away
+#: they are: they decide which readings are possible, and what the steps across the window's edges counted.
+AROUND_NS: Final = 6 * NEXT_NS
+AROUND: Final = 3
 #: A reading made longer than this before a window says nothing about the window any more.
 LOOKBACK_NS: Final = 7 * 86_400_000_000_000
 
@@ -169,6 +173,25 @@ class Seen:
     """The least and the greatest text that is not bad; None without any."""
 
 
+@dataclass(slots=True)
+class DaySteps:
+    """The steps of one counter in one day (UTC)."""
+
+    sizes: dict[int, int] = field(default_factory=dict)
+    """Size -> how many; the steps of a size are less than `step_below(size)`."""
+    busiest: int = 0
+    """The most steps of an hour."""
+
+
+#: Sizes of steps to a doubling.
+STEP_SIZES: Final = 8
+
+
+def step_below(size: int) -> float:
+    """What steps of a size stay below."""
+    return float(2.0 ** ((size + 1) / STEP_SIZES))
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Values, over the life of the store; retention does not lower them."""
@@ -228,12 +251,16 @@ class Store(RegisterStore, Protocol):
         """
 
     def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
-        """Counters as those of their runs that tell what was counted, in `from <= t < to` and the hour after it, led by
-        the last reading before.
+        """Counters as those of their runs that tell what was counted: in `from - AROUND_NS <= t < to + AROUND_NS`, and
+        beyond that on each side as many more as make AROUND good readings, however far away they are.
 
         The same as from `changes` comes out at `from_ns` and `to_ns`, at full quarters of an hour, and at those of
         `moments` (ns) at which a tag changed that `watch` names beside the counter, or its device's evidence.
         """
+
+    def steps(self, names: Sequence[Name], first_day: int, end_day: int) -> dict[Name, Mapping[int, DaySteps]]:
+        """Counter -> day (UTC, ns of its start, `first_day <= day < end_day`) -> how far it rose between readings.
+        A store that would have to fetch weeks of samples for it says nothing."""
 
     def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
         """What the readings of these tags were in `from <= t < to`; a tag without any is missing."""

@@ -17,6 +17,7 @@ from edge_agent import names
 from edge_agent.identity import SEPARATOR, DeviceKeys
 from edge_agent.stores.causes import DeviceCause, DeviceCauses
 from edge_agent.stores.columns import Ints
+from edge_agent.stores.definitions import DefinitionChange, Definitions
 from edge_agent.stores.forgotten import Entry, Forgotten
 from edge_agent.stores.former import FormerNames
 
@@ -45,6 +46,7 @@ class CatalogueChanges:
     series: list[Series] = field(default_factory=list)
     births: dict[str, str] = field(default_factory=dict)
     """Key -> birth document."""
+    definitions: list[DefinitionChange] = field(default_factory=list)
     causes: dict[str, DeviceCause | None] = field(default_factory=dict)
     """Key -> why the device is as it is; None: there is nothing to be kept."""
 
@@ -59,12 +61,14 @@ class Catalogue:
         *,
         keys: DeviceKeys | None = None,
         forgotten: Forgotten | None = None,
+        definitions: Iterable[DefinitionChange] = (),
         causes: DeviceCauses | None = None,
     ) -> None:
         self.keys = keys or DeviceKeys()
         self.forgotten = forgotten or Forgotten()
         self.causes = causes or DeviceCauses()
         self.former = FormerNames(self.keys)
+        self.definitions = Definitions(definitions)
         self.series: list[Series] = []
         self.devices: dict[str, str] = {}
         """Key -> its birth document without the tags, as JSON."""
@@ -216,9 +220,27 @@ class Catalogue:
             meta = orjson.dumps(entry).decode()
             series = self.series[self.sid(key, tag)]
             if series.meta != meta:
-                series.meta = meta
+                before, series.meta = series.meta, meta
                 self.changed.add(series.sid)
                 self.former.tag_born(key, tag, entry)
+                if before:
+                    self.definitions.born(series.sid, document.get("t"), before, entry)
+                else:
+                    self._succeeds(series, document.get("t"), entry)
+
+    def _succeeds(self, series: Series, t: object, entry: Mapping[str, Any]) -> None:
+        """A series that begins with this birth may go on with the history of another."""
+        former = next((name for name in self.history(series.device, series.tag)[1:]), None)
+        if former is None:
+            return
+        before = self.series[self._ids[former[0]][former[1]]].meta
+        devices = former[0], series.device
+        self.definitions.replaced(series.sid, t, devices, before, entry, tag=former[0] == series.device)
+
+    def definition_changes(self, name: tuple[str, str]) -> list[DefinitionChange]:
+        """Where what the numbers of a tag mean changed, its history under former names included; by time."""
+        found = [change for sid in self.sids(name) for change in self.definitions.of(sid)]
+        return sorted(found, key=lambda change: change.t)
 
     def take_changes(self) -> CatalogueChanges:
         """What the store lacks; give it back with `put_back` when it could not be written."""
@@ -227,13 +249,14 @@ class Catalogue:
             births = {device: self.devices[device] for device in self.changed_devices}
             self.changed.clear()
             self.changed_devices.clear()
-        return CatalogueChanges(series, births, self.causes.take_changes())
+        return CatalogueChanges(series, births, self.definitions.take_new(), self.causes.take_changes())
 
     def put_back(self, changes: CatalogueChanges) -> None:
         """Undo `take_changes` after a write that failed."""
         with self._lock:
             self.changed.update(entry.sid for entry in changes.series)
             self.changed_devices.update(changes.births)
+        self.definitions.put_back(changes.definitions)
         self.causes.put_back(changes.causes)
 
 
@@ -243,6 +266,7 @@ def stored_catalogue(
     births: Iterable[tuple[str | None, str, str]],
     forgotten: Forgotten,
     causes: Iterable[tuple[str, str, str, str, str]],
+    definitions: Iterable[DefinitionChange] = (),
 ) -> Catalogue:
     """A catalogue from what a store kept: births as (agent, device, document), without agent from before agents were
     kept. The document of such a birth may name another agent than the service's own: what that one sends since belongs
@@ -260,7 +284,8 @@ def stored_catalogue(
         if isinstance(named, str) and named not in ("", keys.own) and SEPARATOR not in named and key not in spoken:
             joined[keys.key(named, device)] = key
     why = {keys.key(agent, device): DeviceCause(*rest) for agent, device, *rest in causes}
-    made = Catalogue(series, found, keys=keys, forgotten=forgotten, causes=DeviceCauses(why))
+    told = DeviceCauses(why)
+    made = Catalogue(series, found, keys=keys, forgotten=forgotten, causes=told, definitions=definitions)
     for key, former in joined.items():
         made.former.assume(key, former)
         if made.of_device(key) or key in made.devices:

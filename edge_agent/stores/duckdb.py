@@ -24,10 +24,12 @@ from edge_agent.stores import duckdb_counts as counts
 from edge_agent.stores import duckdb_loads as loads
 from edge_agent.stores import duckdb_read as read
 from edge_agent.stores import duckdb_runs as runs
+from edge_agent.stores import duckdb_schema as schema
 from edge_agent.stores import duckdb_write as write
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
+    DaySteps,
     DeviceReadings,
     HealthSummary,
     Latest,
@@ -45,7 +47,7 @@ from edge_agent.stores.duckdb_compact import Compaction
 from edge_agent.stores.duckdb_documents import KeptDocuments
 from edge_agent.stores.duckdb_health import HealthTables
 from edge_agent.stores.duckdb_marks import MarkTable, read_incomplete, read_marks
-from edge_agent.stores.duckdb_schema import AGEING, connect, open_file, show_keys, translated
+from edge_agent.stores.duckdb_schema import connect, open_file, show_keys, translated
 from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.newest import Newest
 from edge_agent.stores.rollups import RAW_DAYS, HealthTotals, OpenHours, RolledHour, hour_of
@@ -87,13 +89,13 @@ class DuckDbStore(KeptDocuments):
         self._since_opened = 0
         self._broken = False
         self._touched = Touched()
+        self._counting = counts.Counting(self._newest_of, counts.Beginnings())
         self._open_health = OpenHours()
         self._looked_for_health = False
         self._load()
 
     def _load(self) -> None:
-        query = self._connection.execute
-        self.store_id = str(query("select id from store_id").fetchall()[0][0])
+        self.store_id = str(self._connection.execute("select id from store_id").fetchall()[0][0])
         self.catalogue = read.catalogue(self._connection, self._keys)
         self._renamed: dict[str, str] = {}
         self._first_good = read.first_good(self._connection, self._keys)
@@ -165,6 +167,7 @@ class DuckDbStore(KeptDocuments):
         self._first_good |= first_good
         self._compaction.written_into(hours, late)
         self._touched.add(hours)
+        self._counting.written(hours)
         self._newest.update(batch.rows, batch.stored)
         self._last_stored = batch.stored
         self._marks.committed(batch.marks)
@@ -184,14 +187,14 @@ class DuckDbStore(KeptDocuments):
         """List an agent, a device of it or a tag no more, until it speaks."""
         entries = self.catalogue.entries_of(entry)
         with translated(), self._transaction():
-            for each in entries:
-                write.forgotten(self._connection, each, t)
+            write.forgotten(self._connection, entries, t)
         self.catalogue.forgotten.forget(entries, t)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         if self._broken:
-            self._reopen()
+            with self._gate:
+                self._open_again()
         self._connection.begin()
         try:
             yield
@@ -204,10 +207,6 @@ class DuckDbStore(KeptDocuments):
             with contextlib.suppress(duckdb.Error):
                 self._connection.rollback()
             raise
-
-    def _reopen(self) -> None:
-        with self._gate:
-            self._open_again()
 
     def _open_again(self) -> None:
         with contextlib.suppress(duckdb.Error):
@@ -293,6 +292,12 @@ class DuckDbStore(KeptDocuments):
         with self._cursor() as cursor:
             return read.last_before(cursor, self.catalogue.sids(name), from_ns, to_ns)
 
+    def _newest_of(self, sid: int) -> int | None:
+        return self._newest.time([sid])
+
+    def _newest_named(self, name: Name) -> int | None:
+        return self._newest.time(self.catalogue.sids(name))
+
     def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
         """Runs of equal readings per tag."""
         sids, joined = self.catalogue.by_series(names)
@@ -306,10 +311,17 @@ class DuckDbStore(KeptDocuments):
         sids, joined = self.catalogue.by_series(list(moments))
         with self._cursor() as cursor:
             asked = {sid: moments[name] for sid, name in sids.items()}
-            found = counts.changes(cursor, asked, from_ns, to_ns) if sids else {}
+            found = counts.changes(cursor, asked, from_ns, to_ns, self._counting) if sids else {}
         rest = {name: moments[name] for name in joined}
-        more = from_samples.counted(self.samples, self._last_before, rest, from_ns, to_ns)
+        more = from_samples.counted(self.samples, self._last_before, self._newest_named, rest, from_ns, to_ns)
         return {sids[sid]: rows for sid, rows in found.items()} | more
+
+    def steps(self, names: Sequence[Name], first_day: int, end_day: int) -> dict[Name, Mapping[int, DaySteps]]:
+        """Steps of counters by day; of those that had another name before, nothing."""
+        sids, _ = self.catalogue.by_series(names)
+        with self._cursor() as cursor:
+            found = self._counting.days.get(cursor, list(sids), first_day, end_day) if sids else {}
+        return {sids[sid]: days for sid, days in found.items()}
 
     def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
         """Counted by SQL."""
@@ -428,18 +440,12 @@ class DuckDbStore(KeptDocuments):
         return len(kept)
 
     def _retain_health(self, now_ns: int) -> None:
-        """Rows that are rolled up go after some days, some at a time; their hours after years."""
+        """Rows that are rolled up go after some days, their hours after years."""
         cutoff = hour_of(now_ns - int(RAW_DAYS * _DAY)) - HOUR_NS
         earliest = self._open_health.earliest()
         cutoff = cutoff if earliest is None else min(cutoff, earliest - HOUR_NS)
-        for _ in range(_RETAIN_ROUNDS if self._looked_for_health else 0):
-            oldest = self._connection.execute("select min(t) from health").fetchone()
-            if oldest is None or oldest[0] is None or oldest[0] > cutoff:
-                break
-            until = min(cutoff, max(self._health.raw_from, hour_of(int(oldest[0])) + _DAY))
-            with self._transaction():
-                self._health.drop_rows(self._connection, until)
-            self._health.raw_from = until
+        rounds = _RETAIN_ROUNDS if self._looked_for_health else 0
+        self._health.retain(self._connection, self._transaction, cutoff, rounds)
         with self._transaction():
             self._health.age(self._connection, now_ns - int(self._health_days * _DAY))
 
@@ -450,12 +456,10 @@ class DuckDbStore(KeptDocuments):
             gone = self._retain_age(now_ns - int(self._days * _DAY))
             rounds = 0
             while self._max_bytes is not None and self.size() > self._max_bytes and rounds < _RETAIN_ROUNDS:
-                # The quantile is a double, 256 ns coarse: at least the oldest time goes, so that each round gets on.
-                query = "select greatest(min(t), approx_quantile(t, 0.1)) from samples"
-                oldest = self._connection.execute(query).fetchone()
-                if oldest is None or oldest[0] is None:
+                oldest = schema.oldest_tenth(self._connection)
+                if oldest is None:
                     break
-                gone += self._delete_before(int(oldest[0]) + 1)
+                gone += self._delete_before(oldest + 1)
                 rounds += 1
                 if not self._checkpoint():
                     break
@@ -467,22 +471,17 @@ class DuckDbStore(KeptDocuments):
     def _retain_age(self, cutoff: int) -> int:
         gone = 0
         for _ in range(_RETAIN_ROUNDS):
-            oldest = self._connection.execute("select min(t) from samples").fetchone()
-            if oldest is None or oldest[0] is None or oldest[0] >= cutoff:
+            oldest = schema.oldest_sample(self._connection)
+            if oldest is None or oldest >= cutoff:
                 break
-            gone += self._delete_before(min(cutoff, int(oldest[0]) + HOUR_NS))
+            gone += self._delete_before(min(cutoff, oldest + HOUR_NS))
         if gone:
             self._checkpoint()
         return gone
 
     def _delete_before(self, cutoff: int) -> int:
-        deleted = 0
         with self._transaction():
-            for table in AGEING:
-                row = self._connection.execute(f"delete from {table} where t < ?", [cutoff]).fetchone()  # noqa: S608 - table of ours
-                if table == "samples" and row:
-                    deleted = int(row[0])
-        return deleted
+            return schema.delete_before(self._connection, cutoff)
 
     def _checkpoint(self) -> bool:
         """Give deleted blocks back; False while a reader holds them."""
@@ -494,9 +493,7 @@ class DuckDbStore(KeptDocuments):
 
     def size(self) -> int:
         """Bytes in use: blocks of the file, and the log."""
-        row = self._connection.execute("select block_size * used_blocks from pragma_database_size()").fetchone()
-        wal = self._path.with_name(self._path.name + ".wal")
-        return int(row[0] if row else 0) + (wal.stat().st_size if wal.exists() else 0)
+        return schema.bytes_used(self._connection, self._path)
 
     def close(self) -> None:
         """Save the newest samples, checkpoint, release the file. Safe to call twice."""

@@ -10,6 +10,7 @@ import duckdb
 from edge_agent.stores import duckdb_counts as counts
 from edge_agent.stores import duckdb_loads as loads
 from edge_agent.stores import duckdb_runs as runs
+from edge_agent.stores import duckdb_steps as steps
 from edge_agent.stores.base import Name
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.evidence import REACH_NS, Span
@@ -76,6 +77,7 @@ class Compaction:
             edges = loads.edges(evidence)
             loads.keep(connection, self._loads, hour, cuts, edges)
             counts.keep(connection, self._counters, hour, cuts, edges)
+            steps.keep(connection, self._counters, hour)
         runs.marked(connection, self._marks, hour)
 
     def kept_now(self, hour: int) -> None:

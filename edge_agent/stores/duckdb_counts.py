@@ -5,23 +5,33 @@ They stand among the `runs`, with a mark of their own: who asks for all the runs
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final
 
 import numpy as np
 
 from edge_agent.stores import duckdb_runs as runs
-from edge_agent.stores.base import NEXT_NS
+from edge_agent.stores.base import AROUND, AROUND_NS
 from edge_agent.stores.columns import Changes, Longs
 from edge_agent.stores.duckdb_loads import Load, mark
 from edge_agent.stores.duckdb_read import Cursor, plain
+from edge_agent.stores.duckdb_steps import StepDays
 from edge_agent.stores.duckdb_write import append
+from edge_agent.stores.from_samples import good_readings
 from edge_agent.stores.telling import counted, in_order
 from edge_agent.stores.touched import HOUR_NS
 
 #: Samples read at a time: sixty hours of one series each second, or three of twenty.
 _AT_ONCE: Final = 20
 _STRETCH_NS: Final = 6 * HOUR_NS
+_ROWS: Final = 500_000
+#: So much is read around a neighbour of a window.
+_MINUTES_NS: Final = 600_000_000_000
+#: How far from a window its neighbours are looked for, step by step.
+_FURTHER: Final = (0, 24 * HOUR_NS, 7 * 24 * HOUR_NS, 62 * 24 * HOUR_NS, 400 * 24 * HOUR_NS)
 
 _READ: Final = """
 select sid, t, num, status from samples where t >= $from and t < $to and sid in (select unnest($sids))"""
@@ -47,39 +57,213 @@ def keep(
         })  # fmt: skip
 
 
-def changes(cursor: Cursor, moments: Mapping[int, Longs], from_ns: int, to_ns: int) -> dict[int, Changes]:
-    """Series -> the runs that tell, led by the last reading before and followed by those of the hour after."""
+class Beginnings:
+    """Of series that had no reading yet before some moment: that it need not be looked for again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._none_before: dict[int, int] = {}
+
+    def known(self, sid: int, t: int) -> bool:
+        """Whether there is no good reading of a series before `t` (ns)."""
+        with self._lock:
+            return t <= self._none_before.get(sid, t - 1)
+
+    def learn(self, sids: Iterable[int], t: int) -> None:
+        """Nothing was found before `t`."""
+        with self._lock:
+            self._none_before.update((sid, max(t, self._none_before.get(sid, t))) for sid in sids)
+
+    def written(self, hours: Iterable[int]) -> None:
+        """Something was written into these hours, and may be older than what was the first."""
+        with self._lock:
+            if self._none_before and min(hours, default=2**63) < max(self._none_before.values()):
+                self._none_before.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """What a store knows of series beside its tables."""
+
+    newest: Callable[[int], int | None]
+    """Time of the newest sample of a series."""
+    beginnings: Beginnings
+    days: StepDays = field(default_factory=StepDays)
+
+    def written(self, hours: Collection[int]) -> None:
+        """Something was written into these hours."""
+        self.beginnings.written(hours)
+        self.days.written(hours)
+
+
+def changes(
+    cursor: Cursor, moments: Mapping[int, Longs], from_ns: int, to_ns: int, counting: Counting
+) -> dict[int, Changes]:
+    """Series -> the runs that tell, and the readings around the window."""
     sids, found = list(moments), dict[int, Changes]()
     for places in runs.alike(cursor, [mark(sid) for sid in sids], from_ns, to_ns):
-        found |= _changes(cursor, {sids[place]: moments[sids[place]] for place in places}, from_ns, to_ns)
+        some = {sids[place]: moments[sids[place]] for place in places}
+        found |= _changes(cursor, some, from_ns, to_ns, counting)
     return found
 
 
-def _changes(cursor: Cursor, moments: Mapping[int, Longs], from_ns: int, to_ns: int) -> dict[int, Changes]:
-    sids = list(moments)
-    marks = [mark(sid) for sid in sids]
-    at = {sid: np.append(asked, to_ns) for sid, asked in moments.items()}
-    hours = runs.compacted(cursor, marks, from_ns, to_ns)
-    found: dict[int, list[Changes]] = {sid: [] for sid in sids}
-    for sid, told in runs.by_series([runs.lead(cursor, sids, from_ns, marks)]).items():
-        found[sid].append(counted(told.last, told.num, told.status, told.last))
-    if hours:
-        for sid, told in runs.by_series([runs.kept(cursor, sids, hours)]).items():
-            found[sid].append(told)
-    for first, last in runs.rest(hours, from_ns, to_ns + NEXT_NS):
-        for sid, told in _told(cursor, at, first, last):
-            found[sid].append(told)
+def _changes(
+    cursor: Cursor, moments: Mapping[int, Longs], from_ns: int, to_ns: int, counting: Counting
+) -> dict[int, Changes]:
+    at = {sid: np.append(asked, [from_ns, to_ns]) for sid, asked in moments.items()}
+    start, end = from_ns - AROUND_NS, to_ns + AROUND_NS
+    found: dict[int, list[Changes]] = {sid: [] for sid in moments}
+    _read_into(found, cursor, at, start, end, (from_ns, to_ns))
+    _neighbours_before(found, cursor, at, start, from_ns, counting.beginnings)
+    _neighbours_after(found, cursor, at, end, to_ns, counting.newest)
     return {sid: in_order(parts) for sid, parts in found.items() if parts}
 
 
-def _told(cursor: Cursor, at: Mapping[int, Longs], first: int, last: int) -> Iterator[tuple[int, Changes]]:
-    """From the samples of a stretch, which is read some hours and some series at a time."""
+def _neighbours_before(
+    found: Mapping[int, list[Changes]],
+    cursor: Cursor,
+    at: Mapping[int, Longs],
+    start: int,
+    from_ns: int,
+    beginnings: Beginnings,
+) -> None:
+    """The last readings before `start`, of what has too few before the window."""
+    reached = dict.fromkeys(at, start)
+    for near, far in pairwise(_FURTHER):
+        for _ in range(AROUND):
+            few = [sid for sid in at if good_readings(found[sid], to_ns=from_ns) < AROUND]
+            few = [sid for sid in few if not beginnings.known(sid, reached[sid])]
+            last = _nearest(cursor, few, start - far, start - near, reached, back=True)
+            for first, end, sids in _clusters(last):
+                _read_into(found, cursor, {sid: at[sid] for sid in sids}, first - _MINUTES_NS, end + 1)
+            reached.update((sid, t - _MINUTES_NS) for sid, t in last.items())
+            if not last:
+                break
+    few = [sid for sid in at if good_readings(found[sid], to_ns=from_ns) < AROUND]
+    beginnings.learn((sid for sid in few if reached[sid] == start), start)
+
+
+def _neighbours_after(
+    found: Mapping[int, list[Changes]],
+    cursor: Cursor,
+    at: Mapping[int, Longs],
+    end: int,
+    to_ns: int,
+    newest: Callable[[int], int | None],
+) -> None:
+    """The first readings from `end` on, of what has too few after the window and goes on at all."""
+    reached = dict.fromkeys(at, end)
+    times = {sid: newest(sid) for sid in at}
+    for near, far in pairwise(_FURTHER):
+        for _ in range(AROUND):
+            few = [
+                sid
+                for sid, t in times.items()
+                if t is not None and t >= reached[sid] and good_readings(found[sid], from_ns=to_ns) < AROUND
+            ]
+            first = _nearest(cursor, few, end + near, end + far, reached, back=False)
+            for start, last, sids in _clusters(first):
+                _read_into(found, cursor, {sid: at[sid] for sid in sids}, start, last + _MINUTES_NS)
+            reached.update((sid, t + _MINUTES_NS) for sid, t in first.items())
+            if not first:
+                break
+
+
+_LATEST: Final = """
+select sid, max(t) t from samples where t >= $from and t < $to and sid in (select unnest($sids))
+    and num is not null and status < 2147483648 group by sid"""
+_EARLIEST: Final = _LATEST.replace("max(t)", "min(t)")
+_LATEST_KEPT: Final = """
+select sid, max(last) t from runs where t in (select unnest($hours)) and t >= $from and t < $to
+    and sid in (select unnest($sids)) and num is not null and status < 2147483648 group by sid"""
+_EARLIEST_KEPT: Final = _LATEST_KEPT.replace("max(last)", "min(first)")
+
+
+def _nearest(
+    cursor: Cursor, sids: Sequence[int], first: int, last: int, reached: Mapping[int, int], *, back: bool
+) -> dict[int, int]:
+    """Series -> its good reading nearest to the window in a stretch, beyond what was reached."""
+    if not sids:
+        return {}
+    if back:
+        last = min(last, max(reached[sid] for sid in sids))
+    else:
+        first = max(first, min(reached[sid] for sid in sids))
+    hours = runs.compacted(cursor, [mark(sid) for sid in sids], first, last)
+    times: dict[int, int] = {}
+    choose = max if back else min
+    pieces: list[tuple[tuple[int, int], str, dict[str, Any]]] = [
+        ((a, b), _LATEST if back else _EARLIEST, {}) for a, b in runs.rest(hours, first, last) if a < b
+    ]
+    if hours:
+        pieces.append(((hours[0], hours[-1] + 1), _LATEST_KEPT if back else _EARLIEST_KEPT, {"hours": hours}))
+    for (a, b), query, more in pieces:
+        got = runs.fetched(cursor, query, **{"from": a, "to": b, "sids": list(sids), **more})
+        for sid, t in zip(plain(got["sid"], 0).tolist(), plain(got["t"], 0).tolist(), strict=True):
+            if (t < reached[sid]) if back else (t >= reached[sid]):
+                times[sid] = choose(t, times.get(sid, t))
+    return times
+
+
+def _clusters(times: Mapping[int, int]) -> Iterator[tuple[int, int, list[int]]]:
+    """Series whose moments lie close together, to be read in one go."""
+    ordered = sorted(times, key=times.__getitem__)
+    start = 0
+    for place, sid in enumerate(ordered):
+        if place + 1 == len(ordered) or times[ordered[place + 1]] - times[ordered[start]] > HOUR_NS:
+            yield times[ordered[start]], times[sid], ordered[start : place + 1]
+            start = place + 1
+
+
+def _read_into(
+    found: Mapping[int, list[Changes]],
+    cursor: Cursor,
+    at: Mapping[int, Longs],
+    first: int,
+    last: int,
+    edges: Sequence[int] = (),
+) -> None:
+    """The runs that tell of one stretch, from the kept hours and from the samples: the hours that `edges` (ns) cut are
+    read from these."""
     sids = list(at)
-    for start in range(first - first % HOUR_NS, last, _STRETCH_NS):
-        for place in range(0, len(sids), _AT_ONCE):
-            yield from _read(
-                cursor, at, sids[place : place + _AT_ONCE], max(start, first), min(start + _STRETCH_NS, last)
-            )
+    hours = runs.compacted(cursor, [mark(sid) for sid in sids], first, last)
+    hours = [hour for hour in hours if not any(hour < edge < hour + HOUR_NS for edge in edges)]
+    if hours:
+        for sid, told in runs.by_series([runs.kept(cursor, sids, hours)]).items():
+            found[sid].append(told)
+    for start, end in runs.rest(hours, first, last):
+        for sid, told in _told(cursor, at, start, end):
+            found[sid].append(told)
+
+
+_BUSY: Final = """
+select t - t % $stretch start, count(*) from samples where t >= $from and t < $to and sid in (select unnest($sids))
+group by 1 order by 1"""
+
+
+def _told(cursor: Cursor, at: Mapping[int, Longs], first: int, last: int) -> Iterator[tuple[int, Changes]]:
+    """From the samples of a stretch, which is read some series at a time and as many hours as memory has room for."""
+    for place in range(0, len(at), _AT_ONCE):
+        sids = list(at)[place : place + _AT_ONCE]
+        for start, end in _portions(cursor, sids, first, last):
+            yield from _read(cursor, at, sids, max(start, first), min(end, last))
+
+
+def _portions(cursor: Cursor, sids: Sequence[int], first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Stretches that hold samples of these series, sparse ones together."""
+    values = {"stretch": _STRETCH_NS, "from": first, "to": last, "sids": list(sids)}
+    begin, rows = first, 0
+    end = first
+    for start, count in cursor.execute(_BUSY, values).fetchall():
+        if rows and rows + count > _ROWS:
+            yield begin, end
+            begin, rows = start, 0
+        elif not rows:
+            begin = start
+        rows += count
+        end = start + _STRETCH_NS
+    if rows:
+        yield begin, end
 
 
 def _read(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -154,6 +155,29 @@ class HealthTables:
             self._dids[who] = did  # also if the transaction fails: the next one to keep an hour enters it again
             self._names[did] = who
         return did
+
+    def retain(
+        self,
+        connection: Connection,
+        transaction: Callable[[], AbstractContextManager[None]],
+        cutoff: int,
+        rounds: int,
+    ) -> None:
+        """Delete rows up to `cutoff`, an hour's end, all of which are rolled up: so many days of them at the most."""
+        for _ in range(rounds):
+            until = self.next_to_drop(connection, cutoff)
+            if until is None:
+                break
+            with transaction():
+                self.drop_rows(connection, until)
+            self.raw_from = until
+
+    def next_to_drop(self, connection: Connection, cutoff: int) -> int | None:
+        """Up to where rows go next, a day of them at the most; None: there are none up to `cutoff`."""
+        row = connection.execute("select min(t) from health").fetchone()
+        if row is None or row[0] is None or row[0] > cutoff:
+            return None
+        return min(cutoff, max(self.raw_from, hour_of(int(row[0])) + 24 * HOUR_NS))
 
     def drop_rows(self, connection: Connection, until: int) -> int:
         """Delete rows up to `until`, an hour's end; all of them are rolled up. `raw_from` is to follow."""

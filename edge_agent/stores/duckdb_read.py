@@ -19,6 +19,7 @@ from edge_agent.model import NOT_THERE, STATUS
 from edge_agent.stores.base import SKEWS, HealthSummary, Seen
 from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
 from edge_agent.stores.columns import NO_TIME, Rows, Samples
+from edge_agent.stores.definitions import DefinitionChange
 from edge_agent.stores.forgotten import Forgotten
 
 Cursor = duckdb.DuckDBPyConnection
@@ -52,15 +53,19 @@ def samples(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> Sa
     )
 
 
+_DEFINITIONS = "select sid, t, before, after from definitions"
+
+
 def catalogue(cursor: Cursor, keys: DeviceKeys) -> Catalogue:
     """As it was last written."""
     rows = cursor.execute("select sid, agent, device, tag, meta from series").fetchall()
     series = [Series(sid, keys.key(agent, device), tag, meta, bool(agent)) for sid, agent, device, tag, meta in rows]
     births = cursor.execute("select null, device, birth from devices union all select * from births").fetchall()
     forgotten = cursor.execute("select agent, device, tag, t from forgotten").fetchall()
+    changes = [DefinitionChange(*row) for row in cursor.execute(_DEFINITIONS).fetchall()]
     entries = {(agent, device, tag): t for agent, device, tag, t in forgotten}
     causes = cursor.execute("select agent, device, reason, zh, en from causes").fetchall()
-    return stored_catalogue(keys, series, births, Forgotten(entries), causes)
+    return stored_catalogue(keys, series, births, Forgotten(entries), causes, changes)
 
 
 def first_good(cursor: Cursor, keys: DeviceKeys) -> dict[str, int]:

@@ -37,6 +37,7 @@ create table if not exists series(sid integer primary key, device varchar, tag v
 alter table series add column if not exists agent varchar;
 create table if not exists devices(device varchar primary key, birth varchar);
 create table if not exists births(agent varchar, device varchar, birth varchar, primary key(agent, device));
+create table if not exists definitions(sid integer, t bigint, before varchar, after varchar);
 create table if not exists forgotten(agent varchar, device varchar, tag varchar, t bigint);
 create table if not exists causes(agent varchar, device varchar, reason varchar, zh varchar, en varchar);
 create table if not exists samples(
@@ -63,6 +64,7 @@ create table if not exists marks(stream varchar, first bigint, last bigint, "val
 create table if not exists quarantined(t bigint, reason varchar, "values" bigint);
 create table if not exists runs(
     t bigint, sid integer, first bigint, last bigint, num double, status uinteger);
+create table if not exists steps(t bigint, sid integer, size smallint, n bigint);
 create table if not exists loads(t bigint, sid integer, moment bigint, used double, rate double);
 drop view if exists evidence_keyed;
 drop table if exists evidence;
@@ -80,8 +82,9 @@ create table if not exists metrics(metric varchar, t bigint, document varchar);
 create table if not exists registers(version varchar, valid_from bigint, kept_at bigint, document varchar);
 """
 
-#: `runs`, `loads` and `compacted` (`t` is the start of an hour) can be made again from the others. What is kept of
-#: health by hour (`t` is its end) can be so only while its rows are there; `did` is a device of `health_devices`.
+#: `runs`, `steps`, `loads` and `compacted` (`t` is the start of an hour) can be made again from the others. What is
+#: kept of health by hour (`t` is its end) can be so only while its rows are there; `did` is a device of
+#: `health_devices`.
 #: What retention deletes from together with the samples, and the column it goes by.
 AGEING: Final = (
     "samples",
@@ -91,6 +94,7 @@ AGEING: Final = (
     "metrics",
     "runs",
     "loads",
+    "steps",
     "compacted",
 )
 #: Tables with an agent beside each device, and what they look like with the device's key: `NAME_keyed`.
@@ -144,6 +148,36 @@ def _version(path: Path) -> int:
     if found > VERSION:
         raise newer_format(path, found, VERSION)
     return found
+
+
+def delete_before(connection: duckdb.DuckDBPyConnection, cutoff: int) -> int:
+    """Delete what ages with the samples, in the transaction that is open; returns the samples deleted."""
+    deleted = 0
+    for table in AGEING:
+        row = connection.execute(f"delete from {table} where t < ?", [cutoff]).fetchone()  # noqa: S608 - table of ours
+        if table == "samples" and row:
+            deleted = int(row[0])
+    return deleted
+
+
+def oldest_sample(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """Its time, ns."""
+    row = connection.execute("select min(t) from samples").fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def oldest_tenth(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """The time up to which about a tenth of the samples lie, ns. The quantile is a double, 256 ns coarse: it is never
+    before the oldest sample, so that each round of deleting gets on."""
+    row = connection.execute("select greatest(min(t), approx_quantile(t, 0.1)) from samples").fetchone()
+    return None if row is None or row[0] is None else int(row[0])
+
+
+def bytes_used(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """Blocks of the file in use, and the log."""
+    row = connection.execute("select block_size * used_blocks from pragma_database_size()").fetchone()
+    wal = path.with_name(path.name + ".wal")
+    return int(row[0] if row else 0) + (wal.stat().st_size if wal.exists() else 0)
 
 
 def show_keys(connection: duckdb.DuckDBPyConnection, own: str, current: dict[tuple[str, str], str]) -> None:

@@ -54,6 +54,8 @@ def catalogue(connection: Connection, changes: CatalogueChanges, keys: DeviceKey
             "meta": [entry.meta for entry in entries],
         }
         append(connection, "series", columns)
+    for change in changes.definitions:
+        connection.execute("insert into definitions values (?, ?, ?, ?)", list(change))
     for key, birth in changes.births.items():
         connection.execute("insert or replace into births values (?, ?, ?)", [*keys.split(key), birth])
     if changes.causes:
@@ -140,10 +142,11 @@ def first_good(connection: Connection, found: Mapping[str, int], keys: DeviceKey
         connection.execute("insert into first_good(agent, device, t) values (?, ?, ?)", [agent, device, t])
 
 
-def forgotten(connection: Connection, entry: Entry, t: int) -> None:
+def forgotten(connection: Connection, entries: Sequence[Entry], t: int) -> None:
     """What is not listed any more, from `t` on."""
-    listed_again(connection, [entry])
-    connection.execute("insert into forgotten values (?, ?, ?, ?)", [*entry, t])
+    listed_again(connection, entries)
+    for entry in entries:
+        connection.execute("insert into forgotten values (?, ?, ?, ?)", [*entry, t])
 
 
 def listed_again(connection: Connection, entries: Sequence[Entry]) -> None:

@@ -9,13 +9,19 @@ from typing import Final
 import numpy as np
 
 from edge_agent.model import NOT_THERE, STATUS
-from edge_agent.stores.base import LOOKBACK_NS, NEXT_NS, SKEWS, Name, Seen
+from edge_agent.stores.base import AROUND, AROUND_NS, LOOKBACK_NS, SKEWS, Name, Seen
 from edge_agent.stores.columns import NO_TIME, Changes, Floats, Longs, Samples
 from edge_agent.stores.held import Adding, piece
 from edge_agent.stores.telling import counted as telling
 from edge_agent.stores.telling import in_order
 
 _DAY: Final = 86_400_000_000_000
+_MINUTES_NS: Final = 600_000_000_000
+_MS: Final = 1_000_000
+#: What is older than this is no neighbour of a window.
+_OLDEST: Final = 400 * _DAY
+#: A silence is read through in stretches of at most this.
+_LONGEST: Final = 30 * _DAY
 
 #: The samples of a device's tag in `from <= t < to`.
 Read = Callable[[str, str, int, int], Samples]
@@ -39,21 +45,83 @@ def changes(
 
 
 def counted(
-    read: Read, last_before: LastBefore, moments: Mapping[Name, Longs], from_ns: int, to_ns: int
+    read: Read,
+    last_before: LastBefore,
+    newest: Callable[[Name], int | None],
+    moments: Mapping[Name, Longs],
+    from_ns: int,
+    to_ns: int,
 ) -> dict[Name, Changes]:
     """Counters as those of their runs that tell what was counted."""
     found = {}
     for name, asked in moments.items():
-        spans = [*_lead(last_before, name, from_ns)]
-        days = range(from_ns - from_ns % _DAY, to_ns + NEXT_NS, _DAY)
-        spans += [(max(day, from_ns), min(to_ns + NEXT_NS, day + _DAY)) for day in days]
-        parts = []
-        for first, last in spans:
-            part = read(*name, first, last)
-            parts.append(telling(part.t, part.num, part.status, np.append(asked, to_ns)))
+        at, start, end = np.append(asked, [from_ns, to_ns]), from_ns - AROUND_NS, to_ns + AROUND_NS
+        days = range(start - start % _DAY, end, _DAY)
+        parts = [_told(read, name, at, max(day, start), min(end, day + _DAY)) for day in days]
+        parts = [*_before(read, last_before, name, at, start, parts, from_ns), *parts]
+        parts += _after(read, newest(name), name, at, end, parts, to_ns)
         runs = in_order(parts)
         if len(runs):
             found[name] = runs
+    return found
+
+
+def _told(read: Read, name: Name, at: Longs, first: int, last: int) -> Changes:
+    part = read(*name, first, last)
+    return telling(part.t, part.num, part.status, at)
+
+
+def good_readings(parts: Sequence[Changes], from_ns: int | None = None, to_ns: int | None = None) -> int:
+    """How many good readings there are at the least, of those at and after `from_ns`, or before `to_ns`."""
+    number = 0
+    for part in parts:
+        chosen = part.good
+        if from_ns is not None:
+            chosen &= part.last >= from_ns
+        if to_ns is not None:
+            chosen &= part.first < to_ns
+        number += int(chosen.sum() + (part.last[chosen] > part.first[chosen]).sum())
+    return number
+
+
+def _before(
+    read: Read,
+    last_before: LastBefore,
+    name: Name,
+    at: Longs,
+    start: int,
+    parts: Sequence[Changes],
+    from_ns: int,
+) -> list[Changes]:
+    """The last readings before `start`, as many as are missing before the window."""
+    found: list[Changes] = []
+    length = _MINUTES_NS
+    for begin in (start - LOOKBACK_NS, start - _OLDEST):
+        while good_readings([*found, *parts], to_ns=from_ns) < AROUND:
+            newest = last_before(name, begin, start) if begin < start else None
+            if newest is None:
+                break
+            first = newest - length
+            found = [_told(read, name, at, first, min(start, newest + _MS)), *found]
+            start, length = first, min(2 * length, _LONGEST)
+    return found
+
+
+def _after(
+    read: Read,
+    newest: int | None,
+    name: Name,
+    at: Longs,
+    end: int,
+    parts: Sequence[Changes],
+    to_ns: int,
+) -> list[Changes]:
+    """The first readings from `end` on, as many as are missing after the window; `newest`: of all, its time."""
+    found: list[Changes] = []
+    length = AROUND_NS
+    while newest is not None and end <= newest and good_readings([*parts, *found], from_ns=to_ns) < AROUND:
+        found.append(_told(read, name, at, end, end + length))
+        end, length = end + length, min(2 * length, _LONGEST)
     return found
 
 

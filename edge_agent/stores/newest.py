@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -81,6 +82,12 @@ class Newest:
         self._num = np.resize(self._num, size) if old else np.full(size, np.nan)
         self._kind = np.resize(self._kind, size) if old else np.zeros(size, np.uint8)
         self._status = np.resize(self._status, size) if old else np.zeros(size, np.uint32)
+
+    def time(self, sids: Sequence[int]) -> int | None:
+        """Time of the newest sample of these series; None without any."""
+        with self._lock:
+            known = [int(self._t[sid]) for sid in sids if sid < len(self._t)]
+        return max((t for t in known if t != NO_TIME), default=None)
 
     def rows(self) -> Rows:
         """Everything known as rows, for a snapshot."""

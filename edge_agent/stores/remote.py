@@ -26,6 +26,7 @@ from edge_agent.reasons import cause
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
+    DaySteps,
     DeviceReadings,
     HealthSummary,
     Latest,
@@ -207,7 +208,14 @@ class RemoteStore(ABC):
 
     def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
         """The server's samples, of which only the runs that tell are kept."""
-        return from_samples.counted(self.samples, self._last_before, moments, from_ns, to_ns)
+        return from_samples.counted(self.samples, self._last_before, self._newest_of, moments, from_ns, to_ns)
+
+    def steps(self, names: Sequence[Name], first_day: int, end_day: int) -> dict[Name, Mapping[int, DaySteps]]:
+        """Nothing: weeks of samples would have to be fetched for each figure."""
+        return {}
+
+    def _newest_of(self, name: Name) -> int | None:
+        return self._newest.time(self.catalogue.sids(name))
 
     def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
         """From the server's samples."""

@@ -28,6 +28,7 @@ from edge_agent.stores import formats
 from edge_agent.stores.base import Mark, WriteBatch, merged, transitions
 from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
 from edge_agent.stores.columns import NO_TIME, Rows
+from edge_agent.stores.definitions import DefinitionChange
 from edge_agent.stores.forgotten import Entry, Forgotten
 from edge_agent.stores.registers import RegisterVersion
 from edge_agent.stores.rollups import HealthTotals, hour_of
@@ -52,6 +53,7 @@ create table if not exists totals(name text primary key, count integer);
 create table if not exists store_totals(store text, name text, count integer, primary key(store, name));
 create table if not exists first_good(device text primary key, t integer);
 create table if not exists agent_first_good(agent text, device text, t integer, primary key(agent, device));
+create table if not exists definitions(sid integer, t integer, before text, after text);
 create table if not exists forgotten(
     agent text, device text, tag text, t integer, primary key(agent, device, tag));
 create table if not exists causes(
@@ -169,8 +171,9 @@ class Sidecar:
         births = self.query("select null, device, birth from devices union all select agent, device, birth from births")
         forgotten = self.query("select agent, device, tag, t from forgotten")
         entries = {(agent, device, tag): t for agent, device, tag, t in forgotten}
+        changes = [DefinitionChange(*row) for row in self.query("select sid, t, before, after from definitions")]
         causes = self.query("select agent, device, reason, zh, en from causes")
-        return stored_catalogue(self._keys, series, births, Forgotten(entries), causes)
+        return stored_catalogue(self._keys, series, births, Forgotten(entries), causes, changes)
 
     def first_good(self) -> dict[str, int]:
         """Key -> first good reading of all time."""
@@ -197,6 +200,7 @@ class Sidecar:
                 )
                 births = [(*split(key), birth) for key, birth in changes.births.items()]
                 db.executemany("insert or replace into births values (?, ?, ?)", births)
+                db.executemany("insert into definitions values (?, ?, ?, ?)", changes.definitions)
                 db.executemany(
                     "delete from causes where agent = ? and device = ?", [split(key) for key in changes.causes]
                 )

@@ -2,8 +2,9 @@
 second is two and a half million readings, and a figure needs a few.
 
 A counter only rises between two of its falls, so what it counted is known at a moment from the readings beside it.
-Kept are the readings beside every full quarter of an hour, both sides of every fall, and those beside the moments at
-which a machine's state or its evidence changed; of a quiet hour, all.
+Kept are the readings beside every full quarter of an hour, some on both sides of every fall and of every rise far
+steeper than the others of its hour (they may not be possible), and those beside the moments at which a machine's state
+or its evidence changed; of a quiet hour, all.
 """
 
 from __future__ import annotations
@@ -18,6 +19,10 @@ from edge_agent.stores.columns import Changes, Codes, Floats, Longs
 from edge_agent.stores.touched import HOUR_NS
 
 QUARTER_NS: Final = 900_000_000_000
+#: Readings kept on each side of a fall or a steep rise.
+BESIDE: Final = 3
+#: A rise is steep that is so many times the usual one of its hour.
+STEEP: Final = 16
 #: An hour with no more runs than this is kept as it is: two a minute.
 QUIET: Final = 120
 
@@ -56,17 +61,34 @@ def _telling(runs: Changes, good: npt.NDArray[np.bool_], at: Longs) -> Longs:
     edge[1:-1] = which[1:] != which[:-1]
     keep = (size <= QUIET)[which] | edge[:-1] | edge[1:]
     chosen = np.flatnonzero(good)
-    keep[chosen[_beside_quarters_and_falls(runs.first[chosen], runs.num[chosen])]] = True
+    keep[chosen[_beside_quarters(runs.first[chosen])]] = True
+    keep[chosen[_beside_odd_steps(runs.first[chosen], runs.num[chosen])]] = True
     keep[chosen[_beside(runs.first[chosen], runs.last[chosen], at)]] = True
     keep[1:] |= keep[:-1] & ~good[1:]
     return np.flatnonzero(keep)
 
 
-def _beside_quarters_and_falls(first: Longs, num: Floats) -> Longs:
+def _beside_quarters(first: Longs) -> Longs:
     other = np.ones(len(first) + 1, bool)
     quarter = first // QUARTER_NS
-    other[1:-1] = (quarter[1:] != quarter[:-1]) | (num[1:] < num[:-1])
+    other[1:-1] = quarter[1:] != quarter[:-1]
     return np.flatnonzero(other[:-1] | other[1:])
+
+
+def _beside_odd_steps(first: Longs, num: Floats) -> Longs:
+    """The readings beside falls, and beside rises far above the median of their hour."""
+    if len(num) < 2:
+        return np.zeros(0, np.int64)
+    rise = np.diff(num)
+    odd = rise < 0
+    hour = first[1:] // HOUR_NS
+    for edge in np.split(np.arange(len(rise)), np.flatnonzero(np.diff(hour)) + 1):
+        rising = rise[edge][rise[edge] > 0]
+        if len(rising):
+            odd[edge] |= rise[edge] > STEEP * np.median(rising)
+    places = np.flatnonzero(odd)[:, None] + np.arange(1 - BESIDE, 1 + BESIDE)
+    found: Longs = np.unique(places.clip(0, len(num) - 1))
+    return found
 
 
 def _beside(first: Longs, last: Longs, at: Longs) -> Longs:

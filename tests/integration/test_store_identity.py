@@ -218,7 +218,7 @@ def test_a_device_that_stays_offline_has_few_rows_and_is_not_silent(tmp_path: Pa
         take(store, birth("ipc-01", "plc-1"), data("ipc-01", "plc-1", 1, T0 - S, 1.0), (topic, document))
         plant = SiteDevices.of(site(tmp_path, plain), store)
         for after, state, reason in ((10, "offline", "BadTimeout"), (44, "offline", "BadTimeout"), (46, "silent", "")):
-            (row,) = overview.devices(store, plant, T0 + after * S)
+            (row,) = devices_now(store, plant, T0 + after * S)
             assert (row["connection"], row["reason"]) == (state, reason)
             assert row["values_per_s"] == 0.0 or after < 15
 
@@ -490,7 +490,7 @@ def offline(agent: str, seq: int, t: int, **more: Any) -> tuple[str, dict[str, A
 
 
 def shown(store: Store, now: int, plant: Any) -> dict[str, list[str]]:
-    return {row["id"]: row["why"] for row in overview.devices(store, SiteDevices.of(plant, store), now)}
+    return {row["id"]: row["why"] for row in devices_now(store, SiteDevices.of(plant, store), now)}
 
 
 def test_the_exact_cause_is_known_for_as_long_as_it_lasts(backend: Backend, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import numpy as np
 import orjson
 import pytest
 
+from edge_agent.app.values.source import StoreSource, pages
+from edge_agent.app.values.steps import Steps
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.ingest import decode
 from edge_agent.stores import Mark, Rows, Store, WriteBatch, open_store
@@ -105,6 +107,50 @@ def test_random_numbers_survive(server: tuple[str, int], tmp_path: Path) -> None
         flush(kind, port)
         got = store.samples("m2", "x", T0, T0 + 100 * SECOND).num
         assert np.allclose(got, numbers, rtol=0 if kind == "influxdb1" else 1e-9, atol=0)
+
+
+#: One tag that was a truth value, then a whole number, then a number: one series all along, 1.0 = true.
+CHANGING = [True, False, True, 2, 3, 3.5, 4.5]
+
+
+def read_across_kinds(store: Store) -> None:
+    end = T0 + 100 * SECOND
+    got = store.samples("m3", "x", T0, end)
+    assert got.values() == CHANGING
+    assert [type(value) for value in got.values()] == [type(value) for value in CHANGING]
+    numbers = [1.0, 0.0, 1.0, 2.0, 3.0, 3.5, 4.5]
+    assert got.num.tolist() == numbers
+    assert store.changes([("m3", "x")], T0, end)["m3", "x"].num.tolist() == numbers
+    assert store.counted({("m3", "x"): np.zeros(0, np.int64)}, T0, end)["m3", "x"].num.tolist() == numbers
+    source = StoreSource(store)
+    steps = Steps(T0, T0 + 7 * SECOND, 7 * SECOND, origin=T0, limit=10 * SECOND, vouched=lambda begin, until: True)
+    for page in pages(source, "m3", "x", T0, end):
+        steps.feed(page)
+    (step,) = steps.finish()
+    assert (step.low, step.high, step.last, step.readings) == (0.0, 4.5, 4.5, 7)
+    assert step.mean is not None
+    assert abs(step.mean - sum(numbers) / 7) < 0.01
+
+
+def changing(store: Store) -> WriteBatch:
+    documents = [
+        {"v": 1, "device": "m3", "t": T0 + i * SECOND, "values": {"x": value}} for i, value in enumerate(CHANGING)
+    ]
+    return WriteBatch(rows_of(store, *documents), T0 + 5 * SECOND)
+
+
+def test_a_tag_whose_kind_changes_is_one_series(server: tuple[str, int], tmp_path: Path) -> None:
+    kind, port = server
+    with closing(open_store(config(kind, port, tmp_path))) as store:
+        store.write(changing(store))
+        flush(kind, port)
+        read_across_kinds(store)
+
+
+def test_a_tag_whose_kind_changes_is_one_series_of_the_embedded_store(tmp_path: Path) -> None:
+    with closing(open_store(StoreConfig(path=tmp_path / "store.duckdb"))) as store:
+        store.write(changing(store))
+        read_across_kinds(store)
 
 
 def health_row(t: int, **fields: Any) -> dict[str, Any]:

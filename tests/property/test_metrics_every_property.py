@@ -190,7 +190,7 @@ class Shift:
 
     def figures(self, start: int = START, end: int = END, **changes: Any) -> dict[str, Result]:
         known = {"states": {"lathe01": self.states}, "plan": self.plan, "counters": self.counters(),
-                 "lateness": {"lathe01": self.late}}  # fmt: skip
+                 "lateness": {"lathe01": self.late}, "states_until": END}  # fmt: skip
         plant = golden.plant(ONE, start=start, end=end, **{**known, **changes})
         return {key: result for key, result in figures(plant, Options()).items() if "@EQ-001" in key or "@" not in key}
 
@@ -287,7 +287,22 @@ _ADDED: Final = ("M-11", "M-12", "M-13", "M-14", "M-16-allocation", "M-16-utilis
                  "M-17-mtbf", "M-17-mttr", "M-17-corrective", "M-18", "M-20")  # fmt: skip
 
 
+_READ_AT: Final = tuple(START + minute * MINUTE for minute in (0, 1, 19, 145, 287, 467, 480))
+#: Found by chance: idle energy that is cut in steps of more than four lengths, and once more where the window is split.
+CUT_OFTEN: Final = Shift(
+    (State(START - DAY, 0, 0, True, "no-coverage"), *(
+        State(START + minute * MINUTE, item, 0, False) for minute, item in ((0, 2), (144, 0), (188, 0), (278, 2)))),
+    (Planned("", START - DAY, "off"),
+     *(Planned("", START + minute * MINUTE, "shift") for minute in (0, 1, 18, 254, 271, 466, 468))),
+    tuple((t, 0) for t in _READ_AT),
+    tuple((t, 0) for t in _READ_AT),
+    tuple((t, Fraction(int(t >= _READ_AT[4]), 16)) for t in _READ_AT),
+    {},
+)  # fmt: skip
+
+
 @few
+@example(CUT_OFTEN, 50)
 @given(shifts(), st.integers(1, 479))
 def test_a_window_split_anywhere_adds_up(shift: Shift, minute: int) -> None:
     """Numerators and denominators of two adjoining windows add up to those of the whole, exactly."""

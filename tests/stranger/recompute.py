@@ -11,7 +11,7 @@ from datetime import datetime
 from fractions import Fraction
 from functools import cache
 from itertools import accumulate, pairwise
-from math import ceil
+from math import ceil, floor
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -40,7 +40,7 @@ def share(part, whole):
 
 
 options = json.loads((pack / "options.json").read_text(encoding="utf-8"))
-start, end = options["start_ns"], options["end_ns"]
+start, end, until = options["start_ns"], options["end_ns"], options["states_until_ns"]
 zone, within_ns = ZoneInfo(options["timezone"]), Fraction(options["change_within_h"]) * 3600 * S
 processes = {p["process_id"]: p for p in table("processes.csv")}
 kinds = {row["kind"]: row for row in table("kinds.csv")}
@@ -170,9 +170,11 @@ def curve(key):  # moments, and what (device, role) has counted until each
     rows = {int(row["t_ns"]): row for row in reversed(counters[key])}  # of one moment the first
     times, amounts = sorted(rows), [Fraction(0)]
     for old, new in pairwise(rows[t] for t in times):
-        before, after, wrap = Fraction(old["reading"]), Fraction(new["reading"]), int(new["modulus"] or 0)
+        before, after, wrap = Fraction(old["reading"]), Fraction(new["reading"]), Fraction(new["modulus"] or 0)
         step = after - before
-        if step < 0 < step + wrap <= wrap // 16:
+        if old["epoch"] != new["epoch"]:
+            step = 0
+        elif step < 0 < step + wrap <= wrap / 16:
             step += wrap
         elif step < 0:
             step = after if key[1] in ("produced", "good", "scrap") and 0 <= after <= before / 2 else 0
@@ -183,16 +185,14 @@ def curve(key):  # moments, and what (device, role) has counted until each
 def counted(key, spans=((start, end),)):  # pieces or kWh
     if key not in counters:
         return None
-    (times, amounts), whole, shares = curve(key), Fraction(0), {}
+    (times, amounts), whole = curve(key), Fraction(0)
     for t, sign in ((t, sign) for span in spans for t, sign in zip(span, (-1, 1), strict=True)):
         i = bisect_right(times, t)
         whole += sign * amounts[max(0, i - 1)]
         if 0 < i < len(times) and t > times[i - 1]:
-            length, step = times[i] - times[i - 1], amounts[i] - amounts[i - 1]
-            shares[length] = shares.get(length, 0) + sign * step * Fraction(t - times[i - 1], length)
-    fine = len(shares) <= 4
-    parts = (part if fine else Fraction(round(part * 10**12), 10**12) for part in shares.values())
-    return (whole + sum(parts)) * Fraction(counters[key][0]["ratio"])
+            share = (amounts[i] - amounts[i - 1]) * Fraction(t - times[i - 1], times[i] - times[i - 1])
+            whole += sign * Fraction(floor(share * 10**12 + Fraction(1, 2)), 10**12)
+    return whole * Fraction(counters[key][0]["ratio"])
 
 
 def parts(d, spans=((start, end),)):  # produced, good
@@ -233,7 +233,7 @@ def spans_of(m):  # (from, to, item, mode, bucket, part) since the first state
     rows = [(int(row["t_ns"]), row) for row in states[own(m),]]
     plan = [(0, "off"), *((int(row["t_ns"]), row["plan"]) for row in plans.get((m["schedule_id"],), []))]
     plan = plan if plans else [(0, "shift")]
-    edges = sorted({end, *(t for t, _ in [*rows, *plan] if rows[0][0] <= t < end)})
+    edges = sorted({end, until, *(t for t, _ in [*rows, *plan] if rows[0][0] <= t < until)})
     for a, b in pairwise(edges):
         row, ordered = at(rows, a), rows[0][1]["order"] == "" or at(rows, a)["order"] == "Y"
         item, mode = row["item_state"], row["operation_mode"]
@@ -277,18 +277,22 @@ def worked(m):  # metric -> (numerator, denominator)
     start, end = span(m)
     spans, time, mending = list(spans_of(m)), Counter(), False
     failed = failures(spans)
-    failing = {i for places in failed for i in places}
+    failing, repair, last = {i: n for n, places in enumerate(failed) for i in places}, Counter(), 0
     for i, (a, b, item, _, where, part) in enumerate(spans):
         mending = i in failing or (mending and (part == "maintenance" or not (item == "3" or where == "ASUT")))
         part = "failure" if i in failing else "corrective" if part == "maintenance" and mending else part
+        last = failing.get(i, last)
+        repair[last] += b - a if part in ("failure", "corrective") else 0
         time[where] += max(0, min(b, end) - max(a, start))
         time[part or "-"] += max(0, min(b, end) - max(a, start))
     apt, asut, adet, adot = (Fraction(time[name], S) for name in ("APT", "ASUT", "ADET", "ADOT"))
-    unknown, down, cmt, pmt = (
+    unknown, cmt, pmt = (
         Fraction(sum(time[each] for each in names), S)
-        for names in (["unknown"], ["failure", "corrective"], ["corrective"], ["maintenance", "planned"])
+        for names in (["unknown"], ["corrective"], ["maintenance", "planned"])
     )
-    pbt, aupt, count = apt + asut + adet + adot, apt + asut, sum(start <= spans[at[0]][0] < end for at in failed)
+    own_failures = [n for n, places in enumerate(failed) if start <= spans[places[0]][0] < end]
+    down, count = Fraction(sum(repair[n] for n in own_failures), S), len(own_failures)
+    pbt, aupt = apt + asut + adet + adot, apt + asut
     aubt = pbt - adot if states[own(m),][0]["order"] else None
     pq, gq = parts(own(m), joined(((a, b) for a, b, _, _, where, _ in spans if where in PBT), start, end))
     gq = None if gq is not None and gq < 0 else gq

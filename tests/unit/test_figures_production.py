@@ -16,6 +16,7 @@ import orjson
 import pytest
 
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
+from edge_agent.config.plugins import Installed, tag_model
 from edge_agent.ingest import decode
 from edge_agent.metrics.calendar import Calendar
 from edge_agent.production.figures import Options, plant_of
@@ -36,14 +37,11 @@ T0 = 1_791_763_200 * S
 RULES = {"item": [{"gives": "Executing"}], "mode": [{"gives": "Processing"}]}
 
 
-class UInt16(TagCommon):
-    """A tag whose connector says how wide its register is."""
-
-    type: str = "uint16"
-
+#: A tag whose connector says how wide its register is.
+UINT16 = tag_model(Installed()["modbus"]).model_validate({"address": "holding/0", "type": "uint16"})
 
 TAGS = {
-    "parts_total": UInt16(),
+    "parts_total": UINT16,
     "parts_scrap": TagCommon(),
     "power": TagCommon(unit="kW"),
     "order_active": TagCommon(),

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from edge_agent import payload
-from edge_agent.app.agent.births import birth
+from edge_agent.app.agent.births import Meaning, birth
 from edge_agent.app.values.current import state_machine
 from edge_agent.clock import Clock
 from edge_agent.config.compile import plan as compiled
@@ -113,7 +113,7 @@ class Workshop:
         notes = {} if plugin.tag_notes is None else dict(plugin.tag_notes(plan))
         if state is not None and state.derived:
             notes |= state.notes()
-        make_birth = partial(self._birth, device, tables, area, path, notes)
+        make_birth = partial(self._birth, device, tables, area, path, notes, Meaning.by(plugin))
         return Member(device, polled, path, make_birth, send)
 
     def _birth(
@@ -123,12 +123,22 @@ class Workshop:
         area: str,
         path: str,
         notes: Mapping[str, str],
+        meaning: Meaning,
         kinds: Mapping[str, Kind],
     ) -> tuple[bytes, ...]:
         oldest = max((staleness(device, table.every) for table in tables), default=0.0)
         t = self._clock.time_ns()
         return birth(
-            device, tables, kinds, agent=self._agent.id, path=path, area=area, staleness=oldest, t=t, notes=notes
+            device,
+            tables,
+            kinds,
+            agent=self._agent.id,
+            path=path,
+            area=area,
+            staleness=oldest,
+            t=t,
+            notes=notes,
+            meaning=meaning,
         )
 
     def _sender(self, path: str, device: str) -> Sink:

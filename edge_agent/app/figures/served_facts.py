@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, astuple
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,8 +19,12 @@ import numpy.typing as npt
 
 from edge_agent.config.models import Site
 from edge_agent.ingest.api import ask, running, socket_path
+from edge_agent.metrics.counters import Event
+from edge_agent.metrics.epochs import Definition
 from edge_agent.metrics.live import Stored
-from edge_agent.metrics.readings import Readings
+from edge_agent.metrics.plausibility import Decision, Limit
+from edge_agent.metrics.readings import Number, Readings
+from edge_agent.production.counting import CountedReadings, CounterAbout, Exchange
 from edge_agent.production.facts import Minutes, Quality
 from edge_agent.production.states import TagChanges
 from edge_agent.production.store_source import CounterQuestion, FactSource, StoreFacts
@@ -35,6 +40,8 @@ Longs = npt.NDArray[np.int64]
 _ROOM: Final = 600_000
 #: Letters of one span.
 _SPAN: Final = 44
+#: What is known of a counter is about as long as so many spans.
+_ABOUT: Final = 20
 
 
 @contextlib.contextmanager
@@ -92,12 +99,12 @@ class ServedFacts:
             (device, tag): _changes_from_json(entry) for device, tags in answer.items() for tag, entry in tags.items()
         }
 
-    def counters(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
-        found: dict[Name, Readings] = {}
+    def counters(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, CountedReadings]:
+        found: dict[Name, CountedReadings] = {}
         for some in _groups([_question_to_json(question) for question in wanted]):
             answer = self._ask("report_counts", wanted=some, from_ns=from_ns, to_ns=to_ns)
             for device, tags in answer.items():
-                found |= {(device, tag): _readings_from_json(columns) for tag, columns in tags.items()}
+                found |= {(device, tag): _counted_from_json(entry) for tag, entry in tags.items()}
         return found
 
     def energies(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
@@ -157,11 +164,11 @@ def operations(store: Store) -> dict[str, Answer]:
             answer.setdefault(device, {})[tag] = [_text(found.t), _text(found.number), why]
         return answer
 
-    def counts(wanted: list[dict[str, Any]], from_ns: int, to_ns: int) -> dict[str, dict[str, list[str]]]:
+    def counts(wanted: list[dict[str, Any]], from_ns: int, to_ns: int) -> dict[str, dict[str, Any]]:
         questions = [_question_from_json(**each) for each in wanted]
-        answer: dict[str, dict[str, list[str]]] = {}
-        for (device, tag), readings in source.counters(questions, from_ns, to_ns).items():
-            answer.setdefault(device, {})[tag] = _readings_to_json(readings)
+        answer: dict[str, dict[str, Any]] = {}
+        for (device, tag), counted in source.counters(questions, from_ns, to_ns).items():
+            answer.setdefault(device, {})[tag] = _counted_to_json(counted)
         return answer
 
     def energy(from_ns: int, to_ns: int, **question: Any) -> list[str]:
@@ -228,11 +235,71 @@ def _changes_from_json(entry: Sequence[Any]) -> TagChanges:
 
 def _question_to_json(question: CounterQuestion) -> dict[str, Any]:
     device, tag = question.name
-    return {"device": device, "tag": tag, "at": _text(question.at), "known": question.known}
+    about = _about_to_json(question.about)
+    return {"device": device, "tag": tag, "at": _text(question.at), "known": question.known, "about": about}
 
 
-def _question_from_json(device: str, tag: str, at: str, known: list[list[int]]) -> CounterQuestion:
-    return CounterQuestion((device, tag), _longs(at), [(a, b) for a, b in known])
+def _question_from_json(
+    device: str, tag: str, at: str, known: list[list[int]], about: Mapping[str, Any] | None = None
+) -> CounterQuestion:
+    return CounterQuestion((device, tag), _longs(at), [(a, b) for a, b in known], _about_from_json(about or {}))
+
+
+def _about_to_json(about: CounterAbout) -> dict[str, Any]:
+    definition = {**asdict(about.definition), "scale": str(about.definition.scale)}
+    return {
+        "parts": about.parts,
+        "definition": {**definition, "offset": str(about.definition.offset)},
+        "physical": [asdict(limit) for limit in about.physical],
+        "exchanges": [[each.t, _number_text(each.last), _number_text(each.first)] for each in about.exchanges],
+        "decisions": [astuple(each) for each in about.decisions],
+    }
+
+
+def _about_from_json(about: Mapping[str, Any]) -> CounterAbout:
+    said = about.get("definition", {})
+    exact = {key: Fraction(said[key]) for key in ("scale", "offset") if key in said}
+    return CounterAbout(
+        bool(about.get("parts")),
+        Definition(**{**said, **exact}),
+        tuple(Limit(**limit) for limit in about.get("physical", ())),
+        tuple(Exchange(t, _number_of(last), _number_of(first)) for t, last, first in about.get("exchanges", ())),
+        tuple(Decision(*each) for each in about.get("decisions", ())),
+    )
+
+
+def _counted_to_json(counted: CountedReadings) -> dict[str, Any]:
+    return {
+        "readings": _readings_to_json(counted.readings),
+        "modulus": _number_text(counted.modulus),
+        "epochs": [[t, _number_text(modulus)] for t, modulus in counted.epochs],
+        "events": [
+            {**asdict(event), **{key: str(Fraction(getattr(event, key))) for key in _EXACT}} for event in counted.events
+        ],
+        "unknown_since": counted.unknown_since,
+    }
+
+
+def _counted_from_json(answer: Mapping[str, Any]) -> CountedReadings:
+    return CountedReadings(
+        _readings_from_json(answer["readings"]),
+        _number_of(answer["modulus"]),
+        tuple((t, _number_of(modulus)) for t, modulus in answer["epochs"]),
+        tuple(Event(**{**event, **{key: Fraction(event[key]) for key in _EXACT}}) for event in answer["events"]),
+        answer["unknown_since"],
+    )
+
+
+#: Numbers of an event, which go as exact fractions.
+_EXACT: Final = ("before", "after", "amount")
+
+
+def _number_text(number: Number | None) -> str | None:
+    return None if number is None else str(Fraction(number))
+
+
+def _number_of(text: str | None) -> Fraction | None:
+    return None if text is None else Fraction(text)
 
 
 def _groups(wanted: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
@@ -240,7 +307,7 @@ def _groups(wanted: Sequence[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
     some: list[dict[str, Any]] = []
     room = _ROOM
     for each in wanted:
-        size = len(each["at"]) + _SPAN * len(each["known"])
+        size = len(each["at"]) + _SPAN * (len(each["known"]) + _ABOUT)
         if some and room < size:
             yield some
             some, room = [], _ROOM

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from edge_agent.app.status.terminal import Terminal, padded, wrapped
 from edge_agent.metrics import bands
+from edge_agent.metrics.remarks import beyond_range
 from edge_agent.words import command, verb
 
 Figure = Mapping[str, Any]
@@ -83,9 +84,9 @@ def basis(metric: Figure) -> tuple[str, str]:
     if metric.get("grade"):
         parts_zh.append(f"证据 {metric['grade']}")
         parts_en.append(f"evidence {metric['grade']}")
-    if metric.get("provisional"):
-        parts_zh.append("暂定")
-        parts_en.append("provisional")
+    for note in _beside(metric):
+        parts_zh.append(note[0])
+        parts_en.append(note[1])
     return " · ".join(parts_zh), " · ".join(parts_en)
 
 
@@ -176,4 +177,11 @@ def _said(metric: Figure, shown: str | None) -> list[tuple[str, str]]:
     plain = [f"{short(metric['numerator'])}/{short(metric['denominator'])}", metric["grade"] or ""]
     said = [(word, word) for word in plain if word]
     said += [each for each in (judgement(metric), score(metric)) if each is not None]
-    return [*said, ("暂定", "provisional")] if metric.get("provisional") else said
+    return [*said, *_beside(metric)]
+
+
+def _beside(metric: Figure) -> list[tuple[str, str]]:
+    """What must be said in the same line: provisional, or outside the possible range."""
+    found = [("暂定", "provisional")] if metric.get("provisional") else []
+    note = beyond_range(metric)
+    return found if note is None else [*found, (note.zh, note.en)]

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 PATIENCE_S: Final = 3.0
 #: So long after a store that did not answer it is asked again.
 _AGAIN_S: Final = 5.0
+#: Between two times that the day is read, where rows keep coming late.
+_CALM_S: Final = 120.0
 _OVER: Final = object()
 
 
@@ -69,6 +71,9 @@ class RecentDay:
             try:
                 await self._read_past()
                 self._read.set()
+                if self.health.outdated:
+                    await asyncio.sleep(_CALM_S)
+                    self._to_read.set()
             except StoreError as error:
                 log.warning("recent-health-postponed reason=%s", error)
                 await asyncio.sleep(_AGAIN_S)

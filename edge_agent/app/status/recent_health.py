@@ -94,13 +94,12 @@ class RecentHealth:
         self._silent = silent_ns
         self._lock = threading.Lock()
         self._waiting: list[Row] | None = []
-        """Rows that came while the past was being read."""
-        self._state = _State(silent_ns)
-
-    @property
-    def complete(self) -> bool:
+        """Rows that came while the past was being read; None: it is not."""
+        self.complete = False
         """Whether the past has been read."""
-        return self._waiting is None
+        self._state = _State(silent_ns)
+        self.outdated = False
+        """Whether the past is to be read again: rows came late while it was."""
 
     def take(self, rows: Iterable[Row], now_ns: int) -> None:
         """Rows that are in the store now."""
@@ -117,8 +116,11 @@ class RecentHealth:
         past = _State(self._silent)
         yield from past.read(store, now_ns)
         with self._lock:
-            past.take([row for row in self._waiting if row["t"] > now_ns], now_ns)
-            self._state, self._waiting = past, None
+            rows, newest = self._waiting or [], max((row["t"] for row in self._waiting or []), default=now_ns)
+            past.take([row for row in rows if row["t"] > now_ns], max(now_ns, newest))
+            # What came late meanwhile may belong to an hour that had been read already.
+            self.outdated = any(row["t"] <= now_ns - MINUTE_NS for row in rows)
+            self._state, self._waiting, self.complete = past, None, True
 
     def now(self, now_ns: int) -> dict[str, DeviceNow]:
         """Every device of which rows came within the day."""

@@ -84,6 +84,7 @@ def stated_options(facts: Facts, options: Options, timezone: str) -> dict[str, A
         "start_ns": facts.start,
         "end_ns": facts.end,
         "history_start_ns": facts.history_start,
+        "states_until_ns": facts.known_until,
         "robot_is_nc": options.robot_is_nc,
         "kgce_per_kwh": tabular.digits(options.kgce_per_kwh),
         "change_within_h": tabular.digits(options.change_within_s / 3600),

@@ -22,14 +22,15 @@ exact fractions (a ratio may be written `a/b`).
 |---|---|
 | `manifest.json` | 每个文件的 sha256；`previous.manifest_sha256` 是上一个包的 manifest.json 的 sha256（链） / the sha256 of each file; `previous.manifest_sha256` is that of the previous pack's manifest.json (the chain) |
 | `figures.json` | 全部数值（主张） / every figure (the claims): `key`, `value_exact` (a/b), `numerator`, `denominator`, `numerator_ids`, `denominator_ids` |
-| `options.json` | 窗口 `start_ns` `end_ns`，选项 `robot_is_nc` `kgce_per_kwh`，工厂时区 `timezone` / window, options and the plant's zone |
+| `options.json` | 窗口 `start_ns` `end_ns`，状态与日历续到 `states_until_ns`，选项 `robot_is_nc` `kgce_per_kwh`，工厂时区 `timezone` / window, until when states and calendar go on, options and the plant's zone |
 | `register.csv`, `processes.csv` | 设备台账、工序表 / equipment register, processes (Y/N) |
 | `kinds.csv` | 设备种类及其是否按种类计为数控、理由、来源 / kinds of machines: whether they count as NC by nature (`nc`), why, after whom |
 | `facts/devices.csv` | 已配置的采集设备 / configured devices |
 | `facts/first_good.csv` | 每个设备的首次有效数据 / first good reading of all time |
 | `facts/health_minutes.csv` | 每分钟健康：`end_ns` 结束的那一分钟 / health of the minute that ends at `end_ns`, 30 days back from the end at least |
 | `facts/states.csv` | 状态变化：自 `t_ns` 起 / states: from `t_ns` on; `item_state` 0 未知 not known, 1 OutOfService, 2 NotExecuting, 3 Executing; `operation_mode` 0 None, 1 Maintenance, 2 Setup, 3 Processing; `order` Y/N 是否有任务 whether there was an order（空 empty: 计划时间都视为有任务 all planned time counts as ordered）. 从窗口前一天开始 begins a day before the window |
-| `facts/counters.csv` | 计数器变化时的读数（每分钟首末两次；一小时内变化超过 120 次的，为每刻钟首末两次、每次下降的两侧、电能另加状态变化处；订阅只在变化时送来的件数，若下次变化之前设备的值有效，则另有一行：保持到变化之前）；读数 × `ratio` = 件或 kWh / counter readings at their changes (the first and the last of a minute; of an hour with more than 120 those of each quarter, both sides of every fall and, of energy, those beside a change of state; a count of parts that a subscription sent has a row just before its next change, up to which it stood, if the device's values were current before that); reading x `ratio` = pieces or kWh; `modulus` 回零点 where it rolls over (empty: not known to); `role`: produced, good, scrap, energy, integrated_power |
+| `facts/counters.csv` | 计数器变化时的读数（每分钟首末两次；一小时内变化超过 120 次的，为每刻钟首末两次、每次下降的两侧、电能另加状态变化处；订阅只在变化时送来的件数，若下次变化之前设备的值有效，则另有一行：保持到变化之前）；读数 × `ratio` = 件或 kWh / counter readings at their changes (the first and the last of a minute; of an hour with more than 120 those of each quarter, both sides of every fall and, of energy, those beside a change of state; a count of parts that a subscription sent has a row just before its next change, up to which it stood, if the device's values were current before that); reading x `ratio` = pieces or kWh; `modulus` 回零点 where it rolls over (empty: not known to); `epoch`: 计数的分段，段与段之间不计 nothing is counted from one epoch to the next; 只含计入的读数，未计入的见 `counter_events.csv` only the readings that count, those set aside stand in `counter_events.csv`; `role`: produced, good, scrap, energy, integrated_power |
+| `facts/counter_events.csv` | 窗口内计数器的事件：未计入的读数（jump 跳变、glitch 跳高后回落、false_zero 假零、out_of_range 超出 range；`amount` 为未计入量，`basis` 为依据，`counted` Y 人工判为计入、N 判为不计、空为未判），分段的起点（epoch 定义变更、exchange 换表）；`unknown_since`：此刻之后还没有读数 / what counters did besides counting on: readings set aside (`amount`: what they would have counted; `basis`: by which bound; `counted`: Y a person had it counted, N left aside, empty undecided), where epochs begin; `unknown_since`: the next reading has not come |
 | `facts/plan.csv` | 班次日历展开：自 `t_ns` 起 shift / stop / maintenance / off；空 = 全部为计划时间 / the calendar, resolved; empty = all time is planned |
 | `facts/lateness.csv` | 时延（毫秒）→ 消息数 / lateness in ms -> messages |
 | `facts/stored.csv` | 存储中该设备自身数值的末次样本与末次变化（变化只在要求的计划工时内查找；空 = 没有；设备不在其中 = 未查）/ what is stored of a device's own values: newest sample, and newest one that differs from the one of the same tag before it (looked for in the planned time asked for; empty: none; a device that is missing was not looked at) |
@@ -126,11 +127,11 @@ in service at the end. **工作设备 Working machines** = `in_scope = Y` 且在
   Maintenance → ADET; mode Setup → ASUT; Executing → APT；其余 else → ADET. 无任务（`order` = N）时，item 0 与其余归 ADOT
   without an order item 0 and the rest are ADOT. PBT = APT + ASUT + ADET + ADOT.
   单位为秒。机器的状态是其设备的；第一行的 `order` 为空即没有任务信号。日历取机器的 `schedule_id`，在其第一行之前为 off；
-  `facts/plan.csv` 完全为空时始终为 shift。切分从状态的第一行开始，只有窗口内的部分计入。 In seconds. The states are those of
+  `facts/plan.csv` 完全为空时始终为 shift。切分从状态的第一行开始、到 `states_until_ns` 为止，只有窗口内的部分计入。 In seconds. The states are those of
   the machine's device; an empty `order` in the first row means there is no order signal. The calendar is that of the
   machine's `schedule_id`, off before its first row, shift throughout if `facts/plan.csv` has no rows at all. Cutting
-  begins with the first state; only what lies in the machine's span counts, for parts, energy and failures of a machine
-  too: read span for window there. 机器的时间、件数、电量与故障都只计其在役段。
+  goes from the first state to `states_until_ns`; only what lies in the machine's span counts, for parts, energy and
+  failures of a machine too: read span for window there. 机器的时间、件数、电量与故障都只计其在役段。
 - **故障 Failures**：按时间顺序看各段（包括窗口之前的）。item 1 的段：若此前累计的 U ≥ 30 s，则前一组结束，新的一组开始，D 清零；然后
   U 清零，段长计入 D（不论日历），规则「其余」归 ADET 的段属于该组。item 不为 0、1 且 mode 不为 Maintenance 的段：段长计入 U。
   一组有属于它的段且 D ≥ 30 s 即为一次故障，属于其首段开始时所在的窗口。 Go through the spans in time, those before the window
@@ -150,12 +151,15 @@ in service at the end. **工作设备 Working machines** = `in_scope = Y` 且在
   The sum of differences. At a fall: with a `modulus` and 0 < difference + modulus <= modulus // 16 that sum counts (a
   rollover); else a part counter counts the new reading if it is at least 0 and at most half the old one (a restart); else
   nothing. A step across the window's edge is shared by time.
+  相邻两个读数的 `epoch` 不同时该步计 0。某一时刻的累计数，若该时刻在两个读数之间，按时间比例、以计数器自身单位四舍五入到 1e-12；一段
+  时间的计数 = 终点的累计数 − 起点的累计数（再乘 `ratio`），因此任何切分都精确相加。 A step between readings of different
+  `epoch` counts nothing. What was counted up to a moment between two readings is shared by time and rounded half up to
+  1e-12 of the counter's own unit; a stretch counts what was counted up to its end less up to its start (times `ratio`),
+  so every split adds up exactly.
 - **PQ** = produced；**GQ** = good，没有时为 produced − scrap；只计 PBT 各段（APT、ASUT、ADET、ADOT，相邻者合为一段）内的
-  件数，跨越段边界的一步按时间分摊；一个计数器被切开的步多于四种时长时，分摊如 M-20 取到 1e-12。计划外的产量不计入，
-  只有 M-18 的 GQ 按整个窗口计。 GQ = good, else produced - scrap; of the spans of PBT alone (APT, ASUT, ADET, ADOT,
-  adjoining ones as one): a step across an edge is shared by time, and where the spans of a counter cut steps of more
-  than four different lengths, the shares are told to 1e-12 as for M-20. Parts made outside PBT do not count, only the GQ
-  of M-18 is that of the whole window. GQ < 0（废品多于件数）视为未知 A GQ below 0 (more scrap than parts) is not known.
+  件数，跨越段边界的一步按时间分摊。计划外的产量不计入，只有 M-18 的 GQ 按整个窗口计。 GQ = good, else produced - scrap; of the spans of PBT alone (APT, ASUT, ADET, ADOT,
+  adjoining ones as one): a step across an edge is shared by time. Parts made outside PBT do not count, only the GQ of
+  M-18 is that of the whole window. GQ < 0（废品多于件数）视为未知 A GQ below 0 (more scrap than parts) is not known.
 - **M-11@机器** = APT / PBT；**M-12** = GQ / PQ；**M-13** = PRU·PQ / APT；**M-14** = PRU·GQ / PBT
   (PRU = `nominal_cycle_s`，0 视为没有 0 is none)。窗口内状态全部未知时为空 null when no state of the window was known。APT = 0 而 GQ ≠ 0
   时 M-14 的分子未知 the numerator of M-14 is not known when APT = 0 and GQ is not 0.
@@ -170,7 +174,9 @@ in service at the end. **工作设备 Working machines** = `in_scope = Y` 且在
   Summed up weighted with PBT: numerator value x PBT, denominator PBT, over the machines with a value.
 - **M-16-allocation** = AUBT / PBT；**-utilisation** = APT / AUBT；**-technical** = APT / (APT + ADET)；**-setup** = ASUT / AUPT。
   AUBT = PBT − ADOT，没有任务信号时未知。 AUBT = PBT - ADOT, not known without an order signal.
-- **M-17-mtbf** = AUPT / 故障次数；**-mttr** = (FT + CMT) / 故障次数；**-corrective** = CMT / (CMT + PMT)。 故障次数：failures.
+- **M-17-mtbf** = AUPT / 故障次数；**-mttr** = 窗口内开始的各次故障的修复时间之和 / 故障次数；**-corrective** = CMT / (CMT + PMT)。 故障次数：failures. MTTR: the repair of the failures that began in the window, over their number. 一次故障的修复时间 = 属于它的各段 +
+  其后、下一次故障之前的 CMT 段，不论在哪个窗口（至 `states_until_ns`）。 The repair of a failure: its spans and the CMT spans
+  after it and before the next failure, in whichever window they lie (up to `states_until_ns`).
 - M-11 至 M-17 属于有设备且该设备有状态的工作设备，产线、车间、厂区（无 `@`）的则一律列出。窗口内 PBT > 0 而全部为
   item 0（unknown）时，除 M-12、M-20 外分子未知，该机器也不进入汇总；分母为 0 的机器照常进入汇总。 M-11 to M-17 are told of
   working machines whose device has states, and of every line, workshop and the site (without `@`). When PBT > 0 and
@@ -189,8 +195,7 @@ in service at the end. **工作设备 Working machines** = `in_scope = Y` 且在
   is not the `meter_id` of exactly one row; a line's energy is that of the whole window. GQ is not known of a machine
   without states; the inspection machine must have states and GQ, and be the only one of the line's working machines. The site: M-19 of the kWh of all lines;
   M-18 = kWh / GQ, both summed over the lines that have a GQ.
-- **M-20** = item_state 为 2 时的 kWh / kWh。 kWh while NotExecuting / kWh. 切开的计数步有多于四种时长时，这些步的分摊
-  取到 1e-12。 Where the spans cut counting steps of more than four different lengths, their shares are told to 1e-12.
+- **M-20** = item_state 为 2 时的 kWh / kWh。 kWh while NotExecuting / kWh.
   「这些步」指 item_state 为 2 的各段的起点或终点落在其内部的步：读数（乘 `ratio` 之前）的分摊按步长（纳秒）分别求和，步长多于四种时
   各和四舍六入五取偶到 1e-12。 That is the steps inside which a span with item_state 2 begins or ends: their shares
   (readings, before `ratio`) are summed by the length of the step, and with more than four lengths each of these sums is

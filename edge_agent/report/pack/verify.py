@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from zipfile import ZipFile
@@ -39,7 +39,7 @@ _COMPARED: Final = (
 #: The format before, which is still read.
 _FORMER: Final = "edge-agent/evidence/1"
 #: What a pack of the present format has more than one of the former.
-_OF_FORMAT_2: Final = ("facts/stored.csv", "kinds.csv")
+_OF_FORMAT_2: Final = ("facts/stored.csv", "kinds.csv", "facts/counter_events.csv")
 #: Of these a pack of an earlier version says nothing.
 _SINCE_LATER: Final = ("now_online", "effective_after")
 
@@ -299,6 +299,7 @@ def plant_of(files: Mapping[str, bytes]) -> tuple[Plant, Options]:
     names = {name.removeprefix("facts/").removesuffix(".csv"): name for name in files if name.startswith("facts/")}
     facts = tabular.facts(options["start_ns"], options["end_ns"], {key: files[name] for key, name in names.items()})
     within_h = tabular.number(str(options.get("change_within_h", float(CHANGE_WITHIN_S / 3600))))
+    facts = replace(facts, states_until=options.get("states_until_ns"), timezone=_timezone(files))
     chosen = Options(
         bool(options["robot_is_nc"]),
         tabular.number(str(options["kgce_per_kwh"])),

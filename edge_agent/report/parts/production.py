@@ -6,8 +6,12 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any, Final
 
+from edge_agent.metrics.definitions import Text
+from edge_agent.metrics.remarks import PROVISIONAL
 from edge_agent.metrics.result import Result, divide, iso, number
 from edge_agent.metrics.timemodel import Bucket, Reason, Totals, pareto
+from edge_agent.production.count_doubts import KINDS, CountDoubts
+from edge_agent.production.facts import KINDS_SET_ASIDE, CounterEvent
 from edge_agent.production.load import daily_peaks, full_quarters, load_profile, peak
 from edge_agent.production.plant import Machine, Plant, groups, summed
 from edge_agent.report import blocks
@@ -41,6 +45,9 @@ BUCKET_NAMES: Final = {
 }
 _HOUR: Final = 3600
 _LOAD_POINTS: Final = 2000
+#: What every counter does: no event to look at.
+_EVERYDAY: Final = ("rollover", "restart")
+_MOST_EVENTS: Final = 50
 
 
 def production(plant: Plant, figures: Figures) -> Json:
@@ -59,6 +66,7 @@ def production(plant: Plant, figures: Figures) -> Json:
     found += list(_paretos(plant))
     found += [_machines(plant, figures), _parts_made(plant)]
     found.append(_times(plant))
+    found += _events(plant)
     return blocks.part(7, "时间模型与设备综合效率（OEE）", "time model and OEE", found)
 
 
@@ -116,13 +124,14 @@ def _lines(plant: Plant, figures: Figures) -> Json:
         Column("APT h", "APT h", "hours"),
         Column("未知 h", "unknown h", "hours"), Column("时间利用率", "availability", "percent"),
         Column("效率", "effectiveness", "percent"), Column("质量率", "quality ratio", "percent"),
-        Column("OEE", "OEE", "percent"),
+        Column("OEE", "OEE", "percent"), Column("说明", "remark"),
     )  # fmt: skip
     rows = []
     for (level, name), machines in groups(plant.working).items():
         results = [figures[f"{metric}{_suffix(level, name)}"] for metric in _LINE_RATES]
         behind = [machine for machine in machines if machine.id in results[0].numerator_ids]
-        rows.append([_LEVELS[level], name, *_hours(summed(behind)), *map(value_or_reason, results)])
+        rates = map(value_or_reason, results)
+        rows.append([_LEVELS[level], name, *_hours(summed(behind)), *rates, blocks.remarks(results)])
     return table(
         "oee_lines",
         "按产线、车间、厂区（OEE = 时间利用率 × 效率 × 质量率，同一批设备）",
@@ -140,15 +149,15 @@ def _all_machines(plant: Plant, figures: Figures) -> Json:
         Column("时间利用率（全部有状态的设备）", "availability (all machines with states)", "percent"),
         Column("设备", "machines", "count"),
         Column("合格品率（按件，全部计数的设备）", "quality by the piece (all machines that count)", "percent"),
-        Column("设备", "machines", "count"),
+        Column("设备", "machines", "count"), Column("说明", "remark"),
     )  # fmt: skip
     rows = []
     for (level, name), machines in groups(plant.working).items():
+        results = [figures[f"{metric}{_suffix(level, name)}"] for metric in ("M-11-all", "M-12-all")]
         cells: list[Any] = []
-        for metric in ("M-11-all", "M-12-all"):
-            result = figures[f"{metric}{_suffix(level, name)}"]
+        for result in results:
             cells += [value_or_reason(result), len(result.numerator_ids)]
-        rows.append([_LEVELS[level], name, *_hours(summed(machines)), *cells])
+        rows.append([_LEVELS[level], name, *_hours(summed(machines)), *cells, blocks.remarks(results)])
     return table("oee_all", "全部设备", "all machines", columns, rows)
 
 
@@ -205,7 +214,7 @@ def _machines(plant: Plant, figures: Figures) -> Json:
         Column("质量率", "quality ratio", "percent"), Column("OEE", "OEE", "percent"), Column("NEE", "NEE", "percent"),
         Column("故障", "failures", "count"),
         Column("MTBF h", "MTBF h", "hours"), Column("MTTR h", "MTTR h", "hours"),
-        Column("数据覆盖", "known share of PBT", "percent"),
+        Column("数据覆盖", "known share of PBT", "percent"), Column("说明", "remark"),
     )  # fmt: skip
     return table("oee", "逐台设备", "by machine", columns, (_machine(each, figures) for each in plant.working))
 
@@ -214,25 +223,90 @@ def _machine(machine: Machine, figures: Figures) -> list[Any]:
     head = [machine.id, title(machine.equipment), machine.equipment.line]
     made = machine.production
     if made is None:
-        return [*head, blocks.text("无状态数据", "no machine state"), *[None] * 8]
-    rates = [value_or_reason(figures[f"{key}@{machine.id}"]) for key in ("M-11", "M-13", "M-12", "M-14", "M-15")]
-    seconds = [figures[f"{key}@{machine.id}"].value for key in ("M-17-mtbf", "M-17-mttr")]
-    times = [None if each is None else each / 3600 for each in seconds]
-    return [*head, *rates, made.totals.failures, *times, made.coverage]
+        return [*head, blocks.text("无状态数据", "no machine state"), *[None] * 9]
+    rates = [figures[f"{key}@{machine.id}"] for key in ("M-11", "M-13", "M-12", "M-14", "M-15")]
+    repairs = [figures[f"{key}@{machine.id}"] for key in ("M-17-mtbf", "M-17-mttr")]
+    times = [None if each.value is None else each.value / 3600 for each in repairs]
+    remarks = blocks.remarks([*rates, *repairs])
+    return [*head, *map(value_or_reason, rates), made.totals.failures, *times, made.coverage, remarks]
 
 
 def _parts_made(plant: Plant) -> Json:
     columns = (
         Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"),
         Column("计划时间内产量", "produced in planned time", "count"), Column("其中合格", "good of these", "count"),
-        Column("计划外产量", "produced outside planned time", "count"),
+        Column("计划外产量", "produced outside planned time", "count"), Column("说明", "remark"),
     )  # fmt: skip
     rows = [
-        [each.id, title(each.equipment), each.equipment.line, made.pq, made.gq, made.outside_pq]
+        [
+            each.id,
+            title(each.equipment),
+            each.equipment.line,
+            made.pq,
+            made.gq,
+            made.outside_pq,
+            _doubt(each.parts_doubts),
+        ]
         for each in plant.working
         if (made := each.production) is not None and (made.pq, made.gq) != (None, None)
     ]
     return table("parts", "逐台产量", "parts by machine", columns, rows)
+
+
+def _doubt(doubts: CountDoubts) -> Any:
+    return blocks.both(PROVISIONAL) if doubts.provisional else blocks.DASH
+
+
+def _events(plant: Plant) -> list[Json]:
+    """What counters did besides counting on: what was set aside, and where nothing was counted across."""
+    found = [(counter, event) for counter, event in plant.counter_events if event.kind not in _EVERYDAY]
+    if not found:
+        return []
+    columns = (
+        Column("设备", "machine"), Column("产线", "line"), Column("采集点", "tag"), Column("时间", "time", "time"),
+        Column("事件", "event"), Column("此前读数", "reading before", "number"), Column("读数", "reading", "number"),
+        Column("未计入量", "set aside", "number"), Column("读数个数", "readings", "count"), Column("判定", "decision"),
+    )  # fmt: skip
+    owners = _owners(plant)
+    rows = [
+        [*owners.get(counter.device, ("", "")), f"{counter.device}/{counter.tag}", iso(event.t),
+         blocks.both(KINDS[event.kind]), Fraction(event.before), Fraction(event.after),
+         Fraction(event.amount) if event.kind in KINDS_SET_ASIDE else None, event.readings,
+         blocks.both(_decision(event))]
+        for counter, event in found[:_MOST_EVENTS]
+    ]  # fmt: skip
+    more = len(found) - _MOST_EVENTS
+    rest = [paragraph(f"另有 {more} 条，见证据包。", f"{more} more are in the evidence pack.", "note")]
+    return [
+        table("counter_events", "计数器事件", "events of counters", columns, rows),
+        *(rest if more > 0 else []),
+        *(
+            [paragraph(f"另有 {more} 条，见证据包。", f"{more} more are in the evidence pack.", "note")]
+            if more > 0
+            else []
+        ),
+        paragraph(
+            "未计入的读数使有关数值为暂定；在 register.events 文件中逐条判定“计入”或“不计入”后不再暂定。"
+            "换表请写入 register.meters。",
+            "Readings that were set aside make the figures that rest on them provisional, until the file of "
+            "register.events says of each to count it or to set it aside. Write exchanged meters into register.meters.",
+            "note",
+        ),
+    ]
+
+
+def _decision(event: CounterEvent) -> Text:
+    if event.kind not in KINDS_SET_ASIDE:
+        return Text("—", "—")
+    if event.counted is None:
+        return Text("待判定（暂定）", "open (provisional)")
+    return Text("已判计入", "to be counted") if event.counted else Text("已判不计", "to be set aside")
+
+
+def _owners(plant: Plant) -> dict[str, tuple[str, str]]:
+    """Device -> the machine (or meter) and the line it speaks for."""
+    found = {row.gateway_device: (row.equipment_id, row.line) for row in plant.assessment.register.equipment}
+    return found | {each.device: (each.id, each.equipment.line) for each in plant.machines if each.device}
 
 
 def _times(plant: Plant) -> Json:
@@ -283,7 +357,7 @@ def _energy_lines(figures: Figures) -> Json:
     columns = (
         Column("范围", "scope"), Column("用电 kWh", "kWh", "number"), Column("合格品", "good parts", "count"),
         Column("单位产品能耗 kWh", "kWh per good part", "number"), Column("综合能耗 tce", "tce", "number"),
-        Column("计量来源", "measured by"),
+        Column("计量来源", "measured by"), Column("说明", "remark"),
     )  # fmt: skip
     rows = []
     for key, result in figures.items():
@@ -294,7 +368,8 @@ def _energy_lines(figures: Figures) -> Json:
         kwh = result.details["kwh"]
         shown = result.reason if kwh is None else kwh
         sources = blocks.words(result.details["measured_by"])
-        rows.append([name, shown, per_part.denominator, value_or_reason(per_part), result.value, sources])
+        remarks = blocks.remarks([result, per_part])
+        rows.append([name, shown, per_part.denominator, value_or_reason(per_part), result.value, sources, remarks])
     return table("energy_lines", "产线与厂区能耗", "energy by line and site", columns, rows)
 
 
@@ -302,12 +377,12 @@ def _energy_machines(plant: Plant, figures: Figures) -> Json:
     columns = (
         Column("设备编号", "equipment"), Column("名称", "name"), Column("用电 kWh", "kWh", "number"),
         Column("单位产品能耗 kWh", "kWh per good part", "number"), Column("待机能耗占比", "idle share", "percent"),
-        Column("来源", "source"),
+        Column("来源", "source"), Column("说明", "remark"),
     )  # fmt: skip
     rows = [
         [each.id, title(each.equipment), each.energy.between(*each.span),
          value_or_reason(figures.get(f"M-18@{each.id}")), value_or_reason(figures.get(f"M-20@{each.id}")),
-         each.energy_source]
+         each.energy_source, blocks.remarks([figures.get(f"M-18@{each.id}"), figures.get(f"M-20@{each.id}")])]
         for each in plant.working
         if each.energy is not None
     ]  # fmt: skip

@@ -1,0 +1,211 @@
+"""Epochs of a counter: where what its numbers mean changed, and what may be counted across such a moment.
+
+Nothing is counted across the beginning of an epoch, but for two stated rules. Where only the scaling changed (same
+address, both numeric), the last reading before is restated in the new scaling, and the step across is the counter's
+own. Where a person wrote down a meter exchange (last reading of the old, first reading of the new), what the old one
+counted until then and the new one since then is counted, and the difference between the two readings is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Final
+
+import numpy as np
+
+from edge_agent.metrics.counters import Event, Rule
+from edge_agent.metrics.plausibility import Bounds, Decision, Runs, judge
+from edge_agent.metrics.readings import Number, exact
+
+_NUMERIC: Final = frozenset({"bool", "int", "float"})
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What a tag's numbers mean, as far as its birth document says it. An empty text: it does not say."""
+
+    kind: str = ""
+    address: str = ""
+    scale: Fraction = Fraction(1)
+    offset: Fraction = Fraction(0)
+    exponent_from: str = ""
+    modulus: int | None = None
+    """Of the raw number."""
+    device: str = ""
+    """Whose it was, where a device was replaced."""
+    low: float | None = None
+    high: float | None = None
+    max_rate: float | None = None
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Definition:
+        """From a tag's entry in a birth document; what is not of its type is left out."""
+        low, high = _pair(entry.get("range"))
+        return cls(
+            _text(entry, "type"),
+            _text(entry, "address"),
+            _number(entry.get("scale"), 1),
+            _number(entry.get("offset"), 0),
+            _text(entry, "exponent_from"),
+            entry["modulus"] if type(entry.get("modulus")) is int and entry["modulus"] > 1 else None,
+            _text(entry, "device"),
+            low,
+            high,
+            float(entry["max_rate"]) if _is_number(entry.get("max_rate")) and entry["max_rate"] > 0 else None,
+        )
+
+    @property
+    def rolls_over_at(self) -> Number | None:
+        """In the tag's own unit."""
+        return None if self.modulus is None or self.exponent_from else self.modulus * abs(self.scale)
+
+    def changed_from(self, other: Definition) -> tuple[str, ...]:
+        """What differs from an earlier definition, of what both of them say."""
+        pairs = {
+            "device": (self.device, other.device),
+            "address": (self.address, other.address) if self.address and other.address else ("", ""),
+            "kind": (self.kind, other.kind) if self.kind and other.kind else ("", ""),
+            "scale": (
+                (self.scale, self.offset, self.exponent_from) if self.address else None,
+                (other.scale, other.offset, other.exponent_from) if other.address else None,
+            ),
+        }
+        known = {name: pair for name, pair in pairs.items() if None not in pair}
+        return tuple(name for name, (new, old) in known.items() if new != old)
+
+    def restated(self, value: Number, other: Definition) -> Fraction | None:
+        """A reading under another definition, as it would have been under this one; None where nobody can say."""
+        changed = self.changed_from(other)
+        numeric = self.kind in _NUMERIC and other.kind in _NUMERIC
+        scaled = not self.exponent_from and not other.exponent_from and other.scale != 0
+        if not set(changed) <= {"scale", "kind"} or "scale" not in changed or not (numeric and scaled):
+            return None
+        return (Fraction(value) - other.offset) / other.scale * self.scale + self.offset
+
+
+#: Nobody has said anything.
+UNDEFINED: Final = Definition()
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """From `t` (ns) on a counter is another one."""
+
+    t: int
+    why: str
+    """What changed: `scale`, `kind`, `address`, `device`, joined by commas; or `exchange`."""
+    rule: Rule
+    bounds: Bounds
+    restate: tuple[Fraction, Fraction] | None = None
+    """(factor, shift) by which a reading before becomes one of this epoch."""
+    last: Number | None = None
+    """The last reading of the old meter, and the first of the new one."""
+    first: Number | None = None
+
+
+def by_definition(t: int, new: Definition, old: Definition, rule: Rule, bounds: Bounds) -> Epoch:
+    """The epoch that a changed definition begins."""
+    zero, one = new.restated(0, old), new.restated(1, old)
+    restate = None if zero is None or one is None else (one - zero, zero)
+    return Epoch(t, ",".join(new.changed_from(old)), rule, bounds, restate)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What of a counter's readings counts: runs, the epochs they are in (from, modulus), and what was seen."""
+
+    runs: Runs
+    epochs: tuple[tuple[int, Number | None], ...]
+    events: tuple[Event, ...]
+
+
+def judged(
+    runs: Runs,
+    rule: Rule,
+    bounds: Bounds,
+    epochs: Sequence[Epoch] = (),
+    decisions: Sequence[Decision] = (),
+) -> Judged:
+    """Good readings of a counter, judged epoch by epoch. `rule`, `bounds`: of what was before the first epoch."""
+    begins = [epoch.t for epoch in epochs]
+    pieces, marks, events = list[Runs](), list[tuple[int, Number | None]](), list[Event]()
+    before: tuple[int, float] | None = None
+    for place, piece in enumerate(_cut(runs, begins)):
+        epoch = epochs[place - 1] if place else None
+        own_rule, own_bounds = (rule, bounds) if epoch is None else (epoch.rule, epoch.bounds)
+        if epoch is not None:
+            pieces, piece = _across(pieces, piece, epoch, before)
+            if before is not None and len(piece):
+                marks.append((int(piece.first[0]), own_rule.modulus))
+                events.append(_event(epoch, before, piece))
+        found = judge(piece, own_bounds, own_rule, decisions)
+        kept = piece.only(found.keep)
+        pieces.append(kept)
+        marks += [(t, own_rule.modulus) for t in found.epochs]
+        events += found.events
+        if len(kept):
+            before = int(kept.last[-1]), float(kept.value[-1])
+    return Judged(_joined(pieces), tuple(sorted(marks, key=lambda mark: mark[0])), tuple(events))
+
+
+def _cut(runs: Runs, begins: Sequence[int]) -> list[Runs]:
+    """The runs between these moments; one that lies across is cut there."""
+    found, rest = list[Runs](), runs
+    for t in begins:
+        early, late = rest.first < t, rest.last >= t
+        found.append(Runs(rest.first[early], np.minimum(rest.last[early], t - 1), rest.value[early]))
+        rest = Runs(np.maximum(rest.first[late], t), rest.last[late], rest.value[late])
+    return [*found, rest]
+
+
+def _across(pieces: list[Runs], piece: Runs, epoch: Epoch, before: tuple[int, float] | None) -> tuple[list[Runs], Runs]:
+    """The readings that a stated rule adds on both sides of an epoch's beginning."""
+    if epoch.last is not None and before is not None and epoch.last >= exact(before[1]):
+        pieces = [*pieces, _one(epoch.t - 1, float(epoch.last))]
+    if epoch.first is not None and len(piece) and epoch.first <= exact(piece.value[0]) and piece.first[0] > epoch.t:
+        return pieces, _joined([_one(epoch.t, float(epoch.first)), piece])
+    if epoch.restate is not None and before is not None and len(piece):
+        factor, shift = epoch.restate
+        return pieces, _joined([_one(before[0] + 1, float(exact(before[1]) * factor + shift)), piece])
+    return pieces, piece
+
+
+def _event(epoch: Epoch, before: tuple[int, float], piece: Runs) -> Event:
+    if epoch.last is not None or epoch.first is not None:
+        old = exact(before[1]) if epoch.last is None else epoch.last
+        new = exact(piece.value[0]) if epoch.first is None else epoch.first
+        return Event(epoch.t, "exchange", old, new, basis=epoch.why)
+    return Event(epoch.t, "epoch", exact(before[1]), exact(piece.value[0]), basis=epoch.why)
+
+
+def _one(t: int, value: float) -> Runs:
+    return Runs(np.array([t], np.int64), np.array([t], np.int64), np.array([value], np.float64))
+
+
+def _joined(pieces: Sequence[Runs]) -> Runs:
+    return Runs(
+        np.concatenate([np.zeros(0, np.int64), *(piece.first for piece in pieces)]),
+        np.concatenate([np.zeros(0, np.int64), *(piece.last for piece in pieces)]),
+        np.concatenate([np.zeros(0), *(piece.value for piece in pieces)]),
+    )
+
+
+def _text(entry: Mapping[str, Any], key: str) -> str:
+    value = entry.get(key, "")
+    return value if isinstance(value, str) else ""
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def _number(value: Any, default: int) -> Fraction:
+    return Fraction(repr(value)) if _is_number(value) and abs(value) != float("inf") else Fraction(default)
+
+
+def _pair(value: object) -> tuple[float | None, float | None]:
+    if isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)):
+        return float(value[0]), float(value[1])
+    return None, None

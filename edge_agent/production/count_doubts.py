@@ -1,0 +1,156 @@
+"""What counters leave open: readings that were set aside, and readings that have not come. It goes with every figure
+that rests on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from edge_agent.metrics.counters import SET_ASIDE, Event
+from edge_agent.metrics.definitions import Text
+from edge_agent.metrics.remarks import with_range
+from edge_agent.metrics.result import Result, iso, number
+from edge_agent.production.facts import Counter
+
+#: What each event is, for people.
+KINDS: Final = {
+    "rollover": Text("回零（正常）", "rolled over (normal)"),
+    "restart": Text("清零重计", "restarted from 0"),
+    "break": Text("下降后未回升：视为更换，跨越处不计", "fell and stayed low: replaced, nothing counted across"),
+    "epoch": Text("定义变更，跨越处不计", "its definition changed, nothing counted across"),
+    "exchange": Text("换表", "meter exchanged"),
+    "jump": Text("跳变超出可能，未计入", "a step beyond what is possible, set aside"),
+    "glitch": Text("跳高后回落，未计入", "went up and came back, set aside"),
+    "false_zero": Text("跌落后恢复（假零），未计入", "fell and came back (false zero), set aside"),
+    "out_of_range": Text("超出 range，未计入", "outside its range, set aside"),
+}
+_STEPS: Final = frozenset({"break", "epoch", "exchange"})
+
+
+@dataclass(frozen=True, slots=True)
+class CountDoubts:
+    """Of some counters in a window."""
+
+    set_aside: tuple[tuple[Counter, Event], ...] = ()
+    """Readings that are left out."""
+    epochs: tuple[tuple[Counter, Event], ...] = ()
+    """Where nothing was counted across, or a meter was exchanged."""
+    unknown: tuple[Counter, ...] = ()
+    """Counters whose next reading has not come."""
+    zone: str = "UTC"
+
+    @classmethod
+    def of(cls, counters: Iterable[Counter | None], events: Iterable[tuple[Counter, Event]], zone: str) -> CountDoubts:
+        """`events`: those of the window, of these counters."""
+        found = list(events)
+        return cls(
+            tuple(each for each in found if each[1].kind in SET_ASIDE and each[1].counted is not True),
+            tuple(each for each in found if each[1].kind in _STEPS),
+            tuple(each for each in counters if each is not None and each.unknown_since is not None),
+            zone,
+        )
+
+    def __add__(self, other: CountDoubts) -> CountDoubts:
+        return CountDoubts(
+            self.set_aside + other.set_aside, self.epochs + other.epochs, self.unknown + other.unknown, self.zone
+        )
+
+    @property
+    def provisional(self) -> bool:
+        """Whether the figures may still change: nobody has decided, or the next reading will tell."""
+        return bool(self.unknown) or any(event.undecided for _, event in self.set_aside)
+
+    @property
+    def notes(self) -> tuple[Text, ...]:
+        """A sentence for each counter and kind."""
+        return (*self._set_aside_notes(), *self._unknown_notes(), *self._epoch_notes())
+
+    def _set_aside_notes(self) -> Iterable[Text]:
+        by_counter: dict[str, list[tuple[Counter, Event]]] = {}
+        for counter, event in self.set_aside:
+            by_counter.setdefault(f"{counter.device}/{counter.tag}", []).append((counter, event))
+        for name, found in by_counter.items():
+            _, first = found[0]
+            number_of, at = sum(event.readings for _, event in found), self._time(first.t)
+            reading, amount = _digits(first.after), _digits(sum(Fraction(event.amount) for _, event in found))
+            open_zh, open_en = ("待人工判定，暂定", "nobody has decided yet: provisional")
+            if not any(event.undecided for _, event in found):
+                open_zh, open_en = "已判定", "decided"
+            yield Text(
+                f"{name}：{number_of} 个读数不可能，未计入（首个 {at}，读数 {reading}；合计 {amount}）；{open_zh}。",
+                f"{name}: {number_of} readings are not possible and were set aside (the first at {at}, reading "
+                f"{reading}; {amount} in all); {open_en}.",
+            )
+
+    def _unknown_notes(self) -> Iterable[Text]:
+        for counter in self.unknown:
+            at = self._time(counter.unknown_since or 0)
+            yield Text(
+                f"{counter.device}/{counter.tag}：{at} 之后还没有读数，此后未知，暂定；有新读数后重新出具即补全。",
+                f"{counter.device}/{counter.tag}: no reading since {at}; what came after is not known: provisional; "
+                "a re-issue completes it.",
+            )
+
+    def _epoch_notes(self) -> Iterable[Text]:
+        for counter, event in self.epochs:
+            kind, at = KINDS[event.kind], self._time(event.t)
+            yield Text(
+                f"{counter.device}/{counter.tag}：{at} {kind.zh}。", f"{counter.device}/{counter.tag}: {at} {kind.en}."
+            )
+
+    def _time(self, t: int) -> str:
+        """By the plant's clock, to the second."""
+        moment = datetime.fromtimestamp(t // 1_000_000_000, UTC).astimezone(ZoneInfo(self.zone))
+        return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+    def details(self) -> dict[str, Any]:
+        """For programs: empty without any doubt."""
+        found: dict[str, Any] = {}
+        if self.set_aside:
+            found["set_aside"] = [event_document(counter, event) for counter, event in self.set_aside]
+        if self.unknown:
+            since = min(counter.unknown_since or 0 for counter in self.unknown)
+            found["unknown_since"] = iso(since)
+        return found
+
+
+NO_DOUBTS: Final = CountDoubts()
+
+
+def doubted(result: Result, doubts: CountDoubts) -> Result:
+    """A figure that rests on these counters, with what must be said beside it."""
+    result = with_range(result)
+    notes = tuple(note for note in doubts.notes if note not in result.notes)
+    if not notes:
+        return result
+    return replace(
+        result,
+        provisional=result.provisional or doubts.provisional,
+        notes=(*result.notes, *notes),
+        details={**result.details, **doubts.details()},
+    )
+
+
+def event_document(counter: Counter, event: Event) -> dict[str, Any]:
+    """An event as plain JSON; amounts in the counter's unit."""
+    return {
+        "device": counter.device,
+        "tag": counter.tag,
+        "role": counter.role,
+        "t": event.t,
+        "kind": event.kind,
+        "before": number(Fraction(event.before)),
+        "after": number(Fraction(event.after)),
+        "amount": number(Fraction(event.amount)),
+        "readings": event.readings,
+        "basis": event.basis,
+        "counted": event.counted,
+    }
+
+
+def _digits(value: Fraction | float) -> str:
+    return f"{float(value):.6g}" if Fraction(value).denominator != 1 else str(int(value))

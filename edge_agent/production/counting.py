@@ -1,0 +1,196 @@
+"""From a counter's stored runs to the readings that count: judged by what is possible, epoch by epoch.
+
+In: the runs of a store, where the tag's definition changed, and what register, configuration and persons say of the
+counter (`CounterAbout`). Out: `CountedReadings`, the part of them that figures of a window rest on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+import orjson
+
+from edge_agent.metrics.counters import Event, Rule
+from edge_agent.metrics.epochs import UNDEFINED, Definition, Epoch, Judged, by_definition, judged
+from edge_agent.metrics.plausibility import Bounds, Decision, Limit, Runs, by_rate
+from edge_agent.metrics.readings import Longs, Number, Readings
+from edge_agent.production import thinning
+from edge_agent.stores import Changes
+from edge_agent.stores.definitions import DefinitionChange
+from edge_agent.stores.evidence import Span
+
+#: A counter whose next reading has not come is not known beyond its last one; so long that is no matter.
+PATIENCE_NS: Final = 120_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A meter was exchanged at `t` (ns): the last reading of the old one and the first of the new one, where known."""
+
+    t: int
+    last: Fraction | None = None
+    first: Fraction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CounterAbout:
+    """What is known of a counter beside its readings."""
+
+    parts: bool = False
+    """It counts parts: it may be set to zero on purpose, and stands until the next one. Else it counts energy."""
+    definition: Definition = UNDEFINED
+    """As the configuration has it, for what no birth document says."""
+    physical: tuple[Limit, ...] = ()
+    """By the register's nominal cycle or rated power, in the counter's own unit."""
+    exchanges: tuple[Exchange, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+
+
+#: Nothing beside the readings.
+UNKNOWN: Final = CounterAbout()
+
+
+@dataclass(frozen=True, slots=True)
+class CountedReadings:
+    """The readings that count in a window, with the last one before it and the first one after it."""
+
+    readings: Readings
+    modulus: Number | None = None
+    epochs: tuple[tuple[int, Number | None], ...] = ()
+    """(from, modulus): nothing is counted across these moments."""
+    events: tuple[Event, ...] = ()
+    """Inside the window."""
+    unknown_since: int | None = None
+    """The next reading has not come: from here to the window's end nothing is known (ns)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meanings:
+    """What the numbers of a tag mean over time, by its birth documents."""
+
+    first: Definition
+    changes: tuple[tuple[int, Definition], ...] = ()
+
+    @classmethod
+    def of(cls, meta: str, changes: Sequence[DefinitionChange], own: Definition) -> Meanings:
+        """`meta`: the newest birth entry as JSON, empty without any; `own`: as the configuration has it."""
+        newest = _filled(Definition.of(orjson.loads(meta)) if meta else own, own)
+        if not changes:
+            return cls(newest)
+        first = _filled(Definition.of(orjson.loads(changes[0].before)), own)
+        later = [(change.t, _filled(Definition.of(orjson.loads(change.after)), own)) for change in changes]
+        return cls(first, tuple(later))
+
+    def bounded(self, about: CounterAbout) -> bool:
+        """Whether physics or the configuration bounds the counter."""
+        return bool(about.physical) or any(each.max_rate for each in (self.first, *(d for _, d in self.changes)))
+
+
+def _filled(said: Definition, own: Definition) -> Definition:
+    """What a birth document of an earlier agent does not say is as the configuration has it."""
+    if not said.address:
+        said = replace(said, scale=own.scale, offset=own.offset, exponent_from=own.exponent_from, modulus=own.modulus)
+    return replace(
+        said,
+        kind=said.kind or own.kind,
+        low=own.low if said.low is None else said.low,
+        high=own.high if said.high is None else said.high,
+        max_rate=own.max_rate if said.max_rate is None else said.max_rate,
+    )
+
+
+def judged_counter(
+    changes: Changes, about: CounterAbout, meanings: Meanings, learned: Sequence[Limit] = ()
+) -> tuple[Changes, Judged]:
+    """The runs that count, among those that are bad, and what was judged of them."""
+    good = changes.good
+    rule, bounds = _rules(meanings.first, about, learned)
+    epochs = _epochs(about, meanings, learned)
+    found = judged(
+        Runs(changes.first[good], changes.last[good], changes.num[good]), rule, bounds, epochs, about.decisions
+    )
+    runs, bad = found.runs, ~good
+    first = np.concatenate([changes.first[bad], runs.first])
+    order = np.argsort(first, kind="stable")
+    status = np.concatenate([changes.status[bad], np.zeros(len(runs), np.uint32)])
+    last = np.concatenate([changes.last[bad], runs.last])
+    number = np.concatenate([changes.num[bad], runs.value])
+    return Changes(first[order], last[order], number[order], status[order].astype(np.uint32)), found
+
+
+def _rules(definition: Definition, about: CounterAbout, learned: Sequence[Limit]) -> tuple[Rule, Bounds]:
+    rates = () if definition.max_rate is None else (by_rate(definition.max_rate),)
+    bounds = Bounds(definition.low, definition.high, (*about.physical, *rates), tuple(learned))
+    return Rule(definition.rolls_over_at, restarts=about.parts), bounds
+
+
+def _epochs(about: CounterAbout, meanings: Meanings, learned: Sequence[Limit]) -> list[Epoch]:
+    found: list[Epoch] = []
+    old, definitions = meanings.first, list(meanings.changes)
+    moments = sorted([*((t, 0) for t, _ in definitions), *((each.t, 1) for each in about.exchanges)])
+    exchanges = sorted(about.exchanges, key=lambda each: each.t)
+    for t, kind in moments:
+        if kind == 0:
+            _, new = definitions.pop(0)
+            rule, bounds = _rules(new, about, [limit for limit in learned if (limit.since or 0) >= t])
+            if new.changed_from(old):
+                found.append(by_definition(t, new, old, rule, bounds))
+            old = new
+        else:
+            each = exchanges.pop(0)
+            rule, bounds = _rules(old, about, learned)
+            found.append(Epoch(t, "exchange", rule, bounds, last=each.last, first=each.first))
+    return found
+
+
+def counted_readings(
+    changes: Changes,
+    about: CounterAbout,
+    meanings: Meanings,
+    *,
+    at: Longs,
+    known: Sequence[Span],
+    learned: Sequence[Limit] = (),
+    from_ns: int,
+    to_ns: int,
+) -> CountedReadings | None:
+    """The readings of a window, thinned; None where nothing is said of it: no reading in it, nor one on both sides.
+
+    `at`: moments (ns) at which energy is divided; `known`: when the device's values were current.
+    """
+    runs, found = judged_counter(changes, about, meanings, learned)
+    t, value = thinning.counter_readings(runs, known if about.parts else ())
+    inside = bool(np.any((t >= from_ns) & (t <= to_ns)))
+    around = len(t) > 0 and t[0] <= from_ns and t[-1] >= to_ns
+    if not (inside or around):
+        return None
+    start = max(0, int(np.searchsorted(t, from_ns, "right")) - 1)
+    end = int(np.searchsorted(t, to_ns, "left")) + 1
+    t, value = t[start:end], value[start:end]
+    kept = thinning.deciding_readings(t, value, at)
+    kept[[0, -1]] = True
+    joints = np.searchsorted(t, np.array([begin for begin, _ in found.epochs if t[0] < begin <= t[-1]], np.int64))
+    kept[joints] = kept[joints - 1] = True
+    return CountedReadings(
+        Readings(t[kept], value[kept]),
+        _modulus_at(found, about, meanings, int(t[0])),
+        tuple(epoch for epoch in found.epochs if t[0] < epoch[0] <= t[-1]),
+        tuple(event for event in found.events if from_ns < event.t <= to_ns),
+        _unknown_since(int(t[-1]), known, to_ns),
+    )
+
+
+def _modulus_at(found: Judged, about: CounterAbout, meanings: Meanings, t: int) -> Number | None:
+    """Of the epoch in which the readings begin."""
+    before = [modulus for begin, modulus in found.epochs if begin <= t]
+    return before[-1] if before else _rules(meanings.first, about, ())[0].modulus
+
+
+def _unknown_since(last: int, known: Sequence[Span], to_ns: int) -> int | None:
+    """From when on nothing is known of the count. While the device's values were current, no reading is no change."""
+    stood = max([last, *(min(end, to_ns) for begin, end in known if begin <= last <= end)])
+    return stood if stood < to_ns - PATIENCE_NS else None
