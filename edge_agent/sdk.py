@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from edge_agent.clock import Clock
 from edge_agent.decimals import prepare_singles, shortest_single, shortest_singles
+from edge_agent.discovery import Discovery
 from edge_agent.errors import DeviceError
 from edge_agent.model import GOOD, STATUS, Batch, Kind, Tag, TagTable, Value, status_name
 from edge_agent.reasons import Cause, cause, cause_of_error, cause_of_status, status_of_cause, words_of
@@ -24,9 +25,9 @@ from edge_agent.words import command
 
 __all__ = [
     "GOOD", "STATUS", "Batch", "Cause", "Clock", "Confirmable", "Connection", "Deadline", "DeviceError", "DevicePlan",
-    "Kind", "Options", "Plugin", "Pollable", "Problem", "Retrying", "ShowsRaw", "Sink", "Streaming", "Tag", "TagTable",
-    "Value", "cause", "cause_of_error", "cause_of_status", "command", "prepare_singles", "shortest_single",
-    "shortest_singles", "status_name", "status_of_cause", "words_of",
+    "Discovery", "Kind", "Options", "Plugin", "Pollable", "Problem", "Retrying", "ShowsRaw", "Sink", "Streaming",
+    "Tag", "TagTable", "Value", "cause", "cause_of_error", "cause_of_status", "command", "prepare_singles",
+    "shortest_single", "shortest_singles", "status_name", "status_of_cause", "words_of",
 ]  # fmt: skip
 
 
@@ -152,6 +153,8 @@ class Plugin:
     """How many requests read all tables of a device once; 0 when the device speaks by itself."""
     address: Callable[[object], str] | None = None
     """Where a tag is in its device (`Tag.where`), as the configuration says it, for people."""
+    discovery: Callable[[], Discovery] | None = None
+    """What it can find out of devices before they are configured; imported when it is asked for."""
     modulus: Callable[[object], int | None] | None = None
     """How many numbers a tag (`Tag.where`) has before a counter in it begins again at 0: 65536 of an unsigned integer
     of 16 bits. None: it does not begin again, or nobody knows."""

@@ -7,13 +7,19 @@ from collections.abc import Sequence
 from connectors.modbus.check import check, connection_key, kind_of, kinds, notes, requests, tag_notes
 from connectors.modbus.describe import describe
 from connectors.modbus.options import ModbusDevice, ModbusTag, tag_address, tag_modulus
-from edge_agent.sdk import Clock, Connection, DevicePlan, Plugin
+from edge_agent.sdk import Clock, Connection, DevicePlan, Discovery, Plugin
 
 
 def _connect(plans: Sequence[DevicePlan], clock: Clock) -> Connection:
     from connectors.modbus.client import ModbusConnection
 
     return ModbusConnection(plans, clock)
+
+
+def _discovery() -> Discovery:
+    from connectors.modbus.discovery import DISCOVERY
+
+    return DISCOVERY
 
 
 PLUGIN = Plugin(
@@ -31,5 +37,6 @@ PLUGIN = Plugin(
     tag_notes=tag_notes,
     requests=requests,
     address=tag_address,
+    discovery=_discovery,
     modulus=tag_modulus,
 )

@@ -13,7 +13,7 @@ from typing import Final
 from connectors.opcua.check import check, notes
 from connectors.opcua.describe import describe
 from connectors.opcua.options import OpcuaDevice, OpcuaTag, User, device_options, kind, tag_address, tag_modulus
-from edge_agent.sdk import Clock, Connection, DevicePlan, Options, Plugin, prepare_singles
+from edge_agent.sdk import Clock, Connection, DevicePlan, Discovery, Options, Plugin, prepare_singles
 
 __all__ = ["PLUGIN"]
 
@@ -57,6 +57,12 @@ def _requests(plan: DevicePlan) -> int:
     return len(plan.tables) if device_options(plan.options).mode == "read" else 0
 
 
+def _discovery() -> Discovery:
+    from connectors.opcua.discovery import DISCOVERY
+
+    return DISCOVERY
+
+
 PLUGIN: Final = Plugin(
     name="opcua",
     device_options=OpcuaDevice,
@@ -70,5 +76,6 @@ PLUGIN: Final = Plugin(
     requests=_requests,
     notes=notes,
     address=tag_address,
+    discovery=_discovery,
     modulus=tag_modulus,
 )

@@ -18,8 +18,9 @@ from edge_agent.reasons import words_of
 from edge_agent.words import command, with_file
 
 COMMANDS = (
-    "demo", "check", "schema", "profiles", "read", "run", "reload", "serve", "simulate", "history", "status", "metrics",
-    "register", "report", "verify", "outbox", "quarantine", "forget", "tags", "convert", "init",
+    "demo", "check", "schema", "profiles", "browse", "probe", "scan", "read", "run", "reload", "serve", "simulate",
+    "history", "status", "doctor", "metrics", "register", "report", "verify", "outbox", "quarantine", "forget", "tags",
+    "convert", "init",
 )  # fmt: skip
 
 _DESCRIPTION = (

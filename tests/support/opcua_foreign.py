@@ -39,8 +39,8 @@ def python_opcua(folder: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def node_opcua(folder: Path, **settings: str) -> Iterator[Server]:
-    """`settings`: variables of the environment, see server.cjs. Its packages missing is a failure in CI and a counted
+def node_opcua(folder: Path, program: str = "server.cjs", **settings: str) -> Iterator[Server]:
+    """`settings`: variables of the environment, see the program. Its packages missing is a failure in CI and a counted
     skip elsewhere, as with any tool."""
     if not (PACKAGES.parent / "ready").is_file():
         problem = f"no {PACKAGES}: './run test' installs it"
@@ -48,8 +48,8 @@ def node_opcua(folder: Path, **settings: str) -> Iterator[Server]:
             pytest.fail(problem)
         pytest.skip(problem)
     port = free_port()
-    argv = [tool("node"), NODE / "server.cjs", str(port), folder / "node-opcua"]
-    with serving(argv, port, folder / "node-opcua.log", {"NODE_PATH": str(PACKAGES), **settings}) as server:
+    argv = [tool("node"), NODE / program, str(port), folder / "node-opcua"]
+    with serving(argv, port, folder / "node-opcua.log", {"NODE_PATH": str(PACKAGES), **settings}, 100.0) as server:
         yield server
 
 

@@ -83,15 +83,18 @@ def wait_port(port: int, process: subprocess.Popen[bytes], log: Path, timeout: f
 
 
 @contextlib.contextmanager
-def serving(argv: Sequence[str | Path], port: int, log: Path, env: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """Start a program that listens on `port`; yields when it accepts, stops it at the end."""
+def serving(
+    argv: Sequence[str | Path], port: int, log: Path, env: Mapping[str, str] | None = None, patience: float = 30.0
+) -> Iterator[Server]:
+    """Start a program that listens on `port`; yields when it accepts, which may take `patience` seconds, and stops it
+    at the end."""
     with log.open("ab") as out:
         process = subprocess.Popen(
             [str(a) for a in argv], stdout=out, stderr=out, stdin=subprocess.DEVNULL, env={**os.environ, **(env or {})}
         )
     server = Server(process, port, log)
     try:
-        wait_port(port, process, log)
+        wait_port(port, process, log, patience)
         yield server
     finally:
         server.stop()

@@ -1,0 +1,117 @@
+"""One line and single requests on it, for a person who looks at a device: paced, and opened again when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from connectors.modbus.constants import OBJECTS
+from connectors.modbus.endpoint import Endpoint, parse_url
+from connectors.modbus.frame import (
+    ILLEGAL_ADDRESS,
+    ILLEGAL_VALUE,
+    IdentificationRequest,
+    Request,
+    exception_cause,
+    identification_objects,
+)
+from connectors.modbus.line import Reply, Timing
+from connectors.modbus.link import Link
+from connectors.modbus.options import ModbusDevice, ObjectName
+from edge_agent.sdk import Cause, DeviceError
+
+#: Requests of one identification, whose texts may come one by one.
+_MOST_PARTS = 3
+
+
+class Asking:
+    """Asks the units of one line, one request at a time."""
+
+    def __init__(self, device: ModbusDevice, endpoint: Endpoint | None = None, pause: float = 0.0) -> None:
+        """`endpoint`: instead of the one of the device's url; `pause`: seconds between an answer and a request."""
+        self.endpoint = endpoint or parse_url(device.url)
+        self.requests = 0
+        self._device = device
+        self._timing = Timing(device.timeout, 1, max(pause, device.pause_ms / 1000, self.endpoint.silence))
+        self._link = Link(self.endpoint, [device], time.time_ns)
+        self._open = False
+
+    async def open(self) -> None:
+        """Raises DeviceError."""
+        await self._link.open()
+        self._open = True
+
+    async def close(self) -> None:
+        """Never raises."""
+        self._open = False
+        await self._link.close()
+
+    async def ask(self, request: Request) -> Reply:
+        """The reply. Raises DeviceError when there is no line and none can be opened."""
+        if not self._open:
+            await self.open()
+        self.requests += 1
+        (reply,) = await self._link.exchange([request], self._timing)
+        if isinstance(reply, DeviceError) and reply.lost:
+            await self.close()
+        return reply
+
+    async def identification(self, unit: int) -> dict[str, str]:
+        """What a unit answers to Read Device Identification (43/14); empty for one that does not know it."""
+        objects: dict[int, bytes] = {}
+        first = 0
+        for _ in range(_MOST_PARTS):
+            reply = await self.ask(IdentificationRequest(unit, first))
+            if isinstance(reply, DeviceError | int):
+                break
+            part, following = identification_objects(reply)
+            objects |= part
+            if following is None or following >= len(OBJECTS):
+                break
+            first = following
+        return {
+            name: objects[number].decode("utf-8", "backslashreplace").strip("\0 ")
+            for number, name in enumerate(OBJECTS)
+            if number in objects
+        }
+
+    async def registers(self, unit: int, table: ObjectName, first: int, count: int, most: int) -> list[bytes | Cause]:
+        """The two bytes of each register, or of each bit as a number; where the device refuses, why.
+
+        Raises DeviceError when the unit does not answer.
+        """
+        found: list[bytes | Cause] = []
+        for start in range(first, first + count, most):
+            found += await self._block(unit, table, start, min(most, first + count - start))
+        return found
+
+    async def _block(self, unit: int, table: ObjectName, first: int, count: int) -> list[bytes | Cause]:
+        request = Request(unit, table, first, count)
+        reply = await self.ask(request)
+        if isinstance(reply, DeviceError):
+            raise reply
+        if isinstance(reply, bytes):
+            return _split(reply, count, bits=request.function <= 2)
+        if count > 1 and reply in (ILLEGAL_ADDRESS, ILLEGAL_VALUE):
+            half = count // 2
+            below = await self._block(unit, table, first, half)
+            return below + await self._block(unit, table, first + half, count - half)
+        return [exception_cause(reply, request)] * count
+
+
+def _split(data: bytes, count: int, *, bits: bool) -> list[bytes | Cause]:
+    if not bits:
+        return [data[2 * at : 2 * at + 2] for at in range(count)]
+    return [(data[at // 8] >> at % 8 & 1).to_bytes(2, "big") for at in range(count)]
+
+
+async def rest(seconds: float) -> None:
+    """Leave a line alone for a while."""
+    if seconds > 0:
+        await asyncio.sleep(seconds)
+
+
+def words_of(data: Sequence[bytes | Cause]) -> list[int | None]:
+    """Registers as numbers; None where there is none."""
+    return [int.from_bytes(item, "big") if isinstance(item, bytes) else None for item in data]

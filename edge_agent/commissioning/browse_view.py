@@ -1,0 +1,89 @@
+"""What `browse` prints for people: machines first, then a line for each node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from edge_agent.app.values.text import printable
+from edge_agent.commissioning.browse import BrowseResult
+from edge_agent.discovery import FoundMachine, FoundNode
+from edge_agent.words import number_of
+
+_NARROW: Final = 100
+"""Below so many columns the address stands in a line of its own."""
+_LONG: Final = 40
+
+
+def show(screen: Console, result: BrowseResult) -> None:
+    """Print it."""
+    for machine in result.browsed.machines:
+        for line in _machine(machine):
+            screen.print(line, soft_wrap=True)
+    if result.nodes:
+        screen.print(_table(result, screen.width))
+    for text in _summary(result):
+        screen.print(Text(text), soft_wrap=True)
+
+
+def _machine(machine: FoundMachine) -> Iterator[Text]:
+    facts = "  ".join(f"{name} {printable(text)}" for name, text in machine.facts.items())
+    yield Text(f"机床 machine  {printable(machine.name)}  ({machine.standard})  {facts}", style="bold")
+    if machine.profile:
+        of = len(machine.fitted) + len(machine.absent)
+        yield Text(
+            f"    设备模板 {machine.profile} 适用：{of} 个变量中有 {len(machine.fitted)} 个。\n"
+            f"    profile {machine.profile} fits: {len(machine.fitted)} of {of} tags are there."
+        )
+
+
+def _table(result: BrowseResult, width: int) -> Table:
+    narrow = width < _NARROW
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), expand=narrow)
+    table.add_column(
+        "路径 path / 地址 address" if narrow else "路径 path", overflow="fold", ratio=1 if narrow else None
+    )
+    table.add_column("类型 type", overflow="fold")
+    table.add_column("值 value", justify="right", overflow="fold")
+    table.add_column("量程 range", overflow="fold")
+    if not narrow:
+        table.add_column("地址 address", overflow="fold")
+    for node in result.nodes:
+        path = Text(printable(node.path), style="" if node.is_variable else "bold")
+        if narrow and node.is_variable:
+            path.append(f"\n {printable(node.address)}", style="dim")
+        cells = [path, Text(node.type), _value(node), Text(_range(node))]
+        table.add_row(*cells, *([] if narrow else [Text(printable(node.address))]))
+    return table
+
+
+def _value(node: FoundNode) -> Text:
+    if not node.is_variable:
+        return Text("")
+    if node.value is None:
+        return Text("-" if node.status == "Good" else node.status, style="dim" if node.status == "Good" else "red")
+    value = node.value if isinstance(node.value, str) else json.dumps(node.value, ensure_ascii=False, default=str)
+    text = printable(value)
+    shown = text if len(text) <= _LONG else text[: _LONG - 1] + "…"
+    return Text(f"{shown} {printable(node.unit)}".rstrip())
+
+
+def _range(node: FoundNode) -> str:
+    return "" if node.low is None or node.high is None else f"{node.low:g}..{node.high:g}"
+
+
+def _summary(result: BrowseResult) -> Iterator[str]:
+    variables = sum(node.is_variable for node in result.nodes)
+    yield (
+        f"{len(result.nodes)} 个节点，其中 {variables} 个变量（共查看 {result.browsed.seen} 个）。"
+        f" {number_of(len(result.nodes), 'node')}, {number_of(variables, 'variable')} among them"
+        f" ({result.browsed.seen} looked at)."
+    )
+    if result.browsed.cut:
+        yield ("还有更多：请给出起点 START，或加大 --limit。\n    There are more: name a START, or raise --limit.")

@@ -1,0 +1,117 @@
+"""What `probe` prints for people: a row for each register, its readings in the four byte orders side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from edge_agent.app.values.text import printable
+from edge_agent.commissioning.probe import Changes
+from edge_agent.discovery import ProbedPlace, ProbeLook
+
+_ORDERS: Final = ("ABCD", "CDAB", "BADC", "DCBA")
+#: Below so many columns there is room for single floats and integers only; `--json` has all.
+_WIDE: Final = 110
+_SMALL: Final = 1e-3
+_LARGE: Final = 1e9
+#: Lines of a table beside its rows, and those of the head.
+_FRAME: Final = 8
+
+
+def view(look: ProbeLook, changes: Changes, width: int, height: int | None = None) -> RenderableType:
+    """The table and the plausible readings, for so many columns. `height`: lines there are; the rest is counted."""
+    reasons = list(_reasons(look))
+    wide = width >= _WIDE
+    table = _new_table(any(place.decodings for place in look.places), wide)
+    room = None
+    if height is not None:
+        reasons = reasons[: max(1, height // 12)]
+        room = max(2, height - _FRAME - sum(1 + line.plain.count("\n") for line in reasons))
+    shown, used = 0, 0
+    for place in look.places:
+        cells = _cells(place, changes, wide)
+        used += max(cell.plain.count("\n") for cell in cells) + 1
+        if room is not None and used > room:
+            break
+        table.add_row(*cells)
+        shown += 1
+    hidden = len(look.places) - shown
+    more = [Text(f"… 另有 {hidden} 个，请减小 --count / {hidden} more: a smaller --count")] if hidden else []
+    return Group(table, *more, *reasons, *_legend(changes))
+
+
+def _new_table(numbers: bool, wide: bool) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("地址", no_wrap=True)
+    table.add_column("raw", no_wrap=True)
+    if numbers:
+        table.add_column("16位", justify="right", no_wrap=True)
+        table.add_column("文字", no_wrap=True)
+        for order in _ORDERS:
+            table.add_column(f"{order} f/i{'/…' if wide else ''}", justify="right", no_wrap=True)
+    return table
+
+
+def _cells(place: ProbedPlace, changes: Changes, wide: bool) -> list[Text]:
+    mark = "*" if place.address in changes.now else "·" if place.address in changes.ever else ""
+    style = "reverse" if place.address in changes.now else ""
+    address = Text(place.address.rpartition("/")[2] + mark)
+    if place.raw is None:
+        return [address, Text("—", style="red")]
+    if not place.decodings:
+        return [address, Text(str(place.raw), style=style)]
+    known = {(one.type, one.order): one.value for one in place.decodings}
+    single, signed, bcd = known["uint16", ""], known["int16", ""], known["bcd16", ""]
+    sixteen = [str(single)] if single == signed else [str(single), str(signed)]
+    if wide and isinstance(bcd, int) and bcd >= 10:
+        sixteen.append(f"bcd {bcd}")
+    text = _text([known["text", "ABCD"], known["text", "BADC"]])
+    words = [Text("\n".join(_wide_values(known, order, wide))) for order in _ORDERS]
+    return [address, Text(f"{place.raw:04X}", style=style), Text("\n".join(sixteen)), Text(text), *words]
+
+
+def _wide_values(known: Mapping[tuple[str, str], object], order: str, wide: bool) -> Iterator[str]:
+    """The lines of one order: the single float, the integer, and with room what else makes sense."""
+    if ("int32", order) not in known:
+        return
+    single, signed = known["float32", order], known["int32", order]
+    yield "nan" if single is None else _number(single)
+    yield _number(signed)
+    if not wide:
+        return
+    for letter, type_ in (("u", "uint32"), ("b", "bcd32"), ("d", "float64"), ("l", "int64"), ("ul", "uint64")):
+        value = known.get((type_, order))
+        if isinstance(value, int | float) and value != signed and _SMALL <= abs(value) <= _LARGE:
+            yield f"{letter} {_number(value)}"
+
+
+def _number(value: object) -> str:
+    if isinstance(value, float):
+        usual = value == 0 or _SMALL <= abs(value) <= _LARGE
+        return f"{value:.7g}" if usual else f"{value:.1e}"
+    return str(value)
+
+
+def _text(texts: Sequence[object]) -> str:
+    return "\n".join(printable(str(text)) for text in texts if text is not None)
+
+
+def _reasons(look: ProbeLook) -> Iterator[Text]:
+    for one in look.plausible[:4]:
+        yield Text(f"→ {one.address} {one.type} {one.order} = {one.value}\n    {one.zh}\n    {one.en}")
+    refused = dict.fromkeys(place.refused for place in look.places if place.refused)
+    for text in list(refused)[:2]:
+        zh, _, en = text.partition("\n")
+        yield Text(f"✗ {zh}\n    {en}")
+
+
+def _legend(changes: Changes) -> list[Text]:
+    if changes.looks < 2:
+        return []
+    words = "* 刚刚变化 just changed   · 变化过 changed before   Ctrl-C 结束 / ends"
+    return [Text(words, style="dim")]
