@@ -63,6 +63,8 @@ class _Hole:
     until: int
     state: str
     covered: int
+    before: str = ""
+    """What its first row says. Where both say offline it is no silence, but rows may still come late for it."""
 
 
 @dataclass(slots=True)
@@ -186,9 +188,12 @@ class _State:
     def _goes_on(self, device: _Device, row: Row) -> None:
         t, covered = row["t"], int(1e9 * (row.get("covered_s") or 0))
         state, reason = row.get("state") or "", row.get("reason") or ""
-        known = device.states and not device.states[-1][1] == state == "offline"
-        if known and t - device.last_t - covered > self._silent:
-            device.holes.append(_Hole(device.last_t, t, state, covered))
+        before = device.states[-1][1] if device.states else ""
+        spoken_of = covered
+        if before == state == "offline":  # such rows come seldom, and say since when they speak
+            spoken_of = max(covered, int(1e9 * (row.get("scheduled_s") or 0)))
+        if device.states and t - device.last_t - spoken_of > self._silent:
+            device.holes.append(_Hole(device.last_t, t, state, covered, before))
         if _starts(row):
             device.starts[t] = device.last_t if device.states else 0
         if not device.states:
@@ -212,14 +217,17 @@ class _State:
         device.late_t = t
         if t < device.first_t:
             _, first_state, _ = device.states[0]
-            holes = [_Hole(t, device.first_t, first_state, device.first_covered)]
+            holes = [_Hole(t, device.first_t, first_state, device.first_covered, state)]
             until, place = device.first_t, 0
             device.first_t, device.first_covered = t, covered
         else:
             hole = next((hole for hole in device.holes if hole.since < t < hole.until), None)
             if hole is None:
                 return
-            holes = [_Hole(hole.since, t, state, covered), _Hole(t, hole.until, hole.state, hole.covered)]
+            holes = [
+                _Hole(hole.since, t, state, covered, hole.before),
+                _Hole(t, hole.until, hole.state, hole.covered, state),
+            ]
             until, place = hole.until, device.holes.index(hole)
             del device.holes[place]
         device.holes[place:place] = [hole for hole in holes if hole.until - hole.since - hole.covered > self._silent]
@@ -395,7 +403,11 @@ class _State:
             before,
             within,
             [row for row in device.moves if from_ns < row["t"] <= to_ns],
-            [Silence(hole.since, hole.until, hole.state) for hole in device.holes if hole.until > from_ns],
+            [
+                Silence(hole.since, hole.until, hole.state)
+                for hole in device.holes
+                if hole.until > from_ns and not hole.before == hole.state == "offline"
+            ],
             {start: last for start, last in device.starts.items() if last},
             _why_at(device.moves, from_ns),
             device.states,
