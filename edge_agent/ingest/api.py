@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from edge_agent.errors import Finding, FindingsError
+from edge_agent.errors import Finding, FindingsError, StoreError
 
 if TYPE_CHECKING:  # the agent serves a socket too, and must not load what only a store needs
     from edge_agent.config.models import Store as StoreConfig
@@ -161,6 +161,9 @@ async def _answer(line: bytes, known: Mapping[str, Operation]) -> bytes:
         return orjson.dumps({"ok": await asyncio.to_thread(operation, **request)})
     except FindingsError as error:
         return orjson.dumps({"findings": [asdict(finding) for finding in error.findings]})
+    except StoreError as error:
+        log.warning("question-unanswered reason=%s", error)
+        return orjson.dumps({"findings": [asdict(Finding("store-away", "store", error.cause.zh, error.cause.en))]})
     except Exception as error:  # noqa: BLE001 - whatever the store makes of a strange question, the asker is told
         log.warning("question-refused reason=%s: %s", type(error).__name__, error)
         return orjson.dumps({"error": f"{type(error).__name__}: {error}"})

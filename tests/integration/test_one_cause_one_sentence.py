@@ -18,7 +18,10 @@ from edge_agent.app.status.ask import ask_agent, ask_missing, ask_serve, serve_d
 from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load
+from edge_agent.errors import FindingsError, StoreError
+from edge_agent.ingest import api
 from edge_agent.ingest.api import ask
+from edge_agent.reasons import cause
 from tests.support.agents import running
 from tests.support.aio import run, until
 from tests.support.modbus_wire import Device, mbap, sound, tcp_device
@@ -166,3 +169,21 @@ def test_one_cause_is_one_sentence_everywhere(
         assert sentences[1] in printed, f"{device}: printed status"
         assert repr(sentences[1])[1:-1] in logged, f"{device}: log"
     assert "0x" not in json.dumps([row["reason"] for row in rows.values()])
+
+
+def test_a_store_that_is_away_is_told_to_who_asks_the_service(tmp_path: Path) -> None:
+    """`history` while the store is away: its sentence in each language, and no name of a class."""
+    why = cause("connection_refused", where="127.0.0.1:8086")
+    door = tmp_path / "door.sock"
+
+    def away() -> None:
+        raise StoreError(why)
+
+    async def check() -> None:
+        async with api.serving(door, {"history_page": away}):
+            with pytest.raises(FindingsError) as refused:
+                await asyncio.to_thread(ask, door, "history_page")
+            (finding,) = refused.value.findings
+            assert (finding.zh, finding.en) == (why.zh, why.en)
+
+    run(check())
