@@ -81,8 +81,9 @@ _NUMBER: Final = re.compile(r"\[Errno (\d+)\]")
 def words_of(error: BaseException) -> tuple[str, str]:
     """(zh, en) for what the system says of an error; its own words where there is no translation."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        said = error.verify_message or str(error)
-        return _CERTIFICATES_ZH.get(error.verify_code, said), said
+        # Only those that OpenSSL raised have both; Python raises the class for a wrong host name too.
+        said = getattr(error, "verify_message", "") or str(error)
+        return _CERTIFICATES_ZH.get(getattr(error, "verify_code", 0), said), said
     number = _errno(error)
     if number is None:
         return (str(error) or type(error).__name__,) * 2

@@ -19,6 +19,7 @@ from edge_agent.config import load
 from edge_agent.config.plugins import Installed, tag_model
 from edge_agent.config.shape import keys
 from edge_agent.errors import ConfigError, FindingsError
+from tests.support.exploration import examples
 
 PLUGINS = Installed()
 TARGETS = {name: ListTarget(frozenset(keys(tag_model(PLUGINS[name])))) for name in ("modbus", "opcua")}
@@ -37,7 +38,7 @@ CELLS = st.one_of(ODD, st.text(max_size=12), ODD.map(FractionCell))
     rows=st.lists(st.lists(CELLS, min_size=len(HEADS), max_size=len(HEADS)), max_size=4),
     name=st.sampled_from(["modbus", "opcua"]),
 )
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_cell_is_understood_or_a_problem(rows: list[list[str]], name: str) -> None:
     table = ((1, tuple(HEADS)), *((number, tuple(row)) for number, row in enumerate(rows, 2)))
     found = parse([SheetRows("list.csv", "", table)], TARGETS[name])
@@ -61,7 +62,7 @@ LAYOUTS = (
         NAMES, st.fixed_dictionaries({"address": st.just("holding/5"), "description": NAMES}), min_size=1, max_size=3
     ),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_inserted_is_read_again_as_it_was(layout: str, tags: dict[str, dict[str, str]]) -> None:
     text = "agent: {id: a}\nmqtt: {url: mqtt://h}\ndevices:\n" + layout
     try:
@@ -150,7 +151,7 @@ def toml(value: Any) -> str:
 
 
 @given(data=st.data())
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_document_with_anything_anywhere_gives_a_plant_file_or_a_sentence(data: st.DataObject) -> None:
     source = data.draw(st.sampled_from(sorted(SOURCES)))
     document: Any = SOURCES[source]

@@ -139,7 +139,7 @@ class CountPlant:
     def plant(self, start: int, end: int) -> Plant:
         """The plant in a window."""
         site = self.site()
-        signals = PlantSignals(site, self.register, SiteDevices.of(site, self.store), CountNotes.of(site))
+        signals = PlantSignals(site, self.register, SiteDevices.of(site, self.store), notes=CountNotes.of(site))
         window = T0 + start, T0 + end
         facts, _ = gather_production(StoreFacts(self.store), signals, None, *window, T0 + start)
         assessment = Assessment(self.register, Live({}, window[1]), configured=facts.devices.keys())

@@ -7,6 +7,7 @@ import asyncio
 from edge_agent.clock import Clock
 from edge_agent.errors import DeviceError
 from edge_agent.model import STATUS, Batch, TagTable
+from edge_agent.polling.attempts import RetryBudget
 from edge_agent.polling.loop import ConnectionLoop
 from edge_agent.polling.turnstile import Turnstile
 from tests.support.aio import run, until
@@ -109,23 +110,31 @@ def test_before_its_turn_nothing_of_a_device_is_late() -> None:
     run(scenario())
 
 
-def test_a_connection_takes_a_turn_each_time_it_begins_again() -> None:
+def test_a_connection_takes_a_turn_to_begin_and_a_place_in_the_budget_to_begin_again() -> None:
     turns = 0
+    places = 0
 
     class Counted(Turnstile):
         async def turn(self) -> None:
             nonlocal turns
             turns += 1
 
+    class Budget(RetryBudget):
+        def place(self, pause: float = 0.0) -> asyncio.Future[None]:
+            nonlocal places
+            places += 1
+            return super().place(pause)
+
     def lost(table: TagTable) -> Batch:
         raise DeviceError(STATUS["BadTimeout"], "silent", lost=True)
 
     async def scenario() -> None:
         connection = Scripted(lost)
-        loop = ConnectionLoop("c", connection, [device("d", [])], Clock(), turnstile=Counted())
+        loop = ConnectionLoop("c", connection, [device("d", [])], Clock(), turnstile=Counted(), retries=Budget())
         task = asyncio.create_task(loop.run())
         await until(lambda: connection.opened == 3)
-        assert turns == 3
+        assert turns == 1
+        assert places >= 2
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

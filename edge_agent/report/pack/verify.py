@@ -235,7 +235,7 @@ def _by_key(figures: Sequence[Mapping[str, Any]], *, former: bool = False) -> di
 def _of_another_rule(key: str) -> bool:
     """Whether a figure of a pack of format 1 was computed by a rule that is another since: the row of a scope."""
     metric, _, scope = key.partition("@")
-    return metric in computing.ROW and (not scope or ":" in scope)
+    return metric in (*computing.ROW, "M-11-all", "M-12-all") and (not scope or ":" in scope)
 
 
 def _stated(files: Mapping[str, bytes], manifest: Mapping[str, Any], plant: Plant, options: Options) -> Iterator[Check]:
