@@ -11,6 +11,7 @@ Which readings are possible at all is judged before, by `plausibility`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
@@ -90,6 +91,7 @@ class Count:
         """`readings` at rising times; `odd`: place of a reading -> what the step after it counts, not its rise."""
         self.readings, self.events = readings, tuple(events)
         self._ratio = ratio
+        self._span: tuple[int, int] | None = None
         self._odd = dict(odd)
         self._odd_places = np.array(sorted(odd), np.int64)
         rows = ((readings[place][1], readings[place + 1][1], odd[place]) for place in self._odd_places.tolist())
@@ -101,6 +103,12 @@ class Count:
         """All that was counted."""
         t = self.readings.t
         return self.between(int(t[0]), int(t[-1])) if len(t) else Fraction(0)
+
+    def within(self, start: int, end: int) -> Count:
+        """The same count, level outside `start..end` (ns): what came before and after is another's."""
+        found = copy(self)
+        found._span = (start, end)
+        return found
 
     def between(self, start: int, end: int) -> Fraction:
         """What was counted in `start..end`; a step that straddles an edge is shared by time, so windows add up."""
@@ -123,6 +131,8 @@ class Count:
         """What was counted up to each of these moments, less the same number for all: as integers, and their unit."""
         if len(self.readings) < 2:
             return [0] * len(moments), 1
+        if self._span is not None:
+            moments = np.clip(moments, *self._span)
         place, inside = self._places(moments)
         whole, unit = integers(self.readings.value[place])
         scale = lcm(unit, _PICO, *(number.denominator for number in self._excess))
@@ -168,7 +178,12 @@ class Count:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Count):
             return NotImplemented
-        return (self.readings, self.events, self._ratio) == (other.readings, other.events, other._ratio)
+        return (self.readings, self.events, self._ratio, self._span) == (
+            other.readings,
+            other.events,
+            other._ratio,
+            other._span,
+        )
 
     __hash__ = None  # type: ignore[assignment]
 

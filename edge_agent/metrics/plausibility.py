@@ -214,7 +214,7 @@ class _Judging:
                 self._set_aside("glitch", base, glitch, self._basis(base, glitch[0]))
             return
         zeros = self._false_zero(top, low)
-        if zeros and not self._decided(zeros[0]):
+        if zeros and not self._decided(zeros[0]) and not self._top_of_glitch(top, zeros):
             self._set_aside("false_zero", top, zeros, "shape")
 
     def _basis(self, before: int, at: int) -> str:
@@ -288,6 +288,19 @@ class _Judging:
         steep = (alone and not self.rule.restarts) or self._steep(between[-1], over, top, over, alone)
         return between if steep and self._continues(top, over) else []
 
+    def _top_of_glitch(self, top: int, zeros: Sequence[int]) -> bool:
+        """Whether `top` is itself part of a glitch that is over soon after, by another fall: two high readings of
+        which the second is a little lower, and hours later a third one as high, are two glitches and no false zero
+        between them. Of the two the shorter one is believed."""
+        for low in zeros[1 : 1 + AROUND]:
+            before = self._before(low, 1)[-1]
+            if self.runs.value[low] >= self.runs.value[before]:
+                continue
+            glitch = self._glitch(before, low)
+            if top in glitch and len(glitch) < len(zeros):
+                return True
+        return False
+
     def _alone(self, places: Sequence[int]) -> bool:
         return len(places) == 1 and self.runs.first[places[0]] == self.runs.last[places[0]]
 
@@ -339,15 +352,21 @@ class _Judging:
         rise = runs.value[after] - runs.value[before]
         most, basis = self._allowed(before.tolist(), after.tolist())
         for place in np.flatnonzero((rise > most) | (rise < 0)).tolist():
-            self._step(int(before[place]), int(after[place]), float(most[place]), basis[place])
+            following = int(after[place + 1]) if place + 1 < len(after) else None
+            self._step(int(before[place]), int(after[place]), following, float(most[place]), basis[place])
         self._last(int(before[-1]), int(after[-1]), bool(np.isfinite(most[-1])))
 
-    def _step(self, before: int, after: int, most: float, basis: str) -> None:
+    def _step(self, before: int, after: int, following: int | None, most: float, basis: str) -> None:
         values = exact(self.runs.value[before]), exact(self.runs.value[after])
         amount, _ = step_amount(*values, self.rule, self.rule.modulus)
-        if amount > most and not self._decided(after):
-            self.epochs.add(int(self.runs.first[after]))
-            self._note("jump", before, after, amount, 1, basis)
+        if amount <= most or self._decided(after):
+            return
+        if following is not None and self._alone([after]) and self.runs.value[following] < self.runs.value[after]:
+            # The counter was set to zero, or replaced, right after a glitch: what it fell from is the reading before.
+            self._set_aside("glitch", before, [after], basis)
+            return
+        self.epochs.add(int(self.runs.first[after]))
+        self._note("jump", before, after, amount, 1, basis)
 
     def _last(self, before: int, after: int, bounded: bool) -> None:
         """The newest reading, of a counter without any bound: far beyond all steps of the last hours it waits for the

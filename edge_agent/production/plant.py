@@ -187,7 +187,10 @@ class Plant:
         device, window = self.device(equipment), self.span(equipment)
         grade = evidence.grade if self._grades is None else self._grades.get(device or "", "E0")
         used, source = self._energy(equipment, device)
-        doubts = self.doubts([(device or "", role) for role in PART_ROLES]), self.doubts([(source, "energy")])
+        doubts = (
+            self.doubts([(device or "", role) for role in PART_ROLES], window),
+            self.doubts([(source, "energy")], window),
+        )
         states = States.of(self.facts.states.get(device or "", ()))
         if device is None or not len(states):
             return Machine(equipment, device, evidence, grade, None, None, used, source, window, *doubts)
@@ -293,18 +296,22 @@ class Plant:
         events = () if counted is None else counted.events
         return tuple(event for event in events if self.facts.start < event.t <= self.facts.end)
 
-    def doubts(self, counters: Iterable[tuple[str, Role]]) -> CountDoubts:
-        """What these counters (device, role) leave open in the window."""
+    def doubts(self, counters: Iterable[tuple[str, Role]], span: Span | None = None) -> CountDoubts:
+        """What these counters (device, role) leave open in the window, or in the part of it in which a machine was in
+        service: what a device did before and after is another machine's."""
+        start, end = span or (self.facts.start, self.facts.end)
         found = {key: self._counters[key] for key in counters if key in self._counters}
         events = [(counter, event) for key, counter in found.items() for event in self.events(*key)]
-        return CountDoubts.of(found.values(), events, self.facts.timezone)
+        own = [(counter, event) for counter, event in events if start < event.t <= end]
+        return CountDoubts.of(found.values(), own, self.facts.timezone).known_until(end)
 
     def line_doubts(self, line: str) -> CountDoubts:
         """What the counters leave open that a line's energy is taken from."""
         meters = self.meters(line)
         if meters:
-            return self.doubts([(meter.gateway_device, "energy") for meter in meters])
-        doubts = [each.energy_doubts for each in self.machines if each.equipment.line == line]
+            doubts = [self.doubts([(meter.device, "energy")], self.span(meter)) for meter in meters]
+        else:
+            doubts = [each.energy_doubts for each in self.working if each.equipment.line == line]
         return sum(doubts, CountDoubts(zone=self.facts.timezone))
 
     @property
@@ -327,11 +334,14 @@ class Plant:
         return CountSum([count for part in parts for count in part.parts]) if parts else None
 
     def line_energy(self, line: str) -> tuple[CountSum | None, tuple[str, ...]]:
-        """Energy of a line and what it was taken from: its meters, else its machines."""
-        found = [(row.equipment_id, self.metered(row.device)) for row in self.meters(line)]
+        """Energy of a line and what it was taken from: its meters, else its machines, each of its time in service."""
+        found = [(row.equipment_id, self.metered(row.device), self.span(row)) for row in self.meters(line)]
         if not found:
-            found = [(each.id, each.energy) for each in self.working if each.equipment.line == line]
-        counts = {name: each for name, each in found if each is not None}
+            found = [(each.id, each.energy, each.span) for each in self.working if each.equipment.line == line]
+        window = self.facts.start, self.facts.end
+        counts = {
+            name: each if span == window else each.within(*span) for name, each, span in found if each is not None
+        }
         return (CountSum(list(counts.values())), tuple(counts)) if counts else (None, ())
 
     def last_station(self, line: str) -> Machine | None:

@@ -193,7 +193,7 @@ class _Document:
         """What the counters of a line did besides counting on; of the site all."""
         devices = {machine.device for machine in machines} | {machine.energy_source for machine in machines}
         lines = self._plant.lines if line is None else [line]
-        devices |= {meter.gateway_device for each in lines for meter in self._plant.meters(each)}
+        devices |= {meter.device for each in lines for meter in self._plant.meters(each)}
         return [
             event_document(counter, event) for counter, event in self._plant.counter_events if counter.device in devices
         ]

@@ -213,13 +213,14 @@ def metered(m):  # the counter of a machine's energy
 
 def line_meters(line):
     rows = [m for m in in_use if m["category"] == "meter" and m["line"] == line]
-    found = [(linked_to(m)[0], "energy") for m in rows if linked_to(m) and meter_users[linked_to(m)[0]] != 1]
-    of_machines = [metered(m) for m in working if m["line"] == line]
-    return [key for key in found if key in counters] or [key for key in of_machines if key]
+    own_meters = [m for m in rows if linked_to(m) and meter_users[linked_to(m)[0]] != 1]
+    found = [((linked_to(m)[0], "energy"), (span(m),)) for m in own_meters]
+    of_machines = [(metered(m), (span(m),)) for m in working if m["line"] == line]
+    return [each for each in found if each[0] in counters] or [each for each in of_machines if each[0]]
 
 
-def kwh(keys):
-    return sum(map(counted, keys)) if keys else None
+def kwh(metering):  # of counters, each in the time its row was in service
+    return sum(counted(*each) for each in metering) if metering else None
 
 
 # --- time

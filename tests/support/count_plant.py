@@ -136,13 +136,17 @@ class CountPlant:
         ]  # fmt: skip
         self.store.write(WriteBatch(Rows.of([]), T0 + 1000 * DAY, health=health))
 
-    def plant(self, start: int, end: int) -> Plant:
+    def plant(self, start: int, end: int, calendar: Calendar | None = None) -> Plant:
         """The plant in a window."""
         site = self.site()
-        signals = PlantSignals(site, self.register, SiteDevices.of(site, self.store), notes=CountNotes.of(site))
         window = T0 + start, T0 + end
-        facts, _ = gather_production(StoreFacts(self.store), signals, None, *window, T0 + start)
-        assessment = Assessment(self.register, Live({}, window[1]), configured=facts.devices.keys())
+        devices, notes = SiteDevices.of(site, self.store), CountNotes.of(site)
+        signals = PlantSignals(site, self.register, devices, window=window, notes=notes)
+        facts, _ = gather_production(StoreFacts(self.store), signals, calendar, *window, T0 + start)
+        assessment = Assessment(
+            signals.register, Live({}, window[1]), configured=facts.devices.keys(), start=window[0],
+            zone=signals.members.zone,
+        )  # fmt: skip
         return Plant(facts, assessment, grades=dict.fromkeys(facts.devices, "E3"))
 
     def figures(self, start: int, end: int) -> dict[str, Result]:

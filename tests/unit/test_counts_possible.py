@@ -138,6 +138,8 @@ GLITCHES = {
     "the last reading but one": {479: 65535},
     "small": {200: 700},
     "high, then zero": {200: 65535, 201: 0},
+    "two in a row, and as high again": {200: 65535, 201: 65534, 400: 65535},
+    "three that fall, and as high again": {200: 65535, 201: 65534, 202: 65530, 400: 65535},
     "zero at both ends of an hour": {200: 0, 260: 0},
 }
 PARTS_RULE, METER_RULE = Rule(U16, restarts=True), Rule()

@@ -267,9 +267,8 @@ def _events(plant: Plant) -> list[Json]:
         Column("事件", "event"), Column("此前读数", "reading before", "number"), Column("读数", "reading", "number"),
         Column("未计入量", "set aside", "number"), Column("读数个数", "readings", "count"), Column("判定", "decision"),
     )  # fmt: skip
-    owners = _owners(plant)
     rows = [
-        [*owners.get(counter.device, ("", "")), f"{counter.device}/{counter.tag}", iso(event.t),
+        [*_owner(plant, counter.device, event.t), f"{counter.device}/{counter.tag}", iso(event.t),
          blocks.both(KINDS[event.kind]), Fraction(event.before), Fraction(event.after),
          Fraction(event.amount) if event.kind in KINDS_SET_ASIDE else None, event.readings,
          blocks.both(_decision(event))]
@@ -280,11 +279,6 @@ def _events(plant: Plant) -> list[Json]:
     return [
         table("counter_events", "计数器事件", "events of counters", columns, rows),
         *(rest if more > 0 else []),
-        *(
-            [paragraph(f"另有 {more} 条，见证据包。", f"{more} more are in the evidence pack.", "note")]
-            if more > 0
-            else []
-        ),
         paragraph(
             "未计入的读数使有关数值为暂定；在 register.events 文件中逐条判定“计入”或“不计入”后不再暂定。"
             "换表请写入 register.meters。",
@@ -303,10 +297,16 @@ def _decision(event: CounterEvent) -> Text:
     return Text("已判计入", "to be counted") if event.counted else Text("已判不计", "to be set aside")
 
 
-def _owners(plant: Plant) -> dict[str, tuple[str, str]]:
-    """Device -> the machine (or meter) and the line it speaks for."""
-    found = {row.gateway_device: (row.equipment_id, row.line) for row in plant.assessment.register.equipment}
-    return found | {each.device: (each.id, each.equipment.line) for each in plant.machines if each.device}
+def _owner(plant: Plant, device: str, t: int) -> tuple[str, str]:
+    """The machine (or meter) a device spoke for at a moment (ns), and its line; of several the one it is primary of.
+    Where none of them was in service then, the first."""
+    rows = [row for row in plant.assessment.register.equipment if device in row.devices]
+    rows.sort(key=lambda row: row.device != device)
+    for row in rows:
+        since, until = plant.span(row)
+        if since < t <= until:
+            return row.equipment_id, row.line
+    return (rows[0].equipment_id, rows[0].line) if rows else ("", "")
 
 
 def _times(plant: Plant) -> Json:
