@@ -88,7 +88,9 @@ def test_of_two_floats_one_register_apart_the_nearer_is_first() -> None:
 
 def test_large_numbers_are_written_out_in_the_reason() -> None:
     (first, *_) = plausible("holding", 0, words((12345678, "bcd32", "ABCD")), 12345678.0)
-    assert "12345678" in first.en and "12345678" in first.zh and "e+07" not in first.en
+    assert "12345678" in first.en
+    assert "12345678" in first.zh
+    assert "e+07" not in first.en
 
 
 @pytest.mark.parametrize(("pairs", "unsure"), [(2, True), (4, False)])
@@ -105,7 +107,8 @@ def test_a_gap_is_one_row_and_the_registers_stay_readable_beside_wide_numbers() 
     screen = Console(width=80, file=io.StringIO(), force_terminal=False)
     screen.print(view(ProbeLook(places, []), Changes(), 80))
     text = screen.file.getvalue()  # type: ignore[attr-defined]
-    assert text.count("—") == 1 and "–9" in text
+    assert text.count("—") == 1
+    assert "–9" in text
     assert all(f"{word:04X}" in text for word in block[10:])
     assert max(map(len, text.splitlines())) <= 80
 

@@ -256,7 +256,8 @@ def test_a_device_that_ignores_the_unit_is_shown_and_written_once(tmp_path: Path
 
     status, out, _ = run(scenario())
     assert status == 0
-    assert out.count("→ profile") == 1 and "unit 2 … 5  同上 the same" in out
+    assert out.count("→ profile") == 1
+    assert "unit 2 … 5  同上 the same" in out
     assert [device["unit"] for device in yaml.safe_load(file.read_text())["devices"]] == [1]
     assert "unit: 5" in file.read_text(), "whoever has five devices finds the others there"
     assert main(["check", str(file)]) == 0
