@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,15 @@ from edge_agent.sdk import Plugin
 
 
 def load(
-    path: Path | str, plugins: Plugins | None = None, *, secrets: bool = True, device_secrets: bool | None = None
-) -> Site:
+    path: Path | str, plugins: Plugins | None = None, *, secrets: bool = True,
+    device_secrets: bool | Collection[str] | None = None,
+) -> Site:  # fmt: skip
     """The site a file describes. Relative paths in it count from the file they are written in.
 
     `plugins` (connector name -> plugin) replaces the installed connectors. Without `secrets`, passwords and the like
     that are not there are no fault: for commands that connect to nothing, or find out later that they must (then
-    `Site.require_store_secrets`). `device_secrets`: the same for those of the devices alone; default as `secrets`.
+    `Site.require_store_secrets`). `device_secrets`: the same for those of the devices alone, or the ids of
+    those devices whose secrets are needed; default as `secrets`.
     Raises ConfigError with all findings.
     """
     path = Path(path)
@@ -40,7 +43,8 @@ def load(
     file = _site_keys(top, found, spared)
     absent_of_store = _absent_from(top, "store", path, spared)
     needed = secrets if device_secrets is None else device_secrets
-    devices = _devices(top, plugins_or_installed(plugins), found, None if needed else absent)
+    some = () if isinstance(needed, bool) else needed
+    devices = _devices(top, plugins_or_installed(plugins), found, None if needed is True else absent, some)
     found.check()
     mqtt, reason = _with_confirm(file, top)
     site = Site(
@@ -114,14 +118,16 @@ def _sound(data: Table) -> dict[str, Sound]:
     return result
 
 
-def _devices(top: Table, plugins: Plugins, found: Findings, spared: Findings | None) -> tuple[DeviceCommon, ...]:
+def _devices(
+    top: Table, plugins: Plugins, found: Findings, spared: Findings | None, needed: Collection[str]
+) -> tuple[DeviceCommon, ...]:
     raw = expansion.devices(top, found)
     tables = [device.table for device in raw]
     checks.check_ids(tables, found)
     agent = top.get("agent")
     checks.check_former_ids(tables, agent.get("id") if isinstance(agent, Table) else None, found)
     del tables
-    builder = _Builder(top, plugins, found, spared)
+    builder = _Builder(top, plugins, found, spared, needed)
     builder.check_defaults()
     top.drop("devices")  # with the list below, so that what was written goes while what is made of it comes
     raw.reverse()
@@ -143,11 +149,20 @@ class _Parts:
 class _Builder:
     """Devices from tables: connector, defaults < profile < device, models, checks."""
 
-    def __init__(self, top: Table, plugins: Plugins, found: Findings, spared: Findings | None = None) -> None:
+    def __init__(
+        self,
+        top: Table,
+        plugins: Plugins,
+        found: Findings,
+        spared: Findings | None = None,
+        needed: Collection[str] = (),
+    ) -> None:
+        """`spared`: see `resolved`; it takes nothing of the devices in `needed`."""
         self._defaults = _written_out(top.get("defaults") or Table(top.place), found)
         self._plugins = plugins
         self._found = found
         self._spared = spared
+        self._needed = needed
         self._profiles = profiles.Profiles(found)
         self._tags = TagSets()
 
@@ -178,11 +193,12 @@ class _Builder:
         """What the models validate: secrets filled in, and the tags as the one object that other devices share."""
         tags = written.get("tags")
         known = self._tags.find(model, tags) if isinstance(tags, Table) else None
+        spared = None if written.get("id") in self._needed else self._spared
         if known is None:
-            return resolved(written, self._found, self._spared)  # type: ignore[no-any-return]  # a Table gives a Table
+            return resolved(written, self._found, spared)  # type: ignore[no-any-return]  # a Table gives a Table
         rest = written.copy()
         rest.drop("tags")
-        data: Table = resolved(rest, self._found, self._spared)
+        data: Table = resolved(rest, self._found, spared)
         data["tags"] = known
         return data
 

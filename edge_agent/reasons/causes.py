@@ -472,6 +472,12 @@ _OPCUA: Final[Mapping[str, tuple[str, str, str]]] = {
 
 #: The broker and the store, at the service. Facts: `why` (their own words), `topics`.
 _SERVICE: Final[Mapping[str, tuple[str, str, str]]] = {
+    "store_silent": (
+        _FAILED,
+        "{where} 接受了连接，但在 {seconds} 秒内没有应答，正在重试：请查看数据库是否卡住或过载。",
+        "{where} took the connection and did not answer within {seconds} s; it is tried again: see whether the store"
+        " hangs or is overloaded.",
+    ),
     "store_failed": (
         _FAILED,
         "数据库没有接受数据（{why}），数据留在消息服务器，正在重试：请查看数据库的状态和日志。",

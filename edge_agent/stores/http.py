@@ -63,8 +63,9 @@ class Endpoint:
             try:
                 status, answer = self._exchange(method, target, body, headers)
             except (OSError, http.client.HTTPException) as error:
+                why = self._silent() if self._connected_in_vain(error) else self.unreachable(error)
                 self.close()
-                raise StoreError(self.unreachable(error)) from error
+                raise StoreError(why) from error
         if 200 <= status < 300:
             return answer
         raise refusal(status, answer)
@@ -75,6 +76,15 @@ class Endpoint:
         if (found := _system_error(error)) is not None:
             return cause_of_error(found, where)
         return cause("store_failed", why=f"{where}: {type(error).__name__}: {error}")
+
+    def _connected_in_vain(self, error: Exception) -> bool:
+        """Whether the server took the connection and then said nothing: no fault of the way there."""
+        there = self._connection is not None and self._connection.sock is not None
+        return there and isinstance(error, TimeoutError) and error.errno is None
+
+    def _silent(self) -> Cause:
+        where = self._host if self._port is None else f"{self._host}:{self._port}"
+        return cause("store_silent", where=where, seconds=f"{self._timeout:g}")
 
     def _exchange(self, method: str, target: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         connection = self._connection or self._connect()

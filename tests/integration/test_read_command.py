@@ -100,6 +100,21 @@ def test_without_an_agent_a_device_is_read_once_and_left(tmp_path: Path) -> None
     run(scenario())
 
 
+def test_a_device_is_read_without_the_secrets_of_another(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Plc(**{f"r{at}": value for at, value in REGISTERS.items()}).on() as plc:
+            other = "allow_insecure: true, user: {name: u, password: !env NO_SUCH_SECRET}, tags: {x: {node: i=2258}}"
+            path = configuration(tmp_path, free_port(), {"plc-1": f"url: '{plc.url}', {TAGS}"})
+            with path.open("a") as file:
+                file.write(f"  - {{id: plc-2, connector: opcua, endpoint: 'opc.tcp://127.0.0.1:1', {other}}}\n")
+            assert (await command("read", path, "plc-1"))[0] == 0
+            status, _, err = await command("read", path, "plc-2")
+            assert status == 2
+            assert "NO_SUCH_SECRET" in err
+
+    run(scenario())
+
+
 def test_a_running_agent_is_asked_and_the_device_sees_no_second_connection(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Plc(**{f"r{at}": value for at, value in REGISTERS.items()}).on() as plc:

@@ -99,6 +99,27 @@ def test_a_sidecar_of_format_2_keeps_its_marks(tmp_path: Path) -> None:
     assert (tmp_path / "store.sqlite.format-2").exists()
 
 
+def test_files_of_the_present_format_are_kept_and_opened(tmp_path: Path) -> None:
+    """Made by `tests.support.format_samples`: whoever raises a number keeps files of the new format as well."""
+    path = unpacked("store.duckdb", tmp_path, VERSION)
+    minute = (T0, T0 + 60 * S)
+    with closing(DuckDbStore(path, agent="ipc-01")) as store:
+        assert store.samples("plc-1", "energy_import", *minute).values() == [100.0 + n for n in range(12)]
+        assert store.marks() == {"ipc-01/0/9f3c": IntervalSet([(1, 24)])}
+        assert store.health(*minute)["plc-1"].good == 55, "the first row speaks of what was before"
+        (sid,) = store.catalogue.of_device("plc-1").values()
+        assert [row.t for row in store.catalogue.definitions.of(sid)] == [T0 + 30 * S], "the scale of 40 became 60"
+        assert [row.version for row in store.register_versions()] == ["v1"]
+        assert store.register_document("v1") == "document"
+        assert store.metrics() == [{"id": "M-05", "value": 0.5}]
+    path = unpacked("store.sqlite", tmp_path, SIDECAR_VERSION)
+    with closing(Sidecar(path, DeviceKeys("ipc-01"))) as sidecar:
+        sidecar.recall("http://a")
+        assert sidecar.marks() == {"ipc-01/0/9f3c": IntervalSet([(1, 24)])}
+        assert sidecar.register_document("v1") == "document"
+        assert sidecar.first_good() == {"plc-1": T0}
+
+
 def _goes_on(store: DuckDbStore) -> None:
     """What comes now continues the old series, and another agent's device of the same id does not."""
     sent = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import errno
 import os
 import re
@@ -249,3 +250,14 @@ def test_what_a_client_library_wraps_is_still_the_systems_error() -> None:
     wrapped.__cause__ = refused
     assert endpoint.unreachable(wrapped) == cause("connection_refused", where="10.0.0.9:8086", why="")
     assert endpoint.unreachable(RuntimeError("odd")).name == "store_failed"
+
+
+def test_a_store_that_took_the_connection_and_is_silent_is_no_fault_of_the_way_there() -> None:
+    """A stopped InfluxDB was told as a cable that is not plugged in."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        config = StoreConfig.model_validate({"kind": "influxdb1", "url": f"http://127.0.0.1:{port}"})
+        with contextlib.closing(Endpoint(config, timeout=0.05)) as endpoint, pytest.raises(StoreError) as silent:
+            endpoint.request("GET", "/query", {})
+    assert silent.value.cause.name == "store_silent"
+    assert f"127.0.0.1:{port} took the connection" in silent.value.cause.en

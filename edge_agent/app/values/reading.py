@@ -108,7 +108,7 @@ class Reading:
         return names if found["agent"] == self.site.agent.id else {}
 
     def _wanted(self) -> tuple[Site, dict[str, list[str]]]:
-        """The site with its devices' secrets, and the tags meant."""
-        site = load(self._config, self._plugins, secrets=False, device_secrets=True)
-        known = {device.id: tag_names(device, self._plugins[device.connector]) for device in site.devices}
-        return site, selected(self._names, dict.fromkeys(known, site.agent.id), known)
+        """The tags meant, and the site with the secrets of their devices and of no others."""
+        known = {device.id: tag_names(device, self._plugins[device.connector]) for device in self.site.devices}
+        tags = selected(self._names, dict.fromkeys(known, self.site.agent.id), known)
+        return load(self._config, self._plugins, secrets=False, device_secrets=tags.keys()), tags
