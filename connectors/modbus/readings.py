@@ -33,6 +33,8 @@ _MOST_TEXT: Final = 40
 """Registers of one text that nobody expects."""
 _LETTERS: Final = 0.8
 """The share of letters and digits in it."""
+#: Fewer pairs of registers than this read as usual numbers by chance in some order or other.
+_ENOUGH_PAIRS: Final = 3
 #: By how much one order must be better than the next best before it is called the plausible one.
 _AHEAD: Final = 0.2
 
@@ -80,7 +82,7 @@ def plausible(
 
 def _numbers_like(table: str, first: int, words: Sequence[int | None], expect: float) -> list[Plausible]:
     """Every place, type, order and power of ten that reads as expected: exactly, else within one percent."""
-    exact: list[tuple[float, Plausible]] = []
+    exact: list[tuple[tuple[float, float, int], Plausible]] = []
     near: list[tuple[float, Plausible]] = []
     for at in range(len(words)):
         for one in decodings(words, at):
@@ -89,7 +91,8 @@ def _numbers_like(table: str, first: int, words: Sequence[int | None], expect: f
             for scale in _SCALES if not one.type.startswith("float") else (1.0,):
                 away = abs(one.value * scale - expect)
                 if away <= _rounding(expect):
-                    exact.append((_rank(one, scale), _as_expected(table, first + at, one, scale, expect)))
+                    rank = (_rank(one, scale), away, ORDERS.index(one.order) if one.order in ORDERS else 0)
+                    exact.append((rank, _as_expected(table, first + at, one, scale, expect)))
                 elif expect and away <= _NEAR * abs(expect):
                     near.append((away, _as_expected(table, first + at, one, scale, expect)))
     exact.sort(key=lambda pair: pair[0])
@@ -105,10 +108,10 @@ def _rounding(expect: float) -> float:
 
 
 def _rank(one: Decoding, scale: float) -> float:
-    """Wide types read an expected number by chance least; a power of ten makes chance likelier."""
+    """Wide types read an expected number by chance least; a power of ten makes chance likelier. Among equals the
+    nearest counts: a float read one register aside differs in its last digits only."""
     width = {"float32": 0, "float64": 0, "int32": 2, "uint32": 1, "int64": 6, "uint64": 5, "bcd16": 8, "bcd32": 7}
-    order = ORDERS.index(one.order) if one.order in ORDERS else 0
-    return width.get(one.type, 4) + 0.1 * order + 10 * (scale != 1.0)
+    return width.get(one.type, 4) + 10 * (scale != 1.0)
 
 
 def _as_expected(table: str, address: int, one: Decoding, scale: float, expect: float) -> Plausible:
@@ -119,8 +122,8 @@ def _as_expected(table: str, address: int, one: Decoding, scale: float, expect: 
     if scale != 1.0:
         keys["scale"] = scale
     read = f"{one.type} {one.order}".strip() + (f" x {scale:g}" if scale != 1.0 else "")
-    zh = f"{table}/{address} 按 {read} 读作 {value:g}，与期望的 {expect:g} 相符。"
-    en = f"{table}/{address} reads {value:g} as {read}, and {expect:g} was expected."
+    zh = f"{table}/{address} 按 {read} 读作 {value:.12g}，与期望的 {expect:.12g} 相符。"
+    en = f"{table}/{address} reads {value:.12g} as {read}, and {expect:.12g} was expected."
     return Plausible(f"{table}/{address}", one.type, one.order, value, zh, en, keys)
 
 
@@ -276,6 +279,9 @@ def _of_hypothesis(
         f"{read}: {len(best.fits)} of {pairs} pairs of registers are numbers of an ordinary size; in {second.order} it"
         f" is {len(second.fits)} of {others}."
     )
+    if pairs < _ENOUGH_PAIRS:
+        zh += "寄存器太少，可能是巧合：请用 --expect 确认。"
+        en += " So few may be chance: confirm it with --expect."
     keys = {"address": where, "type": best.type, "word_order": best.order}
     return Plausible(where, best.type, best.order, value, zh, en, keys)
 

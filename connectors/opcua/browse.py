@@ -18,6 +18,8 @@ from connectors.opcua.namespaces import NO, YES, Namespaces
 _MOST_CHILDREN: Final = 5000
 """Names looked at under one node; a folder of more is cut there."""
 _PER_CALL: Final = 1000
+MOST_EMPTY: Final = 20
+"""Answers without a reference that a server may send before it is taken at its word that there are more."""
 _NEAREST: Final = 5
 _LONGEST: Final = 60
 """Letters of a name that is shown."""
@@ -102,6 +104,7 @@ class Browser:
         )
         parameters = ua.BrowseParameters(RequestedMaxReferencesPerNode=_PER_CALL, NodesToBrowse=[wanted])
         found: list[_Child] = []
+        empty = 0
         results = await self._session.browse(parameters)
         while results:
             result = results[0]
@@ -110,7 +113,8 @@ class Browser:
             if not result.ContinuationPoint:
                 break
             # A folder that is cut short leaves its continuation point at the server until it is released.
-            enough = len(found) >= _MOST_CHILDREN
+            empty = 0 if result.References else empty + 1
+            enough = len(found) >= _MOST_CHILDREN or empty > MOST_EMPTY
             results = await self._session.browse_next(
                 ua.BrowseNextParameters(
                     ReleaseContinuationPoints=YES if enough else NO,

@@ -80,6 +80,8 @@ def _refused(code: int, where: str, own: str) -> DeviceError:
     name = status_name(code)
     if name in _NOT_OURS:
         return DeviceError(code, cause("opcua_own_certificate_refused", where=where, status=name, own=own), lost=True)
+    if name == "BadInternalError":  # the server's own, which our sentence for it would take upon us
+        return DeviceError(code, cause("opcua_failed", where=where, why=name), lost=True)
     return DeviceError(code, cause_of_status(name, where), lost=True)
 
 

@@ -15,6 +15,7 @@ from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.client.ua_session import UaSession
 from asyncua.crypto import security_policies
+from asyncua.ua.uaerrors import UaError
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
@@ -39,6 +40,8 @@ KEEP_ALIVE_S: Final = 20.0
 _STEPS: Final = 10
 """Answers that one connect may wait for, each up to the device's timeout."""
 _LEAVE_S: Final = 2.0
+_NO_ENDPOINT: Final = "No matching endpoints"
+"""How asyncua's error begins when the server has no endpoint of the policy and mode wanted."""
 _NOTHING: Final[Mapping[int, Cause]] = MappingProxyType({})
 
 _POLICIES: Final[dict[str, type[security_policies.SecurityPolicy]]] = {
@@ -184,7 +187,13 @@ class Session:
         else:
             await self._secure(client)
         self._identify(client)
-        await client.connect()
+        try:
+            await client.connect()
+        except UaError as error:
+            if _NO_ENDPOINT not in str(error):
+                raise
+            offered = _offer(await self._new_client().connect_and_get_server_endpoints())
+            raise self._not_offered(offered) from error
         if wire.has_bounded_seam(client):
             wire.limit_messages(client)
         self.wire = wire.open_wire(client)
@@ -220,6 +229,12 @@ class Session:
             wire.bound(client)
         return client
 
+    def _not_offered(self, offered: str) -> DeviceError:
+        security = self.options.security
+        wanted = f"{security.policy}/{security.effective_mode}"
+        facts = {"where": self.options.endpoint, "wanted": wanted, "offered": offered}
+        return DeviceError.of("opcua_policy_not_offered", lost=True, **facts)
+
     async def _secure(self, client: Client) -> None:
         """Find the endpoint, check the server's certificate, and set up policy, mode and our own certificate."""
         security = self.options.security
@@ -232,9 +247,7 @@ class Session:
         offered = await client.connect_and_get_server_endpoints()
         endpoint = next((e for e in offered if e.SecurityPolicyUri == policy.URI and e.SecurityMode == mode), None)
         if endpoint is None:
-            wanted = f"{security.policy}/{security.effective_mode}"
-            facts = {"where": self.options.endpoint, "wanted": wanted, "offered": _offer(offered)}
-            raise DeviceError.of("opcua_policy_not_offered", lost=True, **facts)
+            raise self._not_offered(_offer(offered))
         certificate = pki.first_of_chain(bytes(endpoint.ServerCertificate or b""))
         self._trust(certificate, str(endpoint.Server.ApplicationUri or ""))
         await client.set_security(

@@ -15,6 +15,7 @@ from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.uaerrors import UaStatusCodeError
 
+from connectors.opcua.browse import MOST_EMPTY
 from connectors.opcua.limits import TOO_MUCH, chunks, node_id, read_one
 from connectors.opcua.namespaces import NO, YES
 from connectors.opcua.session import Session
@@ -186,9 +187,15 @@ class Walker:
         return found
 
     async def _continue(self, found: list[list[Any]], points: dict[int, bytes]) -> None:
-        """Fetch what did not fit, up to the limit; every continuation point that is left over is released."""
+        """Fetch what did not fit, up to the limit; every continuation point that is left over is released.
+
+        A node of which answer after answer brings nothing is left too: a server could go on for ever.
+        """
+        empty = dict.fromkeys(points, 0)
         try:
-            while places := [at for at in points if len(found[at]) <= self._limit][: self._browse_size]:
+            while places := [at for at in points if len(found[at]) <= self._limit and empty[at] <= MOST_EMPTY][
+                : self._browse_size
+            ]:
                 parameters = ua.BrowseNextParameters(
                     ReleaseContinuationPoints=NO, ContinuationPoints=[points[at] for at in places]
                 )
@@ -196,6 +203,7 @@ class Walker:
                 for at, result in zip(places, results, strict=True):
                     del points[at]
                     found[at] += result.References or ()
+                    empty[at] = 0 if result.References else empty[at] + 1
                     if result.ContinuationPoint:
                         points[at] = result.ContinuationPoint
         finally:

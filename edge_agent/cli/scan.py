@@ -60,16 +60,17 @@ def run(args: argparse.Namespace) -> int:
         print(unreachable(error, ", ".join(args.targets)))
         return 1
     answering = [one for one in found if one.answer.device]
+    one_for_all = alike(answering, wanted.units)
     if args.json:
         print(json.dumps({"answers": [one.document() for one in found]}, ensure_ascii=False, indent=1))
     else:
         from edge_agent.commissioning.scan_view import nobody, show
 
-        show(console(), found, compared=compare, ignores_units=alike(answering, wanted.units))
+        show(console(), found, compared=compare, ignores_units=one_for_all)
         if not answering and wanted.units:
             print(nobody(", ".join(args.targets)))
     if args.yaml is not None and answering:
-        _write(args.yaml, answering)
+        _write(args.yaml, answering, one_for_all=one_for_all)
     return 0 if answering else 1
 
 
@@ -136,9 +137,10 @@ def _is_in_use(args: argparse.Namespace) -> bool:
     return False
 
 
-def _write(path: Path, found: Sequence[Scanned]) -> None:
-    """A device for each that answered, with its profile where one fits."""
-    from edge_agent.commissioning.plant_file import write
+def _write(path: Path, found: Sequence[Scanned], *, one_for_all: bool) -> None:
+    """A device for each that answered, with its profile where one fits. `one_for_all`: the same device seems to answer
+    for all units, and the others become comments."""
+    from edge_agent.commissioning.plant_file import device_lines, write
     from edge_agent.words import command
 
     devices, unknown = [], []
@@ -150,5 +152,10 @@ def _write(path: Path, found: Sequence[Scanned]) -> None:
         else:  # a device without tags cannot be configured yet
             facts = " ".join(one.answer.facts.values())
             unknown.append(f"{one.answer.where} {facts}: 没有相符的设备模板 / no profile fits")
+    if one_for_all and devices:
+        unknown += ["这些站号的应答都一样，很可能是同一台设备；确是几台时去掉 #。"]
+        unknown += ["These units answered alike, probably as one device; where they are several, take the # away."]
+        unknown += [line for device in devices[1:] for line in device_lines(device)]
+        del devices[1:]
     write(path, devices, command("scan"), notes=unknown)
     print(f"已写入 {path}；下一步：{command('check', path)}\nWrote {path}; next: {command('check', path)}")

@@ -19,6 +19,8 @@ from edge_agent.words import number_of
 _NARROW: Final = 100
 """Below so many columns the address stands in a line of its own."""
 _LONG: Final = 40
+_LONGEST: Final = 320
+"""Letters of a path or an address that are shown; servers may send names of any length."""
 
 
 def show(screen: Console, result: BrowseResult) -> None:
@@ -55,12 +57,18 @@ def _table(result: BrowseResult, width: int) -> Table:
     if not narrow:
         table.add_column("地址 address", overflow="fold")
     for node in result.nodes:
-        path = Text(printable(node.path), style="" if node.is_variable else "bold")
+        path = Text(_name(node.path), style="" if node.is_variable else "bold")
         if narrow and node.is_variable:
-            path.append(f"\n {printable(node.address)}", style="dim")
+            path.append(f"\n {_name(node.address)}", style="dim")
         cells = [path, Text(node.type), _value(node), Text(_range(node))]
-        table.add_row(*cells, *([] if narrow else [Text(printable(node.address))]))
+        table.add_row(*cells, *([] if narrow else [Text(_name(node.address))]))
     return table
+
+
+def _name(text: str) -> str:
+    """A path or an address; of one that would fill the screen its beginning and its end."""
+    shown = printable(text)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST // 2]}…{shown[-_LONGEST // 2 :]}"
 
 
 def _value(node: FoundNode) -> Text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -19,6 +20,8 @@ _ORDERS: Final = ("ABCD", "CDAB", "BADC", "DCBA")
 _WIDE: Final = 110
 _SMALL: Final = 1e-3
 _LARGE: Final = 1e9
+_SINGLE: Final = 1e7
+"""A single float has no more digits than this, and its column has to stay narrow."""
 #: Lines of a table beside its rows, and those of the head.
 _FRAME: Final = 8
 
@@ -33,25 +36,43 @@ def view(look: ProbeLook, changes: Changes, width: int, height: int | None = Non
         reasons = reasons[: max(1, height // 12)]
         room = max(2, height - _FRAME - sum(1 + line.plain.count("\n") for line in reasons))
     shown, used = 0, 0
-    for place in look.places:
-        cells = _cells(place, changes, wide)
+    for places in _rows(look.places):
+        cells = _cells(places[0], changes, wide) if len(places) == 1 else _absent(places)
         used += max(cell.plain.count("\n") for cell in cells) + 1
         if room is not None and used > room:
             break
         table.add_row(*cells)
-        shown += 1
+        shown += len(places)
     hidden = len(look.places) - shown
     more = [Text(f"… 另有 {hidden} 个，请减小 --count / {hidden} more: a smaller --count")] if hidden else []
     return Group(table, *more, *reasons, *_legend(changes))
 
 
+def _rows(places: Sequence[ProbedPlace]) -> Iterator[Sequence[ProbedPlace]]:
+    """The places of each row: those of a gap, which a device has many of, are in one."""
+    for absent, run in itertools.groupby(places, key=lambda place: place.raw is None):
+        if absent:
+            yield list(run)
+        else:
+            yield from ([place] for place in run)
+
+
+def _absent(places: Sequence[ProbedPlace]) -> list[Text]:
+    first, last = (_number_of(place) for place in (places[0], places[-1]))
+    return [Text(f"{first}\n–{last}"), Text("—", style="red")]
+
+
+def _number_of(place: ProbedPlace) -> str:
+    return place.address.rpartition("/")[2]
+
+
 def _new_table(numbers: bool, wide: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("地址", no_wrap=True)
-    table.add_column("raw", no_wrap=True)
+    table.add_column("raw", no_wrap=True, min_width=4)
     if numbers:
-        table.add_column("16位", justify="right", no_wrap=True)
-        table.add_column("文字", no_wrap=True)
+        table.add_column("16位", justify="right", no_wrap=True, min_width=6)
+        table.add_column("文字", no_wrap=True, min_width=4)
         for order in _ORDERS:
             table.add_column(f"{order} f/i{'/…' if wide else ''}", justify="right", no_wrap=True)
     return table
@@ -60,7 +81,7 @@ def _new_table(numbers: bool, wide: bool) -> Table:
 def _cells(place: ProbedPlace, changes: Changes, wide: bool) -> list[Text]:
     mark = "*" if place.address in changes.now else "·" if place.address in changes.ever else ""
     style = "reverse" if place.address in changes.now else ""
-    address = Text(place.address.rpartition("/")[2] + mark)
+    address = Text(_number_of(place) + mark)
     if place.raw is None:
         return [address, Text("—", style="red")]
     if not place.decodings:
@@ -92,7 +113,7 @@ def _wide_values(known: Mapping[tuple[str, str], object], order: str, wide: bool
 
 def _number(value: object) -> str:
     if isinstance(value, float):
-        usual = value == 0 or _SMALL <= abs(value) <= _LARGE
+        usual = value == 0 or _SMALL <= abs(value) < _SINGLE
         return f"{value:.7g}" if usual else f"{value:.1e}"
     return str(value)
 
@@ -103,7 +124,8 @@ def _text(texts: Sequence[object]) -> str:
 
 def _reasons(look: ProbeLook) -> Iterator[Text]:
     for one in look.plausible[:4]:
-        yield Text(f"→ {one.address} {one.type} {one.order} = {one.value}\n    {one.zh}\n    {one.en}")
+        read = f"{one.type} {one.order}".rstrip()
+        yield Text(f"→ {one.address} {read} = {printable(str(one.value))}\n    {one.zh}\n    {one.en}")
     refused = dict.fromkeys(place.refused for place in look.places if place.refused)
     for text in list(refused)[:2]:
         zh, _, en = text.partition("\n")

@@ -19,10 +19,15 @@ _NAMED: Final = 3
 
 def show(screen: Console, found: Sequence[Scanned], *, compared: bool, ignores_units: bool) -> None:
     """Print it."""
+    answering = [one for one in found if one.answer.device]
     for one in found:
+        if ignores_units and one in answering[1:]:
+            continue
         for line in _lines(one, compared):
             screen.print(line, soft_wrap=True)
-    answering = [one for one in found if one.answer.device]
+    if ignores_units:
+        others = f"{answering[1].answer.where} … {answering[-1].answer.where.rpartition(' ')[2]}"
+        screen.print(Text(f"{others}  同上 the same", style="bold"), soft_wrap=True)
     screen.print(Text(f"{len(answering)} 个应答。 {number_of(len(answering), 'answer')}."), soft_wrap=True)
     if ignores_units:
         screen.print(
@@ -69,14 +74,15 @@ def _lines(one: Scanned, compared: bool) -> Iterator[Text]:
 
 def _match(matches: Sequence[Evidence]) -> Iterator[Text]:
     best = matches[0]
-    title = best.title[0] if best.title[0] == best.title[1] else " / ".join(best.title)
-    yield Text(f"    → profile: {best.profile}  {best.score:.0%}  {title}", style="green")
+    yield Text(f"    → profile: {best.profile}  {best.score:.0%}", style="green")
+    for title in dict.fromkeys(best.title):
+        yield Text(f"      {title}", style="green")
     values = ", ".join(printable(text) for text in best.supported[:_NAMED])
     if best.tags:
         yield Text(
             f"      {best.tags} 个变量：{len(best.supported)} 个合理，{best.zeros} 个为 0，{best.refused} 个不存在。\n"
             f"      {best.tags} tags: {len(best.supported)} plausible, {best.zeros} zero, {best.refused} not there."
-            f" {values}"
+            f"\n      {values}".rstrip()
         )
     if best.identification:
         yield Text(f"      设备标识 identification: {printable(best.identification)}")

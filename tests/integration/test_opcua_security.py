@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asyncua import Server, ua
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -143,6 +144,24 @@ def test_opcua_a_policy_the_server_lacks() -> None:
             assert "does not offer Basic256Sha256/SignAndEncrypt; it offers: None/None" in failed.value.detail
             assert "不提供 Basic256Sha256/SignAndEncrypt，它提供：None/None" in failed.value.cause.zh
             assert failed.value.status == STATUS["BadSecurityPolicyRejected"]
+
+    run(case())
+
+
+def test_opcua_a_server_without_an_open_endpoint_says_what_it_offers(secured: Secured, tmp_path: Path) -> None:
+    certificate = secured.identity(tmp_path / "server.der", SERVER_URI, ["127.0.0.1"])
+
+    async def case() -> None:
+        port = free_port()
+        server = Server()
+        await server.init()
+        await server.load_certificate(certificate)
+        await server.load_private_key(certificate.with_suffix(".pem"))
+        server.set_security_policy([ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt])
+        async with serving(port, server=server):
+            with pytest.raises(DeviceError) as failed:
+                await read(plan(endpoint(port), table(TAGS), mode="read"))
+        assert "does not offer None/None; it offers: Basic256Sha256/SignAndEncrypt" in failed.value.detail
 
     run(case())
 

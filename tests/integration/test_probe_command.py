@@ -68,7 +68,7 @@ def test_what_is_expected_decides_type_order_and_place(type_: str, order: str) -
     assert (best.address, best.order) == ("holding/102", order)
     assert best.type.removeprefix("u") == type_.removeprefix("u")
     assert best.value == value
-    assert f"{value:g}" in best.en
+    assert f"{value:.12g}" in best.en
     assert best.keys["address"] == "holding/102"
 
 
@@ -78,6 +78,39 @@ def test_what_is_expected_decides_type_order_and_place(type_: str, order: str) -
 def test_a_scaled_integer_is_found_with_its_scale(word: int, expect: float, scale: float) -> None:
     best = plausible("input", 0, [17, word, 17], expect)[0]
     assert (best.address, best.keys["scale"], best.value) == ("input/1", scale, expect)
+
+
+def test_of_two_floats_one_register_apart_the_nearer_is_first() -> None:
+    block = [0, *words((87.3, "float32", "DCBA"), (0.612, "float32", "DCBA"))]
+    found = plausible("input", 0, block, 87.3)
+    assert [(one.address, one.order) for one in found] == [("input/1", "DCBA"), ("input/2", "BADC")]
+
+
+def test_large_numbers_are_written_out_in_the_reason() -> None:
+    (first, *_) = plausible("holding", 0, words((12345678, "bcd32", "ABCD")), 12345678.0)
+    assert "12345678" in first.en
+    assert "12345678" in first.zh
+    assert "e+07" not in first.en
+
+
+@pytest.mark.parametrize(("pairs", "unsure"), [(2, True), (4, False)])
+def test_few_registers_are_said_to_be_few(pairs: int, unsure: bool) -> None:
+    values = [(value, "float32", "CDAB") for value in (24.21, 6.31, 415.2, 0.85)]
+    (first, *_) = plausible("holding", 0, words(*values[:pairs]))
+    assert ("confirm it with --expect" in first.en) == unsure
+    assert ("请用 --expect 确认" in first.zh) == unsure
+
+
+def test_a_gap_is_one_row_and_the_registers_stay_readable_beside_wide_numbers() -> None:
+    block: list[int | None] = [None] * 10 + list(words((-4.290008e8, "float32", "CDAB"), (1480.5, "float32", "BADC")))
+    places = [ProbedPlace(f"holding/{at}", word, "", decodings(block, at)) for at, word in enumerate(block)]
+    screen = Console(width=80, file=io.StringIO(), force_terminal=False)
+    screen.print(view(ProbeLook(places, []), Changes(), 80))
+    text = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert text.count("—") == 1
+    assert "–9" in text
+    assert all(f"{word:04X}" in text for word in block[10:])
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_a_value_that_moves_on_is_found_within_one_percent() -> None:

@@ -247,6 +247,22 @@ def test_the_command_prints_and_writes_what_check_accepts(tmp_path: Path) -> Non
     assert main(["check", str(file)]) == 0
 
 
+def test_a_device_that_ignores_the_unit_is_shown_and_written_once(tmp_path: Path) -> None:
+    file = tmp_path / "plant.yaml"
+
+    async def scenario() -> tuple[int, str, str]:
+        async with gateway(dict.fromkeys(range(1, 6), of_map("eastron-sdm120"))) as url:
+            return await command("scan", "modbus", url, "--units", "1-5", "--yaml", file)
+
+    status, out, _ = run(scenario())
+    assert status == 0
+    assert out.count("→ profile") == 1
+    assert "unit 2 … 5  同上 the same" in out
+    assert [device["unit"] for device in yaml.safe_load(file.read_text())["devices"]] == [1]
+    assert "unit: 5" in file.read_text(), "whoever has five devices finds the others there"
+    assert main(["check", str(file)]) == 0
+
+
 @contextlib.contextmanager
 def somebody(program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Another process; ready when it has printed a line."""

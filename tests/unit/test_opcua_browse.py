@@ -7,11 +7,15 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from asyncua import ua
+from asyncua.ua.uaerrors import UaStatusCodeError
 
 from connectors.opcua.browse import Browser
+from connectors.opcua.faults import explain
+from connectors.opcua.limits import Limits
 from connectors.opcua.namespaces import Namespaces
 from connectors.opcua.options import OpcuaTag
 from connectors.opcua.resolve import explained
+from connectors.opcua.walk import Walker
 from edge_agent.sdk import STATUS, Cause, Tag, TagTable
 from tests.support.aio import run
 
@@ -35,6 +39,49 @@ class Folder:
             for at, name in enumerate(self.names)
         ]
         return [SimpleNamespace(StatusCode=ua.StatusCode(0), References=references, ContinuationPoint=None)]
+
+
+class Endless(Folder):
+    """Says for ever that there are more references, and brings none."""
+
+    def __init__(self) -> None:
+        super().__init__("Spindle")
+        self.released = 0
+
+    async def browse(self, parameters: ua.BrowseParameters) -> list[Any]:
+        (result,) = await super().browse(parameters)
+        result.ContinuationPoint = b"more"
+        return [result]
+
+    async def browse_next(self, parameters: ua.BrowseNextParameters) -> list[Any]:
+        self.browsed += 1
+        assert self.browsed < 1000, "it goes on for ever"
+        self.released += bool(parameters.ReleaseContinuationPoints)
+        point = None if parameters.ReleaseContinuationPoints else b"more"
+        return [SimpleNamespace(StatusCode=ua.StatusCode(0), References=[], ContinuationPoint=point)]
+
+
+def test_opcua_a_server_that_always_has_more_and_brings_nothing_ends_a_path() -> None:
+    folder = Endless()
+    (why,) = causes(folder, [OpcuaTag(path="Spindl")]).values()
+    assert why.name == "opcua_path_ends"
+    assert folder.released == 1
+
+
+def test_opcua_a_server_that_always_has_more_and_brings_nothing_ends_a_walk() -> None:
+    folder = Endless()
+    walker = Walker(cast(Any, SimpleNamespace(service=folder, limits=Limits())), lambda *_: None)
+    found: list[list[Any]] = [[]]
+    run(walker._continue(found, {0: b"more"}))
+    assert found == [[]]
+    assert folder.released == 1
+
+
+def test_opcua_an_internal_error_of_the_server_is_not_taken_for_ours() -> None:
+    error = explain(UaStatusCodeError(STATUS["BadInternalError"]), "opc.tcp://plc")
+    assert "BadInternalError" in error.detail
+    assert "see the server's log" in error.detail
+    assert "the program itself" not in error.detail
 
 
 def causes(

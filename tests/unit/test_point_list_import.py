@@ -212,6 +212,20 @@ def test_another_fault_of_the_file_comes_first(tmp_path: Path, capsys: pytest.Ca
     assert "'ulr'" in capsys.readouterr().err
 
 
+def test_a_file_that_would_become_too_large_is_named_and_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = plant(tmp_path, LAYOUTS["tags in a block"])
+    before = config.read_bytes()
+    monkeypatch.setattr("edge_agent.config.source.MAX_BYTES", len(before) + 20)
+    assert imported(tmp_path, config) == 2
+    out = "".join(capsys.readouterr())
+    assert f"{config}:1:1" in out
+    assert "the file is larger than" in out
+    assert config.read_bytes() == before
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".yaml"]
+
+
 def test_devices_of_a_new_file_are_filled_one_by_one(tmp_path: Path) -> None:
     config = plant(
         tmp_path,

@@ -120,7 +120,9 @@ def _device(
     now_ns: int,
 ) -> dict[str, Any]:
     good_t, proven = readings.good_t, recent.last_good_t if recent.state else None
-    if readings.tags > len(readings.not_good) and proven is not None and proven <= now_ns + AHEAD_NS:
+    if proven is not None and (proven > now_ns + AHEAD_NS or readings.tags <= len(readings.not_good)):
+        proven = None
+    if proven is not None:
         good_t = max(good_t, proven)  # a subscription that proves itself confirms what did not change
     age = max(0.0, (now_ns - good_t) / 1e9) if good_t != NO_TIME else None
     staleness = float(birth.get("staleness", DEFAULT_STALENESS_S))
@@ -129,7 +131,7 @@ def _device(
         "name": birth.get("name") or device,
         "connector": birth.get("connector", ""),
         "line": birth.get("line", ""),
-        "state": _machine_state(machine_state, now_ns, staleness),
+        "state": _machine_state(machine_state, proven, now_ns, staleness),
         "values": recent.values,
         "good": recent.good,
         "bad": recent.bad,
@@ -143,11 +145,15 @@ def _device(
     }
 
 
-def _machine_state(sample: Latest | None, now_ns: int, staleness: float) -> str | None:
-    """The word of the vocabulary; None for a device without machine state. What is old is not available."""
+def _machine_state(sample: Latest | None, proven: int | None, now_ns: int, staleness: float) -> str | None:
+    """The word of the vocabulary; None for a device without machine state. What is old is not available.
+
+    `proven`: until when the device's health vouches for what did not change, Unix nanoseconds.
+    """
     if sample is None:
         return None
-    if is_bad(sample.status) or not -AHEAD_NS <= now_ns - sample.t <= staleness * 1e9 + RECENT_NS:
+    t = sample.t if proven is None else max(sample.t, proven)
+    if is_bad(sample.status) or not -AHEAD_NS <= now_ns - t <= staleness * 1e9 + RECENT_NS:
         return ITEM_STATE[0]
     number = int(sample.value)
     return ITEM_STATE[number] if 0 <= number < len(ITEM_STATE) else ITEM_STATE[0]

@@ -22,6 +22,8 @@ _WORD: Final = re.compile(r"0x([0-9A-Fa-f]{4})")
 _ENERGY: Final = frozenset({"Wh", "kWh", "MWh", "varh", "kvarh", "VAh", "kVAh", "m3", "h"})
 """Units of what only grows while something runs."""
 _SMALLEST: Final = 1.2e-38
+_LARGEST: Final = 1e18
+"""Beyond this no unit has a name; a time in microseconds stays below."""
 _LEAST_READINGS: Final = 10
 _SHIFT_NS: Final = 4 * 3600 * 10**9
 
@@ -58,7 +60,7 @@ def suspicions(device: str, tags: Sequence[TagView]) -> Iterator[Diagnosis]:
     readable = [tag for tag in tags if tag.rows and not is_bad(status_code(tag.last["quality"]))]
     yield from _constants(device, readable)
     for tag in readable:
-        yield from _tiny(device, tag)
+        yield from _no_measurement(device, tag)
         yield from _out_of_range(device, tag)
         yield from _never_moves(device, tag)
     yield from _twins(device, readable)
@@ -103,9 +105,9 @@ def _are_bits(tags: Sequence[TagView], names: Sequence[str]) -> bool:
     return all(isinstance(tag.last["value"], bool) for tag in tags if tag.name in names)
 
 
-def _tiny(device: str, tag: TagView) -> Iterator[Diagnosis]:
+def _no_measurement(device: str, tag: TagView) -> Iterator[Diagnosis]:
     value = tag.last["value"]
-    if isinstance(value, float) and 0 < abs(value) < _SMALLEST:
+    if isinstance(value, float) and (0 < abs(value) < _SMALLEST or abs(value) > _LARGEST):
         why = tag.last.get("why") or ("", "")
         yield note(
             f"{device}/{tag.name}",

@@ -200,7 +200,8 @@ def _write(
         return
     fresh = (_BOM if data.startswith(_BOM) else b"") + edited.text.encode("utf-8")
     with _replaced(file, fresh, data, trial=file.samefile(config)) as path:
-        found.problems += _judged(config if path == file else path, path, edited, wanted, found, known)
+        judged = _judged(config if path == file else path, path, edited, wanted, found, known)
+        found.problems += [_in_file(finding, path, file) for finding in judged]
         _raise(found)
     result.added, result.replaced, result.file = edited.added, edited.replaced, file
 
@@ -262,6 +263,14 @@ def _judged(
             if finding.code != "no-tags"  # of another device, whose turn has not come
         ]
     return []
+
+
+def _in_file(finding: Finding, trial: Path, file: Path) -> Finding:
+    """What is said of the trial, said of the file that it would become."""
+    where = finding.where
+    if where.startswith(str(trial)):
+        where = str(file) + where.removeprefix(str(trial))
+    return Finding(finding.code, where, finding.zh, finding.en)
 
 
 def _at_its_row(
