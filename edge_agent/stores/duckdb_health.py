@@ -273,14 +273,16 @@ class HealthTables:
         return {key: _as_rows(found[key]) for key in sorted(found)}
 
     def evidence(self, cursor: Connection, from_ns: int, to_ns: int) -> dict[str, list[Span]]:
-        """Device -> spans inside the window; the rows that speak of its end come after it."""
+        """Device -> spans inside the window; the rows that speak of its end come after it, and what ended a seam before
+        it is one with what begins a seam behind: a window that is divided anywhere adds up."""
         since: dict[str, list[Longs]] = defaultdict(list)
         until: dict[str, list[Longs]] = defaultdict(list)
-        reach = to_ns + REACH_NS
+        begin, reach = from_ns - SEAM_NS, to_ns + REACH_NS
         with _snapshot(cursor):
             raw_from = _raw_from(cursor)
-            hours, rest = split_window(_kept_in(cursor, from_ns, reach), from_ns, reach)
-            pieces = [cursor.execute(_OLD_SPANS, {"until": raw_from, "from": from_ns, "to": to_ns}).fetchnumpy()]
+            hours, rest = split_window(_kept_in(cursor, begin, reach), begin, reach)
+            old = {"until": raw_from, "from": begin, "to": to_ns + SEAM_NS}
+            pieces = [cursor.execute(_OLD_SPANS, old).fetchnumpy()]
             for start, end in hours:
                 pieces.append(cursor.execute(_SPANS, {"from": max(start, raw_from), "to": end}).fetchnumpy())
             for got in pieces:

@@ -40,7 +40,7 @@ from edge_agent.stores.base import (
     new_first_good,
 )
 from edge_agent.stores.columns import Changes, Floats, Longs, Samples
-from edge_agent.stores.evidence import REACH_NS, clipped, joined
+from edge_agent.stores.evidence import REACH_NS, SEAM_NS, clipped, joined
 from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.http import NotAnsweredError
 from edge_agent.stores.lines import STORE_ID, Encoder, TextStyle, escape_tag
@@ -225,7 +225,7 @@ class RemoteStore(ABC):
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
         """From the server's health rows."""
         parts: dict[str, list[tuple[Longs, Longs]]] = defaultdict(list)
-        for device, rows in self.evidence_rows(from_ns, to_ns + REACH_NS).items():
+        for device, rows in self.evidence_rows(from_ns - SEAM_NS, to_ns + REACH_NS).items():
             parts[self._now(device)].append(rows)
         found = {}
         for device, rows_of in sorted(parts.items()):
