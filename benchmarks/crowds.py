@@ -45,7 +45,7 @@ _START_LIMIT_S: Final = 300.0
 
 
 @dataclass(frozen=True)
-class Figure:
+class CrowdFigure:
     """What one run of one crowd gave."""
 
     kind: str
@@ -88,7 +88,7 @@ def _device(kind: str, number: int, port: int) -> dict[str, Any]:
     return {"id": f"dead-{number}", **where, "tags": {"x": {"address": "holding/1", "type": "uint16"}}}
 
 
-def run_once(kind: str, count: int, wait: float, seconds: float) -> Figure:
+def run_once(kind: str, count: int, wait: float, seconds: float) -> CrowdFigure:
     """One run: fresh processes, fresh outbox."""
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
@@ -120,7 +120,7 @@ def run_once(kind: str, count: int, wait: float, seconds: float) -> Figure:
 
 def _measured(
     agent: subprocess.Popen[bytes], kind: str, count: int, config: Path, wait: float, seconds: float
-) -> Figure:
+) -> CrowdFigure:
     log, site = config.with_name("log"), load(config)
     began = time.monotonic()
     _until_offline(agent, site, count)
@@ -136,7 +136,7 @@ def _measured(
     stopping = time.monotonic()
     agent.terminate()
     status = agent.wait(60)
-    return Figure(
+    return CrowdFigure(
         kind, count, 100 * cpu / took, (memory, memory_after), descriptors, 60 * written / took, started,
         time.monotonic() - stopping, status, values / took if kind == "mixed" else None,
     )  # fmt: skip
@@ -205,7 +205,7 @@ async def _answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
 # --- the table --------------------------------------------------------------------------------------------------
 
 
-def row(figure: Figure) -> str:
+def row(figure: CrowdFigure) -> str:
     """One line of the table."""
     live = "" if figure.live_values_per_s is None else f" + {LIVE} ({figure.live_values_per_s:.1f} values/s)"
     before, after = figure.rss_mb

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edge_agent.commissioning.browse import BrowseResult
-    from edge_agent.commissioning.endpoints import Endpoint
+    from edge_agent.commissioning.endpoints import DeviceTarget
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if result.nodes else 1
 
 
-def _where(args: argparse.Namespace) -> tuple[Endpoint, Path | None, str]:
+def _where(args: argparse.Namespace) -> tuple[DeviceTarget, Path | None, str]:
     """The device, its configuration if it has one, and the start."""
     from edge_agent.commissioning.endpoints import at_address, configured, further_keys
     from edge_agent.errors import FindingsError
@@ -109,7 +109,7 @@ def _positive(number: int | None, name: str) -> int | None:
     return number
 
 
-def _write(path: Path, endpoint: Endpoint, config: Path | None, result: BrowseResult, match: list[str]) -> None:
+def _write(path: Path, endpoint: DeviceTarget, config: Path | None, result: BrowseResult, match: list[str]) -> None:
     from edge_agent.commissioning.browse import configured_keys, devices_for_file, file_top
     from edge_agent.commissioning.plant_file import write
     from edge_agent.words import command

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edge_agent.commissioning.endpoints import Endpoint
+    from edge_agent.commissioning.endpoints import DeviceTarget
     from edge_agent.discovery import ProbeWanted
 
 
@@ -74,7 +74,7 @@ def _expected(text: str | None) -> float | str | None:
         return text
 
 
-def _once(args: argparse.Namespace, endpoint: Endpoint, wanted: ProbeWanted) -> int:
+def _once(args: argparse.Namespace, endpoint: DeviceTarget, wanted: ProbeWanted) -> int:
     from edge_agent.commissioning.plant_file import write
     from edge_agent.commissioning.probe import Changes, device_for_file, document, look_once, well
     from edge_agent.commissioning.probe_view import view
@@ -107,7 +107,7 @@ _NOT_FOUND = (
 )
 
 
-def _watch(endpoint: Endpoint, wanted: ProbeWanted, *, as_json: bool) -> int:
+def _watch(endpoint: DeviceTarget, wanted: ProbeWanted, *, as_json: bool) -> int:
     """Until SIGINT or SIGTERM, both an orderly end."""
     from edge_agent.commissioning.terminal import unreachable
     from edge_agent.errors import DeviceError
@@ -123,7 +123,7 @@ def _watch(endpoint: Endpoint, wanted: ProbeWanted, *, as_json: bool) -> int:
     return 0
 
 
-async def _lines(endpoint: Endpoint, wanted: ProbeWanted) -> None:
+async def _lines(endpoint: DeviceTarget, wanted: ProbeWanted) -> None:
     from edge_agent.commissioning.probe import Changes, document, looks
 
     changes = Changes()
@@ -133,7 +133,7 @@ async def _lines(endpoint: Endpoint, wanted: ProbeWanted) -> None:
             print(json.dumps(document(look, changes), ensure_ascii=False), flush=True)
 
 
-async def _screen(endpoint: Endpoint, wanted: ProbeWanted) -> None:
+async def _screen(endpoint: DeviceTarget, wanted: ProbeWanted) -> None:
     from rich.live import Live
 
     from edge_agent.commissioning.probe import Changes, looks

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import yaml
 
-from edge_agent.commissioning.endpoints import Endpoint, cannot_browse, sentences
+from edge_agent.commissioning.endpoints import DeviceTarget, cannot_browse, sentences
 from edge_agent.commissioning.tag_names import tag_names
 from edge_agent.config.profiles import available
 from edge_agent.discovery import Browsed, BrowseWanted, FoundMachine, FoundNode, Progress, TagKeys
@@ -48,7 +48,9 @@ class BrowseResult:
         return {name: node.keys or {} for name, node in zip(names, readable, strict=True)}
 
 
-async def browse(endpoint: Endpoint, wanted: BrowseWanted, match: Sequence[str], progress: Progress) -> BrowseResult:
+async def browse(
+    endpoint: DeviceTarget, wanted: BrowseWanted, match: Sequence[str], progress: Progress
+) -> BrowseResult:
     """Ask the device. Raises DeviceError when it does not answer, FindingsError for a start that is not there."""
     if endpoint.discovery.browse is None:
         raise cannot_browse(endpoint.plugin, str(endpoint.keys[endpoint.plugin.endpoint_key]))
@@ -95,7 +97,7 @@ def _fits(node: FoundNode, pattern: str) -> bool:
     return any(fnmatchcase(text.casefold(), pattern) for text in texts)
 
 
-def devices_for_file(endpoint: Endpoint, result: BrowseResult, patterns: Sequence[str]) -> list[dict[str, Any]]:
+def devices_for_file(endpoint: DeviceTarget, result: BrowseResult, patterns: Sequence[str]) -> list[dict[str, Any]]:
     """The devices that a file gets: one for each machine that a profile fits, and one with the tags found.
 
     With patterns somebody has chosen tags, and those alone are written.

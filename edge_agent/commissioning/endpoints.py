@@ -22,7 +22,7 @@ from edge_agent.words import command
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class DeviceTarget:
     """A device that can be asked, configured or not."""
 
     plugin: Plugin
@@ -90,7 +90,7 @@ def _value_of(text: str) -> tuple[Any, Any]:
     return found, Reference("!env" if tag == "!env" else "!file", argument)
 
 
-def at_address(url: str, plugins: Plugins | None = None, more: Keys | None = None, **keys: Any) -> Endpoint:
+def at_address(url: str, plugins: Plugins | None = None, more: Keys | None = None, **keys: Any) -> DeviceTarget:
     """The device at an address. Raises FindingsError for one that no connector knows."""
     scheme = url.partition("://")[0] if "://" in url else ""
     schemes: list[str] = []
@@ -102,7 +102,7 @@ def at_address(url: str, plugins: Plugins | None = None, more: Keys | None = Non
             here = {plugin.endpoint_key: url, **keys}
             used = here | dict(more.values if more else {})
             written = here | dict(more.written if more else {})
-            return Endpoint(plugin, discovery, options_of(plugin, used), written)
+            return DeviceTarget(plugin, discovery, options_of(plugin, used), written)
         schemes += discovery.schemes
     shown = ", ".join(f"{name}://" for name in schemes)
     raise FindingsError.one(
@@ -138,7 +138,7 @@ def sentences(error: ValueError) -> tuple[str, str]:
     return zh, en.strip() or zh
 
 
-def configured(config: Path, device: str, plugins: Plugins | None = None) -> Endpoint:
+def configured(config: Path, device: str, plugins: Plugins | None = None) -> DeviceTarget:
     """A device of a configuration, with its secrets. Raises FindingsError."""
     known = plugins_or_installed(plugins)
     site = load(config, plugins, secrets=False, device_secrets=True)
@@ -150,7 +150,7 @@ def configured(config: Path, device: str, plugins: Plugins | None = None) -> End
         raise FindingsError.one("unknown-device", f"没有设备 {device!r}；{zh}", f"no device {device!r}; {en}")
     plugin = known[found.connector]
     where = {plugin.endpoint_key: getattr(found, plugin.endpoint_key)}
-    return Endpoint(plugin, discovery_of(plugin), cast("Options", found), where, found)
+    return DeviceTarget(plugin, discovery_of(plugin), cast("Options", found), where, found)
 
 
 def cannot_browse(plugin: Plugin, where: str) -> FindingsError:

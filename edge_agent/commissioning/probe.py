@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from edge_agent.commissioning.endpoints import Endpoint, at_address, sentences
+from edge_agent.commissioning.endpoints import DeviceTarget, at_address, sentences
 from edge_agent.commissioning.tag_names import clean
 from edge_agent.discovery import Plausible, ProbeLook, Prober, ProbeWanted
 from edge_agent.errors import FindingsError
@@ -34,7 +34,7 @@ class Changes:
         self.looks += 1
 
 
-def device_at(url: str, unit: int, timeout: float) -> Endpoint:
+def device_at(url: str, unit: int, timeout: float) -> DeviceTarget:
     """The device at an address. Raises FindingsError for an address that is none, or has no registers."""
     endpoint = at_address(url)
     if endpoint.discovery.probe is None:
@@ -42,7 +42,7 @@ def device_at(url: str, unit: int, timeout: float) -> Endpoint:
     return at_address(url, unit=unit, timeout=timeout)
 
 
-def _no_registers(endpoint: Endpoint) -> FindingsError:
+def _no_registers(endpoint: DeviceTarget) -> FindingsError:
     return FindingsError.one(
         "cannot-probe",
         f"{endpoint.plugin.name} 的变量有名称和类型，不必试读寄存器：请用 browse。",
@@ -50,7 +50,7 @@ def _no_registers(endpoint: Endpoint) -> FindingsError:
     )
 
 
-async def opened(endpoint: Endpoint, wanted: ProbeWanted) -> Prober:
+async def opened(endpoint: DeviceTarget, wanted: ProbeWanted) -> Prober:
     """Raises FindingsError for what cannot be asked, DeviceError when the device cannot be reached."""
     if endpoint.discovery.probe is None:
         raise _no_registers(endpoint)
@@ -60,7 +60,7 @@ async def opened(endpoint: Endpoint, wanted: ProbeWanted) -> Prober:
         raise FindingsError.one("bad-probe", *sentences(error)) from error
 
 
-async def look_once(endpoint: Endpoint, wanted: ProbeWanted) -> ProbeLook:
+async def look_once(endpoint: DeviceTarget, wanted: ProbeWanted) -> ProbeLook:
     """One look; the connection is closed when it returns. Raises as `opened`."""
     prober = await opened(endpoint, wanted)
     try:
@@ -69,7 +69,7 @@ async def look_once(endpoint: Endpoint, wanted: ProbeWanted) -> ProbeLook:
         await prober.close()
 
 
-async def looks(endpoint: Endpoint, wanted: ProbeWanted) -> AsyncGenerator[ProbeLook]:
+async def looks(endpoint: DeviceTarget, wanted: ProbeWanted) -> AsyncGenerator[ProbeLook]:
     """Again each second until closed. Raises as `opened`."""
     prober = await opened(endpoint, wanted)
     try:
@@ -97,7 +97,7 @@ def well(look: ProbeLook, wanted: ProbeWanted) -> bool:
     return readable and (wanted.expect is None or bool(look.plausible))
 
 
-def device_for_file(endpoint: Endpoint, wanted: ProbeWanted, look: ProbeLook) -> dict[str, Any]:
+def device_for_file(endpoint: DeviceTarget, wanted: ProbeWanted, look: ProbeLook) -> dict[str, Any]:
     """A device with the plausible readings as tags: all of them, or the best where one was expected."""
     chosen: Sequence[Plausible] = look.plausible[:1] if wanted.expect is not None else look.plausible
     tags = {clean(one.address.replace("/", "_")): dict(one.keys) for one in chosen}

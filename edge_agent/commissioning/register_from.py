@@ -5,15 +5,13 @@ What a count rests on (关键工序, 数控类型, 纳入统计, 联网申报 ..
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from edge_agent.commissioning.lists.columns import Language
-from edge_agent.commissioning.lists.writing import Cell, fill, harmless
+from edge_agent.commissioning.lists.writing import Cell, csv_bytes, fill, harmless
 from edge_agent.config.models import DeviceCommon
-from edge_agent.errors import FindingsError
 from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
 from edge_agent.register.sheet import SHEET_NAMES
 
@@ -59,17 +57,7 @@ def _word(text: str | None, column: Column, language: Language) -> str | None:
 
 def to_csv(rows: Rows, columns: Sequence[Column], language: Language, encoding: str) -> bytes:
     """CSV bytes. Raises FindingsError for a character that the encoding does not have."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(["" if cell is None else cell for cell in row] for row in table(rows, columns, language))
-    try:
-        return text.getvalue().encode(encoding)
-    except UnicodeEncodeError as error:
-        letter = error.object[error.start]
-        raise FindingsError.one(
-            "encoding",
-            f"编码 {encoding} 没有字符“{letter}”，请改用 gb18030 或 utf-8-sig。",
-            f"{encoding} has no “{letter}”; use gb18030 or utf-8-sig.",
-        ) from error
+    return csv_bytes(table(rows, columns, language), encoding)
 
 
 def to_xlsx(equipment: Rows, processes: Rows, language: Language) -> bytes:

@@ -113,7 +113,7 @@ def by_definition(t: int, new: Definition, old: Definition, rule: Rule, bounds: 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class JudgedReadings:
     """What of a counter's readings counts: runs, the epochs they are in (from, modulus), and what was seen."""
 
     runs: Runs
@@ -127,7 +127,7 @@ def judged(
     bounds: Bounds,
     epochs: Sequence[Epoch] = (),
     decisions: Sequence[Decision] = (),
-) -> Judged:
+) -> JudgedReadings:
     """Good readings of a counter, judged epoch by epoch. `rule`, `bounds`: of what was before the first epoch."""
     begins = [epoch.t for epoch in epochs]
     pieces, marks, events = list[Runs](), list[tuple[int, Number | None]](), list[Event]()
@@ -147,7 +147,7 @@ def judged(
         events += found.events
         if len(kept):
             before = int(kept.last[-1]), float(kept.value[-1])
-    return Judged(_joined(pieces), tuple(sorted(marks, key=lambda mark: mark[0])), tuple(events))
+    return JudgedReadings(_joined(pieces), tuple(sorted(marks, key=lambda mark: mark[0])), tuple(events))
 
 
 def _cut(runs: Runs, begins: Sequence[int]) -> list[Runs]:

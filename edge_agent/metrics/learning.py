@@ -15,14 +15,14 @@ from edge_agent.metrics.plausibility import Limit
 
 DAY_NS: Final = 86_400_000_000_000
 _WEEKS: Final = 28
-#: Steps, days, and how far back the days may lie.
+#: StepCounts, days, and how far back the days may lie.
 STEPS: Final = 1000
 DAYS: Final = 3
 _BACK: Final = 28
 _TIMES: Final = 20
 
 
-class Steps(Protocol):
+class StepCounts(Protocol):
     """The steps of one day: size -> number, and the most of an hour."""
 
     sizes: dict[int, int]
@@ -34,7 +34,9 @@ def first_day(t: int) -> int:
     return (t // DAY_NS // _WEEKS - 1) * _WEEKS * DAY_NS
 
 
-def limits(days: Mapping[int, Steps], upper: Callable[[int], float], from_ns: int, to_ns: int) -> tuple[Limit, ...]:
+def limits(
+    days: Mapping[int, StepCounts], upper: Callable[[int], float], from_ns: int, to_ns: int
+) -> tuple[Limit, ...]:
     """One for each day of `from_ns..to_ns` on which enough is known. `days`: by their starts, from `first_day` on;
     `upper`: what steps of a size stay below."""
     found: list[Limit] = []

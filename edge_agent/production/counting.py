@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from edge_agent.metrics.counters import Event, Rule
-from edge_agent.metrics.epochs import UNDEFINED, Definition, Epoch, Judged, by_definition, judged
+from edge_agent.metrics.epochs import UNDEFINED, Definition, Epoch, JudgedReadings, by_definition, judged
 from edge_agent.metrics.plausibility import Bounds, Decision, Limit, Runs, by_rate
 from edge_agent.metrics.readings import Longs, Number, Readings
 from edge_agent.production import thinning
@@ -105,7 +105,7 @@ def _filled(said: Definition, own: Definition) -> Definition:
 
 def judged_counter(
     changes: Changes, about: CounterAbout, meanings: Meanings, learned: Sequence[Limit] = ()
-) -> tuple[Changes, Judged]:
+) -> tuple[Changes, JudgedReadings]:
     """The runs that count, among those that are bad, and what was judged of them."""
     good = changes.good
     rule, bounds = _rules(meanings.first, about, learned)

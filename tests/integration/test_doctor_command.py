@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edge_agent.cli.main import main
-from edge_agent.commissioning.doctor.suspicions import TagView, Window, suspicions, window_of
+from edge_agent.commissioning.doctor.suspicions import TagPast, TagView, suspicions, window_of
 from edge_agent.model import STATUS
 from tests.support.agents import Plc, configuration, online, running
 from tests.support.aio import run, until
@@ -162,7 +162,7 @@ def said(*tags: TagView) -> list[str]:
         (seen(row(2.5e-41, "0x0000 0x44BE", quality="UncertainSensorNotAccurate")), "no sensor measures"),
         (seen(row(-3.2e26, "0xEB85 0x40C9")), "no sensor measures"),
         (seen(row(300.0, "0x012C", quality="UncertainEngineeringUnitsExceeded"), low=0, high=100), "outside range"),
-        (seen(row(5.0, "0x0005", unit="kWh"), window=Window(100, 5.0, 5.0, 0, 8 * 3600 * 10**9)), "not moved for 8 h"),
+        (seen(row(5.0, "0x0005", unit="kWh"), window=TagPast(100, 5.0, 5.0, 0, 8 * 3600 * 10**9)), "not moved for 8 h"),
     ],
 )
 def test_what_is_suspicious_is_said(tag: TagView, says: str) -> None:
@@ -179,9 +179,9 @@ def test_what_is_suspicious_is_said(tag: TagView, says: str) -> None:
         seen(row(0.0, ""), row(0.0, "")),
         seen(row(1.8e15, "")),
         seen(row(None, "0x0000", quality="BadTimeout")),
-        seen(row(5.0, "0x0005", unit="kWh"), window=Window(100, 5.0, 5.1, 0, 8 * 3600 * 10**9)),
-        seen(row(5.0, "0x0005", unit="kWh"), window=Window(100, 5.0, 5.0, 0, 600 * 10**9)),
-        seen(row(21.0, "0x0015", unit="Cel"), window=Window(100, 21.0, 21.0, 0, 8 * 3600 * 10**9)),
+        seen(row(5.0, "0x0005", unit="kWh"), window=TagPast(100, 5.0, 5.1, 0, 8 * 3600 * 10**9)),
+        seen(row(5.0, "0x0005", unit="kWh"), window=TagPast(100, 5.0, 5.0, 0, 600 * 10**9)),
+        seen(row(21.0, "0x0015", unit="Cel"), window=TagPast(100, 21.0, 21.0, 0, 8 * 3600 * 10**9)),
     ],
 )
 def test_what_is_ordinary_is_not(tag: TagView) -> None:

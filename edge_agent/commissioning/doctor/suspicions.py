@@ -29,7 +29,7 @@ _SHIFT_NS: Final = 4 * 3600 * 10**9
 
 
 @dataclass(slots=True)
-class Window:
+class TagPast:
     """What the store has of one tag in a span of time."""
 
     readings: int = 0
@@ -45,7 +45,7 @@ class TagView:
 
     name: str
     rows: list[Row] = field(default_factory=list)
-    window: Window | None = None
+    window: TagPast | None = None
     low: float | None = None
     high: float | None = None
     is_counter: bool = False
@@ -207,9 +207,9 @@ def _listed(names: Sequence[str]) -> str:
     return shown if len(names) <= _NAMED else f"{shown}, … ({len(names)})"
 
 
-def window_of(t: Sequence[int], numbers: Sequence[float], status: Sequence[int], before: Window | None) -> Window:
+def window_of(t: Sequence[int], numbers: Sequence[float], status: Sequence[int], before: TagPast | None) -> TagPast:
     """A window with more readings."""
-    made = before or Window()
+    made = before or TagPast()
     for value, code in zip(numbers, status, strict=True):
         if value != value or is_bad(code):
             continue

@@ -101,10 +101,10 @@ def table(rows: Sequence[Mapping[str, Cell]], language: Language) -> list[list[C
     return [[head(name, language) for name in names], *([harmless(row.get(name)) for name in names] for row in rows)]
 
 
-def to_csv(rows: Sequence[Mapping[str, Cell]], language: Language, encoding: str) -> bytes:
-    """CSV bytes. Raises FindingsError for a character that the encoding does not have."""
+def csv_bytes(rows: Iterable[Iterable[Cell]], encoding: str) -> bytes:
+    """CSV. Raises FindingsError for a character that the encoding does not have."""
     text = io.StringIO(newline="")
-    csv.writer(text).writerows(["" if cell is None else cell for cell in row] for row in table(rows, language))
+    csv.writer(text).writerows(["" if cell is None else cell for cell in row] for row in rows)
     try:
         return text.getvalue().encode(encoding)
     except UnicodeEncodeError as error:
@@ -114,6 +114,11 @@ def to_csv(rows: Sequence[Mapping[str, Cell]], language: Language, encoding: str
             f"编码 {encoding} 没有字符“{letter}”，请改用 gb18030 或 utf-8-sig。",
             f"{encoding} has no “{letter}”; use gb18030 or utf-8-sig.",
         ) from error
+
+
+def to_csv(rows: Sequence[Mapping[str, Cell]], language: Language, encoding: str) -> bytes:
+    """CSV bytes. Raises FindingsError for a character that the encoding does not have."""
+    return csv_bytes(table(rows, language), encoding)
 
 
 def to_xlsx(rows: Sequence[Mapping[str, Cell]], language: Language) -> bytes:
