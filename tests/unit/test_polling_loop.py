@@ -325,3 +325,41 @@ def test_a_mute_table_of_a_lone_device_does_not_make_the_others_wait() -> None:
         assert sum(not batch.status for batch in got) >= 4
 
     run(case())
+
+
+def test_of_an_optional_tag_that_is_absent_no_missed_turn_counts_a_reading() -> None:
+    """The device is away and comes back: only the tags that it has are missed, and both are said to be bad once."""
+    got: list[Batch] = []
+    dead = False
+    absent = STATUS["BadNodeIdUnknown"]
+
+    def answer(table: TagTable) -> Batch:
+        if dead:
+            raise DeviceError(TIMEOUT, "silent", lost=True)
+        return Batch(table, FAST.time_ns(), [1.0, None], {1: absent})
+
+    table = TagTable("d", 1.0, (Tag("a", "float", None), Tag("extra", "float", None, optional=True)))
+    health = DeviceHealth("d", 2, 2.0, FAST.monotonic())
+    one = PolledDevice(DevicePlan("d", Options(), (table,)), {table: Normaliser(table)}, health, got.append, _nothing)
+
+    async def case() -> None:
+        nonlocal dead
+        task = asyncio.create_task(ConnectionLoop("test", Scripted(answer), [one], FAST).run())
+        await until(lambda: health.done >= 2)
+        before = health.row(FAST.monotonic())
+        assert (before["state"], before["good"], before["bad"]) == ("online", before["done"], 0)
+        dead = True
+        await until(lambda: health.due >= health.done + 3)
+        dead = False
+        await until(lambda: health.state == "online")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(case())
+    row = health.row(FAST.monotonic())
+    missed = row["due"] - row["done"]
+    assert missed >= 3
+    assert (row["good"], row["bad"]) == (row["done"], missed), "one reading in each turn, not two"
+    away = [batch for batch in got if batch.status.get(0) == TIMEOUT]
+    assert [batch.status for batch in away] == [{0: TIMEOUT, 1: TIMEOUT}]
+    assert health.tags.absent_tags() == ["extra"]
