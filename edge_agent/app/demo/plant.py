@@ -112,7 +112,11 @@ class Demo:
         return Snapshot(status, metrics, agent)
 
     async def settle(self) -> Snapshot | None:
-        """End the agent and wait until the store has all it had sent: then the figures agree."""
+        """End the agent and wait until the store has all it had sent: then the figures agree.
+
+        The agents are shown as they were before: that one was ended here is nothing to look into.
+        """
+        before = await asyncio.to_thread(ask_serve, self._site)
         await self._children.pop().stop()
         agent = last_words(self._site)
         end = asyncio.get_running_loop().time() + SETTLE_S
@@ -123,6 +127,8 @@ class Demo:
             late = asyncio.get_running_loop().time() > end
             if late or status["counters"]["stored"] >= agent["counters"]["acknowledged"]:
                 metrics = await asyncio.to_thread(ask, serve_door(self._site), "metrics", fresh=True)
+                if before is not None:
+                    status["agents"] = before["agents"]
                 return Snapshot(status, metrics, agent)
             await asyncio.sleep(0.1)
 
