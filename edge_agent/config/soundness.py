@@ -131,11 +131,12 @@ class _Repair:
         if field.examples:
             return field.examples[0]
         for one in alternatives(field.annotation):
-            if get_origin(one) is typing.Literal:
+            origin: Any = get_origin(one)
+            if origin is typing.Literal:
                 return get_args(one)[0]
             if isinstance(one, type) and issubclass(one, BaseModel):
                 return {}
-            if (kind := get_origin(one) or one) in _STAND_INS:
+            if (kind := origin or one) in _STAND_INS:
                 return _copied(_STAND_INS[kind])
         return _PLACEHOLDER
 

@@ -153,7 +153,9 @@ def _judged(
 
 _NO_SIGNS = {"type": "string", "minLength": 1, "maxLength": names.MAX_BYTES}
 
-Name = Annotated[str, AfterValidator(_judged(names.fault, names.form_fault)), WithJsonSchema(_NO_SIGNS | {"pattern": r"^\S(.*\S)?$"})]
+Name = Annotated[
+    str, AfterValidator(_judged(names.fault, names.form_fault)), WithJsonSchema(_NO_SIGNS | {"pattern": r"^\S(.*\S)?$"})
+]
 """The name of a tag: what `edge_agent.names` calls one."""
 
 Level = Annotated[

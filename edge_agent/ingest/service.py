@@ -101,6 +101,7 @@ class Ingest:
         self._pending: list[Message] = []
         self._settling: Sequence[Message] = ()
         self._uncommitted: set[tuple[str, int]] = set()
+        self._was_misplaced = False
         self._values = self._bytes = 0
         self._some, self._enough = asyncio.Event(), asyncio.Event()
 
@@ -284,7 +285,8 @@ class Ingest:
             self._some.clear()
             self._enough.clear()
             await self._settle(self._settling)
-            while self._misplaced():  # committed, but not to where somebody will look for it
+            # Committed, but not to where somebody will look for it? The file system tells nobody when it is back.
+            while self._misplaced():  # noqa: ASYNC110
                 await asyncio.sleep(_BACKOFF_LIMIT)
             self._acknowledge(self._settling)
             self._settling = ()
@@ -344,10 +346,12 @@ class Ingest:
         if lost is not None:
             self.trouble = Finding("store-misplaced", "", lost.zh, lost.en)
             log.error("store-misplaced held=%d reason=%s", len(self._settling), lost.en)
-        elif self.trouble is not None and self.trouble.code == "store-misplaced":
-            self.trouble = None
+        elif self._was_misplaced:
+            if self.trouble is not None and self.trouble.code == "store-misplaced":
+                self.trouble = None
             log.info("store-back held=%d", len(self._settling), extra={"ends": "store-misplaced"})
-        return lost is not None
+        self._was_misplaced = lost is not None
+        return self._was_misplaced
 
     async def _insist(self, waiting: int, function: Callable[..., T], *arguments: Any) -> T:
         """`call`, again and again while the store is away; so many messages wait meanwhile."""

@@ -19,7 +19,7 @@ from edge_agent.errors import StoreError
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
 from edge_agent.process import give_back
-from edge_agent.reasons import Cause, cause
+from edge_agent.reasons import cause
 from edge_agent.stores import duckdb_counts as counts
 from edge_agent.stores import duckdb_loads as loads
 from edge_agent.stores import duckdb_read as read
@@ -45,7 +45,7 @@ from edge_agent.stores.base import (
 from edge_agent.stores.columns import Changes, Floats, Longs, Samples
 from edge_agent.stores.duckdb_compact import Compaction
 from edge_agent.stores.duckdb_documents import KeptDocuments
-from edge_agent.stores.duckdb_file import OpenedFile
+from edge_agent.stores.duckdb_file import OpenedFile, OwnFile
 from edge_agent.stores.duckdb_health import HealthTables
 from edge_agent.stores.duckdb_marks import MarkTable, read_incomplete, read_marks
 from edge_agent.stores.duckdb_schema import connect, open_file, show_keys, translated
@@ -65,7 +65,7 @@ _REFRESH_ROWS: Final = 500_000
 _RETAIN_ROUNDS: Final = 24
 
 
-class DuckDbStore(KeptDocuments):
+class DuckDbStore(OwnFile, KeptDocuments):
     """One file. `days` and `max_bytes` bound what it keeps."""
 
     def __init__(
@@ -177,20 +177,6 @@ class DuckDbStore(KeptDocuments):
         self._since_opened += len(batch.rows)
         if self._since_opened >= _REFRESH_ROWS:
             self.release_caches()
-
-    def identify(self) -> None:
-        """Nothing: the file told its id when it was opened."""
-
-    def recheck(self) -> bool:
-        """Never: the file is open, and nobody else's meanwhile."""
-        return False
-
-    def misplaced(self) -> Cause | None:
-        """Asked of the file system."""
-        return self._file.misplaced()
-
-    def ask_for_life(self) -> None:
-        """Nothing: the file is open in this process."""
 
     def forget(self, entry: Entry, t: int) -> None:
         """List an agent, a device of it or a tag no more, until it speaks."""
@@ -511,13 +497,8 @@ class DuckDbStore(KeptDocuments):
 
     def close(self) -> None:
         """Save the newest samples, checkpoint, release the file. Safe to call twice."""
-        if self._file.overwritten:  # the blocks of this engine do not belong between those of another
-            with contextlib.suppress(duckdb.Error):
-                self._connection.execute("pragma disable_checkpoint_on_shutdown")
-                self._connection.close()
-            log_file = self._path.with_name(self._path.name + ".wal")
-            with contextlib.suppress(OSError):  # it is not the other file's, which could not be opened with it
-                log_file.replace(log_file.with_name(log_file.name + ".former"))
+        if self._file.overwritten:
+            self._file.leave(self._connection)
             return
         with contextlib.suppress(duckdb.Error, StoreError):
             if self._last_stored:

@@ -6,9 +6,12 @@ the file's time has changed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Final, NamedTuple
+
+import duckdb
 
 from edge_agent.reasons import Cause, cause
 
@@ -53,6 +56,16 @@ class OpenedFile:
             self._overwritten = self._is_another()
         return cause("store_file_replaced", path=self._path) if self._overwritten else None
 
+    def leave(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Close a connection to a file that was overwritten: the blocks of its engine do not belong between those of
+        another, and the log beside it would keep the other from being opened."""
+        with contextlib.suppress(duckdb.Error):
+            connection.execute("pragma disable_checkpoint_on_shutdown")
+            connection.close()
+        log_file = self._path.with_name(self._path.name + ".wal")
+        with contextlib.suppress(OSError):
+            log_file.replace(log_file.with_name(log_file.name + ".former"))
+
     def _is_another(self) -> bool:
         try:
             now = _header(self._path)
@@ -62,6 +75,26 @@ class OpenedFile:
             return True
         self._header = now
         return False
+
+
+class OwnFile:
+    """What the embedded store answers about being the store that it is: its file is open in this process."""
+
+    _file: OpenedFile
+
+    def identify(self) -> None:
+        """Nothing: the file told its id when it was opened."""
+
+    def recheck(self) -> bool:
+        """Never: nobody else writes to the file that is open; whether it is still in its place says `misplaced`."""
+        return False
+
+    def misplaced(self) -> Cause | None:
+        """Asked of the file system."""
+        return self._file.misplaced()
+
+    def ask_for_life(self) -> None:
+        """Nothing: it answers as long as this process does."""
 
 
 def _header(path: Path) -> _Header:

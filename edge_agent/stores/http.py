@@ -73,6 +73,8 @@ class Endpoint:
         self._timeout = config.timeout if timeout is None else timeout
         self._headers = _credentials(config)
         self._idle: list[http.client.HTTPConnection] = []
+        self._keeps = True
+        """Until it is closed. A question that another thread asks after that has a connection for itself alone."""
         self._lock = threading.Lock()
 
     def request(self, method: str, path: str, query: Mapping[str, str], body: bytes = b"") -> bytes:
@@ -102,7 +104,7 @@ class Endpoint:
         except (OSError, http.client.HTTPException) as error:
             silent = connection.sock is not None and isinstance(error, TimeoutError) and error.errno is None
             _close(connection)
-            self.close()  # those that are kept have the same end
+            self._drop()  # those that are kept have the same end
             if silent:
                 raise StoreError(self._silent(patience)) from error
             raise
@@ -129,7 +131,7 @@ class Endpoint:
         self, connection: http.client.HTTPConnection, method: str, target: str, body: bytes,
         headers: Mapping[str, str], patience: float | None,
     ) -> tuple[int, bytes]:  # fmt: skip
-        """Status and body. With `patience` all of it takes so long at the most, else each step may take the time-out."""
+        """Status and body. With `patience` all of it takes so long at most, else each step may take the time-out."""
         ends = None if patience is None else time.monotonic() + patience
         connection.timeout = self._limit(ends)
         if connection.sock is not None:
@@ -146,6 +148,7 @@ class Endpoint:
             limit = self._limit(ends)
             if sock.fileno() >= 0:  # closed with the last part where the server keeps no connection
                 sock.settimeout(limit)
+        parts.append(answer.read())  # `read1` does not notice the end, and the connection would not serve again
         return answer.status, b"".join(parts)
 
     def _limit(self, ends: float | None) -> float:
@@ -170,13 +173,17 @@ class Endpoint:
 
     def _give_back(self, connection: http.client.HTTPConnection) -> None:
         with self._lock:
-            if len(self._idle) < _KEPT:
+            if len(self._idle) < _KEPT and self._keeps:
                 self._idle.append(connection)
                 return
         _close(connection)
 
     def close(self) -> None:
-        """Drop the connections that are kept; the next request makes a new one."""
+        """Close the connections that are kept, and keep none from now on."""
+        self._keeps = False
+        self._drop()
+
+    def _drop(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:

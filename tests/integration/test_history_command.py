@@ -372,8 +372,8 @@ def test_a_twin_is_named_with_its_agent(tmp_path: Path) -> None:
 def test_a_paused_store_is_told_in_one_sentence_to_everyone_who_asks(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server is stopped by SIGSTOP: it takes connections and says nothing. Whoever asks waits for one short question
-    of his own, not for what the service asks or writes meanwhile, whose time-outs are as long as ever."""
+    """The server is stopped by SIGSTOP: it takes connections and says nothing. Whoever asks waits for one short
+    question of his own, not for what the service asks or writes meanwhile, whose time-outs are as long as ever."""
     monkeypatch.setattr(http, "PERSON_S", 0.4)
     with (servers.influxdb1 if kind == "influxdb1" else servers.victoria_metrics)(tmp_path / "server") as server:
         path = configuration(tmp_path, f"kind: {kind}, timeout: 30s, url: 'http://127.0.0.1:{server.port}'")
@@ -396,7 +396,10 @@ def test_a_paused_store_is_told_in_one_sentence_to_everyone_who_asks(
                 await until(lambda: api.running(door))
                 server.process.send_signal(signal.SIGSTOP)
                 busy = asyncio.create_task(asyncio.to_thread(service._store.live_facts, T0, T0 + SECONDS * S))
-                texts = [await asked("history", str(path), "plc-1/power", *window()), await asked("report", "health-check", str(path), "--out", str(tmp_path / "out"))]
+                texts = [
+                    await asked("history", str(path), "plc-1/power", *window()),
+                    await asked("status", str(path), "--json", "--since", "2h"),
+                ]
                 assert not busy.done(), "the question of the service itself waits on"
                 server.process.send_signal(signal.SIGCONT)
                 with contextlib.suppress(StoreError):
@@ -409,7 +412,10 @@ def test_a_paused_store_is_told_in_one_sentence_to_everyone_who_asks(
 
         served = run(scenario())
         server.process.send_signal(signal.SIGSTOP)
-        alone = [run(asked("history", str(path), "plc-1/power", *window())), run(asked("report", "health-check", str(path), "--out", str(tmp_path / "out")))]
+        alone = [
+            run(asked("history", str(path), "plc-1/power", *window())),
+            run(asked("status", str(path), "--json", "--since", "2h")),
+        ]
         server.process.send_signal(signal.SIGCONT)
         assert history(path, "plc-1/power", *window())[0] == 0, "it is read again afterwards"
     for text in served + alone:

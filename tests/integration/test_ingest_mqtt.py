@@ -159,7 +159,9 @@ def test_a_file_that_is_moved_away_confirms_nothing_until_it_is_back(tmp_path: P
                 await until(lambda: ingest.trouble is not None)
                 assert ingest.trouble is not None
                 assert "被移走或删除了" in ingest.trouble.zh
-                assert [marks["streams"] for marks in sender.marks[told:] if marks["streams"] != {"ipc-01/0/9f3c": [[1, 1]]}] == []
+                assert [
+                    marks["streams"] for marks in sender.marks[told:] if marks["streams"] != {"ipc-01/0/9f3c": [[1, 1]]}
+                ] == []
                 away.rename(path)
                 await until(lambda: sender.marked() == [[1, 2]])
                 assert ingest.trouble is None

@@ -33,7 +33,7 @@ def test_a_unit_starts_a_command_that_exists_and_speaks_to_the_manager(path: Pat
 
 
 def test_the_manager_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
-    """Both of one instance, as on a machine that has both: each key known, each value understood, no circle of order."""
+    """Both of one instance, as on a machine that has both: keys known, values understood, no circle of order."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     instances = []

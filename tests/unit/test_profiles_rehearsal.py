@@ -102,7 +102,9 @@ def test_a_redirected_site_may_lie_anywhere_and_holds_no_secret(config: Path, tm
 def test_a_rehearsal_keeps_out_of_the_real_things_way(config: Path) -> None:
     site = load(config)
     redirected = config.with_name("plant.simulated.yaml")
-    redirected.write_text(rehearse.redirect(config, ENDPOINTS, rehearse.apart(site, config, redirected)), encoding="utf-8")
+    redirected.write_text(
+        rehearse.redirect(config, ENDPOINTS, rehearse.apart(site, config, redirected)), encoding="utf-8"
+    )
     rehearsal = load(redirected)
     assert rehearsal.mqtt.url == site.mqtt.url
     assert rehearsal.mqtt.topic_prefix == "plant-simulated"

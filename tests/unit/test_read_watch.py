@@ -31,7 +31,8 @@ def document(rows: int) -> dict[str, Any]:
             values.append({
                 "agent": "ipc", "device": device, "tag": f"主轴转速设定值与实际值之差的滑动平均{tag}",
                 "value": 1234567.891 if tag % 2 else "程序名称很长很长很长很长很长很长很长很长很长很长很长很长很长",
-                "unit": "转每分钟", "quality": "Good" if fine else f"BadNodeIdUnknown{tag % 2}"[:16], "t": 1, "age_s": 1.5,
+                "unit": "转每分钟", "quality": "Good" if fine else "BadNodeIdUnknown", "t": 1,
+                "age_s": 1.5,
                 "raw": "0x1234 0x5678 0x9abc 0xdef0 0x1234 0x5678", "address": "holding/40001 (ns=2;s=主轴.转速)",
                 "why": WHY,
             })  # fmt: skip
