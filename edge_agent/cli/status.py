@@ -68,7 +68,7 @@ def _asked(question: Callable[[], Any]) -> Any:
     except FindingsError as error:
         found = error.findings
     except StoreError as error:  # of a store that was opened here, because no service runs
-        found = [Finding("store-away", "store", error.cause.zh, error.cause.en)]
+        found = (Finding("store-away", "store", error.cause.zh, error.cause.en),)
     zh, en = "".join(finding.zh for finding in found), " ".join(finding.en for finding in found)
     return {"problem": [str(finding) for finding in found], "zh": zh, "en": en}
 
