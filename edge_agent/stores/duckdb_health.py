@@ -237,21 +237,21 @@ class HealthTables:
 
     def totals(self, cursor: Connection, from_ns: int, to_ns: int) -> dict[str, HealthTotals]:
         """The sums alone, which are cheaper."""
-        parts: dict[str, list[HealthTotals]] = defaultdict(list)
+        found: dict[str, list[int]] = {}
         with _snapshot(cursor):
             raw_from = _raw_from(cursor)
             hours, rest = split_window(_kept_in(cursor, from_ns, to_ns), from_ns, to_ns)
             for span in hours:
                 for did, *row in cursor.execute(_HOUR_TOTALS, _bounds(span)).fetchall():
-                    parts[self._now(did)].append(_totals(*row))
+                    _add_total(found, self._now(did), row)
             for span in _with_late_rows(hours, rest, raw_from):
                 for agent, device, *row in cursor.execute(_ROW_TOTALS, _bounds(span)).fetchall():
-                    parts[self._key(agent, device)].append(_totals(*row))
-            for did, each in _minute_summaries(self._minutes_of(cursor, rest, raw_from)):
-                parts[self._now(did)].append(
-                    HealthTotals(each.scheduled_s, each.covered_s, each.good, each.bad, each.last_good_t)
-                )
-        return {key: HealthTotals.of(parts[key]) for key in sorted(parts)}
+                    _add_total(found, self._key(agent, device), row)
+            for did, rows in _apart(self._minutes_of(cursor, rest, raw_from)):
+                sums = dict(zip(SUMMED, rows.sums.sum(axis=0).tolist(), strict=True))
+                row = [sums[name] for name in ("scheduled_ms", "covered_ms", "good", "bad")]
+                _add_total(found, self._now(did), [*row, int(rows.last_good.max())])
+        return {key: _totals(*found[key]) for key in sorted(found)}
 
     def steps(self, cursor: Connection, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
         """Device -> rows of integers, as `Store.health_sums`; steps are whole minutes."""
@@ -411,8 +411,20 @@ def _summary(row: Sequence[Any]) -> HealthSummary:
     return HealthSummary(scheduled / 1000, covered / 1000, *rest)
 
 
-def _totals(scheduled: int, covered: int, good: int, bad: int, last_good: int | None) -> HealthTotals:
-    return HealthTotals(scheduled / 1000, covered / 1000, good, bad, last_good)
+def _add_total(found: dict[str, list[int]], key: str, row: Sequence[Any]) -> None:
+    """`row`: four sums, and the last good reading (ns; None or negative: none)."""
+    last = -1 if row[4] is None else row[4]
+    known = found.get(key)
+    if known is None:
+        found[key] = [*row[:4], last]
+        return
+    for place in range(4):
+        known[place] += row[place]
+    known[4] = max(known[4], last)
+
+
+def _totals(scheduled: int, covered: int, good: int, bad: int, last_good: int) -> HealthTotals:
+    return HealthTotals(scheduled / 1000, covered / 1000, good, bad, None if last_good < 0 else last_good)
 
 
 def _minute_summaries(minutes: MinuteRows) -> Iterator[tuple[int, HealthSummary]]:
