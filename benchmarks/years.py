@@ -257,7 +257,7 @@ def status(devices: int) -> None:
         def scraped() -> str:
             members = SiteDevices.of(plant, store)
             document = asked(members) | {
-                "missing": missing.of_plant(store, members, NOW - DAY, NOW, ROW_S, recent),
+                "missing": missing.of_plant(store, members, NOW - DAY, NOW, ROW_S, recent=recent),
                 "ne107": {"number": 0, "notices": []}, "counters": {}, "broker_connected": True, "lag_s": 0.0,
                 "process": dict.fromkeys(("resident_bytes", "settled_bytes", "descriptors", "threads", "tasks"), 0),
             }  # fmt: skip

@@ -324,8 +324,8 @@ class HealthTables:
         for hour in _kept_overlapping(cursor, from_ns, min(to_ns, raw_from)):
             minutes = self._minutes(cursor, hour).inside(from_ns, to_ns)
             covered = minutes.sums[:, SUMMED.index("covered_ms")] * 1_000_000
-            for did, where in _places(minutes.did):
-                yield from _minute_stretches(self._now(did), minutes.end[where], covered[where], longest_ns)
+            for did, end, before, covered_ns in _beside_holes(minutes.did, minutes.end, covered, longest_ns):
+                yield self._now(did), end, before, end, covered_ns, "", None, ""
         ends = cursor.execute("select min(t), max(t) from health").fetchone()
         if ends is None or ends[0] is None:
             return
@@ -449,14 +449,20 @@ def _apart(rows: MinuteRows) -> Iterator[tuple[int, MinuteRows]]:
         yield did, MinuteRows(rows.did[where], rows.end[where], rows.sums[where], rows.last_good[where])
 
 
-def _minute_stretches(
-    key: str, end: Longs, covered: Longs, longest_ns: int
-) -> Iterator[tuple[str, int, int | None, int, int, str, str | None, str]]:
-    """The minutes of a device beside holes, and its first and last one."""
-    holes = np.flatnonzero(end[1:] - end[:-1] - covered[1:] > longest_ns) + 1
-    for place in sorted({0, *holes.tolist(), len(end) - 1}):
-        before = int(end[place - 1]) if place else None
-        yield key, int(end[place]), before, int(end[place]), int(covered[place]), "", None, ""
+def _beside_holes(
+    did: Longs, end: Longs, covered: Longs, longest_ns: int
+) -> Iterator[tuple[int, int, int | None, int]]:
+    """Of minutes sorted by device and time those beside holes, and each device's first and last one: (device, end, the
+    end before it, ns covered), aligned columns in."""
+    if not len(did):
+        return
+    other = did[1:] != did[:-1]
+    first, last = np.append(True, other), np.append(other, True)
+    before = np.append(0, end[:-1])
+    chosen = np.flatnonzero(first | last | (end - before - covered > longest_ns))
+    columns = (column[chosen].tolist() for column in (did, end, first, before, covered))
+    for device, t, begins, t_before, covered_ns in zip(*columns, strict=True):
+        yield device, t, None if begins else t_before, covered_ns
 
 
 def _as_rows(parts: Sequence[MinuteRows]) -> Longs:
