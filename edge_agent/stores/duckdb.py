@@ -31,6 +31,7 @@ from edge_agent.stores.base import (
     Counts,
     DaySteps,
     DeviceReadings,
+    GoodValues,
     HealthSummary,
     Latest,
     LiveFacts,
@@ -183,6 +184,9 @@ class DuckDbStore(KeptDocuments):
         """Never: the file is open, and nobody else's meanwhile."""
         return False
 
+    def ask_for_life(self) -> None:
+        """Nothing: the file is open in this process."""
+
     def forget(self, entry: Entry, t: int) -> None:
         """List an agent, a device of it or a tag no more, until it speaks."""
         entries = self.catalogue.entries_of(entry)
@@ -278,6 +282,10 @@ class DuckDbStore(KeptDocuments):
     def readings(self, now_ns: int) -> dict[str, DeviceReadings]:
         """From memory."""
         return self._newest.by_device(self.catalogue, now_ns)
+
+    def good_values(self) -> GoodValues:
+        """From memory."""
+        return self._newest.good_values()
 
     def latest_of(self, device: str, tag: str) -> Latest | None:
         """From memory."""
