@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
@@ -121,7 +122,10 @@ class StoreService:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
         async with contextlib.AsyncExitStack() as doors:
             door = api.socket_path(self._site.store.path)
-            known = api.operations(self._store) | served_facts.operations(self._store)
+            known = {
+                name: self._while_store_lives(operation)
+                for name, operation in (api.operations(self._store) | served_facts.operations(self._store)).items()
+            }
             known |= history_operations(self._store) | own
             await doors.enter_async_context(api.serving(door, known, group=self._site.agent.group))
             if self._site.store.listen is not None:
@@ -132,6 +136,16 @@ class StoreService:
                 except OSError as error:
                     log.error("listen-failed address=%s reason=%s", self._site.store.listen, error)
             yield
+
+    def _while_store_lives(self, operation: api.Operation) -> api.Operation:
+        """What asks the store much, and is not begun while that does not answer: somebody waits."""
+
+        @functools.wraps(operation)
+        def asked(**arguments: Any) -> Any:
+            self._store.ask_for_life()
+            return operation(**arguments)
+
+        return asked
 
     async def _keep_computing(self) -> None:
         started = self._clock.monotonic()
@@ -160,8 +174,9 @@ class StoreService:
     async def _metrics(self, *, fresh: bool = False) -> list[dict[str, Any]]:
         """The newest results; `fresh` computes them now."""
         if fresh and self._figures.ready:
+            await asyncio.to_thread(self._store.ask_for_life)
             return await self._compute()
-        results = await self._ingest.call(self._store.metrics)
+        results = await asyncio.to_thread(self._store.metrics)  # beside what is being written
         return [result for result in results if "period" not in result]  # those: `production_metrics`
 
     async def _replay(self, ids: Sequence[str]) -> dict[str, Any]:
@@ -248,6 +263,8 @@ class StoreService:
         start = end - int(seconds * 1e9)
         if recent is not None:
             start = start // MINUTE_NS * MINUTE_NS
+        if recent is None:
+            self._store.ask_for_life()
         row_s, held = self._site.agent.health, self._ingest.agents.pending_from()
         return missing.of_plant(self._store, plant, start, end, row_s, held, recent)
 

@@ -478,6 +478,12 @@ _SERVICE: Final[Mapping[str, tuple[str, str, str]]] = {
         "{where} took the connection and did not answer within {seconds} s; it is tried again: see whether the store"
         " hangs or is overloaded.",
     ),
+    "store_no_answer": (
+        _FAILED,
+        "数据库 {where} 接受了连接，但在 {seconds} 秒内没有应答，暂时无法查询：请查看数据库是否卡住或过载，恢复后再试。",
+        "The store {where} took the connection and did not answer within {seconds} s, so nothing can be read from it"
+        " now: see whether it hangs or is overloaded, then ask again.",
+    ),
     "store_failed": (
         _FAILED,
         "数据库没有接受数据（{why}），数据留在消息服务器，正在重试：请查看数据库的状态和日志。",

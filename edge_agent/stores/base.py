@@ -250,6 +250,9 @@ class Store(RegisterStore, Protocol):
         """Whether it is another store by now than the one that was identified: emptied, or another at its address. Then
         `store_id` and the marks are the other one's. StoreError: it cannot be asked now, repeat."""
 
+    def ask_for_life(self) -> None:
+        """Before much is asked while somebody waits: StoreError, within seconds, when the store does not answer."""
+
     def forget(self, entry: Entry, t: int) -> None:
         """List an agent, a device of it or a tag no more, from `t` (ns) until it speaks. Raises StoreError."""
 

@@ -184,6 +184,9 @@ class DuckDbStore(KeptDocuments):
         """Never: the file is open, and nobody else's meanwhile."""
         return False
 
+    def ask_for_life(self) -> None:
+        """Nothing: the file is open in this process."""
+
     def forget(self, entry: Entry, t: int) -> None:
         """List an agent, a device of it or a tag no more, until it speaks."""
         entries = self.catalogue.entries_of(entry)
