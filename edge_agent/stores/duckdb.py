@@ -31,6 +31,7 @@ from edge_agent.stores.base import (
     Counts,
     DaySteps,
     DeviceReadings,
+    GoodValues,
     HealthSummary,
     Latest,
     LiveFacts,
@@ -276,6 +277,10 @@ class DuckDbStore(OwnFile, KeptDocuments):
     def readings(self, now_ns: int) -> dict[str, DeviceReadings]:
         """From memory."""
         return self._newest.by_device(self.catalogue, now_ns)
+
+    def good_values(self) -> GoodValues:
+        """From memory."""
+        return self._newest.good_values()
 
     def latest_of(self, device: str, tag: str) -> Latest | None:
         """From memory."""
