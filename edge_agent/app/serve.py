@@ -52,6 +52,8 @@ AT_LEAST_S: Final = 1.0
 
 #: A message that waits so long for a store that is not said to be away: the service has stopped working.
 STALL_S: Final = 60.0
+#: A message that waits so long for a store whose time-out has not passed yet: devices seem silent, and are not.
+SLOW_S: Final = 10.0
 
 _DAY_S: Final = 86_400.0
 
@@ -291,6 +293,11 @@ class StoreService:
         elif trouble is not None:
             zh = f"消息服务器或数据库不可用，正在重试：{trouble.zh}"
             en = f"The broker or the store is away; it is tried again: {trouble.en}"
+            notices.append(Notice(Health.MAINTENANCE_REQUIRED, "broker_or_store_away", zh, en))
+        elif self._ingest.lag() > SLOW_S:
+            zh = "数据库迟迟没有接受数据，数据留在消息服务器：请查看数据库是否卡住或过载。"
+            en = "The store takes long to accept data, which stay with the broker:"
+                " see whether it hangs or is overloaded."
             notices.append(Notice(Health.MAINTENANCE_REQUIRED, "broker_or_store_away", zh, en))
         elif not self._ingest.connected:
             zh, en = "正在连接消息服务器。", "The connection to the broker is being made."

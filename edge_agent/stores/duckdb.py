@@ -512,3 +512,4 @@ class DuckDbStore(OwnFile, KeptDocuments):
             self._checkpoint()
         with contextlib.suppress(duckdb.Error):
             self._connection.close()
+        self._file.close()

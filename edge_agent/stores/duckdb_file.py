@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import weakref
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -31,10 +32,16 @@ class OpenedFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        found = os.stat(path)
+        # One descriptor for as long as the engine has the file: to close any other would end the engine's lock, which
+        # belongs to the process (POSIX).
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.close = weakref.finalize(self, os.close, descriptor)
+        """Call it after the engine has closed the file; again has no effect."""
+        self._descriptor = descriptor
+        found = os.fstat(descriptor)
         self._inode = found.st_dev, found.st_ino
         self._changed = found.st_mtime_ns
-        self._header = _header(path)
+        self._header = _header(descriptor)
         self._overwritten = False
 
     @property
@@ -45,6 +52,8 @@ class OpenedFile:
     def misplaced(self) -> Cause | None:
         """Why what is written now is not in the file at the path. What was moved away may come back; what was
         overwritten never does."""
+        if not self.close.alive:
+            return None
         try:
             found = os.stat(self._path)
         except OSError:
@@ -62,13 +71,14 @@ class OpenedFile:
         with contextlib.suppress(duckdb.Error):
             connection.execute("pragma disable_checkpoint_on_shutdown")
             connection.close()
+        self.close()
         log_file = self._path.with_name(self._path.name + ".wal")
         with contextlib.suppress(OSError):
             log_file.replace(log_file.with_name(log_file.name + ".former"))
 
     def _is_another(self) -> bool:
         try:
-            now = _header(self._path)
+            now = _header(self._descriptor)
         except OSError:  # looked at again with the next change
             return False
         if now.names != self._header.names or now.state < self._header.state:
@@ -97,8 +107,7 @@ class OwnFile:
         """Nothing: it answers as long as this process does."""
 
 
-def _header(path: Path) -> _Header:
-    with path.open("rb") as file:
-        names = file.read(_BLOCK)
-        states = [int.from_bytes(file.read(_BLOCK)[_NUMBER], "little") for _ in range(2)]
+def _header(descriptor: int) -> _Header:
+    names = os.pread(descriptor, _BLOCK, 0)
+    states = [int.from_bytes(os.pread(descriptor, _BLOCK, place)[_NUMBER], "little") for place in (_BLOCK, 2 * _BLOCK)]
     return _Header(names, max(states))
