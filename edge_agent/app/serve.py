@@ -296,8 +296,7 @@ class StoreService:
             notices.append(Notice(Health.MAINTENANCE_REQUIRED, "broker_or_store_away", zh, en))
         elif self._ingest.lag() > SLOW_S:
             zh = "数据库迟迟没有接受数据，数据留在消息服务器：请查看数据库是否卡住或过载。"
-            en = "The store takes long to accept data, which stay with the broker:"
-                " see whether it hangs or is overloaded."
+            en = "The store takes long to accept data, which stay with the broker: see if it hangs or is overloaded."
             notices.append(Notice(Health.MAINTENANCE_REQUIRED, "broker_or_store_away", zh, en))
         elif not self._ingest.connected:
             zh, en = "正在连接消息服务器。", "The connection to the broker is being made."
