@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from connectors.opcua.address import parse_node, parse_path
 from connectors.opcua.options import OpcuaDevice, OpcuaTag, Security, User, device_options, kind_of_type, tag_options
@@ -47,7 +49,8 @@ def _user(user: User, options: OpcuaDevice) -> Iterator[Problem]:
             rests_on=(),
         )
     yield from _pair("user", user.certificate, user.key)
-    if user.password is not None and options.security.effective_mode != "SignAndEncrypt" and not options.allow_insecure:
+    clear = options.security.effective_mode != "SignAndEncrypt" and not on_this_machine(options.endpoint)
+    if user.password is not None and clear and not options.allow_insecure:
         yield Problem(
             None,
             "user.password",
@@ -56,6 +59,15 @@ def _user(user: User, options: OpcuaDevice) -> Iterator[Problem]:
             "Set security: {policy: Basic256Sha256}, or accept it with allow_insecure: true.",
             rests_on=("security", "allow_insecure", "endpoint"),
         )
+
+
+def on_this_machine(endpoint: str) -> bool:
+    """Whether a server is reached without leaving this machine: then nobody on the way can read what goes there."""
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def _pair(key: str, certificate: Path | None, private: Path | None) -> Iterator[Problem]:

@@ -285,8 +285,10 @@ class StoreService:
         if self._stalled():
             zh, en = "入库停住了，看门狗会重启本服务。", "Storing takes no step; the watchdog will restart the service."
             notices.append(Notice(Health.FAILURE, "ingest_stalled", zh, en))
-        trouble = self._ingest.trouble
-        if trouble is not None:
+        trouble, lost = self._ingest.trouble, self._store.misplaced()
+        if lost is not None:
+            notices.append(Notice(Health.FAILURE, "store_misplaced", lost.zh, lost.en))
+        elif trouble is not None:
             zh = f"消息服务器或数据库不可用，正在重试：{trouble.zh}"
             en = f"The broker or the store is away; it is tried again: {trouble.en}"
             notices.append(Notice(Health.MAINTENANCE_REQUIRED, "broker_or_store_away", zh, en))

@@ -284,6 +284,8 @@ class Ingest:
             self._some.clear()
             self._enough.clear()
             await self._settle(self._settling)
+            while self._misplaced():  # committed, but not to where somebody will look for it
+                await asyncio.sleep(_BACKOFF_LIMIT)
             self._acknowledge(self._settling)
             self._settling = ()
             if self._session is not None:
@@ -336,6 +338,17 @@ class Ingest:
             return 0, 0
         return await self._insist(len(messages), commit, messages, self._store, self._quarantine, self._clock)
 
+    def _misplaced(self) -> bool:
+        """Whether the store's file is no more where it was; that is said, and its end too."""
+        lost = self._store.misplaced()
+        if lost is not None:
+            self.trouble = Finding("store-misplaced", "", lost.zh, lost.en)
+            log.error("store-misplaced held=%d reason=%s", len(self._settling), lost.en)
+        elif self.trouble is not None and self.trouble.code == "store-misplaced":
+            self.trouble = None
+            log.info("store-back held=%d", len(self._settling), extra={"ends": "store-misplaced"})
+        return lost is not None
+
     async def _insist(self, waiting: int, function: Callable[..., T], *arguments: Any) -> T:
         """`call`, again and again while the store is away; so many messages wait meanwhile."""
         pause = _BACKOFF_FIRST
@@ -367,7 +380,7 @@ class Ingest:
         everyone_at = 0.0
         while True:
             await asyncio.sleep(_WATERMARK_SECONDS)
-            if not self.connected or self._session is None:
+            if not self.connected or self._session is None or self._store.misplaced() is not None:
                 continue
             now = time.monotonic()
             if self._restless.now and now - self._connected_at > SHORT_S:
@@ -399,6 +412,8 @@ class Ingest:
         hold."""
         while True:
             await asyncio.sleep(_RECHECK_SECONDS)
+            if self._misplaced():
+                continue
             try:
                 if await self.call(self._store.recheck):
                     self._marks = StreamMarks()  # what is spoken of is looked up again

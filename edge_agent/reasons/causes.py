@@ -521,6 +521,22 @@ _SERVICE: Final[Mapping[str, tuple[str, str, str]]] = {
         "The store's file cannot be opened again ({why}); it is tried again: check the disk's space, and whether the"
         " file was moved or is in use.",
     ),
+    "store_file_removed": (
+        _FAILED,
+        "数据库文件 {path} 被移走或删除了：数据不再入库，也不再确认，留在消息服务器和采集代理的发件箱里。"
+        "请把它移回原处；找不回时请重启 edge-agent serve，它会新建数据库，采集代理补发尚存的数据。",
+        "The store's file {path} was moved away or removed: nothing is stored or confirmed any more, and the data stay"
+        " with the broker and in the agents' outboxes. Move it back; where it is gone, restart `edge-agent serve`, which"
+        " makes a new store, and the agents send again what they still have.",
+    ),
+    "store_file_replaced": (
+        _FAILED,
+        "数据库文件 {path} 在服务运行时被换成了另一个文件：数据不再入库，也不再确认，留在消息服务器和采集代理的发件箱里。"
+        "请先停止 edge-agent serve，放好要用的文件，再启动；采集代理会补发它所缺的。",
+        "The store's file {path} was replaced by another while the service runs: nothing is stored or confirmed any"
+        " more, and the data stay with the broker and in the agents' outboxes. Stop `edge-agent serve`, put the file"
+        " that is to be used in place, and start it again; the agents send what it lacks and they still have.",
+    ),
     "store_query_refused": (
         _FAILED,
         "数据库拒绝了查询（{why}）：请查看数据库的日志。",

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.intervals import IntervalSet
+from edge_agent.reasons import Cause
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import NO_TIME, Changes, Floats, Longs, Rows, Samples
 from edge_agent.stores.forgotten import Entry
@@ -249,6 +250,10 @@ class Store(RegisterStore, Protocol):
     def recheck(self) -> bool:
         """Whether it is another store by now than the one that was identified: emptied, or another at its address. Then
         `store_id` and the marks are the other one's. StoreError: it cannot be asked now, repeat."""
+
+    def misplaced(self) -> Cause | None:
+        """Why what is written goes to a place where nobody will look for it: the store's file was moved, replaced or
+        removed. Nothing is to be acknowledged or confirmed then. Cheap; None when all is well."""
 
     def ask_for_life(self) -> None:
         """Before much is asked while somebody waits: StoreError, within seconds, when the store does not answer."""

@@ -19,7 +19,7 @@ from edge_agent.errors import StoreError
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
 from edge_agent.process import give_back
-from edge_agent.reasons import cause
+from edge_agent.reasons import Cause, cause
 from edge_agent.stores import duckdb_counts as counts
 from edge_agent.stores import duckdb_loads as loads
 from edge_agent.stores import duckdb_read as read
@@ -46,6 +46,7 @@ from edge_agent.stores.base import (
 from edge_agent.stores.columns import Changes, Floats, Longs, Samples
 from edge_agent.stores.duckdb_compact import Compaction
 from edge_agent.stores.duckdb_documents import KeptDocuments
+from edge_agent.stores.duckdb_file import OpenedFile
 from edge_agent.stores.duckdb_health import HealthTables
 from edge_agent.stores.duckdb_marks import MarkTable, read_incomplete, read_marks
 from edge_agent.stores.duckdb_schema import connect, open_file, show_keys, translated
@@ -85,6 +86,7 @@ class DuckDbStore(KeptDocuments):
         self._health_days = health_days
         self._max_bytes = max_bytes
         self._connection = open_file(path)
+        self._file = OpenedFile(path)
         self._gate = threading.Lock()
         self._readers = 0
         self._since_opened = 0
@@ -184,6 +186,10 @@ class DuckDbStore(KeptDocuments):
         """Never: the file is open, and nobody else's meanwhile."""
         return False
 
+    def misplaced(self) -> Cause | None:
+        """Asked of the file system."""
+        return self._file.misplaced()
+
     def ask_for_life(self) -> None:
         """Nothing: the file is open in this process."""
 
@@ -196,6 +202,8 @@ class DuckDbStore(KeptDocuments):
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
+        if (lost := self._file.misplaced()) is not None:
+            raise StoreError(lost)
         if self._broken:
             with self._gate:
                 self._open_again()
@@ -203,6 +211,7 @@ class DuckDbStore(KeptDocuments):
         try:
             yield
             self._connection.commit()
+            self._file.misplaced()  # knows the file's newest state from here on
         except duckdb.FatalException:
             # The engine refuses all further work on this connection, e.g. after a failed write to a full disk.
             self._broken = True
@@ -226,7 +235,7 @@ class DuckDbStore(KeptDocuments):
     def release_caches(self) -> None:
         """Give back what the engine gathered since the file was opened. Not while somebody reads; never raises."""
         with self._gate:
-            if self._readers or self._broken:
+            if self._readers or self._broken or self._file.misplaced() is not None:
                 return
             try:
                 self._open_again()
@@ -498,6 +507,7 @@ class DuckDbStore(KeptDocuments):
             self._connection.execute("checkpoint")
         except duckdb.TransactionException:
             return False
+        self._file.misplaced()
         return True
 
     def size(self) -> int:
@@ -506,6 +516,14 @@ class DuckDbStore(KeptDocuments):
 
     def close(self) -> None:
         """Save the newest samples, checkpoint, release the file. Safe to call twice."""
+        if self._file.overwritten:  # the blocks of this engine do not belong between those of another
+            with contextlib.suppress(duckdb.Error):
+                self._connection.execute("pragma disable_checkpoint_on_shutdown")
+                self._connection.close()
+            log_file = self._path.with_name(self._path.name + ".wal")
+            with contextlib.suppress(OSError):  # it is not the other file's, which could not be opened with it
+                log_file.replace(log_file.with_name(log_file.name + ".former"))
+            return
         with contextlib.suppress(duckdb.Error, StoreError):
             if self._last_stored:
                 with self._transaction():

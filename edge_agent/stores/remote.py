@@ -22,7 +22,7 @@ from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import PoisonError, StoreError
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
-from edge_agent.reasons import cause
+from edge_agent.reasons import Cause, cause
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
@@ -177,6 +177,10 @@ class RemoteStore(ABC):
             self.store_id = self.store_id or before  # as long as no other is known the marks are this one's
         log.warning("store-replaced before=%s now=%s address=%r", before, self.store_id, self._address)
         return self.store_id != before
+
+    def misplaced(self) -> Cause | None:
+        """None: the data are the server's; another server at the address is found by `recheck`."""
+        return None
 
     def ask_for_life(self) -> None:
         """One short question, before somebody asks much and waits. Raises StoreError when it is not answered."""
