@@ -20,7 +20,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import openpyxl
-from hypothesis import given, settings
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.metrics.calendar import Calendar, load_calendar
@@ -29,7 +30,7 @@ from edge_agent.register.model import Equipment, Register
 from edge_agent.report import html, tables
 from edge_agent.report.document import Setting, build
 from tests.support.count_plant import DAY, HOUR, MINUTE, REGISTER, T0, CountPlant, S
-from tests.support.exploration import examples
+from tests.support.exploration import FREELY, examples
 
 #: From two days before the end of October to two days behind it.
 FIRST, MONTH_END, LAST = 18 * DAY, 20 * DAY, 22 * DAY
@@ -112,7 +113,9 @@ def history(counter: int, steps: Sequence[int], troubles: Sequence[Trouble]) -> 
     return [*rows, *late]
 
 
+@pytest.mark.timeout(3600 if FREELY else 120)
 @settings(max_examples=examples(2), deadline=None)
+@example(([10], [0], [1]), [], [MONTH_END], "Asia/Shanghai", Decimal(40))  # a factor above 100 %, and OEE below
 @given(
     st.tuples(*[st.lists(st.integers(0, 11), min_size=1, max_size=12) for _ in COUNTERS]),
     TROUBLES,
