@@ -17,6 +17,7 @@ from edge_agent.config.models import Site
 from edge_agent.metrics.calendar import Calendar, Schedule, load_calendar
 from edge_agent.production.count_notes import CountNotes
 from edge_agent.production.gather import first_data
+from edge_agent.production.retention import readings_from
 from edge_agent.production.signals import PlantSignals
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.production.store_source import StoreFacts
@@ -136,13 +137,18 @@ class ProductionFigures:
         return [*sorted(running), *reversed(chosen)]
 
     def compute(self, store: Store, period: Period, now: int) -> list[Document]:
-        """One document per metric of every line and of the site; none for a window before the first data of all."""
+        """One document per metric of every line and of the site; none for a window before the first data of all, and
+        none where readings have been deleted since its figures were kept: those stand."""
         devices = SiteDevices.of(self._site, store)
         first = first_data(StoreFacts(store), devices, now)
         if first is None or period.end <= first:
             return []
         end = min(period.end, now)
         over = period.end + _SETTLE_NS <= now
+        if over and period.start < readings_from(self._site, now) and store.metrics(period.end, period.end + 1):
+            log.info("figures-stand window_end=%d reason=readings-deleted", period.end)
+            self._awaiting -= {period}
+            return []
         register = self._valid_register(store, period.end) if over else self._register
         notes = CountNotes.usable(self._site)
         signals = PlantSignals(self._site, register, devices, window=(period.start, end), notes=notes)
