@@ -327,6 +327,45 @@ def test_a_mute_table_of_a_lone_device_does_not_make_the_others_wait() -> None:
     run(case())
 
 
+def test_units_of_which_none_answers_take_their_place_among_the_dead() -> None:
+    """A bus or gateway behind which nobody answers is probed at the rate of the process, one unit at a time; who
+    answers again is read in its turns, and needs no leave."""
+    got: list[Batch] = []
+    asked: list[str] = []
+    silent = {"d0", "d1", "d2"}
+
+    def answer(table: TagTable) -> Batch:
+        asked.append(table.device)
+        if table.device in silent:
+            raise DeviceError(TIMEOUT, "silent", lost=True)
+        return good(table)
+
+    async def case() -> None:
+        devices = [device(f"d{number}", got) for number in range(3)]
+        budget = RetryBudget(rate=0.001, burst=4)  # the bucket does not fill within this test
+        loop = ConnectionLoop("test", Scripted(answer), devices, FAST, retries=budget)
+        task = asyncio.create_task(loop.run())
+        await until(lambda: len(asked) == 2 * 3 + 4 and budget.waiting)
+        assert set(asked[-4:]) == silent, "the one that was asked least lately is probed first"
+        loop._patience = -1.0
+        assert not loop.stalled()
+        silent.remove("d1")
+        for one in devices:
+            one.breaker.retry()
+        for _ in range(3):
+            budget.give_back()
+        loop.retry()
+        await until(lambda: devices[1].health.state == "online")
+        before = len(asked)
+        await until(lambda: len(asked) >= before + 6)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert [one.health.state for one in devices] == ["offline", "online", "offline"]
+        assert sum(one.health.overruns_total for one in devices) == 0
+
+    run(case())
+
+
 def test_of_an_optional_tag_that_is_absent_no_missed_turn_counts_a_reading() -> None:
     """The device is away and comes back: only the tags that it has are missed, and both are said to be bad once."""
     got: list[Batch] = []
