@@ -178,10 +178,13 @@ class ProductionFigures:
                 self._former[version.version] = self._register
         return self._former[version.version]
 
-    def keep(self, store: Store, period: Period, documents: Sequence[Document]) -> list[Document]:
-        """Store the figures of a window that is over; what is new or changed comes back, with its revision."""
+    def end_running(self, documents: Sequence[Document]) -> None:
+        """The window of these figures is over and they are kept."""
         for document in documents:
             self.running.pop(document["id"], None)
+
+    def keep(self, store: Store, period: Period, documents: Sequence[Document]) -> list[Document]:
+        """Store the figures of a window that is over; what is new or changed comes back, with its revision."""
         before: dict[str, Document] = {}
         for old in store.metrics(period.end, period.end + 1):
             if old["id"] not in before or old.get("revision", 0) >= before[old["id"]].get("revision", 0):

@@ -525,18 +525,18 @@ _SERVICE: Final[Mapping[str, tuple[str, str, str]]] = {
     "store_file_removed": (
         _FAILED,
         "数据库文件 {path} 被移走或删除了：数据不再入库，也不再确认，留在消息服务器和采集代理的发件箱里。"
-        "请把它移回原处；找不回时请重启 edge-agent serve，它会新建数据库，采集代理补发尚存的数据。",
+        "请把它移回原处；找不回时请重启入库服务，它会新建数据库，采集代理补发尚存的数据。",
         "The store's file {path} was moved away or removed: nothing is stored or confirmed any more, and the data stay"
-        " with the broker and in the agents' outboxes. Move it back; where it is gone, restart `edge-agent serve`,"
+        " with the broker and in the agents' outboxes. Move it back; where it is gone, restart the store service,"
         " which makes a new store, and the agents send again what they still have.",
     ),
     "store_file_replaced": (
         _FAILED,
         "数据库文件 {path} 在服务运行时被换成了另一个文件：数据不再入库，也不再确认，"
-        "留在消息服务器和采集代理的发件箱里。请先停止 edge-agent serve，放好要用的文件，再启动；"
+        "留在消息服务器和采集代理的发件箱里。请先停止入库服务，放好要用的文件，再启动；"
         "采集代理会补发它所缺的。",
         "The store's file {path} was replaced by another while the service runs: nothing is stored or confirmed any"
-        " more, and the data stay with the broker and in the agents' outboxes. Stop `edge-agent serve`, put the file"
+        " more, and the data stay with the broker and in the agents' outboxes. Stop the store service, put the file"
         " that is to be used in place, and start it again; the agents send what it lacks and they still have.",
     ),
     "store_query_refused": (
