@@ -135,6 +135,13 @@ def repeated(store: DuckDbStore, days: int) -> None:
     store._health.kept.update(hours)
 
 
+def say(store: DuckDbStore, devices: int, t: int, value: float) -> None:
+    """One reading of each of the 20 tags of every device."""
+    sid = [store.catalogue.ids(f"m-{place:04}", tuple(f"x{n}" for n in range(20))) for place in range(devices)]
+    kind = np.full(20, FLOAT, np.uint8)
+    store.write(WriteBatch(Rows.of([Chunk(each, t, np.full(20, value), kind) for each in sid]), t))
+
+
 def site(folder: Path, devices: int) -> Any:
     """A plant of so many devices, each a machine of its register."""
     register = folder / "equipment.csv"
@@ -167,6 +174,8 @@ def health(devices: int, days: int) -> None:
         put(store, devices, a_day_ago, a_day_ago + HOUR)
         repeated(store, days)
         put(store, devices, NOW // HOUR * HOUR, NOW, rolled=False)
+        say(store, devices, NOW - 60 * S, 1.0)
+        say(store, devices, NOW - S, 2.0)
         rates = LiveRates(site(folder, devices))
         rates.compute(store, NOW)
         spent = min(cpu(lambda: rates.compute(store, NOW)) for _ in range(3))
@@ -235,9 +244,7 @@ def status(devices: int) -> None:
         repeated(store, 2)
         store._health.drop_rows(store._connection, before + HOUR)
         put(store, devices, before + HOUR, NOW, rolled=False)
-        sid = [store.catalogue.ids(f"m-{place:04}", tuple(f"x{n}" for n in range(20))) for place in range(devices)]
-        kind = np.full(20, FLOAT, np.uint8)
-        store.write(WriteBatch(Rows.of([Chunk(each, NOW, np.ones(20), kind) for each in sid]), NOW))
+        say(store, devices, NOW, 1.0)
         plant, recent = site(folder, devices), RecentHealth(15 * S)
 
         def asked(members: SiteDevices | None = None) -> dict[str, Any]:
@@ -250,7 +257,7 @@ def status(devices: int) -> None:
         def scraped() -> str:
             members = SiteDevices.of(plant, store)
             document = asked(members) | {
-                "missing": missing.of_plant(store, members, NOW - DAY, NOW, ROW_S, recent),
+                "missing": missing.of_plant(store, members, NOW - DAY, NOW, ROW_S, recent=recent),
                 "ne107": {"number": 0, "notices": []}, "counters": {}, "broker_connected": True, "lag_s": 0.0,
                 "process": dict.fromkeys(("resident_bytes", "settled_bytes", "descriptors", "threads", "tasks"), 0),
             }  # fmt: skip

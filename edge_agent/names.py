@@ -33,6 +33,8 @@ _UNSEEN: Final = frozenset(
         ),
     )
 )
+#: Full-width letters and digits, as an input method leaves them behind.
+_FULL_WIDTH: Final = frozenset(map(chr, (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))))
 _TOPIC_SIGNS: Final = frozenset("/+#")
 
 
@@ -95,6 +97,34 @@ def agent_fault(name: str) -> Sentence | None:
         en = "must not contain a colon, at which `agent:device` is split"
         return level_fault(name) or (zh, en)
     return level_fault(name)
+
+
+def form_fault(name: str) -> Sentence | None:
+    """Why a name must be written otherwise, although it can be one: of the forms in which Unicode writes the same
+    characters only the composed one is taken, so that two files cannot mean one name and have two."""
+    composed = unicodedata.normalize("NFC", name)
+    if composed == name:
+        return None
+    codes = " ".join(f"U+{ord(character):04X}" for character in composed if character not in name)
+    zh = f"应写成组合形式（Unicode NFC：{composed}，含 {codes}）：同样的字形写成几种编码，就成了几个名称"
+    en = f"must be in composed form (Unicode NFC: {composed}, with {codes}): looks alike, and would be another name"
+    return zh, en
+
+
+def level_form_fault(name: str) -> Sentence | None:
+    """The same of a level of a topic, which the files of several agents and services must write alike."""
+    for position, character in enumerate(name, 1):
+        if character in _FULL_WIDTH:
+            plain = look(character)
+            zh = f"是主题的一级，应写半角 {plain}，不要写全角 {character}（第 {position} 个字符）"
+            en = f"is a level of a topic: write {plain}, not the full-width {character} (character {position})"
+            return zh, en
+    return form_fault(name)
+
+
+def look(name: str) -> str:
+    """Equal for names that look alike: those that differ by a compatibility form alone, as full-width letters do."""
+    return unicodedata.normalize("NFKC", name)
 
 
 def _character(character: str) -> Sentence | None:

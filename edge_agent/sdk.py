@@ -61,6 +61,9 @@ class Problem:
     en: str
     certain: bool = False
     """Wrong whatever else the device says: told also while a profile, or another key, is not known."""
+    rests_on: tuple[str, ...] | None = None
+    """The keys beside `key`, of the same tag or device, that it is concluded from: told whenever these are sound,
+    whatever is wrong elsewhere. None = any of the connector's."""
 
 
 class Connection(Protocol):

@@ -75,7 +75,7 @@ def check(plan: DevicePlan) -> Iterator[Problem]:
         try:
             check_area(name, area)
         except InvalidError as error:
-            yield Problem(None, error.key, error.zh, error.en)
+            yield Problem(None, error.key, error.zh, error.en, rests_on=())
     yield from constants.problems(device)
     for table in plan.tables:
         yield from layout_of(table, device).problems
@@ -160,6 +160,7 @@ def _check_line(device: ModbusDevice, scheme: str) -> Iterator[Problem]:
             f"串行总线上的站号须为 1 到 247，而这里是 {device.unit}（0 是广播，没有应答）：请核对设备的站号。",
             f"On a serial bus a unit is 1 to 247, not {device.unit} (0 is broadcast and never answers): "
             f"check the device's station number.",
+            rests_on=("url",),
         )
     if device.client == "own" and scheme not in OWN:
         yield Problem(
@@ -167,6 +168,7 @@ def _check_line(device: ModbusDevice, scheme: str) -> Iterator[Problem]:
             "client",
             f"client: own 只用于 tcp:// 和 rtu-tcp://；{scheme}:// 一律由 pymodbus 处理，请去掉 client。",
             f"client: own is for tcp:// and rtu-tcp:// only; {scheme}:// is always pymodbus': remove client.",
+            rests_on=("url",),
         )
     if scheme != "tls" and (device.ca or device.cert or device.key):
         yield Problem(
@@ -174,6 +176,7 @@ def _check_line(device: ModbusDevice, scheme: str) -> Iterator[Problem]:
             "ca" if device.ca else "cert",
             f"ca、cert、key 只用于 tls://，而 url 是 {scheme}://：请改用 tls:// 或去掉它们。",
             f"ca, cert and key belong to tls://, but the url is {scheme}://: use tls:// or remove them.",
+            rests_on=("url",),
         )
 
 
@@ -185,6 +188,7 @@ def _check_files(device: ModbusDevice) -> Iterator[Problem]:
             "key",
             "写了 key 而没有 cert：请补上客户端证书 cert，或去掉 key。",
             "There is a key but no cert: add the client's certificate as cert, or remove key.",
+            rests_on=("cert",),
         )
         return
     for key, file in (("ca", device.ca), ("cert", device.cert), ("key", device.key)):

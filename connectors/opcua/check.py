@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from connectors.opcua.address import parse_node, parse_path
 from connectors.opcua.options import OpcuaDevice, OpcuaTag, Security, User, device_options, kind_of_type, tag_options
@@ -30,6 +32,7 @@ def _security(security: Security) -> Iterator[Problem]:
             f"policy: {security.policy} 与 mode: {security.effective_mode} 不能同用；加密请写 policy: Basic256Sha256。",
             f"policy: {security.policy} does not go with mode: {security.effective_mode}; "
             "for a protected channel write policy: Basic256Sha256.",
+            rests_on=(),
         )
     yield from _pair("security", security.certificate, security.key)
     if security.trust is not None and not security.trust.exists():
@@ -43,16 +46,28 @@ def _user(user: User, options: OpcuaDevice) -> Iterator[Problem]:
             "user",
             "user 需要 name（和 password），或者 certificate 和 key，两者取其一。",
             "user needs either name (and password) or certificate and key.",
+            rests_on=(),
         )
     yield from _pair("user", user.certificate, user.key)
-    if user.password is not None and options.security.effective_mode != "SignAndEncrypt" and not options.allow_insecure:
+    clear = options.security.effective_mode != "SignAndEncrypt" and not on_this_machine(options.endpoint)
+    if user.password is not None and clear and not options.allow_insecure:
         yield Problem(
             None,
             "user.password",
             "通道未加密，口令可能被窃听。请设置 security: {policy: Basic256Sha256}，或写 allow_insecure: true 接受。",
             "The channel is not encrypted, so the password could be read. "
             "Set security: {policy: Basic256Sha256}, or accept it with allow_insecure: true.",
+            rests_on=("security", "allow_insecure", "endpoint"),
         )
+
+
+def on_this_machine(endpoint: str) -> bool:
+    """Whether a server is reached without leaving this machine: then nobody on the way can read what goes there."""
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
 
 
 def _pair(key: str, certificate: Path | None, private: Path | None) -> Iterator[Problem]:
@@ -62,6 +77,7 @@ def _pair(key: str, certificate: Path | None, private: Path | None) -> Iterator[
             key,
             f"{key} 的 certificate 和 key 必须成对给出。",
             f"{key}.certificate and {key}.key belong together: give both.",
+            rests_on=(),
         )
     for name, path in (("certificate", certificate), ("key", private)):
         if path is not None and not path.is_file():
@@ -99,6 +115,7 @@ def _tag(name: str, options: OpcuaTag) -> Iterator[Problem]:
             "node",
             "每个测点需要 node 或 path，且只能有一个。",
             "A tag needs either node or path, and not both.",
+            rests_on=("path",),
         )
     if options.node is not None:
         yield from _parsed(name, "node", options.node)

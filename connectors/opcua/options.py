@@ -113,7 +113,8 @@ class OpcuaDevice(Options):
     timeout: Seconds = 4.0
     """How long the server may take for an answer, and a keep-alive be late. A dead line is noticed within 1.5 of it."""
     allow_insecure: bool = False
-    """Agree to a password without channel security, and to any server certificate."""
+    """Agree to a password without channel security, and to any server certificate. A server on this machine (127.0.0.1,
+    ::1, localhost) needs no channel security for a password."""
 
 
 class OpcuaTag(Options):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
@@ -51,6 +52,8 @@ AT_LEAST_S: Final = 1.0
 
 #: A message that waits so long for a store that is not said to be away: the service has stopped working.
 STALL_S: Final = 60.0
+#: A message that waits so long for a store whose time-out has not passed yet: devices seem silent, and are not.
+SLOW_S: Final = 10.0
 
 _DAY_S: Final = 86_400.0
 
@@ -121,7 +124,10 @@ class StoreService:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
         async with contextlib.AsyncExitStack() as doors:
             door = api.socket_path(self._site.store.path)
-            known = api.operations(self._store) | served_facts.operations(self._store)
+            known = {
+                name: self._while_store_lives(operation)
+                for name, operation in (api.operations(self._store) | served_facts.operations(self._store)).items()
+            }
             known |= history_operations(self._store) | own
             await doors.enter_async_context(api.serving(door, known, group=self._site.agent.group))
             if self._site.store.listen is not None:
@@ -132,6 +138,16 @@ class StoreService:
                 except OSError as error:
                     log.error("listen-failed address=%s reason=%s", self._site.store.listen, error)
             yield
+
+    def _while_store_lives(self, operation: api.Operation) -> api.Operation:
+        """What asks the store much, and is not begun while that does not answer: somebody waits."""
+
+        @functools.wraps(operation)
+        def asked(**arguments: Any) -> Any:
+            self._store.ask_for_life()
+            return operation(**arguments)
+
+        return asked
 
     async def _keep_computing(self) -> None:
         started = self._clock.monotonic()
@@ -160,8 +176,9 @@ class StoreService:
     async def _metrics(self, *, fresh: bool = False) -> list[dict[str, Any]]:
         """The newest results; `fresh` computes them now."""
         if fresh and self._figures.ready:
+            await asyncio.to_thread(self._store.ask_for_life)
             return await self._compute()
-        results = await self._ingest.call(self._store.metrics)
+        results = await asyncio.to_thread(self._store.metrics)  # beside what is being written
         return [result for result in results if "period" not in result]  # those: `production_metrics`
 
     async def _replay(self, ids: Sequence[str]) -> dict[str, Any]:
@@ -248,6 +265,8 @@ class StoreService:
         start = end - int(seconds * 1e9)
         if recent is not None:
             start = start // MINUTE_NS * MINUTE_NS
+        if recent is None:
+            self._store.ask_for_life()
         row_s, held = self._site.agent.health, self._ingest.agents.pending_from()
         return missing.of_plant(self._store, plant, start, end, row_s, held, recent)
 
@@ -268,10 +287,16 @@ class StoreService:
         if self._stalled():
             zh, en = "入库停住了，看门狗会重启本服务。", "Storing takes no step; the watchdog will restart the service."
             notices.append(Notice(Health.FAILURE, "ingest_stalled", zh, en))
-        trouble = self._ingest.trouble
-        if trouble is not None:
+        trouble, lost = self._ingest.trouble, self._store.misplaced()
+        if lost is not None:
+            notices.append(Notice(Health.FAILURE, "store_misplaced", lost.zh, lost.en))
+        elif trouble is not None:
             zh = f"消息服务器或数据库不可用，正在重试：{trouble.zh}"
             en = f"The broker or the store is away; it is tried again: {trouble.en}"
+            notices.append(Notice(Health.MAINTENANCE_REQUIRED, "broker_or_store_away", zh, en))
+        elif self._ingest.lag() > SLOW_S:
+            zh = "数据库迟迟没有接受数据，数据留在消息服务器：请查看数据库是否卡住或过载。"
+            en = "The store takes long to accept data, which stay with the broker: see if it hangs or is overloaded."
             notices.append(Notice(Health.MAINTENANCE_REQUIRED, "broker_or_store_away", zh, en))
         elif not self._ingest.connected:
             zh, en = "正在连接消息服务器。", "The connection to the broker is being made."

@@ -8,6 +8,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.cli.into import add_options, save
+
 if TYPE_CHECKING:
     from edge_agent.commissioning.browse import BrowseResult
     from edge_agent.commissioning.endpoints import DeviceTarget
@@ -44,7 +46,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="KEY=VALUE",
         help="设备的其他键，如 security.policy=Basic256Sha256、'user.password=!env OPC_PW' / further keys",
     )
-    command.add_argument("--yaml", type=Path, metavar="F", help="写成配置文件 / write a configuration with the tags")
+    add_options(command, one_device=True)
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.set_defaults(func=run)
 
@@ -65,8 +67,6 @@ def run(args: argparse.Namespace) -> int:
     except DeviceError as error:
         print(unreachable(error, str(endpoint.keys[endpoint.plugin.endpoint_key])))
         return 1
-    if args.yaml is not None:
-        _write(args.yaml, endpoint, config, result, args.match)
     if args.json:
         print(json.dumps(result.document(), ensure_ascii=False, indent=1, default=str))
     else:
@@ -74,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
         from edge_agent.commissioning.terminal import console
 
         show(console(), result)
-        if args.yaml is not None:
-            _say_written(args.yaml)
+    if args.yaml is not None or args.into is not None:
+        _write(args, endpoint, config, result)
     return 0 if result.nodes else 1
 
 
@@ -109,19 +109,14 @@ def _positive(number: int | None, name: str) -> int | None:
     return number
 
 
-def _write(path: Path, endpoint: DeviceTarget, config: Path | None, result: BrowseResult, match: list[str]) -> None:
+def _write(args: argparse.Namespace, endpoint: DeviceTarget, config: Path | None, result: BrowseResult) -> None:
     from edge_agent.commissioning.browse import configured_keys, devices_for_file, file_top
-    from edge_agent.commissioning.plant_file import write
+    from edge_agent.commissioning.plant_file import FoundDevice
     from edge_agent.words import command
 
-    devices: list[dict[str, Any]] = devices_for_file(endpoint, result, match)
-    if config is not None and endpoint.device is not None:
+    devices: list[dict[str, Any]] = devices_for_file(endpoint, result, args.match)
+    if config is not None and endpoint.device is not None and args.into is None:
         written = configured_keys(config, endpoint.device.id)
         devices = [written | device for device in devices]
-    write(path, devices, command("browse"), file_top(config))
-
-
-def _say_written(path: Path) -> None:
-    from edge_agent.words import command
-
-    print(f"已写入 {path}；下一步：{command('check', path)}\nWrote {path}; next: {command('check', path)}")
+    top = file_top(config) if args.yaml is not None else None
+    save(args, [FoundDevice(device) for device in devices], command("browse"), top=top)

@@ -49,16 +49,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the file. Raises ConfigError for choices that `check` refuses, and then writes nothing."""
+    from edge_agent.commissioning.file_changes import write_new
     from edge_agent.commissioning.first_file import check, text_of
-    from edge_agent.commissioning.lists.writing import save
 
     chosen = _chosen(args)
     text = text_of(chosen)
     check(text, args.file)
-    save(args.file, text.encode())
+    write_new(args.file, text.encode())
     print(f"已写入 {args.file}，已通过检查。\n    wrote {args.file}; it passes the check.")
     if not chosen.device:
-        print(f"还没有设备：请编辑 {args.file}。\n    there is no device yet: edit {args.file}.")
+        print(
+            f"还没有设备：scan、browse、probe、tags import 加 --into {args.file} 即可写入，或编辑文件。\n"
+            f"    There is no device yet: scan, browse, probe and tags import write them with --into {args.file};"
+            " or edit the file."
+        )
     print(f"下一步 next: {typed('check', args.file)}")
     return 0
 

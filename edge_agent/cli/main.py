@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 
-from edge_agent.errors import FindingsError
+from edge_agent.errors import Finding, FindingsError, StoreError
 from edge_agent.reasons import words_of
 from edge_agent.words import command, with_file
 
@@ -55,6 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = getattr(args, "config", None)
         for finding in error.findings:
             print(finding if config is None else with_file(str(finding), config), file=sys.stderr)
+        return 2
+    except StoreError as error:  # of a store that is opened here, because no service runs
+        print(f"{Finding('store-away', 'store', error.cause.zh, error.cause.en)}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -8,8 +8,9 @@ import contextlib
 import json
 import logging
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from edge_agent.cli.into import add_options, save
 
 if TYPE_CHECKING:
     from edge_agent.commissioning.endpoints import DeviceTarget
@@ -38,7 +39,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--timeout", type=float, default=1.0, metavar="S", help="等一个应答的秒数 / seconds to wait")
     command.add_argument("--watch", action="store_true", help="每秒刷新，标出变化 / again each second, changes marked")
     command.add_argument("--anyway", action="store_true", help="线路被占用也继续 / go on although the line is in use")
-    command.add_argument("--yaml", type=Path, metavar="F", help="把合理的读法写成配置文件 / write them as tags")
+    add_options(command, one_device=True)
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.set_defaults(func=run)
 
@@ -75,7 +76,7 @@ def _expected(text: str | None) -> float | str | None:
 
 
 def _once(args: argparse.Namespace, endpoint: DeviceTarget, wanted: ProbeWanted) -> int:
-    from edge_agent.commissioning.plant_file import write
+    from edge_agent.commissioning.plant_file import FoundDevice
     from edge_agent.commissioning.probe import Changes, device_for_file, document, look_once, well
     from edge_agent.commissioning.probe_view import view
     from edge_agent.commissioning.terminal import console, finish, progress, unreachable
@@ -95,8 +96,7 @@ def _once(args: argparse.Namespace, endpoint: DeviceTarget, wanted: ProbeWanted)
         screen.print(view(look, Changes(), screen.width))
         if wanted.expect is not None and not look.plausible:
             print(_NOT_FOUND.format(expect=args.expect))
-    if args.yaml is not None:
-        write(args.yaml, [device_for_file(endpoint, wanted, look)], command("probe"))
+    save(args, [FoundDevice(device_for_file(endpoint, wanted, look))], command("probe"))
     return 0 if well(look, wanted) else 1
 
 

@@ -111,6 +111,7 @@ async def _screen(reading: Reading, *, raw: bool) -> None:
     from rich.live import Live
     from rich.text import Text
 
+    from edge_agent.app.status.terminal import cut
     from edge_agent.app.values.text import iso
     from edge_agent.cli.read_view import console, view
 
@@ -120,7 +121,7 @@ async def _screen(reading: Reading, *, raw: bool) -> None:
         async with contextlib.aclosing(reading.looks()) as looks:
             async for document in looks:
                 now = iso(reading.now_ns() // 1_000_000_000 * 1_000_000_000, zone)[11:19]
-                head = Text(f"{document['agent']}  {now}  Ctrl-C 结束 / ends", style="dim")
+                head = Text(cut(f"{document['agent']}  {now}  Ctrl-C 结束 / ends", terminal.width), style="dim")
                 height = terminal.height - 1 if terminal.is_terminal else None
                 shown = view(document, raw=raw, width=terminal.width, height=height)
                 live.update(Group(head, shown), refresh=True)

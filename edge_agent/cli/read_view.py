@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edge_agent.app.status.terminal import cut, wrapped
 from edge_agent.app.values.text import age, for_people, printable
 from edge_agent.health import sentence
 from edge_agent.model import is_bad, is_good, status_code
@@ -44,16 +46,32 @@ def view(document: Document, *, raw: bool, width: int, height: int | None = None
     rows: Sequence[Document] = document["values"]
     reasons = list(_reasons(document))
     if height is not None:
-        reasons = reasons[: max(0, height // 6)]
-        room = height - _FRAME - sum(1 + line.plain.count("\n") for line in reasons)
+        reasons = _on_screen(reasons, width, max(1, height // 3))
+        room = height - _FRAME - len(reasons)
         shown = _fitting(rows, room)
         if shown < len(rows):
             hidden, rows = len(rows) - shown, rows[:shown]
-            reasons.insert(
-                0, Text(f"… 另有 {hidden} 行，请指定设备或变量 / {hidden} more rows: name a device or a tag")
-            )
+            more = f"… 另有 {hidden} 行，请指定设备或变量 / {hidden} more rows: name a device or a tag"
+            reasons.insert(0, Text(cut(more, width)))
     layout = _Layout(raw=raw, narrow=width < _NARROW, one_line=height is not None, width=width)
     return Group(_table(rows, layout), *reasons)
+
+
+def _on_screen(reasons: Sequence[Text], width: int, room: int) -> list[Text]:
+    """Reasons as lines that the terminal has not to break, so that its rows are as many as were counted; what has no
+    room is counted."""
+    found: list[Text] = []
+    for number, reason in enumerate(reasons):
+        lines = []
+        for text in reason.plain.split("\n"):
+            indent = " " * (len(text) - len(text.lstrip()))
+            lines += [Text(cut(indent + line, width)) for line in wrapped(text.strip(), width - len(indent))]
+        if len(found) + len(lines) > room - 1 and (len(found) + len(lines) > room or number < len(reasons) - 1):
+            rest = len(reasons) - number
+            found.append(Text(cut(f"… 另有 {rest} 种原因 / {rest} more reasons", width)))
+            break
+        found += lines
+    return found
 
 
 def show(screen: Console, document: Document, *, raw: bool) -> None:
@@ -89,7 +107,7 @@ class _Layout(NamedTuple):
 
 def _table(rows: Sequence[Document], layout: _Layout) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
-    names = [len(row["tag"]) for row in rows]
+    names = [cell_len(row["tag"]) for row in rows]
     cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"} if layout.one_line else {"overflow": "fold"}
     table.add_column("变量 tag", min_width=min(_NAME, 2 + max(names, default=0)), **cut)
     table.add_column("值 value", justify="right", min_width=_VALUE, **cut)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from edge_agent.words import command
+from edge_agent.words import command, number_of
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -54,7 +54,7 @@ def _sentence(outcome: dict[str, Any]) -> str:
     lines = [f"{name}: {', '.join(outcome[key])}" for name, key in words if outcome[key]]
     if outcome.get("moved"):
         lines.append(f"换到另一工作进程 moved to another worker: {', '.join(outcome['moved'])}")
-    lines.append(f"未触及 untouched: {outcome['unchanged']} 台设备 devices")
+    lines.append(f"未触及 untouched: {outcome['unchanged']} 台设备 / {number_of(outcome['unchanged'], 'device')}")
     if outcome["reopened"]:
         lines.append(f"重建的连接 connections made anew: {', '.join(outcome['reopened'])}")
     if outcome.get("confirmed"):

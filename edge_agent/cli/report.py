@@ -111,6 +111,8 @@ def run_monthly(args: argparse.Namespace) -> int:
 def _told(issue: Any, args: argparse.Namespace) -> int:
     revision = issue.document["revision"]
     state = "新 / new" if issue.new else "内容未变 / unchanged"
+    if issue.stands is not None:
+        state = f"保留此版 / this revision stands: {issue.stands.zh} / {issue.stands.en}"
     if issue.new and revision > 1:
         state = f"修订 / revised: {len(issue.document['changes'])} 处变化 / changes"
     print(f"{args.out / issue.stem}.{args.lang}.html (.xlsx, .csv.zip)")

@@ -6,8 +6,9 @@ import argparse
 import json
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from edge_agent.cli.into import add_options, save
 
 if TYPE_CHECKING:
     from edge_agent.commissioning.scan import Scanned
@@ -37,7 +38,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--pause", type=float, default=0.02, metavar="S", help="两次询问间的停顿 / between requests")
     command.add_argument("--no-profiles", action="store_true", help="不比较设备模板 / do not compare profiles")
     command.add_argument("--anyway", action="store_true", help="线路被占用也继续 / go on although the line is in use")
-    command.add_argument("--yaml", type=Path, metavar="F", help="把应答的设备写成配置文件 / write a configuration")
+    add_options(command, one_device=False)
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.set_defaults(func=run)
 
@@ -69,8 +70,8 @@ def run(args: argparse.Namespace) -> int:
         show(console(), found, compared=compare, ignores_units=one_for_all)
         if not answering and wanted.units:
             print(nobody(", ".join(args.targets)))
-    if args.yaml is not None and answering:
-        _write(args.yaml, answering, one_for_all=one_for_all)
+    if answering:
+        _write(args, answering, one_for_all=one_for_all)
     return 0 if answering else 1
 
 
@@ -137,25 +138,21 @@ def _is_in_use(args: argparse.Namespace) -> bool:
     return False
 
 
-def _write(path: Path, found: Sequence[Scanned], *, one_for_all: bool) -> None:
-    """A device for each that answered, with its profile where one fits. `one_for_all`: the same device seems to answer
-    for all units, and the others become comments."""
-    from edge_agent.commissioning.plant_file import device_lines, write
+def _write(args: argparse.Namespace, found: Sequence[Scanned], *, one_for_all: bool) -> None:
+    """A device for each that answered, with its profile where one fits, else with what to do next. `one_for_all`: the
+    same device seems to answer for all units, and the others become comments."""
+    from edge_agent.commissioning.plant_file import device_lines
+    from edge_agent.commissioning.scan import device_for_file
     from edge_agent.words import command
 
-    devices, unknown = [], []
-    for number, one in enumerate(found, 1):
-        keys = {key: value for key, value in one.answer.device.items() if key != "connector"}
-        if one.matches:
-            profile = one.matches[0].profile
-            devices.append({"id": f"{profile}-{number:02}", "profile": profile, **keys})
-        else:  # a device without tags cannot be configured yet
-            facts = " ".join(one.answer.facts.values())
-            unknown.append(f"{one.answer.where} {facts}: 没有相符的设备模板 / no profile fits")
-    if one_for_all and devices:
-        unknown += ["这些站号的应答都一样，很可能是同一台设备；确是几台时去掉 #。"]
-        unknown += ["These units answered alike, probably as one device; where they are several, take the # away."]
-        unknown += [line for device in devices[1:] for line in device_lines(device)]
+    if args.yaml is None and args.into is None:
+        return
+    config = args.into or args.yaml
+    devices = [device_for_file(one, number, config) for number, one in enumerate(found, 1)]
+    notes: list[str] = []
+    if one_for_all:
+        notes += ["这些站号的应答都一样，很可能是同一台设备；确是几台时去掉 #。"]
+        notes += ["These units answered alike, probably as one device; where they are several, take the # away."]
+        notes += [line for device in devices[1:] for line in device_lines(device)]
         del devices[1:]
-    write(path, devices, command("scan"), notes=unknown)
-    print(f"已写入 {path}；下一步：{command('check', path)}\nWrote {path}; next: {command('check', path)}")
+    save(args, devices, command("scan"), notes=notes)

@@ -87,7 +87,9 @@ async def _rehearse(args: argparse.Namespace) -> int:
         endpoints = await _unless(stop, starting)
         if endpoints is None:
             return 0
-        text = rehearse.redirect(config, endpoints, rehearse.apart(site), certificates=simulation.certificates)
+        text = rehearse.redirect(
+            config, endpoints, rehearse.apart(site, config, out), certificates=simulation.certificates
+        )
         await asyncio.to_thread(rehearse.save, out, text)
         _announce(endpoints, out, clock.to_environment() if args.speed != 1 else {})
         if await _unless(stop, simulation.wait()) is None:

@@ -61,14 +61,16 @@ def run(args: argparse.Namespace) -> int:
 def _asked(question: Callable[[], Any]) -> Any:
     """The answer; None when nobody is there; `{"problem": [...], "zh", "en"}` from one that does not, or cannot,
     answer."""
-    from edge_agent.errors import FindingsError
+    from edge_agent.errors import Finding, FindingsError, StoreError
 
     try:
         return question()
     except FindingsError as error:
         found = error.findings
-        zh, en = "".join(finding.zh for finding in found), " ".join(finding.en for finding in found)
-        return {"problem": [str(finding) for finding in found], "zh": zh, "en": en}
+    except StoreError as error:  # of a store that was opened here, because no service runs
+        found = (Finding("store-away", "store", error.cause.zh, error.cause.en),)
+    zh, en = "".join(finding.zh for finding in found), " ".join(finding.en for finding in found)
+    return {"problem": [str(finding) for finding in found], "zh": zh, "en": en}
 
 
 def _silent(part: dict[str, Any] | None) -> bool:

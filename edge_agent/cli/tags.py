@@ -84,11 +84,12 @@ def _add_sheet(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def run_export(args: argparse.Namespace) -> int:
     """Write the list."""
-    from edge_agent.commissioning.lists.writing import encode, rows_of, save
+    from edge_agent.commissioning.file_changes import write_new
+    from edge_agent.commissioning.lists.writing import encode, rows_of
 
     devices = _chosen(_site(args.config), args.devices)
     rows = rows_of(devices)
-    save(args.out, encode(rows, args.out.suffix, args.headers, args.encoding))
+    write_new(args.out, encode(rows, args.out.suffix, args.headers, args.encoding))
     if args.json:
         _print_json({"file": str(args.out), "devices": [device.id for device in devices], "tags": len(rows)})
         return 0
@@ -150,12 +151,12 @@ def _finding(finding: Finding) -> dict[str, str]:
 
 def run_sheet(args: argparse.Namespace) -> int:
     """Write the commissioning sheet."""
+    from edge_agent.commissioning.file_changes import write_new
     from edge_agent.commissioning.lists import checklist
-    from edge_agent.commissioning.lists.writing import save
 
     devices = _chosen(_site(args.config), args.devices)
     values = {} if args.blank else checklist.values_now(args.config, [device.id for device in devices])
-    save(args.out, checklist.encode(devices, values, args.out.suffix, args.config))
+    write_new(args.out, checklist.encode(devices, values, args.out.suffix, args.config))
     print(f"已写入 {args.out}：{len(devices)} 台设备。\n    wrote {args.out}: {number_of(len(devices), 'device')}.")
     return 0
 

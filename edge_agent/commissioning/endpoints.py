@@ -11,7 +11,7 @@ from typing import Any, cast
 import yaml
 from pydantic import ValidationError
 
-from edge_agent.config import load
+from edge_agent.commissioning.file_changes import load_draft
 from edge_agent.config.models import DeviceCommon
 from edge_agent.config.places import Reference
 from edge_agent.config.plugins import Plugins, loadable, plugins_or_installed
@@ -141,7 +141,7 @@ def sentences(error: ValueError) -> tuple[str, str]:
 def configured(config: Path, device: str, plugins: Plugins | None = None) -> DeviceTarget:
     """A device of a configuration, with its secrets. Raises FindingsError."""
     known = plugins_or_installed(plugins)
-    site = load(config, plugins, secrets=False, device_secrets=True)
+    site = load_draft(config, known, device_secrets=True)
     found = next((one for one in site.devices if one.id == device), None)
     if found is None:
         from edge_agent.config.findings import advice

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
+from edge_agent.app.values.text import printable
 from edge_agent.clock import Clock
 from edge_agent.commissioning.endpoints import discovery_of, sentences
 from edge_agent.commissioning.evidence import Evidence, ranked, told_apart
+from edge_agent.commissioning.plant_file import FoundDevice
 from edge_agent.commissioning.profile_fit import ProfileFit
 from edge_agent.config.plugins import Plugins, plugins_or_installed
 from edge_agent.discovery import BrowseWanted, FoundMachine, Progress, ScanAnswer, ScanWanted
 from edge_agent.errors import DeviceError, FindingsError
+from edge_agent.words import command
 
 _MANY: Final = 4
 """So many units that all answer alike are probably one device."""
@@ -128,6 +132,27 @@ def alike(found: Sequence[Scanned], asked: Sequence[int]) -> bool:
         one.answer.facts == first.answer.facts
         and [e.profile for e in one.matches[:1]] == [e.profile for e in first.matches[:1]]
         for one in found
+    )
+
+
+def device_for_file(one: Scanned, number: int, config: Path) -> FoundDevice:
+    """The device that a file gets: with the profile that fits best, else one that waits for its tags."""
+    keys = dict(one.answer.device)
+    connector = keys.pop("connector")
+    if one.matches:
+        profile = one.matches[0].profile
+        doubt = [] if told_apart(one.matches) else ["几个模板同样相符，请按铭牌核对 / compare the name plate"]
+        return FoundDevice({"id": f"{profile}-{number:02}", "profile": profile, **keys}, doubt)
+    name = f"unit-{keys['unit']:02}" if "unit" in keys else f"{connector}-{number:02}"
+    facts = " ".join(one.answer.facts.values())
+    notes = [
+        f"{one.answer.where} {facts}".rstrip(),
+        "没有相符的设备模板：用下面一条写进变量 / no profile fits; one of these writes its tags:",
+        f"  {command(*one.answer.look, '--into', config)}" if one.answer.look else "",
+        f"  {command('tags', 'import', '点表.xlsx', '--device', name, '--into', config)}",
+    ]
+    return FoundDevice(
+        {"id": name, "connector": connector, **keys}, [clean for note in notes if (clean := printable(note))]
     )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import grp
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from edge_agent import names
 from edge_agent.config.findings import Findings, advice
-from edge_agent.config.models import DeviceCommon, Mqtt, Register, Store
-from edge_agent.config.places import Place, Table, locate
-from edge_agent.config.soundness import Sound
+from edge_agent.config.models import Mqtt, Register, Store
+from edge_agent.config.places import Items, Place, Table, locate, pattern_of
+from edge_agent.config.soundness import Sound, SoundFindings
 from edge_agent.config.state_checks import check_state
 from edge_agent.config.width import full_width
 from edge_agent.identity import SEPARATOR
@@ -25,8 +26,9 @@ SMALLEST_OUTBOX = 1_000_000
 def check_site(sections: Mapping[str, Sound], written: Table, found: Findings) -> None:
     """Files that must be readable, and keys that need one another. A faulty key of a section is not judged again, and a
     section that is faulty as a whole is absent."""
+    _alike_agents(written, found)
     values = {key: section.value for key, section in sections.items()}
-    faulty = {f"{key}.{part}" for key, section in sections.items() for part in section.faulty}
+    faulty = {f"{key}.{part[0]}" for key, section in sections.items() for part in section.faulty}
     if "agent" in values and "agent.group" not in faulty:
         _group(values["agent"].group, written, found)
     if "mqtt" in values:
@@ -43,24 +45,32 @@ def check_site(sections: Mapping[str, Sound], written: Table, found: Findings) -
             _readable(getattr(register, key), f"register.{key}", written, found)
 
 
-def check_device(device: DeviceCommon, written: Table, found: Findings, *, whole: bool = True) -> None:
-    """What holds for a device of any connector. `device` may lack what is faulty in `written`; when a part of it could
+def check_device(sound: Sound, written: Table, found: Findings, *, whole: bool = True) -> None:
+    """What holds for a device of any connector. `sound` may lack what is faulty in `written`; when a part of it could
     not be found (`whole` is false), nothing is missed."""
     tags = written.get("tags", {})
+    judged = SoundFindings(sound, written, found)
     if whole and isinstance(tags, dict) and not tags:
         zh, en = '设备没有变量，请写 "tags" 或 "profile"。', 'the device has no tags; write "tags" or a "profile".'
         found.add("no-tags", written.place, zh, en)
-    check_state(device, written, found, whole=whole)
-    _exponents(device, written, found, whole=whole)
-    _former_tags(device, written, found)
+    if isinstance(tags, Table):
+        _alike_tags(tags, found)
+    check_state(judged, whole=whole)
+    _exponents(judged, whole=whole)
+    _former_tags(judged)
 
 
-def problems(plan: DevicePlan, plugin: Plugin, sound: Sound, *, only_certain: bool) -> Iterator[Problem]:
-    """The connector's own judgement of a device, of what does not only follow from the keys that `sound` lacks."""
+def problems(plan: DevicePlan, plugin: Plugin, sound: Sound, *, whole: bool) -> Iterator[Problem]:
+    """The connector's own judgement of a device, of what does not only follow from the keys that `sound` lacks.
+    When a part of the device could not be found (`whole` is false), nothing is concluded from several keys."""
+    only_certain = not whole or sound.misleads(plugin.endpoint_key)
     for problem in plugin.check(plan):
-        if problem.tag is None and problem.key.partition(".")[0] in sound.faulty:
+        if not sound.judges(*_problem_path(problem)):
             continue
-        if problem.certain or not (only_certain or problem.tag in sound.partial):
+        if problem.rests_on is not None and whole:
+            if all(sound.judges(*_problem_path(replace(problem, key=key))) for key in problem.rests_on):
+                yield problem
+        elif problem.certain or not (only_certain or sound.lacks_connector_keys(problem.tag)):
             yield problem
 
 
@@ -75,16 +85,10 @@ def tell(problems: Iterable[Problem], written: Table, found: Findings) -> None:
         found.add("connector", at, problem.zh, problem.en, f"{tag}.{problem.key}")
 
 
-def pattern_of(written: Table, name: str) -> str:
-    """The name a tag was written under: one entry with a `for` makes many."""
-    tags = written.get("tags")
-    tag = tags.get(name) if isinstance(tags, Table) else None
-    return (tag.pattern if isinstance(tag, Table) else None) or name
-
-
 def check_ids(devices: Iterable[Table], found: Findings) -> None:
     """No id twice: a device's topic, its series and its history hang on it."""
     first: dict[object, Place] = {}
+    alike: dict[str, object] = {}
     for table in devices:
         name = table.get("id")
         if not isinstance(name, str | int):
@@ -92,6 +96,9 @@ def check_ids(devices: Iterable[Table], found: Findings) -> None:
         at = table.values_at["id"]
         if name not in first:
             first[name] = at
+            other = alike.setdefault(names.look(str(name)), name)
+            if other != name:
+                _look_alike(name, other, at, first[other], found)
         elif first[name] == at:
             zh = f'for 生成的设备 id 相同（{name!r}），请在 id 里写变量，如 "plc-{{i}}"。'
             en = f'for gives several devices the same id {name!r}; put a variable into it, such as "plc-{{i}}".'
@@ -100,6 +107,36 @@ def check_ids(devices: Iterable[Table], found: Findings) -> None:
             zh = f"设备 id {name!r} 重复了（{first[name]} 已有），请改名。"
             en = f"the device id {name!r} is used twice (first at {first[name]}); rename one."
             found.add("duplicate-id", at, zh, en, "id")
+
+
+def _look_alike(name: object, other: object, at: Place, first: Place, found: Findings) -> None:
+    codes = " ".join(f"U+{ord(character):04X}" for character in str(name) if character not in str(other))
+    zh = f"{name!r} 与 {other!r}（{first}）看上去相同，只是字符编码不同（{codes or '顺序'}），请改名。"
+    en = f"{name!r} looks like {other!r} ({first}) and differs in its characters only ({codes or 'order'}); rename one."
+    found.add("look-alike", at, zh, en, "look-alike")
+
+
+def _alike_tags(written: Table, found: Findings) -> None:
+    """No two tags of a device that people cannot tell apart."""
+    first: dict[str, str] = {}
+    for name in written:
+        if isinstance(name, str) and (other := first.setdefault(names.look(name), name)) != name:
+            _look_alike(name, other, written.keys_at[name], written.keys_at[other], found)
+
+
+def _alike_agents(written: Table, found: Findings) -> None:
+    """No other agent that people cannot tell from this one, or from another."""
+    first: dict[str, tuple[str, Place]] = {}
+    own, others = written.get("agent"), written.get("agents")
+    if isinstance(own, Table) and isinstance(own.get("id"), str):
+        first[names.look(own["id"])] = own["id"], own.values_at["id"]
+    if not isinstance(others, Items):
+        return
+    for name, at in zip(others, others.at, strict=True):
+        if isinstance(name, str):
+            other, other_at = first.setdefault(names.look(name), (name, at))
+            if other != name:
+                _look_alike(name, other, at, other_at, found)
 
 
 def check_former_ids(devices: Sequence[Table], agent: object, found: Findings) -> None:
@@ -130,18 +167,19 @@ def check_former_ids(devices: Sequence[Table], agent: object, found: Findings) -
             taken[whose, device] = table.get("id")
 
 
-def _former_tags(device: DeviceCommon, written: Table, found: Findings) -> None:
+def _former_tags(found: SoundFindings) -> None:
     """The same of the tags of a device."""
     taken: dict[str, str] = {}
-    for name, tag in device.tags.items():
+    present = found.written["tags"] if isinstance(found.written.get("tags"), Table) else {}
+    for name, tag in found.sound.value.tags.items():
         was = getattr(tag, "was", "")
         if not was:
             continue
-        at = locate(written, "tags", name, "was")
+        at = ("tags", name, "was")
         if (fault := names.fault(was)) is not None:
             zh, en = f'"was" 是变量以前的名称，{fault[0]}。', f'"was" is a name of the past, which {fault[1]}.'
             found.add("bad-name", at, zh, en, "was")
-        elif was in device.tags:
+        elif was in present:
             zh = f'"was" 是变量以前的名称，而 {was!r} 还在该设备上：请删除 "was"，或删除那个变量。'
             en = f'"was" is a name of the past, and the device has {was!r} still; remove "was", or that tag.'
             found.add("contradiction", at, zh, en, "was")
@@ -153,10 +191,14 @@ def _former_tags(device: DeviceCommon, written: Table, found: Findings) -> None:
             taken[was] = name
 
 
+def _problem_path(problem: Problem) -> list[int | str]:
+    path: list[int | str] = [] if problem.tag is None else ["tags", problem.tag]
+    return path + [int(part) if part.isdigit() else part for part in problem.key.split(".") if part]
+
+
 def _problem_at(problem: Problem, written: Table) -> tuple[Place, object]:
     """The place a problem speaks of, and the value written there; None where only a mapping around it was written."""
-    path: list[int | str] = [] if problem.tag is None else ["tags", problem.tag]
-    path += [int(part) if part.isdigit() else part for part in problem.key.split(".") if part]
+    path = _problem_path(problem)
     value: Any = written
     for part in path:
         value = value.get(part) if isinstance(value, Table) else None
@@ -207,25 +249,40 @@ def _readable(path: Path | None, key: str, written: Table, found: Findings) -> N
     found.add("no-file", locate(written, *key.split(".")), zh, en)
 
 
-def _exponents(device: DeviceCommon, written: Table, found: Findings, *, whole: bool) -> None:
+def _exponents(found: SoundFindings, *, whole: bool) -> None:
     """`scale_exponent_from` names an integer of the same period without a scale of its own."""
+    device = found.sound.value
+    # Tags that are faulty are tags all the same.
+    written = found.written.get("tags")
+    present = written if isinstance(written, Table) else {}
     for name, tag in device.tags.items():
         source = getattr(tag, "scale_exponent_from", None)
         if source is None:
             continue
-        at = locate(written, "tags", name, "scale_exponent_from")
-        other = device.tags.get(source)
-        if other is None:
-            zh, en = advice(source, device.tags)
+        at = ("tags", name, "scale_exponent_from")
+        if source not in present:
+            if not whole:
+                continue
+            zh, en = advice(source, present)
             zh = f"scale_exponent_from 用到的变量 {source!r} 不存在；{zh}"
             en = f"scale_exponent_from names a tag {source!r} that does not exist; {en}"
             found.add("unknown-tag-name", at, zh, en)
             continue
-        scaled = other.scale != 1.0 or other.offset != 0.0 or other.scale_exponent_from is not None
-        if source == name or scaled or other.every != tag.every:
+        other = device.tags.get(source)
+        scaled = other is not None and (
+            other.scale != 1.0 or other.offset != 0.0 or other.scale_exponent_from is not None
+        )
+        if source == name or scaled or _other_period(found, name, source):
             zh = f"变量 {source!r} 作为 10 的幂须是整数，没有自己的 scale、offset，且与 {name!r} 周期相同。"
             en = (
                 f"the tag {source!r} gives a power of ten: it must be an integer without scale and offset,"
                 f" read in the same period as {name!r}."
             )
             found.add("contradiction", at, zh, en)
+
+
+def _other_period(found: SoundFindings, *tags: str) -> bool:
+    """Whether two tags are read in different periods, as far as both are known."""
+    if not all(found.sound.judges("tags", tag, "every") for tag in tags):
+        return False
+    return len({found.sound.value.tags[tag].every for tag in tags}) > 1

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from edge_agent.config import checks, shape
+from edge_agent.config import shape
 from edge_agent.config.findings import Findings, advice, nearest
-from edge_agent.config.places import Items, Place, Table, place_of
+from edge_agent.config.places import Items, Place, Table, pattern_of, place_of
 from edge_agent.config.secrets import shown
 from edge_agent.config.suggestions import meant
 from edge_agent.config.width import full_width
@@ -64,7 +64,7 @@ _PATTERNS: tuple[tuple[str, Sentence], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Error:
+class LocatedError:
     """One error of pydantic's, brought onto the written data."""
 
     path: _Path
@@ -88,27 +88,28 @@ def validated(model: type[BaseModel], data: Table, written: Table, found: Findin
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        errors = [_located(one, written) for one in error.errors(include_url=False, include_input=False)]
+        errors = [located(one, written) for one in error.errors(include_url=False, include_input=False)]
     _Explainer(model, written, found, whole).tell(errors)
     return None
 
 
-def _located(error: Any, written: Table) -> _Error:
+def located(error: Any, written: object) -> LocatedError:
+    """An error of pydantic's on the data it speaks of."""
     path: list[Any] = []
     union: tuple[_Path, str] | None = None
     current: object = written
     location = error["loc"]
     for index, part in enumerate(location):
-        if (isinstance(current, Table) and part in current) or (
+        if (isinstance(current, dict) and part in current) or (
             isinstance(current, list) and isinstance(part, int) and part < len(current)
         ):
             current = current[part]
             path.append(part)
         elif error["type"] == "missing" and index == len(location) - 1:
-            return _Error(tuple(path), (part,), union, "missing", {})
+            return LocatedError(tuple(path), (part,), union, "missing", {})
         elif isinstance(part, str) and part != "[key]" and union is None:
             union = (tuple(path), part)
-    return _Error(tuple(path), (), union, error["type"], error.get("ctx") or {}, location[-1:] == ("[key]",))
+    return LocatedError(tuple(path), (), union, error["type"], error.get("ctx") or {}, location[-1:] == ("[key]",))
 
 
 class _Explainer:
@@ -118,10 +119,10 @@ class _Explainer:
         self._found = found
         self._whole = whole
 
-    def tell(self, errors: Sequence[_Error]) -> None:
-        errors = _likely(errors)
+    def tell(self, errors: Sequence[LocatedError]) -> None:
+        errors = likely(errors)
         typed = {(*e.path[:-1], self._guess(e.path)) for e in errors if e.type == "extra_forbidden"}
-        groups: dict[tuple[_Path, bool], list[_Error]] = {}
+        groups: dict[tuple[_Path, bool], list[LocatedError]] = {}
         for error in errors:
             groups.setdefault((error.path + error.rest, error.key), []).append(error)
         for (path, key), group in groups.items():
@@ -161,7 +162,7 @@ class _Explainer:
     def _subject(self, path: _Path) -> str:
         """The path as written: one entry with a `for` makes many tags."""
         if len(path) > 1 and path[0] == "tags":
-            return _dotted(("tags", checks.pattern_of(self._written, str(path[1])), *path[2:]))
+            return _dotted(("tags", pattern_of(self._written, str(path[1])), *path[2:]))
         return _dotted(path)
 
     def _full_width(self, path: _Path) -> bool:
@@ -189,7 +190,7 @@ class _Explainer:
         en = f"unknown key {key!r}{f' in {inside}' if inside else ''}; {en}"
         self._found.add("unknown-key", self._at(path, key=True), zh, en, self._subject(path))
 
-    def _missing(self, error: _Error) -> None:
+    def _missing(self, error: LocatedError) -> None:
         at = self._at(error.path)
         part = error.rest[-1]
         name = _dotted((*error.path, part))
@@ -206,7 +207,7 @@ class _Explainer:
         zh, en = f'缺少键 "{name}"，请补上。', f'the key "{name}" is missing; add it.'
         self._found.add("missing-key", at, zh, en, self._subject((*error.path, part)))
 
-    def _wrong_key(self, path: _Path, group: Sequence[_Error]) -> None:
+    def _wrong_key(self, path: _Path, group: Sequence[LocatedError]) -> None:
         name = _dotted(path[:-1])
         code, zh, en = _joined([_sentence(error) for error in group])
         hint_zh, hint_en = _hint(path[-1], group)
@@ -218,7 +219,7 @@ class _Explainer:
             f"key {self._subject(path)}",
         )
 
-    def _wrong(self, path: _Path, group: Sequence[_Error]) -> None:
+    def _wrong(self, path: _Path, group: Sequence[LocatedError]) -> None:
         if group[0].type not in _FREE and self._full_width(path):
             return
         name = _dotted(path) or "-"
@@ -240,7 +241,7 @@ class _Explainer:
         )
 
 
-def _likely(errors: Sequence[_Error]) -> list[_Error]:
+def likely(errors: Sequence[LocatedError]) -> list[LocatedError]:
     """Without the alternatives of a union that were plainly not meant.
 
     Where one alternative got inside the value and found a fault there, the others that refused its very kind are noise.
@@ -266,7 +267,7 @@ def _dotted(path: _Path) -> str:
     return text if text.isprintable() else "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
-def _sentence(error: _Error, unit: str = "") -> tuple[str, str, str]:
+def _sentence(error: LocatedError, unit: str = "") -> tuple[str, str, str]:
     """`(code, zh, en)` of one error; what follows `"key"` in the sentence."""
     if error.type in _EXPECTED:
         zh, en = _EXPECTED[error.type]
@@ -340,7 +341,7 @@ def _joined(said: Sequence[tuple[str, str, str]]) -> tuple[str, str, str]:
     return code, zh, en
 
 
-def _hint(value: object, group: Sequence[_Error]) -> Sentence:
+def _hint(value: object, group: Sequence[LocatedError]) -> Sentence:
     """One more next step where a common slip is behind it."""
     if isinstance(value, Table) and len(value) == 1 and next(iter(value.values())) is None:
         name = next(iter(value))

@@ -182,10 +182,9 @@ class _Builder:
         device = validated(model, data, written, self._found, whole=parts.whole)
         sound = sound_part(model, data)
         if sound is not None:
-            checks.check_device(sound.value, written, self._found, whole=parts.whole)
+            checks.check_device(sound, written, self._found, whole=parts.whole)
             if plugin is not None:
-                only_certain = not parts.whole or sound.misleads(plugin.endpoint_key)
-                problems = checks.problems(plan(sound.value, plugin), plugin, sound, only_certain=only_certain)
+                problems = checks.problems(plan(sound.value, plugin), plugin, sound, whole=parts.whole)
                 checks.tell(problems, written, self._found)
         return device if parts.whole and parts.plugin is not None else None
 

@@ -107,3 +107,10 @@ def locate(written: Table, *path: Any) -> Place:
         at = place_of(current, part)
         current = current[part]
     return at
+
+
+def pattern_of(written: Table, name: str) -> str:
+    """The name a tag was written under: one entry with a `for` makes many."""
+    tags = written.get("tags")
+    tag = tags.get(name) if isinstance(tags, Table) else None
+    return (tag.pattern if isinstance(tag, Table) else None) or name

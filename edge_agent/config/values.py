@@ -137,11 +137,14 @@ Deadband = Annotated[float | str, BeforeValidator(parse_deadband, json_schema_in
 """`0.5` in the tag's unit, or `1%`."""
 
 
-def _judged(fault: Callable[[str], names.Sentence | None]) -> Callable[[str], str]:
-    """A validator that refuses what `fault` finds fault with."""
+def _judged(
+    fault: Callable[[str], names.Sentence | None],
+    form_fault: Callable[[str], names.Sentence | None] = names.level_form_fault,
+) -> Callable[[str], str]:
+    """A validator that refuses what `fault` or `form_fault` finds fault with."""
 
     def judge(name: str) -> str:
-        if (found := fault(name)) is not None:
+        if (found := fault(name) or form_fault(name)) is not None:
             raise refusal("bad-name", *found)
         return name
 
@@ -150,7 +153,9 @@ def _judged(fault: Callable[[str], names.Sentence | None]) -> Callable[[str], st
 
 _NO_SIGNS = {"type": "string", "minLength": 1, "maxLength": names.MAX_BYTES}
 
-Name = Annotated[str, AfterValidator(_judged(names.fault)), WithJsonSchema(_NO_SIGNS | {"pattern": r"^\S(.*\S)?$"})]
+Name = Annotated[
+    str, AfterValidator(_judged(names.fault, names.form_fault)), WithJsonSchema(_NO_SIGNS | {"pattern": r"^\S(.*\S)?$"})
+]
 """The name of a tag: what `edge_agent.names` calls one."""
 
 Level = Annotated[

@@ -101,6 +101,7 @@ class Ingest:
         self._pending: list[Message] = []
         self._settling: Sequence[Message] = ()
         self._uncommitted: set[tuple[str, int]] = set()
+        self._was_misplaced = False
         self._values = self._bytes = 0
         self._some, self._enough = asyncio.Event(), asyncio.Event()
 
@@ -284,6 +285,9 @@ class Ingest:
             self._some.clear()
             self._enough.clear()
             await self._settle(self._settling)
+            # Committed, but not to where somebody will look for it? The file system tells nobody when it is back.
+            while self._misplaced():  # noqa: ASYNC110
+                await asyncio.sleep(_BACKOFF_LIMIT)
             self._acknowledge(self._settling)
             self._settling = ()
             if self._session is not None:
@@ -336,6 +340,19 @@ class Ingest:
             return 0, 0
         return await self._insist(len(messages), commit, messages, self._store, self._quarantine, self._clock)
 
+    def _misplaced(self) -> bool:
+        """Whether the store's file is no more where it was; that is said, and its end too."""
+        lost = self._store.misplaced()
+        if lost is not None:
+            self.trouble = Finding("store-misplaced", "", lost.zh, lost.en)
+            log.error("store-misplaced held=%d reason=%s", len(self._settling), lost.en)
+        elif self._was_misplaced:
+            if self.trouble is not None and self.trouble.code == "store-misplaced":
+                self.trouble = None
+            log.info("store-back held=%d", len(self._settling), extra={"ends": "store-misplaced"})
+        self._was_misplaced = lost is not None
+        return self._was_misplaced
+
     async def _insist(self, waiting: int, function: Callable[..., T], *arguments: Any) -> T:
         """`call`, again and again while the store is away; so many messages wait meanwhile."""
         pause = _BACKOFF_FIRST
@@ -367,7 +384,7 @@ class Ingest:
         everyone_at = 0.0
         while True:
             await asyncio.sleep(_WATERMARK_SECONDS)
-            if not self.connected or self._session is None:
+            if not self.connected or self._session is None or self._store.misplaced() is not None:
                 continue
             now = time.monotonic()
             if self._restless.now and now - self._connected_at > SHORT_S:
@@ -399,6 +416,8 @@ class Ingest:
         hold."""
         while True:
             await asyncio.sleep(_RECHECK_SECONDS)
+            if self._misplaced():
+                continue
             try:
                 if await self.call(self._store.recheck):
                     self._marks = StreamMarks()  # what is spoken of is looked up again

@@ -11,7 +11,7 @@ from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evidence import MAX_AGE_S, alive
 from edge_agent.metrics.live import DeviceFacts
 from edge_agent.metrics.rates import NO_EQUIPMENT
-from edge_agent.metrics.result import Result, divide
+from edge_agent.metrics.result import Result, divide, exact_sum
 
 #: The 14 links of the questionnaire of 2024, in its order.
 LINKS: Final = (
@@ -39,16 +39,16 @@ def _sums(
         part, whole = pair(assessment.live.devices.get(device, DeviceFacts()))
         if part is not None and whole is not None:
             rows.setdefault(device, (key, Fraction(part), Fraction(whole)))  # a shared device counts once
-    numerator = sum((part for _, part, _ in rows.values()), Fraction(0))
-    denominator = sum((whole for _, _, whole in rows.values()), Fraction(0))
+    numerator = exact_sum([part for _, part, _ in rows.values()])
+    denominator = exact_sum([whole for _, _, whole in rows.values()])
     value = divide(numerator, denominator)
-    having = tuple(dict.fromkeys(key for key, part, _ in rows.values() if part))
+    having = dict.fromkeys(key for key, part, _ in rows.values() if part)
     return assessment.result(
         metric,
         value,
         numerator=numerator,
         denominator=denominator,
-        numerator_ids=having,
+        numerator_ids=tuple(having),
         denominator_ids=tuple(dict.fromkeys(key for key, _, whole in rows.values() if whole)),
         window=assessment.recent,
         grade=assessment.grade(machine for machine in assessment.machines if machine.equipment_id in having),

@@ -20,6 +20,8 @@ from edge_agent.reasons import words_of
 
 _S: Final = 1_000_000_000
 _LARGEST: Final = 10**18
+#: A float has all of the digits of a smaller whole number.
+_WHOLE: Final = 10**15
 _DECIMALS: Final = 18
 _LONGEST_S: Final = 10 * 366 * 86_400
 
@@ -170,6 +172,10 @@ def _expected(readings: int, elapsed_s: Fraction, seen_s: Fraction) -> int:
 
 
 def _exact(number: float) -> Fraction:
+    """The decimal digits of a number; seconds are nearly always whole milliseconds, which is quicker to find."""
+    thousandths = round(number * 1000)
+    if abs(thousandths) < _WHOLE and thousandths / 1000 == number:
+        return Fraction(thousandths, 1000)
     return Fraction(str(number))
 
 

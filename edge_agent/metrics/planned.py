@@ -7,7 +7,7 @@ it was planned to work counts. Where there is no calendar, or it plans nothing a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -18,6 +18,7 @@ from edge_agent.metrics.timemodel import Plan
 Longs = npt.NDArray[np.int64]
 
 _END: Final = 2**63 - 1
+_REMEMBERED: Final = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,12 +27,24 @@ class Planned:
 
     starts: Longs
     ends: Longs
+    _within: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
 
     def within(self, start: int, end: int) -> int:
-        """How much of `start..end` was planned working time, ns."""
-        if end <= start:
+        """How much of `start..end` was planned working time, ns; of all devices of a schedule it is asked alike."""
+        known = self._within.get((start, end))
+        if known is None:
+            if len(self._within) >= _REMEMBERED:
+                self._within.clear()
+            known = self._within[start, end] = self._measured(start, end)
+        return known
+
+    def _measured(self, start: int, end: int) -> int:
+        first, last = int(self.ends.searchsorted(start, "right")), int(self.starts.searchsorted(end, "left"))
+        if end <= start or first >= last:
             return 0
-        return int((np.minimum(self.ends, end) - np.maximum(self.starts, start)).clip(min=0).sum())
+        inside = int((self.ends[first:last] - self.starts[first:last]).sum())
+        before, after = start - int(self.starts[first]), int(self.ends[last - 1]) - end
+        return inside - max(0, before) - max(0, after)
 
     def before(self, end: int, length: int, earliest: int) -> int:
         """The moment from which on so much planned working time (ns) lies before `end`; `earliest` where it does not

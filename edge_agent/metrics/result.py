@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
+from math import lcm
 from typing import Any, Final, Literal
 
 from edge_agent.metrics.definitions import Definition, Text
@@ -158,6 +159,12 @@ def iso(ns: int | None) -> str | None:
 def divide(numerator: Fraction | int, denominator: Fraction | int) -> Fraction | None:
     """Exact division; by zero there is no value, never 0 or 100 %."""
     return Fraction(numerator) / Fraction(denominator) if denominator else None
+
+
+def exact_sum(numbers: Sequence[Fraction]) -> Fraction:
+    """Their sum, over the denominator that all have in common: a thousand of them are quick."""
+    common = lcm(*(number.denominator for number in numbers))
+    return Fraction(sum(number.numerator * (common // number.denominator) for number in numbers), common)
 
 
 def weakest(grades: Sequence[Grade]) -> Grade | None:

@@ -51,6 +51,10 @@ class Breaker:
         failures, retry_at = self._silent.get(table, (0, now))
         return now >= retry_at or (failures < _ENOUGH and not self.is_open)
 
+    def retry_at(self, table: TagTable) -> float:
+        """When this table may be probed; long ago where nothing stands against it."""
+        return self._silent.get(table, (0, 0.0))[1]
+
     def alone(self, table: TagTable) -> bool:
         """Whether this table is set aside although its unit answers for others."""
         return not self.is_open and self._failures(table) >= _ENOUGH

@@ -57,7 +57,8 @@ class ConnectionLoop:
         self._backoff = Backoff()
         self._begun = False
         self._mute = False
-        """Whether the last read of every table of a lone device was not answered, on an open connection."""
+        """Whether nobody on an open connection answers: the last read of every table of a lone device was not
+        answered, or every unit of a shared connection is set aside."""
         self._turns: list[_Turn] = []
         self._lost = ""
         """Why the connection was lost, when the log has it, and not yet that it is back."""
@@ -234,13 +235,10 @@ class ConnectionLoop:
         clock, turns, metronome = self._clock, self._turns, self._metronome
         self._pass_over()
         while True:
-            if self._mute and not self._has_token:
-                await self._take_token()
-                self._pass_over()
-            turn = turns[0]
-            wait = turn.due - clock.monotonic()
-            if wait > 0:
-                await metronome.sleep(clock.real(wait))
+            if self._mute and self._shared:
+                turn = await self._next_probe()
+            else:
+                turn = await self._next_turn()
             self._beat()
             metronome.begin()
             try:
@@ -248,7 +246,33 @@ class ConnectionLoop:
             finally:
                 metronome.end()
                 turn.over(clock.monotonic())
-            heapq.heapreplace(turns, turn)
+            if turn is turns[0]:
+                heapq.heapreplace(turns, turn)
+            else:
+                heapq.heapify(turns)
+
+    async def _next_turn(self) -> _Turn:
+        """Wait for the turn that is due next; of a lone device that does not answer, for leave to ask it as well."""
+        if self._mute and not self._has_token:
+            await self._take_token()
+            self._pass_over()
+        turn = self._turns[0]
+        wait = turn.due - self._clock.monotonic()
+        if wait > 0:
+            await self._metronome.sleep(self._clock.real(wait))
+        return turn
+
+    async def _next_probe(self) -> _Turn:
+        """Every unit of a shared connection is set aside: wait until one of them may be probed, and until the process
+        may make one more attempt. No other turn can bring anything meanwhile."""
+        pause = min(map(_probe_at, self._turns)) - self._clock.monotonic()
+        if self._has_token and pause > 0:
+            self._retries.give_back()
+            self._has_token = False
+        if not self._has_token:
+            await self._take_token(max(0.0, self._clock.real(pause)))
+            self._pass_over()
+        return min(self._turns, key=_probe_at)
 
     def _pass_over(self) -> None:
         """What fell due while nobody could be asked brings nothing."""
@@ -260,7 +284,7 @@ class ConnectionLoop:
     async def _serve(self, connection: Pollable, turn: _Turn) -> None:
         device, clock = turn.device, self._clock
         started = clock.monotonic()
-        if self._shared and not device.breaker.allows(turn.table, started):
+        if self._shared and not self._mute and not device.breaker.allows(turn.table, started):
             device.missed(1, turn.table)
             return
         try:
@@ -296,6 +320,8 @@ class ConnectionLoop:
             now = clock.monotonic()
             if self._shared:  # the others waited, for the new connection as well; one alone is asked as ever
                 device.breaker.failed(turn.table, now, now - started)
+                self._has_token = False
+                self._mute = all(each.breaker.is_open for each in self._devices)
 
     def _note_silence(self, turn: _Turn) -> None:
         """The only device of an open connection did not answer for a table. When it answers for none, the next reads
@@ -331,3 +357,8 @@ class _Turn:
             missed = self.schedule.advance(now) + 1
             self.due = self.schedule.due
             self.device.missed(missed, self.table)
+
+
+def _probe_at(turn: _Turn) -> float:
+    """When the table of this turn may be probed, as its unit's breaker has it."""
+    return turn.device.breaker.retry_at(turn.table)

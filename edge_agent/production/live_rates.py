@@ -91,7 +91,7 @@ class LiveRates:
         online = {key for key, row in newest.items() if row.state in ANSWERING}
         live = self._live(store, devices, now_ns, online)
         nc = self._site.register_.robot_is_nc
-        register, names = devices.resolved(self.register), [member.name for member in devices.members]
+        register, names = devices.resolved(self.register), frozenset(member.name for member in devices.members)
         zone, within_s = ZoneInfo(self._site.agent.timezone), self._change_within_s
         results = compute(Assessment(register, live, now_ns, nc, names, zone=zone, change_within_s=within_s))
         return [result.to_full_json() for result in results.values()]

@@ -17,6 +17,7 @@ from edge_agent.config.models import Site
 from edge_agent.metrics.calendar import Calendar, Schedule, load_calendar
 from edge_agent.production.count_notes import CountNotes
 from edge_agent.production.gather import first_data
+from edge_agent.production.retention import readings_from
 from edge_agent.production.signals import PlantSignals
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.production.store_source import StoreFacts
@@ -136,13 +137,18 @@ class ProductionFigures:
         return [*sorted(running), *reversed(chosen)]
 
     def compute(self, store: Store, period: Period, now: int) -> list[Document]:
-        """One document per metric of every line and of the site; none for a window before the first data of all."""
+        """One document per metric of every line and of the site; none for a window before the first data of all, and
+        none where readings have been deleted since its figures were kept: those stand."""
         devices = SiteDevices.of(self._site, store)
         first = first_data(StoreFacts(store), devices, now)
         if first is None or period.end <= first:
             return []
         end = min(period.end, now)
         over = period.end + _SETTLE_NS <= now
+        if over and period.start < readings_from(self._site, now) and store.metrics(period.end, period.end + 1):
+            log.info("figures-stand window_end=%d reason=readings-deleted", period.end)
+            self._awaiting -= {period}
+            return []
         register = self._valid_register(store, period.end) if over else self._register
         notes = CountNotes.usable(self._site)
         signals = PlantSignals(self._site, register, devices, window=(period.start, end), notes=notes)
@@ -172,10 +178,13 @@ class ProductionFigures:
                 self._former[version.version] = self._register
         return self._former[version.version]
 
-    def keep(self, store: Store, period: Period, documents: Sequence[Document]) -> list[Document]:
-        """Store the figures of a window that is over; what is new or changed comes back, with its revision."""
+    def end_running(self, documents: Sequence[Document]) -> None:
+        """The window of these figures is over and they are kept."""
         for document in documents:
             self.running.pop(document["id"], None)
+
+    def keep(self, store: Store, period: Period, documents: Sequence[Document]) -> list[Document]:
+        """Store the figures of a window that is over; what is new or changed comes back, with its revision."""
         before: dict[str, Document] = {}
         for old in store.metrics(period.end, period.end + 1):
             if old["id"] not in before or old.get("revision", 0) >= before[old["id"]].get("revision", 0):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from edge_agent import names
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
 from edge_agent.config.soundness import sound_part
 from edge_agent.identity import AmbiguousNameError, DeviceKeys, DeviceNames
@@ -158,7 +159,7 @@ def _from_birth(key: str, keys: DeviceKeys, birth: Mapping[str, Any], tags: Mapp
     were judged, is left out: the device stays in its figures."""
     said: dict[str, Any] = {name: birth[name] for name in _DEVICE_KEYS if birth.get(name)}
     said |= {"id": keys.device(key), "connector": str(birth.get("connector", ""))}
-    said["tags"] = {tag: _tag_from_birth(entry) for tag, entry in _objects(tags)}
+    said["tags"] = {tag: _tag_from_birth(entry) for tag, entry in _objects(tags) if names.fault(tag) is None}
     sound = sound_part(DeviceCommon, said)
     if sound is None:
         log.warning("birth-not-usable device=%s", key)

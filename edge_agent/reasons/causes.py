@@ -478,6 +478,13 @@ _SERVICE: Final[Mapping[str, tuple[str, str, str]]] = {
         "{where} took the connection and did not answer within {seconds} s; it is tried again: see whether the store"
         " hangs or is overloaded.",
     ),
+    "store_no_answer": (
+        _FAILED,
+        "数据库 {where} 接受了连接，但在 {seconds} 秒内没有应答，暂时无法查询："
+        "请查看数据库是否卡住或过载，恢复后再试。",
+        "The store {where} took the connection and did not answer within {seconds} s, so nothing can be read from it"
+        " now: see whether it hangs or is overloaded, then ask again.",
+    ),
     "store_failed": (
         _FAILED,
         "数据库没有接受数据（{why}），数据留在消息服务器，正在重试：请查看数据库的状态和日志。",
@@ -526,6 +533,23 @@ _SERVICE: Final[Mapping[str, tuple[str, str, str]]] = {
         "无法重新打开数据库文件（{why}），正在重试：请检查磁盘空间，以及文件是否被移走或占用。",
         "The store's file cannot be opened again ({why}); it is tried again: check the disk's space, and whether the"
         " file was moved or is in use.",
+    ),
+    "store_file_removed": (
+        _FAILED,
+        "数据库文件 {path} 被移走或删除了：数据不再入库，也不再确认，留在消息服务器和采集代理的发件箱里。"
+        "请把它移回原处；找不回时请重启入库服务，它会新建数据库，采集代理补发尚存的数据。",
+        "The store's file {path} was moved away or removed: nothing is stored or confirmed any more, and the data stay"
+        " with the broker and in the agents' outboxes. Move it back; where it is gone, restart the store service,"
+        " which makes a new store, and the agents send again what they still have.",
+    ),
+    "store_file_replaced": (
+        _FAILED,
+        "数据库文件 {path} 在服务运行时被换成了另一个文件：数据不再入库，也不再确认，"
+        "留在消息服务器和采集代理的发件箱里。请先停止入库服务，放好要用的文件，再启动；"
+        "采集代理会补发它所缺的。",
+        "The store's file {path} was replaced by another while the service runs: nothing is stored or confirmed any"
+        " more, and the data stay with the broker and in the agents' outboxes. Stop the store service, put the file"
+        " that is to be used in place, and start it again; the agents send what it lacks and they still have.",
     ),
     "store_query_refused": (
         _FAILED,

@@ -78,6 +78,8 @@ class Equipment:
     @property
     def devices(self) -> tuple[str, ...]:
         """The configured devices it is linked to, each once; the first is the primary one."""
+        if ";" not in self.gateway_device:
+            return (self.gateway_device,) if self.gateway_device else ()
         return tuple(dict.fromkeys(part for part in self.gateway_device.split(";") if part))
 
     @property

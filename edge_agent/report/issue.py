@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.errors import FindingsError
+from edge_agent.metrics.definitions import Text
 from edge_agent.report.blocks import Column, Json, paragraph, part, table
 from edge_agent.report.compare import Difference, compare
 
@@ -27,6 +28,8 @@ class Issue:
     document: Json
     stem: str
     new: bool
+    stands: Text | None = None
+    """Why it was not made anew, where it could not be as good as it is."""
 
 
 def read_index(folder: Path) -> list[dict[str, Any]]:
@@ -64,6 +67,13 @@ def settle(folder: Path, document: Json) -> Issue:
     again = {**document, "revision": revision, "changes": [change.to_json() for change in changes]}
     again["parts"] = [*document["parts"], _changes_part(len(document["parts"]) + 1, revision, changes, before)]
     return Issue(again, _stem(document, revision), True)
+
+
+def standing(folder: Path, kind: str, period: str, why: Text) -> Issue | None:
+    """The last issue of a period, which stands because of `why`; None where there is none, or its file is gone."""
+    earlier = [row for row in read_index(folder) if (row["kind"], row["period"]) == (kind, period)]
+    document = _load(folder, earlier[-1]["stem"]) if earlier else None
+    return None if document is None else Issue(document, earlier[-1]["stem"], False, why)
 
 
 def _same(row: Mapping[str, Any], document: Mapping[str, Any]) -> bool:

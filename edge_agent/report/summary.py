@@ -9,7 +9,7 @@ from typing import Final
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evaluate import live_not_declared, not_judged_yet, to_mend
 from edge_agent.metrics.rates import nc_shares
-from edge_agent.metrics.remarks import remark
+from edge_agent.metrics.remarks import outside, remark
 from edge_agent.metrics.result import EffectiveAfter, Result
 from edge_agent.metrics.timemodel import pareto
 from edge_agent.production.figures import ROW
@@ -167,12 +167,11 @@ def _production(plant: Plant, figures: Figures) -> Text:
     )
     if oee.value is not None:
         counted, every = len(oee.numerator_ids), len(plant.working)
-        row = [figures[metric].value for metric in ROW[:3]]
-        product = "" if None in row else f" = {' × '.join(_pct(each) for each in row if each is not None)}"
+        product = _product([figures[metric] for metric in ROW[:3]])
         whole = Text(
-            f"全厂 OEE {_pct(oee.value)}{product}（时间利用率 × 效率 × 质量率；具备节拍与计数的 {counted} 台，"
+            f"全厂 OEE {_pct(oee.value)}{product.zh}（时间利用率 × 效率 × 质量率；具备节拍与计数的 {counted} 台，"
             f"共 {every} 台）；{whole.zh}",
-            f"OEE is {_pct(oee.value)}{product} (availability x effectiveness x quality, of the {counted} of "
+            f"OEE is {_pct(oee.value)}{product.en} (availability x effectiveness x quality, of the {counted} of "
             f"{number_of(every, 'machine')} with a nominal cycle and counts). {whole.en}",
         )
         beside = remark(oee) or beside
@@ -186,6 +185,18 @@ def _production(plant: Plant, figures: Figures) -> Text:
         f"{whole.zh}；最大损失是「{name['zh']}」{hours:.1f} h；状态未知占计划时间 {_pct(unknown)}。",
         f"{whole.en}; the largest loss is “{name['en']}”, {hours:.1f} h; {_pct(unknown)} of planned time is unknown.",
     )
+
+
+def _product(factors: Sequence[Result]) -> Text:
+    """The factors of an OEE, each with what must be said of it: one may be impossible where their product is not."""
+    zh, en = [], []
+    for factor in factors:
+        if factor.value is None:
+            return Text("", "")
+        shown = _with(Text(_pct(factor.value), _pct(factor.value)), outside(factor))
+        zh.append(shown.zh)
+        en.append(shown.en)
+    return Text(f" = {' × '.join(zh)}", f" = {' × '.join(en)}")
 
 
 def _energy(figures: Figures) -> Text:

@@ -7,7 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from edge_agent.intervals import IntervalSet
+from edge_agent.reasons import Cause
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import NO_TIME, Changes, Floats, Longs, Rows, Samples
 from edge_agent.stores.forgotten import Entry
@@ -72,6 +76,39 @@ class DeviceReadings:
     """The newest of those that are good and not from ahead of now."""
     not_good: list[tuple[str, int]] = field(default_factory=list)
     """(tag, status) of those that are not good."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GoodValues:
+    """The newest samples whose value is good, as columns by series id: comparing a plant's makes no object per tag."""
+
+    t: Longs
+    """ns; NO_TIME where there is none."""
+    num: Floats
+    texts: Mapping[int, str]
+    """Series id -> what is kept as text."""
+
+    def differs(self, before: GoodValues) -> npt.NDArray[np.bool_]:
+        """Where there was another value before; not where there was none."""
+        known = np.zeros(len(self.t), np.bool_)
+        count = min(len(self.t), len(before.t))
+        a, b = self.num[:count], before.num[:count]
+        known[:count] = (self.t[:count] != NO_TIME) & (before.t[:count] != NO_TIME)
+        other = np.zeros(len(self.t), np.bool_)
+        other[:count] = (a != b) & ~(np.isnan(a) & np.isnan(b))
+        for sid in self.texts.keys() | before.texts.keys():
+            if sid < count and self.texts.get(sid) != before.texts.get(sid):
+                other[sid] = True
+        return known & other
+
+    def over(self, before: GoodValues) -> GoodValues:
+        """These, and where there are none those of before."""
+        t, num = self.t.copy(), self.num.copy()
+        count = len(before.t)
+        kept = np.flatnonzero((t[:count] == NO_TIME) & (before.t != NO_TIME))
+        t[kept], num[kept] = before.t[kept], before.num[kept]
+        texts = {sid: before.texts[sid] for sid in kept.tolist() if sid in before.texts}
+        return GoodValues(t, num, {**self.texts, **texts})
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +251,13 @@ class Store(RegisterStore, Protocol):
         """Whether it is another store by now than the one that was identified: emptied, or another at its address. Then
         `store_id` and the marks are the other one's. StoreError: it cannot be asked now, repeat."""
 
+    def misplaced(self) -> Cause | None:
+        """Why what is written goes to a place where nobody will look for it: the store's file was moved, replaced or
+        removed. Nothing is to be acknowledged or confirmed then. Cheap; None when all is well."""
+
+    def ask_for_life(self) -> None:
+        """Before much is asked while somebody waits: StoreError, within seconds, when the store does not answer."""
+
     def forget(self, entry: Entry, t: int) -> None:
         """List an agent, a device of it or a tag no more, from `t` (ns) until it speaks. Raises StoreError."""
 
@@ -237,6 +281,9 @@ class Store(RegisterStore, Protocol):
 
     def readings(self, now_ns: int) -> dict[str, DeviceReadings]:
         """Device -> its newest samples, counted; from memory, without an object for each tag."""
+
+    def good_values(self) -> GoodValues:
+        """The newest samples that are good, by series; from memory."""
 
     def latest_of(self, device: str, tag: str) -> Latest | None:
         """The newest sample of one tag, from memory."""

@@ -159,6 +159,10 @@ class Catalogue:
 
     def by_series(self, names: Iterable[tuple[str, str]]) -> tuple[dict[int, tuple[str, str]], list[tuple[str, str]]]:
         """The tags that are one series each, by its id, and those that had another name before."""
+        if not self.former:
+            ids = self._ids
+            found = ((ids.get(name[0], {}).get(name[1]), name) for name in names)
+            return {sid: name for sid, name in found if sid is not None}, []
         plain: dict[int, tuple[str, str]] = {}
         joined: list[tuple[str, str]] = []
         for name in names:

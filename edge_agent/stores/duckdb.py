@@ -33,6 +33,7 @@ from edge_agent.stores.base import (
     Counts,
     DaySteps,
     DeviceReadings,
+    GoodValues,
     HealthSummary,
     Latest,
     LiveFacts,
@@ -47,6 +48,7 @@ from edge_agent.stores.base import (
 from edge_agent.stores.columns import Changes, Floats, Longs, Samples
 from edge_agent.stores.duckdb_compact import Compaction
 from edge_agent.stores.duckdb_documents import KeptDocuments
+from edge_agent.stores.duckdb_file import OpenedFile, OwnFile
 from edge_agent.stores.duckdb_health import HealthTables
 from edge_agent.stores.duckdb_log import LogCut
 from edge_agent.stores.duckdb_marks import MarkTable, read_incomplete, read_marks
@@ -68,7 +70,7 @@ _REFRESH_ROWS: Final = 500_000
 _RETAIN_ROUNDS: Final = 24
 
 
-class DuckDbStore(KeptDocuments):
+class DuckDbStore(OwnFile, KeptDocuments):
     """One file. `days` and `max_bytes` bound what it keeps."""
 
     def __init__(
@@ -89,6 +91,7 @@ class DuckDbStore(KeptDocuments):
         self._max_bytes = max_bytes
         log_cut = schema.mend(path)
         self._connection = open_file(path)
+        self._file = OpenedFile(path)
         self._gate = threading.Lock()
         self._readers = 0
         self._since_opened = 0
@@ -197,13 +200,6 @@ class DuckDbStore(KeptDocuments):
         if self._since_opened >= _REFRESH_ROWS:
             self.release_caches()
 
-    def identify(self) -> None:
-        """Nothing: the file told its id when it was opened."""
-
-    def recheck(self) -> bool:
-        """Never: the file is open, and nobody else's meanwhile."""
-        return False
-
     def forget(self, entry: Entry, t: int) -> None:
         """List an agent, a device of it or a tag no more, until it speaks."""
         entries = self.catalogue.entries_of(entry)
@@ -213,6 +209,8 @@ class DuckDbStore(KeptDocuments):
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
+        if (lost := self._file.misplaced()) is not None:
+            raise StoreError(lost)
         if self._broken:
             with self._gate:
                 self._open_again()
@@ -220,6 +218,7 @@ class DuckDbStore(KeptDocuments):
         try:
             yield
             self._connection.commit()
+            self._file.misplaced()  # knows the file's newest state from here on
         except duckdb.FatalException:
             # The engine refuses all further work on this connection, e.g. after a failed write to a full disk.
             self._broken = True
@@ -243,7 +242,7 @@ class DuckDbStore(KeptDocuments):
     def release_caches(self) -> None:
         """Give back what the engine gathered since the file was opened. Not while somebody reads; never raises."""
         with self._gate:
-            if self._readers or self._broken:
+            if self._readers or self._broken or self._file.misplaced() is not None:
                 return
             try:
                 self._open_again()
@@ -299,6 +298,10 @@ class DuckDbStore(KeptDocuments):
     def readings(self, now_ns: int) -> dict[str, DeviceReadings]:
         """From memory."""
         return self._newest.by_device(self.catalogue, now_ns)
+
+    def good_values(self) -> GoodValues:
+        """From memory."""
+        return self._newest.good_values()
 
     def latest_of(self, device: str, tag: str) -> Latest | None:
         """From memory."""
@@ -511,6 +514,7 @@ class DuckDbStore(KeptDocuments):
             self._connection.execute("checkpoint")
         except duckdb.TransactionException:
             return False
+        self._file.misplaced()
         return True
 
     def size(self) -> int:
@@ -519,6 +523,9 @@ class DuckDbStore(KeptDocuments):
 
     def close(self) -> None:
         """Save the newest samples, checkpoint, release the file. Safe to call twice."""
+        if self._file.overwritten:
+            self._file.leave(self._connection)
+            return
         with contextlib.suppress(duckdb.Error, StoreError):
             if self._last_stored:
                 with self._transaction():
@@ -526,3 +533,4 @@ class DuckDbStore(KeptDocuments):
             self._checkpoint()
         with contextlib.suppress(duckdb.Error):
             self._connection.close()
+        self._file.close()

@@ -237,21 +237,21 @@ class HealthTables:
 
     def totals(self, cursor: Connection, from_ns: int, to_ns: int) -> dict[str, HealthTotals]:
         """The sums alone, which are cheaper."""
-        parts: dict[str, list[HealthTotals]] = defaultdict(list)
+        found: dict[str, list[int]] = {}
         with _snapshot(cursor):
             raw_from = _raw_from(cursor)
             hours, rest = split_window(_kept_in(cursor, from_ns, to_ns), from_ns, to_ns)
             for span in hours:
                 for did, *row in cursor.execute(_HOUR_TOTALS, _bounds(span)).fetchall():
-                    parts[self._now(did)].append(_totals(*row))
+                    _add_total(found, self._now(did), row)
             for span in _with_late_rows(hours, rest, raw_from):
                 for agent, device, *row in cursor.execute(_ROW_TOTALS, _bounds(span)).fetchall():
-                    parts[self._key(agent, device)].append(_totals(*row))
-            for did, each in _minute_summaries(self._minutes_of(cursor, rest, raw_from)):
-                parts[self._now(did)].append(
-                    HealthTotals(each.scheduled_s, each.covered_s, each.good, each.bad, each.last_good_t)
-                )
-        return {key: HealthTotals.of(parts[key]) for key in sorted(parts)}
+                    _add_total(found, self._key(agent, device), row)
+            for did, rows in _apart(self._minutes_of(cursor, rest, raw_from)):
+                sums = dict(zip(SUMMED, rows.sums.sum(axis=0).tolist(), strict=True))
+                row = [sums[name] for name in ("scheduled_ms", "covered_ms", "good", "bad")]
+                _add_total(found, self._now(did), [*row, int(rows.last_good.max())])
+        return {key: _totals(*found[key]) for key in sorted(found)}
 
     def steps(self, cursor: Connection, from_ns: int, to_ns: int, step_ns: int) -> dict[str, Longs]:
         """Device -> rows of integers, as `Store.health_sums`; steps are whole minutes."""
@@ -324,8 +324,8 @@ class HealthTables:
         for hour in _kept_overlapping(cursor, from_ns, min(to_ns, raw_from)):
             minutes = self._minutes(cursor, hour).inside(from_ns, to_ns)
             covered = minutes.sums[:, SUMMED.index("covered_ms")] * 1_000_000
-            for did, where in _places(minutes.did):
-                yield from _minute_stretches(self._now(did), minutes.end[where], covered[where], longest_ns)
+            for did, end, before, covered_ns in _beside_holes(minutes.did, minutes.end, covered, longest_ns):
+                yield self._now(did), end, before, end, covered_ns, "", None, ""
         ends = cursor.execute("select min(t), max(t) from health").fetchone()
         if ends is None or ends[0] is None:
             return
@@ -411,8 +411,20 @@ def _summary(row: Sequence[Any]) -> HealthSummary:
     return HealthSummary(scheduled / 1000, covered / 1000, *rest)
 
 
-def _totals(scheduled: int, covered: int, good: int, bad: int, last_good: int | None) -> HealthTotals:
-    return HealthTotals(scheduled / 1000, covered / 1000, good, bad, last_good)
+def _add_total(found: dict[str, list[int]], key: str, row: Sequence[Any]) -> None:
+    """`row`: four sums, and the last good reading (ns; None or negative: none)."""
+    last = -1 if row[4] is None else row[4]
+    known = found.get(key)
+    if known is None:
+        found[key] = [*row[:4], last]
+        return
+    for place in range(4):
+        known[place] += row[place]
+    known[4] = max(known[4], last)
+
+
+def _totals(scheduled: int, covered: int, good: int, bad: int, last_good: int) -> HealthTotals:
+    return HealthTotals(scheduled / 1000, covered / 1000, good, bad, None if last_good < 0 else last_good)
 
 
 def _minute_summaries(minutes: MinuteRows) -> Iterator[tuple[int, HealthSummary]]:
@@ -437,14 +449,20 @@ def _apart(rows: MinuteRows) -> Iterator[tuple[int, MinuteRows]]:
         yield did, MinuteRows(rows.did[where], rows.end[where], rows.sums[where], rows.last_good[where])
 
 
-def _minute_stretches(
-    key: str, end: Longs, covered: Longs, longest_ns: int
-) -> Iterator[tuple[str, int, int | None, int, int, str, str | None, str]]:
-    """The minutes of a device beside holes, and its first and last one."""
-    holes = np.flatnonzero(end[1:] - end[:-1] - covered[1:] > longest_ns) + 1
-    for place in sorted({0, *holes.tolist(), len(end) - 1}):
-        before = int(end[place - 1]) if place else None
-        yield key, int(end[place]), before, int(end[place]), int(covered[place]), "", None, ""
+def _beside_holes(
+    did: Longs, end: Longs, covered: Longs, longest_ns: int
+) -> Iterator[tuple[int, int, int | None, int]]:
+    """Of minutes sorted by device and time those beside holes, and each device's first and last one: (device, end, the
+    end before it, ns covered), aligned columns in."""
+    if not len(did):
+        return
+    other = did[1:] != did[:-1]
+    first, last = np.append(True, other), np.append(other, True)
+    before = np.append(0, end[:-1])
+    chosen = np.flatnonzero(first | last | (end - before - covered > longest_ns))
+    columns = (column[chosen].tolist() for column in (did, end, first, before, covered))
+    for device, t, begins, t_before, covered_ns in zip(*columns, strict=True):
+        yield device, t, None if begins else t_before, covered_ns
 
 
 def _as_rows(parts: Sequence[MinuteRows]) -> Longs:

@@ -8,13 +8,14 @@ from typing import Final
 
 import numpy as np
 
-from edge_agent.stores.base import DeviceReadings, Latest
+from edge_agent.stores.base import DeviceReadings, GoodValues, Latest
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import NO_TIME, Rows, value_of, without_good_nothing
 
 #: A sample further ahead of the store's clock than two machines' clocks differ was stamped by a clock gone wrong.
 AHEAD_NS: Final = 5_000_000_000
 _SEVERITY: Final = 0xC0000000
+_BAD: Final = 0x80000000
 _ANY_TIME: Final = np.iinfo(np.int64).max - AHEAD_NS
 
 
@@ -96,6 +97,14 @@ class Newest:
             texts = {i: self._text[s] for i, s in enumerate(sid.tolist()) if s in self._text}
             source = np.full(len(sid), NO_TIME, np.int64)
             return Rows(sid, self._t[sid], self._num[sid], self._kind[sid], self._status[sid], source, texts)
+
+    def good_values(self) -> GoodValues:
+        """Those that are good now."""
+        with self._lock:
+            good = (self._status & np.uint32(_BAD) == 0) & (self._kind != 0)
+            times = np.where(good, self._t, NO_TIME)
+            texts = {sid: text for sid, text in self._text.items() if good[sid]}
+            return GoodValues(times, np.where(good, self._num, np.nan), texts)
 
     def by_device(self, catalogue: Catalogue, now_ns: int) -> dict[str, DeviceReadings]:
         """Device -> its readings; without an object for each tag."""

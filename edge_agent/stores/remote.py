@@ -22,12 +22,13 @@ from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import PoisonError, StoreError
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
-from edge_agent.reasons import cause
+from edge_agent.reasons import Cause, cause
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
     Counts,
     DaySteps,
     DeviceReadings,
+    GoodValues,
     HealthSummary,
     Latest,
     LiveFacts,
@@ -42,7 +43,7 @@ from edge_agent.stores.base import (
 from edge_agent.stores.columns import Changes, Floats, Longs, Samples
 from edge_agent.stores.evidence import REACH_NS, SEAM_NS, clipped, joined
 from edge_agent.stores.forgotten import Entry
-from edge_agent.stores.http import NotAnsweredError
+from edge_agent.stores.http import NotAnsweredError, bounded_wait
 from edge_agent.stores.lines import STORE_ID, Encoder, TextStyle, escape_tag
 from edge_agent.stores.newest import Newest
 from edge_agent.stores.registers import RegisterVersion
@@ -63,6 +64,10 @@ _LOOK_BACK: Final = 31 * _DAY
 _ID_EVERY_S: Final = 1_200.0
 #: What was written is found by a query after so long at the most.
 _VISIBLE_S: Final = 5.0
+
+
+#: A server that has just answered is not asked for a sign of life again.
+_ALIVE_S: Final = 2.0
 
 
 class RemoteStore(ABC):
@@ -86,6 +91,7 @@ class RemoteStore(ABC):
         self._address = " ".join(filter(None, (config.kind, config.url, config.org, config.bucket)))
         self.store_id = ""
         self._id_written = time.monotonic()
+        self._lived = float("-inf")
         self._sidecar = Sidecar(config.path.with_suffix(".sqlite"), self._keys)
         self._sidecar.recall(self._address)
         self.catalogue = self._sidecar.catalogue()
@@ -158,7 +164,9 @@ class RemoteStore(ABC):
         if not self.store_id:
             return False
         try:
-            if self.store_id in self.store_ids():
+            with bounded_wait():  # writing waits meanwhile
+                found = self.store_ids()
+            if self.store_id in found:
                 return False
         except (NotAnsweredError, PoisonError):  # it is known by its address
             return False
@@ -169,6 +177,18 @@ class RemoteStore(ABC):
             self.store_id = self.store_id or before  # as long as no other is known the marks are this one's
         log.warning("store-replaced before=%s now=%s address=%r", before, self.store_id, self._address)
         return self.store_id != before
+
+    def misplaced(self) -> Cause | None:
+        """None: the data are the server's; another server at the address is found by `recheck`."""
+        return None
+
+    def ask_for_life(self) -> None:
+        """One short question, before somebody asks much and waits. Raises StoreError when it is not answered."""
+        if time.monotonic() - self._lived < _ALIVE_S:
+            return
+        with bounded_wait(), contextlib.suppress(NotAnsweredError, PoisonError):
+            self.store_ids()
+        self._lived = time.monotonic()
 
     def _write_id(self, store: str) -> None:
         try:
@@ -188,6 +208,10 @@ class RemoteStore(ABC):
     def readings(self, now_ns: int) -> dict[str, DeviceReadings]:
         """From memory."""
         return self._newest.by_device(self.catalogue, now_ns)
+
+    def good_values(self) -> GoodValues:
+        """From memory."""
+        return self._newest.good_values()
 
     def latest_of(self, device: str, tag: str) -> Latest | None:
         """From memory."""

@@ -21,7 +21,7 @@ from edge_agent.cli.main import main
 from edge_agent.commissioning.browse import BrowseResult, browse, segments
 from edge_agent.commissioning.browse_view import show
 from edge_agent.commissioning.endpoints import at_address, further_keys
-from edge_agent.commissioning.plant_file import write
+from edge_agent.commissioning.plant_file import FoundDevice, write
 from edge_agent.commissioning.tag_names import tag_names
 from edge_agent.discovery import Browsed, BrowseWanted
 from tests.support.aio import run
@@ -132,7 +132,8 @@ def test_further_keys_are_used_and_a_secret_stays_a_reference(monkeypatch: pytes
     assert options.user.password is not None
     assert options.user.password.get_secret_value() == "geheim 密码"
     file = tmp_path / "plant.yaml"
-    write(file, [{"id": "x", **endpoint.keys, "connector": "opcua", "tags": {"a": {"node": "i=2258"}}}], "browse")
+    device = {"id": "x", **endpoint.keys, "connector": "opcua", "tags": {"a": {"node": "i=2258"}}}
+    write(file, [FoundDevice(device)], "browse")
     assert "geheim" not in file.read_text()
     assert "!env" in file.read_text()
     assert command("check", file)[0] == 0

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import os
+import signal
 import threading
 import time
 import urllib.request
@@ -27,8 +28,9 @@ from edge_agent.app.values.text import iso
 from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load
+from edge_agent.errors import StoreError
 from edge_agent.ingest import api, decode
-from edge_agent.stores import Rows, WriteBatch, open_store
+from edge_agent.stores import Rows, WriteBatch, http, open_store
 from tests.support import servers
 from tests.support.aio import run, until
 
@@ -364,3 +366,59 @@ def test_a_twin_is_named_with_its_agent(tmp_path: Path) -> None:
     assert {row["device"] for row in csv.DictReader(io.StringIO(out))} == {
         "ipc-01:plc-1", "ipc-02:plc-1", "plc-7",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["influxdb1", "line"])
+def test_a_paused_store_is_told_in_one_sentence_to_everyone_who_asks(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server is stopped by SIGSTOP: it takes connections and says nothing. Whoever asks waits for one short
+    question of his own, not for what the service asks or writes meanwhile, whose time-outs are as long as ever."""
+    monkeypatch.setattr(http, "PERSON_S", 0.4)
+    with (servers.influxdb1 if kind == "influxdb1" else servers.victoria_metrics)(tmp_path / "server") as server:
+        path = configuration(tmp_path, f"kind: {kind}, timeout: 30s, url: 'http://127.0.0.1:{server.port}'")
+        site = load(path, secrets=False)
+        with contextlib.closing(open_store(site.store, "ipc-01")) as opened:
+            opened.catalogue.born({"device": "plc-1", "agent": "ipc-01", "staleness": 3.0, "tags": META})
+            chunk = decode.data(orjson.loads(orjson.dumps(written(0))), opened.catalogue)
+            opened.write(WriteBatch(Rows.of([chunk]), T0 + S))
+
+        async def asked(*arguments: str) -> str:
+            with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+                assert await asyncio.to_thread(main, list(arguments)) != 0
+            return out.getvalue() + err.getvalue()
+
+        async def scenario() -> list[str]:
+            service, stop = StoreService(site, Clock()), asyncio.Event()
+            task = asyncio.create_task(service.run(stop))
+            door = api.socket_path(site.store.path)
+            try:
+                await until(lambda: api.running(door))
+                server.process.send_signal(signal.SIGSTOP)
+                busy = asyncio.create_task(asyncio.to_thread(service._store.live_facts, T0, T0 + SECONDS * S))
+                texts = [
+                    await asked("history", str(path), "plc-1/power", *window()),
+                    await asked("status", str(path), "--json", "--since", "2h"),
+                ]
+                assert not busy.done(), "the question of the service itself waits on"
+                server.process.send_signal(signal.SIGCONT)
+                with contextlib.suppress(StoreError):
+                    await busy
+            finally:
+                server.process.send_signal(signal.SIGCONT)
+                stop.set()
+                await task
+            return texts
+
+        served = run(scenario())
+        server.process.send_signal(signal.SIGSTOP)
+        alone = [
+            run(asked("history", str(path), "plc-1/power", *window())),
+            run(asked("status", str(path), "--json", "--since", "2h")),
+        ]
+        server.process.send_signal(signal.SIGCONT)
+        assert history(path, "plc-1/power", *window())[0] != 2, "it answers again afterwards"
+    for text in served + alone:
+        assert f"127.0.0.1:{server.port} 接受了连接，但在 0.4 秒内没有应答，暂时无法查询" in text
+        assert "did not answer within 0.4 s, so nothing can be read from it now" in text
+        assert "Traceback" not in text

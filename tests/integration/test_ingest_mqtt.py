@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -140,6 +141,64 @@ def test_values_reach_the_store_and_the_watermark_follows(broker: Any, tmp_path:
                 assert (c.received, c.stored, c.quarantined) == (606, 602, 0)
             assert speeds(store) == [seq + 0.5 for seq in range(1, 302)]
             assert store.counts().stored == 602
+
+    run(main())
+
+
+def test_a_file_that_is_moved_away_confirms_nothing_until_it_is_back(tmp_path: Path) -> None:
+    path, away = tmp_path / "s.duckdb", tmp_path / "moved.duckdb"
+
+    async def main() -> None:
+        with servers.mosquitto(tmp_path / "b") as server, opened(path) as store, agent(server.port) as sender:
+            async with ingesting(server.port, store, tmp_path) as ingest:
+                await asyncio.to_thread(sender.send, "data", data(1))
+                await until(lambda: sender.marked() == [[1, 1]])
+                path.rename(away)
+                told = len(sender.marks)
+                await asyncio.to_thread(sender.send, "data", data(2))
+                await until(lambda: ingest.trouble is not None)
+                assert ingest.trouble is not None
+                assert "被移走或删除了" in ingest.trouble.zh
+                assert [
+                    marks["streams"] for marks in sender.marks[told:] if marks["streams"] != {"ipc-01/0/9f3c": [[1, 1]]}
+                ] == []
+                away.rename(path)
+                await until(lambda: sender.marked() == [[1, 2]])
+                assert ingest.trouble is None
+            assert speeds(store) == [1.5, 2.5]
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["removed", "renamed over", "copied over", "older backup"])
+def test_what_came_after_the_file_was_replaced_is_in_the_one_that_is_opened_next(how: str, tmp_path: Path) -> None:
+    path, other = tmp_path / "s.duckdb", tmp_path / "other.duckdb"
+
+    async def main() -> None:
+        with servers.mosquitto(tmp_path / "b") as server, agent(server.port) as sender:
+            with opened(path) as store:
+                if how == "older backup":
+                    store._checkpoint()
+                    shutil.copyfile(path, other)
+                else:
+                    DuckDbStore(other).close()
+                async with ingesting(server.port, store, tmp_path) as ingest:
+                    await asyncio.to_thread(sender.send, "data", data(1))
+                    await until(lambda: sender.marked() == [[1, 1]])
+                    await ingest.call(store._checkpoint)
+                    {
+                        "removed": path.unlink,
+                        "renamed over": lambda: other.rename(path),
+                        "copied over": lambda: shutil.copyfile(other, path),
+                        "older backup": lambda: shutil.copyfile(other, path),
+                    }[how]()
+                    await asyncio.to_thread(sender.send, "data", data(2))
+                    await until(lambda: ingest.trouble is not None)
+                    assert sender.marked() == [[1, 1]]
+            with opened(path) as store:
+                async with ingesting(server.port, store, tmp_path):
+                    await until(lambda: sender.marked() == [[2, 2]])
+                assert speeds(store) == [2.5]
 
     run(main())
 

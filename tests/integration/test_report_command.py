@@ -252,6 +252,31 @@ def test_late_data_of_a_closed_month_is_another_revision_that_says_what_changed(
     assert again.document["parts"][-1]["blocks"][0]["name"] == "changes"
 
 
+def test_an_issued_month_whose_readings_are_gone_stands(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Retention took the readings; a row that comes later must not make the month worse than it was."""
+    site, out = shutil.copytree(config.parent, tmp_path / "site") / config.name, tmp_path / "out"
+    monkeypatch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: T0 + 60 * 86_400 * SECOND)
+    first = monthly(subject(site), out, "2026-05", ["zh"])
+    after = T0 + 420 * 86_400 * SECOND
+    monkeypatch.setattr("edge_agent.app.reports.command.Clock.time_ns", lambda _: after)
+    about = subject(site)
+    with closing(open_store(about.site.store)) as store:
+        store.retain(after)
+        assert len(store.samples("lathe-01", "machine_state", 0, after)) == 0
+    again = monthly(about, out, "2026-05", ["zh"])
+    assert (again.new, again.document) == (False, first.document)
+    assert values(first.document)["M-11"] is not None
+    assert main(["report", "monthly", str(site), "--out", str(out), "--month", "2026-05", "--lang", "zh"]) == 0
+    printed = capsys.readouterr().out
+    assert "this revision stands" in printed
+    assert "Readings before 2026-" in printed
+    unissued = monthly(about, tmp_path / "other", "2026-05", ["zh"]).document
+    assert "have been deleted" in unissued["summary"][0]["items"][0]["en"]
+    assert values(unissued)["M-11"] != values(first.document)["M-11"], "the test would not see a worse figure"
+
+
 DAY = 86_400 * SECOND
 #: The end of 2026-05-03 in Dongguan, and what is kept of a day when it is over.
 MIDNIGHT = T0 - 8 * 3600 * SECOND

@@ -225,7 +225,8 @@ def test_one_device_that_ignores_the_unit_is_said_to_be_one() -> None:
     assert not alike(found[:-1], units("1-5"))
 
 
-def test_the_command_prints_and_writes_what_check_accepts(tmp_path: Path) -> None:
+def test_the_command_prints_and_writes_what_check_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A unit that no profile fits waits for its tags, which is all that `check` says of it."""
     file = tmp_path / "plant.yaml"
     there = {1: of_map("eastron-sdm120"), 4: Unit()}
 
@@ -244,6 +245,11 @@ def test_the_command_prints_and_writes_what_check_accepts(tmp_path: Path) -> Non
     assert (first["profile"], second["profile"]) == ("eastron-sdm120", None)
     assert first["matches"][0]["score"] > 0.9
     assert any("230" in text or "22" in text for text in first["matches"][0]["supported"]), "the evidence in values"
+    capsys.readouterr()
+    assert main(["check", str(file)]) == 2
+    said = capsys.readouterr().err
+    assert said.count(f"{file}:") == said.count("the device has no tags") == 1
+    file.write_text(file.read_text().replace("tags: {}", "tags: {x: {address: holding/0}}"))
     assert main(["check", str(file)]) == 0
 
 

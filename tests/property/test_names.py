@@ -37,7 +37,7 @@ NASTY = [
     "a:b", ":", "a:", "{i}", "{{", "-", "~", "null", "true", "1", "1.0", "0x10", "<<", "*x", "&x",
     "!env", "@", "`", "%", "%23", "设备一", "主轴转速(rpm)", "é", "e\u0301", "😀", "۱", "a" * 255,
     "a" * 256, "a" * 257, "设" * 85, "设" * 86, "_agent", "agents", "metrics", "data", "birth",
-    "time", "for",
+    "time", "for", "\uc124", "\u1109\u1165\u11af", "\uf900", "\uff411", "①", "（东）",
 ]  # fmt: skip
 CHARACTERS = st.one_of(
     st.characters(),
@@ -72,8 +72,11 @@ def site(agent: str = "a", device: str = "d", tag: str = "t", **levels: str) -> 
 
 
 def shown(name: str) -> bool:
-    """Whether people see a name as it is: nothing invisible, nothing that is not text, no blank at an end."""
-    return name.isprintable() and name == name.strip() and not any(character in names._UNSEEN for character in name)
+    """Whether people see a name as it is: nothing invisible, nothing that is not text, no blank at an end, and in the
+    one form that others of this look must have too."""
+    if not name.isprintable() or unicodedata.normalize("NFC", name) != name:
+        return False
+    return name == name.strip() and not any(character in names._UNSEEN for character in name)
 
 
 def through(device: str, tag: str) -> bool:
@@ -125,7 +128,10 @@ def test_a_nasty_tag_is_accepted_exactly_when_it_comes_through(folder: Path, nam
 
 
 def level(name: str) -> bool:
-    """Whether a name is one level of a topic that every broker takes and every filter meets."""
+    """Whether a name is one level of a topic that every broker takes and every filter meets, and that people in other
+    places write alike."""
+    if any("\uff00" < character < "\uff5f" and character.isalnum() for character in name):
+        return False
     return not set(name) & set("/+# ") and name[:1] not in (".", "$") and name not in ("*", ">")
 
 
@@ -162,6 +168,63 @@ def test_a_refused_name_has_a_reason_in_both_languages(name: str) -> None:
         zh, en = found
         assert any(unicodedata.name(character, "").startswith("CJK") for character in zh)
         assert en.isascii()
+
+
+ALIKE = {
+    "full-width": ("plc1", "ｐlc1"),
+    "unit sign": ("kg", "㎏"),
+    "ligature": ("flow", "\ufb02ow"),
+    "composed": ("t\u00fcr", "tu\u0308r"),
+    "marks in another order": ("a\u0323\u0302", "a\u0302\u0323"),
+    "zero width": ("ab", "a\u200bb"),
+    "Hangul": ("\uc124", "\u1109\u1165\u11af"),
+    "ideograph": ("\u8c48", "\uf900"),
+}
+
+
+def told(folder: Path, document: dict[str, object]) -> dict[tuple[str, str], str]:
+    """The findings about a file with this content: (code, line) -> sentence."""
+    path = folder / "alike.yaml"
+    path.write_text(dump(document), encoding="utf-8")
+    with pytest.raises(ConfigError) as refused:
+        load(path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    by_line = {}
+    for finding in refused.value.findings:
+        line = int(finding.where.rsplit(":", 2)[1])
+        by_line[finding.code, lines[line - 1].strip()] = finding.zh
+    return by_line
+
+
+@pytest.mark.parametrize("names_alike", ALIKE.values(), ids=ALIKE)
+def test_two_names_that_look_alike_are_refused_where_the_second_stands(
+    folder: Path, names_alike: tuple[str, str]
+) -> None:
+    first, second = names_alike
+    one = {"connector": "modbus", "url": "tcp://h"}
+    tags = {first: {"address": "holding/1"}, second: {"address": "holding/2"}}
+    two_tags = {**site(), "devices": [{"id": "d", **one, "tags": tags}]}
+    devices = [{"id": name, **one, "tags": {"t": {"address": "holding/1"}}} for name in names_alike]
+    two_devices = {**site(), "devices": devices}
+    two_agents = {**site(agent=first), "agents": ["other", second]}
+    for document in (two_tags, two_devices, two_agents):
+        codes = {code for code, line in told(folder, document) if second in line or ascii(second)[1:-1] in line}
+        assert codes & {"look-alike", "bad-name"}, document
+
+
+@pytest.mark.parametrize("key", ["site", "enterprise", "area", "id"])
+def test_a_level_has_one_form_in_every_file(folder: Path, key: str) -> None:
+    """Files of two agents are never read together: what can be written in two ways is refused in one of them."""
+    for name in ("tu\u0308r", "Ａ１", "\uf900"):
+        document = site()
+        document["agent"] = {"id": "a", key: name}
+        assert {code for code, _ in told(folder, document)} == {"bad-name"}
+
+
+def test_a_sign_that_has_no_other_form_stays_a_name(folder: Path) -> None:
+    for name in ("①号线", "一线（东）", "CO₂", "温度℃"):
+        assert accepted(folder, site(tag=name)), name
+        assert accepted(folder, site(device=name)), name
 
 
 def test_the_decoder_takes_no_new_name_that_check_refuses() -> None:

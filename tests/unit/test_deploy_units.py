@@ -32,6 +32,27 @@ def test_a_unit_starts_a_command_that_exists_and_speaks_to_the_manager(path: Pat
     assert int(unit["TimeoutStopSec"]) > STOP_LIMIT_S
 
 
+def test_the_manager_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
+    """Both of one instance, as on a machine that has both: keys known, values understood, no circle of order."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    instances = []
+    for path in UNITS:
+        instance = tmp_path / path.name.replace("@.", "@test.")
+        text = path.read_text(encoding="utf-8").replace("/opt/edge-agent/bin/edge-agent", shutil.which("true") or "")
+        instance.write_text(text, encoding="utf-8")
+        instances.append(str(instance))
+    command = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *instances]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_agent_starts_after_the_store_service_of_its_file() -> None:
+    """Before it, nobody keeps what an agent without `confirm: store` sends."""
+    assert "edge-agent-serve@%i.service" in keys(DEPLOY / "edge-agent@.service")["After"].split()
+    assert "edge-agent@" not in keys(DEPLOY / "edge-agent-serve@.service")["After"]
+
+
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
 def test_the_exposure_is_low(path: Path, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:

@@ -281,9 +281,13 @@ def made_before(line: Line) -> set[str]:
     """Files of which the page has told, up to this line, how they come about."""
     page, found = line.block, set(re.findall(r"[\w./-]+\.yaml", line.block.before))
     for other in LINES:
-        if other.block.page != page.page or other.block.number > page.number or other == line:
+        if other.block.page != page.page or other.block.number > page.number:
             continue
         words = ours(other) or []
+        if words[:1] == ["init"]:
+            found.add(words[1] if words[1:] else "plant.yaml")
+        if other == line:
+            continue
         if words[:1] == ["simulate"]:
             found.add(words[1].replace(".yaml", ".simulated.yaml"))
         if words[:1] == ["demo"]:
@@ -322,11 +326,16 @@ def test_a_check_on_a_page_succeeds_with_the_file_of_that_page(
     words = ours(line) or []
     shown = [block for block in YAML if block.page == line.block.page]
     whole = [block.text for block in shown if {"agent", "mqtt", "devices"} <= yaml.safe_load(block.text).keys()]
-    if not whole:
+    made = [ours(other) or [] for other in LINES if other.block == line.block]
+    first = [other for other in made if other[:2] == ["init", words[1]]]
+    monkeypatch.chdir(tmp_path)
+    if whole:
+        (tmp_path / words[1]).write_text(whole[0], encoding="utf-8")
+    elif first:
+        assert main(first[0]) == 0
+    else:
         assert words[1].startswith("/"), "the file of an installed service"
         return
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / words[1]).write_text(whole[0], encoding="utf-8")
     assert main(words) == 0
 
 

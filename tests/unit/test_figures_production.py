@@ -338,6 +338,23 @@ def test_late_data_corrects_its_window_as_a_revision(store: DuckDbStore, tmp_pat
     assert "M-11/day/L1" in plan.running
 
 
+def test_a_window_whose_readings_are_gone_keeps_its_figures(store: DuckDbStore, tmp_path: Path) -> None:
+    """A row that comes after 400 days, for a shift whose other readings were deleted, changes no figure."""
+    plan = ProductionFigures(site(tmp_path), REGISTER)
+    write(store, "m1", SHIFT, [(0, 120)])
+    today = next(period for period in plan.due(T0 + 30 * HOUR, []) if period.end <= T0 + 28 * HOUR)
+    before = plan.keep(store, today, plan.compute(store, today, T0 + 30 * HOUR))
+    assert {document["id"]: document["value"] for document in before}["M-11/day/L1"] is not None
+    later = T0 + 401 * 24 * HOUR
+    with closing(DuckDbStore(tmp_path / "copy.duckdb")) as empty:  # as the store is when all of it is gone
+        write(empty, "m1", SHIFT[-1:], [(119, 120)])
+        for document in before:
+            empty.put_metric(document["id"], today.end, document)
+        assert plan.compute(empty, today, later) == []
+        kept = empty.metrics(today.end, today.end + 1)
+        assert {row["id"]: row["value"] for row in kept} == {row["id"]: row["value"] for row in before}
+
+
 def test_windows_before_the_first_data_are_not_invented(store: DuckDbStore, tmp_path: Path) -> None:
     plan = ProductionFigures(site(tmp_path), REGISTER)
     write(store, "m1", SHIFT, [(0, 120)])

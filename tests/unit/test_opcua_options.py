@@ -98,6 +98,16 @@ def test_opcua_a_fine_device_has_no_problem() -> None:
     assert problems({"security": {"policy": "Basic256Sha256"}, "user": {"name": "a", "password": "b"}}, *tags) == []
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "[::1]", "localhost", "LOCALHOST"])
+def test_a_password_does_not_leave_this_machine_on_loopback(host: str) -> None:
+    assert problems({"endpoint": f"opc.tcp://{host}:4840/x", "user": SIMPLE}) == []
+
+
+@pytest.mark.parametrize("host", ["10.0.0.5", "plc", "localhost.example", "127.0.0.1.example", "[fe80::1]", "0.0.0.0"])
+def test_a_password_on_any_other_clear_link_is_asked_about(host: str) -> None:
+    assert [one.key for one in problems({"endpoint": f"opc.tcp://{host}:4840", "user": SIMPLE})] == ["user.password"]
+
+
 @pytest.mark.parametrize(
     ("device", "key"),
     [

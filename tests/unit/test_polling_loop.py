@@ -289,11 +289,12 @@ def test_a_lone_device_that_is_silent_takes_its_place_among_the_dead() -> None:
         assert not loop.stalled()
         silent = False
         budget.give_back()
+        await until(lambda: one.health.state != "offline")
+        overruns = one.health.overruns_total  # before turns in which this machine itself may be late
         await until(lambda: one.health.state == "online")
         assert loop.stalled()
         before = asked
         await until(lambda: asked >= before + 6)  # one that answers needs no leave
-        overruns = one.health.overruns_total
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         assert overruns == 0, "turns that were passed over are missed, but the device is not too slow"
@@ -325,3 +326,81 @@ def test_a_mute_table_of_a_lone_device_does_not_make_the_others_wait() -> None:
         assert sum(not batch.status for batch in got) >= 4
 
     run(case())
+
+
+def test_units_of_which_none_answers_take_their_place_among_the_dead() -> None:
+    """A bus or gateway behind which nobody answers is probed at the rate of the process, one unit at a time; who
+    answers again is read in its turns, and needs no leave."""
+    got: list[Batch] = []
+    asked: list[str] = []
+    silent = {"d0", "d1", "d2"}
+
+    def answer(table: TagTable) -> Batch:
+        asked.append(table.device)
+        if table.device in silent:
+            raise DeviceError(TIMEOUT, "silent", lost=True)
+        return good(table)
+
+    async def case() -> None:
+        devices = [device(f"d{number}", got) for number in range(3)]
+        budget = RetryBudget(rate=0.001, burst=4)  # the bucket does not fill within this test
+        loop = ConnectionLoop("test", Scripted(answer), devices, FAST, retries=budget)
+        task = asyncio.create_task(loop.run())
+        await until(lambda: len(asked) == 2 * 3 + 4 and budget.waiting)
+        assert set(asked[-4:]) == silent, "the one that was asked least lately is probed first"
+        loop._patience = -1.0
+        assert not loop.stalled()
+        silent.remove("d1")
+        for one in devices:
+            one.breaker.retry()
+        for _ in range(3):
+            budget.give_back()
+        loop.retry()
+        await until(lambda: devices[1].health.state == "online")
+        overruns = [one.health.overruns_total for one in devices]
+        before = len(asked)
+        await until(lambda: len(asked) >= before + 6)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert [one.health.state for one in devices] == ["offline", "online", "offline"]
+        assert overruns == [0, 0, 0], "turns that were passed over are missed, but no device is too slow"
+
+    run(case())
+
+
+def test_of_an_optional_tag_that_is_absent_no_missed_turn_counts_a_reading() -> None:
+    """The device is away and comes back: only the tags that it has are missed, and both are said to be bad once."""
+    got: list[Batch] = []
+    dead = False
+    absent = STATUS["BadNodeIdUnknown"]
+
+    def answer(table: TagTable) -> Batch:
+        if dead:
+            raise DeviceError(TIMEOUT, "silent", lost=True)
+        return Batch(table, FAST.time_ns(), [1.0, None], {1: absent})
+
+    table = TagTable("d", 1.0, (Tag("a", "float", None), Tag("extra", "float", None, optional=True)))
+    health = DeviceHealth("d", 2, 2.0, FAST.monotonic())
+    one = PolledDevice(DevicePlan("d", Options(), (table,)), {table: Normaliser(table)}, health, got.append, _nothing)
+
+    async def case() -> None:
+        nonlocal dead
+        task = asyncio.create_task(ConnectionLoop("test", Scripted(answer), [one], FAST).run())
+        await until(lambda: health.done >= 2)
+        before = health.row(FAST.monotonic())
+        assert (before["state"], before["good"], before["bad"]) == ("online", before["done"], 0)
+        dead = True
+        await until(lambda: health.due >= health.done + 3)
+        dead = False
+        await until(lambda: health.state == "online")
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run(case())
+    row = health.row(FAST.monotonic())
+    missed = row["due"] - row["done"]
+    assert missed >= 3
+    assert (row["good"], row["bad"]) == (row["done"], missed), "one reading in each turn, not two"
+    away = [batch for batch in got if batch.status.get(0) == TIMEOUT]
+    assert [batch.status for batch in away] == [{0: TIMEOUT, 1: TIMEOUT}]
+    assert health.tags.absent_tags() == ["extra"]

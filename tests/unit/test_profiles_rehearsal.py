@@ -102,7 +102,9 @@ def test_a_redirected_site_may_lie_anywhere_and_holds_no_secret(config: Path, tm
 def test_a_rehearsal_keeps_out_of_the_real_things_way(config: Path) -> None:
     site = load(config)
     redirected = config.with_name("plant.simulated.yaml")
-    redirected.write_text(rehearse.redirect(config, ENDPOINTS, rehearse.apart(site)), encoding="utf-8")
+    redirected.write_text(
+        rehearse.redirect(config, ENDPOINTS, rehearse.apart(site, config, redirected)), encoding="utf-8"
+    )
     rehearsal = load(redirected)
     assert rehearsal.mqtt.url == site.mqtt.url
     assert rehearsal.mqtt.topic_prefix == "plant-simulated"
@@ -119,7 +121,7 @@ def test_a_rehearsal_listens_elsewhere_wherever_the_real_thing_listens(tmp_path:
     head = 'agent: {id: a, listen: "[::1]:9470"}\nmqtt: {url: "mqtt://127.0.0.1"}\n'
     config = write(tmp_path, text, head=head)
     copy = tmp_path / "copy.yaml"
-    copy.write_text(rehearse.redirect(config, {}, rehearse.apart(load(config))), encoding="utf-8")
+    copy.write_text(rehearse.redirect(config, {}, rehearse.apart(load(config), config, copy)), encoding="utf-8")
     real, simulated = load(config), load(copy)
     places = [one for one in (simulated.agent.listen, simulated.store.listen) if one is not None]
     assert len(set(places)) == 2
@@ -174,3 +176,15 @@ def test_wrong_words_are_refused_with_status_2(words: tuple[str, str], capsys: p
         arguments(*words)
     assert raised.value.code == 2
     assert "argument" in capsys.readouterr().err
+
+
+def test_two_simulated_files_in_one_folder_share_nothing(tmp_path: Path) -> None:
+    """Their outboxes would have been one, which only one agent can open."""
+    config = tmp_path / "line-a.yaml"
+    config.write_text("agent: {id: a}\nmqtt: {url: 'mqtt://127.0.0.1:1'}\n", encoding="utf-8")
+    site = load(config)
+    outs = [tmp_path / "line-a.simulated.yaml", tmp_path / "line-b.simulated.yaml", tmp_path / "other/line-a.yaml"]
+    found = [rehearse.apart(site, config, out) for out in outs]
+    for section, key in (("outbox", "path"), ("store", "path"), ("store", "quarantine")):
+        assert len({each[section][key] for each in found}) == len(outs)
+    assert rehearse.apart(site, config, outs[0]) == found[0], "the same file goes on with what it has"

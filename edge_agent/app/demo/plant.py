@@ -112,7 +112,11 @@ class Demo:
         return Snapshot(status, metrics, agent)
 
     async def settle(self) -> Snapshot | None:
-        """End the agent and wait until the store has all it had sent: then the figures agree."""
+        """End the agent and wait until the store has all it had sent: then the figures agree.
+
+        Agents and devices are shown as they were before: that they were ended here is nothing to look into.
+        """
+        before = await self.snapshot()
         await self._children.pop().stop()
         agent = last_words(self._site)
         end = asyncio.get_running_loop().time() + SETTLE_S
@@ -123,7 +127,7 @@ class Demo:
             late = asyncio.get_running_loop().time() > end
             if late or status["counters"]["stored"] >= agent["counters"]["acknowledged"]:
                 metrics = await asyncio.to_thread(ask, serve_door(self._site), "metrics", fresh=True)
-                return Snapshot(status, metrics, agent)
+                return Snapshot(status, metrics, agent, before)
             await asyncio.sleep(0.1)
 
 
@@ -134,6 +138,16 @@ class Snapshot:
     status: dict[str, Any]
     metrics: list[dict[str, Any]]
     agent: dict[str, Any]
+    before: Snapshot | None = None
+    """The last moment at which all parts ran, where the demo has ended the agent since."""
+
+    def as_running(self) -> Snapshot:
+        """The figures and counters of this moment, with agents and devices as they were while all parts ran."""
+        if self.before is None:
+            return self
+        then = self.before
+        status = self.status | {key: then.status[key] for key in ("agents", "devices", "ne107") if key in then.status}
+        return Snapshot(status, self.metrics, then.agent | {"counters": self.agent["counters"]})
 
     def document(self) -> dict[str, Any]:
         """The demo's JSON document."""

@@ -11,6 +11,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -147,13 +148,17 @@ def _trust(device: dict[str, Any], defaults: Mapping[str, Any], certificate: str
         device["ca"] = certificate
 
 
-def apart(site: Site) -> dict[str, dict[str, Any]]:
+def apart(site: Site, config: Path, out: Path) -> dict[str, dict[str, Any]]:
     """Overrides that keep a rehearsal out of the real thing's way, on the same broker and the same disk.
 
     Its own topics, so nobody takes a simulated value for a measured one; its own client id, since a broker ends
-    the older of two equal ones; its own outbox; and its own embedded store, whatever the site stores into.
+    the older of two equal ones; its own outbox; and its own embedded store, whatever the site stores into. `config`
+    is what is simulated, `out` the file that says so: of several in one folder each has its own data.
     """
-    folder = site.outbox.path.parent / "simulated"
+    name = out.name.removesuffix(out.suffix).removesuffix(".simulated")
+    if out.absolute().parent != config.absolute().parent:
+        name += "-" + blake2b(str(out.absolute()).encode("utf-8", "surrogateescape"), digest_size=4).hexdigest()
+    folder = site.outbox.path.parent / "simulated" / name
     return {
         "mqtt": {
             "topic_prefix": f"{site.mqtt.topic_prefix}-simulated",

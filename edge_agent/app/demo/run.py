@@ -59,7 +59,8 @@ async def _watch(demo: Demo, stop: asyncio.Event, console: Console, *, whole: bo
 
 
 def _picture(snapshot: Snapshot, demo: Demo, terminal: Terminal) -> RenderableType:
-    return picture(snapshot.status, snapshot.agent, snapshot.metrics, demo.config, demo.timezone, terminal)
+    shown = snapshot.as_running()
+    return picture(shown.status, shown.agent, shown.metrics, demo.config, demo.timezone, terminal)
 
 
 def _farewell(final: Snapshot | None, demo: Demo, console: Console, *, as_json: bool) -> int:

@@ -54,6 +54,7 @@ def fact_source(site: Site) -> Iterator[FactSource]:
     site.require_store_secrets()
     store = open_store(site.store, site.agent.id, site.agents)
     try:
+        store.ask_for_life()
         yield StoreFacts(store)
     finally:
         store.close()

@@ -34,6 +34,8 @@ class ProductionService:
         self._figures, self._store, self._ingest = figures, store, ingest
         self._topics, self._clock = topics, clock
         self._computing = asyncio.Lock()
+        self._kept: list[Document] | None = None
+        """The newest that is kept of every metric, as it stood after the last window; None: not read yet."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -68,9 +70,16 @@ class ProductionService:
     async def _compute(self, period: Period, now: int) -> None:
         documents = await asyncio.to_thread(self._figures.compute, self._store, period, now)
         if documents and documents[0]["complete"]:
-            documents = await self._ingest.call(self._figures.keep, self._store, period, documents)
+            closed = documents
+            documents, self._kept = await self._ingest.call(self._keep, period, closed)
+            self._figures.end_running(closed)
         for document in documents:
             self._ingest.publish(self._topics.metric(document["id"]), orjson.dumps(document))
+
+    def _keep(self, period: Period, documents: list[Document]) -> tuple[list[Document], list[Document]]:
+        """In the thread that writes: what is new or changed, and the newest of all figures after it."""
+        changed = self._figures.keep(self._store, period, documents)
+        return changed, self._store.metrics()
 
     async def production(self, from_ns: int, to_ns: int) -> Document:
         """Everything of a window, machine by machine."""
@@ -79,6 +88,7 @@ class ProductionService:
 
     async def newest(self) -> list[dict[str, Any]]:
         """The newest figures of every line: of the window that runs, else of the last one that is over."""
-        kept = await self._ingest.call(self._store.metrics)
-        found = {document["id"]: document for document in kept if "period" in document} | self._figures.running
+        if self._kept is None:
+            self._kept = await asyncio.to_thread(self._store.metrics)  # not behind what is being written
+        found = {document["id"]: document for document in self._kept if "period" in document} | self._figures.running
         return [found[key] for key in sorted(found)]

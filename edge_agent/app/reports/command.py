@@ -22,6 +22,7 @@ from edge_agent.metrics.result import iso
 from edge_agent.production.figures import Options, plant_of
 from edge_agent.production.gather import devices_of, first_data, gather, newest_minute
 from edge_agent.production.plant import Plant
+from edge_agent.production.retention import readings_gone
 from edge_agent.production.store_source import FactSource
 from edge_agent.production.stored import snapshot
 from edge_agent.production.stored import trend as stored_trend
@@ -32,7 +33,7 @@ from edge_agent.report import html, tables
 from edge_agent.report.archive import zipped
 from edge_agent.report.blocks import Json
 from edge_agent.report.document import Kind, Setting, build
-from edge_agent.report.issue import Issue, read_index, record, settle
+from edge_agent.report.issue import Issue, read_index, record, settle, standing
 from edge_agent.report.pack import build as pack
 from edge_agent.report.parts.evidence import Project
 from edge_agent.report.parts.trend import trend
@@ -237,8 +238,12 @@ def _issue(
     closed: bool = True,
     partial: Text | None = None,
 ) -> Issue:
-    document = build(plant, _setting(about, plant.facts.end, kind, period, extra=extra, closed=closed, partial=partial))
-    issue = settle(folder, document)
+    gone = readings_gone(about.site, plant.facts.start, about.now_ns) if closed else None
+    issue = None if gone is None else standing(folder, kind, period, gone)
+    if issue is None:
+        told = gone or partial
+        setting = _setting(about, plant.facts.end, kind, period, extra=extra, closed=closed, partial=told)
+        issue = settle(folder, build(plant, setting))
     record(folder, issue, dict(_files(issue, languages)))
     return issue
 

@@ -317,8 +317,11 @@ class _State:
                 counts = np.array([(row.values, row.good, row.bad) for row in rows.values()], np.int64)
                 self._count(places, np.full(len(rows), end, np.int64), counts)
             yield
-            for key, minutes in store.health_sums(begin, end, MINUTE_NS).items():
-                place = np.full(len(minutes), self._device(key, int(minutes[0, 0])).place, np.int64)
+            sums = store.health_sums(begin, end, MINUTE_NS)
+            if sums:
+                known = [self._device(key, int(minutes[0, 0])).place for key, minutes in sums.items()]
+                place = np.repeat(np.array(known, np.int64), [len(minutes) for minutes in sums.values()])
+                minutes = np.concatenate(list(sums.values()))
                 self._cover(place, minutes[:, 0] // MINUTE_NS, minutes[:, 2])
             yield
         silences = store.silences(start, now_ns, self._silent)

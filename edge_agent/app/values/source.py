@@ -17,6 +17,7 @@ from edge_agent.errors import FindingsError
 from edge_agent.ingest import api
 from edge_agent.stores import Store, open_store
 from edge_agent.stores.columns import Codes, Floats, Longs
+from edge_agent.stores.http import bounded_wait
 from edge_agent.words import command
 
 _SECOND: Final = 1_000_000_000
@@ -140,7 +141,8 @@ class StoreSource:
         return {device: StoredDevice(agent(device), series) for device, series in found.items()}
 
     def page(self, device: str, tag: str, from_ns: int, to_ns: int) -> Page:
-        found = self._store.samples(device, tag, from_ns, to_ns)
+        with bounded_wait():
+            found = self._store.samples(device, tag, from_ns, to_ns)
         return Page(found.t, found.num, found.status, found.values())
 
     def newest(self, device: str, tag: str) -> int | None:
@@ -148,9 +150,11 @@ class StoreSource:
         return None if latest is None else latest.t
 
     def any(self, device: str, tag: str, from_ns: int, to_ns: int) -> bool:
-        return self._store.last_before((device, tag), from_ns, to_ns) is not None
+        with bounded_wait():
+            return self._store.last_before((device, tag), from_ns, to_ns) is not None
 
     def evidence(self, device: str, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
+        self._store.ask_for_life()
         return self._store.evidence(from_ns, to_ns).get(device, [])
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from edge_agent.commissioning.convert import json_text, neuron, tag_table, telegraf, thingsboard
 from edge_agent.commissioning.convert.plant import ConvertedPlant, as_comments, checked
-from edge_agent.commissioning.lists.writing import save
+from edge_agent.commissioning.file_changes import write_new
 from edge_agent.config.plugins import Plugins, plugins_or_installed
 from edge_agent.errors import Finding, FindingsError
 
@@ -58,7 +58,7 @@ def convert(
         lines += ["# 没有照搬 / not carried over:", *as_comments(plant.left_out)]
     if plant.notes:
         lines += ["# 请核对 / compare:", *as_comments(plant.notes)]
-    save(out, ("\n".join(lines) + "\n").encode())
+    write_new(out, ("\n".join(lines) + "\n").encode())
     return Conversion({device.id: len(device.tags) for device in plant.devices}, plant.left_out, plant.notes)
 
 

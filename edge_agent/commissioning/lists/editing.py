@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,21 @@ def device_node(text: str, device: str) -> yaml.MappingNode | None:
     return None
 
 
+def append_devices(text: str, blocks: Sequence[Sequence[str]]) -> str:
+    """The text with further devices behind those that it has. A block: the lines of one, from column 0 on, its
+    comments before it.
+
+    Raises NotEditableError for devices in brackets, or an alias.
+    """
+    return _Editor(text).append_devices(blocks)
+
+
+def insert_keys(text: str, device: str, keys: Mapping[str, Any]) -> str:
+    """The text with further keys behind the first one of a device. Raises NotEditableError as `insert`."""
+    node = _editable(text, device)
+    return _Editor(text).insert_keys(node, keys) if keys else text
+
+
 def with_placeholders(text: str, tags: Mapping[str, Mapping[str, Any]]) -> str:
     """The text with a tag at each device that has none, so that what else it says can be judged.
 
@@ -73,17 +88,7 @@ def insert(text: str, device: str, tags: Mapping[str, Mapping[str, Any]]) -> Edi
 
     Raises NotEditableError where that would change more than this device, or is not to be read as lines.
     """
-    if any(sign in text for sign in _OTHER_BREAKS):
-        raise NotEditableError(
-            "文件里有不常见的换行符（U+0085、U+2028 等），无法逐行修改；请先去掉。",
-            "the file has unusual line breaks (U+0085, U+2028 or the like), and is edited by lines; remove them first.",
-        )
-    node = device_node(text, device)
-    if node is None:
-        raise NotEditableError(
-            f"文件里没有 id 为 {device!r} 的设备（由 for 或模板生成的设备要先写成单独一条）。",
-            f"the file has no device with the id {device!r} (write one that a `for` makes as an entry first).",
-        )
+    node = _editable(text, device)
     found = _find(node, "tags")
     if found is not None and _is_alias(found):
         raise NotEditableError(
@@ -94,12 +99,69 @@ def insert(text: str, device: str, tags: Mapping[str, Mapping[str, Any]]) -> Edi
     return _Editor(text).insert(node, found, tags)
 
 
+def _editable(text: str, device: str) -> yaml.MappingNode:
+    """The device of a text that may be edited by lines."""
+    node = device_node(text, device)
+    if node is None:
+        raise NotEditableError(
+            f"文件里没有 id 为 {device!r} 的设备（由 for 或模板生成的设备要先写成单独一条）。",
+            f"the file has no device with the id {device!r} (write one that a `for` makes as an entry first).",
+        )
+    return node
+
+
 class _Editor:
     def __init__(self, text: str) -> None:
+        if any(sign in text for sign in _OTHER_BREAKS):
+            raise NotEditableError(
+                "文件里有不常见的换行符（U+0085、U+2028 等），无法逐行修改；请先去掉。",
+                "the file has unusual line breaks (U+0085, U+2028 or the like), and is edited by lines; remove them "
+                "first.",
+            )
+        self._text = text
+        self._entries: dict[str, str] = {}
         self._newline = "\r\n" if "\r\n" in text else "\n"
         self._lines = text.split(self._newline)
 
+    def append_devices(self, blocks: Sequence[Sequence[str]]) -> str:
+        top = yaml.compose(self._text, Loader=_Loader)
+        found = None if top is None else _find(top, "devices") if isinstance(top, yaml.MappingNode) else None
+        if found is None:
+            while self._lines and not self._lines[-1].strip():
+                self._lines.pop()
+            return self._with_blocks(len(self._lines), 2, blocks, ["devices:"])
+        key, value = found
+        if isinstance(value, yaml.SequenceNode) and value.value and not value.flow_style and not _is_alias(found):
+            return self._with_blocks(_end_line(key, value) + 1, value.start_mark.column, blocks, [])
+        empty = value.value == [] if isinstance(value, yaml.SequenceNode) else value.value in ("", "~", "null")
+        if not empty or _is_alias(found) or value.end_mark.line != key.start_mark.line:
+            raise NotEditableError(
+                "devices 写在方括号里或引用了别处（*锚点），无法逐行添加；请改成每台设备以“- id:”开头的写法。",
+                "`devices` is in brackets or an alias, and cannot get lines; write each device as `- id: ...`.",
+            )
+        line = key.start_mark.line
+        head = self._lines[line]
+        if value.end_mark.column > value.start_mark.column:
+            self._lines[line] = head[: value.start_mark.column].rstrip() + _comment(head, value.end_mark.column)
+        return self._with_blocks(line + 1, 2, blocks, [])
+
+    def _with_blocks(self, at: int, indent: int, blocks: Sequence[Sequence[str]], before: Sequence[str]) -> str:
+        fresh = [*before, *(" " * indent + line for block in blocks for line in block)]
+        self._lines[at:at] = fresh
+        if at + len(fresh) == len(self._lines):
+            self._lines.append("")
+        return self._newline.join(self._lines)
+
+    def insert_keys(self, device: yaml.MappingNode, keys: Mapping[str, Any]) -> str:
+        if device.flow_style:
+            return self._at_the_end_of(device, keys, list(keys)).text
+        first = device.value[0]
+        at, blank = _end_line(*first) + 1, " " * first[0].start_mark.column
+        self._lines[at:at] = [f"{blank}{key}: {inline(value)}" for key, value in keys.items()]
+        return self._newline.join(self._lines)
+
     def insert(self, device: yaml.MappingNode, found: _Pair | None, tags: Mapping[str, Mapping[str, Any]]) -> Edited:
+        self._entries = {name: _entry(name, keys) for name, keys in tags.items()}
         if found is None:
             return self._new_section(device, tags)
         key, value = found
@@ -133,13 +195,13 @@ class _Editor:
                     f"the tag {name!r} has an anchor or alias; change it by hand.",
                 )
             comment = _comment(self._lines[end], value.end_mark.column if end == value.end_mark.line else None)
-            self._lines[first : end + 1] = [" " * indent + _entry(name, tags[name]) + comment]
+            self._lines[first : end + 1] = [" " * indent + self._entries[name] + comment]
             shift[first] = end - first
         return self._numbered(edited, tags)
 
     def _numbered(self, edited: Edited, tags: Mapping[str, Mapping[str, Any]]) -> Edited:
         """Where the tags are in the text as it is now."""
-        wanted = {_entry(name, keys): name for name, keys in tags.items()}
+        wanted = {self._entries[name]: name for name in tags}
         edited.lines = {
             number: name
             for number, line in enumerate(self._lines, 1)
@@ -153,7 +215,7 @@ class _Editor:
         """New lines behind a line; with `section` below a `tags:` of their own."""
         blank = " " * indent
         inner = blank + "  " if section else blank
-        fresh = ([f"{blank}tags:"] if section else []) + [inner + _entry(name, keys) for name, keys in tags.items()]
+        fresh = ([f"{blank}tags:"] if section else []) + [inner + self._entries[name] for name in tags]
         self._lines[line + 1 : line + 1] = fresh
         if line + 1 + len(fresh) == len(self._lines):
             self._lines.append("")  # the last line had no end

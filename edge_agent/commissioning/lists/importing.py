@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
+from edge_agent.commissioning.file_changes import BOM, changed_file, load_draft
 from edge_agent.commissioning.lists import spreadsheet
 from edge_agent.commissioning.lists.addresses import UNSTATED, Counting
 from edge_agent.commissioning.lists.editing import (
@@ -21,7 +20,6 @@ from edge_agent.commissioning.lists.editing import (
     device_node,
     insert,
     refuse,
-    with_placeholders,
 )
 from edge_agent.commissioning.lists.points import ListedTag, ListTarget, PointList, parse, units
 from edge_agent.config import load
@@ -35,14 +33,6 @@ from edge_agent.config.shape import keys as yaml_keys
 from edge_agent.errors import ConfigError, Finding, FindingsError
 
 _PLACE: Final = re.compile(r"(?P<path>.*):(?P<line>\d+):(?P<column>\d+)", re.DOTALL)
-_BOM: Final = b"\xef\xbb\xbf"
-_WITHOUT_TAGS: Final = frozenset({"no-tags", "wrong-type"})
-"""What is said of a device without tags: of `tags:` with nothing behind it, that it is no mapping."""
-_PLACEHOLDER: Final = "placeholder"
-_PLACEHOLDERS: Final = {
-    "modbus": {_PLACEHOLDER: {"address": "holding/0"}},
-    "opcua": {_PLACEHOLDER: {"node": "i=2258"}},
-}
 
 
 @dataclass(slots=True)
@@ -81,7 +71,7 @@ def import_list(
     sheets = spreadsheet.read(file)
     if config is None:
         return _alone(sheets, device, connector or _connector_of(sheets, known), counting, known)
-    configured = _configured(_site(config, known), device)
+    configured = _configured(load_draft(config, known), device)
     plugin = known[configured.connector]
     target = ListTarget(
         frozenset(yaml_keys(tag_model(plugin))), unit=getattr(configured, "unit", None), counting=counting
@@ -102,27 +92,6 @@ def import_list(
             found.problems.append(Finding("differs", found.at(point.row, point.columns["tag"]), zh, en))
     _write(config, device, wanted, found, result, known)
     return result
-
-
-def _site(config: Path, known: Plugins) -> Site:
-    """The site of a file in which devices may still be without tags. Raises ConfigError for other faults."""
-    try:
-        return load(config, known, secrets=False)
-    except ConfigError as error:
-        if not {finding.code for finding in error.findings} <= _WITHOUT_TAGS:
-            raise
-        first = error
-    data = config.read_bytes().removeprefix(_BOM)
-    text = with_placeholders(data.decode("utf-8"), _PLACEHOLDERS)
-    with _replaced(config, text.encode("utf-8"), data, trial=True, keep=False) as path:
-        try:
-            site = load(path, known, secrets=False)
-        except ConfigError:
-            raise first from None
-    for device in site.devices:
-        if _PLACEHOLDER in device.tags:
-            del device.tags[_PLACEHOLDER]
-    return site
 
 
 def _same(model: Any, keys: Mapping[str, Any], old: object) -> bool:
@@ -189,54 +158,24 @@ def _write(
     if not wanted:
         _raise(found)
         return
-    file = _file_of(config, device)
+    file = file_of(config, device)
     data = file.read_bytes()
-    text = data.removeprefix(_BOM).decode("utf-8")
+    text = data.removeprefix(BOM).decode("utf-8")
     try:
         edited = insert(text, device, {name: point.keys for name, point in wanted.items()})
     except NotEditableError as error:
         found.problems += refuse(error, str(file)).findings
         _raise(found)
         return
-    fresh = (_BOM if data.startswith(_BOM) else b"") + edited.text.encode("utf-8")
-    with _replaced(file, fresh, data, trial=file.samefile(config)) as path:
+    fresh = (BOM if data.startswith(BOM) else b"") + edited.text.encode("utf-8")
+    with changed_file(file, fresh, data, trial=file.samefile(config)) as path:
         judged = _judged(config if path == file else path, path, edited, wanted, found, known)
         found.problems += [_in_file(finding, path, file) for finding in judged]
         _raise(found)
     result.added, result.replaced, result.file = edited.added, edited.replaced, file
 
 
-@contextlib.contextmanager
-def _replaced(file: Path, fresh: bytes, former: bytes, *, trial: bool, keep: bool = True) -> Iterator[Path]:
-    """The file with new content, which stays unless the block ends with an exception, or `keep` is false.
-
-    With `trial` the block gets another file beside it; one that is included is read by its own name, and gets its
-    former content back.
-    """
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}.", suffix=file.suffix)
-    path = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(fresh)
-            os.fchmod(stream.fileno(), file.stat().st_mode & 0o7777)
-        if trial:
-            yield path
-            if keep:
-                path.replace(file)
-            return
-        path.replace(file)
-        try:
-            yield file
-        except BaseException:
-            path.write_bytes(former)
-            path.chmod(file.stat().st_mode & 0o7777)
-            path.replace(file)
-            raise
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _file_of(config: Path, device: str) -> Path:
+def file_of(config: Path, device: str) -> Path:
     """The file that has the device: the main one, or one that it includes."""
     devices = read_site(config, Findings(config)).get("devices")
     for item in devices if isinstance(devices, Items) else ():

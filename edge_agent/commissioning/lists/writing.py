@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from edge_agent.commissioning.lists import cells
@@ -178,24 +177,3 @@ def encode(rows: Sequence[Mapping[str, Cell]], suffix: str, language: Language, 
     raise FindingsError.one(
         "bad-ending", "文件名应以 .xlsx 或 .csv 结尾。", "the name of the file must end in .xlsx or .csv."
     )
-
-
-def save(path: Path, data: bytes) -> None:
-    """Write a new file. Raises FindingsError for one that is there already: it may hold somebody's work."""
-    try:
-        with path.open("xb") as file:
-            file.write(data)
-    except FileExistsError:
-        raise FindingsError.one(
-            "file-exists",
-            "文件已存在，没有改动它：请换一个文件名，或先把它移走。",
-            "the file exists and was left as it is: use another name, or move it away first.",
-            str(path),
-        ) from None
-    except OSError as error:
-        raise FindingsError.one(
-            "file-unwritable",
-            f"无法写入（{error.strerror}），请检查目录和权限。",
-            f"cannot be written ({error.strerror}); check the folder and the permissions.",
-            str(path),
-        ) from error

@@ -1,0 +1,127 @@
+"""Devices that were found, written into a plant file that is there: nothing else changes, and `check` accepts it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_agent.commissioning.file_changes import backup_of
+from edge_agent.commissioning.lists.importing import import_list
+from edge_agent.commissioning.plant_file import FoundDevice, join
+from edge_agent.config import load
+from edge_agent.errors import FindingsError
+
+HEAD = "agent: {id: ipc-01}   # ours\nmqtt: {url: mqtt://127.0.0.1}\n"
+TAIL = "\n# 文件的最后一行 the last line\n"
+METER = FoundDevice({"id": "meter-01", "profile": "eastron-sdm630", "url": "tcp://10.0.0.1:502", "unit": 1})
+STUB = FoundDevice({"id": "unit-03", "connector": "modbus", "url": "tcp://10.0.0.1", "unit": 3}, ["next: probe"])
+PROBED = FoundDevice(
+    {
+        "id": "modbus-01",
+        "connector": "modbus",
+        "url": "tcp://10.0.0.1:502",
+        "unit": 3,
+        "tags": {"speed": {"address": "holding/0", "type": "float32"}},
+    }
+)
+SERVER = FoundDevice(
+    {"id": "opcua-01", "connector": "opcua", "endpoint": "opc.tcp://10.0.0.2:4840", "tags": {"t": {"node": "i=2258"}}}
+)
+
+
+@pytest.mark.parametrize(
+    "devices",
+    [
+        "",
+        "devices:\n",
+        "devices: []  # none yet\n",
+        "devices: ~\n",
+        "devices:\n- id: a\n  profile: eastron-sdm630\n  url: tcp://10.0.0.9\n  # 注释 a comment\n",
+        "devices:\n    - id: a\n      profile: eastron-sdm630\n      url: tcp://10.0.0.9\n\nstore: {kind: line, url: http://x}\n",
+        "devices:\n  - {id: a, profile: eastron-sdm630, url: tcp://10.0.0.9}\n",
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_devices_go_behind_those_that_are_there(tmp_path: Path, devices: str, newline: str) -> None:
+    path = tmp_path / "plant.yaml"
+    former = (HEAD + devices + TAIL).replace("\n", newline).encode()
+    path.write_bytes(former)
+    joined = join(path, [METER, SERVER], "scan")
+    assert joined.added == ["meter-01", "opcua-01"]
+    assert {"meter-01", "opcua-01"} <= {device.id for device in load(path).devices}
+    lines = path.read_bytes().split(newline.encode())
+    for line in former.split(newline.encode()):
+        assert line in lines or line.startswith(b"devices")
+    assert backup_of(path).read_bytes() == former
+
+
+def test_a_unit_without_a_profile_waits_for_its_tags_and_gets_them(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    assert join(path, [METER, STUB], "scan").without_tags == ["unit-03"]
+    assert "# next: probe" in path.read_text(encoding="utf-8")
+    with pytest.raises(FindingsError):
+        load(path)
+    joined = join(path, [PROBED], "probe")
+    assert (joined.added, joined.changed, joined.without_tags) == ([], ["unit-03"], [])
+    assert [device.id for device in load(path).devices] == ["meter-01", "unit-03"]
+    former = path.read_bytes()
+    assert join(path, [METER, STUB], "scan").unchanged == ["meter-01", "unit-03"]
+    assert join(path, [PROBED], "probe").unchanged == ["unit-03"]
+    assert path.read_bytes() == former
+
+
+def test_a_waiting_server_becomes_the_machine_that_was_found(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    where = {"connector": "opcua", "endpoint": "opc.tcp://10.0.0.2:4840"}
+    join(path, [FoundDevice({"id": "opcua-01", **where})], "scan")
+    join(path, [SERVER], "browse", device_id="opcua-01")
+    assert list(load(path).devices[0].tags) == ["t"]
+
+
+def test_two_devices_never_share_an_id(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    join(path, [METER], "scan")
+    other = FoundDevice({**METER.keys, "url": "tcp://10.0.0.7"})
+    joined = join(path, [other, FoundDevice({**METER.keys, "unit": 9})], "scan")
+    assert len(set(joined.added) | {"meter-01"}) == 3
+
+
+@pytest.mark.parametrize("devices", ["devices: [{id: a, profile: eastron-sdm630, url: tcp://10.0.0.9}]\n"])
+def test_what_cannot_be_edited_by_lines_is_refused_and_left(tmp_path: Path, devices: str) -> None:
+    path = tmp_path / "plant.yaml"
+    path.write_text(HEAD + devices, encoding="utf-8")
+    with pytest.raises(FindingsError):
+        join(path, [METER], "scan")
+    assert path.read_text(encoding="utf-8") == HEAD + devices
+    assert [file.name for file in tmp_path.iterdir()] == ["plant.yaml"]
+
+
+def test_what_check_refuses_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    path.write_text(HEAD + "devices: []\n", encoding="utf-8")
+    bad = FoundDevice({**PROBED.keys, "tags": {"x": {"address": "holding/0", "type": "no-such"}}})
+    with pytest.raises(FindingsError):
+        join(path, [bad], "probe")
+    with pytest.raises(FindingsError):
+        join(tmp_path / "new.yaml", [bad], "probe")
+    assert [file.name for file in tmp_path.iterdir()] == ["plant.yaml"]
+
+
+def test_a_tag_that_differs_is_replaced_only_when_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    join(path, [PROBED], "probe")
+    other = FoundDevice({**PROBED.keys, "tags": {"speed": {"address": "holding/2", "type": "int16"}}})
+    with pytest.raises(FindingsError, match="differs"):
+        join(path, [other], "probe")
+    join(path, [other], "probe", replace=True)
+    assert "holding/2" in path.read_text(encoding="utf-8")
+
+
+def test_a_list_that_is_imported_leaves_the_former_text_in_the_backup(tmp_path: Path) -> None:
+    path, points = tmp_path / "plant.yaml", tmp_path / "list.csv"
+    join(path, [PROBED], "probe")
+    former = path.read_bytes()
+    points.write_text("tag,address,type\nlevel,40011,int16\n", encoding="utf-8")
+    import_list(points, "modbus-01", path)
+    assert backup_of(path).read_bytes() == former
