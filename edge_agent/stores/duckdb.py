@@ -107,6 +107,7 @@ class DuckDbStore(OwnFile, KeptDocuments):
         except (duckdb.Error, StoreError) as error:
             with contextlib.suppress(duckdb.Error):
                 self._connection.close()
+            self._file.close()
             raise refusal(path, error) from error
 
     def _load(self) -> None:
