@@ -51,7 +51,9 @@ def commands_in(text: str) -> Iterator[tuple[int, int]]:
 
 
 #: Commands of this program that take the configuration file and nothing else.
-_OF_A_FILE: Final = re.compile(r"(?<= )(?:run|serve|status|reload|outbox verify|quarantine list)$")
+_OF_A_FILE: Final = re.compile(
+    r"(?<= )(?:run|serve|status|reload|outbox verify|quarantine list|store (?:check|salvage))$"
+)
 
 
 def with_file(text: str, config: object) -> str:

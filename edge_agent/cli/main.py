@@ -20,7 +20,7 @@ from edge_agent.words import command, with_file
 COMMANDS = (
     "demo", "check", "schema", "profiles", "browse", "probe", "scan", "read", "run", "reload", "serve", "simulate",
     "history", "status", "doctor", "metrics", "register", "report", "verify", "outbox", "quarantine", "forget", "tags",
-    "convert", "init",
+    "convert", "init", "store",
 )  # fmt: skip
 
 _DESCRIPTION = (

@@ -491,6 +491,18 @@ _SERVICE: Final[Mapping[str, tuple[str, str, str]]] = {
         "The store did not take the data ({why}), which stays with the broker and is tried again: see the store's state"
         " and log.",
     ),
+    "store_damaged": (
+        _FAILED,
+        "数据库文件有损坏（{why}）：请停止 serve，运行 edge-agent store check 查看，再用 edge-agent store salvage 保留"
+        "能读出的全部。",
+        "Bytes of the store's file are damaged ({why}): stop `serve`, look with `edge-agent store check`, then keep all"
+        " that reads with `edge-agent store salvage`.",
+    ),
+    "store_full": (
+        _FAILED,
+        "数据库所在的磁盘已满（{why}），数据留在消息服务器，正在重试：请腾出空间。",
+        "The disk of the store is full ({why}); the data stays with the broker and is tried again: free some space.",
+    ),
     "store_login": (
         "BadUserAccessDenied",
         "数据库拒绝登录（{why}）：请检查 store.token，或 store.username 和 store.password。",

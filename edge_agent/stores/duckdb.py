@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,7 @@ from edge_agent.stores import duckdb_counts as counts
 from edge_agent.stores import duckdb_loads as loads
 from edge_agent.stores import duckdb_read as read
 from edge_agent.stores import duckdb_runs as runs
+from edge_agent.stores import duckdb_salvage as salvage
 from edge_agent.stores import duckdb_schema as schema
 from edge_agent.stores import duckdb_write as write
 from edge_agent.stores import from_samples
@@ -48,7 +50,9 @@ from edge_agent.stores.duckdb_compact import Compaction
 from edge_agent.stores.duckdb_documents import KeptDocuments
 from edge_agent.stores.duckdb_file import OpenedFile, OwnFile
 from edge_agent.stores.duckdb_health import HealthTables
+from edge_agent.stores.duckdb_log import LogCut
 from edge_agent.stores.duckdb_marks import MarkTable, read_incomplete, read_marks
+from edge_agent.stores.duckdb_refusals import refusal
 from edge_agent.stores.duckdb_schema import connect, open_file, show_keys, translated
 from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.newest import Newest
@@ -85,6 +89,7 @@ class DuckDbStore(OwnFile, KeptDocuments):
         self._days = days
         self._health_days = health_days
         self._max_bytes = max_bytes
+        log_cut = schema.mend(path)
         self._connection = open_file(path)
         self._file = OpenedFile(path)
         self._gate = threading.Lock()
@@ -95,7 +100,15 @@ class DuckDbStore(OwnFile, KeptDocuments):
         self._counting = counts.Counting(self._newest_of, counts.Beginnings())
         self._open_health = OpenHours()
         self._looked_for_health = False
-        self._load()
+        try:
+            self._load()
+            if log_cut is not None:
+                self._record_cut(log_cut)
+        except (duckdb.Error, StoreError) as error:
+            with contextlib.suppress(duckdb.Error):
+                self._connection.close()
+            self._file.close()
+            raise refusal(path, error) from error
 
     def _load(self) -> None:
         self.store_id = str(self._connection.execute("select id from store_id").fetchall()[0][0])
@@ -111,7 +124,16 @@ class DuckDbStore(OwnFile, KeptDocuments):
         self._saved = self._last_stored = 0
         self._marks = MarkTable(self._connection)
         self._health = HealthTables(self._connection, self._key_now)
+        self._again_until = self._count("select coalesce(max(until), 0) from salvages")
         self._quarantined = self._count('select coalesce(sum("values"), 0)::bigint from quarantined')
+
+    def _record_cut(self, cut: LogCut) -> None:
+        """A damaged log lost its tail: what came after the newest row that is left."""
+        newest = self._connection.execute("select max(stored) from health").fetchall()
+        lost = salvage.LostRows("log", 0, 0, newest[0][0], cut.until)
+        record = salvage.gap_record(self._keys.own, "log", lost, time.time_ns(), cut.until)
+        with translated(), self._transaction():
+            write.append(self._connection, "gaps", {name: [value] for name, value in record.items()})
 
     def _show_keys(self) -> None:
         """Have the views name devices as they are called now."""
@@ -147,11 +169,11 @@ class DuckDbStore(OwnFile, KeptDocuments):
                     runs.forget(self._connection, late)
                 write.catalogue(self._connection, changes, self._keys)
                 write.listed_again(self._connection, returned)
-                write.samples(self._connection, batch.rows, batch.stored)
+                write.samples(self._connection, batch.rows, batch.stored, self._again_until)
                 health_hours = {hour_of(row["t"]) for row in batch.health}
                 stale = self._health.written_into(self._connection, health_hours)
-                write.health(self._connection, batch.health, batch.stored, self._keys)
-                write.agents(self._connection, batch.agents)
+                write.health(self._connection, batch.health, batch.stored, self._keys, self._again_until)
+                write.agents(self._connection, batch.agents, self._again_until)
                 write.first_good(self._connection, first_good, self._keys)
                 self._write_marks(batch)
                 self._save_newest(batch.stored)

@@ -29,12 +29,16 @@ select stream, min(first), max(last), sum("values")::bigint from (
         from marks where stream in (select unnest($streams))))
 group by stream, island order by stream, min(first)"""
 
+#: Of marks that a salvage had to leave out their number of values is kept.
+_STORED: Final = """select (select coalesce(sum("values"), 0) from marks)::bigint
+    + (select coalesce(sum(stored), 0) from salvages)::bigint"""
+
 
 class MarkTable:
     """Belongs to the thread that writes, but for what takes a cursor."""
 
     def __init__(self, connection: Connection) -> None:
-        row = connection.execute('select coalesce(sum("values"), 0)::bigint from marks').fetchone()
+        row = connection.execute(_STORED).fetchone()
         self.stored = int(row[0]) if row else 0
         """Values over the life of the store."""
         several = "select stream from marks group by stream having count(*) > 1"

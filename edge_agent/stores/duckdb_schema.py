@@ -16,9 +16,12 @@ from typing import Final
 
 import duckdb
 
-from edge_agent.errors import FindingsError, PoisonError, StoreError, newer_format
+from edge_agent.errors import PoisonError, StoreError, newer_format
+from edge_agent.reasons import cause
 from edge_agent.stores import formats
-from edge_agent.words import command
+from edge_agent.stores.duckdb_check import NO_NETWORK
+from edge_agent.stores.duckdb_log import LogCut, log_path, mend_log, owned
+from edge_agent.stores.duckdb_refusals import is_damage, is_full, refusal, refuse_foreign
 
 log = logging.getLogger(__name__)
 
@@ -78,10 +81,13 @@ create table if not exists health_spans(t bigint, did integer, first bigint, las
 create table if not exists health_kept(t bigint);
 create table if not exists health_raw_from(t bigint);
 create table if not exists compacted(t bigint, sid integer);
+create table if not exists salvages(t bigint, former_id varchar, until bigint, stored bigint);
 create table if not exists metrics(metric varchar, t bigint, document varchar);
 create table if not exists registers(version varchar, valid_from bigint, kept_at bigint, document varchar);
 """
 
+#: `salvages`: what was made of a damaged store. Rows up to `until` (NULL: none were lost) may be sent again without
+#: marks that tell of them; the marks that are gone spoke of `stored` values.
 #: `runs`, `steps`, `loads` and `compacted` (`t` is the start of an hour) can be made again from the others. What is
 #: kept of health by hour (`t` is its end) can be so only while its rows are there; `did` is a device of
 #: `health_devices`.
@@ -107,9 +113,9 @@ MEMORY_LIMIT: Final = "512MB"
 def connect(path: Path) -> duckdb.DuckDBPyConnection:
     """Open the file as it is. Raises FindingsError for one that is locked, damaged or out of reach."""
     try:
-        return duckdb.connect(str(path), config={"threads": 2, "memory_limit": MEMORY_LIMIT})
+        return duckdb.connect(str(path), config={"threads": 2, "memory_limit": MEMORY_LIMIT, **NO_NETWORK})
     except (duckdb.Error, OSError) as error:
-        raise _refusal(path, error) from error
+        raise refusal(path, error) from error
 
 
 def open_file(path: Path) -> duckdb.DuckDBPyConnection:
@@ -118,7 +124,7 @@ def open_file(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if path.exists() and (found := _version(path)) < VERSION:
-            copy = formats.keep_copy(path, found, [path.with_name(path.name + ".wal")])
+            copy = formats.keep_copy(path, found, [log_path(path)])
             log.warning("store-migrated from_format=%d to_format=%d copy=%s", found, VERSION, copy)
         connection = connect(path)
         path.chmod(0o600)
@@ -131,13 +137,27 @@ def open_file(path: Path) -> duckdb.DuckDBPyConnection:
             connection.execute("insert into store_id values (?, ?)", [secrets.token_hex(8), time.time_ns()])
         connection.commit()
     except (duckdb.Error, OSError) as error:
-        raise _refusal(path, error) from error
+        raise refusal(path, error) from error
     return connection
+
+
+def mend(path: Path) -> LogCut | None:
+    """Before a file is opened: refuse another program's, and make a damaged log readable; returns what that cost.
+
+    Raises FindingsError."""
+    try:
+        if not path.exists():
+            return None
+        refuse_foreign(path)
+        with owned(path):
+            return mend_log(path)
+    except OSError as error:
+        raise refusal(path, error) from error
 
 
 def _version(path: Path) -> int:
     """The format of a file that exists, which is only read; VERSION for one without tables. Raises FindingsError."""
-    with contextlib.closing(duckdb.connect(str(path), read_only=True)) as connection:
+    with contextlib.closing(duckdb.connect(str(path), read_only=True, config=NO_NETWORK)) as connection:
         tables = {name for (name,) in connection.execute("select table_name from duckdb_tables()").fetchall()}
         if not tables:
             return VERSION
@@ -176,7 +196,7 @@ def oldest_tenth(connection: duckdb.DuckDBPyConnection) -> int | None:
 def bytes_used(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
     """Blocks of the file in use, and the log."""
     row = connection.execute("select block_size * used_blocks from pragma_database_size()").fetchone()
-    wal = path.with_name(path.name + ".wal")
+    wal = log_path(path)
     return int(row[0] if row else 0) + (wal.stat().st_size if wal.exists() else 0)
 
 
@@ -202,31 +222,6 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _refusal(path: Path, error: Exception) -> FindingsError:
-    detail = str(error).splitlines()[0]
-    if "lock" in detail:
-        return FindingsError.one(
-            "store-locked",
-            f"数据库文件正被另一个进程使用：请先停止它，或通过正在运行的 {command('serve')} 查询。",
-            f"The store's file is in use by another process: stop that one, or ask the running `{command('serve')}`.",
-            str(path),
-        )
-    if isinstance(error, OSError) or "Cannot open file" in detail or "ermission" in detail:
-        return FindingsError.one(
-            "store-unreachable",
-            f"无法打开或创建数据库文件（{detail}）：请检查 store.path、目录权限和磁盘空间。",
-            f"The store's file cannot be opened or created ({detail}): check store.path, permissions and disk space.",
-            str(path),
-        )
-    return FindingsError.one(
-        "store-damaged",
-        f"数据库文件已损坏（{detail}）：请把它连同 .wal 文件移走留存，再重新启动；未确认的数据会重新送来。",
-        f"The store's file is damaged ({detail}): move it and its .wal aside, keep them, and start again; what was not "
-        "confirmed will be sent again.",
-        str(path),
-    )
-
-
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """DuckDB's errors as ours: what is about the data is poison, everything else may be repeated."""
@@ -235,4 +230,6 @@ def translated() -> Iterator[None]:
     except (duckdb.DataError, duckdb.IntegrityError, duckdb.InvalidInputException) as error:
         raise PoisonError(f"{type(error).__name__}: {error}") from error
     except duckdb.Error as error:
-        raise StoreError(f"{type(error).__name__}: {error}") from error
+        said = f"{type(error).__name__}: {error}"
+        name = "store_damaged" if is_damage(error) else "store_full" if is_full(error) else None
+        raise StoreError(said if name is None else cause(name, why=said.splitlines()[0])) from error

@@ -24,6 +24,11 @@ _HEALTH_NUMBERS: Final = (
     "latency_ms", "latency_max_ms", "overruns",
 )  # fmt: skip
 _GAP: Final = ("stream", "from_seq", "to_seq", "from_t", "to_t", "values", "acknowledged", "reason")
+_TRANSITIONS_THERE: Final = """anti join (
+    select t, agent, device, "from", "to", tag from transitions where t between {} and {}
+    ) as known using (t, agent, device, "from", "to", tag)"""
+_GAPS_THERE: Final = "anti join gaps as known using (agent, stream, from_seq, to_seq)"
+_AGENTS_THERE: Final = "anti join agents as known using (t, agent)"
 _TRANSITION: Final = ("t", "from", "to", "reason", "zh", "en", "tag")
 
 
@@ -74,15 +79,26 @@ def _causes(connection: Connection, changed: Mapping[str, DeviceCause | None], k
         append(connection, "causes", columns)
 
 
-def samples(connection: Connection, rows: Rows, stored: int) -> None:
-    """Columns that are empty in the whole batch are left out, which makes them NULL for nothing."""
+def samples(connection: Connection, rows: Rows, stored: int, again_until: int = 0) -> None:
+    """Columns that are empty in the whole batch are left out, which makes them NULL for nothing. What was read up to
+    `again_until` (ns) may be in the store already, without a mark that says so."""
     if not len(rows):
         return
     columns: dict[str, Column] = {**_common(rows), "stored": np.full(len(rows), stored, np.int64)}
     absent = rows.source == NO_TIME
     if not absent.all():
         columns["source"] = np.ma.masked_array(rows.source, absent)
-    append(connection, "samples", columns)
+    append(connection, "samples", columns, _not_there(rows, again_until))
+
+
+def _not_there(rows: Rows, again_until: int) -> str:
+    """What leaves out the samples that a salvaged store has, where any of these may be among them."""
+    if not again_until:
+        return ""
+    first, last = int(rows.t.min()), int(rows.t.max())
+    if first > again_until:
+        return ""
+    return f"anti join (select sid, t from samples where t between {first} and {last}) as known using (sid, t)"  # noqa: S608 - integers
 
 
 def newest(connection: Connection, rows: Rows, saved: int) -> None:
@@ -105,7 +121,13 @@ def _common(rows: Rows) -> dict[str, Column]:
     return columns
 
 
-def health(connection: Connection, documents: Sequence[Mapping[str, Any]], stored: int, keys: DeviceKeys) -> None:
+def health(
+    connection: Connection,
+    documents: Sequence[Mapping[str, Any]],
+    stored: int,
+    keys: DeviceKeys,
+    again_until: int = 0,
+) -> None:
     """Rows and transitions of devices; a row counts once per (device, t)."""
     rows = list({(row["device"], row["t"]): row for row in documents}.values())
     if not rows:
@@ -126,7 +148,9 @@ def health(connection: Connection, documents: Sequence[Mapping[str, Any]], store
     moves = transitions(rows)
     if moves:
         columns = {name: [move.get(name, "") for move in moves] for name in _TRANSITION}
-        append(connection, "transitions", columns | _agents_and_devices(moves, keys))
+        again = min(times) <= again_until
+        where = _TRANSITIONS_THERE.format(min(times), max(times)) if again else ""
+        append(connection, "transitions", columns | _agents_and_devices(moves, keys), where)
 
 
 def _agents_and_devices(rows: Sequence[Mapping[str, Any]], keys: DeviceKeys) -> dict[str, Column]:
@@ -155,16 +179,17 @@ def listed_again(connection: Connection, entries: Sequence[Entry]) -> None:
         connection.execute("delete from forgotten where agent = ? and device = ? and tag = ?", list(entry))
 
 
-def agents(connection: Connection, documents: Sequence[Mapping[str, Any]]) -> None:
+def agents(connection: Connection, documents: Sequence[Mapping[str, Any]], again_until: int = 0) -> None:
     """What agents say of themselves, and the gaps their outboxes left."""
     if not documents:
         return
     text = [orjson.dumps(row).decode() for row in documents]
-    append(connection, "agents", {**_who(documents), "document": text})
+    again = min(row["t"] for row in documents) <= again_until
+    append(connection, "agents", {**_who(documents), "document": text}, _AGENTS_THERE if again else "")
     gaps = [row for row in documents if row.get("gap")]
     if gaps:
         told: dict[str, Column] = {name: [row["gap"].get(name) for row in gaps] for name in _GAP}
-        append(connection, "gaps", {**_who(gaps), **told})
+        append(connection, "gaps", {**_who(gaps), **told}, _GAPS_THERE if again else "")
 
 
 def _who(documents: Sequence[Mapping[str, Any]]) -> dict[str, Column]:

@@ -32,29 +32,29 @@ def foreign(path: Path, tables: Sequence[str]) -> FindingsError:
 def keep_copy(path: Path, version: int, beside: Sequence[Path] = ()) -> Path:
     """Copy a file of an older format (and what belongs to it) to `NAME.format-N`, before it is changed; returns the
     copy. One that is there already stays: it is the older one. Raises FindingsError when there is no room."""
-    copy = path.with_name(f"{path.name}.format-{version}")
-    if copy.exists():
-        return copy
+    target = path.with_name(f"{path.name}.format-{version}")
+    if target.exists():
+        return target
     parts = [path, *(part for part in beside if part.exists())]
     size = sum(part.stat().st_size for part in parts)
     try:
         for part in reversed(parts):  # the file itself last: when it is there, all is
-            _copy(part, part.with_name(part.name.replace(path.name, copy.name, 1)))
+            copy(part, part.with_name(part.name.replace(path.name, target.name, 1)))
     except OSError as error:
         why_zh, why_en = words_of(error)
         raise FindingsError.one(
             "no-room-for-copy",
             f"升级格式前要先复制一份，但复制失败（{why_zh}）：请腾出 {size / 1e6:,.0f} MB，"
-            f"或自行备份后把副本放到 {copy}；原文件未被改动。",
+            f"或自行备份后把副本放到 {target}；原文件未被改动。",
             f"A copy is kept before the format is changed, and it could not be written ({why_en}): free"
-            f" {size / 1e6:,.0f} MB, or back the file up yourself and put the copy at {copy}. The file was left as it"
+            f" {size / 1e6:,.0f} MB, or back the file up yourself and put the copy at {target}. The file was left as it"
             " is.",
             str(path),
         ) from error
-    return copy
+    return target
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy(source: Path, target: Path) -> None:
     """All of it or nothing, on the disk. Raises OSError."""
     part = target.with_name(target.name + ".part")
     try:
@@ -68,6 +68,15 @@ def _copy(source: Path, target: Path) -> None:
         with contextlib.suppress(OSError):
             part.unlink()
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _shared(source: int, target: int) -> bool:

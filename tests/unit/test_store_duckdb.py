@@ -210,7 +210,7 @@ def test_a_damaged_file_is_refused_with_the_next_step(tmp_path: Path) -> None:
     (tmp_path / "s.duckdb").write_bytes(b"x" * 10_000)
     with pytest.raises(FindingsError) as caught:
         open_store(StoreConfig(path=tmp_path / "s.duckdb"))
-    assert caught.value.findings[0].code == "store-damaged"
+    assert caught.value.findings[0].code == "store-foreign"
     assert (tmp_path / "s.duckdb").read_bytes() == b"x" * 10_000
 
 

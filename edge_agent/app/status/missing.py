@@ -217,7 +217,7 @@ def _gap(row: Mapping[str, Any]) -> dict[str, Any]:
     held, `values` is None: a file that is gone did not hold 0, and neither did bytes that cannot be read."""
     reason = row.get("reason") or ""
     zh, en = _GAP_REASONS.get(reason, _GAP_UNKNOWN)
-    unknown = reason == "missing" or (reason == "damaged" and not row["values"])
+    unknown = reason == "missing" or (reason in ("damaged", "store_damaged") and not row["values"])
     values = None if unknown else row["values"]
     entries = row["to_seq"] - row["from_seq"] + 1
     return {**row, "values": values, "entries": entries, "reason": reason, "zh": zh, "en": en}
@@ -436,6 +436,11 @@ _GAP_REASONS: Final = {
         f"发件箱中的数据已损坏，已隔离，未送出：请检查磁盘（{command('outbox', 'verify')}）。",
         "Bytes of the outbox were damaged; they were set aside and not sent: check the disk"
         f" (`{command('outbox', 'verify')}`).",
+    ),
+    "store_damaged": (
+        "数据库文件有损坏，这一部分读不出来（编号是表中的行）；采集代理还留着的会重新送来，损坏的文件保留在旁边：请检查磁盘。",
+        "Bytes of the store's file were damaged and this part does not read (the numbers are rows of the table); what"
+        " the agents still have is sent again, and the damaged file is kept: check the disk.",
     ),
     "missing": (
         "发件箱的文件不见了、被截断，或停机时磁盘已满，其中有多少个值已无从得知：请查明原因，并检查磁盘。",
