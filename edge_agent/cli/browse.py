@@ -115,7 +115,7 @@ def _write(args: argparse.Namespace, endpoint: DeviceTarget, config: Path | None
     from edge_agent.words import command
 
     devices: list[dict[str, Any]] = devices_for_file(endpoint, result, args.match)
-    if config is not None and endpoint.device is not None and args.into is None:
+    if config is not None and endpoint.device is not None:
         written = configured_keys(config, endpoint.device.id)
         devices = [written | device for device in devices]
     top = file_top(config) if args.yaml is not None else None

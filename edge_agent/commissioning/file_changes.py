@@ -58,21 +58,23 @@ def changed_file(file: Path, fresh: bytes, former: bytes, *, trial: bool, keep: 
     """The file with new content, which stays unless the block ends with an exception, or `keep` is false.
 
     With `trial` the block gets another file beside it; one that is included is read by its own name, and gets its
-    former content back. A change that stays leaves the former content in the backup, with the same permissions.
+    former content back. A change that stays leaves the former content in the backup, with the same permissions. A
+    link stays a link: the file that it names is changed.
     """
-    path = _beside(file, fresh, file.suffix if trial else _UNSEEN)
+    real = file.resolve()
+    path = _beside(file, fresh, file.suffix) if trial else _beside(real, fresh, _UNSEEN)
     backup = _beside(file, former, _UNSEEN) if keep else None
     try:
         if trial:
             yield path
             if keep:
-                path.replace(file)
+                _beside(real, fresh, _UNSEEN).replace(real)
         else:
-            path.replace(file)
+            path.replace(real)
             try:
                 yield file
             except BaseException:
-                _beside(file, former, _UNSEEN).replace(file)
+                _beside(real, former, _UNSEEN).replace(real)
                 raise
         if backup is not None:
             backup.replace(backup_of(file))
@@ -83,11 +85,14 @@ def changed_file(file: Path, fresh: bytes, former: bytes, *, trial: bool, keep: 
 
 
 def _beside(file: Path, data: bytes, suffix: str) -> Path:
-    """A temporary file in the same folder, with the permissions of the file."""
+    """A temporary file in the same folder, with the permissions and, for root, the owner of the file."""
     handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.stem}.", suffix=suffix)
     with os.fdopen(handle, "wb") as stream:
         stream.write(data)
-        os.fchmod(stream.fileno(), file.stat().st_mode & 0o7777)
+        former = file.stat()
+        if os.geteuid() == 0:  # a file of root's with mode 0600 could not be read by the service any more
+            os.fchown(stream.fileno(), former.st_uid, former.st_gid)
+        os.fchmod(stream.fileno(), former.st_mode & 0o7777)
     return Path(name)
 
 

@@ -111,7 +111,7 @@ def join(
     if plan.problems:
         raise FindingsError(plan.problems)
     if plan.fresh or plan.inserted or plan.keys:
-        _apply(config, plan, known)
+        _apply(config, plan, known, notes)
     plan.result.without_tags = _without_tags(load_draft(config, known))
     return plan.result
 
@@ -166,6 +166,11 @@ class _JoinPlan:
             named = _named(device, device_id, self._taken)
             self.fresh.append(named)
             self.result.added.append(str(named.keys["id"]))
+            return
+        if not self._is_at(present, device.keys):
+            zh = f"设备 {present.id!r} 在另一个地址或站号上；请核对 --device，或换一个 id 新建一台。"
+            en = f"the device {present.id!r} is at another address or unit; compare --device, or name a new one."
+            self.problems.append(Finding("other-address", present.id, zh, en))
             return
         self._used.add(present.id)
         bare = not present.tags and not present.profile
@@ -228,7 +233,7 @@ class _JoinPlan:
         return same and getattr(present, "unit", None) == getattr(options, "unit", None)
 
 
-def _apply(config: Path, plan: _JoinPlan, known: Plugins) -> None:
+def _apply(config: Path, plan: _JoinPlan, known: Plugins, notes: Sequence[str]) -> None:
     """Change the files; all of them, or none."""
     texts: dict[Path, str] = {}
     former: dict[Path, bytes] = {}
@@ -249,7 +254,8 @@ def _apply(config: Path, plan: _JoinPlan, known: Plugins) -> None:
             texts[place] = insert(text, device, tags).text if tags else text
         if plan.fresh:
             place = config
-            texts[config] = append_devices(text_of(config), [device_lines(device) for device in plan.fresh])
+            blocks = [device_lines(device) for device in plan.fresh]
+            texts[config] = append_devices(text_of(config), [*blocks, [f"# {note}" for note in notes]])
     except NotEditableError as error:
         raise refuse(error, str(place)) from None
     with contextlib.ExitStack() as stack:

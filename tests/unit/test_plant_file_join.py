@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,38 @@ def test_a_list_that_is_imported_leaves_the_former_text_in_the_backup(tmp_path: 
     points.write_text("tag,address,type\nlevel,40011,int16\n", encoding="utf-8")
     import_list(points, "modbus-01", path)
     assert backup_of(path).read_bytes() == former
+
+
+def test_units_that_may_be_the_same_device_stay_as_comments(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    path.write_text(HEAD + "devices: []\n" + TAIL, encoding="utf-8")
+    join(path, [METER], "scan", notes=["- id: meter-02"])
+    assert "  # - id: meter-02\n" in path.read_text(encoding="utf-8")
+    assert [device.id for device in load(path).devices] == ["meter-01"]
+
+
+def test_tags_of_another_address_do_not_get_into_a_device(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    join(path, [SERVER], "browse")
+    former = path.read_bytes()
+    other = FoundDevice({**SERVER.keys, "endpoint": "opc.tcp://10.0.0.3:4840"})
+    with pytest.raises(FindingsError, match="another address"):
+        join(path, [other], "browse", device_id="opcua-01")
+    assert path.read_bytes() == former
+
+
+def test_a_file_that_is_a_link_stays_one_with_its_owner_and_mode(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    real, link = tmp_path / "real" / "site.yaml", tmp_path / "plant.yaml"
+    real.write_text(HEAD + "devices: []\n", encoding="utf-8")
+    real.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(real, 12345, 12345)
+    link.symlink_to(real)
+    before = real.stat()
+    join(link, [METER], "scan")
+    after = real.stat()
+    assert link.is_symlink()
+    assert [device.id for device in load(link).devices] == ["meter-01"]
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["plant.yaml", "plant.yaml.bak", "real"]

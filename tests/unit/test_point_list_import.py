@@ -146,7 +146,7 @@ def test_an_included_file_is_edited_where_its_device_stands(tmp_path: Path) -> N
     line.write_text(former.replace("address: 1}", "address: 40010}"))
     assert imported(tmp_path, config) == 0
     assert SPEED in line.read_text(encoding="utf-8")
-    assert sorted(path.name for path in (tmp_path / "lines").iterdir()) == ["ml1.yaml"]
+    assert sorted(path.name for path in (tmp_path / "lines").iterdir()) == ["ml1.yaml", "ml1.yaml.bak"]
     assert config.read_text(encoding="utf-8") == HEAD + "include: lines/*.yaml\n"
 
 
