@@ -493,8 +493,7 @@ _SERVICE: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
     "store_damaged": (
         _FAILED,
-        "数据库文件有损坏（{why}）：请停止 serve，运行 edge-agent store check 查看，再用 edge-agent store salvage 保留"
-        "能读出的全部。",
+        "数据库文件有损坏（{why}）：请停止入库服务，用 store check 查看，再用 store salvage 保留能读出的全部。",
         "Bytes of the store's file are damaged ({why}): stop `serve`, look with `edge-agent store check`, then keep all"
         " that reads with `edge-agent store salvage`.",
     ),
