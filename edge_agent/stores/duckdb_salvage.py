@@ -187,8 +187,8 @@ def _nothing_reads(path: Path, error: BaseException) -> FindingsError:
         f"这个数据库文件里已没有能读出的内容（{detail}），文件未被改动：有副本时请放回副本；"
         "没有时请把文件移到别处保存，再启动 serve 建立新库，采集代理会把还留着的数据重新送来。",
         f"Nothing in the store's file reads any more ({detail}); it was left as it is: put a copy back where you have"
-        " one. Else move the file elsewhere and keep it, then start `serve`, which begins a new store: the agents send again"
-        " what they still have.",
+        " one. Else move the file elsewhere and keep it, then start `serve`, which begins a new store: the agents send"
+        " again what they still have.",
         str(path.with_name(name)),
     )
 
