@@ -62,7 +62,7 @@ def test_devices_beyond_the_descriptors_are_findings_and_status_answers(tmp_path
                 if found is None:
                     return None
                 rows = found["devices"]
-                done = [row for row in rows if row["state"] == "online" or row["detail"]]
+                done = [row for row in rows if row["state"] == "online" or "descriptor" in row["detail"]]
                 return found if len(done) == len(rows) else None
 
             deadline = time.monotonic() + 30
