@@ -32,7 +32,7 @@ from tests.support.damage import DATA, SIZE, STREAM, T0, flipped, outcome, spoil
 
 EVERYWHERE = bool(os.environ.get("EDGE_AGENT_DAMAGE"))
 #: Places that are tried in the log, and flips of each block.
-PLACES, FLIPS = (200, 40) if EVERYWHERE else (4, 1)
+PLACES, FLIPS = (60, 20) if EVERYWHERE else (4, 1)
 NAMED = {"store-damaged", "store_damaged", "store-foreign"}
 
 
