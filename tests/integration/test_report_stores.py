@@ -380,12 +380,13 @@ def test_reports_are_equal_whether_the_service_or_the_store_is_asked(
     services, _ = stores
     window = ["--window", f"{minute(T0)}..{minute(END)}"]
     month = ["--month", minute(END)[:7]]
-    asked = {
-        kind: [
-            reported(each, tmp_path / kind, *command) for command in (("health-check", *window), ("monthly", *month))
-        ]
-        for kind, each in services.items()
-    }
+    asked = {kind: [reported(each, tmp_path / kind, "health-check", *window)] for kind, each in services.items()}
+    for _ in range(3):  # a month so far ends with the newest full minute: all of them within one
+        months = {kind: reported(each, tmp_path / kind, "monthly", *month) for kind, each in services.items()}
+        if len({str(facts(each)["figures"][0]["window"]) for each in months.values()}) == 1:
+            break
+    for kind, each in months.items():
+        asked[kind].append(each)
     assert figures(asked["duckdb"][0])["M-04a-effective"] == 0.5
     for kind in KINDS[1:]:
         for one, other in zip(asked["duckdb"], asked[kind], strict=True):
