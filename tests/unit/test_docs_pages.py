@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import decision_index
+
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-RECORDS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
-ALL = [*PAGES, *RECORDS]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+RECORDS = decision_index.records()
+ALL = [*PAGES, decision_index.INDEX, *RECORDS]
 
 
 def test_the_commands_of_run_that_pages_name_are_there() -> None:
@@ -28,6 +30,11 @@ def test_a_decision_has_a_number_of_its_own_and_says_it_in_its_heading() -> None
     assert len(set(numbers)) == len(numbers)
     for number, record in zip(numbers, RECORDS, strict=True):
         assert record.read_text(encoding="utf-8").startswith(f"# {number}. "), record.name
+
+
+def test_each_decision_has_a_date_and_a_status_and_a_line_in_the_index() -> None:
+    """Written with `python -m tests.support.decision_index`."""
+    assert decision_index.INDEX.read_text(encoding="utf-8") == decision_index.index()
 
 
 def test_a_decision_that_is_named_is_there() -> None:
