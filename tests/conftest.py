@@ -6,12 +6,45 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from tests.support import exploration
 
 exploration.load_profile()
+
+#: Folders whose tests start servers, and the modules of tests/support that do.
+SERVER_FOLDERS = {"faults", "integration"}
+SERVER_MODULES = {
+    "tests.support." + name
+    for name in (
+        "modbus_bus", "modbus_field", "modbus_foreign", "opcua_devices", "opcua_foreign", "opcua_proxy",
+        "opcua_python_server", "opcua_secured", "opcua_server", "opcua_services", "rehearsal", "servers",
+    )
+}  # fmt: skip
+
+
+def _starts_servers(module: ModuleType) -> bool:
+    """Whether a test module lies in such a folder, or imports from such a module."""
+    if module.__file__ and SERVER_FOLDERS.intersection(Path(module.__file__).parts):
+        return True
+    return any(
+        getattr(value, "__module__", None) in SERVER_MODULES or getattr(value, "__name__", None) in SERVER_MODULES
+        for value in vars(module).values()
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start servers: `./run test --quick` leaves them out."""
+    found: dict[ModuleType, bool] = {}
+    for item in items:
+        if isinstance(item, pytest.Function):
+            module = item.module
+            if module not in found:
+                found[module] = _starts_servers(module)
+            if found[module]:
+                item.add_marker("server")
 
 
 def _children() -> set[int]:

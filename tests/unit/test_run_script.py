@@ -21,8 +21,10 @@ def project(tmp_path: Path) -> Path:
     for name in ("run", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     program(scripts / "edge-agent", 'echo "$PWD|$EDGE_AGENT_COMMAND|$*"')
-    checksum = subprocess.run("cksum <pyproject.toml", shell=True, cwd=folder, capture_output=True, text=True).stdout
-    (folder / ".venv" / "ready").write_text(f"{checksum.strip()} ")
+    shutil.copytree(ROOT / "requirements", folder / "requirements")
+    command = "cat pyproject.toml requirements/*.txt | cksum"
+    checksum = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True).stdout
+    (folder / ".venv" / "ready").write_text(f"{checksum.strip()} runtime")
     return folder
 
 
@@ -59,3 +61,35 @@ def test_an_installation_shows_life_in_a_log_and_its_words_when_it_fails(project
     assert "  10 s  Collecting everything" in done.stderr
     assert "no network" in done.stderr
     assert "Installation failed" in done.stderr
+
+
+def test_only_what_is_locked_is_installed_and_again_when_a_lock_changed(project: Path) -> None:
+    calls = project / "calls"
+    program(project / ".venv" / "bin" / "python", f"echo \"$*\" >>'{calls}'")
+
+    def installed() -> list[str]:
+        calls.write_text("")
+        assert run("./run", "edge-agent", cwd=project).returncode == 0
+        return [line.split("--progress-bar off ")[1] for line in calls.read_text().splitlines()]
+
+    assert installed() == []
+    with (project / "requirements" / "runtime.txt").open("a") as lock:
+        lock.write("# another\n")
+    assert installed() == [
+        "--require-hashes -r requirements/build.txt",
+        "--require-hashes --no-build-isolation -r requirements/runtime.txt",
+        "--no-deps --no-build-isolation -e .",
+    ]
+    assert installed() == []
+
+
+def test_another_commit_installs_the_project_alone_so_that_its_version_is_true(project: Path) -> None:
+    calls = project / "calls"
+    program(project / ".venv" / "bin" / "python", f"echo \"$*\" >>'{calls}'")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for command in (["init", "-q"], ["add", "pyproject.toml"], ["commit", "-qm", "First"]):
+        assert run(*git, *command, cwd=project).returncode == 0
+    for _ in range(2):
+        assert run("./run", "edge-agent", cwd=project).returncode == 0
+    (line,) = calls.read_text().splitlines()
+    assert line.endswith("off --no-deps --no-build-isolation -e .")
