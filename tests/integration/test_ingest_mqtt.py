@@ -186,12 +186,13 @@ def test_what_came_after_the_file_was_replaced_is_in_the_one_that_is_opened_next
                     await asyncio.to_thread(sender.send, "data", data(1))
                     await until(lambda: sender.marked() == [[1, 1]])
                     await ingest.call(store._checkpoint)
-                    {
+                    changes: dict[str, Callable[[], object]] = {
                         "removed": path.unlink,
                         "renamed over": lambda: other.rename(path),
                         "copied over": lambda: shutil.copyfile(other, path),
                         "older backup": lambda: shutil.copyfile(other, path),
-                    }[how]()
+                    }
+                    changes[how]()
                     await asyncio.to_thread(sender.send, "data", data(2))
                     await until(lambda: ingest.trouble is not None)
                     assert sender.marked() == [[1, 1]]

@@ -136,10 +136,10 @@ def reading(device: str, second: int, t: int) -> dict[str, Any]:
     minute = second // 60
     if device == "meter":
         kwh = 327_136.25 + second // 40 / 32
-        values = {"energy_import": kwh, "power": 2.8 + second * 7919 % 1000 / 5000}
+        values: dict[str, Any] = {"energy_import": kwh, "power": 2.8 + second * 7919 % 1000 / 5000}
         return {"t": t, "values": values, "quality": {}}
     state = running(minute)
-    values: dict[str, Any] = {"power": 1.25 if state != 3 else 4 + second * 7919 % 1000 / 1000}
+    values = {"power": 1.25 if state != 3 else 4 + second * 7919 % 1000 / 1000}
     steady = {"machine_state": state, "operation_mode": 3, "parts_total": (65_500 + minute) % 65_536,
               "parts_scrap": minute // 10, "program": f"O{minute // 40}.NC"}  # fmt: skip
     before = minute - 1 if second % 60 == 0 else minute
@@ -391,8 +391,9 @@ def test_reports_are_equal_whether_the_service_or_the_store_is_asked(
     for kind in KINDS[1:]:
         for one, other in zip(asked["duckdb"], asked[kind], strict=True):
             assert list(differences(facts(one), facts(other), kind)) == []
-    for kind, each in services.items():
-        assert main(["report", "evidence", str(each.config), "--out", str(tmp_path / kind), "--project", "PRJ-1"]) == 0
+    for kind, service in services.items():
+        out = ["--out", str(tmp_path / kind), "--project", "PRJ-1"]
+        assert main(["report", "evidence", str(service.config), *out]) == 0
         pack = tmp_path / kind / "evidence-PRJ-1-001"
         assert main(["verify", str(pack)]) == 0
         assert stranger(pack) == claimed(pack)

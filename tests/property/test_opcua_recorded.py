@@ -54,7 +54,7 @@ def theirs(service: str, body: bytes) -> Decoded:
         head = Buffer(body)
         nodeid_from_binary(head)
         return int(struct_from_binary(ua.ResponseHeader, head).ServiceResult.value)
-    kind = ua.ReadResponse if service == "Read" else ua.PublishResponse
+    kind: Any = ua.ReadResponse if service == "Read" else ua.PublishResponse
     response = struct_from_binary(kind, Buffer(body))
     try:
         response.ResponseHeader.ServiceResult.check()

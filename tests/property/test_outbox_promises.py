@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from hypothesis import settings
@@ -42,7 +43,7 @@ class Promises(RuleBasedStateMachine):
         self.taken: list[Entry] = []
         self.acks_synced: dict[Path, int] = {}
         self._sync, self._rewritten = AckLog.sync, AckLog.rewrite
-        self.patches = [
+        self.patches: list[Any] = [
             patch.object(AckLog, "sync", lambda acks: self._sync_acks(acks)),
             patch.object(AckLog, "rewrite", lambda acks, state: self._rewrite(acks, state)),
         ]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.app import service
+from edge_agent.app import logs, service
 from edge_agent.app.agent import agent as agent_module
 from edge_agent.app.agent.agent import DEVICES_AT_ONCE, EdgeAgent
 from edge_agent.app.service import YOUNG_OBJECTS, run_service
@@ -82,7 +82,7 @@ def test_nothing_of_the_written_file_stays_behind(tmp_path: Path) -> None:
 
 
 def test_a_service_is_frozen_when_it_is_built_and_collects_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service.logs, "configure", lambda *_: None)  # the test run's own logs stay as they are
+    monkeypatch.setattr(logs, "configure", lambda *_: None)  # the test run's own logs stay as they are
     before = gc.get_threshold()
     seen: list[object] = []
 
@@ -102,7 +102,7 @@ def test_a_service_is_frozen_when_it_is_built_and_collects_seldom(monkeypatch: p
 
 
 def test_cycles_do_not_gather_while_a_service_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service.logs, "configure", lambda *_: None)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
     monkeypatch.setattr(service, "COLLECT_S", 0.01)
     before = gc.get_threshold()
     gone: list[bool] = []

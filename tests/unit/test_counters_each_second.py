@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import month
+from edge_agent.app.reports.command import subject
 from edge_agent.metrics import counters
 from edge_agent.metrics.counters import U16, Count, Rule, count
 from edge_agent.metrics.readings import Readings, exact, integers
@@ -103,7 +104,7 @@ def _count(found: Changes, modulus: int | None) -> Count:
 
 
 def test_a_report_reads_a_few_rows_and_asks_few_questions_however_many_machines(tmp_path: Path) -> None:
-    about, plant = month.subject(month.configuration(tmp_path, "counters")), month.Plant("counters")
+    about, plant = subject(month.configuration(tmp_path, "counters")), month.Plant("counters")
     start, end = month.START, month.START + 2 * HOUR
     with closing(month.open_duckdb(about)) as store:
         sids = {tag: np.array([store.catalogue.sid(month.name(i), tag) for i in range(month.MACHINES)], np.int32)

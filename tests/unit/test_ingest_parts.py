@@ -13,10 +13,11 @@ import pytest
 from edge_agent.clock import Clock
 from edge_agent.config.models import Store as StoreConfig
 from edge_agent.errors import FindingsError, StoreError
+from edge_agent.identity import agent_of
 from edge_agent.ingest import api
 from edge_agent.ingest.quarantine import Entry, Quarantine
 from edge_agent.ingest.replay import replay
-from edge_agent.ingest.watermark import Watermarks, agent_of
+from edge_agent.ingest.watermark import Watermarks
 from edge_agent.ingest.window import Window
 from edge_agent.intervals import IntervalSet
 from edge_agent.stores.duckdb import DuckDbStore

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from asyncua import ua
 
-from connectors.opcua import subscriptions, wire
+from connectors.opcua import chunk, subscriptions, wire
 from connectors.opcua.binary import DecodeError
 from connectors.opcua.columns import Columns
 from connectors.opcua.delivery import Delivery
@@ -264,7 +264,7 @@ def test_opcua_another_asyncua_means_the_stock_path_and_one_warning(
 def test_opcua_an_asyncua_that_keeps_a_channel_elsewhere_judges_every_chunk_itself(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(wire.chunk, "_STATE", (*wire.chunk._STATE, f"{name}_of_another_version"))
+    monkeypatch.setattr(chunk, "_STATE", (*chunk._STATE, f"{name}_of_another_version"))
     judged: list[bytes] = []
 
     async def case() -> None:

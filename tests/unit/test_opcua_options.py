@@ -76,7 +76,7 @@ def test_opcua_models_mix_with_the_agents_common_keys() -> None:
     mixed = Mixed(node="i=1", unit="rpm", map={0: "idle"})
     assert (mixed.unit, mixed.node, kind(mixed)) == ("rpm", "i=1", "int")
     with pytest.raises(ValidationError):
-        Mixed(node="i=1", nodes="i=2")
+        Mixed(node="i=1", nodes="i=2")  # type: ignore[call-arg]
     assert json.dumps(Mixed.model_json_schema())
     assert json.dumps(OpcuaDevice.model_json_schema())
 

@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge_agent.app.reports.command import Subject, _setting
+from edge_agent.app.reports.command import _setting
+from edge_agent.app.reports.validity import Subject
 from edge_agent.config.models import Agent, Mqtt, Site
 from edge_agent.errors import FindingsError
 from edge_agent.production.figures import Options
