@@ -31,6 +31,7 @@ from edge_agent.errors import FindingsError
 from edge_agent.ingest.api import ask, socket_path
 from edge_agent.intervals import IntervalSet
 from edge_agent.outbox import Outbox
+from edge_agent.outbox.acks import FILE, Kind, read
 from edge_agent.outbox.folders import in_use, outboxes
 from edge_agent.outbox.survey import verify
 from faults.rig import Child, Site, module, plant, restarted, wait_for
@@ -108,6 +109,13 @@ def stored(site: Site) -> tuple[int, int, dict[str, IntervalSet]]:
 def whole(marks: dict[str, IntervalSet]) -> bool:
     """No stream has a hole."""
     return all(len(have.pairs()) == 1 and 1 in have for have in marks.values())
+
+
+def all_acknowledged_is_stored(site: Site) -> bool:
+    """Whether the store's marks reach every number that the broker acknowledged."""
+    marks: dict[str, list[tuple[int, int]]] = site.ask("marks") or {}
+    acks = [ack for folder in outboxes(site.outbox) for ack in read(folder / FILE) if ack.kind == Kind.ACKED]
+    return bool(acks) and all(any(last >= ack.last for _, last in marks.get(ack.stream, ())) for ack in acks)
 
 
 def waiting(site: Site) -> int:
@@ -193,7 +201,7 @@ def test_the_end_is_in_order_and_every_value_is_there_once(three: Any) -> None:
     assert words is not None
     assert len(words["devices"]) == 6
     assert retained(broker.port, "edge/enterprise/site/agents/ipc-01")["state"] == "offline"
-    wait_for(lambda: sum(b for pairs in (site.ask("marks") or {}).values() for _, b in pairs) > 0, 10, "marks")
+    wait_for(lambda: all_acknowledged_is_stored(site), 60, "all that the broker acknowledged to be stored")
     service.stop()
     reads, twice, marks = stored(site)
     assert twice == 0
