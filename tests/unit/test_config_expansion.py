@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from edge_agent.config import dump, expand, load
 from tests.support.sites import HEAD, refused, site, write
 
@@ -128,6 +130,7 @@ def test_a_range_without_end_does_not_become_a_list(tmp_path: Path) -> None:
     assert [finding.code for finding in refused(path)] == ["too-large"]
 
 
+@pytest.mark.slow
 def test_too_many_devices_in_all(tmp_path: Path) -> None:
     line = '  - {{for: {{i: 1..6000}}, id: "{0}{{i}}", connector: modbus, url: "tcp://h"}}\n'
     path = write(tmp_path, "devices:\n" + line.format("a") + line.format("b"))

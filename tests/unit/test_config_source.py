@@ -87,6 +87,7 @@ def test_a_huge_file_is_a_finding(tmp_path: Path) -> None:
     assert codes == []
 
 
+@pytest.mark.slow
 def test_more_values_than_anyone_writes_is_a_finding(tmp_path: Path) -> None:
     assert parsed(tmp_path / "a.yaml", "a: [" + "1," * (MAX_NODES + 1) + "]") == (None, ["too-large"])
 

@@ -43,6 +43,8 @@ from tests.support.aio import run, until
 from tests.support.calls import calls_during
 from tests.support.sites import site, write
 
+pytestmark = pytest.mark.slow
+
 CYCLE_NS = 100_000_000
 
 

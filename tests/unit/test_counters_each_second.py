@@ -27,6 +27,8 @@ from edge_agent.stores.columns import INT, NO_TIME
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.stores.telling import QUARTER_NS, counted, in_order
 
+pytestmark = pytest.mark.slow
+
 SECOND = 1_000_000_000
 HOUR = 3600 * SECOND
 

@@ -31,6 +31,8 @@ from tests.support.count_plant import (
 )
 from tests.support.exploration import examples
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def counting(folder: Path, **about: Any) -> Iterator[CountPlant]:

@@ -24,6 +24,8 @@ from edge_agent.config.schema import json_schema
 from edge_agent.sdk import Plugin
 from tests.unit.test_docs_connector_guide import guide_code
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 

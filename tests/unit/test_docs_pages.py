@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import re
 import subprocess
@@ -51,12 +52,21 @@ def test_what_a_page_links_to_is_there(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
+@functools.cache
+def tests_there() -> tuple[set[str], set[str]]:
+    """The names of all files and of all functions of tests."""
+    files: set[str] = set()
+    functions: set[str] = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        files.add(path.name)
+        functions.update(re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8")))
+    return files, functions
+
+
 @pytest.mark.parametrize("page", ALL, ids=lambda page: str(page.stem))
 def test_the_tests_and_modules_that_a_page_names_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    files = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
-    functions = {name for path in (ROOT / "tests").rglob("test_*.py")
-                 for name in re.findall(r"def (test_\w+)", path.read_text(encoding="utf-8"))}  # fmt: skip
+    files, functions = tests_there()
     assert set(re.findall(r"\btest_\w+\.py", text)) <= files
     assert set(re.findall(r"`(test_\w+)`", text)) <= functions
     paths = re.findall(

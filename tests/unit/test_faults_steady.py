@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from faults.steady import Sample, Trend, floors, settled, trend
+
+pytestmark = pytest.mark.slow
 
 
 def swinging(per_hour: float, seconds: int = 1800, noise: float = 5.0) -> list[Sample]:

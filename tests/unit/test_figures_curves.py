@@ -21,6 +21,8 @@ from edge_agent.stores.evidence import bridged, clipped, joined
 from edge_agent.stores.held import Adding, piece
 from edge_agent.stores.held import joined as joined_pieces
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3_600_000_000_000
 
 

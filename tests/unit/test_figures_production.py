@@ -467,6 +467,7 @@ def every_figure(store: DuckDbStore, where: Site, register: Register, start: int
     return [made, live, told, minutes, plant.assessment.evidence, windows]
 
 
+@pytest.mark.slow
 def test_a_guest_changes_no_figure(tmp_path: Path) -> None:
     """A device of the same id, of an agent that stands nowhere in the file: earlier, later, faulty, and with gaps."""
     window = T0, T0 + 2 * HOUR

@@ -32,6 +32,8 @@ from edge_agent.stores.sidecar import VERSION as SIDECAR_VERSION
 from edge_agent.stores.sidecar import Sidecar
 from tests.support.sites import write
 
+pytestmark = pytest.mark.slow
+
 FORMATS = Path(__file__).parents[1] / "data" / "formats"
 T0, S = 1_763_900_000_000_000_000, 1_000_000_000
 

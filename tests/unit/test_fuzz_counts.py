@@ -36,6 +36,7 @@ def test_runs_of_the_same_code_add_up(tmp_path: Path) -> None:
     assert counts.total(tmp_path, "b").findings == ("x",)
 
 
+@pytest.mark.slow
 def test_the_code_of_a_target_is_what_it_imports() -> None:
     files = {str(path.relative_to(ROOT)) for path in reached("fuzz.targets.watermark")}
     assert files >= {"fuzz/targets/watermark.py", "edge_agent/ingest/watermark.py", "edge_agent/intervals.py"}

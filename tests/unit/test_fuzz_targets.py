@@ -7,6 +7,8 @@ import pytest
 from fuzz import catalogue
 from fuzz.target import Feed, WrongError, demand, mutants
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", catalogue.MODULES)
 def test_every_target_stands_its_seeds_and_noise(name: str) -> None:

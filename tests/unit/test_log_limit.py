@@ -157,6 +157,7 @@ def test_a_cause_can_be_named() -> None:
     assert len(log.lines) == 1
 
 
+@pytest.mark.slow
 def test_a_thousand_dead_devices_are_a_hundred_lines_and_a_count() -> None:
     log = Log()
     for _ in range(60):

@@ -77,6 +77,7 @@ def test_a_value_of_two_registers_is_bad_when_one_of_them_is_missing():
     assert status == {2: "BadConfigurationError"}
 
 
+@pytest.mark.slow
 def test_a_search_is_spread_over_several_reads():
     device = Device()
     device.holes = set(range(2000))
@@ -100,6 +101,7 @@ def test_a_search_is_spread_over_several_reads():
     assert sum(map(len, asked)) == 17
 
 
+@pytest.mark.slow
 def test_a_search_broken_off_begins_again():
     device = Device({a: a for a in range(2000)})
     device.holes = set(range(1000, 2000))

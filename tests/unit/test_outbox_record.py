@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from edge_agent.outbox.record import MARKER, Damage, Entry, Head, claimed_size, entry_of, head_at, scan
 from edge_agent.outbox.segment import Raw
 
+pytestmark = pytest.mark.slow
+
 ENTRIES = st.builds(
     Entry,
     stream=st.text(min_size=1, max_size=20),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,8 @@ from edge_agent.model import Tag, TagTable
 from edge_agent.polling.backoff import Backoff
 from edge_agent.polling.breaker import PROBE_SHARE, Breaker
 from edge_agent.polling.schedule import Schedule
+
+pytestmark = pytest.mark.slow
 
 
 @given(

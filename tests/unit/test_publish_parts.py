@@ -35,6 +35,7 @@ def test_the_backlog_yields_when_the_broker_is_slow_but_never_stops() -> None:
     assert not pace.allows(1, 0.0)
 
 
+@pytest.mark.slow
 @given(st.integers(1, 500), st.lists(st.floats(0.001, 3), min_size=50, max_size=200))
 def test_the_drain_limit_holds_over_any_time(rate: int, steps: list[float]) -> None:
     pace, now, sent = Pace(1000, rate, 0.0), 0.0, 0

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edge_agent.publish.repetition import PERIOD_S, Repetition
 
 
+@pytest.mark.slow
 @given(st.integers(1, 300), st.lists(st.floats(0.5, 3), min_size=80, max_size=120))
 def test_each_document_comes_once_in_each_period(count: int, steps: list[float]) -> None:
     topics = [str(number) for number in range(count)]

@@ -298,6 +298,7 @@ def test_a_damaged_workbook_is_a_sentence(tmp_path: Path, data: bytes) -> None:
         load(path)
 
 
+@pytest.mark.slow
 def test_a_workbook_that_unpacks_without_end_is_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "bomb.xlsx"
     with ZipFile(path, "w", ZIP_DEFLATED) as archive:

@@ -26,6 +26,8 @@ from edge_agent.report.document import Setting, build
 from tests.support import report_plant as golden
 from tests.support.report_plant import DAY, END, MINUTE, START
 
+pytestmark = pytest.mark.slow
+
 HOUR = 60 * MINUTE
 
 

@@ -75,6 +75,7 @@ def test_a_manifest_of_another_shape_is_no_pack(
         read_pack(folder)
 
 
+@pytest.mark.slow
 def test_a_small_zip_that_unpacks_into_much_is_no_pack(files: dict[str, bytes], tmp_path: Path) -> None:
     archive = tmp_path / "pack.zip"
     archive.write_bytes(zipped({**files, "facts/more.csv": bytes(150_000_000)}))

@@ -31,6 +31,8 @@ from tests.support.any_plant import any_plant
 from tests.support.packs import write_pack
 from tests.support.stranger import SCRIPT, claimed, stranger
 
+pytestmark = pytest.mark.slow
+
 CLAIM = pack.Claim("ZNH-2017-01", "测试厂", "dongguan", Options(), golden.END)
 
 

@@ -21,6 +21,8 @@ from edge_agent.report.pictures.topology import topology
 from edge_agent.report.speech import LANGUAGES, Language, show
 from tests.support import report_plant as golden
 
+pytestmark = pytest.mark.slow
+
 SETTING = Setting("health-check", "test", "测试厂 <b>&", "dongguan", "ipc-01", issued_ns=golden.END,
                   timezone="Asia/Shanghai")  # fmt: skip
 HOSTILE = '<script>alert("1")</script>'

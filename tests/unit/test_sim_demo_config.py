@@ -21,6 +21,8 @@ from simulators.signals import ALIASES
 from simulators.spec import Spec, parse
 from simulators.world import World
 
+pytestmark = pytest.mark.slow
+
 DEMO = Path(__file__).parents[2] / "configs" / "demo.yaml"
 DEVICES = {
     "ML1": "lathe-01 lathe-02 vmc-01 vmc-02 dtc-01 dtc-02 edm-01 robot-01 cmm-01 meter-ml1 vfd-ml1",

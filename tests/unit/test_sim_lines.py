@@ -20,6 +20,8 @@ from simulators.clock import SimClock
 from simulators.spec import Spec, parse
 from simulators.world import World
 
+pytestmark = pytest.mark.slow
+
 ML1 = [
     "lathe-01",
     "lathe-02",

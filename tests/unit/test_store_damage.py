@@ -30,6 +30,8 @@ from edge_agent.stores.duckdb_salvage import salvage
 from tests.support import damage
 from tests.support.damage import DATA, SIZE, STREAM, T0, flipped, outcome, spoiled
 
+pytestmark = pytest.mark.slow
+
 EVERYWHERE = bool(os.environ.get("EDGE_AGENT_DAMAGE"))
 #: Places that are tried in the log, and flips of each block.
 PLACES, FLIPS = (60, 20) if EVERYWHERE else (4, 1)

@@ -20,6 +20,8 @@ from edge_agent.stores.catalogue import CatalogueChanges
 from edge_agent.stores.columns import FLOAT, NO_TIME
 from edge_agent.stores.duckdb import DuckDbStore
 
+pytestmark = pytest.mark.slow
+
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
 T0 = 1_763_900_000 * SECOND

@@ -16,6 +16,8 @@ from edge_agent.stores import duckdb as module
 from edge_agent.stores.columns import FLOAT, NO_TIME
 from edge_agent.stores.duckdb import DuckDbStore
 
+pytestmark = pytest.mark.slow
+
 SECOND = 1_000_000_000
 T0 = 1_763_900_000 * SECOND
 MANY = 200_000

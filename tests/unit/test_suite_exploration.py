@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from tests.support import exploration
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[1]
 
 

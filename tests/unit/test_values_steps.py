@@ -88,6 +88,7 @@ readings_ = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(readings=readings_, cuts=st.lists(st.integers(0, 30), max_size=3), step=st.integers(1, 40))
 def test_pages_make_no_difference_and_nothing_is_counted_twice(readings: Any, cuts: list[int], step: int) -> None:
     rows = [(at / 1000, value, code) for at, value, code in sorted(readings, key=lambda row: row[0])]
