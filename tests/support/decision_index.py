@@ -82,7 +82,7 @@ def add_head(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     if HEADER.match(text):
         return
-    command = ["git", "log", "--follow", "--diff-filter=A", "--format=%ad", "--date=short"]
+    command = ["git", "log", "--follow", "--format=%ad", "--date=short"]
     log = subprocess.check_output([*command, "--", file.name], cwd=DECISIONS, text=True)
     days = log.split() or [date.today().isoformat()]
     heading, _, rest = text.partition("\n")
