@@ -53,7 +53,7 @@ def test_what_a_page_links_to_is_there(page: Path) -> None:
 
 
 @functools.cache
-def tests_there() -> tuple[set[str], set[str]]:
+def known_tests() -> tuple[set[str], set[str]]:
     """The names of all files and of all functions of tests."""
     files: set[str] = set()
     functions: set[str] = set()
@@ -66,7 +66,7 @@ def tests_there() -> tuple[set[str], set[str]]:
 @pytest.mark.parametrize("page", ALL, ids=lambda page: str(page.stem))
 def test_the_tests_and_modules_that_a_page_names_are_there(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    files, functions = tests_there()
+    files, functions = known_tests()
     assert set(re.findall(r"\btest_\w+\.py", text)) <= files
     assert set(re.findall(r"`(test_\w+)`", text)) <= functions
     paths = re.findall(
