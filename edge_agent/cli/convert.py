@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_agent.register.encodings import ENCODINGS
 from edge_agent.words import command as typed
 from edge_agent.words import number_of
 
@@ -31,6 +32,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--device", default="", metavar="D", help="设备 id（点表没有写时）/ id of a table's device")
     command.add_argument("--url", metavar="URL", help="设备地址（点表没有写时）/ where a table's device is")
     command.add_argument("--unit", type=int, metavar="N", help="站号（点表没有写时）/ unit of a table's device")
+    command.add_argument(
+        "--encoding", choices=ENCODINGS, help="CSV 的编码，默认自动识别 / of a CSV, found out by default"
+    )
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.set_defaults(func=run)
 
@@ -39,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
     """Write the plant file, and say what it lacks."""
     from edge_agent.commissioning.convert import convert
 
-    found = convert(args.source, args.file, args.out, name=args.device, url=args.url, unit=args.unit)
+    found = convert(
+        args.source, args.file, args.out, name=args.device, url=args.url, unit=args.unit, encoding=args.encoding
+    )
     if args.json:
         document = {
             "file": str(args.out),

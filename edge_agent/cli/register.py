@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge_agent.errors import Finding, RegisterError
 from edge_agent.reasons import words_of
+from edge_agent.register.encodings import ENCODINGS
 from edge_agent.words import command, number_of
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ def _add_convert(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--headers", choices=("zh", "en"), default="zh", help="表头语言 / language of headers and words"
     )
     convert.add_argument("--encoding", choices=("utf-8-sig", "utf-8", "gb18030"), default="utf-8-sig")
+    convert.add_argument(
+        "--from-encoding",
+        choices=ENCODINGS,
+        help="源文件的 CSV 编码，默认自动识别 / of a CSV source, found out by default",
+    )
     convert.set_defaults(func=run_convert)
 
 
@@ -234,7 +240,7 @@ def run_convert(args: argparse.Namespace) -> int:
     from edge_agent.register.exporting import encode
     from edge_agent.register.importing import load
 
-    register, _ = load(args.source, args.processes)
+    register, _ = load(args.source, args.processes, encoding=args.from_encoding)
     _write(args.target, encode(register, args.target.suffix, args.headers, args.encoding))
     print(f"已写入 / wrote {args.target}")
     return 0

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.register.encodings import ENCODINGS
 from edge_agent.words import command as typed
 from edge_agent.words import number_of
 
@@ -63,6 +64,9 @@ def _add_import(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         choices=("coil", "discrete", "input", "holding"),
         help="没有写明类型的地址属于 / table of bare addresses",
     )
+    command.add_argument(
+        "--encoding", choices=ENCODINGS, help="CSV 的编码，默认自动识别 / of a CSV, found out by default"
+    )
     command.add_argument("--connector", metavar="C", help="没有 --into 时：modbus 或 opcua / without --into")
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.set_defaults(func=run_import)
@@ -105,7 +109,8 @@ def run_import(args: argparse.Namespace) -> int:
 
     found = import_list(
         args.file, args.device, args.into,
-        counting=Counting(args.base, args.area), connector=args.connector, replace=args.replace,
+        counting=Counting(args.base, args.area), encoding=args.encoding, connector=args.connector,
+        replace=args.replace,
     )  # fmt: skip
     if args.json:
         _print_json(_document(found))

@@ -54,8 +54,8 @@ def inline(data: Any) -> str:
     return _simple(data) or _emitted(data)
 
 
-#: Texts that every reader of YAML takes as they stand, also between braces, once they are known to be no number, date or
-#: truth value.
+#: Texts that every reader of YAML takes as they stand, also between braces, once they are known to be no number, date
+#: or truth value.
 _LETTER: Final = r"A-Za-z_\u4e00-\u9fff°µΩ℃"
 _BARE: Final = re.compile(
     rf"(?=.{{1,60}}\Z)[{_LETTER}][{_LETTER}0-9/.()+*=~^%;$@&<>|!²³·×、。（）－／-]*"
@@ -107,7 +107,7 @@ def _bare(text: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _text_in_braces(text: str) -> str:
-    """A text as it stands between braces or brackets, quoted where it has to be: units and words come again and again."""
+    """A text as it stands between braces or brackets, quoted where it has to be: units come again and again."""
     return _bare(text) or _emitted([text])[1:-1]
 
 
