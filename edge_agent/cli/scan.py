@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         from edge_agent.commissioning.scan_view import nobody, show
 
         show(console(), found, compared=compare, ignores_units=one_for_all)
-        if not answering and wanted.units:
+        if not found and wanted.units:
             print(nobody(", ".join(args.targets)))
     if answering:
         _write(args, answering, one_for_all=one_for_all)
