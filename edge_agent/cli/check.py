@@ -212,7 +212,8 @@ def show_summary(screen: SentencePrinter, site: Site) -> None:
             hang=0,
         )
     screen.pair(*freed_when(site), hang=0)
-    show_spread(screen, site)
+    if site.agent.workers is not None:
+        screen.pair(*_OBSOLETE_WORKERS, hang=0)
 
 
 #: Why `mqtt.confirm` is what it is.
@@ -233,21 +234,8 @@ def freed_when(site: Site) -> tuple[str, str]:
     return f"confirm: {site.mqtt.confirm}（{zh}）：{what_zh}。", f"confirm: {site.mqtt.confirm} ({en}): {what_en}."
 
 
-def show_spread(screen: SentencePrinter, site: Site) -> None:
-    """How the devices are spread over several workers, a line for each; nothing for one process."""
-    from edge_agent.app.workers.spread import homes, rate
-    from edge_agent.config.plugins import Installed
-
-    workers = site.agent.workers
-    if workers == 1:
-        return
-    found = homes(site.devices, Installed(), workers)
-    screen.line("")
-    screen.line(f"{screen.say('工作进程', 'Workers')} ({workers}):")
-    for worker in range(1, workers + 1):
-        mine = [device for device in site.devices if found[device.id] == worker]
-        names = _places([device.id for device in mine]) if mine else "-"
-        per_second = sum(map(rate, mine))
-        things = screen.say("台设备", verb(len(mine), "device", "devices"))
-        unit = screen.say("值/秒", "values/s")
-        screen.line(f"{worker}: {len(mine)} {things}, {per_second:g} {unit}: {names}", indent=2)
+#: What is written and has no effect any more.
+_OBSOLETE_WORKERS: Final = (
+    "agent.workers 不再起作用（采集代理只有一个进程），可以删除。",
+    "agent.workers has no effect any more (an agent is one process); it can be deleted.",
+)

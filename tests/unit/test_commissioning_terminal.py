@@ -29,7 +29,7 @@ from edge_agent.errors import Finding
 CHINESE = re.compile("[\u4e00-\u9fff]")
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 PLANT = """\
-agent: {id: ipc-01, enterprise: acme, site: dg, area: a1, workers: 2}
+agent: {id: ipc-01, enterprise: acme, site: dg, area: a1, workers: 1}
 mqtt: {url: mqtt://127.0.0.1}
 devices:
   - id: spindle-line-01-machine-07
