@@ -88,7 +88,7 @@ class MbapFraming:
                 answers.append((asked[0], buffer[at + 9 : end]))
             else:  # a refusal, a frame that is not here yet, or no answer to anything under way
                 try:
-                    end = at + 6 + _mbap_length(buffer[at:])
+                    end = at + 6 + _mbap_length(buffer[at : at + _MAX_LENGTH])
                 except ProtocolError:
                     if not answers:
                         raise

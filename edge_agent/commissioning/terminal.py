@@ -76,7 +76,7 @@ class SentencePrinter:
     def pair(self, zh: str, en: str, *, lead: Text | str = "", indent: int = 0, hang: int = 4, style: str = "") -> None:
         """A sentence in Chinese and in English."""
         for line in sentence_lines(self.terminal, zh, en, lead=lead, indent=indent, hang=hang, style=style):
-            self._screen.print(line, soft_wrap=True)
+            self._put(line)
 
     def line(self, text: str, *, indent: int = 0, hang: int = 4, style: str = "") -> None:
         """What is the same in both languages, or says both: once."""
@@ -86,7 +86,7 @@ class SentencePrinter:
             parts = _broken(text, max(1, width - hang), max(1, width))
         for number, part in enumerate(parts):
             blank = indent if number == 0 else indent + hang
-            self._screen.print(Text(" " * blank + part, style), soft_wrap=True)
+            self._put(Text(" " * blank + part, style))
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: int) -> None:
         """A table; on a terminal cells that have no room go on in the next line, those of the columns from `numbers` on
@@ -95,7 +95,7 @@ class SentencePrinter:
         if self.terminal.whole or sum(widths) + _GAP * (len(widths) - 1) <= self.terminal.width:
             for row in (head, *rows):
                 cells = [padded(text, width) for text, width in zip(row, widths, strict=True)]
-                self._screen.print(Text((" " * _GAP).join(cells).rstrip()), soft_wrap=True)
+                self._put(Text((" " * _GAP).join(cells).rstrip()))
             return
         made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), show_header=True, header_style="")
         for at, title in enumerate(head):
@@ -108,6 +108,13 @@ class SentencePrinter:
         """A finding with its place."""
         place = f"{finding.where}: " if finding.where else ""
         self.pair(finding.zh, finding.en, lead=lead + place, indent=indent, hang=hang)
+
+    def _put(self, line: Text) -> None:
+        """One line, which is not broken any more. Into a pipe as it stands: its reader may hang up, as `head` does."""
+        if self.terminal.whole:
+            print(line.plain, file=self._screen.file)
+        else:
+            self._screen.print(line, soft_wrap=True)
 
 
 def printer(*, stderr: bool = False) -> SentencePrinter:
