@@ -119,8 +119,8 @@ def register_notes(site: Site) -> Sequence[Finding]:
 def was_notes(site: Site) -> Iterator[Finding]:
     """`was` of this file that the running store service does not follow; nothing where none runs here."""
     from edge_agent.app.status.ask import serve_door
+    from edge_agent.control.client import ask
     from edge_agent.errors import FindingsError
-    from edge_agent.ingest.api import ask
 
     try:
         found = ask(serve_door(site), "names", limit=_ASK_S)

@@ -24,7 +24,7 @@ from edge_agent.cli.main import main
 from edge_agent.cli.read_view import show
 from edge_agent.clock import Clock
 from edge_agent.config import load
-from edge_agent.ingest.api import running as listening
+from edge_agent.control.client import running as listening
 from edge_agent.stores import Rows, WriteBatch, open_store
 from tests.support.agents import Plc, configuration, online, running
 from tests.support.aio import run, until
