@@ -57,7 +57,7 @@ KEYS = st.text(st.sampled_from("abyn_O0压 -:"), min_size=1, max_size=4)
 
 
 @given(data=st.dictionaries(KEYS, st.one_of(PLAIN, st.lists(PLAIN, max_size=3), st.dictionaries(KEYS, PLAIN))))
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_what_is_written_in_one_line_is_read_again_as_it_was(data: dict[str, Any]) -> None:
     text = inline(data)
     assert "\n" not in text

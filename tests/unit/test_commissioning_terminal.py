@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import re
 import struct
@@ -127,8 +128,10 @@ COMMANDS = (
 QUOTED = re.compile("一线总表|变量名|地址|类型|整数|不认识(?!的)|点表|设备台账")
 
 
-@pytest.mark.parametrize("locale", ["zh_CN.UTF-8", "en_GB.UTF-8", "C"])
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    ("name", "locale"),
+    [*itertools.product(COMMANDS, ("zh_CN.UTF-8", "en_GB.UTF-8")), ("check", "C"), ("tags import --into", "C")],
+)
 def test_a_command_fits_a_terminal_and_speaks_its_language(
     name: str, locale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
