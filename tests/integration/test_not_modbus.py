@@ -106,7 +106,7 @@ def test_who_says_nothing_is_said_to_say_nothing(ending: bool, says: str, comman
 def web_server() -> Iterator[int]:
     """The server of Python's library, which answers when a line has come."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
-    server.RequestHandlerClass.log_message = lambda *_: None  # type: ignore[method-assign]
+    server.RequestHandlerClass.log_message = lambda *_: None  # type: ignore[attr-defined, method-assign]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
