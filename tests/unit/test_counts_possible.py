@@ -26,6 +26,8 @@ from edge_agent.stores import Changes
 from edge_agent.stores.base import DaySteps, step_below
 from tests.support.count_plant import DAY, DEVICES, HOUR, MACHINE, METER, MINUTE, T0, CountPlant, each_minute
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def counting(folder: Path, **about: Any) -> Iterator[CountPlant]:

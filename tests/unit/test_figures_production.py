@@ -30,6 +30,8 @@ from edge_agent.register.model import Equipment, Register
 from edge_agent.stores import Rows, WriteBatch
 from edge_agent.stores.duckdb import DuckDbStore
 
+pytestmark = pytest.mark.slow
+
 S = 1_000_000_000
 MINUTE, HOUR, DAY = 60 * S, 3600 * S, 86_400 * S
 #: 2026-10-12 08:00 in Shanghai, a Monday.

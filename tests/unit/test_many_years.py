@@ -23,6 +23,8 @@ from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.stores.sidecar import Sidecar
 from tests.support.exploration import examples
 
+pytestmark = pytest.mark.slow
+
 S = 1_000_000_000
 T0 = 1_763_899_200 * S
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,8 @@ from edge_agent.production.states import SILENT, TagChanges, states
 from edge_agent.stores import Changes, HealthSummary
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.remote import RemoteStore
+
+pytestmark = pytest.mark.slow
 
 SECOND = 1_000_000_000
 NONE = TagChanges.of([])
