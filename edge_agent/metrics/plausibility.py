@@ -40,7 +40,7 @@ _RATE_BURST_NS: Final = 60_000_000_000
 #: Without any bound: an excursion is steep when it rises so many times faster than the count beside it.
 _STEEP: Final = 20
 _STEEP_ALONE: Final = 2
-#: A first reading is below the count, and a last one is left for the next to confirm, when there are so many steps to compare it with.
+#: A first or a last reading is left for others to confirm when there are so many steps to compare it with.
 _ENOUGH_STEPS: Final = 10
 
 

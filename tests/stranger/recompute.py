@@ -77,7 +77,6 @@ rows = sorted(table("register.csv"), key=lambda m: m["equipment_id"])
 in_use = [m for m in rows if span(m)[0] < span(m)[1]]
 standing = [m for m in in_use if service(m)[0] < end <= service(m)[1]]
 machines, working = ([m for m in each if m["in_scope"] == "Y"] for each in (standing, in_use))
-meter_users = Counter(m["meter_id"] for m in in_use)
 devices = {row["device"]: row for row in table("facts/devices.csv")}
 first = {row["device"]: int(row["t_ns"]) for row in table("facts/first_good.csv") if int(row["t_ns"]) <= end}
 health, states = table("facts/health_minutes.csv", "device"), table("facts/states.csv", "device")
@@ -85,6 +84,11 @@ counters, plans = table("facts/counters.csv", "device", "role"), table("facts/pl
 
 
 stored = {row["device"]: row for row in table("facts/stored.csv")}
+
+
+def one_at_a_time(meter):  # whether it is the meter of machines, of one at a time
+    spans = sorted(span(m) for m in in_use if m["meter_id"] == meter != "")
+    return bool(spans) and all(b <= c for (_, b), (c, _) in pairwise(spans))
 
 
 def own(m):  # the device of a machine
@@ -206,14 +210,14 @@ def whole_good(m):  # not known where there was more scrap than parts
 
 
 def metered(m):  # the counter of a machine's energy
-    alone = m["meter_id"] if meter_users[m["meter_id"]] == 1 else None
+    alone = m["meter_id"] if one_at_a_time(m["meter_id"]) else None
     keys = [(own(m), "energy"), (alone, "energy"), (own(m), "integrated_power")]
     return next((key for key in keys if key in counters), None)
 
 
 def line_meters(line):
     rows = [m for m in in_use if m["category"] == "meter" and m["line"] == line]
-    own_meters = [m for m in rows if linked_to(m) and meter_users[linked_to(m)[0]] != 1]
+    own_meters = [m for m in rows if linked_to(m) and not one_at_a_time(linked_to(m)[0])]
     found = [((linked_to(m)[0], "energy"), (span(m),)) for m in own_meters]
     of_machines = [(metered(m), (span(m),)) for m in working if m["line"] == line]
     return [each for each in found if each[0] in counters] or [each for each in of_machines if each[0]]

@@ -6,6 +6,9 @@ Each answer is computed by hand in the comment or the docstring beside it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ from edge_agent.metrics.counters import U16, Rule, count
 from edge_agent.metrics.epochs import judged
 from edge_agent.metrics.plausibility import Bounds, Runs, by_cycle, by_power
 from edge_agent.metrics.readings import Readings
+from edge_agent.register.model import Register
 from edge_agent.stores import Changes
-from tests.support.count_plant import HOUR, MINUTE, each_minute
+from tests.support.count_plant import DAY, DEVICES, HOUR, MACHINE, METER, MINUTE, each_minute
 from tests.unit.test_counts_possible import PARTS, RULES, SHIFT, counted, counting
 
 # --- A: the first reading, three false zeros, glitches after which the counter is lower -------------------------------
@@ -121,3 +125,124 @@ def counted_at(rows: Sequence[tuple[int, float]], rule: Rule | None = None) -> A
     rule = rule or Rule()
     found = judged(Runs(runs.first, runs.last, runs.num), rule, Bounds())
     return count(Readings(found.runs.first, found.runs.value), rule, found.epochs, found.events)
+
+
+# --- C: epochs without a reading between, and exchanges noted by an inexact clock -------------------------------------
+
+NOON = 12 * HOUR
+
+
+def raw(since: int, until: int, scale: int, origin: int = 0, at: int = 0) -> list[tuple[int, float]]:
+    """A raw count that rises by 1 in two hours from `at` on, times its scale, read each hour."""
+    return [(t, scale * (origin + (t - at) / (2 * HOUR))) for t in range(since, until + 1, HOUR)]
+
+
+def test_a_scale_that_is_corrected_twice_before_the_next_reading(tmp_path: Path) -> None:
+    """40, and at noon 60 and at once 50. Raw 1000 to 1012: 5.5 x 40 until 11:00, then 6.5 x 50 = 545."""
+    with counting(tmp_path, meter=", scale: 40") as made:
+        made.born()
+        made.write("meter", "import", raw(0, 11 * HOUR, 40, 1000))
+        for scale, t in ((60, NOON - 2 * MINUTE), (50, NOON - MINUTE)):
+            made.meter = f", scale: {scale}"
+            made.born(t)
+        made.write("meter", "import", raw(NOON, DAY, 50, 1000))
+        assert made.kwh(0, DAY) == 545
+        assert [kind for kind, *_ in made.events(0, DAY)] == ["epoch", "epoch"]
+        assert (made.kwh(0, NOON), made.kwh(NOON, DAY)) == (5.5 * 40 + 0.5 * 50, 300)
+
+
+def test_another_address_whose_scale_is_corrected_before_its_first_reading(tmp_path: Path) -> None:
+    """5.5 x 40 at the old address, 6 x 50 at the new one; nothing across, and not 50 x 7000 - 40 x 1005."""
+    with counting(tmp_path, meter=", scale: 40") as made:
+        made.born()
+        made.write("meter", "import", raw(0, 11 * HOUR, 40, 1000))
+        made.devices = DEVICES.replace("address: holding/0, type: float64", "address: holding/8, type: float64")
+        made.born(NOON - 2 * MINUTE)
+        made.meter = ", scale: 50"
+        made.born(NOON - MINUTE)
+        made.write("meter", "import", raw(NOON, DAY, 50, 7000))
+        assert made.kwh(0, DAY) == 220 + 300
+
+
+@pytest.mark.parametrize("corrected", [11 * HOUR, 13 * HOUR], ids=["before", "after"])
+def test_a_meter_exchanged_in_an_outage_in_which_its_scale_is_corrected(tmp_path: Path, corrected: int) -> None:
+    """Read until 10:00 (raw 1005) and from 14:00 on; exchanged at noon at raw 1006, the new one at raw 5000; 40 until
+    the correction and 60 since. 5 x 40, the hours to noon 1 raw, from noon 6 raw x 60."""
+    at_noon = 60 if corrected < NOON else 40
+    with counting(tmp_path, meter=", scale: 40") as made:
+        made.born()
+        made.write("meter", "import", raw(0, 10 * HOUR, 40, 1000))
+        made.meter = ", scale: 60"
+        made.born(corrected)
+        made.write("meter", "import", raw(14 * HOUR, DAY, 60, 5000, NOON))
+        rows = f"meter,,2026-10-12 12:00,{1006 * at_noon},{5000 * at_noon}\n"
+        made.files = {"meters": f"device,tag,time,last_old,first_new\n{rows}"}
+        assert made.kwh(0, DAY) == 200 + at_noon + 360
+        parts = [made.kwh(start, start + 3 * HOUR) for start in range(0, DAY, 3 * HOUR)]
+        assert None not in parts
+        assert sum(part for part in parts if part is not None) == 200 + at_noon + 360
+        made.files = {"meters": "device,tag,time\nmeter,,2026-10-12 12:00\n"}
+        assert made.kwh(0, DAY) == 200 + 300, "of the hours between nothing is known"
+
+
+@pytest.mark.parametrize("new", [88_000, 0, 12_340], ids=["higher", "from zero", "a little lower"])
+def test_an_exchange_written_down_by_an_inexact_clock(tmp_path: Path, new: int) -> None:
+    """The old meter is read until 10:00 (5 kWh), the new one from 11:00 on (6.75 kWh since 10:30): its readings show
+    where it happened. 12 345.85 - 12 345.6 more of the old one: 12."""
+    with counting(tmp_path) as made:
+        made.born()
+        made.write("meter", "import", [(t, 12_340.6 + 0.5 * t / HOUR) for t in range(0, 10 * HOUR + 1, HOUR)])
+        new_ones = [(t, new + 0.5 * (t / HOUR - 10.5)) for t in range(11 * HOUR, DAY + 1, HOUR)]
+        made.write("meter", "import", new_ones)
+        for written in ("09:10", "10:20", "11:30", "15:00"):
+            made.files = {"meters": f"device,time,last_old,first_new\nmeter,2026-10-12 {written},12345.85,{new}\n"}
+            assert made.kwh(0, DAY) == 12, written
+            assert [kind for kind, *_ in made.events(0, DAY)] == ["exchange"]
+            halves = made.kwh(0, 10 * HOUR + 30 * MINUTE), made.kwh(10 * HOUR + 30 * MINUTE, DAY)
+            assert None not in halves
+            assert halves[0] + halves[1] == 12  # type: ignore[operator]
+
+
+# --- F: one machine follows another ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("old", "new"), [(2, 400), (400, 2)], ids=["a fast one first", "a slow one first"])
+def test_a_row_that_is_retired_in_the_window_and_another_machine_at_the_same_device(
+    tmp_path: Path, old: int, new: int
+) -> None:
+    """The first day at 2 s a part 25 a minute (36 000 in 1440 minutes, one of which lies in the next day), the second
+    day at 400 s one in seven minutes (205), or the other way round: what is possible of the counter is the same in all
+    windows."""
+    steps = {2: 25.0, 400: 1 / 7}
+    until = date(2026, 10, 13)
+    first = replace(MACHINE, equipment_id="EQ-1", nominal_cycle_s=Decimal(old), retired_on=until)
+    second = replace(MACHINE, equipment_id="EQ-2", nominal_cycle_s=Decimal(new), commissioned=until)
+    with counting(tmp_path, register=Register((first, second, METER))) as made:
+        made.born()
+        made.write("m1", "parts_total", each_minute(0, [int(steps[old] * i) for i in range(1440)]))
+        made.write("m1", "parts_total", each_minute(DAY, [int(steps[new] * i) for i in range(1441)]))
+        counts = made.produced(0, DAY), made.produced(DAY, 2 * DAY), made.produced(0, 2 * DAY)
+        assert None not in counts
+        assert counts[0] + counts[1] == counts[2]  # type: ignore[operator]
+        amounts = {2: 36_000, 400: 205}
+        assert counts[2] is not None
+        assert abs(counts[2] - sum(amounts.values())) <= 25, "less the minute in which it was set to zero"
+
+
+def test_two_machines_one_after_the_other_with_one_meter(tmp_path: Path) -> None:
+    """EQ-1 until midnight, EQ-2 since; one meter of 10 kWh/h in `meter_id` of both: 240 and 240, each its own."""
+    until = date(2026, 10, 13)
+    first = replace(MACHINE, meter_id="meter", retired_on=until)
+    second = replace(MACHINE, equipment_id="EQ-2", meter_id="meter", commissioned=until)
+    with counting(tmp_path, register=Register((first, second, METER))) as made:
+        made.born()
+        made.write("meter", "import", [(t, 1000 + 10 * t / HOUR) for t in range(0, 2 * DAY + 1, HOUR)])
+        machines = {each.id: each for each in made.plant(0, 2 * DAY).working}
+        for key in ("EQ-1", "EQ-2"):
+            used = machines[key].energy
+            assert used is not None
+            assert used.between(*machines[key].span) == 240
+        for window, kwh in (((0, DAY), 240), ((DAY, 2 * DAY), 240), ((0, 2 * DAY), 480)):
+            coal = made.figures(*window)["M-19@line:L1"]
+            assert coal.details["kwh"] == kwh
+            assert "EQ-9" not in coal.details["measured_by"], "the machines' meter is not the line's"
