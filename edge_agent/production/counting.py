@@ -16,7 +16,7 @@ import orjson
 
 from edge_agent.metrics.counters import Event, Rule
 from edge_agent.metrics.epochs import UNDEFINED, Definition, Epoch, JudgedReadings, by_definition, judged
-from edge_agent.metrics.plausibility import HORIZON_NS, Bounds, Decision, Limit, Runs, by_rate
+from edge_agent.metrics.plausibility import HORIZON_NS, Bounds, Decision, Floats, Limit, Runs, by_rate
 from edge_agent.metrics.readings import Longs, Number, Readings
 from edge_agent.production import thinning
 from edge_agent.stores import Changes
@@ -179,6 +179,8 @@ def counted_readings(
     to_ns: int,
 ) -> CountedReadings | None:
     """The readings of a window, thinned; None where nothing is said of it: no reading in it, nor one on both sides.
+    Of a meter that was last read before the window its last reading, and that nothing is known since: whoever adds
+    meters up must not miss that one is silent.
 
     `at`: moments (ns) at which energy is divided; `known`: when the device's values were current.
     """
@@ -187,7 +189,7 @@ def counted_readings(
     inside = bool(np.any((t >= from_ns) & (t <= to_ns)))
     around = len(t) > 0 and t[0] <= from_ns and t[-1] >= to_ns
     if not (inside or around):
-        return None
+        return None if about.parts or not len(t) or t[0] > from_ns else _silent(t, value, about, meanings, known, to_ns)
     start = max(0, int(np.searchsorted(t, from_ns, "right")) - 1)
     end = int(np.searchsorted(t, to_ns, "left")) + 1
     t, value = t[start:end], value[start:end]
@@ -201,6 +203,17 @@ def counted_readings(
         tuple(epoch for epoch in found.epochs if t[0] < epoch[0] <= t[-1]),
         tuple(event for event in found.events if from_ns < event.t <= to_ns),
         _unknown_since(int(t[-1]), known, to_ns),
+    )
+
+
+def _silent(
+    t: Longs, value: Floats, about: CounterAbout, meanings: Meanings, known: Sequence[Span], to_ns: int
+) -> CountedReadings:
+    last = int(t[-1])
+    return CountedReadings(
+        Readings(t[-1:], value[-1:]),
+        _modulus_at(meanings, about, last),
+        unknown_since=_unknown_since(last, known, to_ns),
     )
 
 

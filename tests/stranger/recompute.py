@@ -81,7 +81,8 @@ devices = {row["device"]: row for row in table("facts/devices.csv")}
 first = {row["device"]: int(row["t_ns"]) for row in table("facts/first_good.csv") if int(row["t_ns"]) <= end}
 health, states = table("facts/health_minutes.csv", "device"), table("facts/states.csv", "device")
 counters, plans = table("facts/counters.csv", "device", "role"), table("facts/plan.csv", "schedule")
-
+events = table("facts/counter_events.csv", "device", "role")
+silences = {key: [r for r in rows if r["kind"] == "unknown_since"] for key, rows in events.items()}
 
 stored = {row["device"]: row for row in table("facts/stored.csv")}
 
@@ -187,7 +188,7 @@ def curve(key):  # moments, and what (device, role) has counted until each
 
 
 def counted(key, spans=((start, end),)):  # pieces or kWh
-    if key not in counters:
+    if key not in counters or any(int(row["t_ns"]) < start for row in silences.get(key, [])):
         return None
     (times, amounts), whole = curve(key), Fraction(0)
     for t, sign in ((t, sign) for span in spans for t, sign in zip(span, (-1, 1), strict=True)):
@@ -224,7 +225,8 @@ def line_meters(line):
 
 
 def kwh(metering):  # of counters, each in the time its row was in service
-    return sum(counted(*each) for each in metering) if metering else None
+    known = [amount for each in metering if (amount := counted(*each)) is not None]
+    return sum(known) if known else None
 
 
 # --- time
@@ -385,7 +387,7 @@ work = {m["equipment_id"]: worked(m) for m in working if own(m) and (own(m),) in
 for m in working:
     name = m["equipment_id"]
     figures |= {f"{metric}@{name}": ratio(*pair) for metric, pair in work.get(name, {}).items()}
-    if name in work or metered(m):
+    if name in work or metered(m):  # also of a silent counter
         gq = whole_good(m) if name in work else None
         figures[f"M-18@{name}"] = ratio(counted(metered(m), (span(m),)), gq)
         figures.setdefault(f"M-20@{name}", None)
@@ -412,10 +414,10 @@ for line in sorted({m["line"] for m in working if m["line"]}):
     last = [m for m in working if m["line"] == line and m["category"] == "inspection"]
     gq = whole_good(last[0]) if len(last) == 1 and last[0]["equipment_id"] in work else None
     figures[f"M-18@line:{line}"] = ratio(kwh(used), gq)
-    figures[f"M-19@line:{line}"] = kwh(used) * per_kwh if used else None
+    figures[f"M-19@line:{line}"] = None if kwh(used) is None else kwh(used) * per_kwh
     site += used
-    if gq is not None:
+    if gq is not None and kwh(used) is not None:
         site_counted, site_good = site_counted + used, [*site_good, gq]
 figures["M-18"] = ratio(kwh(site_counted), sum(site_good))
-figures["M-19"] = kwh(site) * per_kwh if site else None
+figures["M-19"] = None if kwh(site) is None else kwh(site) * per_kwh
 print(json.dumps({key: None if value is None else str(value) for key, value in figures.items()}))

@@ -246,3 +246,52 @@ def test_two_machines_one_after_the_other_with_one_meter(tmp_path: Path) -> None
             coal = made.figures(*window)["M-19@line:L1"]
             assert coal.details["kwh"] == kwh
             assert "EQ-9" not in coal.details["measured_by"], "the machines' meter is not the line's"
+
+
+# --- B: several meters, one of them silent ----------------------------------------------------------------------------
+
+_MORE = """\
+  - id: meter-2
+    connector: modbus
+    url: tcp://127.0.0.1:3
+    every: 1m
+    tags:
+      import: {address: holding/0, type: float64, unit: kWh}
+"""
+
+
+def test_of_two_meters_one_is_silent(tmp_path: Path) -> None:
+    """10 kWh/h each; the second is read until 7:00. 8:00 to 16:00: 80 kWh of one, and said since when the other is not
+    known; when it is read again at 16:00 there are 160."""
+    second = replace(METER, equipment_id="EQ-8", gateway_device="meter-2")
+    with counting(tmp_path, devices=DEVICES + _MORE, register=Register((MACHINE, METER, second))) as made:
+        made.born()
+        made.write("meter", "import", [(t, 10.0 * t / HOUR) for t in range(0, DAY + 1, HOUR)])
+        made.write("meter-2", "import", [(t, 10.0 * t / HOUR) for t in range(0, 7 * HOUR + 1, HOUR)])
+        for key in ("M-19@line:L1", "M-19"):
+            before, after, whole = (
+                made.figures(*hours)[key] for hours in ((0, 8 * HOUR), (8 * HOUR, 16 * HOUR), (0, 16 * HOUR))
+            )
+            assert (before.details["kwh"], after.details["kwh"], whole.details["kwh"]) == (150, 80, 230)
+            assert before.provisional
+            assert after.provisional
+            assert any("no reading since 2026-10-12 07:00:00" in note.en for note in after.notes)
+        made.write("meter-2", "import", [(16 * HOUR, 160.0)])
+        healed = made.figures(8 * HOUR, 16 * HOUR)["M-19@line:L1"]
+        assert (healed.details["kwh"], healed.provisional) == (160, False)
+
+
+def test_the_machines_are_no_stand_in_for_their_lines_silent_meter(tmp_path: Path) -> None:
+    """The line 10 kWh/h until 7:00, its machine 3 kWh/h all along: the 70 are 70 + nothing known, not 70 + 24."""
+    machine = replace(MACHINE, meter_id="meter-2")
+    with counting(tmp_path, devices=DEVICES + _MORE, register=Register((machine, METER))) as made:
+        made.born()
+        made.write("meter", "import", [(t, 10.0 * t / HOUR) for t in range(0, 7 * HOUR + 1, HOUR)])
+        made.write("meter-2", "import", [(t, 3.0 * t / HOUR) for t in range(0, DAY + 1, HOUR)])
+        after, whole = (made.figures(*hours)["M-19@line:L1"] for hours in ((8 * HOUR, 16 * HOUR), (0, 16 * HOUR)))
+        assert (after.value, after.provisional) == (None, True)
+        assert after.reason is not None
+        assert whole.details["kwh"] == 70
+        (machine_used,) = (each.energy for each in made.plant(8 * HOUR, 16 * HOUR).working)
+        assert machine_used is not None
+        assert machine_used.total >= 24
