@@ -278,21 +278,28 @@ class _Judging:
     def _glitch_and_fall(self, top: int, low: int) -> list[int]:
         """The readings from after one that the count left steeply up to `top`, where `low` is below it: a counter that
         loses power shows nonsense, and then what it had kept, or zero. Nothing comes back here to show what was true,
-        so the rise must be far beyond all of the steps around."""
+        so it must be over soon, and the rise far beyond all of the steps around."""
         runs = self.runs
-        bases = [at for at in self._before(top, AROUND) if runs.value[at] >= runs.value[low]]
-        for base in reversed(bases):
-            between = [at for at in self._before(low, AROUND + 1) if at > base]
-            at = between[0]
-            if runs.value[between].min() <= runs.value[base]:
+        for base in reversed([at for at in self._before(top, AROUND) if runs.value[at] >= runs.value[low]]):
+            following = self._following(base)
+            between = following[: following.index(low)] if low in following else []
+            if not between or runs.value[between].min() <= runs.value[base]:
                 return []
-            dt = max(1, int(runs.first[at] - runs.last[base]))
-            beside = [*self._before(base, AROUND), base], [low, *self._after(low, AROUND)]
+            dt = max(1, int(runs.first[between[0]] - runs.last[base]))
+            beside = [*self._before(base, AROUND - 1), base], following[len(between) :][: AROUND + 1]
             steps = [self._rise(*pair, dt, whole=True) for side in beside for pair in pairwise(side)]
-            rise, known = _difference(runs.value[at], runs.value[base]), [step for step in steps if step > 0]
-            if known and rise > _STEEP * max(known) and not self._possible_parts(at, rise, dt):
+            rise = _difference(runs.value[between[0]], runs.value[base])
+            known = [step for step in steps if step > 0]
+            if known and rise > _STEEP * max(known) and not self._possible_parts(between[0], rise, dt):
                 return between
         return []
+
+    def _following(self, place: int) -> list[int]:
+        """The readings that count after a place, as far as a decision looks."""
+        near = self._after(place, AROUND)
+        reach = int(np.searchsorted(self.runs.first, self.runs.last[place] + HORIZON_NS, "right"))
+        reach = max(reach, near[-1] + 1 if near else reach)
+        return (place + 1 + np.flatnonzero(self.keep[place + 1 : reach])).tolist()
 
     def _possible_parts(self, at: int, rise: float, dt: int) -> bool:
         """Whether a counter of parts can have risen so far by what is known of its machine."""
@@ -407,10 +414,9 @@ class _Judging:
         rise = _difference(runs.value[after], runs.value[before])
         if bounded or rise <= 0 or self._decided(after):
             return
-        reach = int(np.searchsorted(runs.first, runs.last[before] + HORIZON_NS, "right"))
-        following = [after, *self._after(after, AROUND - 1)]
-        near = np.flatnonzero(self.keep[: max(reach, following[-1] + 1)])
-        near = near[near >= after]
+        near = np.array(self._following(before), np.int64)
+        if len(near) < AROUND:
+            return
         with np.errstate(over="ignore"):
             steps = np.diff(runs.value[near])
         pauses = runs.first[near[1:]] - runs.last[near[:-1]]
