@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Final
 
 from edge_agent.app.status import loopback
-from edge_agent.app.status.loopback import Reply
+from edge_agent.control.http import Reply
 from fuzz.target import Target, demand
 
 _BODY: Final = b"up 1\n"

@@ -25,7 +25,7 @@ import pytest
 from edge_agent.app.status.ask import serve_door
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
-from edge_agent.ingest.api import ask
+from edge_agent.control.client import ask
 from edge_agent.metrics.calendar import Calendar, load_calendar
 from edge_agent.metrics.planned import planned
 from edge_agent.metrics.timemodel import (
@@ -143,8 +143,8 @@ def hour_of(t: int) -> float:
 
 
 def short_shift(now: int) -> tuple[int, int, str]:
-    """Twenty minutes, fifteen from now; two of them are a planned stop."""
-    first = (now // MINUTE + 15) * MINUTE
+    """Twenty minutes, half an hour from now (30 s, for service and agent to start); two of them are a planned stop."""
+    first = (now // MINUTE + 30) * MINUTE
     last, stop = first + 20 * MINUTE, first + 10 * MINUTE
     edges = (first, last, stop, stop + 2 * MINUTE)
     clock = [datetime.fromtimestamp(t // SECOND, ZONE).strftime("%H:%M") for t in edges]

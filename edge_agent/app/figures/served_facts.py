@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.config.models import Site
-from edge_agent.ingest.api import ask, running, socket_path
+from edge_agent.control.client import ask, running, socket_path
 from edge_agent.metrics.counters import Event
 from edge_agent.metrics.epochs import Definition
 from edge_agent.metrics.live import Stored
@@ -136,6 +136,10 @@ class ServedFacts:
         found: list[dict[str, Any]] = self._ask("gaps", from_ns=from_ns, to_ns=to_ns)
         return found
 
+    def newest_stored(self, from_ns: int, to_ns: int) -> int | None:
+        newest: int | None = self._ask("report_newest_stored", from_ns=from_ns, to_ns=to_ns)
+        return newest
+
     def stored(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._ask("report_stored", from_ns=from_ns, to_ns=to_ns)
         return found
@@ -152,7 +156,7 @@ class ServedFacts:
 
 
 def operations(store: Store) -> dict[str, Answer]:
-    """What `ServedFacts` asks beyond `ingest.api.operations`, answered by the process that owns the store."""
+    """What `ServedFacts` asks beyond `store_questions.operations`, answered by the process that owns the store."""
     source = StoreFacts(store)
 
     def minutes(from_ns: int, to_ns: int) -> dict[str, str]:
@@ -199,6 +203,7 @@ def operations(store: Store) -> dict[str, Answer]:
         "report_lateness": lateness,
         "report_quality": quality,
         "report_stored": source.stored,
+        "report_newest_stored": source.newest_stored,
         "register_versions": lambda: [asdict(version) for version in store.register_versions()],
         "register_document": store.register_document,
     }
