@@ -77,7 +77,7 @@ def per_good_part(scope: Scope, energy: Energy | None, good: Fraction | None) ->
 
 
 def _no_meter(energy: Energy | None) -> Text | None:
-    return Text("没有电表或功率数据", "there is no meter and no power tag") if energy is None else None
+    return Text("没有电表或功率数据", "there is no meter and no power tag with a reading") if energy is None else None
 
 
 def standard_coal(scope: Scope, energy: Energy | None, kgce_per_kwh: Fraction = KGCE_PER_KWH) -> Result:

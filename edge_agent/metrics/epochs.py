@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -129,25 +129,46 @@ def judged(
     decisions: Sequence[Decision] = (),
 ) -> JudgedReadings:
     """Good readings of a counter, judged epoch by epoch. `rule`, `bounds`: of what was before the first epoch."""
-    begins = [epoch.t for epoch in epochs]
     pieces, marks, events = list[Runs](), list[tuple[int, Number | None]](), list[Event]()
-    before: tuple[int, float] | None = None
-    for place, piece in enumerate(_cut(runs, begins)):
+    before: Known | None = None
+    begun: list[Epoch] = []
+    """Epochs that began since the last reading."""
+    for place, piece in enumerate(_cut(runs, [epoch.t for epoch in epochs])):
         epoch = epochs[place - 1] if place else None
         own_rule, own_bounds = (rule, bounds) if epoch is None else (epoch.rule, epoch.bounds)
         if epoch is not None:
-            pieces, piece = _across(pieces, piece, epoch, before)
+            begun.append(epoch)
+            if before is not None and before.carried is not None and len(begun) > 1 and epoch.last is not None:
+                # What the old meter counted in an epoch without a reading begins at the reading that was carried on.
+                pieces.append(_one(*before.carried))
+                marks.append((before.carried[0], begun[-2].rule.modulus))
+            pieces, piece, carried = _across(pieces, piece, epoch, before)
             if before is not None and len(piece):
                 marks.append((int(piece.first[0]), own_rule.modulus))
-                events.append(_event(epoch, before, piece))
+                events += [_event(each, before, piece) for each in begun]
+            if before is not None:
+                before = Known(before.t, before.value, carried)
         found = judge(piece, own_bounds, own_rule, decisions)
         kept = piece.only(found.keep)
         pieces.append(kept)
         marks += [(t, own_rule.modulus) for t in found.epochs]
         events += found.events
+        if len(piece):
+            begun = []
         if len(kept):
-            before = int(kept.last[-1]), float(kept.value[-1])
+            last = int(kept.last[-1]), float(kept.value[-1])
+            before = Known(*last, last)
     return JudgedReadings(_joined(pieces), tuple(sorted(marks, key=lambda mark: mark[0])), tuple(events))
+
+
+class Known(NamedTuple):
+    """The last reading that counts."""
+
+    t: int
+    value: float
+    carried: tuple[int, float] | None
+    """(t, reading) that the next one is counted from, by the rules of the epochs that began since, in the scaling of
+    the last of them; None: nothing is counted across."""
 
 
 def _cut(runs: Runs, begins: Sequence[int]) -> list[Runs]:
@@ -160,24 +181,31 @@ def _cut(runs: Runs, begins: Sequence[int]) -> list[Runs]:
     return [*found, rest]
 
 
-def _across(pieces: list[Runs], piece: Runs, epoch: Epoch, before: tuple[int, float] | None) -> tuple[list[Runs], Runs]:
-    """The readings that a stated rule adds on both sides of an epoch's beginning."""
-    if epoch.last is not None and before is not None and epoch.last >= exact(before[1]):
+def _across(
+    pieces: list[Runs], piece: Runs, epoch: Epoch, before: Known | None
+) -> tuple[list[Runs], Runs, tuple[int, float] | None]:
+    """The readings that a stated rule adds on both sides of an epoch's beginning, and what the next epoch may count
+    from, if this one has no reading."""
+    carried = None if before is None else before.carried
+    if epoch.last is not None and carried is not None and epoch.last >= exact(carried[1]):
         pieces = [*pieces, _one(epoch.t - 1, float(epoch.last))]
-    if epoch.first is not None and len(piece) and epoch.first <= exact(piece.value[0]) and piece.first[0] > epoch.t:
-        return pieces, _joined([_one(epoch.t, float(epoch.first)), piece])
-    if epoch.restate is not None and before is not None and len(piece):
-        factor, shift = epoch.restate
-        return pieces, _joined([_one(before[0] + 1, float(exact(before[1]) * factor + shift)), piece])
-    return pieces, piece
+    if epoch.first is not None:
+        if len(piece) and epoch.first <= exact(piece.value[0]) and piece.first[0] > epoch.t:
+            piece = _joined([_one(epoch.t, float(epoch.first)), piece])
+        return pieces, piece, (epoch.t, float(epoch.first))
+    if epoch.restate is None or carried is None:
+        return pieces, piece, None
+    factor, shift = epoch.restate
+    t, restated = carried[0] + 1, float(exact(carried[1]) * factor + shift)
+    return pieces, _joined([_one(t, restated), piece]) if len(piece) else piece, (t, restated)
 
 
-def _event(epoch: Epoch, before: tuple[int, float], piece: Runs) -> Event:
+def _event(epoch: Epoch, before: Known, piece: Runs) -> Event:
     if epoch.last is not None or epoch.first is not None:
-        old = exact(before[1]) if epoch.last is None else epoch.last
+        old = exact(before.value) if epoch.last is None else epoch.last
         new = exact(piece.value[0]) if epoch.first is None else epoch.first
         return Event(epoch.t, "exchange", old, new, basis=epoch.why)
-    return Event(epoch.t, "epoch", exact(before[1]), exact(piece.value[0]), basis=epoch.why)
+    return Event(epoch.t, "epoch", exact(before.value), exact(piece.value[0]), basis=epoch.why)
 
 
 def _one(t: int, value: float) -> Runs:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
@@ -39,7 +40,7 @@ _RATE_BURST_NS: Final = 60_000_000_000
 #: Without any bound: an excursion is steep when it rises so many times faster than the count beside it.
 _STEEP: Final = 20
 _STEEP_ALONE: Final = 2
-#: A last reading is left for the next one to confirm when there are so many steps to compare it with.
+#: A first or a last reading is left for others to confirm when there are so many steps to compare it with.
 _ENOUGH_STEPS: Final = 10
 
 
@@ -207,7 +208,7 @@ class _Judging:
         return (int(before[-1]) if len(before) else -1), (low + int(after[0]) if len(after) else -1)
 
     def _excursion(self, top: int, low: int) -> None:
-        glitch = self._glitch(top, low) or self._glitch_and_zero(top, low)
+        glitch = self._glitch(top, low) or self._glitch_and_zero(top, low) or self._glitch_and_fall(top, low)
         if glitch:
             base = self._before(glitch[0], 1)[-1]
             if not self._decided(glitch[0]):
@@ -219,7 +220,7 @@ class _Judging:
 
     def _basis(self, before: int, at: int) -> str:
         most, basis = self._allowed([before], [at])
-        over = self.runs.value[at] - self.runs.value[before] > most[0]
+        over = _difference(self.runs.value[at], self.runs.value[before]) > most[0]
         return basis[0] if over else "shape"
 
     def _before(self, place: int, number: int) -> list[int]:
@@ -274,6 +275,37 @@ class _Judging:
         )
         return between if steep and self._continues(base, over) else []
 
+    def _glitch_and_fall(self, top: int, low: int) -> list[int]:
+        """The readings from after one that the count left steeply up to `top`, where `low` is below it: a counter that
+        loses power shows nonsense, and then what it had kept, or zero. Nothing comes back here to show what was true,
+        so it must be over soon, and the rise far beyond all of the steps around."""
+        runs = self.runs
+        for base in reversed([at for at in self._before(top, AROUND) if runs.value[at] >= runs.value[low]]):
+            following = self._following(base)
+            between = following[: following.index(low)] if low in following else []
+            if not between or runs.value[between].min() <= runs.value[base]:
+                return []
+            dt = max(1, int(runs.first[between[0]] - runs.last[base]))
+            beside = [*self._before(base, AROUND - 1), base], following[len(between) :][: AROUND + 1]
+            steps = [self._rise(*pair, dt, whole=True) for side in beside for pair in pairwise(side)]
+            rise = _difference(runs.value[between[0]], runs.value[base])
+            known = [step for step in steps if step > 0]
+            if known and rise > _STEEP * max(known) and not self._possible_parts(between[0], rise, dt):
+                return between
+        return []
+
+    def _following(self, place: int) -> list[int]:
+        """The readings that count after a place, as far as a decision looks."""
+        near = self._after(place, AROUND)
+        reach = int(np.searchsorted(self.runs.first, self.runs.last[place] + HORIZON_NS, "right"))
+        reach = max(reach, near[-1] + 1 if near else reach)
+        return (place + 1 + np.flatnonzero(self.keep[place + 1 : reach])).tolist()
+
+    def _possible_parts(self, at: int, rise: float, dt: int) -> bool:
+        """Whether a counter of parts can have risen so far by what is known of its machine."""
+        most, _ = self.bounds.allowed(self.runs.first[[at]], np.array([dt]))
+        return bool(self.rule.restarts and np.isfinite(most[0]) and rise <= most[0])
+
     def _false_zero(self, top: int, low: int) -> list[int]:
         """The readings from `low` up to the one that comes back to `top` in one steep step."""
         runs, reach = self.runs, int(np.searchsorted(self.runs.first, self.runs.last[top] + HORIZON_NS, "right"))
@@ -306,19 +338,23 @@ class _Judging:
 
     def _continues(self, before: int, after: int) -> bool:
         most, _ = self._allowed([before], [after])
-        return bool(self.runs.value[after] - self.runs.value[before] <= most[0])
+        return bool(_difference(self.runs.value[after], self.runs.value[before]) <= most[0])
 
     def _steep(self, before: int, after: int, left: int, right: int, alone: bool) -> bool:
         """Whether the step rises beyond what is possible; without a bound, or of one reading alone, beyond what the
         count does beside the excursion: between `left` and `right`, and in the steps before and after these."""
         runs = self.runs
-        rise = float(runs.value[after] - runs.value[before])
+        rise = _difference(runs.value[after], runs.value[before])
         dt = max(1, int(runs.first[after] - runs.last[before]))
-        most, _ = self.bounds.allowed(runs.first[[after]], np.array([dt]))
-        if rise > most[0]:
+        t = runs.first[[after]]
+        (most,), _ = self.bounds.allowed(t, np.array([dt]))
+        if rise > most:
             return True
-        if np.isfinite(most[0]) and not alone and self.rule.restarts:
-            return False
+        if np.isfinite(most) and not alone and self.rule.restarts:
+            # A burst is left to steps that stay: what comes back to the count made no parts at once.
+            (burst,), _ = self.bounds.allowed(t, np.array([0]))
+            if rise <= most - burst:
+                return False
         beside = self._rise(left, right, dt, whole=False)
         steps = [self._rise(at, left, dt, whole=True) for at in self._before(left, 1)]
         steps += [self._rise(right, at, dt, whole=True) for at in self._after(right, 1)]
@@ -329,7 +365,7 @@ class _Judging:
 
     def _rise(self, before: int, after: int, dt: int, *, whole: bool) -> float:
         """What the count rises in `dt` as fast as between two readings; `whole`: at least as much as between them."""
-        amount = float(self.runs.value[after] - self.runs.value[before])
+        amount = _difference(self.runs.value[after], self.runs.value[before])
         scaled = amount * dt / max(1, int(self.runs.first[after] - self.runs.last[before]))
         return max(amount, scaled) if whole else scaled
 
@@ -349,11 +385,14 @@ class _Judging:
             return
         before, after = alive[:-1], alive[1:]
         runs = self.runs
-        rise = runs.value[after] - runs.value[before]
+        with np.errstate(over="ignore"):
+            rise = runs.value[after] - runs.value[before]
         most, basis = self._allowed(before.tolist(), after.tolist())
         for place in np.flatnonzero((rise > most) | (rise < 0)).tolist():
             following = int(after[place + 1]) if place + 1 < len(after) else None
-            self._step(int(before[place]), int(after[place]), following, float(most[place]), basis[place])
+            if self.keep[before[place]]:
+                self._step(int(before[place]), int(after[place]), following, float(most[place]), basis[place])
+        self._first(int(before[0]), int(after[0]), bool(np.isfinite(most[0])))
         self._last(int(before[-1]), int(after[-1]), bool(np.isfinite(most[-1])))
 
     def _step(self, before: int, after: int, following: int | None, most: float, basis: str) -> None:
@@ -368,16 +407,37 @@ class _Judging:
         self.epochs.add(int(self.runs.first[after]))
         self._note("jump", before, after, amount, 1, basis)
 
+    def _first(self, before: int, after: int, bounded: bool) -> None:
+        """The oldest reading, of a counter without any bound: many devices show zero until they have read their own
+        memory. Far below all that follows, at the usual distance in time, it is no count to begin at."""
+        runs = self.runs
+        rise = _difference(runs.value[after], runs.value[before])
+        if bounded or rise <= 0 or self._decided(after):
+            return
+        near = np.array(self._following(before), np.int64)
+        if len(near) < AROUND:
+            return
+        with np.errstate(over="ignore"):
+            steps = np.diff(runs.value[near])
+        pauses = runs.first[near[1:]] - runs.last[near[:-1]]
+        rising = steps[steps > 0]
+        needed = AROUND - 1 if runs.value[before] == 0 else _ENOUGH_STEPS
+        dt = int(runs.first[after] - runs.last[before])
+        if len(rising) >= needed and dt <= 2 * int(pauses.max()) and rise > _STEEP * float(rising.max()):
+            self.epochs.add(int(runs.first[after]))
+            self._note("jump", before, after, exact(runs.value[after]) - exact(runs.value[before]), 1, "shape")
+
     def _last(self, before: int, after: int, bounded: bool) -> None:
         """The newest reading, of a counter without any bound: far beyond all steps of the last hours it waits for the
         next one."""
         runs = self.runs
-        rise = float(runs.value[after] - runs.value[before])
+        rise = _difference(runs.value[after], runs.value[before])
         if bounded or rise <= 0 or after != len(runs) - 1 or not self._alone([after]) or self._decided(after):
             return
         start = int(np.searchsorted(runs.last, runs.last[before] - HORIZON_NS))
         near = start + np.flatnonzero(self.keep[start : before + 1])
-        steps = np.diff(runs.value[near])
+        with np.errstate(over="ignore"):
+            steps = np.diff(runs.value[near])
         steps = steps[steps > 0]
         if len(steps) < _ENOUGH_STEPS:
             return
@@ -386,6 +446,11 @@ class _Judging:
         if rise > _STEEP * max(float(steps.max()), rate * int(runs.first[after] - runs.last[before])):
             self.epochs.add(int(runs.first[after]))
             self._note("jump", before, after, exact(runs.value[after]) - exact(runs.value[before]), 1, "shape")
+
+
+def _difference(after: float, before: float) -> float:
+    """Beyond all numbers a double has: infinite, and no warning."""
+    return float(after) - float(before)
 
 
 def _stretches(mask: Mask) -> list[tuple[int, int]]:

@@ -16,7 +16,7 @@ import orjson
 
 from edge_agent.metrics.counters import Event, Rule
 from edge_agent.metrics.epochs import UNDEFINED, Definition, Epoch, JudgedReadings, by_definition, judged
-from edge_agent.metrics.plausibility import Bounds, Decision, Limit, Runs, by_rate
+from edge_agent.metrics.plausibility import HORIZON_NS, Bounds, Decision, Floats, Limit, Runs, by_rate
 from edge_agent.metrics.readings import Longs, Number, Readings
 from edge_agent.production import thinning
 from edge_agent.stores import Changes
@@ -29,7 +29,8 @@ PATIENCE_NS: Final = 120_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A meter was exchanged at `t` (ns): the last reading of the old one and the first of the new one, where known."""
+    """A meter was exchanged at about `t` (ns): the last reading of the old one and the first of the new one, where
+    known."""
 
     t: int
     last: Fraction | None = None
@@ -108,11 +109,10 @@ def judged_counter(
 ) -> tuple[Changes, JudgedReadings]:
     """The runs that count, among those that are bad, and what was judged of them."""
     good = changes.good
+    read = Runs(changes.first[good], changes.last[good], changes.num[good])
     rule, bounds = _rules(meanings.first, about, learned)
-    epochs = _epochs(about, meanings, learned)
-    found = judged(
-        Runs(changes.first[good], changes.last[good], changes.num[good]), rule, bounds, epochs, about.decisions
-    )
+    epochs = _epochs(replace(about, exchanges=placed(about.exchanges, read)), meanings, learned)
+    found = judged(read, rule, bounds, epochs, about.decisions)
     runs, bad = found.runs, ~good
     first = np.concatenate([changes.first[bad], runs.first])
     order = np.argsort(first, kind="stable")
@@ -126,6 +126,26 @@ def _rules(definition: Definition, about: CounterAbout, learned: Sequence[Limit]
     rates = () if definition.max_rate is None else (by_rate(definition.max_rate),)
     bounds = Bounds(definition.low, definition.high, (*about.physical, *rates), tuple(learned))
     return Rule(definition.rolls_over_at, restarts=about.parts), bounds
+
+
+def placed(exchanges: Sequence[Exchange], runs: Runs) -> tuple[Exchange, ...]:
+    """Exchanges where the readings show them, up to `HORIZON_NS` from the time a person wrote down: where a reading
+    nearer to the old meter's last one is followed by one nearer to the new meter's first one."""
+    return tuple(sorted((_placed(each, runs) for each in exchanges), key=lambda each: each.t))
+
+
+def _placed(exchange: Exchange, runs: Runs) -> Exchange:
+    if exchange.last is None or exchange.first is None or len(runs) < 2:
+        return exchange
+    is_new = np.abs(runs.value - float(exchange.first)) < np.abs(runs.value - float(exchange.last))
+    before, after = runs.last[:-1], runs.first[1:]
+    near = (after >= exchange.t - HORIZON_NS) & (before <= exchange.t + HORIZON_NS)
+    steps = np.flatnonzero(~is_new[:-1] & is_new[1:] & near & (after - before > 2))
+    if not len(steps):
+        return exchange
+    since, until = before[steps] + 2, after[steps] - 1
+    place = int(np.argmin(np.maximum(since - exchange.t, exchange.t - until)))
+    return replace(exchange, t=max(int(since[place]), min(int(until[place]), exchange.t)))
 
 
 def _epochs(about: CounterAbout, meanings: Meanings, learned: Sequence[Limit]) -> list[Epoch]:
@@ -159,6 +179,8 @@ def counted_readings(
     to_ns: int,
 ) -> CountedReadings | None:
     """The readings of a window, thinned; None where nothing is said of it: no reading in it, nor one on both sides.
+    Of a meter that was last read before the window its last reading, and that nothing is known since: whoever adds
+    meters up must not miss that one is silent.
 
     `at`: moments (ns) at which energy is divided; `known`: when the device's values were current.
     """
@@ -167,7 +189,7 @@ def counted_readings(
     inside = bool(np.any((t >= from_ns) & (t <= to_ns)))
     around = len(t) > 0 and t[0] <= from_ns and t[-1] >= to_ns
     if not (inside or around):
-        return None
+        return None if about.parts or not len(t) or t[0] > from_ns else _silent(t, value, about, meanings, known, to_ns)
     start = max(0, int(np.searchsorted(t, from_ns, "right")) - 1)
     end = int(np.searchsorted(t, to_ns, "left")) + 1
     t, value = t[start:end], value[start:end]
@@ -181,6 +203,17 @@ def counted_readings(
         tuple(epoch for epoch in found.epochs if t[0] < epoch[0] <= t[-1]),
         tuple(event for event in found.events if from_ns < event.t <= to_ns),
         _unknown_since(int(t[-1]), known, to_ns),
+    )
+
+
+def _silent(
+    t: Longs, value: Floats, about: CounterAbout, meanings: Meanings, known: Sequence[Span], to_ns: int
+) -> CountedReadings:
+    last = int(t[-1])
+    return CountedReadings(
+        Readings(t[-1:], value[-1:]),
+        _modulus_at(meanings, about, last),
+        unknown_since=_unknown_since(last, known, to_ns),
     )
 
 

@@ -138,7 +138,7 @@ def _pbt(machine: Machine) -> Fraction:
 
 def _machine_energy(plant: Plant, machine: Machine) -> dict[str, Result]:
     """M-18 and M-20 of a machine that is collected from, by a meter or a power tag of its own."""
-    if machine.energy is None and machine.production is None:
+    if not machine.energy_source and machine.production is None:
         return {}
     scope = energy_scope(plant, machine.id, machine)
     good = machine.production.whole_gq if machine.production else None
@@ -181,7 +181,7 @@ def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
     lasts = {line: last for line in plant.lines if (last := plant.last_station(line)) is not None}
     made = {line: last.production.whole_gq for line, last in lasts.items() if last.production}
     contradicting = [line for line, parts in made.items() if parts is not None and parts < 0]
-    counted = [line for line in lasts if line not in contradicting]
+    counted = [line for line in lasts if line not in contradicting and plant.line_energy(line)[0] is not None]
     good = [parts for line, parts in made.items() if parts is not None and line in counted]
     together = [used for used, _ in map(plant.line_energy, counted) if used is not None]
     with_parts = CountSum([count for part in together for count in part.parts]) if together else None

@@ -240,11 +240,11 @@ class Plant:
         return classify(spans(times[0], self.facts.known_until, item, mode, order, self._plan(equipment.schedule_id)))
 
     def _energy(self, equipment: Equipment, device: str | None) -> tuple[Count | None, str]:
-        """The machine's own counter, else a meter of its own, else its power tag."""
+        """The machine's own counter, else a meter of its own, else its power tag. A counter that is silent in this
+        window has no stand-in, or the windows did not add up."""
         for metering in (device, self.links.meter(equipment)):
-            used = None if metering is None else self.metered(metering)
-            if used is not None and metering is not None:
-                return used, metering
+            if metering is not None and (metering, "energy") in self._counters:
+                return self.metered(metering), metering
         power = None if device is None else self.integrated(device)
         return (None, "") if power is None else (power, f"{device}{INTEGRATED}")
 
@@ -265,12 +265,16 @@ class Plant:
         return made_in({role: self.counted(device, role) for role in PART_ROLES}, when)
 
     def counted(self, device: str, role: Role) -> Count | None:
-        """What a device's counter in a role counted; None without such a counter."""
+        """What a device's counter in a role counted; None without such a counter, and of one of which nothing is known
+        in the window."""
         if (device, role) not in self._counts:
             counter = self._counters.get((device, role))
             rule = _PARTS if role in PART_ROLES else Rule()
-            self._counts[device, role] = None if counter is None else _steps(counter, rule)
+            self._counts[device, role] = None if counter is None or self._silent(counter) else _steps(counter, rule)
         return self._counts[device, role]
+
+    def _silent(self, counter: Counter) -> bool:
+        return counter.unknown_since is not None and counter.unknown_since < self.facts.start
 
     def metered(self, device: str) -> Count | None:
         """What a device's energy counter says."""

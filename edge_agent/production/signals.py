@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property, lru_cache
 from typing import Final
@@ -149,6 +150,10 @@ def _modulus(connector: str, tag: object) -> int | None:
     return plugin.modulus(tag) if plugin.modulus is not None and isinstance(tag, plugin.tag_options) else None
 
 
+def _or_zero(number: Decimal | None) -> Decimal:
+    return number or Decimal(0)
+
+
 class PlantSignals:
     """All devices of a plant with their signals, and which of them the figures of machines, lines and meters need."""
 
@@ -236,20 +241,35 @@ class PlantSignals:
         )
 
     @cached_property
+    def _ever(self) -> Membership:
+        """The register by its dates alone: what is possible of a counter must not depend on the window, or the windows
+        in which one machine follows another do not add up."""
+        return Membership.of_all_time(self.register, self.members.zone)
+
+    @cached_property
     def _cycle(self) -> dict[str, Limit]:
-        """Of devices that speak for one machine alone: what its nominal cycle makes possible."""
-        having = [(self.of(row), row.nominal_cycle_s) for row in self.links.machines]
-        return {device.key: by_cycle(float(cycle)) for device, cycle in having if device is not None and cycle}
+        """Of devices that speak for one machine at a time: what the shortest of their nominal cycles makes possible."""
+        cycles: dict[str, list[Decimal | None]] = {}
+        for row in self._ever.working:
+            if row.device in self.devices:
+                cycles.setdefault(row.device, []).append(row.nominal_cycle_s if self._ever.alone(row) else None)
+        known = {name: [cycle for cycle in found if cycle] for name, found in cycles.items()}
+        return {
+            self.devices[name].key: by_cycle(float(min(own)))
+            for name, own in known.items()
+            if own and len(own) == len(cycles[name])
+        }
 
     @cached_property
     def _power(self) -> dict[str, float]:
-        """The same of meters and rated powers, kW."""
-        found: dict[str, float] = {}
-        for row in self.links.machines:
-            for device in (self.of(row), self.meter_of(row)):
-                if device is not None and row.rated_power_kw:
-                    found[device.key] = float(row.rated_power_kw)
-        return found
+        """The same of meters and the highest rated power, kW."""
+        rated: dict[str, list[Decimal | None]] = {}
+        for row in self._ever.working:
+            own = [row.device] if row.device and self._ever.alone(row) else []
+            metered = [row.meter_id] if row.meter_id and self._ever.metered_alone(row.meter_id) else []
+            for name in {*own, *metered} & self.devices.keys():
+                rated.setdefault(name, []).append(row.rated_power_kw)
+        return {self.devices[name].key: float(max(map(_or_zero, each))) for name, each in rated.items() if all(each)}
 
     def _rated(self, key: str, ratio: Fraction) -> Limit | None:
         return by_power(self._power[key], ratio) if key in self._power else None

@@ -24,7 +24,7 @@ from edge_agent.production.counting import UNKNOWN, CountedReadings, CounterAbou
 from edge_agent.production.facts import BEFORE_NS, MINUTE_NS, Longs, Quality
 from edge_agent.production.power_energy import energy_while_known, moments
 from edge_agent.production.states import TagChanges
-from edge_agent.stores import Store
+from edge_agent.stores import Changes, Store
 from edge_agent.stores.base import AROUND_NS, NEXT_NS, Name, Seen, step_below
 from edge_agent.stores.evidence import SEAM_NS, Span, bridged
 from edge_agent.stores.last_changes import stored_values
@@ -39,6 +39,8 @@ _DIGITS: Final = 9
 AFTER_NS: Final = AROUND_NS + NEXT_NS
 #: So many moments of powers are asked of the store at once: it adds up in memory, at every moment of each power.
 _MOMENTS: Final = 1_000_000
+#: Readings before a window are judged by what was learned so long before it at the most.
+_LEARNED_BACK_NS: Final = 62 * DAY_NS
 #: From here on a double does not hold every integer.
 _EXACT: Final = 2.0**53
 
@@ -162,9 +164,8 @@ class StoreFacts:
         near = first >= from_ns - BEFORE_NS and last <= to_ns + AROUND_NS
         far: Mapping[str, Sequence[Span]] = {} if near else self.known(first - SEAM_NS, last + NEXT_NS)
         meanings = {name: self._meanings(name, questions[name].about) for name in runs_of}
-        learned = self._learned(
-            [name for name in runs_of if not meanings[name].bounded(questions[name].about)], from_ns, to_ns
-        )
+        unbounded = {name: runs for name, runs in runs_of.items() if not meanings[name].bounded(questions[name].about)}
+        learned = self._learned(unbounded, from_ns, to_ns)
         found = {}
         for name, runs in runs_of.items():
             question = questions[name]
@@ -182,11 +183,20 @@ class StoreFacts:
                 found[name] = counted
         return found
 
-    def _learned(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, tuple[Limit, ...]]:
-        """What counters without a physical bound make possible by their own past."""
+    def _learned(self, runs_of: Mapping[Name, Changes], from_ns: int, to_ns: int) -> dict[Name, tuple[Limit, ...]]:
+        """What counters without a physical bound make possible by their own past. Where the next reading comes after a
+        silence, up to its day: a window on the other side judges the step by the same limit."""
         start, end = from_ns - AROUND_NS, to_ns + AROUND_NS
-        days_of = self._store.steps(names, first_day(start), end // DAY_NS * DAY_NS) if names else {}
-        return {name: limits(days, step_below, start, end) for name, days in days_of.items()}
+        found: dict[Name, tuple[Limit, ...]] = {}
+        far = [name for name, runs in runs_of.items() if runs.last[-1] > end or runs.first[0] < start]
+        near = [name for name in runs_of if name not in far]
+        reach = [edge for name in far for edge in (int(runs_of[name].first[0]), int(runs_of[name].last[-1]))]
+        spans = [(near, start, end), (far, min([start, *reach]), max([end, *reach]))]
+        for names, since, until in spans:
+            since = max(since, start - _LEARNED_BACK_NS)
+            days_of = self._store.steps(names, first_day(since), until // DAY_NS * DAY_NS) if names else {}
+            found |= {name: limits(days, step_below, since, until) for name, days in days_of.items()}
+        return found
 
     def _meanings(self, name: Name, about: CounterAbout) -> Meanings:
         catalogue = self._store.catalogue

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, tzinfo
 from functools import cached_property
+from itertools import pairwise
 from typing import Final, Literal
 
 from edge_agent.register.model import Equipment, Register
@@ -25,6 +26,7 @@ _STATUSES: Final[dict[str, Absence]] = {
     "mothballed": "mothballed", "under_repair": "under_repair", "scrapped": "scrapped",
 }  # fmt: skip
 _S: Final = 1_000_000_000
+_FOREVER: Final = 2**62
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,16 @@ class Membership:
         since = self.start if machine.commissioned is None else max(self.start, self._midnight(machine.commissioned))
         until = self.end if machine.retired_on is None else min(self.end, self._midnight(machine.retired_on))
         return (since, until) if since < until else None
+
+    @classmethod
+    def of_all_time(cls, register: Register, zone: tzinfo) -> Membership:
+        """A register by its dates alone, whatever window is asked for."""
+        return cls(register, 0, _FOREVER, zone)
+
+    def metered_alone(self, meter: str) -> bool:
+        """Whether a device is the meter (`meter_id`) of machines in service, of one at a time."""
+        spans = sorted(span for row in self.in_service if row.meter_id == meter and (span := self.span(row)))
+        return bool(spans) and not any(_overlap(*pair) for pair in pairwise(spans))
 
     def alone(self, machine: Equipment) -> bool:
         """Whether a machine has a primary device that no other one has while this one is in service."""

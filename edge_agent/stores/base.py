@@ -24,9 +24,10 @@ Name = tuple[str, str]
 #: After a window so much more evidence is read, which speaks of its end.
 NEXT_NS: Final = 3_600_000_000_000
 #: On both sides of a window so much more of a counter is read, and so many good readings at least, however far away
-#: they are: they decide which readings are possible, and what the steps across the window's edges counted.
+#: they are: they decide which readings are possible, and what the steps across the window's edges counted. A decision
+#: looks at three readings, and each of these was decided by others: with ten, windows agree about it.
 AROUND_NS: Final = 6 * NEXT_NS
-AROUND: Final = 3
+AROUND: Final = 10
 #: A reading made longer than this before a window says nothing about the window any more.
 LOOKBACK_NS: Final = 7 * 86_400_000_000_000
 

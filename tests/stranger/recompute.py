@@ -77,14 +77,19 @@ rows = sorted(table("register.csv"), key=lambda m: m["equipment_id"])
 in_use = [m for m in rows if span(m)[0] < span(m)[1]]
 standing = [m for m in in_use if service(m)[0] < end <= service(m)[1]]
 machines, working = ([m for m in each if m["in_scope"] == "Y"] for each in (standing, in_use))
-meter_users = Counter(m["meter_id"] for m in in_use)
 devices = {row["device"]: row for row in table("facts/devices.csv")}
 first = {row["device"]: int(row["t_ns"]) for row in table("facts/first_good.csv") if int(row["t_ns"]) <= end}
 health, states = table("facts/health_minutes.csv", "device"), table("facts/states.csv", "device")
 counters, plans = table("facts/counters.csv", "device", "role"), table("facts/plan.csv", "schedule")
-
+events = table("facts/counter_events.csv", "device", "role")
+silences = {key: [r for r in rows if r["kind"] == "unknown_since"] for key, rows in events.items()}
 
 stored = {row["device"]: row for row in table("facts/stored.csv")}
+
+
+def one_at_a_time(meter):  # whether it is the meter of machines, of one at a time
+    spans = sorted(span(m) for m in in_use if m["meter_id"] == meter != "")
+    return bool(spans) and all(b <= c for (_, b), (c, _) in pairwise(spans))
 
 
 def own(m):  # the device of a machine
@@ -183,7 +188,7 @@ def curve(key):  # moments, and what (device, role) has counted until each
 
 
 def counted(key, spans=((start, end),)):  # pieces or kWh
-    if key not in counters:
+    if key not in counters or any(int(row["t_ns"]) < start for row in silences.get(key, [])):
         return None
     (times, amounts), whole = curve(key), Fraction(0)
     for t, sign in ((t, sign) for span in spans for t, sign in zip(span, (-1, 1), strict=True)):
@@ -206,21 +211,22 @@ def whole_good(m):  # not known where there was more scrap than parts
 
 
 def metered(m):  # the counter of a machine's energy
-    alone = m["meter_id"] if meter_users[m["meter_id"]] == 1 else None
+    alone = m["meter_id"] if one_at_a_time(m["meter_id"]) else None
     keys = [(own(m), "energy"), (alone, "energy"), (own(m), "integrated_power")]
     return next((key for key in keys if key in counters), None)
 
 
 def line_meters(line):
     rows = [m for m in in_use if m["category"] == "meter" and m["line"] == line]
-    own_meters = [m for m in rows if linked_to(m) and meter_users[linked_to(m)[0]] != 1]
+    own_meters = [m for m in rows if linked_to(m) and not one_at_a_time(linked_to(m)[0])]
     found = [((linked_to(m)[0], "energy"), (span(m),)) for m in own_meters]
     of_machines = [(metered(m), (span(m),)) for m in working if m["line"] == line]
     return [each for each in found if each[0] in counters] or [each for each in of_machines if each[0]]
 
 
 def kwh(metering):  # of counters, each in the time its row was in service
-    return sum(counted(*each) for each in metering) if metering else None
+    known = [amount for each in metering if (amount := counted(*each)) is not None]
+    return sum(known) if known else None
 
 
 # --- time
@@ -381,7 +387,7 @@ work = {m["equipment_id"]: worked(m) for m in working if own(m) and (own(m),) in
 for m in working:
     name = m["equipment_id"]
     figures |= {f"{metric}@{name}": ratio(*pair) for metric, pair in work.get(name, {}).items()}
-    if name in work or metered(m):
+    if name in work or metered(m):  # also of a silent counter
         gq = whole_good(m) if name in work else None
         figures[f"M-18@{name}"] = ratio(counted(metered(m), (span(m),)), gq)
         figures.setdefault(f"M-20@{name}", None)
@@ -408,10 +414,10 @@ for line in sorted({m["line"] for m in working if m["line"]}):
     last = [m for m in working if m["line"] == line and m["category"] == "inspection"]
     gq = whole_good(last[0]) if len(last) == 1 and last[0]["equipment_id"] in work else None
     figures[f"M-18@line:{line}"] = ratio(kwh(used), gq)
-    figures[f"M-19@line:{line}"] = kwh(used) * per_kwh if used else None
+    figures[f"M-19@line:{line}"] = None if kwh(used) is None else kwh(used) * per_kwh
     site += used
-    if gq is not None:
+    if gq is not None and kwh(used) is not None:
         site_counted, site_good = site_counted + used, [*site_good, gq]
 figures["M-18"] = ratio(kwh(site_counted), sum(site_good))
-figures["M-19"] = kwh(site) * per_kwh if site else None
+figures["M-19"] = None if kwh(site) is None else kwh(site) * per_kwh
 print(json.dumps({key: None if value is None else str(value) for key, value in figures.items()}))

@@ -187,14 +187,16 @@ in service at the end. **工作设备 Working machines** = `in_scope = Y` 且在
   `category = inspection` 机器（`details.good_parts_of`）。 A machine: its own energy counter, else a meter that only it
   has, else integrated power. A line: its meters (`category = meter`, those of one machine alone left out), else its
   machines; its GQ is that of its one `category = inspection` machine.
-  电表即 `meter_id` 所称的设备，独用：没有其他在役段不为空的行有此 `meter_id`。产线的电表：`line` 相同且在役段不为空
-  的行（不论 `in_scope`），其 `gateway_device` 的第一个有电能计数器，且不是恰为一行的 `meter_id`；产线的电量为各电表（或各机器）在其在役段内的电量之和。机器没有状态时 GQ 未知；检测机器须
-  有状态和 GQ，且为该线工作设备中唯一的检测机器。厂区：M-19 计各产线的 kWh；M-18 = 有 GQ 的产线的 kWh 之和 / 其 GQ 之和。 A
-  meter is the device that `meter_id` names; only one machine has it if no other row with a span names it. A line's
+  电表即 `meter_id` 所称的设备，独用：没有其他在役段与之重叠的行有此 `meter_id`。产线的电表：`line` 相同且在役段不为空
+  的行（不论 `in_scope`），其 `gateway_device` 的第一个有电能计数器，且不是同一时间恰为一行的 `meter_id`；产线的电量为各电表（或各机器）在其在役段内的电量之和。机器没有状态时 GQ 未知；检测机器须
+  有状态和 GQ，且为该线工作设备中唯一的检测机器。厂区：M-19 计各产线的 kWh；M-18 = 有 GQ 且有电量的产线的 kWh 之和 / 其 GQ 之和。 A
+  meter is the device that `meter_id` names; only one machine has it if no other row whose span overlaps names it. A line's
   meters: rows of that `line` with a span, in scope or not, the first of whose `gateway_device` has an energy counter and
-  is not the `meter_id` of exactly one row; a line's energy is that of its meters (or machines), each of its own span. GQ is not known of a machine
+  is not the `meter_id` of exactly one row at a time; a line's energy is that of its meters (or machines), each of its own span. GQ is not known of a machine
   without states; the inspection machine must have states and GQ, and be the only one of the line's working machines. The site: M-19 of the kWh of all lines;
-  M-18 = kWh / GQ, both summed over the lines that have a GQ.
+  M-18 = kWh / GQ, both summed over the lines that have a GQ and kWh. 电能计数器的 `unknown_since` 早于窗口起点的，电量未知，也不由其他来源代替；产线有
+  其他电表的，只计其他电表。 Of an energy counter whose `unknown_since` lies before the window's start the kWh are not known,
+  and no other source stands in for it; where a line has other meters too, they alone are summed.
 - **M-20** = item_state 为 2 时的 kWh / kWh。 kWh while NotExecuting / kWh.
   「这些步」指 item_state 为 2 的各段的起点或终点落在其内部的步：读数（乘 `ratio` 之前）的分摊按步长（纳秒）分别求和，步长多于四种时
   各和四舍六入五取偶到 1e-12。 That is the steps inside which a span with item_state 2 begins or ends: their shares

@@ -102,7 +102,7 @@ def _items(plant: Plant, figures: Figures) -> Iterator[Item]:
     alarms = any("alarm" in tag or "fault" in tag for tag in tags)
     oee = any(key.startswith("M-14@") and result.value is not None for key, result in figures.items())
     energy = figures["M-19"].value is not None
-    meters = any(plant.meters(line) for line in plant.lines)
+    meters = any(plant.metered(meter.device) is not None for line in plant.lines for meter in plant.meters(line))
     parts = any(counter.role == "produced" for counter in plant.facts.counters)
     program = any("program" in tag for tag in tags)
     yield Item(_EQUIPMENT, "L1", Text("设备台账电子化", "an electronic register"), bool(plant.machines), "P")
