@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -126,8 +127,8 @@ def _reasons(look: ProbeLook) -> Iterator[Text]:
     for one in look.plausible[:4]:
         read = f"{one.type} {one.order}".rstrip()
         yield Text(f"→ {one.address} {read} = {printable(str(one.value))}\n    {one.zh}\n    {one.en}")
-    refused = dict.fromkeys(place.refused for place in look.places if place.refused)
-    for text in list(refused)[:2]:
+    refused = {re.sub(r"\d+", "", place.refused): place.refused for place in reversed(look.places) if place.refused}
+    for text in list(refused.values())[:2]:
         zh, _, en = text.partition("\n")
         yield Text(f"✗ {zh}\n    {en}")
 
