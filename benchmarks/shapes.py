@@ -37,7 +37,6 @@ class Shape:
     """OPC UA: 100 ns ticks between the source times of neighbouring variables; 0 = one time for all, as in a scan."""
     confirm: Literal["broker", "store"] = "broker"
     """`store`: a store service (DuckDB) runs beside the agent, which keeps each entry until it is stored."""
-    workers: int = 1
     """Processes of the agent; CPU and memory are those of all of them, the supervising one included."""
     group: Literal["path", "scale", "idle"] = "path"
     bounds: Mapping[str, float] = field(default_factory=dict)
@@ -65,7 +64,6 @@ SHAPES = (
     Shape("Modbus 10 x 100 @ 100 ms", 10, 100, 0.1, bounds=_cost(3)),
     Shape("Modbus 100 x 100 @ 1 s", 100, 100, 1.0, bounds=_cost(3, p99_ms=20, start_s=3)),
     Shape("Modbus 100 x 100 @ 100 ms", 100, 100, 0.1, bounds=_cost(3, core_percent=35)),
-    Shape("Modbus 100 x 100 @ 100 ms, workers: 2", 100, 100, 0.1, workers=2, bounds=_cost(3)),
     Shape("Modbus 1 x 1000, one-register gaps @ 1 s", 1, 1000, 1.0, step=3, bounds={"requests_per_cycle": 24}),
     Shape("Modbus 1 x 1000 @ 1 s, PLC answers after 5 ms", 1, 1000, 1.0, delay_ms=5),
     Shape("Modbus 100 x 100 @ 1 s, confirm: store", 100, 100, 1.0, confirm="store"),
@@ -141,7 +139,7 @@ def site(shape: Shape, endpoints: list[str], broker_port: int, folder: Path) -> 
     template = _modbus(shape) if shape.protocol == "modbus" else _opcua_device(shape)
     key = "url" if shape.protocol == "modbus" else "endpoint"
     return {
-        "agent": {"id": "bench", "workers": shape.workers},
+        "agent": {"id": "bench"},
         "mqtt": {"url": f"mqtt://127.0.0.1:{broker_port}", "confirm": shape.confirm},
         "outbox": {"path": str(folder / "outbox")},
         "store": {"path": str(folder / "store.duckdb"), "quarantine": str(folder / "quarantine")},

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import subprocess
 import time
 from pathlib import Path
 
-from edge_agent.errors import FindingsError
-from edge_agent.ingest.api import ask, socket_path
 from edge_agent.outbox import Outbox
 from faults import writer
 from faults.audit import audit
@@ -41,36 +37,6 @@ def agent_killed(times: int, folder: Path) -> Result:
         result.must(most <= 50, f"{most} repetitions after one kill, the window is 50")
     result.within("restart to first reading, worst s", max(restarts), 5)
     return result
-
-
-def workers_killed(times: int, folder: Path) -> Result:
-    """F2: kill -9 of a worker, or of the whole agent, which then starts with another number of workers."""
-    result, chance, numbers = Result(times), random.Random(8), []
-    with plant(folder, devices=4, agent={"workers": 3}) as (site, _):
-        service, agent = site.service_up(), site.agent_up()
-        for _ in range(times):
-            workers = _workers(site)
-            if chance.random() < 0.7 and workers:
-                os.kill(chance.choice(workers), signal.SIGKILL)
-                site.more_notes(20, 60)
-                continue
-            agent.kill()
-            numbers.append(chance.choice([1, 2, 3, 4]))
-            site.changes["agent"] = {"workers": numbers[-1]}
-            agent = site.agent_up()
-        site.finish(agent, service)
-        _judge(result, site)
-        result.figures["numbers of workers"] = len(set(numbers))
-    return result
-
-
-def _workers(site: Site) -> list[int]:
-    """The pids of the workers that run now."""
-    try:
-        status = ask(socket_path(site.outbox / "agent"), "status")
-    except (ConnectionError, FindingsError):
-        return []
-    return [row["pid"] for row in status.get("workers", ()) if row["pid"] is not None]
 
 
 def service_killed(times: int, folder: Path) -> Result:

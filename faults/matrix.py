@@ -25,13 +25,6 @@ _ALL = (
     Row("F1-nats", "the same with nats-server", "lost 0; order kept; live < 2 s", outages.nats_stopped, 4),
     Row("F1-forgets", "broker loses all it acknowledged", "lost 0 (confirm: store)", outages.broker_forgets, 2),
     Row("F2-agent", "kill -9 of the agent", "lost 0; repeated <= window; < 5 s", kills.agent_killed, 100),
-    Row(
-        "F2-workers",
-        "kill -9 of workers and agent, their number changed",
-        "lost 0; doubled 0",
-        kills.workers_killed,
-        60,
-    ),
     Row("F2-service", "kill -9 of the store service", "lost 0; doubled 0", kills.service_killed, 100),
     Row("F2-any", "kill -9 of agent, service or broker", "lost 0; doubled 0", kills.both_killed, 60),
     Row(

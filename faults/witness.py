@@ -1,8 +1,7 @@
 """`python -m faults.witness LOG COMMAND ...`: `edge-agent COMMAND ...` that also notes what its outbox accepted.
 
 One line each time `Outbox.append` has returned, in a file that no fault of the matrix touches:
-`stream seq monotonic_ns durable_seq payload`. A line is one write of O_APPEND, so a kill leaves only whole lines. The
-workers of an agent (`--worker` for COMMAND) note into the same file.
+`stream seq monotonic_ns durable_seq payload`. A line is one write of O_APPEND, so a kill leaves only whole lines.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import os
 import sys
 import time
 
-from edge_agent.app.workers import hand, worker
 from edge_agent.cli.main import main
 from edge_agent.outbox import Outbox
 
@@ -32,7 +30,4 @@ def install(path: str) -> None:
 
 if __name__ == "__main__":
     install(sys.argv[1])
-    hand.PROGRAM = ("-m", "faults.witness", sys.argv[1], "--worker")
-    if sys.argv[2] == "--worker":
-        sys.exit(worker.main(int(sys.argv[3]), *sys.argv[4:]))
     sys.exit(main(sys.argv[2:]))

@@ -123,17 +123,14 @@ class Simulation:
         for device in self.devices.values():
             buses.setdefault((device.spec.protocol, device.spec.bus), []).append(device)
         ports: list[Port] = []
-        template: Any = None
         for (protocol, _), devices in buses.items():
             if protocol == "modbus":
                 ports.append(self._modbus(devices))
                 continue
             # asyncua costs 40 MB and half a second to import: only where a device needs it.
             from simulators.opcua.server import OpcuaPort
-            from simulators.opcua.space import Template
 
-            template = template or Template()
-            ports.append(OpcuaPort(devices, template, Path(self._pki.name)))
+            ports.append(OpcuaPort(devices, Path(self._pki.name)))
         return ports
 
     def _modbus(self, devices: list[Device]) -> ModbusPort:

@@ -18,18 +18,18 @@ class _Line(logging.Formatter):
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 
-    def __init__(self, more: str) -> None:
-        super().__init__(f"%(asctime)s %(levelname)s %(name)s %(message)s{more and ' '}{more}")
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
 
 
-def configure(level: str = "INFO", more: str = "") -> None:
-    """Send all logs to stderr, each with `more` (`worker=2`) at its end; one line per cause (`log_limit`).
+def configure(level: str = "INFO") -> None:
+    """Send all logs to stderr; one line per cause (`log_limit`).
 
     With DEBUG every line is written: somebody is looking. The protocol libraries speak only when something is wrong.
     """
     unlimited = level == "DEBUG" or bool(os.environ.get(EVERY_LINE))
     handler = logging.StreamHandler(sys.stderr) if unlimited else LimitedHandler(sys.stderr)
-    handler.setFormatter(_Line(more))
+    handler.setFormatter(_Line())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

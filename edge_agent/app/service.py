@@ -34,9 +34,9 @@ class Reloadable(Service, Protocol):
     def hang_up(self) -> None: ...
 
 
-def run_service(build: Callable[[], Service], level: str, more: str = "") -> int:
-    """Build the service, run it until SIGTERM or SIGINT, return the exit status. `more`: for the end of log lines."""
-    logs.configure(level, more)
+def run_service(build: Callable[[], Service], level: str) -> int:
+    """Build the service, run it until SIGTERM or SIGINT, return the exit status."""
+    logs.configure(level)
     raise_descriptor_limit()
     # What is built lives as long as the process: keep the collector from walking it again and again.
     gc.disable()

@@ -196,7 +196,7 @@ def summary(site: Site) -> str:
         + (total if rows else nothing)
         + "\n"
         + freed_when(site)
-        + spread_of(site)
+        + obsolete_keys(site)
     )
 
 
@@ -218,20 +218,11 @@ def freed_when(site: Site) -> str:
     return f"confirm: {site.mqtt.confirm}（{zh}）：{what_zh}。\nconfirm: {site.mqtt.confirm} ({en}): {what_en}.\n"
 
 
-def spread_of(site: Site) -> str:
-    """How the devices are spread over several workers, a line for each; nothing for one process."""
-    from edge_agent.app.workers.spread import homes, rate
-    from edge_agent.config.plugins import Installed
-
-    workers = site.agent.workers
-    if workers == 1:
+def obsolete_keys(site: Site) -> str:
+    """What is written and has no effect any more."""
+    if site.agent.workers is None:
         return ""
-    found = homes(site.devices, Installed(), workers)
-    lines = ["", f"工作进程 Workers ({workers}):"]
-    for worker in range(1, workers + 1):
-        mine = [device for device in site.devices if found[device.id] == worker]
-        names = _places([device.id for device in mine]) if mine else "-"
-        per_second = sum(map(rate, mine))
-        things = verb(len(mine), "device", "devices")
-        lines.append(f"  {worker}: {len(mine)} 台设备 {things}, {per_second:g} 值/秒 values/s: {names}")
-    return "\n".join(lines) + "\n"
+    return (
+        "agent.workers 不再起作用（采集代理只有一个进程），可以删除。\n"
+        "agent.workers has no effect any more (an agent is one process); it can be deleted.\n"
+    )

@@ -19,9 +19,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "outbox",
         help="查看发件箱 look into the outbox",
-        description="查看、校验、导出发件箱（含各工作进程的），agent 运行与否均可，不作任何改动。"
-        " Status, check and export of the outbox, with those of all workers; nothing is changed, and the agent may be"
-        " running.",
+        description="查看、校验、导出发件箱（含旧版本各工作进程的），agent 运行与否均可，不作任何改动。"
+        " Status, check and export of the outbox, with those of former worker processes; nothing is changed, and the"
+        " agent may be running.",
     )
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     status = actions.add_parser("status", help="待发送的条目 what is pending, per stream")
@@ -35,7 +35,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _folders(args: argparse.Namespace) -> list[Path]:
-    """The agent's outbox and those of its workers, present and former."""
+    """The agent's outbox and those of former workers."""
     from edge_agent.config import load
 
     folder: Path = load(args.config, secrets=False).outbox.path

@@ -52,8 +52,6 @@ def run(args: argparse.Namespace) -> int:
 def _sentence(outcome: dict[str, Any]) -> str:
     words = (("新增 added", "added"), ("更改 changed", "changed"), ("移除 removed", "removed"))
     lines = [f"{name}: {', '.join(outcome[key])}" for name, key in words if outcome[key]]
-    if outcome.get("moved"):
-        lines.append(f"换到另一工作进程 moved to another worker: {', '.join(outcome['moved'])}")
     lines.append(f"未触及 untouched: {outcome['unchanged']} 台设备 / {number_of(outcome['unchanged'], 'device')}")
     if outcome["reopened"]:
         lines.append(f"重建的连接 connections made anew: {', '.join(outcome['reopened'])}")

@@ -33,10 +33,6 @@ def run(args: argparse.Namespace) -> int:
 
     def build() -> Service:
         site, clock = load(source), Clock.from_environment()
-        if site.agent.workers > 1:
-            from edge_agent.app.workers.supervisor import Supervisor
-
-            return Supervisor(site, clock, source=source, level=args.log)
         from edge_agent.app.agent.agent import EdgeAgent
 
         return EdgeAgent(site, clock, source=source)

@@ -19,9 +19,6 @@ from edge_agent.config.width import full_width
 from edge_agent.identity import SEPARATOR
 from edge_agent.sdk import DevicePlan, Plugin, Problem
 
-#: Bytes; no process works with a smaller outbox of its own.
-SMALLEST_OUTBOX = 1_000_000
-
 
 def check_site(sections: Mapping[str, Sound], written: Table, found: Findings) -> None:
     """Files that must be readable, and keys that need one another. A faulty key of a section is not judged again, and a
@@ -33,8 +30,8 @@ def check_site(sections: Mapping[str, Sound], written: Table, found: Findings) -
         _group(values["agent"].group, written, found)
     if "mqtt" in values:
         _mqtt(values["mqtt"], faulty, written, found)
-    if {"agent", "outbox"} <= values.keys() and not {"agent.workers", "outbox.max_bytes"} & faulty:
-        _room_for_all(values["agent"].workers, values["outbox"].max_bytes, written, found)
+    if "agent" in values and "agent.workers" not in faulty:
+        _one_process(values["agent"].workers, written, found)
     store, register = values.get("store"), values.get("register")
     if isinstance(store, Store) and store.kind != "duckdb" and store.url is None and "store.url" not in faulty:
         zh = f'store.kind 为 {store.kind} 时缺少键 "store.url"，请补上，如 http://127.0.0.1:8086。'
@@ -205,13 +202,19 @@ def _problem_at(problem: Problem, written: Table) -> tuple[Place, object]:
     return locate(written, *path), value
 
 
-def _room_for_all(workers: int, most: int, written: Table, found: Findings) -> None:
-    """Each process with an outbox of its own needs a share that is worth the name."""
-    needed = SMALLEST_OUTBOX * (workers + 1 if workers > 1 else 1)
-    if most < needed:
-        zh = f"{workers} 个工作进程分用发件箱，outbox.max_bytes 至少应为 {needed}。"
-        en = f"{workers} workers share the outbox; outbox.max_bytes must be at least {needed}."
-        found.add("out-of-range", locate(written, "outbox", "max_bytes"), zh, en)
+def _one_process(workers: int | None, written: Table, found: Findings) -> None:
+    """Former versions could be several processes."""
+    if workers is not None and workers > 1:
+        zh = (
+            "采集代理只有一个进程，不再支持多个工作进程：请删除 agent.workers。一个进程不够时，把设备分到两个配置文件，"
+            "各用自己的 agent.id 和 outbox.path，各运行一个 run（docs/operations.md）。"
+        )
+        en = (
+            "An agent is one process; several workers are not supported any more: delete agent.workers. Where one"
+            " process is not enough, divide the devices among two files, each with its own agent.id and outbox.path,"
+            " and run both (docs/operations.md)."
+        )
+        found.add("obsolete-key", locate(written, "agent", "workers"), zh, en)
 
 
 def _group(name: str | None, written: Table, found: Findings) -> None:

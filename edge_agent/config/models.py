@@ -51,8 +51,8 @@ class Agent(Model):
     """Loopback address for `/metrics` (Prometheus) and `/healthz` of `edge-agent run`; none = no port is opened."""
     group: str | None = Field(default=None, min_length=1, max_length=64, examples=["plant"])
     """A group of this machine whose members may ask the running parts (`status`, `read`, ...); none = their user."""
-    workers: int = Field(default=1, ge=1, le=16)
-    """Processes that share the devices, for machines with more cores (docs/operations.md); 1 = one process for all."""
+    workers: int | None = Field(default=None, ge=1)
+    """Without effect, of former versions: an agent is one process. 1 may stay; for more see docs/operations.md."""
 
 
 class Mqtt(Model):
@@ -98,7 +98,7 @@ class Outbox(Model):
     path: Path = Path("data/outbox")
     """Folder of the segments."""
     max_bytes: int = Field(default=2_000_000_000, ge=1_000_000)
-    """Size limit, of all workers together; beyond it the oldest entries are dropped and counted."""
+    """Size limit; beyond it the oldest entries are dropped and counted."""
     fsync_ms: int = Field(default=100, ge=0, le=10_000)
     """Longest time in milliseconds that an entry waits to be safe from a power cut."""
 

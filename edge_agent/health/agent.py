@@ -62,10 +62,6 @@ class Facts:
     listen: str = ""
     """Why the address for metrics cannot be used, in English; beside it in Chinese."""
     listen_zh: str = ""
-    workers_starting: Sequence[int] = ()
-    """Workers that have not reported yet since the agent's start."""
-    workers_down: Sequence[int] = ()
-    """Workers that ended by themselves or do not answer; they are started again."""
 
 
 def notices(facts: Facts) -> Iterator[Notice]:
@@ -73,7 +69,6 @@ def notices(facts: Facts) -> Iterator[Notice]:
     yield from _delivery(facts)
     yield from _outbox(facts)
     yield from _loops(facts)
-    yield from _workers(facts)
     yield from _clock(facts)
     yield from _configuration(facts)
 
@@ -196,26 +191,6 @@ def _loops(facts: Facts) -> Iterator[Notice]:
             f"{facts.devices} 台设备全部离线：请检查车间网络或电源。",
             f"{verb(facts.devices, 'The only device is', f'All {facts.devices} devices are')} offline: check the shop"
             " floor's network or power.",
-        )
-
-
-def _workers(facts: Facts) -> Iterator[Notice]:
-    if facts.workers_down:
-        names = ", ".join(map(str, facts.workers_down))
-        yield Notice(
-            Health.FAILURE,
-            "worker_down",
-            f"工作进程 {names} 已退出或没有应答，会自动重启，其设备暂时没有采集：请查看日志。",
-            f"Workers {names} have ended or do not answer; they are started again by themselves, and their devices are"
-            " not read meanwhile: look at the log.",
-        )
-    if facts.workers_starting:
-        names = ", ".join(map(str, facts.workers_starting))
-        yield Notice(
-            Health.CHECK_FUNCTION,
-            "worker_starting",
-            f"工作进程 {names} 正在启动。",
-            f"Workers {names} are starting.",
         )
 
 

@@ -1,4 +1,5 @@
-"""Where the outboxes of one agent are: its own in the folder of the configuration, a worker's in one below."""
+"""Where the outboxes of one agent are: its own in the folder of the configuration, those of worker processes, which
+former versions had, in one below each."""
 
 from __future__ import annotations
 
@@ -20,14 +21,13 @@ def folder_of(path: Path, worker: int) -> Path:
     return path / f"{_PREFIX}{worker}" if worker else path
 
 
-def learned_folder(path: Path, worker: int) -> Path:
-    """Where connectors keep what devices have taught them: one folder of the agent, whichever worker reads a device.
-    `path`: the outbox of that worker."""
-    return (path.parent if worker else path) / _LEARNED
+def learned_folder(path: Path) -> Path:
+    """Where connectors keep what devices have taught them. `path`: the agent's outbox."""
+    return path / _LEARNED
 
 
 def workers_with_folder(path: Path) -> list[int]:
-    """The workers, present or former, that have an outbox below `path`."""
+    """The former workers that have an outbox below `path`."""
     names = (folder.name.removeprefix(_PREFIX) for folder in path.glob(f"{_PREFIX}*") if folder.is_dir())
     return sorted(int(name) for name in names if name.isascii() and name.isdigit())
 

@@ -107,6 +107,9 @@ class FactSource(RegisterStore, Protocol):
     def stored(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """The results kept of metrics, as `Store.metrics`."""
 
+    def newest_stored(self, from_ns: int, to_ns: int) -> int | None:
+        """When the newest of them was kept, as `Store.newest_metric`."""
+
 
 class StoreFacts:
     """The answers of a store of this process; safe from any thread, as reading a store is."""
@@ -240,6 +243,9 @@ class StoreFacts:
 
     def stored(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         return self._store.metrics(from_ns, to_ns)
+
+    def newest_stored(self, from_ns: int, to_ns: int) -> int | None:
+        return self._store.newest_metric(from_ns, to_ns)
 
     def keep_register(self, version: RegisterVersion, document: str) -> None:
         self._store.keep_register(version, document)

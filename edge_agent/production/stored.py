@@ -31,10 +31,13 @@ SUMMED_AMOUNTS: Final = ("M-18", "M-19")
 
 def stored_at(source: FactSource, at: int, days: int) -> list[Document]:
     """The newest stored result of every metric before `at`, and not older than `days` days."""
+    newest = source.newest_stored(at - days * _DAY, at)
+    if newest is None:
+        return []
     end = at
     for back in (*_LOOKS, *(day * _DAY for day in range(2, days + 1))):
-        found = source.stored(at - back, end)
-        if found:
+        if newest >= at - back:
+            found = source.stored(at - back, end)
             return list({result["id"]: result for result in found}.values())
         end = at - back
     return []
@@ -100,6 +103,8 @@ def trend(source: FactSource, site: Site, last: str) -> tuple[list[tuple[str, Do
 def _month_sums(source: FactSource, site: Site, start: int, end: int) -> list[Document]:
     """Site figures of a month from those of its days: sum over sum, of the days that have both."""
     together: dict[str, list[Document]] = {}
+    if source.newest_stored(start, end + 1) is None:
+        return []
     for midnight in _midnights(site, start, end):
         for result in _newest_revisions(source, midnight):
             metric, _, scope = result["id"].partition("/")

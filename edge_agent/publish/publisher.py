@@ -169,12 +169,6 @@ class Publisher:
         if self._session is not None:
             self._session.send_document(topic)
 
-    def forget(self, topic: str) -> None:
-        """Somebody else keeps this retained document from now on."""
-        self._documents.pop(topic, None)
-        if self._session is not None:
-            self._session.forget(topic)
-
     async def run(self) -> None:
         """Work until cancelled; then say goodbye properly, within a second."""
         self._outbox.on_append = self._appended

@@ -169,10 +169,6 @@ class Session:
         self._to_send[topic] = None
         self.wake()
 
-    def forget(self, topic: str) -> None:
-        """A retained document is not ours any more."""
-        self._to_send.pop(topic, None)
-
     def wake(self) -> None:
         """Pump soon; many calls before that are one."""
         if self._pumping is None:

@@ -21,10 +21,6 @@ STATES: Final[Mapping[str, tuple[str, str]]] = {
         "单元恢复应答，熔断关闭，按周期采集。",
         "The unit answers again and its breaker is closed: it is read every period.",
     ),
-    "worker_down": (
-        "读取该设备的工作进程已退出或没有应答，会自动重启。",
-        "The worker that reads this device has ended or does not answer; it is started again by itself.",
-    ),
     "clock_offset": (
         "设备时钟与本机相差过大；数值照常保留，排序只用读取时间：请校准设备时钟。",
         "The device's clock is far from ours; values are kept and ordered by the time they were read: set its clock.",

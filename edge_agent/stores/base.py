@@ -382,6 +382,9 @@ class Store(RegisterStore, Protocol):
     def metrics(self, from_ns: int | None = None, to_ns: int | None = None) -> list[dict[str, Any]]:
         """The newest result of each metric, or all results with `from <= t < to`."""
 
+    def newest_metric(self, from_ns: int, to_ns: int) -> int | None:
+        """The time of the newest result with `from <= t < to`; None without one."""
+
     def retain(self, now_ns: int) -> int:
         """Delete what is older or more than configured; returns how many samples went (0 where the server does it)."""
 

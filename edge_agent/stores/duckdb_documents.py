@@ -31,6 +31,14 @@ class KeptDocuments(ABC):
         with self._cursor() as cursor:
             return read.metrics(cursor, from_ns, to_ns)
 
+    def newest_metric(self, from_ns: int, to_ns: int) -> int | None:
+        """The time of a window's newest result."""
+        with self._cursor() as cursor:
+            sql = "select max(t) from metrics where t >= ? and t < ?"
+            row = cursor.execute(sql, [from_ns, to_ns]).fetchone()
+        newest: int | None = row[0] if row else None
+        return newest
+
     def keep_register(self, version: RegisterVersion, document: str) -> None:
         """Append one version of the register."""
         row = [version.version, version.valid_from, version.kept_at, document]

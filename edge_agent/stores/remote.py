@@ -452,6 +452,12 @@ class RemoteStore(ABC):
             values = (from_ns, 2**63 - 1 if to_ns is None else to_ns)
         return [orjson.loads(row[0]) for row in self._sidecar.query(sql, values)]
 
+    def newest_metric(self, from_ns: int, to_ns: int) -> int | None:
+        """From the sidecar."""
+        sql = "select max(t) from metrics where t >= ? and t < ?"
+        newest: int | None = self._sidecar.query(sql, (from_ns, to_ns))[0][0]
+        return newest
+
     def keep_register(self, version: RegisterVersion, document: str) -> None:
         """In the sidecar."""
         self._sidecar.keep_register(version, document)

@@ -21,7 +21,7 @@ from simulators.certificates import Identity, make
 from simulators.device import Device
 from simulators.opcua.gate import Gate
 from simulators.opcua.nodes import SERVER_URI, Name, Namespaces, Place, place
-from simulators.opcua.space import LeanServer, Template
+from simulators.opcua.space import LeanServer
 from simulators.opcua.values import ValueCodec
 from simulators.spec import FaultSpec, SpecError, TagSpec
 
@@ -79,9 +79,8 @@ class _Variable:
 class OpcuaPort:
     """One endpoint and its server. Values are written when they change, with the simulated time as source time."""
 
-    def __init__(self, devices: list[Device], template: Template, pki: Path) -> None:
+    def __init__(self, devices: list[Device], pki: Path) -> None:
         self.devices = devices
-        self._template = template
         self._pki = pki
         self._namespaces = Namespaces(tag for device in devices for tag in device.spec.tags)
         self._variables = {
@@ -144,7 +143,7 @@ class OpcuaPort:
             self._gate.drop()
 
     async def _start_server(self) -> None:
-        server = Server(iserver=LeanServer(self._template, self._users()))
+        server = Server(iserver=LeanServer(self._users()))
         await server.init()
         await server.set_application_uri(SERVER_URI)
         server.set_server_name("Simulated machine")

@@ -16,19 +16,19 @@ from faults.result import Result
 from tests.support.servers import tool
 
 COMPACT = {
-    "F1": 2,
-    "F2-service": 8,
-    "F2-agent": 8,
+    "F2-service": 2,
+    "F1": 1,
     "F10": 1,
-    "F3": 5,
-    "F7": 30,
-    "F21": 2,
+    "F2-agent": 3,
+    "F3": 2,
+    "F7": 6,
+    "F21": 1,
     "F9": 1,
-    "F16": 3,
-    "F5": 2,
-    "F15": 5,
-    "F6": 5,
-    "F4": 5,
+    "F16": 1,
+    "F5": 1,
+    "F15": 2,
+    "F6": 2,
+    "F4": 2,
     "F5-long": 1,
 }
 

@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ import pytest
 
 from edge_agent.app.agent.agent import EdgeAgent
 from edge_agent.app.status.ask import agent_door
-from edge_agent.config import load
 from edge_agent.errors import FindingsError
 from edge_agent.ingest.api import ask
 from edge_agent.outbox.survey import export
@@ -104,34 +104,6 @@ def test_devices_that_share_a_connection_are_reopened_together_and_nobody_else(t
     run(scenario())
 
 
-def test_a_device_that_another_worker_reads_now_leaves_without_a_word(tmp_path: Path) -> None:
-    async def scenario() -> None:
-        async with Plc().on() as kept, Plc().on() as moved:
-            devices = {
-                "kept": device(kept),
-                "moved": device(moved, "tags: {a: {address: holding/0}, b: {address: holding/1}}"),
-            }
-            path = configuration(tmp_path, free_port(), devices)
-            async with running(path) as agent:
-                await until(online(agent, *devices))
-                site = agent.site
-                there = load(configuration(tmp_path, 1, {"moved": device(moved)})).devices[0]
-                change = await agent.fleet.apply(
-                    site.model_copy(update={"devices": site.devices[:1]}), {"moved": there}
-                )
-                assert (change.removed, change.unchanged) == (["moved"], 1)
-                documents = agent._publisher._documents
-                assert [topic for topic in documents if topic.endswith("/birth")] == [
-                    "edge/enterprise/test/area/line/kept/birth"
-                ]
-                assert all(documents.values()), "no birth is taken away: it is the other worker's"
-
-    run(scenario())
-    documents = [document for topic, document in told(tmp_path / "data" / "outbox") if "/moved/" in topic]
-    assert not any(document.get("reason") == "BadOutOfService" for document in documents)
-    assert [d["quality"] for d in documents if d.get("quality")] == [{"b": "BadOutOfService"}], "b is not read there"
-
-
 def test_a_bad_file_is_refused_as_a_whole_with_every_finding(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Plc().on() as plc, running(configuration(tmp_path, free_port(), {"d": device(plc)})) as agent:
@@ -179,17 +151,15 @@ def test_a_restart_never_stamps_old_values_as_new(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def process(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
-    """`edge-agent run` with a real broker and a device out of reach; as several processes if the parameter says so."""
-    workers = getattr(request, "param", 1)
+def process(tmp_path: Path) -> Iterator[Any]:
+    """`edge-agent run` with a real broker and a device out of reach."""
     with mosquitto(tmp_path / "broker") as broker:
         nowhere = f"url: 'tcp://127.0.0.1:{free_port()}', {TAGS}"
-        path = configuration(tmp_path, broker.port, {"d": nowhere}, f", workers: {workers}")
+        path = configuration(tmp_path, broker.port, {"d": nowhere})
         with (tmp_path / "log").open("wb") as log:
             child = subprocess.Popen([sys.executable, "-m", "edge_agent", "run", str(path)], stderr=log)
         try:
-            connections = 1 if workers == 1 else 1 + workers
-            run(until(lambda: (tmp_path / "log").read_text().count("mqtt-connected") == connections))
+            run(until(lambda: "mqtt-connected" in (tmp_path / "log").read_text()))
             yield child, path, broker
         finally:
             child.kill()
@@ -223,7 +193,6 @@ def test_the_reload_command_and_sighup_reach_the_process(process: Any, tmp_path:
     assert "no agent runs" in away.stdout
 
 
-@pytest.mark.parametrize("process", [1, 2], indirect=True, ids=["one", "workers"])
 def test_sigterm_ends_it_in_time_although_the_broker_went_silent(process: Any, tmp_path: Path) -> None:
     child, _, broker = process
     broker.process.send_signal(signal.SIGSTOP)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asyncua import Server, ua
+from asyncua import ua
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -21,7 +21,7 @@ from edge_agent.sdk import STATUS, DeviceError
 from tests.support.aio import run
 from tests.support.opcua_devices import plan, read, streaming, table, tag
 from tests.support.opcua_secured import POLICIES, SERVER_URI, MakeCertificate, Secured, secured_server
-from tests.support.opcua_server import URI, endpoint, serving
+from tests.support.opcua_server import URI, endpoint, new_server, serving
 from tests.support.servers import free_port
 
 UNTRUSTED, DENIED = 0x801A0000, (0x801F0000, 0x80210000)
@@ -153,8 +153,7 @@ def test_opcua_a_server_without_an_open_endpoint_says_what_it_offers(secured: Se
 
     async def case() -> None:
         port = free_port()
-        server = Server()
-        await server.init()
+        server = await new_server()
         await server.load_certificate(certificate)
         await server.load_private_key(certificate.with_suffix(".pem"))
         server.set_security_policy([ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt])

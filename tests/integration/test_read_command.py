@@ -32,7 +32,7 @@ from tests.support.modbus_foreign import running as child
 from tests.support.modbus_wire import Device, honest, mbap, tcp_device
 from tests.support.opcua_foreign import SERVERS
 from tests.support.opcua_server import URI, endpoint
-from tests.support.servers import free_port, mosquitto, wait_port
+from tests.support.servers import free_port, wait_port
 
 ESTABLISHED = 1
 
@@ -369,39 +369,6 @@ def test_node_opcua_gives_values_with_their_types(node_opcua: str, tmp_path: Pat
         "bad": (None, values["bad"][1], "BadNodeIdUnknown"),
     }
     assert rows["cnc/f"]["address"] == f"nsu={URI};s=Float"
-
-
-def test_several_processes_of_one_agent_answer_as_one(tmp_path: Path) -> None:
-    """`workers: 2`: each device's values come from the worker that reads it."""
-
-    async def scenario() -> None:
-        async with Plc(r0=1).on() as one, Plc(r0=2).on() as two:
-            tags = "every: 50ms, tags: {a: {address: holding/0}}"
-            with mosquitto(tmp_path / "broker") as broker:
-                devices = {"p1": f"url: '{one.url}', {tags}", "p2": f"url: '{two.url}', {tags}"}
-                path = configuration(tmp_path, broker.port, devices, extra=", workers: 2")
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", "edge_agent", "run", path, stderr=subprocess.DEVNULL
-                )
-
-                async def both() -> bool:
-                    if not (tmp_path / "data/outbox").exists():
-                        return False
-                    status, out, _ = await command("read", path, "p*", "--json")
-                    rows = read_rows(out) if out else {}
-                    return status == 0 and [row["value"] for row in rows.values()] == [1, 2]
-
-                try:
-                    await until(lambda: len(one.connections) == len(two.connections) == 1)
-                    await until(both)
-                    assert len(one.connections) == len(two.connections) == 1
-                    status, _, err = await command("read", path, "p3")
-                    assert (status, "'p" in err) == (2, True)
-                finally:
-                    process.send_signal(signal.SIGTERM)
-                    assert await process.wait() == 0
-
-    run(scenario())
 
 
 def test_redraws_in_place_on_a_terminal_and_gives_it_back(tmp_path: Path) -> None:

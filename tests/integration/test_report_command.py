@@ -21,7 +21,10 @@ from edge_agent.app.figures import served_facts
 from edge_agent.app.figures.served_facts import fact_source
 from edge_agent.app.reports.command import health_check, monthly, subject
 from edge_agent.cli.main import main
+from edge_agent.config import load
 from edge_agent.ingest import api, decode
+from edge_agent.production.store_source import StoreFacts
+from edge_agent.production.stored import trend
 from edge_agent.production.window_document import production
 from edge_agent.stores import Rows, Store, WriteBatch, open_store
 from tests.support.sites import write
@@ -334,6 +337,29 @@ def test_the_trend_of_a_month_is_the_sum_of_its_days(config: Path, tmp_path: Pat
     energy = tables["trend_energy"]["rows"][-1]
     assert energy[1:] == [pytest.approx(200 / 400), pytest.approx(0.3)]
     assert tables["trend"]["rows"][0][1:] == [None] * (len(heads) - 1)  # nothing is stored of a year before
+
+
+def test_months_without_results_cost_a_trend_one_question_each(config: Path) -> None:
+    """Not one for each of their days: through the running service every question crosses a socket."""
+    site = load(config)
+    with closing(open_store(site.store, site.agent.id)) as store:
+        source = _Counted(store)
+        trend(source, site, "2020-12")
+        assert source.windows == []
+        trend(source, site, "2026-05")
+        assert 0 < len(source.windows) <= 31 + 4
+
+
+class _Counted(StoreFacts):
+    """The store's answers, and for which windows results were asked for."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.windows: list[tuple[int, int]] = []
+
+    def stored(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
+        self.windows.append((from_ns, to_ns))
+        return super().stored(from_ns, to_ns)
 
 
 SINS = """\

@@ -39,6 +39,8 @@ from tests.support.stranger import claimed, stranger
 SECOND: Final = 1_000_000_000
 MINUTE: Final = 60 * SECOND
 MINUTES: Final = 120
+#: Seconds between two readings of a device.
+EVERY: Final = 10
 KINDS: Final = ("duckdb", "influxdb1", "line")
 #: The story ends now, so that the rates of the last 30 days speak of it. An odd time, as a clock gives it.
 END: Final = time.time_ns() // MINUTE * MINUTE
@@ -61,7 +63,7 @@ devices:
     connector: modbus
     url: tcp://127.0.0.1:15020
     business_link: 设备管理
-    every: 5s
+    every: 10s
     state:
       item: {{tag: run, map: {{0: NotExecuting, 1: Executing, 2: OutOfService}}}}
       mode: {{tag: run, map: {{0: Processing, 1: Processing, 2: Processing}}}}
@@ -123,7 +125,7 @@ def running(minute: int) -> int:
 
 def documents() -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(device, data or health, document) in order of time, numbered as one stream."""
-    for second in range(0, MINUTES * 60, 5):
+    for second in range(0, MINUTES * 60, EVERY):
         t, minute = T0 + second * SECOND + ODD, second // 60
         for device in BIRTHS:
             silent = device == "lathe-01" and 40 <= minute < 50
@@ -158,9 +160,10 @@ def reading(device: str, second: int, t: int) -> dict[str, Any]:
 
 
 def health(device: str, t: int, silent: bool, second: int) -> dict[str, Any]:
-    last = T0 + (40 * 60 - 5) * SECOND + ODD
-    row = {"t": t, "period_s": 5.0, "scheduled_s": 5.0, "covered_s": 5.0, "due": 5, "done": 5, "good": 20, "bad": 0,
-           "values": 20, "latency_ms": 1.25, "latency_max_ms": 2.5, "overruns": 0, "state": "online", "reason": "",
+    last = T0 + (40 * 60 - EVERY) * SECOND + ODD
+    row = {"t": t, "period_s": EVERY, "scheduled_s": EVERY, "covered_s": EVERY, "due": EVERY, "done": EVERY,
+           "good": 20, "bad": 0, "values": 20, "latency_ms": 1.25, "latency_max_ms": 2.5, "overruns": 0,
+           "state": "online", "reason": "",
            "last_good_t": t}  # fmt: skip
     if silent:
         row |= {"covered_s": 0.0, "done": 0, "good": 0, "bad": 20, "values": 0, "latency_ms": None,
@@ -231,7 +234,7 @@ def serving(kind: str, folder: Path, port: int, url: str, flush: str) -> Iterato
         (folder / name).write_text(text, encoding="utf-8")
     with (folder / "serve.log").open("wb") as log:
         # The clock runs fast, so that the rounds of the production figures (a minute apart) come soon.
-        environment = {**os.environ, **Clock(12.0, END).to_environment()}
+        environment = {**os.environ, **Clock(5.0, END).to_environment()}
         argv = [sys.executable, "-m", "edge_agent", "serve", str(config)]
         process = subprocess.Popen(argv, stdout=log, stderr=log, env=environment)
     service = Service(kind, config, load(config), process, flush)
@@ -266,7 +269,7 @@ class Wire:
 
     def births(self) -> None:
         for device, tags in BIRTHS.items():
-            birth = {"v": 1, "device": device, "agent": "ipc-01", "t": T0, "staleness": 6.0, "tags": tags}
+            birth = {"v": 1, "device": device, "agent": "ipc-01", "t": T0, "staleness": 11.0, "tags": tags}
             self._send(device, "birth", birth, retain=True)
 
     def send(self, numbered: Story) -> None:
@@ -452,7 +455,7 @@ def test_a_backlog_corrects_its_window_and_a_closed_month_is_issued_again(
     after = {kind: production(service) for kind, service in services.items()}
     for kind, service in services.items():
         unknown = [found[kind]["machines"]["EQ-2"]["seconds"]["unknown"] for found in (before, after)]
-        assert unknown == pytest.approx([605, 5], abs=0.01)
+        assert unknown == pytest.approx([600 + EVERY, EVERY], abs=0.01)
         assert list(differences(after["duckdb"], after[kind], kind)) == []
         again = reported(service, tmp_path / kind, "monthly", *month)
         assert (issued[kind]["closed"], again["closed"]) == (True, True)

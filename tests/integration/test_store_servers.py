@@ -186,6 +186,7 @@ def test_health_sums_and_facts(server: tuple[str, int], tmp_path: Path) -> None:
         store.put_metric("M-01", T0 + 1, {"id": "M-01", "value": 0.75})
         assert store.metrics() == [{"id": "M-01", "value": 0.75}]
         assert len(store.metrics(0, T0 + 1)) == 1
+        assert [store.newest_metric(0, end) for end in (T0, T0 + 1, T0 + 9)] == [None, T0, T0 + 1]
     with closing(open_store(config(kind, port, tmp_path))) as store:
         assert store.marks()["a/0/b"].pairs() == [(1, 1)]
         assert store.counts().quarantined == 4

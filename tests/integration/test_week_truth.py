@@ -143,8 +143,8 @@ def hour_of(t: int) -> float:
 
 
 def short_shift(now: int) -> tuple[int, int, str]:
-    """Twenty minutes, fifteen from now; two of them are a planned stop."""
-    first = (now // MINUTE + 15) * MINUTE
+    """Twenty minutes, half an hour from now (30 s, for service and agent to start); two of them are a planned stop."""
+    first = (now // MINUTE + 30) * MINUTE
     last, stop = first + 20 * MINUTE, first + 10 * MINUTE
     edges = (first, last, stop, stop + 2 * MINUTE)
     clock = [datetime.fromtimestamp(t // SECOND, ZONE).strftime("%H:%M") for t in edges]

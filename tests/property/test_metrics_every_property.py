@@ -223,7 +223,7 @@ def shifts(draw: st.DrawFn) -> Shift:
     return Shift(tuple(states), tuple(plan), *counted, late)  # type: ignore[arg-type, call-arg]
 
 
-few = settings(max_examples=examples(30), deadline=None)
+few = settings(max_examples=examples(12), deadline=None)
 _BOUNDED: Final = (
     "M-11", "M-12", "M-16-allocation", "M-16-utilisation", "M-16-technical", "M-16-setup", "M-17-corrective", "M-20",
 )  # fmt: skip

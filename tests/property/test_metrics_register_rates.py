@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.metrics.assessment import Assessment
@@ -16,6 +16,7 @@ from edge_agent.metrics.live import DeviceFacts, Live
 from edge_agent.metrics.result import percent
 from edge_agent.register.columns import CONTROL, INTERFACE, ORIGIN, STATUS
 from edge_agent.register.model import Equipment, Process, Register
+from tests.support.exploration import examples
 
 DEVICES = [f"d{number}" for number in range(6)]
 PROCESSES = [f"P{number}" for number in range(4)]
@@ -69,6 +70,10 @@ registers = st.builds(
 )
 
 
+few = settings(max_examples=examples(40))
+
+
+@few
 @given(registers, lives, st.booleans())
 def test_every_rate_is_between_zero_and_one_or_null_with_a_reason(
     register: Register, live: Live, robot_is_nc: bool
@@ -85,6 +90,7 @@ def test_every_rate_is_between_zero_and_one_or_null_with_a_reason(
         assert (result.grade is None) <= (result.numerator == 0)
 
 
+@few
 @given(registers, lives, st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_nothing(register: Register, live: Live, random) -> None:  # type: ignore[no-untyped-def]
     equipment, steps = list(register.equipment), list(register.processes)
@@ -93,6 +99,7 @@ def test_the_order_of_rows_changes_nothing(register: Register, live: Live, rando
     assert evaluate(Register(tuple(equipment), tuple(steps)), live) == evaluate(register, live)
 
 
+@few
 @given(registers, lives)
 def test_readings_are_ordered_and_counts_are_the_ids(register: Register, live: Live) -> None:
     results = compute(Assessment(register, live))
@@ -123,6 +130,7 @@ MONOTONE = {
 }  # fmt: skip
 
 
+@few
 @given(registers, lives, st.integers(0, 11), st.sampled_from(sorted(MONOTONE)))
 def test_a_machine_made_better_never_lowers_its_rate(register: Register, live: Live, at: int, metric: str) -> None:
     discrete = tuple(replace(process, industry_type="discrete") for process in register.processes)
@@ -138,6 +146,7 @@ def test_a_machine_made_better_never_lowers_its_rate(register: Register, live: L
         assert new >= old
 
 
+@few
 @given(registers, lives, st.sampled_from(DEVICES), st.sampled_from(sorted(METRICS)))
 def test_better_coverage_never_lowers_effective_networking(
     register: Register, live: Live, device: str, metric: str
@@ -150,6 +159,7 @@ def test_better_coverage_never_lowers_effective_networking(
     assert (old is None and new is None) or (old is not None and new is not None and new >= old)
 
 
+@few
 @given(registers, lives, machines)
 def test_machines_out_of_scope_or_not_in_use_change_nothing(register: Register, live: Live, machine: Equipment) -> None:
     out = replace(machine, in_scope=False, gateway_device="")

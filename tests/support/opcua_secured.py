@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from asyncua import Server, ua
+from asyncua import ua
 from asyncua.crypto.permission_rules import User, UserRole
 from asyncua.server.user_managers import UserManager
 from cryptography import x509
@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.opcua import pki
-from tests.support.opcua_server import endpoint, serving
+from tests.support.opcua_server import endpoint, new_server, serving
 from tests.support.servers import free_port
 
 SERVER_URI = "urn:test.example:server"
@@ -69,8 +69,7 @@ class Secured:
             self.identity(self.certificate, SERVER_URI, ["127.0.0.1"])
         else:
             self._written(self.certificate, self._make)
-        server = Server(user_manager=self.users)
-        await server.init()
+        server = await new_server(self.users)
         await server.set_application_uri(SERVER_URI)
         kinds = [
             k for k in ua.SecurityPolicyType if any(p.replace("_", "") in k.name.replace("_", "") for p in POLICIES)

@@ -14,6 +14,8 @@ from typing import Any
 
 from asyncua import Server, ua
 
+from simulators.opcua.space import LeanServer
+
 URI = "http://test.example/machine"
 OTHER = "http://test.example/other"
 MOMENT = datetime(2026, 11, 23, 8, 0, 0, 250_000, tzinfo=UTC)
@@ -77,6 +79,13 @@ async def build(server: Server, uris: Sequence[str] = (URI,), count: int = 0) ->
     return nodes
 
 
+async def new_server(user_manager: Any = None) -> Server:
+    """An asyncua server with the standard nodes only. Building them once a process saves 2 s of CPU for each."""
+    server = Server(iserver=LeanServer(user_manager, clock=True))
+    await server.init()
+    return server
+
+
 @contextlib.asynccontextmanager
 async def serving(
     port: int, uris: Sequence[str] = (URI,), count: int = 0, server: Server | None = None
@@ -84,8 +93,7 @@ async def serving(
     """The server, listening on 127.0.0.1, and its nodes."""
     logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)
     if server is None:
-        server = Server()
-        await server.init()
+        server = await new_server()
     server.set_endpoint(endpoint(port))
     nodes = await build(server, uris, count)
     async with server:

@@ -126,6 +126,7 @@ def test_gaps_and_metrics(store: DuckDbStore) -> None:
     assert store.metrics() == [{"id": "M-01", "value": 0.5}, {"id": "M-02"}]
     assert store.metrics(5, 9) == [{"id": "M-01", "value": None}, {"id": "M-02"}]
     assert len(store.metrics(5)) == 3
+    assert [store.newest_metric(*window) for window in ((5, 9), (5, 10), (10, 99))] == [7, 9, None]
 
 
 def test_birth_documents_are_kept_and_only_changes_are_written(store: DuckDbStore, tmp_path: Path) -> None:

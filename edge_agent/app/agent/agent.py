@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from edge_agent.app.agent.own_rows import OwnRows
 from edge_agent.app.agent.reload import Reload
 from edge_agent.app.agent.self_health import SelfHealth
 from edge_agent.app.agent.shares import divided
-from edge_agent.app.agent.whole import Beat, added, figures
+from edge_agent.app.agent.whole import added, figures
 from edge_agent.app.service import end
 from edge_agent.app.status.ask import agent_status, leave_last_words
 from edge_agent.app.values.current import current_values, tag_names
@@ -63,29 +63,23 @@ class EdgeAgent:
         clock: Clock,
         plugins: Plugins | None = None,
         source: Path | None = None,
-        *,
-        worker: int = 0,
     ) -> None:
-        """`source`: the file `site` was loaded from, which a reload reads again. `worker`: the number of this process
-        when it is one of several, with its part of the site; then the supervisor speaks for the agent."""
+        """`source`: the file `site` was loaded from, which a reload reads again."""
         self.site = site
-        self._worker = worker
         self._clock = clock
         self._plugins = plugins_or_installed(plugins)
         topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
-        self._former = Leftovers(site, topics, clock, present=None if worker else ())
+        self._former = Leftovers(site, topics, clock)
         self._outbox = Outbox(
             site.outbox.path,
             agent=site.agent.id,
-            worker=worker,
             max_bytes=self._room(),
             fsync_ms=site.outbox.fsync_ms,
         )
-        self._publisher = Publisher(site.mqtt, self._outbox, topics, site.agent.id, clock, speaks=not worker)
+        self._publisher = Publisher(site.mqtt, self._outbox, topics, site.agent.id, clock)
         self._publisher.other_streams = self._former.pending_from
         self._publisher.backlog = self._backlog
-        learned = learned_folder(site.outbox.path, worker)
-        workshop = Workshop(site.agent, topics, self._outbox, clock, learned)
+        workshop = Workshop(site.agent, topics, self._outbox, clock, learned_folder(site.outbox.path))
         metronome = Metronome(self._publisher.hurry)
         self.fleet = Fleet(site, workshop, self._plugins, clock, self._publisher, metronome)
         self.health = SelfHealth(self._outbox, self._publisher, clock)
@@ -97,7 +91,7 @@ class EdgeAgent:
     def _room(self) -> int:
         """Bytes that the outbox may hold at first."""
         most, closed = self.site.outbox.max_bytes, self._former.closed
-        return divided(most, {0: bytes_in(self.site.outbox.path)}, {0: 1.0}, closed)[0] if closed else most
+        return divided(most, bytes_in(self.site.outbox.path), {}, closed)[0] if closed else most
 
     @property
     def devices(self) -> list[PolledDevice]:
@@ -132,13 +126,10 @@ class EdgeAgent:
                 await end([*publishers, *leaving])
         finally:
             await self._outbox.close(max(CLOSE_AT_LEAST_S, ends - time.monotonic()))
-            if not self._worker:
-                leave_last_words(self.site, self.status())
+            leave_last_words(self.site, self.status())
             log.info("agent-stop agent=%s counters=%s", self.site.agent.id, self.counters())
 
     def _answering(self) -> contextlib.AbstractAsyncContextManager[None]:
-        if self._worker:
-            return contextlib.nullcontext()
         operations = {"reload": self._reload.ask, "settle": self._settle, "values": self._values}
         return answering(self.site, self._answer, operations, self.health)
 
@@ -190,9 +181,8 @@ class EdgeAgent:
                     device.watch(self._clock.monotonic(), self._clock.time_ns(), paused)
                 await asyncio.sleep(0)
             self._tell_gaps()
-            if not self._worker:
-                self._share()
-                self._own.health(self.health.look(self.devices, self.fleet.stalled()), self.counters)
+            self._share()
+            self._own.health(self.health.look(self.devices, self.fleet.stalled()), self.counters)
             looked = time.monotonic()
             await asyncio.sleep(pause)
 
@@ -203,9 +193,9 @@ class EdgeAgent:
             if self._outbox.limit < most:
                 self._outbox.resize(most)
             return
-        limits = divided(most, {0: self._outbox.stats.bytes, **held}, {0: 1.0}, closed)
-        self._outbox.resize(limits[0])
-        self._former.resize(limits)
+        own, others = divided(most, self._outbox.stats.bytes, held, closed)
+        self._outbox.resize(own)
+        self._former.resize(others)
 
     def counters(self) -> dict[str, int]:
         """Values since the start, one tag once; `published` alone counts a value as often as it was sent."""
@@ -221,21 +211,6 @@ class EdgeAgent:
         whole = added(held)["outbox"]
         return whole["pending_values"], whole["pending_entries"]
 
-    def beat(self) -> Beat:
-        """What a worker tells its supervisor every second."""
-        return Beat(
-            self._figures(),
-            self.health.facts(self.devices, self.fleet.stalled()),
-            self._outbox.pending_from(),
-            self._publisher.connected,
-            self._publisher.ack_age(),
-            held(),
-        )
-
-    def resize(self, max_bytes: int) -> None:
-        """Another share of the outbox's bound."""
-        self._outbox.resize(max_bytes)
-
     async def _settle(self) -> dict[str, Any]:
         """Give free memory back; what is held then would grow only by a leak."""
         give_back()
@@ -244,11 +219,8 @@ class EdgeAgent:
     async def _values(self, names: Sequence[str] = (), *, raw: bool = False) -> dict[str, Any]:
         """The newest values of the tags that `names` mean. Raises FindingsError for a name that means none."""
         known = {device.config.id: tag_names(device.config, device.plugin) for device in self.fleet.readable()}
-        return await self.values_of(selected(names, dict.fromkeys(known, self.site.agent.id), known), ask=raw)
-
-    async def values_of(self, tags: Mapping[str, Sequence[str]], *, ask: bool) -> dict[str, Any]:
-        """The newest values of these tags by device; `ask`: what stands behind them may be asked of the device."""
-        return await current_values(self.site.agent.id, self.fleet.readable(tags), tags, self._clock, ask=ask)
+        tags = selected(names, dict.fromkeys(known, self.site.agent.id), known)
+        return await current_values(self.site.agent.id, self.fleet.readable(tags), tags, self._clock, ask=raw)
 
     async def _answer(self) -> dict[str, Any]:
         return self.status()

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Protocol
 
 from edge_agent.app.agent.devices import Member, Workshop
@@ -50,32 +49,23 @@ class Change:
     removed: list[str] = field(default_factory=list)
     reopened: list[str] = field(default_factory=list)
     unchanged: int = 0
-    moved: list[str] = field(default_factory=list)
-    """Devices that another worker reads from now on."""
     confirmed: list[str] = field(default_factory=list)
     """Devices that were doubted to be the configured ones, and are accepted as what they answer now."""
 
     def to_json(self) -> dict[str, Any]:
-        told = {
+        document: dict[str, Any] = {
             "added": self.added, "changed": self.changed, "removed": self.removed, "reopened": self.reopened,
             "unchanged": self.unchanged,
         }  # fmt: skip
-        rare = {"moved": self.moved, "confirmed": self.confirmed}
-        return told | {key: names for key, names in rare.items() if names}
+        if self.confirmed:
+            document["confirmed"] = self.confirmed
+        return document
 
 
 class Retained(Protocol):
     """Who keeps retained documents at the broker; one without pieces takes a topic's document away."""
 
     def retain(self, topic: str, *pieces: bytes) -> None: ...
-
-    def forget(self, topic: str) -> None:
-        """Leave a topic to whoever keeps it now."""
-
-
-#: Devices that are read by another worker from now on, as they are configured there.
-Elsewhere = Mapping[str, DeviceCommon]
-_NOWHERE: Elsewhere = MappingProxyType({})
 
 
 class Fleet:
@@ -152,11 +142,10 @@ class Fleet:
             task.cancel()
         return tasks
 
-    async def apply(self, site: Site, elsewhere: Elsewhere = _NOWHERE) -> Change:
+    async def apply(self, site: Site) -> Change:
         """Become what `site` says. Nothing is stopped before everything new could be made.
 
-        A device is left alone when its keys are equal, a connection when its devices are. A device that is `elsewhere`
-        from now on leaves without a word: it is not out of service, and its birth document is another's.
+        A device is left alone when its keys are equal, a connection when its devices are.
         """
         members: dict[str, Member] = {}
         for device in site.devices:
@@ -177,9 +166,7 @@ class Fleet:
         before, self._members = self._members, members
         self._polled = [member.polled for member in members.values()]
         self._lines = {key: lines.get(key) or fresh[key] for key in wanted}
-        self._leave_to_others(elsewhere)
-        moved = {name: self._made(elsewhere[name]) for name in change.removed if name in elsewhere}
-        self._hand_over(before, moved | members, change)
+        self._hand_over(before, members, change)
         for line in fresh.values():
             self._run(line)
         return change
@@ -195,10 +182,6 @@ class Fleet:
 
     def _made(self, device: DeviceCommon) -> Member:
         return self._workshop.make(device, self._plugins[device.connector])
-
-    def _leave_to_others(self, elsewhere: Elsewhere) -> None:
-        for device in elsewhere.values():
-            self._broker.forget(f"{self._workshop.path(device)}/birth")
 
     def _differences(self, members: Mapping[str, Member], reopened: list[str]) -> Change:
         known = self._members
@@ -216,8 +199,6 @@ class Fleet:
         """The last words of devices that go or are replaced, and who the new ones are."""
         t, now = self._clock.time_ns(), self._clock.monotonic()
         for name in change.removed:
-            if name in after:  # with another worker
-                continue
             before[name].polled.failed(DeviceError.of("removed"), t, now)
         for name in change.removed + change.changed:
             old, new = before[name], after.get(name)

@@ -1,7 +1,7 @@
-"""Outboxes of workers that are no more: what they hold is sent until nothing is left.
+"""Outboxes of worker processes of a former version: what they hold is sent until nothing is left.
 
-`workers` was lowered, or is 1 again: the folders of the workers that are gone still hold what was read and not yet
-delivered. The agent sends it beside its own; nobody appends to these outboxes, and each is let go when it is empty.
+An agent could be several processes once, each with an outbox below that of the agent. What those read and did not
+deliver is sent beside the agent's own; nobody appends to these outboxes, and each is let go when it is empty.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_agent.app.agent.whole import Document, ended, figures
@@ -36,16 +36,15 @@ class _Open:
 
 
 class Leftovers:
-    """The outboxes below `site.outbox.path` that belong to none of the workers in `present`."""
+    """The outboxes below `site.outbox.path`."""
 
-    def __init__(self, site: Site, topics: Topics, clock: Clock, present: Container[int] | None = ()) -> None:
-        """`present`: None for a worker, which has no such outboxes."""
+    def __init__(self, site: Site, topics: Topics, clock: Clock) -> None:
         self._site, self._topics, self._clock = site, topics, clock
         path = site.outbox.path
         self._waiting = {
             worker: bytes_in(folder_of(path, worker))
-            for worker in (() if present is None else workers_with_folder(path))
-            if worker not in (present or ()) and holds_segments(folder_of(path, worker))
+            for worker in workers_with_folder(path)
+            if holds_segments(folder_of(path, worker))
         }
         self._open: dict[int, _Open] = {}
         self._ended: list[Document] = []

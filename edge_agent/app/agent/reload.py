@@ -25,7 +25,7 @@ OF_SERVE = ("store", "register_")
 
 
 class Changeable(Protocol):
-    """The devices of this process, or all its workers."""
+    """The devices that a reload changes."""
 
     async def apply(self, site: Site) -> Change: ...
 

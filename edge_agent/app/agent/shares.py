@@ -1,8 +1,7 @@
-"""How the bound of the outbox is shared out among the processes of one agent. Pure.
+"""How the bound of the outbox is divided while outboxes of former processes are being emptied. Pure.
 
-Each has room for what it holds, and what is free is divided by what each has to do. Done again and again, the shares
-follow the backlog: nobody drops anything while there is room anywhere, and together they never exceed the bound. When
-nothing is free, who holds more than its part gives way, a little at a time: the oldest is dropped, as ever.
+Nobody drops anything while there is room anywhere, and together they never exceed the bound. When nothing is free,
+each gives way in proportion to what it holds, a little at a time: its oldest entries are dropped.
 """
 
 from __future__ import annotations
@@ -10,34 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-#: The agent's own outbox takes a row a minute; so much of the whole is enough for that.
-_OWN_PART: Final = 1 / 64
-#: Half of the free space is divided equally, so that a worker with little to do can bear a long outage too.
-_EQUAL_PART: Final = 0.5
-#: At least so much is kept free, for what is read until the next division.
+#: At least this part of the bound is kept free, for what is read until the next division.
 _FREE: Final = 1 / 32
-#: Two of the smallest segments: nobody can work with less. Bytes.
+#: Two of the smallest segments: no outbox can work with less. Bytes.
 LEAST: Final = 65_536
 
 
-def weights(rates: Mapping[int, float]) -> dict[int, float]:
-    """Each one's part of what is free: the agent (0), and the workers by the values a second they read."""
-    total, left = sum(rates.values()), 1 - _OWN_PART
-    fair = 1 / len(rates)
-    parts = {
-        worker: left * (_EQUAL_PART * fair + (1 - _EQUAL_PART) * (rate / total if total else fair))
-        for worker, rate in rates.items()
-    }
-    return {0: _OWN_PART, **parts}
+def divided(total: int, own: int, others: Mapping[int, int], closed: int = 0) -> tuple[int, dict[int, int]]:
+    """The bytes that the agent's outbox may hold, and each of the others, which get no more than they hold.
 
-
-def divided(total: int, held: Mapping[int, int], parts: Mapping[int, float], closed: int = 0) -> dict[int, int]:
-    """The bytes each outbox may hold: those of `parts`, and those that are only `held`, which get no more than that.
-
-    `closed`: what is taken by outboxes that nobody can change now.
+    `own`, `others`: bytes that each holds. `closed`: bytes of outboxes that nobody can change now.
     """
-    everyone = {**dict.fromkeys(held, 0.0), **parts}
-    room, full = max(0, total - closed - LEAST * len(everyone)), sum(held.values())
+    full = own + sum(others.values())
+    room = max(0, total - closed - LEAST * (1 + len(others)))
     free = max(room - full, int(room * _FREE))
     kept = min(1.0, (room - free) / full) if full else 1.0
-    return {one: LEAST + int(held.get(one, 0) * kept) + int(free * part) for one, part in everyone.items()}
+    limits = {one: LEAST + int(held * kept) for one, held in others.items()}
+    return LEAST + int(own * kept) + free, limits

@@ -136,6 +136,10 @@ class ServedFacts:
         found: list[dict[str, Any]] = self._ask("gaps", from_ns=from_ns, to_ns=to_ns)
         return found
 
+    def newest_stored(self, from_ns: int, to_ns: int) -> int | None:
+        newest: int | None = self._ask("report_newest_stored", from_ns=from_ns, to_ns=to_ns)
+        return newest
+
     def stored(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._ask("report_stored", from_ns=from_ns, to_ns=to_ns)
         return found
@@ -199,6 +203,7 @@ def operations(store: Store) -> dict[str, Answer]:
         "report_lateness": lateness,
         "report_quality": quality,
         "report_stored": source.stored,
+        "report_newest_stored": source.newest_stored,
         "register_versions": lambda: [asdict(version) for version in store.register_versions()],
         "register_document": store.register_document,
     }

@@ -53,18 +53,7 @@ def agent_metrics(status: Document) -> str:
     _process(text, status["process"])
     for device in status["devices"]:
         _device(text, device)
-    for worker in status.get("workers", ()):
-        _worker(text, worker)
     return str(text)
-
-
-def _worker(text: _Text, row: Document) -> None:
-    """One of several processes."""
-    name = str(row["worker"])
-    text.gauge("edge_agent_worker_up", "1 while the worker answers.", row["state"] == "up", worker=name)
-    text.counter("edge_agent_worker_restarts_total", "Times it was started again.", row["restarts"], worker=name)
-    text.gauge("edge_agent_worker_devices", "Devices it reads.", row["devices"], worker=name)
-    text.gauge("edge_agent_worker_pending_values", "Not yet delivered.", row["pending_values"], worker=name)
 
 
 def _health(text: _Text, prefix: str, judgement: Document) -> None:

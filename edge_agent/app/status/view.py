@@ -157,8 +157,6 @@ def _agent(console: Console, agent: Document, timezone: str) -> None:
     counters = "  ".join(f"{name} {count:,}" for name, count in agent["counters"].items())
     console.print(f"  自启动以来的值 values since its start: {counters}")
     _waiting(console, agent["outbox"], timezone)
-    for worker in agent.get("workers", ()):
-        _worker(console, worker)
     _absent_tags(console, agent["devices"])
     for row in agent["devices"]:
         if row["ne107"]["number"]:
@@ -167,17 +165,6 @@ def _agent(console: Console, agent: Document, timezone: str) -> None:
             for notice in row["ne107"]["notices"]:
                 _sentence(console, notice["reason"], notice["zh"], notice["en"])
             _tags(console, row)
-
-
-_WORKER_ZH: Final = {"up": "运行", "starting": "启动中", "down": "重启中"}
-
-
-def _worker(console: Console, row: Document) -> None:
-    again = f", 重启 restarted {row['restarts']} ×" if row["restarts"] else ""
-    console.print(
-        f"  工作进程 worker {row['worker']}: {_WORKER_ZH[row['state']]} {row['state']},"
-        f" {row['devices']} 台设备 {_noun(row['devices'], 'device')}, 待送达 waiting {row['pending_values']:,}{again}"
-    )
 
 
 def _tags(console: Console, row: Document) -> None:

@@ -1,1 +1,0 @@
-"""`edge-agent run` with `workers: N`: several processes that are one agent."""
