@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from edge_agent.app.status import missing, overview
-from edge_agent.app.status.exposition import serve_metrics
 from edge_agent.app.status.recent_health import RecentHealth
 from edge_agent.config import load
+from edge_agent.control.prometheus import serve_metrics
 from edge_agent.production.live_rates import LiveRates
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.stores import Mark, Rows, WriteBatch

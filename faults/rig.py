@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
+from edge_agent.control.client import ask, socket_path
 from edge_agent.errors import FindingsError
-from edge_agent.ingest.api import ask, socket_path
 from faults.audit import Witness
 from tests.support.servers import Server, free_port, mosquitto
 

@@ -13,7 +13,7 @@ from typing import Final
 from edge_agent.app.status.ask import agent_door, ask_agent, ask_serve, serve_door
 from edge_agent.config import load
 from edge_agent.config.models import Site as Configuration
-from edge_agent.ingest.api import ask
+from edge_agent.control.client import ask
 from edge_agent.stores.columns import FLOAT
 from edge_agent.stores.duckdb_schema import connect
 from edge_agent.stores.touched import HOUR_NS

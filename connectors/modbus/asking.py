@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from connectors.modbus.constants import OBJECTS
 from connectors.modbus.endpoint import Endpoint, parse_url
@@ -17,10 +18,18 @@ from connectors.modbus.frame import (
     exception_cause,
     identification_objects,
 )
-from connectors.modbus.line import Reply, Timing
+from connectors.modbus.line import MalformedReplyError, Reply, SilentError, Timing
 from connectors.modbus.link import Link
 from connectors.modbus.options import ModbusDevice, ObjectName
+from connectors.modbus.strangers import ANOTHER_SERVICE
 from edge_agent.sdk import Cause, DeviceError
+
+#: The transaction id before the first one. The ids that follow it hold carriage return and line feed: to a device they
+#: are as good as any, and a service that reads lines (HTTP) has one to answer and shows what it is.
+_BEFORE_FIRST_ID: Final = 0x0D08
+
+#: Causes of a connection that ended.
+_ENDED: Final = frozenset({"closed_by_peer", "connection_reset"})
 
 #: Requests of one identification, whose texts may come one by one.
 _MOST_PARTS = 3
@@ -38,8 +47,11 @@ class Asking:
         self.requests = 0
         self._device = device
         self._timing = Timing(device.timeout, 1, max(pause, device.pause_ms / 1000, self.endpoint.silence))
-        self._link = Link(self.endpoint, [device], time.time_ns)
+        self._link = Link(self.endpoint, [device], time.time_ns, _BEFORE_FIRST_ID)
         self._open = False
+        self._answered = False
+        self._failures: dict[str, DeviceError] = {}
+        """The first failure of each cause, until the first answer."""
 
     async def open(self) -> None:
         """Raises DeviceError."""
@@ -59,9 +71,34 @@ class Asking:
         self.requests += 1
         timing = replace(self._timing, timeout=max(self._timing.timeout, least))
         (reply,) = await self._link.exchange([request], timing)
-        if isinstance(reply, DeviceError) and reply.lost:
-            await self.close()
+        if not isinstance(reply, DeviceError) or isinstance(reply, MalformedReplyError):
+            self._answered = True
+        else:
+            self._failures.setdefault("gateway" if isinstance(reply, SilentError) else reply.cause.name, reply)
+            if reply.lost:
+                await self.close()
         return reply
+
+    @property
+    def is_stranger(self) -> bool:
+        """Whether another service has answered, known by how it begins."""
+        return not self._answered and ANOTHER_SERVICE in self._failures
+
+    def verdict(self) -> DeviceError | None:
+        """What was seen at an address at which no request was answered; None when one was, or none was asked."""
+        if self._answered or not self._failures:
+            return None
+        for name in (ANOTHER_SERVICE, "modbus_not_modbus"):
+            if name in self._failures:
+                return self._failures[name]
+        where = str(self.endpoint)
+        if "gateway" in self._failures:
+            return DeviceError.of("modbus_units_silent", where=where)
+        if _ENDED & self._failures.keys():
+            return DeviceError.of("modbus_hangs_up", lost=True, where=where)
+        if self._failures.keys() == {"modbus_silent"} and not self.endpoint.serial:
+            return DeviceError.of("modbus_says_nothing", where=where)
+        return next(iter(self._failures.values()))
 
     async def identification(self, unit: int) -> dict[str, str]:
         """What a unit answers to Read Device Identification (43/14); empty for one that does not know it."""
@@ -96,7 +133,10 @@ class Asking:
         request = Request(unit, table, first, count)
         reply = await self.ask(request)
         if isinstance(reply, DeviceError):
-            raise reply
+            if not self._answered and reply.cause.name == "modbus_silent":
+                reply = await self.ask(request)  # once more: a packet may be lost, and see `_BEFORE_FIRST_ID`
+            if isinstance(reply, DeviceError):
+                raise reply if isinstance(reply, SilentError) else self.verdict() or reply
         if isinstance(reply, bytes):
             return _split(reply, count, bits=request.function <= 2)
         if count > 1 and reply in (ILLEGAL_ADDRESS, ILLEGAL_VALUE):

@@ -13,6 +13,7 @@ from typing import Any, cast
 from connectors.modbus.frame import Answer, ProtocolError, Request
 from connectors.modbus.framing import Framing
 from connectors.modbus.line import Reply, SkippedError, Timing, fill, late, malformed, silent_unit
+from connectors.modbus.strangers import ANOTHER_SERVICE
 from edge_agent.sdk import STATUS, Deadline, DeviceError, cause_of_error
 
 
@@ -92,9 +93,21 @@ class Channel(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed_by_peer = self.ended is None
         if exc is None:
-            self._fail(DeviceError.of("closed_by_peer", lost=True, where=self._where))
+            self._fail(self._unread() or DeviceError.of("closed_by_peer", lost=True, where=self._where))
         else:
             self._fail(DeviceError(STATUS["BadNoCommunication"], cause_of_error(exc, self._where), lost=True))
+
+    def _unread(self) -> DeviceError | None:
+        """What another service said before it closed the connection."""
+        if self.ended is not None or not self.heard:
+            return None
+        try:
+            instead = self._framing.give_up()
+        except ProtocolError as error:
+            instead = error
+        if isinstance(instead, ProtocolError) and instead.cause.name == ANOTHER_SERVICE:
+            return DeviceError(STATUS[instead.status], instead.cause, lost=True)
+        return None
 
     # --- one exchange --------------------------------------------------------------------------------------------
 

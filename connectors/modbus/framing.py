@@ -10,7 +10,11 @@ from binascii import unhexlify
 from typing import Final, Protocol
 
 from connectors.modbus.frame import IDENTIFICATION, Answer, ProtocolError, Request, answer, identification_size
-from edge_agent.sdk import cause
+from connectors.modbus.strangers import no_frame, stranger
+from edge_agent.sdk import cause, status_of_cause
+
+#: Bytes of a text after which it is no noise.
+_LEAST_TEXT: Final = 4
 
 _MAX_LENGTH: Final = 254  # unit and PDU of at most 253 bytes (Messaging on TCP/IP guide V1.0b, 3.1.3)
 
@@ -84,7 +88,7 @@ class MbapFraming:
                 answers.append((asked[0], buffer[at + 9 : end]))
             else:  # a refusal, a frame that is not here yet, or no answer to anything under way
                 try:
-                    end = at + 6 + _mbap_length(buffer[at : at + 6])
+                    end = at + 6 + _mbap_length(buffer[at : at + _MAX_LENGTH])
                 except ProtocolError:
                     if not answers:
                         raise
@@ -107,6 +111,9 @@ class MbapFraming:
     def give_up(self) -> Found | None:
         self.forget()
         if self._buffer:
+            foreign = stranger(self._buffer)
+            if foreign is not None:
+                raise ProtocolError(foreign, status_of_cause(foreign.name))
             raise ProtocolError.of("modbus_unfinished", count=len(self._buffer))
         number, last = self._foreign
         if not last or last != self.last:
@@ -122,15 +129,21 @@ def _judged(request: Request, adu: bytes) -> Found:
 
 
 def _mbap_length(frame: bytes) -> int:
-    """The length field of an MBAP header. Raises ProtocolError for one that no answer can have."""
+    """The length field of the MBAP header at the beginning. Raises ProtocolError for one that no answer can have."""
     length = frame[4] << 8 | frame[5]
     if frame[2] or frame[3]:
         protocol = frame[2] << 8 | frame[3]
-        raise ProtocolError.of("modbus_not_modbus", why=f"protocol id {protocol}", why_zh=f"协议标识为 {protocol}")
+        raise _not_modbus(frame, f"协议标识为 {protocol}", f"protocol id {protocol}")
     if not 2 <= length <= _MAX_LENGTH:
-        en, zh = f"length {length}, not 2 to {_MAX_LENGTH}", f"长度为 {length}，应为 2 至 {_MAX_LENGTH}"
-        raise ProtocolError.of("modbus_not_modbus", why=en, why_zh=zh)
+        raise _not_modbus(
+            frame, f"长度为 {length}，应为 2 至 {_MAX_LENGTH}", f"length {length}, not 2 to {_MAX_LENGTH}"
+        )
     return length
+
+
+def _not_modbus(data: bytes, why_zh: str, why_en: str) -> ProtocolError:
+    foreign = no_frame(data, why_zh, why_en)
+    return ProtocolError(foreign, status_of_cause(foreign.name))
 
 
 def _crc_table() -> tuple[int, ...]:
@@ -179,6 +192,8 @@ class _Sought:
         self._waiting: tuple[int, Request] | None = None
         self._buffer = b""
         self._noise = 0
+        self._heard_first = b""
+        """The first bytes that came while nothing was understood, to tell another service from noise."""
         self._instead: ProtocolError | None = None
 
     def expect(self, number: int, slot: int, request: Request) -> bytes:
@@ -189,18 +204,24 @@ class _Sought:
 
     def give_up(self) -> Found | None:
         """See `Framing`; a serial line is never amid a frame for long."""
-        waiting, noise, instead = self._waiting, self._noise, self._instead
+        waiting, noise, instead, first = self._waiting, self._noise, self._instead, self._heard_first
         self.forget()
         if waiting is None or instead is not None or not noise:
             return instead
+        foreign = stranger(first)
+        if foreign is not None and noise >= _LEAST_TEXT:
+            return ProtocolError(foreign, status_of_cause(foreign.name))
         return ProtocolError.of("modbus_noise", count=noise, request=waiting[1])
 
     def forget(self) -> None:
         """Nothing is under way any more."""
         self._waiting, self._buffer, self._noise, self._instead = None, b"", 0, None
+        self._heard_first = b""
 
-    def _count(self, size: int) -> None:
-        self._noise += size
+    def _count(self, data: bytes) -> None:
+        if not self._noise:
+            self._heard_first = data[:_MAX_LENGTH]
+        self._noise += len(data)
         if self._noise > MOST_NOISE:
             raise ProtocolError.of("modbus_not_asked", count=self._noise)
 
@@ -241,7 +262,7 @@ class RtuFraming(_Sought):
     def feed(self, data: bytes) -> list[tuple[int, Found]]:
         if self._waiting is None:
             return []
-        self._count(len(data))
+        self._count(data)
         self._buffer += data
         slot, request = self._waiting
         found = self._search(request, self._head)
@@ -322,7 +343,7 @@ class AsciiFraming(_Sought):
         if self._waiting is None:
             return []
         slot, request = self._waiting
-        self._count(len(data))
+        self._count(data)
         *lines, self._buffer = (self._buffer + data).split(b"\n")
         for line in lines:
             adu = _unhexed(line)

@@ -15,6 +15,7 @@ from connectors.modbus.frame import Request
 from connectors.modbus.framing import Framing, MbapFraming, RtuFraming
 from connectors.modbus.line import Line, Reply, SilentError, SkippedError, Timing, fill, tune
 from connectors.modbus.options import ModbusDevice
+from connectors.modbus.strangers import ANOTHER_SERVICE
 from edge_agent.sdk import STATUS, DeviceError
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,10 @@ QUIET_S: Final = 0.05
 class Link:
     """One TCP connection, UDP association or serial port of some devices. Used by one task at a time."""
 
-    def __init__(self, endpoint: Endpoint, devices: Sequence[ModbusDevice], now: Callable[[], int]) -> None:
+    def __init__(
+        self, endpoint: Endpoint, devices: Sequence[ModbusDevice], now: Callable[[], int], last_id: int = 0
+    ) -> None:
+        """`last_id`: the transaction id before the first one."""
         self._endpoint = endpoint
         self._options = devices[0]
         self._timeout = max(device.timeout for device in devices)
@@ -59,7 +63,7 @@ class Link:
         self._disturbed = False
         self._doubtful = False
         """Whether the next answer may be a late one to another request."""
-        self._last_id = 0
+        self._last_id = last_id
         self._timeouts = 0
         self._patience = FIRST_PATIENCE
         self._ever_heard = False
@@ -120,8 +124,11 @@ class Link:
             self._disturb(requests[0].unit, timing)
             raise
         if line.fault is not None:
-            if line.ended is not None:
+            ended = line.ended
+            if ended is not None:
                 line = await self._ask_again(line, before, requests, replies, timing)
+                if ended.cause.name == ANOTHER_SERVICE:  # what it said tells more than its silence afterwards
+                    replies = [ended if type(reply) is DeviceError else reply for reply in replies]
             await self._judge(line, requests[0], replies, timing)
         else:
             self._timeouts = 0

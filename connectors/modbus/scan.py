@@ -58,8 +58,15 @@ async def _network(endpoint: Endpoint, wanted: ScanWanted, progress: Progress) -
                 if answer is not None:
                     found = True
                     yield answer
+                elif asking.is_stranger:
+                    break  # no number of requests makes it a device, and some services lock out who goes on
             if found:
                 return
+            if asking.is_stranger:
+                break
+        seen = asking.verdict()
+        if seen is not None:
+            yield ScanAnswer(str(endpoint), {}, zh=seen.cause.zh, en=seen.cause.en)
     finally:
         await asking.close()
 

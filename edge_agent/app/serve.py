@@ -16,17 +16,16 @@ from edge_agent.app.figures import served_facts
 from edge_agent.app.figures.service import ProductionService
 from edge_agent.app.forgetting import forgettable
 from edge_agent.app.health_hours import keep_hours
-from edge_agent.app.service import end
 from edge_agent.app.status import missing, overview
 from edge_agent.app.status.recent_day import RecentDay
 from edge_agent.app.status.recent_health import RecentHealth
 from edge_agent.app.values.source import operations as history_operations
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
+from edge_agent.control import client, server, store_questions
 from edge_agent.errors import PoisonError, StoreError
 from edge_agent.health import watchdog
 from edge_agent.health.ne107 import Health, Judgement, Notice, NoticeTimes, judged
-from edge_agent.ingest import api
 from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.service import Ingest
 from edge_agent.mqtt.trouble import tls_context
@@ -38,6 +37,7 @@ from edge_agent.production.site_devices import SiteDevices
 from edge_agent.stores import open_store
 from edge_agent.stores.minutes import MINUTE_NS
 from edge_agent.stores.registers import RegisterVersion
+from edge_agent.tasks import cancel_and_wait
 from edge_agent.topics import Topics
 from edge_agent.words import command
 
@@ -89,7 +89,7 @@ class StoreService:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set. What is not committed by then stays with the broker."""
         try:
-            async with self._answering(), asyncio.TaskGroup() as group:
+            async with self._serve_control(), asyncio.TaskGroup() as group:
                 tasks = [
                     group.create_task(self._ingest.run(), name="ingest"),
                     group.create_task(self._keep_computing(), name="metrics"),
@@ -102,15 +102,15 @@ class StoreService:
                 watchdog.notify("READY=1")
                 await stop.wait()
                 watchdog.notify("STOPPING=1")
-                await end(tasks)
+                await cancel_and_wait(tasks)
         finally:
             self._store.close()
             log.info("serve-stop counters=%s", self._counters())
 
     @contextlib.asynccontextmanager
-    async def _answering(self) -> AsyncIterator[None]:
-        """The doors through which others ask: a Unix socket, and the loopback address if one is configured."""
-        own: dict[str, api.Operation] = {
+    async def _serve_control(self) -> AsyncIterator[None]:
+        """How others ask: the control socket, and the loopback address if one is configured."""
+        own: dict[str, server.Operation] = {
             "status": self._status,
             "metrics": self._metrics,
             "missing": self._missing,
@@ -122,24 +122,22 @@ class StoreService:
         }
         if self._production is not None:
             own |= {"production": self._production.production, "production_metrics": self._production.newest}
-        async with contextlib.AsyncExitStack() as doors:
-            door = api.socket_path(self._site.store.path)
-            known = {
-                name: self._while_store_lives(operation)
-                for name, operation in (api.operations(self._store) | served_facts.operations(self._store)).items()
-            }
+        async with contextlib.AsyncExitStack() as stack:
+            path = client.socket_path(self._site.store.path)
+            questions = store_questions.operations(self._store) | served_facts.operations(self._store)
+            known = {name: self._while_store_lives(operation) for name, operation in questions.items()}
             known |= history_operations(self._store) | own
-            await doors.enter_async_context(api.serving(door, known, group=self._site.agent.group))
+            await stack.enter_async_context(server.serve_socket(path, known, group=self._site.agent.group))
             if self._site.store.listen is not None:
-                from edge_agent.app.status.loopback import pages, serving
+                from edge_agent.control.http import pages, serve_pages
 
                 try:
-                    await doors.enter_async_context(serving(self._site.store.listen, pages(self._exposed, "serve")))
+                    await stack.enter_async_context(serve_pages(self._site.store.listen, pages(self._exposed, "serve")))
                 except OSError as error:
                     log.error("listen-failed address=%s reason=%s", self._site.store.listen, error)
             yield
 
-    def _while_store_lives(self, operation: api.Operation) -> api.Operation:
+    def _while_store_lives(self, operation: server.Operation) -> server.Operation:
         """What asks the store much, and is not begun while that does not answer: somebody waits."""
 
         @functools.wraps(operation)

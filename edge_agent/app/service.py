@@ -6,11 +6,12 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 from edge_agent.app import logs
 from edge_agent.process import raise_descriptor_limit
+from edge_agent.tasks import cancel_and_wait
 
 #: Objects that may come into being beyond those that go before the collector looks for cycles among the young ones
 #: (Python's own limit is 700, which a read of some hundred devices at once passes several times).
@@ -53,14 +54,6 @@ def run_service(build: Callable[[], Service], level: str) -> int:
     return 0
 
 
-async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel all of them, and wait until they are over, whatever they say to it."""
-    cancelled = list(tasks)
-    for task in cancelled:
-        task.cancel()
-    await asyncio.gather(*cancelled, return_exceptions=True)
-
-
 async def _until_signal(service: Service) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -72,7 +65,7 @@ async def _until_signal(service: Service) -> None:
     try:
         await service.run(stop)
     finally:
-        await end([collector])
+        await cancel_and_wait([collector])
 
 
 async def _collect() -> None:

@@ -54,7 +54,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what was found. Exit status 1 when the server does not answer or nothing was found."""
     from edge_agent.commissioning.browse import browse
-    from edge_agent.commissioning.terminal import finish, progress, unreachable
+    from edge_agent.commissioning.terminal import finish, progress, show_unreachable
     from edge_agent.discovery import BrowseWanted
     from edge_agent.errors import DeviceError
 
@@ -62,10 +62,10 @@ def run(args: argparse.Namespace) -> int:
     endpoint, config, start = _where(args)
     wanted = BrowseWanted(start, _positive(args.depth, "--depth"), _positive(args.limit, "--limit") or 1)
     try:
-        with progress("浏览中 / browsing") as step:
+        with progress("浏览中", "browsing") as step:
             result = finish(browse(endpoint, wanted, args.match, step))
     except DeviceError as error:
-        print(unreachable(error, str(endpoint.keys[endpoint.plugin.endpoint_key])))
+        show_unreachable(error, str(endpoint.keys[endpoint.plugin.endpoint_key]))
         return 1
     if args.json:
         print(json.dumps(result.document(), ensure_ascii=False, indent=1, default=str))

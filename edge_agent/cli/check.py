@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from edge_agent.cli.columns import table
 from edge_agent.errors import Finding
 from edge_agent.words import number_of, verb
 
 if TYPE_CHECKING:
+    from edge_agent.commissioning.terminal import SentencePrinter
     from edge_agent.config.models import DeviceCommon, Site
 
 
@@ -44,7 +44,14 @@ def run(args: argparse.Namespace) -> int:
     site = load(args.config)
     notes = [*site_notes(site), *device_notes(site), *descriptor_notes(site), *register_notes(site)]
     notes += was_notes(site)
-    print(dump(effective(site)) if args.show else summary(site) + listed(notes), end="")
+    if args.show:
+        print(dump(effective(site)), end="")
+        return 0
+    from edge_agent.commissioning.terminal import printer
+
+    screen = printer()
+    show_summary(screen, site)
+    show_notes(screen, notes)
     return 0
 
 
@@ -112,8 +119,8 @@ def register_notes(site: Site) -> Sequence[Finding]:
 def was_notes(site: Site) -> Iterator[Finding]:
     """`was` of this file that the running store service does not follow; nothing where none runs here."""
     from edge_agent.app.status.ask import serve_door
+    from edge_agent.control.client import ask
     from edge_agent.errors import FindingsError
-    from edge_agent.ingest.api import ask
 
     try:
         found = ask(serve_door(site), "names", limit=_ASK_S)
@@ -124,15 +131,17 @@ def was_notes(site: Site) -> Iterator[Finding]:
             yield Finding(claim["reason"], f"{claim['device']}.was: {claim['was']}", claim["zh"], claim["en"])
 
 
-def listed(notes: Sequence[Finding]) -> str:
+def show_notes(screen: SentencePrinter, notes: Sequence[Finding]) -> None:
     """The notes under a heading, those that say the same of many places once."""
     if not notes:
-        return ""
+        return
     places: dict[tuple[str, str], list[str]] = {}
     for note in notes:
         places.setdefault((note.zh, note.en), []).append(note.where)
-    lines = [f"  {_places(where)}: {zh}\n      {en}" for (zh, en), where in places.items()]
-    return "\n".join(["", f"提示 Notes ({len(lines)}):", *lines, ""])
+    screen.line("")
+    screen.line(f"{screen.say('提示', 'Notes')} ({len(places)}):")
+    for (zh, en), where in places.items():
+        screen.pair(zh, en, lead=f"{_places(where)}: ", indent=2)
 
 
 def _places(where: Sequence[str]) -> str:
@@ -159,7 +168,15 @@ def _device(device: DeviceCommon) -> dict[str, Any]:
     return data
 
 
-def summary(site: Site) -> str:
+_HEAD: Final = (
+    ("设备", "DEVICE"), ("连接器", "CONNECTOR"), ("地址", "AT"), ("模板", "PROFILE"), ("变量", "TAGS"),
+    ("周期", "EVERY"),    ("值/秒", "VALUES/S"), ("请求/轮", "REQUESTS"),
+)  # fmt: skip
+_NUMBERS: Final = 4
+"""The first column of numbers."""
+
+
+def show_summary(screen: SentencePrinter, site: Site) -> None:
     """A line for each device, and the sum."""
     from edge_agent.config.compile import plan, values_per_second
     from edge_agent.config.plugins import Installed
@@ -178,26 +195,25 @@ def summary(site: Site) -> str:
         asked = plugin.requests(compiled) if plugin.requests else 0
         size = (str(len(device.tags)), periods, f"{per_second:g}", str(asked) if asked else "-")
         rows.append((device.id, device.connector, where, device.profile or "-", *size))
-    head = (
-        "设备 DEVICE", "连接器 CONNECTOR", "地址 AT", "模板 PROFILE", "变量 TAGS", "周期 EVERY", "值/秒 VALUES/S",
-        "请求/轮 REQUESTS",
-    )  # fmt: skip
-    nothing = (
-        "配置没有错误，但没有设备，也就没有可读的数据。\n"
-        "No error was found, but there is no device, and nothing to read."
-    )
-    total = (
-        f"配置可用：{len(rows)} 台设备，{len(connections)} 个连接，{tags} 个变量，每秒 {rate:g} 个值。\n"
-        f"The configuration is fine: {number_of(len(rows), 'device')} on {number_of(len(connections), 'connection')},"
-        f" {number_of(tags, 'tag')}, {rate:g} {verb(1 if rate == 1 else 2, 'value', 'values')}/s."
-    )
-    return (
-        (table(head, rows) + "\n\n" if rows else "")
-        + (total if rows else nothing)
-        + "\n"
-        + freed_when(site)
-        + obsolete_keys(site)
-    )
+    if rows:
+        screen.table([screen.say(zh, en) for zh, en in _HEAD], rows, numbers=_NUMBERS)
+        screen.line("")
+        screen.pair(
+            f"配置可用：{len(rows)} 台设备，{len(connections)} 个连接，{tags} 个变量，每秒 {rate:g} 个值。",
+            f"The configuration is fine: {number_of(len(rows), 'device')} on"
+            f" {number_of(len(connections), 'connection')}, {number_of(tags, 'tag')}, {rate:g}"
+            f" {verb(1 if rate == 1 else 2, 'value', 'values')}/s.",
+            hang=0,
+        )
+    else:
+        screen.pair(
+            "配置没有错误，但没有设备，也就没有可读的数据。",
+            "No error was found, but there is no device, and nothing to read.",
+            hang=0,
+        )
+    screen.pair(*freed_when(site), hang=0)
+    if site.agent.workers is not None:
+        screen.pair(*_OBSOLETE_WORKERS, hang=0)
 
 
 #: Why `mqtt.confirm` is what it is.
@@ -208,21 +224,18 @@ _REASONS: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-def freed_when(site: Site) -> str:
+def freed_when(site: Site) -> tuple[str, str]:
     """When an entry leaves the outbox, and what decided that."""
     zh, en = _REASONS[site.confirm_reason]
     what_zh, what_en = {
         "store": ("入库后才从本机释放", "a value is freed here when the store has it"),
         "broker": ("消息服务器确认后即从本机释放", "a value is freed here when the broker acknowledged it"),
     }[site.mqtt.confirm or "broker"]
-    return f"confirm: {site.mqtt.confirm}（{zh}）：{what_zh}。\nconfirm: {site.mqtt.confirm} ({en}): {what_en}.\n"
+    return f"confirm: {site.mqtt.confirm}（{zh}）：{what_zh}。", f"confirm: {site.mqtt.confirm} ({en}): {what_en}."
 
 
-def obsolete_keys(site: Site) -> str:
-    """What is written and has no effect any more."""
-    if site.agent.workers is None:
-        return ""
-    return (
-        "agent.workers 不再起作用（采集代理只有一个进程），可以删除。\n"
-        "agent.workers has no effect any more (an agent is one process); it can be deleted.\n"
-    )
+#: What is written and has no effect any more.
+_OBSOLETE_WORKERS: Final = (
+    "agent.workers 不再起作用（采集代理只有一个进程），可以删除。",
+    "agent.workers has no effect any more (an agent is one process); it can be deleted.",
+)

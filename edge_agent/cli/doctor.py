@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.commissioning.terminal import finish, progress
 
     logging.getLogger().addHandler(logging.NullHandler())
-    with progress("检查中 / looking") as step:
+    with progress("检查中", "looking") as step:
         found = finish(examine(args.config, args.names, step))
     if args.json:
         print(json.dumps(document(found), ensure_ascii=False, indent=1))
@@ -54,22 +54,21 @@ def _show(found: Sequence[Diagnosis]) -> None:
 
     from edge_agent.app.values.text import printable
     from edge_agent.commissioning.doctor.diagnosis import first_fault
-    from edge_agent.commissioning.terminal import console
+    from edge_agent.commissioning.terminal import printer
 
-    screen = console()
+    screen = printer()
     for one in found:
-        line = Text(f"{_SIGNS[one.level]} ", style=_STYLES[one.level])
-        line.append(printable(one.where), style="bold")
-        line.append(f"  {one.what_zh}\n    {one.what_en}")
+        lead = Text.assemble((f"{_SIGNS[one.level]} ", _STYLES[one.level]), (printable(one.where), "bold"), "  ")
+        screen.pair(one.what_zh, one.what_en, lead=lead)
         if one.next_zh and one.level != "ok":
-            line.append(f"\n    → {one.next_zh}\n      {one.next_en}", style="dim")
-        screen.print(line, soft_wrap=True)
+            screen.pair(one.next_zh, one.next_en, lead="→ ", indent=4, hang=2, style="dim")
     first = first_fault(found)
+    screen.line("")
     if first is None:
-        screen.print(Text("\n链路通畅。 The way is clear.", style="green"))
+        screen.line(screen.say("链路通畅。", "The way is clear."), style="green")
     else:
-        text = (
-            f"\n先做这件事 / do this first: {printable(first.where)}\n  {first.what_zh}{first.next_zh}\n"
-            f"  {first.what_en} {first.next_en}"
+        title = screen.say("先做这件事", "do this first", " / ")
+        screen.line(f"{title}: {printable(first.where)}", hang=2, style="bold")
+        screen.pair(
+            f"{first.what_zh}{first.next_zh}", f"{first.what_en} {first.next_en}", indent=2, hang=0, style="bold"
         )
-        screen.print(Text(text, style="bold"), soft_wrap=True)

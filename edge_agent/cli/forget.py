@@ -26,7 +26,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Through the running service, else in the store itself."""
     from edge_agent.config import load
-    from edge_agent.ingest.api import ask, socket_path
+    from edge_agent.control.client import ask, socket_path
 
     site = load(args.config, secrets=False)
     try:

@@ -51,19 +51,21 @@ def run(args: argparse.Namespace) -> int:
     """Write the file. Raises ConfigError for choices that `check` refuses, and then writes nothing."""
     from edge_agent.commissioning.file_changes import write_new
     from edge_agent.commissioning.first_file import check, text_of
+    from edge_agent.commissioning.terminal import printer
 
     chosen = _chosen(args)
     text = text_of(chosen)
     check(text, args.file)
     write_new(args.file, text.encode())
-    print(f"已写入 {args.file}，已通过检查。\n    wrote {args.file}; it passes the check.")
+    screen = printer()
+    screen.pair(f"已写入 {args.file}，已通过检查。", f"wrote {args.file}; it passes the check.")
     if not chosen.device:
-        print(
-            f"还没有设备：scan、browse、probe、tags import 加 --into {args.file} 即可写入，或编辑文件。\n"
-            f"    There is no device yet: scan, browse, probe and tags import write them with --into {args.file};"
-            " or edit the file."
+        screen.pair(
+            f"还没有设备：scan、browse、probe、tags import 加 --into {args.file} 即可写入，或编辑文件。",
+            f"There is no device yet: scan, browse, probe and tags import write them with --into {args.file};"
+            " or edit the file.",
         )
-    print(f"下一步 next: {typed('check', args.file)}")
+    screen.line(f"{screen.say('下一步', 'next')}: {typed('check', args.file)}")
     return 0
 
 
@@ -97,7 +99,9 @@ def _chosen(args: argparse.Namespace) -> Choices:
 def _asked(questions: list[tuple[str, str, str]], given: dict[str, str]) -> dict[str, str]:
     """The answers on a terminal, to what no option says; about a device only when one is named."""
     from edge_agent.commissioning.first_file import Choices
+    from edge_agent.commissioning.terminal import printer
 
+    screen = printer()
     answers: dict[str, str] = {}
     defaults = Choices()
     of_device = False
@@ -108,7 +112,7 @@ def _asked(questions: list[tuple[str, str, str]], given: dict[str, str]) -> dict
         if name in ("name", "profile", "url", "unit") and not of_device:
             continue
         default = str(getattr(defaults, name))
-        print(f"{zh}\n{en}")
+        screen.pair(zh, en, hang=0)
         try:
             answer = input(f"[{default}] " if default else "> ").strip()
         except EOFError:  # Ctrl-D: the rest as it is by default

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from edge_agent.words import command as typed
 
 if TYPE_CHECKING:
     from edge_agent.commissioning.plant_file import FoundDevice, JoinedDevices
+    from edge_agent.commissioning.terminal import SentencePrinter
 
 
 def add_options(command: argparse.ArgumentParser, *, one_device: bool) -> None:
@@ -40,20 +40,21 @@ def save(
 ) -> None:
     """Write what was found as the options say; what was done goes to standard error, where JSON is printed."""
     from edge_agent.commissioning.plant_file import join, write
+    from edge_agent.commissioning.terminal import printer
 
-    out = sys.stderr if args.json else sys.stdout
+    screen = printer(stderr=args.json)
     if args.yaml is not None:
         write(args.yaml, devices, made, top, notes)
         next_ = typed("check", args.yaml)
-        print(f"已写入 {args.yaml}；下一步：{next_}\nWrote {args.yaml}; next: {next_}", file=out)
+        screen.pair(f"已写入 {args.yaml}；下一步：{next_}", f"Wrote {args.yaml}; next: {next_}", hang=0)
     if args.into is not None:
         joined = join(
             args.into, devices, made, device_id=getattr(args, "device", None), replace=args.replace, notes=notes
         )
-        print("\n".join(_done(joined, args.into)), file=out)
+        _show(screen, joined, args.into)
 
 
-def _done(joined: JoinedDevices, config: Path) -> list[str]:
+def _show(screen: SentencePrinter, joined: JoinedDevices, config: Path) -> None:
     zh, en = [], []
     for names, chinese, english in (
         (joined.added, "新增", "added"),
@@ -63,15 +64,11 @@ def _done(joined: JoinedDevices, config: Path) -> list[str]:
         if names:
             zh.append(f"{chinese} {'、'.join(names)}")
             en.append(f"{english}: {', '.join(names)}")
-    lines = [
-        f"{config}：{'；'.join(zh) or '没有设备可写'}。",
-        f"    {config}: {'; '.join(en) or 'no device to write'}.",
-    ]
+    screen.pair(f"{config}：{'；'.join(zh) or '没有设备可写'}。", f"{config}: {'; '.join(en) or 'no device to write'}.")
     if joined.without_tags:
         waiting = ", ".join(joined.without_tags)
-        lines += [
-            f"还没有变量：{waiting}（怎么做写在文件里）。",
-            f"    still without tags: {waiting}; the file says how.",
-        ]
-        return lines
-    return [*lines, f"下一步 next: {typed('check', config)}"]
+        screen.pair(
+            f"还没有变量：{waiting}（怎么做写在文件里）。", f"still without tags: {waiting}; the file says how."
+        )
+        return
+    screen.line(f"{screen.say('下一步', 'next')}: {typed('check', config)}")

@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
 
@@ -53,11 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = args.func(args)
     except FindingsError as error:
         config = getattr(args, "config", None)
-        for finding in error.findings:
-            print(finding if config is None else with_file(str(finding), config), file=sys.stderr)
+        _report(error.findings, config)
         return 2
     except StoreError as error:  # of a store that is opened here, because no service runs
-        print(f"{Finding('store-away', 'store', error.cause.zh, error.cause.en)}", file=sys.stderr)
+        _report([Finding("store-away", "store", error.cause.zh, error.cause.en)])
         return 2
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -66,8 +66,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         if error.filename is None:
             raise
         zh, en = words_of(error)
-        print(f"{error.filename}: 无法使用（{zh}）。\n    cannot be used ({en}).", file=sys.stderr)
+        _report([Finding("unusable-file", str(error.filename), f"无法使用（{zh}）。", f"cannot be used ({en}).")])
         return 2
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _report(findings: Sequence[Finding], config: object = None) -> None:
+    """Print them to standard error, their commands with the configuration file that was given."""
+    from edge_agent.commissioning.terminal import printer
+
+    screen = printer(stderr=True)
+    for finding in findings:
+        zh, en = (text if config is None else with_file(text, config) for text in (finding.zh, finding.en))
+        screen.finding(replace(finding, zh=zh, en=en))

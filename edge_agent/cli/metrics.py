@@ -93,7 +93,8 @@ def run_show(args: argparse.Namespace) -> int:
 
 def _newest(store: Store, agent: str) -> list[dict[str, Any]]:
     """From the running service, or from the embedded store when none runs. Raises ConnectionError for neither."""
-    from edge_agent.ingest.api import ask, open_or_ask, socket_path
+    from edge_agent.control.client import ask, socket_path
+    from edge_agent.control.store_questions import open_or_ask
 
     metrics: list[dict[str, Any]]
     try:

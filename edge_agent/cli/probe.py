@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the registers. Exit status 1 when none can be read, nothing reads as expected, or the line is in use."""
     from edge_agent.commissioning.line_use import in_use
     from edge_agent.commissioning.probe import device_at
+    from edge_agent.commissioning.terminal import printer
     from edge_agent.discovery import ProbeWanted
     from edge_agent.errors import FindingsError
 
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = ProbeWanted(args.area, args.first, args.count, _expected(args.expect))
     finding = in_use(endpoint.discovery.target(endpoint.options), args.url)
     if finding is not None and not args.anyway:
-        print(finding)
+        printer().finding(finding)
         return 1
     if args.watch:
         return _watch(endpoint, wanted, as_json=args.json)
@@ -85,47 +86,47 @@ def _expected(text: str | None) -> float | str | None:
 
 def _once(args: argparse.Namespace, endpoint: DeviceTarget, wanted: ProbeWanted) -> int:
     from edge_agent.commissioning.plant_file import FoundDevice
-    from edge_agent.commissioning.probe import Changes, chosen, device_for_file, document, look_once, well
-    from edge_agent.commissioning.probe_view import view
-    from edge_agent.commissioning.terminal import console, finish, progress, unreachable
+    from edge_agent.commissioning.probe import chosen, device_for_file, document, look_once, well
+    from edge_agent.commissioning.probe_view import show
+    from edge_agent.commissioning.terminal import console, finish, printer, progress, show_unreachable
     from edge_agent.errors import DeviceError
     from edge_agent.words import command
 
     try:
-        with progress("读取中 / reading"):
+        with progress("读取中", "reading"):
             look = finish(look_once(endpoint, wanted))
     except DeviceError as error:
-        print(unreachable(error, args.url))
+        show_unreachable(error, args.url)
         return 1
     readings = chosen(wanted, look)
     if args.json:
         print(json.dumps(document(look), ensure_ascii=False, indent=1))
     else:
-        screen = console()
-        screen.print(view(look, Changes(), screen.width))
+        show(console(), look)
         if not readings and any(place.raw is not None for place in look.places):
-            print(_UNCERTAIN if wanted.expect is None else _NOT_FOUND.format(expect=args.expect))
+            texts = _UNCERTAIN if wanted.expect is None else _NOT_FOUND
+            printer().pair(*(text.format(expect=args.expect) for text in texts))
     if readings or args.into is None:
         save(args, [FoundDevice(device_for_file(endpoint, readings, args.tag))], command("probe"))
     return 0 if well(look, wanted) else 1
 
 
 _NOT_FOUND = (
-    "没有一种读法等于 {expect}：请换一段地址（--from，常差 1）、换一个区（--area input），或核对读数。\n"
-    "    Nothing here reads {expect}: try other addresses (--from; off by one is common), another area"
-    " (--area input), or compare the display again."
+    "没有一种读法等于 {expect}：请换一段地址（--from，常差 1）、换一个区（--area input），或核对读数。",
+    "Nothing here reads {expect}: try other addresses (--from; off by one is common), another area"
+    " (--area input), or compare the display again.",
 )
 
 _UNCERTAIN = (
-    "这些数本身不能确定类型和字序，不会写成变量：请用 --expect 给出设备面板上的一个读数或文字，一次一个。\n"
-    "    These numbers alone do not show their types and order, and no tag was written: name one reading or text of the"
-    " display with --expect, one at a time."
+    "这些数本身不能确定类型和字序，不会写成变量：请用 --expect 给出设备面板上的一个读数或文字，一次一个。",
+    "These numbers alone do not decide types and order, and none becomes a tag: name one reading or text of the"
+    " display with --expect, one at a time.",
 )
 
 
 def _watch(endpoint: DeviceTarget, wanted: ProbeWanted, *, as_json: bool) -> int:
     """Until SIGINT or SIGTERM, both an orderly end."""
-    from edge_agent.commissioning.terminal import unreachable
+    from edge_agent.commissioning.terminal import show_unreachable
     from edge_agent.errors import DeviceError
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -134,7 +135,7 @@ def _watch(endpoint: DeviceTarget, wanted: ProbeWanted, *, as_json: bool) -> int
     except KeyboardInterrupt:
         return 0
     except DeviceError as error:
-        print(unreachable(error, str(endpoint.keys[endpoint.plugin.endpoint_key])))
+        show_unreachable(error, str(endpoint.keys[endpoint.plugin.endpoint_key]))
         return 1
     return 0
 
@@ -152,6 +153,7 @@ async def _lines(endpoint: DeviceTarget, wanted: ProbeWanted) -> None:
 async def _screen(endpoint: DeviceTarget, wanted: ProbeWanted) -> None:
     from rich.live import Live
 
+    from edge_agent.app.status.terminal import Terminal
     from edge_agent.commissioning.probe import Changes, looks
     from edge_agent.commissioning.probe_view import view
     from edge_agent.commissioning.terminal import console
@@ -162,4 +164,5 @@ async def _screen(endpoint: DeviceTarget, wanted: ProbeWanted) -> None:
             async for look in found:
                 changes.note(look)
                 height = terminal.height if terminal.is_terminal else None
-                live.update(view(look, changes, terminal.width, height), refresh=True)
+                shown = view(look, changes, terminal.width, height, terminal=Terminal.of(terminal))
+                live.update(shown, refresh=True)

@@ -122,7 +122,7 @@ def _show(entries: list[Entry]) -> int:
 
 
 def _replay(site: Site, quarantine: Quarantine, entries: list[Entry]) -> int:
-    from edge_agent.ingest.api import ask, socket_path
+    from edge_agent.control.client import ask, socket_path
 
     ids = [entry.id for entry in entries]
     try:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 from edge_agent.errors import Finding, RegisterError
 from edge_agent.reasons import words_of
+from edge_agent.register.encodings import ENCODINGS
 from edge_agent.words import command, number_of
 
 if TYPE_CHECKING:
+    from edge_agent.commissioning.terminal import SentencePrinter
     from edge_agent.config.models import Site
 
 
@@ -82,6 +84,11 @@ def _add_convert(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--headers", choices=("zh", "en"), default="zh", help="表头语言 / language of headers and words"
     )
     convert.add_argument("--encoding", choices=("utf-8-sig", "utf-8", "gb18030"), default="utf-8-sig")
+    convert.add_argument(
+        "--from-encoding",
+        choices=ENCODINGS,
+        help="源文件的 CSV 编码，默认自动识别 / of a CSV source, found out by default",
+    )
     convert.set_defaults(func=run_convert)
 
 
@@ -132,11 +139,14 @@ def _equipment(command: argparse.ArgumentParser, name: str) -> None:
 
 def run_template(args: argparse.Namespace) -> int:
     """Write the template; an existing file is left alone."""
+    from edge_agent.commissioning.terminal import printer
     from edge_agent.register.exporting import template
 
     _write(args.path, template())
-    print(f"已写入 {args.path}；“设备台账”和“工序”两个工作表，黄色列必填。")
-    print(f"    wrote {args.path}: sheets for equipment and processes, the yellow columns are required.")
+    printer().pair(
+        f"已写入 {args.path}；“设备台账”和“工序”两个工作表，黄色列必填。",
+        f"wrote {args.path}: sheets for equipment and processes, the yellow columns are required.",
+    )
     return 0
 
 
@@ -164,6 +174,7 @@ def _write(path: Path, data: bytes) -> None:
 def run_check(args: argparse.Namespace) -> int:
     """List every problem."""
     from edge_agent.clock import Clock
+    from edge_agent.commissioning.terminal import printer
     from edge_agent.metrics.calendar import check_schedules, load_calendar
     from edge_agent.register.check import future_dates, retired_dates
     from edge_agent.register.importing import inspect
@@ -180,25 +191,26 @@ def run_check(args: argparse.Namespace) -> int:
         if site is not None and site.register_.calendar is not None:
             calendar = load_calendar(site.register_.calendar)
             notes += check_schedules(inspection.register, calendar, args.equipment.name)
-    _list("错误 error", inspection.errors)
-    _list("提示 note", notes)
-    if inspection.register is None:
-        print(
-            f"不能使用：{len(inspection.errors)} 个错误 / cannot be used: {number_of(len(inspection.errors), 'error')}"
+    screen = printer()
+    _list(screen, screen.say("错误", "error"), inspection.errors)
+    _list(screen, screen.say("提示", "note"), notes)
+    errors, register = len(inspection.errors), inspection.register
+    if register is None:
+        screen.line(
+            screen.say(f"不能使用：{errors} 个错误", f"cannot be used: {number_of(errors, 'error')}", " / "),
         )
         return 1
-    register = inspection.register
     if not register.equipment:
-        print("不能使用：台账没有任何设备 / cannot be used: the register has no machine")
+        screen.line(screen.say("不能使用：台账没有任何设备", "cannot be used: the register has no machine", " / "))
         return 1
     counted = sum(machine.counted for machine in register.equipment)
-    print(
+    screen.pair(
         f"可以使用：{len(register.equipment)} 行，其中纳入统计且在用 {counted} 台；"
-        f"{len(register.processes)} 道工序；{len(notes)} 条提示\n"
-        f"    usable: {number_of(len(register.equipment), 'row')}, {counted} in scope and in use; "
-        f"{number_of(len(register.processes), 'process', 'processes')}; {number_of(len(notes), 'note')}\n"
-        f"sha256 {register.version}"
+        f"{len(register.processes)} 道工序；{len(notes)} 条提示",
+        f"usable: {number_of(len(register.equipment), 'row')}, {counted} in scope and in use; "
+        f"{number_of(len(register.processes), 'process', 'processes')}; {number_of(len(notes), 'note')}",
     )
+    screen.line(f"sha256 {register.version}")
     return 0
 
 
@@ -210,9 +222,9 @@ def _configured(config: Path | None) -> Site | None:
     return load(config, secrets=False)
 
 
-def _list(kind: str, findings: Collection[Finding]) -> None:
+def _list(screen: SentencePrinter, kind: str, findings: Collection[Finding]) -> None:
     for finding in findings:
-        print(f"{kind} [{finding.code}] {finding}")
+        screen.finding(finding, lead=f"{kind} [{finding.code}] ")
 
 
 def run_diff(args: argparse.Namespace) -> int:
@@ -234,7 +246,7 @@ def run_convert(args: argparse.Namespace) -> int:
     from edge_agent.register.exporting import encode
     from edge_agent.register.importing import load
 
-    register, _ = load(args.source, args.processes)
+    register, _ = load(args.source, args.processes, encoding=args.from_encoding)
     _write(args.target, encode(register, args.target.suffix, args.headers, args.encoding))
     print(f"已写入 / wrote {args.target}")
     return 0
@@ -280,6 +292,7 @@ def run_export(args: argparse.Namespace) -> int:
 def run_from(args: argparse.Namespace) -> int:
     """Write a register of the configured devices, with empty cells for what a person must state."""
     from edge_agent.commissioning import register_from
+    from edge_agent.commissioning.terminal import printer
     from edge_agent.config import load
     from edge_agent.register.columns import EQUIPMENT, PROCESSES
 
@@ -291,8 +304,11 @@ def run_from(args: argparse.Namespace) -> int:
     if args.processes is not None:
         _write(args.processes, register_from.to_csv(processes, PROCESSES, args.headers, args.encoding))
     empty = "、".join(register_from.to_fill_in())
-    print(f"已写入 {args.out}：{len(equipment)} 台设备，{len(processes)} 道工序。请人工填写：{empty}。")
     counts = f"{number_of(len(equipment), 'machine')}, {number_of(len(processes), 'process', 'processes')}"
-    print(f"    wrote {args.out}: {counts}; a person fills in: {empty}.")
-    print(f"下一步 next: {command('register', 'check', args.out)}")
+    screen = printer()
+    screen.pair(
+        f"已写入 {args.out}：{len(equipment)} 台设备，{len(processes)} 道工序。请人工填写：{empty}。",
+        f"wrote {args.out}: {counts}; a person fills in: {empty}.",
+    )
+    screen.line(f"{screen.say('下一步', 'next')}: {command('register', 'check', args.out)}")
     return 0

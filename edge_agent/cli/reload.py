@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     from edge_agent.app.status.ask import agent_door_of
     from edge_agent.config import load
-    from edge_agent.ingest.api import ask
+    from edge_agent.control.client import ask
 
     source = args.config.absolute()
     door = agent_door_of(source)

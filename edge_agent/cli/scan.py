@@ -46,7 +46,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print who answers. Exit status 1 when nobody does, or the line is in use."""
     from edge_agent.commissioning.scan import absent, alike, scan
-    from edge_agent.commissioning.terminal import console, finish, progress, unreachable
+    from edge_agent.commissioning.terminal import console, finish, progress, show_unreachable
     from edge_agent.errors import DeviceError
 
     logging.getLogger().addHandler(logging.NullHandler())
@@ -55,10 +55,10 @@ def run(args: argparse.Namespace) -> int:
         return 1
     compare = not args.no_profiles
     try:
-        with progress("扫描中 / scanning") as step:
+        with progress("扫描中", "scanning") as step:
             found = finish(scan(args.connector, wanted, step, compare=compare))
     except DeviceError as error:
-        print(unreachable(error, ", ".join(args.targets)))
+        show_unreachable(error, ", ".join(args.targets))
         return 1
     answering = [one for one in found if one.answer.device]
     one_for_all = alike(answering, wanted.units)
@@ -68,10 +68,11 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({"answers": [one.document() for one in found]}, ensure_ascii=False, indent=1))
     else:
         from edge_agent.commissioning.scan_view import nobody, show
+        from edge_agent.commissioning.terminal import printer
 
         show(console(), found, compared=compare, ignores_units=one_for_all, absent=nobody_there)
-        if not answering and wanted.units:
-            print(nobody(", ".join(args.targets)))
+        if not found and wanted.units:
+            printer().pair(*nobody(", ".join(args.targets)))
     if answering:
         _write(args, answering, one_for_all=one_for_all)
     return 0 if answering else 1
@@ -124,6 +125,7 @@ def _is_in_use(args: argparse.Namespace) -> bool:
     """Whether somebody else uses one of the lines; says so."""
     from edge_agent.commissioning.endpoints import discovery_of, options_of
     from edge_agent.commissioning.line_use import in_use
+    from edge_agent.commissioning.terminal import printer
     from edge_agent.config.plugins import Installed
     from edge_agent.errors import FindingsError
 
@@ -135,7 +137,7 @@ def _is_in_use(args: argparse.Namespace) -> bool:
             continue
         finding = in_use(discovery_of(plugin).target(options), target)
         if finding is not None:
-            print(finding)
+            printer().finding(finding)
             return True
     return False
 

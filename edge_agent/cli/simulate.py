@@ -114,7 +114,7 @@ def _stop_signal() -> asyncio.Event:
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
     """The result of `work`; None when the signal comes first, which ends it."""
-    from edge_agent.app.service import end
+    from edge_agent.tasks import cancel_and_wait
 
     task = asyncio.create_task(work, name="simulators")
     signalled = asyncio.create_task(stop.wait(), name="signal")
@@ -122,7 +122,7 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None
         await asyncio.wait((task, signalled), return_when=asyncio.FIRST_COMPLETED)
         return None if stop.is_set() else task.result()
     finally:
-        await end((task, signalled))
+        await cancel_and_wait((task, signalled))
 
 
 def _announce(endpoints: dict[str, str], out: Path, environment: dict[str, str]) -> None:

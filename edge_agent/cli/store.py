@@ -111,7 +111,7 @@ def _salvage(args: argparse.Namespace) -> int:
     """0: nothing is lost; 1: something is."""
     import orjson
 
-    from edge_agent.ingest.api import running, socket_path
+    from edge_agent.control.client import running, socket_path
     from edge_agent.stores.duckdb_refusals import locked
     from edge_agent.stores.duckdb_salvage import salvage
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_agent.register.encodings import ENCODINGS
 from edge_agent.words import command as typed
 from edge_agent.words import number_of
 
@@ -63,6 +63,9 @@ def _add_import(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         choices=("coil", "discrete", "input", "holding"),
         help="没有写明类型的地址属于 / table of bare addresses",
     )
+    command.add_argument(
+        "--encoding", choices=ENCODINGS, help="CSV 的编码，默认自动识别 / of a CSV, found out by default"
+    )
     command.add_argument("--connector", metavar="C", help="没有 --into 时：modbus 或 opcua / without --into")
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.set_defaults(func=run_import)
@@ -86,6 +89,7 @@ def run_export(args: argparse.Namespace) -> int:
     """Write the list."""
     from edge_agent.commissioning.file_changes import write_new
     from edge_agent.commissioning.lists.writing import encode, rows_of
+    from edge_agent.commissioning.terminal import printer
 
     devices = _chosen(_site(args.config), args.devices)
     rows = rows_of(devices)
@@ -93,8 +97,10 @@ def run_export(args: argparse.Namespace) -> int:
     if args.json:
         _print_json({"file": str(args.out), "devices": [device.id for device in devices], "tags": len(rows)})
         return 0
-    print(f"已写入 {args.out}：{len(devices)} 台设备，{len(rows)} 个变量。")
-    print(f"    wrote {args.out}: {number_of(len(devices), 'device')}, {number_of(len(rows), 'tag')}.")
+    printer().pair(
+        f"已写入 {args.out}：{len(devices)} 台设备，{len(rows)} 个变量。",
+        f"wrote {args.out}: {number_of(len(devices), 'device')}, {number_of(len(rows), 'tag')}.",
+    )
     return 0
 
 
@@ -102,16 +108,19 @@ def run_import(args: argparse.Namespace) -> int:
     """Write the tags into the configuration, or print them."""
     from edge_agent.commissioning.lists.addresses import Counting
     from edge_agent.commissioning.lists.importing import import_list
+    from edge_agent.commissioning.terminal import printer
 
     found = import_list(
         args.file, args.device, args.into,
-        counting=Counting(args.base, args.area), connector=args.connector, replace=args.replace,
+        counting=Counting(args.base, args.area), encoding=args.encoding, connector=args.connector,
+        replace=args.replace,
     )  # fmt: skip
     if args.json:
         _print_json(_document(found))
         return 0
+    notes = printer(stderr=True)
     for note in found.notes:
-        print(f"提示 note: {note}", file=sys.stderr)
+        notes.finding(note, lead=f"{notes.say('提示', 'note')}: ")
     if args.into is None:
         print("    tags:")
         print("\n".join(f"      {line}" for line in found.lines()))
@@ -121,16 +130,21 @@ def run_import(args: argparse.Namespace) -> int:
 
 
 def _say(found: Imported, config: Path) -> None:
+    from edge_agent.commissioning.terminal import printer
+
+    screen = printer()
     if found.file is None:
-        print(f"没有改动：{len(found.unchanged)} 个变量都已在设备 {found.device} 上，内容相同。")
-        print(
-            f"    nothing changed: {number_of(len(found.unchanged), 'tag')} of {found.device} as in the list already."
+        screen.pair(
+            f"没有改动：{len(found.unchanged)} 个变量都已在设备 {found.device} 上，内容相同。",
+            f"nothing changed: {number_of(len(found.unchanged), 'tag')} of {found.device} as in the list already.",
         )
         return
     counts = (len(found.added), len(found.replaced), len(found.unchanged))
-    print("已写入 {}：新增 {} 个，改动 {} 个，相同 {} 个。".format(found.file, *counts))
-    print("    wrote {}: {} added, {} changed, {} as before.".format(found.file, *counts))
-    print(f"下一步 next: {typed('check', config)}")
+    screen.pair(
+        "已写入 {}：新增 {} 个，改动 {} 个，相同 {} 个。".format(found.file, *counts),
+        "wrote {}: {} added, {} changed, {} as before.".format(found.file, *counts),
+    )
+    screen.line(f"{screen.say('下一步', 'next')}: {typed('check', config)}")
 
 
 def _document(found: Imported) -> dict[str, Any]:
@@ -153,11 +167,14 @@ def run_sheet(args: argparse.Namespace) -> int:
     """Write the commissioning sheet."""
     from edge_agent.commissioning.file_changes import write_new
     from edge_agent.commissioning.lists import checklist
+    from edge_agent.commissioning.terminal import printer
 
     devices = _chosen(_site(args.config), args.devices)
     values = {} if args.blank else checklist.values_now(args.config, [device.id for device in devices])
     write_new(args.out, checklist.encode(devices, values, args.out.suffix, args.config))
-    print(f"已写入 {args.out}：{len(devices)} 台设备。\n    wrote {args.out}: {number_of(len(devices), 'device')}.")
+    printer().pair(
+        f"已写入 {args.out}：{len(devices)} 台设备。", f"wrote {args.out}: {number_of(len(devices), 'device')}."
+    )
     return 0
 
 

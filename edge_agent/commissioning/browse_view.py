@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Final
 
 from rich import box
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from edge_agent.app.values.text import printable
 from edge_agent.commissioning.browse import BrowseResult
+from edge_agent.commissioning.terminal import SentencePrinter
 from edge_agent.discovery import FoundMachine, FoundNode
 from edge_agent.words import number_of
 
@@ -25,42 +25,43 @@ _LONGEST: Final = 320
 
 def show(screen: Console, result: BrowseResult) -> None:
     """Print it."""
+    out = SentencePrinter(screen)
     for machine in result.browsed.machines:
-        for line in _machine(machine):
-            screen.print(line, soft_wrap=True)
+        _show_machine(out, machine)
     if result.nodes:
-        screen.print(_table(result, screen.width))
-    for text in _summary(result):
-        screen.print(Text(text), soft_wrap=True)
+        screen.print(_table(result, screen.width, out))
+    _show_summary(out, result)
 
 
-def _machine(machine: FoundMachine) -> Iterator[Text]:
+def _show_machine(out: SentencePrinter, machine: FoundMachine) -> None:
     facts = "  ".join(f"{name} {printable(text)}" for name, text in machine.facts.items())
-    yield Text(f"机床 machine  {printable(machine.name)}  ({machine.standard})  {facts}", style="bold")
+    head = out.say("机床", "machine")
+    out.line(f"{head}  {printable(machine.name)}  ({machine.standard})  {facts}", style="bold")
     if machine.profile:
         of = len(machine.fitted) + len(machine.absent)
-        yield Text(
-            f"    设备模板 {machine.profile} 适用：{of} 个变量中有 {len(machine.fitted)} 个。\n"
-            f"    profile {machine.profile} fits: {len(machine.fitted)} of {of} tags are there."
+        out.pair(
+            f"设备模板 {machine.profile} 适用：{of} 个变量中有 {len(machine.fitted)} 个。",
+            f"profile {machine.profile} fits: {len(machine.fitted)} of {of} tags are there.",
+            indent=4,
+            hang=0,
         )
 
 
-def _table(result: BrowseResult, width: int) -> Table:
+def _table(result: BrowseResult, width: int, out: SentencePrinter) -> Table:
     narrow = width < _NARROW
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0), expand=narrow)
-    table.add_column(
-        "路径 path / 地址 address" if narrow else "路径 path", overflow="fold", ratio=1 if narrow else None
-    )
-    table.add_column("类型 type", overflow="fold")
-    table.add_column("值 value", justify="right", overflow="fold")
-    table.add_column("量程 range", overflow="fold")
+    path, address = out.say("路径", "path"), out.say("地址", "address")
+    table.add_column(f"{path} / {address}" if narrow else path, overflow="fold", ratio=1 if narrow else None)
+    table.add_column(out.say("类型", "type"), overflow="fold")
+    table.add_column(out.say("值", "value"), justify="right", overflow="fold")
+    table.add_column(out.say("量程", "range"), overflow="fold")
     if not narrow:
-        table.add_column("地址 address", overflow="fold")
+        table.add_column(address, overflow="fold")
     for node in result.nodes:
-        path = Text(_name(node.path), style="" if node.is_variable else "bold")
+        name = Text(_name(node.path), style="" if node.is_variable else "bold")
         if narrow and node.is_variable:
-            path.append(f"\n {_name(node.address)}", style="dim")
-        cells = [path, Text(node.type), _value(node), Text(_range(node))]
+            name.append(f"\n {_name(node.address)}", style="dim")
+        cells = [name, Text(node.type), _value(node), Text(_range(node))]
         table.add_row(*cells, *([] if narrow else [Text(_name(node.address))]))
     return table
 
@@ -86,12 +87,14 @@ def _range(node: FoundNode) -> str:
     return "" if node.low is None or node.high is None else f"{node.low:g}..{node.high:g}"
 
 
-def _summary(result: BrowseResult) -> Iterator[str]:
+def _show_summary(out: SentencePrinter, result: BrowseResult) -> None:
     variables = sum(node.is_variable for node in result.nodes)
-    yield (
-        f"{len(result.nodes)} 个节点，其中 {variables} 个变量（共查看 {result.browsed.seen} 个）。"
-        f" {number_of(len(result.nodes), 'node')}, {number_of(variables, 'variable')} among them"
-        f" ({result.browsed.seen} looked at)."
+    out.line(
+        out.say(
+            f"{len(result.nodes)} 个节点，其中 {variables} 个变量（共查看 {result.browsed.seen} 个）。",
+            f"{number_of(len(result.nodes), 'node')}, {number_of(variables, 'variable')} among them"
+            f" ({result.browsed.seen} looked at).",
+        )
     )
     if result.browsed.cut:
-        yield ("还有更多：请给出起点 START，或加大 --limit。\n    There are more: name a START, or raise --limit.")
+        out.pair("还有更多：请给出起点 START，或加大 --limit。", "There are more: name a START, or raise --limit.")

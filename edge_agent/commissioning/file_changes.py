@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import date, datetime
 from pathlib import Path
 from typing import Final
 
@@ -48,9 +49,10 @@ def write_new(path: Path, data: bytes) -> None:
         ) from error
 
 
-def backup_of(file: Path) -> Path:
-    """Where the former text of a changed file is kept: `plant.yaml.bak`."""
-    return file.with_name(f"{file.name}.bak")
+def backup_of(file: Path, day: date | None = None) -> Path:
+    """Where the former text of a changed file is kept: `plant.yaml.bak` as it was before the last change,
+    `plant.yaml.2026-12-01.bak` before the first one of a day."""
+    return file.with_name(f"{file.name}.bak" if day is None else f"{file.name}.{day.isoformat()}.bak")
 
 
 @contextlib.contextmanager
@@ -58,8 +60,8 @@ def changed_file(file: Path, fresh: bytes, former: bytes, *, trial: bool, keep: 
     """The file with new content, which stays unless the block ends with an exception, or `keep` is false.
 
     With `trial` the block gets another file beside it; one that is included is read by its own name, and gets its
-    former content back. A change that stays leaves the former content in the backup, with the same permissions. A
-    link stays a link: the file that it names is changed.
+    former content back. A change that stays leaves the former content in the backups, with the same permissions: in
+    that of the day only where there is none yet. A link stays a link: the file that it names is changed.
     """
     real = file.resolve()
     path = _beside(file, fresh, file.suffix) if trial else _beside(real, fresh, _UNSEEN)
@@ -77,6 +79,9 @@ def changed_file(file: Path, fresh: bytes, former: bytes, *, trial: bool, keep: 
                 _beside(real, former, _UNSEEN).replace(real)
                 raise
         if backup is not None:
+            of_the_day = backup_of(file, datetime.now().astimezone().date())
+            if not of_the_day.exists():
+                _beside(file, former, _UNSEEN).replace(of_the_day)
             backup.replace(backup_of(file))
     finally:
         path.unlink(missing_ok=True)

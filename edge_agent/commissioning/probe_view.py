@@ -8,14 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from edge_agent.app.status.terminal import Terminal, cut
 from edge_agent.app.values.text import printable
 from edge_agent.commissioning.probe import Changes
+from edge_agent.commissioning.terminal import sentence_lines
 from edge_agent.discovery import ProbedPlace, ProbeLook
 
+#: Where there is no terminal: both languages, and no line is broken.
+_ANYWHERE: Final = Terminal(10_000, None, "both")
 _ORDERS: Final = ("ABCD", "CDAB", "BADC", "DCBA")
 #: Below so many columns there is room for single floats and integers only; `--json` has all.
 _WIDE: Final = 110
@@ -27,15 +31,32 @@ _SINGLE: Final = 1e7
 _FRAME: Final = 8
 
 
-def view(look: ProbeLook, changes: Changes, width: int, height: int | None = None) -> RenderableType:
-    """The table and the plausible readings, for so many columns. `height`: lines there are; the rest is counted."""
-    reasons = list(_reasons(look))
+def show(screen: Console, look: ProbeLook) -> None:
+    """Print it, once."""
+    terminal = Terminal.of(screen)
+    screen.print(view(look, Changes(), screen.width, reasons=False))
+    for reason in _reasons(look, terminal):
+        screen.print(reason, soft_wrap=True)
+
+
+def view(
+    look: ProbeLook,
+    changes: Changes,
+    width: int,
+    height: int | None = None,
+    *,
+    terminal: Terminal = _ANYWHERE,
+    reasons: bool = True,
+) -> RenderableType:
+    """The table and the plausible readings, for so many columns. `height`: lines there are; the rest is counted.
+    `terminal`: whose language and width the readings follow; `reasons`: whether they are there at all."""
+    below = list(_reasons(look, terminal)) if reasons else []
     wide = width >= _WIDE
     table = _new_table(any(place.decodings for place in look.places), wide)
     room = None
     if height is not None:
-        reasons = reasons[: max(1, height // 12)]
-        room = max(2, height - _FRAME - sum(1 + line.plain.count("\n") for line in reasons))
+        below = below[: max(1, height // 12)]
+        room = max(2, height - _FRAME - sum(1 + line.plain.count("\n") for line in below))
     shown, used = 0, 0
     for places in _rows(look.places):
         cells = _cells(places[0], changes, wide) if len(places) == 1 else _absent(places)
@@ -45,8 +66,9 @@ def view(look: ProbeLook, changes: Changes, width: int, height: int | None = Non
         table.add_row(*cells)
         shown += len(places)
     hidden = len(look.places) - shown
-    more = [Text(f"… 另有 {hidden} 个，请减小 --count / {hidden} more: a smaller --count")] if hidden else []
-    return Group(table, *more, *reasons, *_legend(changes))
+    rest = terminal.say(f"另有 {hidden} 个，请减小 --count", f"{hidden} more: a smaller --count", " / ")
+    more = [Text(cut(f"… {rest}", width))] if hidden else []
+    return Group(table, *more, *below, *_legend(changes, terminal))
 
 
 def _rows(places: Sequence[ProbedPlace]) -> Iterator[Sequence[ProbedPlace]]:
@@ -123,18 +145,21 @@ def _text(texts: Sequence[object]) -> str:
     return "\n".join(printable(str(text)) for text in texts if text is not None)
 
 
-def _reasons(look: ProbeLook) -> Iterator[Text]:
+def _reasons(look: ProbeLook, terminal: Terminal) -> Iterator[Text]:
+    """Each as a text of several lines."""
     for one in look.plausible[:4]:
         read = f"{one.type} {one.order}".rstrip()
-        yield Text(f"→ {one.address} {read} = {printable(str(one.value))}\n    {one.zh}\n    {one.en}")
+        head = cut(f"→ {one.address} {read} = {printable(str(one.value))}", terminal.width)
+        yield Text("\n").join([Text(head), *sentence_lines(terminal, one.zh, one.en, indent=4, hang=0)])
     refused = {re.sub(r"\d+", "", place.refused): place.refused for place in reversed(look.places) if place.refused}
     for text in list(refused.values())[:2]:
         zh, _, en = text.partition("\n")
-        yield Text(f"✗ {zh}\n    {en}")
+        yield Text("\n").join(sentence_lines(terminal, zh, en, lead="✗ "))
 
 
-def _legend(changes: Changes) -> list[Text]:
+def _legend(changes: Changes, terminal: Terminal) -> list[Text]:
     if changes.looks < 2:
         return []
-    words = "* 刚刚变化 just changed   · 变化过 changed before   Ctrl-C 结束 / ends"
-    return [Text(words, style="dim")]
+    now, before = terminal.say("刚刚变化", "just changed"), terminal.say("变化过", "changed before")
+    words = f"* {now}   · {before}   Ctrl-C {terminal.say('结束', 'ends', ' / ')}"
+    return [Text(cut(words, terminal.width), style="dim")]

@@ -13,6 +13,7 @@ from edge_agent.commissioning.endpoints import discovery_of, sentences
 from edge_agent.commissioning.evidence import Evidence, ranked, told_apart
 from edge_agent.commissioning.plant_file import FoundDevice
 from edge_agent.commissioning.profile_fit import ProfileFit
+from edge_agent.commissioning.stub_note import stub_note
 from edge_agent.config.plugins import Plugins, plugins_or_installed
 from edge_agent.discovery import BrowseWanted, FoundMachine, Progress, ScanAnswer, ScanWanted
 from edge_agent.errors import DeviceError, FindingsError
@@ -158,12 +159,9 @@ def device_for_file(one: Scanned, number: int, config: Path) -> FoundDevice:
         return FoundDevice({"id": f"{profile}-{number:02}", "profile": profile, **keys}, doubt)
     name = f"unit-{keys['unit']:02}" if "unit" in keys else f"{connector}-{number:02}"
     facts = " ".join(one.answer.facts.values())
-    notes = [
-        f"{one.answer.where} {facts}".rstrip(),
-        "没有相符的设备模板：用下面一条写进变量 / no profile fits; one of these writes its tags:",
-        f"  {command(*one.answer.look, '--into', config)}" if one.answer.look else "",
-        f"  {command('tags', 'import', '点表.xlsx', '--device', name, '--into', config)}",
-    ]
+    commands = [command(*one.answer.look, "--into", config)] if one.answer.look else []
+    commands.append(command("tags", "import", "点表.xlsx", "--device", name, "--into", config))
+    notes = [f"{one.answer.where} {facts}".rstrip(), *stub_note(commands)]
     return FoundDevice(
         {"id": name, "connector": connector, **keys}, [clean for note in notes if (clean := printable(note))]
     )

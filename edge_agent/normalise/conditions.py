@@ -2,17 +2,18 @@
 
 A condition holds, or not, or cannot be known because a value it needs is bad. As in three-valued logic `any` needs one
 that holds whatever the others are, and `all` fails with one that does not. What rests on an uncertain value is
-uncertain itself.
+uncertain itself. An optional tag that the device does not have is no value that is missing: what is asked of it does
+not hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from edge_agent.config.models import StateComparison, StateGroup
-from edge_agent.model import STATUS, Value, is_bad
+from edge_agent.model import GOOD, STATUS, Value, is_bad, is_not_there
 
 Seen = Mapping[str, tuple[Value, int]]
 """Tag -> (newest value, its status)."""
@@ -22,6 +23,7 @@ Verdict = tuple[bool | None, int]
 _WAITING: Final = STATUS["BadWaitingForInitialData"]
 _NO_NUMBER: Final = STATUS["BadTypeMismatch"]
 _NEVER_SEEN: Final = (None, _WAITING)
+_DOES_NOT_HOLD: Final = (False, GOOD)
 
 
 class Condition(Protocol):
@@ -36,10 +38,12 @@ class Equal:
 
     tag: str
     accepted: frozenset[bool | int | str]
+    optional: bool = False
+    """Whether the device may be without the tag."""
 
     def judge(self, seen: Seen, now: float) -> Verdict:
         value, code = seen.get(self.tag, _NEVER_SEEN)
-        return (None, code) if is_bad(code) else (value in self.accepted, code)
+        return _unknown(code, self.optional) if is_bad(code) else (value in self.accepted, code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +54,21 @@ class Within:
     low: float
     high: float
     strict: bool
+    optional: bool = False
+    """Whether the device may be without the tag."""
 
     def judge(self, seen: Seen, now: float) -> Verdict:
         value, code = seen.get(self.tag, _NEVER_SEEN)
         if is_bad(code):
-            return None, code
+            return _unknown(code, self.optional)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None, _NO_NUMBER
         return (self.low < value < self.high if self.strict else self.low <= value <= self.high), code
+
+
+def _unknown(code: int, optional: bool) -> Verdict:
+    """The verdict on a tag without a value."""
+    return _DOES_NOT_HOLD if optional and is_not_there(code) else (None, code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +117,15 @@ class Lasting:
 class Compiler:
     """Conditions from a configuration; collects the tags they look at and those that last."""
 
+    optional: frozenset[str] = frozenset()
+    """The tags that the device may be without."""
     tags: set[str] = field(default_factory=set)
     lasting: list[Lasting] = field(default_factory=list)
+
+    def equal(self, tag: str, accepted: Iterable[bool | int | str]) -> Equal:
+        """The condition that a tag has one of these values."""
+        self.tags.add(tag)
+        return Equal(tag, frozenset(accepted), tag in self.optional)
 
     def condition(self, asked: StateComparison) -> Condition | None:
         """None for one that always holds."""
@@ -127,19 +145,20 @@ class Compiler:
         if tag is None:
             return []
         self.tags.add(tag)
+        optional = tag in self.optional
         made: list[Condition] = []
         numeric = asked.above is not None or asked.below is not None
         if asked.equals is not None or not (numeric or asked.between is not None):
             accepted = (
                 asked.equals if isinstance(asked.equals, list) else [] if asked.equals is None else [asked.equals]
             )
-            made.append(Equal(tag, frozenset(accepted)))
+            made.append(self.equal(tag, accepted))
         if numeric:
             low = float("-inf") if asked.above is None else asked.above
             high = float("inf") if asked.below is None else asked.below
-            made.append(Within(tag, low, high, strict=True))
+            made.append(Within(tag, low, high, strict=True, optional=optional))
         if asked.between is not None:
-            made.append(Within(tag, *asked.between, strict=False))
+            made.append(Within(tag, *asked.between, strict=False, optional=optional))
         return made
 
     def _groups(self, asked: StateComparison) -> list[Condition]:

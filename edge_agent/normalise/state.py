@@ -12,8 +12,8 @@ from time import monotonic
 from typing import Final
 
 from edge_agent.config.models import State, StateMap, StateRule
-from edge_agent.model import GOOD, STATUS, Batch, Tag, TagTable, Value
-from edge_agent.normalise.conditions import Compiler, Condition, Equal, Lasting, Now, Seen
+from edge_agent.model import GOOD, STATUS, Batch, Tag, TagTable, Value, is_not_there
+from edge_agent.normalise.conditions import Compiler, Condition, Lasting, Now, Seen
 
 ITEM_STATE: Final = ("NotAvailable", "OutOfService", "NotExecuting", "Executing")
 OPERATION_MODE: Final = ("None", "Maintenance", "Setup", "Processing")
@@ -35,6 +35,7 @@ _DERIVED: Final[Mapping[str, Tag]] = {
 _UNDECIDED = (0, STATUS["UncertainInitialValue"])
 """Not available, and said to be uncertain: no rule's time has been over since the values were last good."""
 _OUTSIDE = STATUS["UncertainEngineeringUnitsExceeded"]
+_NEVER_SEEN: Final = (None, GOOD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +53,15 @@ class _Part:
     rules: tuple[_Rule, ...]
     lasting: tuple[Lasting, ...] = ()
     """The conditions of its rules that need time."""
+    optional: tuple[str, ...] = ()
+    """The tags of its rules, where the device may be without every one of them."""
     _last: tuple[int | None, int] = _UNDECIDED
 
     def evaluate(self, seen: Seen, now: float) -> tuple[int | None, int]:
         """(number, status): the first rule that fits; what a rule needs and is bad makes the state bad.
 
-        While only the time of a rule is not over, the state stays as it was.
+        While only the time of a rule is not over, the state stays as it was. An optional tag that the device does not
+        have fits no rule; where it has none of the tags, the state is bad: it would rest on nothing.
         """
         for lasting in self.lasting:  # their time runs on, or ends, whichever rule fits
             lasting.judge(seen, now)
@@ -69,6 +73,8 @@ class _Part:
         return found
 
     def _first(self, seen: Seen, now: float) -> tuple[int | None, int] | None:
+        if self.optional and (code := self._all_absent(seen)) is not None:
+            return None, code
         rests_on = GOOD
         for rule in self.rules:
             if rule.condition is None:
@@ -83,6 +89,15 @@ class _Part:
         if any(lasting.since is not None for lasting in self.lasting):
             return None
         return 0, _OUTSIDE  # the device speaks a word that its map does not know: not available, and said so
+
+    def _all_absent(self, seen: Seen) -> int | None:
+        """The status of the tags when the device has none of them; None when it has one, or that is not known yet."""
+        code = None
+        for name in self.optional:
+            _, code = seen.get(name, _NEVER_SEEN)
+            if not is_not_there(code):
+                return None
+        return code
 
 
 @dataclass(slots=True)
@@ -151,19 +166,23 @@ class StateMachine:
         the attribute; `now`: the clock of rules with a `for`."""
         if state is None or not tables:
             return None
-        compiler = Compiler()
+        optional = frozenset(tag.name for table in tables for tag in table.tags if tag.optional)
+        sources: frozenset[str] = frozenset()
+        lasting: tuple[Lasting, ...] = ()
         parts = []
         for key, (name, words) in VOCABULARY.items():
             source = getattr(state, key)
             if source is not None and name not in own:
-                before = len(compiler.lasting)
+                compiler = Compiler(optional)
                 rules = _rules(source, words, compiler)
-                parts.append(_Part(_DERIVED[name], rules, tuple(compiler.lasting[before:])))
+                may_be_absent = tuple(sorted(compiler.tags)) if compiler.tags <= optional else ()
+                parts.append(_Part(_DERIVED[name], rules, tuple(compiler.lasting), may_be_absent))
+                sources |= compiler.tags
+                lasting += tuple(compiler.lasting)
         if not parts:
             return None
-        sources = frozenset(compiler.tags)
         home = next((table for table in tables if sources & set(table.names)), tables[0])
-        return cls(tuple(parts), home, derived, now, _sources=sources, _lasting=tuple(compiler.lasting))
+        return cls(tuple(parts), home, derived, now, _sources=sources, _lasting=lasting)
 
 
 def with_derived(table: TagTable, derived: Sequence[Tag]) -> TagTable:
@@ -183,5 +202,5 @@ def _watched(tags: Sequence[Tag], sources: frozenset[str]) -> dict[int, str]:
 def _rules(source: StateMap | list[StateRule], words: tuple[str, ...], compiler: Compiler) -> tuple[_Rule, ...]:
     if isinstance(source, StateMap):
         compiler.tags.add(source.tag)
-        return tuple(_Rule(Equal(source.tag, frozenset([key])), words.index(word)) for key, word in source.map.items())
+        return tuple(_Rule(compiler.equal(source.tag, [key]), words.index(word)) for key, word in source.map.items())
     return tuple(_Rule(compiler.condition(rule), words.index(rule.gives)) for rule in source)

@@ -275,8 +275,34 @@ _MODBUS: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
     "modbus_not_modbus": (
         _WRONG,
-        "对方发来的不是 Modbus（{why}）：请核对端口，以及是 tcp:// 还是 rtu-tcp://。",
-        "What comes is no Modbus ({why}): check the port, and whether it is tcp:// or rtu-tcp://.",
+        "有应答，但不是 Modbus（{why}）：请核对端口（Modbus TCP 通常是 502），以及是 tcp:// 还是 rtu-tcp://。",
+        "It answers, but not Modbus ({why}): check the port (502 is that of Modbus TCP), and whether it is tcp:// or"
+        " rtu-tcp://.",
+    ),
+    "modbus_another_service": (
+        _WRONG,
+        "有应答，但不是 Modbus，而是{why}：请核对端口，Modbus TCP 通常是 502。",
+        "It answers, but not Modbus: {why}. Check the port; 502 is that of Modbus TCP.",
+    ),
+    "modbus_says_nothing": (
+        "BadTimeout",
+        "{where} 接受连接，但什么也没有应答：请核对端口（Modbus TCP 通常是 502）和站号，确认设备已启用 Modbus；"
+        "网关后面的设备还要核对接线、波特率和校验位。",
+        "{where} accepts the connection and says nothing: check the port (502 is that of Modbus TCP) and the unit"
+        " number, and that Modbus is enabled in the device; behind a gateway also wiring, baud rate and parity.",
+    ),
+    "modbus_hangs_up": (
+        _NO,
+        "{where} 接受连接后没有应答就断开：请核对端口（Modbus TCP 通常是 502）和站号，"
+        "以及设备是否限制客户端的地址和连接数。",
+        "{where} accepts the connection and closes it without an answer: check the port (502 is that of Modbus TCP),"
+        " whether the device limits the addresses or the number of its clients, and the unit number.",
+    ),
+    "modbus_units_silent": (
+        _NO,
+        "{where} 的网关有应答，但所问的站号后面没有设备应答：请核对接线（A、B 是否对调）、波特率、校验位和站号范围。",
+        "The gateway at {where} answers, and no device behind it does for the units asked: check the wiring (A and B"
+        " swapped?), baud rate, parity, and the range of units.",
     ),
     "modbus_not_asked": (
         _WRONG,

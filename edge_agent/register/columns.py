@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal
 
 from edge_agent.register.kinds import published
@@ -17,6 +18,7 @@ from edge_agent.register.kinds import published
 CellKind = Literal["id", "ids", "text", "word", "flag", "decimal", "positive", "date"]
 
 
+@lru_cache(maxsize=4096)  # the cells of a column have few words
 def fold(text: str) -> str:
     """The comparable form of a header or a word: NFKC, lower case, without spaces and joining signs."""
     return re.sub(r"[\s_\-./*:()\[\]]+", "", unicodedata.normalize("NFKC", text).lower())

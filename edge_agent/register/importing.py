@@ -28,16 +28,20 @@ class Inspection:
 
 
 def inspect(
-    equipment: Path, processes: Path | None = None, devices: Collection[str] | DeviceNames | None = None
+    equipment: Path,
+    processes: Path | None = None,
+    devices: Collection[str] | DeviceNames | None = None,
+    encoding: str | None = None,
 ) -> Inspection:
     """Read and check both files; an equipment workbook with a process sheet needs no second file.
 
-    `devices`: the configured devices, to check the links. Raises RegisterError for a file that cannot be read.
+    `devices`: the configured devices, to check the links; `encoding`: of both where they are CSV and it is stated.
+    Raises RegisterError for a file that cannot be read.
     """
-    sheet = parse(read_sheet(equipment, "equipment"), EQUIPMENT)
+    sheet = parse(read_sheet(equipment, "equipment", encoding), EQUIPMENT)
     if processes is None and has_sheet(equipment, "processes"):
         processes = equipment
-    steps = parse(read_sheet(processes, "processes"), PROCESSES) if processes else None
+    steps = parse(read_sheet(processes, "processes", encoding), PROCESSES) if processes else None
     if steps is not None:
         check_processes(steps)
     names = devices if isinstance(devices, DeviceNames | None) else DeviceNames(DeviceKeys(), devices)
@@ -52,10 +56,13 @@ def inspect(
 
 
 def load(
-    equipment: Path, processes: Path | None = None, devices: Collection[str] | DeviceNames | None = None
+    equipment: Path,
+    processes: Path | None = None,
+    devices: Collection[str] | DeviceNames | None = None,
+    encoding: str | None = None,
 ) -> tuple[Register, tuple[Finding, ...]]:
-    """The register and what to know about it. RegisterError with every error when there is one."""
-    inspection = inspect(equipment, processes, devices)
+    """The register and what to know about it, see `inspect`. RegisterError with every error when there is one."""
+    inspection = inspect(equipment, processes, devices, encoding)
     if inspection.register is None:
         raise RegisterError(inspection.errors)
     return inspection.register, inspection.notes

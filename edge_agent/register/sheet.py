@@ -1,4 +1,4 @@
-"""A file of the register becomes a sheet of texts: CSV in UTF-8 (with or without BOM), UTF-16 or GB18030, or XLSX.
+"""A file of the register becomes a sheet of texts: CSV (see `encodings`), or XLSX.
 
 Nothing is interpreted here; `parse` does that. Row numbers are those a spreadsheet shows (the header is row 1).
 """
@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from edge_agent.errors import Finding, RegisterError
 from edge_agent.reasons import words_of
+from edge_agent.register.encodings import DecodedText, UnlikelyEncodingError, decoded
 
 if TYPE_CHECKING:
     from openpyxl.workbook import Workbook
     from openpyxl.worksheet.worksheet import Worksheet
 
-_BOM: Final = b"\xef\xbb\xbf"
-_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _UNSEEN: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2060\ufeff\ufffe\uffff]")
 """What nobody sees, and what makes one id two: control characters, spaces of no width, marks of direction."""
 _FIRST_LINES: Final = 10
@@ -37,6 +36,12 @@ _MERGED: Final = re.compile(
     rb"""<(?:\w+:)?mergeCell\s[^>]*ref\s*=\s*["']([A-Z]{1,3})(\d{1,7}):([A-Z]{1,3})(\d{1,7})["']"""
 )
 
+#: What to do about an encoding, behind what is known of it.
+_OTHER_WAY: Final = (
+    "；请在 Excel 中另存为“CSV UTF-8”，或用 register convert --from-encoding {encoding} 转换。",
+    "; save it as “CSV UTF-8” in the spreadsheet program, or make it so with register convert --from-encoding"
+    " {encoding}.",
+)
 #: What the two sheets of one workbook may be called; a file with one sheet may call it as it likes.
 SHEET_NAMES: Final = {
     "equipment": ("设备台账", "equipment", "设备"),
@@ -55,8 +60,11 @@ class Sheet:
     notes: tuple[Finding, ...] = ()
 
 
-def read_sheet(path: Path, which: str) -> Sheet:
-    """The sheet `equipment` or `processes` of a file. Raises RegisterError for a file that cannot be read."""
+def read_sheet(path: Path, which: str, encoding: str | None = None) -> Sheet:
+    """The sheet `equipment` or `processes` of a file. `encoding`: of a CSV, where somebody has stated it.
+
+    Raises RegisterError for a file that cannot be read.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -74,27 +82,20 @@ def read_sheet(path: Path, which: str) -> Sheet:
             "this is an old Excel file (.xls) or an encrypted one; save it as .xlsx or CSV.",
             path.name,
         )
-    return _read_xlsx(path, data, which) if data.startswith(b"PK") else _read_csv(path.name, data)
+    return _read_xlsx(path, data, which) if data.startswith(b"PK") else _read_csv(path.name, data, encoding)
 
 
-def decode(data: bytes, name: str = "") -> str:
-    """Text of a CSV file: UTF-16 by its BOM, else UTF-8, else GB18030 (which contains GBK and GB2312)."""
-    data = data.removeprefix(_BOM)  # which some programs put before GBK, too
-    for encoding in ("utf-16",) if data.startswith(_UTF16) else ("utf-8", "gb18030"):
-        try:
-            return data.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    raise RegisterError.one(
-        "register-encoding",
-        "文件编码既不是 UTF-8 也不是 GBK/GB18030,请在 Excel 中另存为“CSV UTF-8”。",
-        "the file is neither UTF-8 nor GBK/GB18030; save it as “CSV UTF-8” in the spreadsheet program.",
-        name,
-    )
+def _decode(data: bytes, name: str, encoding: str | None) -> DecodedText:
+    try:
+        return decoded(data, encoding)
+    except UnlikelyEncodingError as error:
+        zh, en = (part.format(encoding=error.likely or "…") for part in _OTHER_WAY)
+        raise RegisterError.one("register-encoding", f"{error.zh}{zh}", f"{error.en}{en}", name) from error
 
 
-def _read_csv(name: str, data: bytes) -> Sheet:
-    text = decode(data, name)
+def _read_csv(name: str, data: bytes, encoding: str | None) -> Sheet:
+    decoded_text = _decode(data, name, encoding)
+    text = decoded_text.text
     delimiter = _delimiter(text)
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
@@ -105,7 +106,12 @@ def _read_csv(name: str, data: bytes) -> Sheet:
             f"not a valid CSV ({error}); check the quotes, or export it again.",
             name,
         ) from error
-    return _sheet(name, enumerate(rows, 1), ())
+    notes: tuple[Finding, ...] = ()
+    if decoded_text.doubt is not None:
+        zh, en = decoded_text.doubt
+        other_zh, other_en = (part.format(encoding="…") for part in _OTHER_WAY)
+        notes = (Finding("register-encoding", name, f"{zh}{other_zh}", f"{en}{other_en}"),)
+    return _sheet(name, enumerate(rows, 1), notes)
 
 
 def _delimiter(text: str) -> str:

@@ -8,8 +8,8 @@ from functools import cache
 from http import HTTPStatus
 from typing import Final
 
-from edge_agent.app.status import loopback
-from edge_agent.app.status.loopback import Reply
+from edge_agent.control import http
+from edge_agent.control.http import Reply
 from fuzz.target import Target, demand
 
 _BODY: Final = b"up 1\n"
@@ -18,7 +18,7 @@ _SHORT: Final = 48
 
 
 async def _page() -> Reply:
-    return HTTPStatus.OK, loopback.TEXT, _BODY
+    return HTTPStatus.OK, http.TEXT, _BODY
 
 
 _PAGES: Final = {"/metrics": _page, "/healthz": _page}
@@ -49,7 +49,7 @@ def _loop() -> asyncio.AbstractEventLoop:
 def request(data: bytes) -> None:
     """The first byte says in how many pieces the rest comes, and how long a head may be."""
     piece, sent = 1 + (data[0] if data else 0), data[1:]
-    limit = _SHORT if piece % 2 else loopback.MOST_BYTES
+    limit = _SHORT if piece % 2 else http.MOST_BYTES
     writer = _Writer()
     _loop().run_until_complete(_exchange(sent, piece, limit, writer))
     demand(writer.closed, "left open")
@@ -70,7 +70,7 @@ def request(data: bytes) -> None:
 
 async def _exchange(sent: bytes, piece: int, limit: int, writer: _Writer) -> None:
     reader = asyncio.StreamReader(limit=limit)
-    task = asyncio.ensure_future(loopback._exchange(reader, writer, _PAGES))  # type: ignore[arg-type]
+    task = asyncio.ensure_future(http._exchange(reader, writer, _PAGES))  # type: ignore[arg-type]
     for at in range(0, min(len(sent), 4 * piece), piece):
         reader.feed_data(sent[at : at + piece])
         await asyncio.sleep(0)

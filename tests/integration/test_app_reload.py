@@ -16,8 +16,8 @@ import pytest
 
 from edge_agent.app.agent.agent import EdgeAgent
 from edge_agent.app.status.ask import agent_door
+from edge_agent.control.client import ask
 from edge_agent.errors import FindingsError
-from edge_agent.ingest.api import ask
 from edge_agent.outbox.survey import export
 from tests.support.agents import Plc, configuration, online, running
 from tests.support.aio import run, until

@@ -18,7 +18,7 @@ from edge_agent.app.status.ask import agent_door, ask_missing, serve_door
 from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load
-from edge_agent.ingest.api import ask
+from edge_agent.control.client import ask
 from edge_agent.outbox.survey import export
 from edge_agent.stores import open_store
 from edge_agent.stores.base import WriteBatch

@@ -16,7 +16,7 @@ from edge_agent.app.status.ask import serve_door
 from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load
-from edge_agent.ingest.api import ask, running
+from edge_agent.control.client import ask, running
 from edge_agent.stores import Rows, WriteBatch, open_store
 from tests.support.agents import configuration
 from tests.support.aio import run, until

@@ -28,8 +28,9 @@ from edge_agent.app.values.text import iso
 from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load
+from edge_agent.control import client
 from edge_agent.errors import StoreError
-from edge_agent.ingest import api, decode
+from edge_agent.ingest import decode
 from edge_agent.stores import Rows, WriteBatch, http, open_store
 from tests.support import servers
 from tests.support.aio import run, until
@@ -157,9 +158,9 @@ def test_the_running_service_gives_what_its_store_has(stored: Path, tmp_path: Pa
     async def scenario() -> None:
         service, stop = StoreService(site, Clock()), asyncio.Event()
         task = asyncio.create_task(service.run(stop))
-        door = api.socket_path(site.store.path)
+        door = client.socket_path(site.store.path)
         try:
-            await until(lambda: api.running(door))
+            await until(lambda: client.running(door))
             source = ServedSource(door)
             assert set((await asyncio.to_thread(source.devices))["plc-1"].series) == set(META)
             status, _, _ = await asyncio.to_thread(history, stored, "plc-1", *window(), "--csv", str(targets[1]))
@@ -391,9 +392,9 @@ def test_a_paused_store_is_told_in_one_sentence_to_everyone_who_asks(
         async def scenario() -> list[str]:
             service, stop = StoreService(site, Clock()), asyncio.Event()
             task = asyncio.create_task(service.run(stop))
-            door = api.socket_path(site.store.path)
+            door = client.socket_path(site.store.path)
             try:
-                await until(lambda: api.running(door))
+                await until(lambda: client.running(door))
                 server.process.send_signal(signal.SIGSTOP)
                 busy = asyncio.create_task(asyncio.to_thread(service._store.live_facts, T0, T0 + SECONDS * S))
                 texts = [

@@ -19,7 +19,7 @@ import pytest
 from edge_agent.cli import main
 from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt
-from edge_agent.ingest import api
+from edge_agent.control import client, server, store_questions
 from edge_agent.ingest import service as service_module
 from edge_agent.ingest.quarantine import Quarantine
 from edge_agent.ingest.service import Ingest
@@ -192,8 +192,8 @@ def test_replay_asks_the_running_service(tmp_path: Path, capsys: pytest.CaptureF
     async def check() -> None:
         with closing(DuckDbStore(tmp_path / "s.duckdb", agent="a")) as store:
             async with ingesting(store, tmp_path, url="mqtt://127.0.0.1:1") as ingest:
-                known = {**api.operations(store), "replay": ingest.replay}
-                async with api.serving(api.socket_path(tmp_path / "s.duckdb"), known):
+                known = {**store_questions.operations(store), "replay": ingest.replay}
+                async with server.serve_socket(client.socket_path(tmp_path / "s.duckdb"), known):
                     assert await asyncio.to_thread(main.main, ["quarantine", "replay", str(config)]) == 0
                 assert ingest.counters.stored == 1
                 assert store.samples("m1", "x", 0, 10).values() == [2]

@@ -11,7 +11,7 @@ import pytest
 
 from connectors.modbus import identity
 from edge_agent.app.status.ask import agent_door
-from edge_agent.ingest.api import ask
+from edge_agent.control.client import ask
 from edge_agent.model import status_name
 from edge_agent.outbox.survey import export
 from edge_agent.sdk import Confirmable, DeviceError

@@ -18,9 +18,9 @@ from edge_agent.app.status.ask import ask_agent, ask_missing, ask_serve, serve_d
 from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load
+from edge_agent.control import server
+from edge_agent.control.client import ask
 from edge_agent.errors import FindingsError, StoreError
-from edge_agent.ingest import api
-from edge_agent.ingest.api import ask
 from edge_agent.reasons import cause
 from tests.support.agents import running
 from tests.support.aio import run, until
@@ -180,7 +180,7 @@ def test_a_store_that_is_away_is_told_to_who_asks_the_service(tmp_path: Path) ->
         raise StoreError(why)
 
     async def check() -> None:
-        async with api.serving(door, {"history_page": away}):
+        async with server.serve_socket(door, {"history_page": away}):
             with pytest.raises(FindingsError) as refused:
                 await asyncio.to_thread(ask, door, "history_page")
             (finding,) = refused.value.findings

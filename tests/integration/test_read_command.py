@@ -24,7 +24,7 @@ from edge_agent.cli.main import main
 from edge_agent.cli.read_view import show
 from edge_agent.clock import Clock
 from edge_agent.config import load
-from edge_agent.ingest.api import running as listening
+from edge_agent.control.client import running as listening
 from edge_agent.stores import Rows, WriteBatch, open_store
 from tests.support.agents import Plc, configuration, online, running
 from tests.support.aio import run, until
@@ -313,7 +313,13 @@ def test_what_a_device_may_do_without_is_absent_and_a_wrong_path_says_where_it_e
     path = opcua_site(tmp_path, node_opcua, "subscribe", free_port())
     text = path.read_text(encoding="utf-8")
     extra = f"extra: {{node: 'nsu={URI};s=nowhere', optional: true}}"
-    path.write_text(text.replace(f"bad: {{node: 'nsu={URI};s=nowhere'}}", extra), encoding="utf-8")
+    rules = "{tag: extra, equals: 1, gives: OutOfService}, {tag: f, above: 1, gives: Executing}"
+    path.write_text(
+        text.replace(f"bad: {{node: 'nsu={URI};s=nowhere'}}", extra).replace(
+            "{id: cnc,", f"{{id: cnc, state: {{item: [{rules}]}},"
+        ),
+        encoding="utf-8",
+    )
     ends = tmp_path / "ends.yaml"
     ends.write_text(text.replace(f"bad: {{node: 'nsu={URI};s=nowhere'}}", "far: {path: Objects/Servr}"), "utf-8")
 
@@ -321,12 +327,15 @@ def test_what_a_device_may_do_without_is_absent_and_a_wrong_path_says_where_it_e
         status, out, err = await command("read", path, "--json")
         row = read_rows(out)["cnc/extra"]
         assert (status, err, row["absent"], row["value"], row["quality"]) == (0, "", True, None, "BadNodeIdUnknown")
+        state = read_rows(out)["cnc/machine_state"]
+        assert (state["value"], state["quality"]) == (3, "Good"), "a rule that asks of an absent tag does not fit"
         assert all("absent" not in other for name, other in read_rows(out).items() if name != "cnc/extra")
         status, out, _ = await command("read", path)
         assert (status, "无 absent" in out, "BadNodeIdUnknown" in out) == (0, True, False)
         async with running(path) as agent:
             await until(lambda: agent.devices[0].health.tags.absent == 1 and _value(agent, "f") is not None)
             assert agent.devices[0].health.state == "online"
+            assert _value(agent, "machine_state") == 3
             status, out, _ = await command("read", path)
             assert (status, "无 absent" in out) == (0, True)
             _, out, _ = await command("status", path)

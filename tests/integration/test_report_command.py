@@ -22,7 +22,8 @@ from edge_agent.app.figures.served_facts import fact_source
 from edge_agent.app.reports.command import health_check, monthly, subject
 from edge_agent.cli.main import main
 from edge_agent.config import load
-from edge_agent.ingest import api, decode
+from edge_agent.control import client, server, store_questions
+from edge_agent.ingest import decode
 from edge_agent.production.store_source import StoreFacts
 from edge_agent.production.stored import trend
 from edge_agent.production.window_document import production
@@ -399,13 +400,13 @@ class served:  # noqa: N801 - reads as a function where it is used
     """The store's questions on its socket, from a thread of its own."""
 
     def __init__(self, path: Path, store: Store) -> None:
-        self._path, self._known = path, api.operations(store) | served_facts.operations(store)
+        self._path, self._known = path, store_questions.operations(store) | served_facts.operations(store)
         self._ready, self._stop = threading.Event(), asyncio.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._serve()))
 
     async def _serve(self) -> None:
-        async with api.serving(api.socket_path(self._path), self._known):
+        async with server.serve_socket(client.socket_path(self._path), self._known):
             self._ready.set()
             await self._stop.wait()
 

@@ -32,7 +32,7 @@ from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load
 from edge_agent.config.models import Site
-from edge_agent.ingest.api import ask
+from edge_agent.control.client import ask
 from tests.support import servers
 from tests.support.stranger import claimed, stranger
 

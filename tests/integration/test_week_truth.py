@@ -25,7 +25,7 @@ import pytest
 from edge_agent.app.status.ask import serve_door
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
-from edge_agent.ingest.api import ask
+from edge_agent.control.client import ask
 from edge_agent.metrics.calendar import Calendar, load_calendar
 from edge_agent.metrics.planned import planned
 from edge_agent.metrics.timemodel import (

@@ -11,13 +11,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.commissioning.convert import convert
+from edge_agent.commissioning.lists.cells import mapping
 from edge_agent.commissioning.lists.columns import COLUMNS
 from edge_agent.commissioning.lists.editing import NotEditableError, insert
 from edge_agent.commissioning.lists.points import ListTarget, parse
 from edge_agent.commissioning.lists.spreadsheet import FractionCell, SheetRows
 from edge_agent.config import load
+from edge_agent.config.dump import inline
+from edge_agent.config.findings import Findings
 from edge_agent.config.plugins import Installed, tag_model
+from edge_agent.config.scalars import plain
 from edge_agent.config.shape import keys
+from edge_agent.config.source import read
 from edge_agent.errors import ConfigError, FindingsError
 from tests.support.exploration import examples
 
@@ -44,6 +49,23 @@ def test_a_cell_is_understood_or_a_problem(rows: list[list[str]], name: str) -> 
     found = parse([SheetRows("list.csv", "", table)], TARGETS[name])
     faulty = {problem.where.split(":")[1] for problem in found.problems}
     assert faulty.isdisjoint(str(point.row) for point in found.points)
+
+
+SIGNS = st.text(st.sampled_from("aZ0 -:#,[]{}&*!|>'\"%@`?=~<^;$()/._°²µ压（。\u3000é"), max_size=8)
+PLAIN = st.one_of(SIGNS, st.integers(-9, 99999), st.booleans(), st.floats(-1e6, 1e6), st.just(plain("40101.10")))
+KEYS = st.text(st.sampled_from("abyn_O0压 -:"), min_size=1, max_size=4)
+
+
+@given(data=st.dictionaries(KEYS, st.one_of(PLAIN, st.lists(PLAIN, max_size=3), st.dictionaries(KEYS, PLAIN))))
+@settings(max_examples=examples(25), deadline=None)
+def test_what_is_written_in_one_line_is_read_again_as_it_was(data: dict[str, Any]) -> None:
+    text = inline(data)
+    assert "\n" not in text
+    assert mapping(text) == data
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "a.yaml"
+        file.write_text(f"a: {text}\n", encoding="utf-8")
+        assert read(file, Findings(file)) == {"a": data}
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.aio import run, until
@@ -12,7 +13,8 @@ from tests.support.modbus_wire import (
     connection,
     die_with_parent,
 )
-from tests.support.servers import tool
+from tests.support.opcua_foreign import PACKAGES, node_packages_ready
+from tests.support.servers import Server, free_port, serving, tool
 
 HOLDING = [7 * n + 1 for n in range(200)]
 LIBMODBUS_TAGS = {
@@ -43,6 +45,16 @@ def libmodbus_program(folder: Path) -> Path:
         capture_output=True,
     )
     return program
+
+
+@contextlib.contextmanager
+def modbus_serial(folder: Path) -> Iterator[Server]:
+    """The server of npm's modbus-serial: unit 1 with 200 holding and input registers."""
+    node_packages_ready()
+    port = free_port()
+    argv = [tool("node"), SOURCES / "modbus_node.cjs", str(port)]
+    with serving(argv, port, folder / "modbus-serial.log", {"NODE_PATH": str(PACKAGES)}) as server:
+        yield server
 
 
 @contextlib.contextmanager

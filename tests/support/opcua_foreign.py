@@ -38,15 +38,19 @@ def python_opcua(folder: Path) -> Iterator[Server]:
         yield server
 
 
-@contextlib.contextmanager
-def node_opcua(folder: Path, program: str = "server.cjs", **settings: str) -> Iterator[Server]:
-    """`settings`: variables of the environment, see the program. Its packages missing is a failure in CI and a counted
-    skip elsewhere, as with any tool."""
+def node_packages_ready() -> None:
+    """The packages of node missing is a failure in CI and a counted skip elsewhere, as with any tool."""
     if not (PACKAGES.parent / "ready").is_file():
         problem = f"no {PACKAGES}: './run test' installs it"
         if os.environ.get("CI"):
             pytest.fail(problem)
         pytest.skip(problem)
+
+
+@contextlib.contextmanager
+def node_opcua(folder: Path, program: str = "server.cjs", **settings: str) -> Iterator[Server]:
+    """`settings`: variables of the environment, see the program."""
+    node_packages_ready()
     port = free_port()
     argv = [tool("node"), NODE / program, str(port), folder / "node-opcua"]
     with serving(argv, port, folder / "node-opcua.log", {"NODE_PATH": str(PACKAGES), **settings}, 100.0) as server:

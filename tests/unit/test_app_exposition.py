@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from edge_agent.app.status.exposition import agent_metrics, serve_metrics
+from edge_agent.control.prometheus import agent_metrics, serve_metrics
 from edge_agent.health import DeviceHealth
 from edge_agent.health.agent import Facts, notices
 from edge_agent.health.ne107 import judged

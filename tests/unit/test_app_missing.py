@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from edge_agent.app.status.exposition import _missing as _exposed
-from edge_agent.app.status.exposition import _Text
 from edge_agent.app.status.missing import report
 from edge_agent.app.status.view import _missing
+from edge_agent.control.prometheus import _missing as _exposed
+from edge_agent.control.prometheus import _Text
 from edge_agent.ingest.agents import Agents
 from edge_agent.stores.base import Mark, WriteBatch
 from edge_agent.stores.columns import Rows

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.cli.main import main
+from edge_agent.control import client, server
 from edge_agent.errors import FindingsError
-from edge_agent.ingest import api
 from tests.support.aio import run
 from tests.support.sites import refused, write
 
@@ -28,7 +28,7 @@ def listening(path: Path, part: str = "serve", group: str | None = None) -> tupl
     found: list[os.stat_result] = []
 
     async def main() -> None:
-        async with api.serving(path, {}, part=part, group=group):
+        async with server.serve_socket(path, {}, part=part, group=group):
             found.append(path.stat())
 
     run(main())
@@ -37,7 +37,7 @@ def listening(path: Path, part: str = "serve", group: str | None = None) -> tupl
 
 def why_not(path: Path, part: str) -> str:
     async def main() -> None:
-        async with api.serving(path, {}, part=part):
+        async with server.serve_socket(path, {}, part=part):
             raise AssertionError("it listens all the same")
 
     with pytest.raises(FindingsError) as caught:
@@ -74,26 +74,26 @@ def test_the_socket_is_in_the_runtime_directory_where_there_is_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beside = tmp_path / "outbox" / "agent.sock"
-    assert api.socket_path(tmp_path / "outbox" / "agent") == beside
+    assert client.socket_path(tmp_path / "outbox" / "agent") == beside
     unit = tmp_path / "run" / "edge-agent" / "ml1"
     unit.mkdir(parents=True)
     monkeypatch.setenv("RUNTIME_DIRECTORY", f"{unit}:/run/elsewhere")
-    path = api.socket_path(tmp_path / "outbox" / "agent")
+    path = client.socket_path(tmp_path / "outbox" / "agent")
     assert path.parent == unit
-    assert path != api.socket_path(tmp_path / "other" / "agent"), "two agents in one directory"
+    assert path != client.socket_path(tmp_path / "other" / "agent"), "two agents in one directory"
     monkeypatch.delenv("RUNTIME_DIRECTORY")
-    monkeypatch.setattr(api, "RUNTIME_ROOTS", (str(tmp_path / "run"), ""))
-    assert api.socket_path(tmp_path / "outbox" / "agent") == beside, "no such unit runs"
+    monkeypatch.setattr(client, "RUNTIME_ROOTS", (str(tmp_path / "run"), ""))
+    assert client.socket_path(tmp_path / "outbox" / "agent") == beside, "no such unit runs"
 
     async def scenario() -> None:
-        async with api.serving(path, {"hello": lambda: "from the unit"}, part="run"):
-            found = api.socket_path(tmp_path / "outbox" / "agent")
+        async with server.serve_socket(path, {"hello": lambda: "from the unit"}, part="run"):
+            found = client.socket_path(tmp_path / "outbox" / "agent")
             assert found == path, "a command outside of the unit finds it"
-            assert await asyncio.to_thread(api.ask, found, "hello") == "from the unit"
+            assert await asyncio.to_thread(client.ask, found, "hello") == "from the unit"
             monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run" / "edge-agent-serve" / "ml1"))
-            assert api.socket_path(tmp_path / "outbox" / "agent") == path, "and so does one of another unit"
+            assert client.socket_path(tmp_path / "outbox" / "agent") == path, "and so does one of another unit"
             monkeypatch.delenv("RUNTIME_DIRECTORY")
-        assert api.socket_path(tmp_path / "outbox" / "agent") == beside
+        assert client.socket_path(tmp_path / "outbox" / "agent") == beside
 
     run(scenario())
 
@@ -149,7 +149,7 @@ def test_another_part_of_ours_is_named(
     path, ready, stop = tmp_path / "a.sock", threading.Event(), threading.Event()
 
     async def other() -> None:
-        async with api.serving(path, {"status": lambda: document}, part=part):
+        async with server.serve_socket(path, {"status": lambda: document}, part=part):
             ready.set()
             await asyncio.to_thread(stop.wait)
 
@@ -198,8 +198,8 @@ def test_a_name_with_the_signs_of_a_pattern_is_found_as_well(tmp_path: Path, mon
     unit = tmp_path / "run" / "edge-agent-serve" / "ml1"
     unit.mkdir(parents=True)
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(unit))
-    path = api.socket_path(tmp_path / "store[1].duckdb")
+    path = client.socket_path(tmp_path / "store[1].duckdb")
     path.touch()
     monkeypatch.delenv("RUNTIME_DIRECTORY")
-    monkeypatch.setattr(api, "RUNTIME_ROOTS", (str(tmp_path / "run"),))
-    assert api.socket_path(tmp_path / "store[1].duckdb") == path
+    monkeypatch.setattr(client, "RUNTIME_ROOTS", (str(tmp_path / "run"),))
+    assert client.socket_path(tmp_path / "store[1].duckdb") == path

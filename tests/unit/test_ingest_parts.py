@@ -12,8 +12,8 @@ import pytest
 
 from edge_agent.clock import Clock
 from edge_agent.config.models import Store as StoreConfig
+from edge_agent.control import client, server, store_questions
 from edge_agent.errors import FindingsError, StoreError
-from edge_agent.ingest import api
 from edge_agent.ingest.quarantine import Entry, Quarantine
 from edge_agent.ingest.replay import replay
 from edge_agent.ingest.watermark import Watermarks, agent_of
@@ -150,7 +150,7 @@ def test_an_entry_behind_a_torn_line_is_not_lost_with_it(tmp_path: Path) -> None
 def test_the_socket_answers_and_is_private(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 20)
     folder.mkdir()
-    path = api.socket_path(folder / "s.duckdb")
+    path = client.socket_path(folder / "s.duckdb")
 
     async def slow(text: str) -> str:
         return text * 2
@@ -159,9 +159,9 @@ def test_the_socket_answers_and_is_private(tmp_path: Path) -> None:
         raise FindingsError.one("code", "中", "en", "where")
 
     async def main(store: DuckDbStore) -> None:
-        async with api.serving(path, {**api.operations(store), "slow": slow, "refuse": refuse}):
+        async with server.serve_socket(path, {**store_questions.operations(store), "slow": slow, "refuse": refuse}):
             assert path.stat().st_mode & 0o777 == 0o600
-            ask = lambda op, **kw: asyncio.to_thread(api.ask, path, op, **kw)  # noqa: E731
+            ask = lambda op, **kw: asyncio.to_thread(client.ask, path, op, **kw)  # noqa: E731
             assert await ask("counts") == {"stored": 0, "quarantined": 0}
             assert await ask("latest") == {}
             assert await ask("slow", text="ab") == "abab"
@@ -174,7 +174,7 @@ def test_the_socket_answers_and_is_private(tmp_path: Path) -> None:
             with pytest.raises(FindingsError, match="ValueError"):
                 await ask("metrics", from_ns="now")
             with pytest.raises(FindingsError, match="serve"):
-                async with api.serving(path, {}):
+                async with server.serve_socket(path, {}):
                     pass
         assert not path.exists()
 
@@ -187,7 +187,7 @@ def test_an_asker_who_stays_does_not_hold_up_the_end(tmp_path: Path) -> None:
 
     async def main() -> None:
         with socket.socket(socket.AF_UNIX) as sock:
-            async with api.serving(tmp_path / "x.sock", {}):
+            async with server.serve_socket(tmp_path / "x.sock", {}):
                 await asyncio.to_thread(sock.connect, str(tmp_path / "x.sock"))
                 sock.sendall(b"half a li")
 
@@ -204,12 +204,12 @@ def left_behind(path: Path) -> None:
 
 def test_open_or_ask_prefers_the_running_service(tmp_path: Path) -> None:
     config = StoreConfig(path=tmp_path / "s.duckdb")
-    assert api.open_or_ask(config, "counts") == {"stored": 0, "quarantined": 0}
+    assert store_questions.open_or_ask(config, "counts") == {"stored": 0, "quarantined": 0}
     left_behind(tmp_path / "s.duckdb.sock")
-    assert api.open_or_ask(config, "metrics") == []
+    assert store_questions.open_or_ask(config, "metrics") == []
 
     async def main() -> None:
-        async with api.serving(api.socket_path(config.path), {"counts": lambda: "served"}):
-            assert await asyncio.to_thread(api.open_or_ask, config, "counts") == "served"
+        async with server.serve_socket(client.socket_path(config.path), {"counts": lambda: "served"}):
+            assert await asyncio.to_thread(store_questions.open_or_ask, config, "counts") == "served"
 
     run(main())

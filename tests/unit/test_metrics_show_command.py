@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from edge_agent.cli import main
-from edge_agent.ingest import api
+from edge_agent.control import client
 from edge_agent.metrics.evaluate import evaluate
 from edge_agent.register.importing import load
 
@@ -41,7 +41,7 @@ def test_what_the_service_answers(
     config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, answer: list[Any], status: int
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(api, "ask", lambda path, op: asked.append(op) or answer)
+    monkeypatch.setattr(client, "ask", lambda path, op: asked.append(op) or answer)
     assert show(config, "--json") == status
     assert json.loads(capsys.readouterr().out) == answer
     assert show(config) == status

@@ -169,6 +169,56 @@ def test_groups_nest() -> None:
     assert made.at(2, False, False, False)[0] == NOT_EXECUTING
 
 
+OPTIONAL = (
+    Tag("alarm", "bool", None, optional=True),
+    Tag("load", "float", None, optional=True),
+    Tag("green", "bool", None),
+)
+ABSENT = {0: STATUS["BadConfigurationError"], 1: STATUS["BadNodeIdUnknown"]}
+GREEN = {"tag": "green", "equals": True, "gives": "Executing"}
+IS_ALARM, IS_GREEN = {"tag": "alarm", "equals": True}, {"tag": "green", "equals": True}
+
+
+@pytest.mark.parametrize(
+    ("first", "with_green", "without"),
+    [
+        ({"tag": "alarm", "equals": True}, EXECUTING, NOT_EXECUTING),
+        ({"tag": "alarm", "equals": False}, EXECUTING, NOT_EXECUTING),
+        ({"tag": "alarm", "equals": [True, False], "for": "1s"}, EXECUTING, NOT_EXECUTING),
+        ({"tag": "load", "above": -1000}, EXECUTING, NOT_EXECUTING),
+        ({"tag": "load", "between": [-1000, 1000]}, EXECUTING, NOT_EXECUTING),
+        ({"all": [IS_ALARM, IS_GREEN]}, EXECUTING, NOT_EXECUTING),
+        ({"any": [IS_ALARM, {"tag": "load", "below": 1000}]}, EXECUTING, NOT_EXECUTING),
+        ({"any": [IS_ALARM, IS_GREEN]}, OUT_OF_SERVICE, NOT_EXECUTING),
+        ({"all": [IS_GREEN, {"any": [IS_ALARM, IS_GREEN]}]}, OUT_OF_SERVICE, NOT_EXECUTING),
+    ],
+)
+def test_what_is_asked_of_an_optional_tag_that_is_absent_does_not_hold(
+    first: dict[str, Any], with_green: int, without: int
+) -> None:
+    made = Watched(OPTIONAL, [first | {"gives": "OutOfService"}, GREEN, {"gives": "NotExecuting"}])
+    assert made.at(0, None, None, True, status=dict(ABSENT)) == (with_green, 0)
+    assert made.at(9, None, None, False, status=dict(ABSENT)) == (without, 0)
+
+
+def test_an_optional_tag_that_is_there_and_bad_makes_the_state_bad() -> None:
+    made = Watched(OPTIONAL, [IS_ALARM | {"gives": "OutOfService"}, GREEN])
+    for code in map(STATUS.__getitem__, ("BadTimeout", "BadWaitingForInitialData", "BadSensorFailure")):
+        assert made.at(0, None, None, True, status=ABSENT | {0: code}) == (None, code)
+
+
+def test_a_tag_that_is_not_optional_and_not_there_makes_the_state_bad() -> None:
+    made = Watched(LAMPS, [{"tag": "red", "equals": True, "gives": "OutOfService"}, {"gives": "NotExecuting"}])
+    code = STATUS["BadConfigurationError"]
+    assert made.at(0, None, False, True, status={0: code}) == (None, code)
+
+
+def test_a_state_all_of_whose_tags_are_absent_is_bad_and_no_default() -> None:
+    made = Watched(OPTIONAL, [IS_ALARM | {"gives": "OutOfService"}, {"gives": "NotExecuting"}])
+    assert made.at(0, None, None, True, status=dict(ABSENT)) == (None, ABSENT[0])
+    assert made.at(1, False, None, True, status={1: ABSENT[1]}) == (NOT_EXECUTING, 0)
+
+
 def test_a_state_that_rests_on_an_uncertain_value_is_uncertain() -> None:
     made = Watched(CURRENT, [{"tag": "current", "above": 5, "gives": "Executing"}, {"gives": "NotExecuting"}])
     assert made.at(0, 80.0) == (EXECUTING, UNCERTAIN)  # beyond the range of its transformer

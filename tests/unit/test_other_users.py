@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.control import client, server
 from edge_agent.errors import FindingsError
-from edge_agent.ingest import api
 from edge_agent.ingest.quarantine import Entry, Quarantine
 from tests.support.aio import run
 
@@ -37,10 +37,10 @@ def test_a_service_of_another_user_is_not_said_to_be_absent() -> None:
     async def scenario() -> None:
         with tempfile.TemporaryDirectory() as name:
             path = Path(name) / "store.sock"
-            async with api.serving(path, {"hello": lambda: 1}):
-                assert await asyncio.to_thread(api.ask, path, "hello") == 1
+            async with server.serve_socket(path, {"hello": lambda: 1}):
+                assert await asyncio.to_thread(client.ask, path, "hello") == 1
                 with _as_another(path.parent), pytest.raises(FindingsError) as caught:
-                    api.ask(path, "hello")
+                    client.ask(path, "hello")
                 assert caught.value.findings[0].code == "service-not-ours"
 
     run(scenario())

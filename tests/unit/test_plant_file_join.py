@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from edge_agent.commissioning.file_changes import backup_of
 from edge_agent.commissioning.lists.importing import import_list
 from edge_agent.commissioning.plant_file import FoundDevice, join
+from edge_agent.commissioning.stub_note import stub_note
 from edge_agent.config import load
 from edge_agent.config.places import Reference
 from edge_agent.errors import FindingsError
@@ -129,6 +131,82 @@ def test_a_list_that_is_imported_leaves_the_former_text_in_the_backup(tmp_path: 
     assert backup_of(path).read_bytes() == former
 
 
+def dated_backups(path: Path) -> list[Path]:
+    """The backups that name their day, the earliest first."""
+    found = [backup_of(path, date.fromisoformat(file.name[-14:-4])) for file in path.parent.glob("*.????-??-??.bak")]
+    return sorted(found)
+
+
+def test_the_text_before_the_first_change_of_a_day_is_kept_however_many_follow(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    path.write_text(HEAD + "devices: []\n", encoding="utf-8")
+    path.chmod(0o640)
+    texts = [path.read_bytes()]
+    for device in (METER, SERVER, PROBED):
+        join(path, [device], "scan")
+        texts.append(path.read_bytes())
+    first, *later = dated_backups(path)
+    assert first.read_bytes() == texts[0]
+    assert not later or first.name < later[0].name  # the test went on past midnight
+    assert backup_of(path).read_bytes() == texts[-2]
+    assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o640}
+
+
+def test_each_day_has_a_backup_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    join(path, [METER], "scan")
+    yesterday = backup_of(path, date(2020, 2, 29))
+    yesterday.write_text("of that day", encoding="utf-8")
+    former = path.read_bytes()
+    join(path, [SERVER], "scan")
+    assert yesterday.read_text(encoding="utf-8") == "of that day"
+    assert [file.read_bytes() for file in dated_backups(path)] == [b"of that day", former]
+
+
+NOTED = FoundDevice(
+    STUB.keys,
+    [
+        "tcp://10.0.0.1 unit 3 ACME T1",
+        *stub_note(["edge-agent probe tcp://10.0.0.1 --unit 3", "edge-agent tags import"]),
+    ],
+)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("way", ["join", "import", "profile"])
+def test_the_comment_of_a_stub_goes_when_its_tags_have_come(tmp_path: Path, way: str, newline: str) -> None:
+    path, points = tmp_path / "plant.yaml", tmp_path / "list.csv"
+    path.write_text(HEAD + "devices:\n  # 我们自己的注释 a comment of ours\n", encoding="utf-8", newline=newline)
+    other = FoundDevice({**STUB.keys, "id": "unit-04", "unit": 4}, NOTED.notes)
+    join(path, [NOTED, other], "scan")
+    former = path.read_bytes().decode().split(newline)
+    points.write_text("tag,address,type\nlevel,40011,int16\n", encoding="utf-8")
+    if way == "import":
+        import_list(points, "unit-03", path)
+    else:
+        found = PROBED if way == "join" else FoundDevice({**METER.keys, "unit": 3})
+        assert join(path, [found], "probe").changed == ["unit-03"]
+    now = path.read_bytes().decode().split(newline)
+    assert sum("no profile fits" in line for line in former) == 2
+    assert sum("no profile fits" in line for line in now) == 1, "unit-04 still waits"
+    assert sum("edge-agent" in line for line in now) == sum("edge-agent" in line for line in former) - 2
+    assert sum("ACME T1" in line for line in now) == 2, "what the device says of itself stays"
+    assert any("a comment of ours" in line for line in now)
+
+
+def test_a_comment_that_people_wrote_in_that_of_a_stub_stays(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    join(path, [NOTED], "scan")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace("  - id: unit-03", "  # 找王工 ask the electrician\n  - id: unit-03"), encoding="utf-8"
+    )
+    join(path, [PROBED], "probe")
+    text = path.read_text(encoding="utf-8")
+    assert "ask the electrician" in text
+    assert "no profile fits" not in text
+
+
 def test_units_that_may_be_the_same_device_stay_as_comments(tmp_path: Path) -> None:
     path = tmp_path / "plant.yaml"
     path.write_text(HEAD + "devices: []\n" + TAIL, encoding="utf-8")
@@ -161,7 +239,8 @@ def test_a_file_that_is_a_link_stays_one_with_its_owner_and_mode(tmp_path: Path)
     assert link.is_symlink()
     assert [device.id for device in load(link).devices] == ["meter-01"]
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["plant.yaml", "plant.yaml.bak", "real"]
+    names = {"plant.yaml", "plant.yaml.bak", "real", *(file.name for file in dated_backups(link))}
+    assert {file.name for file in tmp_path.iterdir()} == names
 
 
 def test_what_a_waiting_server_lacks_of_its_security_is_added(tmp_path: Path) -> None:

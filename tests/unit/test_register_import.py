@@ -16,11 +16,12 @@ import pytest
 
 from edge_agent.errors import RegisterError
 from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
+from edge_agent.register.encodings import decoded
 from edge_agent.register.exporting import encode, template, to_csv, to_xlsx
 from edge_agent.register.importing import inspect, load
 from edge_agent.register.model import Equipment, Process, Register
 from edge_agent.register.parse import CellError, read_cell
-from edge_agent.register.sheet import decode, has_sheet
+from edge_agent.register.sheet import has_sheet
 
 ROOT = Path(__file__).parents[2]
 FACTORY = ROOT / "tests" / "cases" / "golden_factory"
@@ -77,7 +78,7 @@ def test_no_header_or_word_is_ambiguous() -> None:
 
 
 def rewritten(change: Callable[[list[list[str]]], None]) -> bytes:
-    rows = list(csv.reader(io.StringIO(decode((FACTORY / "equipment_register.csv").read_bytes()))))
+    rows = list(csv.reader(io.StringIO(decoded((FACTORY / "equipment_register.csv").read_bytes()).text)))
     change(rows)
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
@@ -112,7 +113,7 @@ def test_a_title_above_the_header_shuffled_columns_and_empty_rows(tmp_path: Path
 
 @pytest.mark.parametrize("delimiter", ["\t", ";"])
 def test_other_delimiters(tmp_path: Path, delimiter: str) -> None:
-    rows = csv.reader(io.StringIO(decode((FACTORY / "equipment_register.csv").read_bytes())))
+    rows = csv.reader(io.StringIO(decoded((FACTORY / "equipment_register.csv").read_bytes()).text))
     path = tmp_path / "table.txt"
     with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file, delimiter=delimiter).writerows(rows)
@@ -176,7 +177,7 @@ def test_xlsx_cells_keep_their_types(tmp_path: Path) -> None:
 
 
 def test_a_title_above_a_table_with_semicolons(tmp_path: Path) -> None:
-    rows = csv.reader(io.StringIO(decode((FACTORY / "equipment_register.csv").read_bytes())))
+    rows = csv.reader(io.StringIO(decoded((FACTORY / "equipment_register.csv").read_bytes()).text))
     path = tmp_path / "table.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write("设备台账\r\n单位：某厂，编制人：某人，日期：2026\r\n")
@@ -186,7 +187,7 @@ def test_a_title_above_a_table_with_semicolons(tmp_path: Path) -> None:
 
 def test_a_mark_of_utf_8_before_gbk(tmp_path: Path) -> None:
     path = tmp_path / "marked.csv"
-    path.write_bytes(b"\xef\xbb\xbf" + decode((FACTORY / "equipment_register.csv").read_bytes()).encode("gbk"))
+    path.write_bytes(b"\xef\xbb\xbf" + decoded((FACTORY / "equipment_register.csv").read_bytes()).text.encode("gbk"))
     assert load(path, FACTORY / "processes.csv")[0].version == REGISTER.version
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edge_agent.app.agent.control_socket import serve_control
 from edge_agent.app.agent.devices import Workshop
-from edge_agent.app.agent.doors import answering
 from edge_agent.app.agent.fleet import Fleet
 from edge_agent.app.agent.leftovers import Leftovers
 from edge_agent.app.agent.own_rows import OwnRows
@@ -19,7 +19,6 @@ from edge_agent.app.agent.reload import Reload
 from edge_agent.app.agent.self_health import SelfHealth
 from edge_agent.app.agent.shares import divided
 from edge_agent.app.agent.whole import added, figures
-from edge_agent.app.service import end
 from edge_agent.app.status.ask import agent_status, leave_last_words
 from edge_agent.app.values.current import current_values, tag_names
 from edge_agent.app.values.names import selected
@@ -34,6 +33,7 @@ from edge_agent.polling.metronome import Metronome
 from edge_agent.process import give_back, held, own_version
 from edge_agent.publish import Publisher
 from edge_agent.sdk import within
+from edge_agent.tasks import cancel_and_wait
 from edge_agent.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class EdgeAgent:
         log.info("agent-reads devices=%d connections=%d", len(self.devices), self.fleet.connections)
         ends = time.monotonic() + STOP_LIMIT_S
         try:
-            async with self._answering(), asyncio.TaskGroup() as group:
+            async with self._serve_control(), asyncio.TaskGroup() as group:
                 publishers = [
                     group.create_task(self._publisher.run(), name="publisher"),
                     group.create_task(self._former.run(), name="leftovers"),
@@ -119,19 +119,19 @@ class EdgeAgent:
                 await stop.wait()
                 watchdog.notify("STOPPING=1")
                 ends = time.monotonic() + STOP_LIMIT_S
-                await end(keepers)
+                await cancel_and_wait(keepers)
                 leaving = self.fleet.cancel()
                 self._tell(self.devices)
                 await self._publisher.drain(DRAIN_LIMIT_S)
-                await end([*publishers, *leaving])
+                await cancel_and_wait([*publishers, *leaving])
         finally:
             await self._outbox.close(max(CLOSE_AT_LEAST_S, ends - time.monotonic()))
             leave_last_words(self.site, self.status())
             log.info("agent-stop agent=%s counters=%s", self.site.agent.id, self.counters())
 
-    def _answering(self) -> contextlib.AbstractAsyncContextManager[None]:
+    def _serve_control(self) -> contextlib.AbstractAsyncContextManager[None]:
         operations = {"reload": self._reload.ask, "settle": self._settle, "values": self._values}
-        return answering(self.site, self._answer, operations, self.health)
+        return serve_control(self.site, self._answer, operations, self.health)
 
     def hang_up(self) -> None:
         """SIGHUP: read the configuration again."""

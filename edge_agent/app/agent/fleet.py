@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from edge_agent.app.agent.devices import Member, Workshop
-from edge_agent.app.service import end
 from edge_agent.app.values.current import RawOf, ReadDevice
 from edge_agent.clock import Clock
 from edge_agent.config.models import DeviceCommon, Site
@@ -23,6 +22,7 @@ from edge_agent.polling.metronome import Metronome
 from edge_agent.polling.turnstile import Turnstile
 from edge_agent.process import descriptors_left
 from edge_agent.sdk import Confirmable, Connection, Pollable
+from edge_agent.tasks import cancel_and_wait
 
 log = logging.getLogger(__name__)
 
@@ -246,7 +246,7 @@ class Fleet:
 
     @staticmethod
     async def _stop(lines: Sequence[_Line]) -> None:
-        await end(line.task for line in lines if line.task is not None)
+        await cancel_and_wait(line.task for line in lines if line.task is not None)
 
 
 def _raw_of(loop: ConnectionLoop) -> RawOf:

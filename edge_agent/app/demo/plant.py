@@ -19,7 +19,7 @@ from edge_agent.config import load
 from edge_agent.config.compile import plans
 from edge_agent.config.models import Site
 from edge_agent.config.resources import configs
-from edge_agent.ingest.api import ask
+from edge_agent.control.client import ask
 
 #: How long the agent's last values may take into the store after it has ended, seconds.
 SETTLE_S = 15.0

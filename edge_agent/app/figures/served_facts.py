@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.config.models import Site
-from edge_agent.ingest.api import ask, running, socket_path
+from edge_agent.control.client import ask, running, socket_path
 from edge_agent.metrics.counters import Event
 from edge_agent.metrics.epochs import Definition
 from edge_agent.metrics.live import Stored
@@ -156,7 +156,7 @@ class ServedFacts:
 
 
 def operations(store: Store) -> dict[str, Answer]:
-    """What `ServedFacts` asks beyond `ingest.api.operations`, answered by the process that owns the store."""
+    """What `ServedFacts` asks beyond `store_questions.operations`, answered by the process that owns the store."""
     source = StoreFacts(store)
 
     def minutes(from_ns: int, to_ns: int) -> dict[str, str]:

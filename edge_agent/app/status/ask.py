@@ -13,8 +13,8 @@ from edge_agent.config.files import read_site
 from edge_agent.config.findings import Findings
 from edge_agent.config.models import File, Site
 from edge_agent.config.shape import anchored
+from edge_agent.control.client import ask, socket_path
 from edge_agent.errors import FindingsError
-from edge_agent.ingest.api import ask, socket_path
 from edge_agent.polling.device import PolledDevice
 from edge_agent.reasons import words_of
 from edge_agent.words import command

@@ -76,26 +76,29 @@ class Terminal:
         return found
 
 
-def wrapped(text: str, width: int) -> list[str]:
+def wrapped(text: str, width: int, first: int | None = None) -> list[str]:
     """Broken between Latin words and between Chinese letters; no line is wider than `width` columns, none is lost.
+    `first`: the width of the first line, where that is another one.
 
     A command is not broken. One that is too wide stands alone on its line, which the terminal itself continues on the
     next: what is copied from there is the command as it has to be typed.
     """
-    lines, line = [], ""
+    lines: list[str] = []
+    line, rest, width = "", width, width if first is None else first
     for piece in _pieces(text):
         if cell_len(line) + cell_len(piece.rstrip()) > width and line:
             lines.append(line.rstrip())
-            line = ""
+            line, width = "", rest
         if cell_len(piece.rstrip()) > width and (found := next(commands_in(piece), None)) is not None:
             before, command, piece = piece[: found[0]], piece[found[0] : found[1]], piece[found[1] :]
             lines += [before] if before else []
             lines.append(command.strip("`"))
+            width = rest
             piece = piece.lstrip(_ENDING)
         while cell_len(piece.rstrip()) > width:
             head = _head(piece, width)
             lines.append(head)
-            piece = piece[len(head) :]
+            piece, width = piece[len(head) :], rest
         line += piece if line else piece.lstrip()
     return [*lines, line.rstrip()] if line.rstrip() or not lines else lines
 
@@ -130,7 +133,7 @@ def _signs(text: str) -> Iterable[str]:
 #: What ends a sentence; behind a command on a line of its own it would be copied with it.
 _ENDING: Final = "。.，,；;"
 #: Signs that do not begin a line.
-_FOLLOWING: Final = frozenset("，。：；、）》」？！%,.;:)")
+_FOLLOWING: Final = frozenset("，。：；、）》」？！”’】%,.;:)")
 
 
 def _head(piece: str, width: int) -> str:

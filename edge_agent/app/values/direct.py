@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from edge_agent.app.service import end
 from edge_agent.app.values.current import Document, RawOf, ReadDevice, current_values, merge_documents, state_machine
 from edge_agent.clock import Clock
 from edge_agent.config.compile import plan, values_per_second
@@ -25,6 +24,7 @@ from edge_agent.polling.loop import ConnectionLoop
 from edge_agent.polling.metronome import Metronome
 from edge_agent.polling.turnstile import Turnstile
 from edge_agent.sdk import Connection, Plugin, Pollable, ShowsRaw, Streaming
+from edge_agent.tasks import cancel_and_wait
 
 #: Connections open at the same time, so that a thousand devices do not need a thousand descriptors at once.
 _TOGETHER: Final = 32
@@ -160,7 +160,7 @@ class _Connection:
             if streaming.done():
                 await streaming  # its error is the reason of all
         finally:
-            await end([waiting])
+            await cancel_and_wait([waiting])
             streaming.cancel()
             await asyncio.wait({streaming})
             if not streaming.cancelled():
@@ -218,7 +218,7 @@ class WatchedDevices:
         try:
             yield
         finally:
-            await end(tasks)
+            await cancel_and_wait(tasks)
 
     async def document(self, *, ask: bool) -> Document:
         """The values now; what nobody confirmed in time is bad."""

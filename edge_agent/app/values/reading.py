@@ -16,8 +16,8 @@ from edge_agent.clock import Clock
 from edge_agent.config import load
 from edge_agent.config.models import Site
 from edge_agent.config.plugins import Plugins, plugins_or_installed
+from edge_agent.control import client
 from edge_agent.errors import FindingsError
-from edge_agent.ingest import api
 
 #: Real seconds between two looks.
 LOOK_S: Final = 1.0
@@ -77,7 +77,7 @@ class Reading:
                 await asyncio.sleep(LOOK_S)
 
     def _ask(self) -> Document:
-        document: Document = api.ask(self._door, "values", limit=_ANSWER_S, names=list(self._names), raw=self._raw)
+        document: Document = client.ask(self._door, "values", limit=_ANSWER_S, names=list(self._names), raw=self._raw)
         return self._shown(document)
 
     async def _direct(self) -> Document:
@@ -101,7 +101,7 @@ class Reading:
         """Ids that are not unique on the site -> what is shown, as the store service here knows the site; none without
         one."""
         try:
-            found = api.ask(serve_door(self.site), "names", limit=_NAMES_S)
+            found = client.ask(serve_door(self.site), "names", limit=_NAMES_S)
         except (ConnectionError, FindingsError):  # values are to be seen whatever the service does
             return {}
         names: dict[str, str] = found["names"]

@@ -13,8 +13,8 @@ import orjson
 
 from edge_agent.app.status.ask import serve_door
 from edge_agent.config.models import Site
+from edge_agent.control import client, server
 from edge_agent.errors import FindingsError
-from edge_agent.ingest import api
 from edge_agent.stores import Store, open_store
 from edge_agent.stores.columns import Codes, Floats, Longs
 from edge_agent.stores.http import bounded_wait
@@ -165,7 +165,7 @@ class ServedSource:
         self._door = door
 
     def _ask(self, op: str, **arguments: Any) -> Any:
-        return api.ask(self._door, op, limit=_ANSWER_S, **arguments)
+        return client.ask(self._door, op, limit=_ANSWER_S, **arguments)
 
     def devices(self) -> dict[str, StoredDevice]:
         found = self._ask("history_devices")
@@ -193,7 +193,7 @@ def _numbers(values: Sequence[Any]) -> Floats:
     return np.array([float(value) if isinstance(value, int | float) else np.nan for value in values], np.float64)
 
 
-def operations(store: Store) -> dict[str, api.Operation]:
+def operations(store: Store) -> dict[str, server.Operation]:
     """What `ServedSource` asks, answered by the process that owns the store."""
     source = StoreSource(store)
 
@@ -217,7 +217,7 @@ def operations(store: Store) -> dict[str, api.Operation]:
 def opened(site: Site) -> Iterator[HistorySource]:
     """The running service where there is one, else the store itself. Raises FindingsError when there is no store."""
     door = serve_door(site)
-    if api.running(door):
+    if client.running(door):
         yield ServedSource(door)
         return
     path = site.store.path if site.store.kind == "duckdb" else site.store.path.with_suffix(".sqlite")

@@ -34,16 +34,18 @@ def convert(
     name: str = "",
     url: str | None = None,
     unit: int | None = None,
+    encoding: str | None = None,
     plugins: Plugins | None = None,
 ) -> Conversion:
-    """Write `out`. `name`, `url`, `unit`: of a device whose file says none of them.
+    """Write `out`. `name`, `url`, `unit`: of a device whose file says none of them; `encoding`: of a CSV, where
+    somebody has stated it.
 
     Raises FindingsError for a file that cannot be read, or of which nothing can be carried over.
     """
     known = plugins_or_installed(plugins)
     plant = ConvertedPlant()
     if source == "kepware" or (source == "neuron" and file.suffix.lower() in (".csv", ".xlsx")):
-        tag_table.read(file, plant, known, name or file.stem, url, unit)
+        tag_table.read(file, plant, known, name or file.stem, url, unit, encoding)
     elif source == "telegraf":
         telegraf.read(file, _text(file), plant)
     else:

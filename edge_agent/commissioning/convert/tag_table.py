@@ -12,9 +12,17 @@ from edge_agent.config.plugins import Plugins, tag_model
 from edge_agent.config.shape import keys as yaml_keys
 
 
-def read(path: Path, plant: ConvertedPlant, plugins: Plugins, name: str, url: str | None, unit: int | None) -> None:
+def read(
+    path: Path,
+    plant: ConvertedPlant,
+    plugins: Plugins,
+    name: str,
+    url: str | None,
+    unit: int | None,
+    encoding: str | None = None,
+) -> None:
     """Add a device for each unit number of a table. Raises FindingsError for a file that is none."""
-    found = parse(spreadsheet.read(path), ListTarget(frozenset(yaml_keys(tag_model(plugins["modbus"])))))
+    found = parse(spreadsheet.read(path, encoding), ListTarget(frozenset(yaml_keys(tag_model(plugins["modbus"])))))
     for problem in found.problems:
         plant.left_out.append(problem)
     plant.notes += found.notes

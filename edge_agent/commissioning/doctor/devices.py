@@ -20,8 +20,8 @@ from edge_agent.commissioning.doctor.suspicions import TagView, suspicions, wind
 from edge_agent.commissioning.line_use import in_use
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Plugins
+from edge_agent.control import client
 from edge_agent.discovery import Progress, Target
-from edge_agent.ingest import api
 from edge_agent.reasons import cause_of_error
 from edge_agent.sdk import Options
 from edge_agent.words import command, number_of
@@ -55,7 +55,7 @@ async def through_agent(
             await asyncio.sleep(_BETWEEN_S)
         try:
             answer = await asyncio.to_thread(
-                api.ask, agent_door(site), "values", limit=_ANSWER_S, names=list(wanted), raw=True
+                client.ask, agent_door(site), "values", limit=_ANSWER_S, names=list(wanted), raw=True
             )
         except ConnectionError:
             break
@@ -245,7 +245,7 @@ class _Past:
 
     def __init__(self, site: Site) -> None:
         door = serve_door(site)
-        self._source = ServedSource(door) if api.running(door) else None
+        self._source = ServedSource(door) if client.running(door) else None
         self._left = _MOST_TAGS
 
     def add(self, device: str, view: TagView) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from edge_agent.commissioning.stub_note import without_stub_note
 from edge_agent.config.dump import inline
 from edge_agent.errors import FindingsError
 
@@ -174,18 +175,26 @@ class _Editor:
         first = device.value[0]
         at, blank = _end_line(*first) + 1, " " * first[0].start_mark.column
         self._lines[at:at] = [f"{blank}{key}: {inline(value)}" for key, value in keys.items()]
+        if "profile" in keys:
+            without_stub_note(self._lines, device.start_mark.line)
         return self._newline.join(self._lines)
 
     def insert(self, device: yaml.MappingNode, found: _Pair | None, tags: Mapping[str, Mapping[str, Any]]) -> Edited:
         self._entries = {name: _entry(name, keys) for name, keys in tags.items()}
         if found is None:
-            return self._new_section(device, tags)
+            return self._no_stub(device, self._new_section(device, tags), tags)
         key, value = found
         if isinstance(value, yaml.MappingNode) and value.value:
             return self._in_flow(value, tags) if value.flow_style else self._in_block(value, tags)
         if not isinstance(value, yaml.MappingNode) and getattr(value, "value", "") not in ("", "~", "null"):
             raise NotEditableError("tags 应为一组键值。", "`tags` must be a mapping.")
-        return self._fill_empty(key, value, tags)
+        return self._no_stub(device, self._fill_empty(key, value, tags), tags)
+
+    def _no_stub(self, device: yaml.MappingNode, edited: Edited, tags: Mapping[str, Mapping[str, Any]]) -> Edited:
+        """Without the comment that says how the device gets tags, now that it has them."""
+        if without_stub_note(self._lines, device.start_mark.line):
+            return self._numbered(edited, tags)
+        return edited
 
     def _new_section(self, device: yaml.MappingNode, tags: Mapping[str, Mapping[str, Any]]) -> Edited:
         if device.flow_style:

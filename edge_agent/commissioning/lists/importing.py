@@ -59,16 +59,18 @@ def import_list(
     config: Path | None,
     *,
     counting: Counting = UNSTATED,
+    encoding: str | None = None,
     connector: str | None = None,
     replace: bool = False,
     plugins: Plugins | None = None,
 ) -> Imported:
-    """Read a list and, with `config`, write its tags into that device. `connector`: of a device that has no file yet.
+    """Read a list and, with `config`, write its tags into that device. `connector`: of a device that has no file yet;
+    `encoding`: of a CSV, where somebody has stated it.
 
     Raises FindingsError with everything that is wrong, in the order of the rows; then nothing was written.
     """
     known = plugins_or_installed(plugins)
-    sheets = spreadsheet.read(file)
+    sheets = spreadsheet.read(file, encoding)
     if config is None:
         return _alone(sheets, device, connector or _connector_of(sheets, known), counting, known)
     configured = _configured(load_draft(config, known), device)

@@ -93,6 +93,7 @@ def parse(sheets: list[SheetRows], target: ListTarget, device: str | None = None
         found = PointList(rows.place)
         table = _head(rows, found)
         if table is not None:
+            found.notes += [] if rows.doubt is None else [rows.doubt]
             _rows(table, target, device, found)
             return found
     needed = "、".join(f"{column.zh}/{column.en}" for column in COLUMNS if column.name in _NEEDED)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from edge_agent.errors import FindingsError
-from edge_agent.register.sheet import decode
+from edge_agent.errors import Finding, FindingsError
+from edge_agent.register.encodings import UnlikelyEncodingError, decoded
 
 MOST_BYTES: Final = 64_000_000
 MOST_CELLS: Final = 2_000_000
@@ -39,10 +39,15 @@ class SheetRows:
     """The file, or `file[sheet]`."""
     sheet: str
     rows: tuple[tuple[int, tuple[str, ...]], ...]
+    doubt: Finding | None = None
+    """What to compare, of a CSV whose encoding its few letters do not tell."""
 
 
-def read(path: Path) -> list[SheetRows]:
-    """Every sheet of a file that holds anything. Raises FindingsError for what cannot be read."""
+def read(path: Path, encoding: str | None = None) -> list[SheetRows]:
+    """Every sheet of a file that holds anything. `encoding`: of a CSV, where somebody has stated it.
+
+    Raises FindingsError for what cannot be read.
+    """
     data = _bytes(path)
     if data.startswith(_OLE):
         raise _refused(
@@ -50,7 +55,7 @@ def read(path: Path) -> list[SheetRows]:
             "这是旧版 Excel（.xls）或加密文件，请另存为 .xlsx 或 CSV。",
             "this is an old Excel file (.xls) or an encrypted one; save it as .xlsx or CSV.",
         )  # fmt: skip
-    found = list(_workbook(path, data)) if data.startswith(b"PK") else [_csv(path, data)]
+    found = list(_workbook(path, data)) if data.startswith(b"PK") else [_csv(path, data, encoding)]
     found = [sheet for sheet in found if sheet.rows]
     if not found:
         raise _refused(path, "empty-file", "文件是空的。", "the file is empty.")
@@ -84,8 +89,17 @@ def _too_large(path: Path) -> FindingsError:
     )  # fmt: skip
 
 
-def _csv(path: Path, data: bytes) -> SheetRows:
-    text = decode(data, str(path))
+def _csv(path: Path, data: bytes, encoding: str | None) -> SheetRows:
+    try:
+        found = decoded(data, encoding)
+    except UnlikelyEncodingError as error:
+        name = error.likely or "…"
+        raise _refused(
+            path, "register-encoding",
+            f"{error.zh}；请加 --encoding {name}，或另存为“CSV UTF-8”。",
+            f"{error.en}; add --encoding {name}, or save it as “CSV UTF-8”.",
+        ) from error  # fmt: skip
+    text = found.text
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True))
     except csv.Error as error:
@@ -94,7 +108,13 @@ def _csv(path: Path, data: bytes) -> SheetRows:
             f"不是有效的 CSV（{error}），请检查引号，或重新导出。",
             f"not a valid CSV ({error}); check the quotes, or export it again.",
         ) from error  # fmt: skip
-    return SheetRows(str(path), "", _filled(enumerate(rows, 1)))
+    doubt = None
+    if found.doubt is not None:
+        zh, en = found.doubt
+        doubt = Finding(
+            "encoding", str(path), f"{zh}，不对时请加 --encoding。", f"{en}, and where it is so add --encoding."
+        )
+    return SheetRows(str(path), "", _filled(enumerate(rows, 1)), doubt)
 
 
 def _delimiter(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from edge_agent.register.columns import fold
@@ -114,6 +115,7 @@ _WRITE_ONLY: Final = frozenset(map(fold, ("只写", "W", "WO", "write", "write o
 YES: Final = frozenset(map(fold, ("1", "y", "yes", "true", "是", "√")))
 
 
+@lru_cache(maxsize=1024)
 def type_word(text: str, *, opcua: bool = False) -> str:
     """The configuration's type. For OPC UA its own names stay as they are. Raises WordError."""
     word = plain(text)
@@ -140,12 +142,14 @@ _ORDER_IN_TYPE: Final = re.compile(
 )
 
 
+@lru_cache(maxsize=1024)
 def type_and_order(text: str) -> tuple[str, str | None]:
     """A type, and the byte order that stands in the same cell: `Float CD AB`, `32位浮点(CDAB)`."""
     match = _ORDER_IN_TYPE.fullmatch(plain(text))
     return (text, None) if match is None else (match["type"], match["order"].replace(" ", "").upper())
 
 
+@lru_cache(maxsize=1024)
 def word_order(text: str) -> str:
     """ABCD, DCBA, BADC or CDAB. Raises WordError."""
     found = _ORDERS.get(fold(plain(text).lstrip("#")))
@@ -157,6 +161,7 @@ def word_order(text: str) -> str:
     return found
 
 
+@lru_cache(maxsize=1024)
 def table_word(text: str) -> str:
     """coil, discrete, holding or input, from a name or the function code that reads it. Raises WordError."""
     found = _TABLES.get(fold(plain(text)))

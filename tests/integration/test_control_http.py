@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from edge_agent.app.status import loopback
 from edge_agent.config.models import Agent
+from edge_agent.control import http
 from edge_agent.health.ne107 import FINE, Health, Notice, judged
 from edge_agent.process import held
 from tests.support.aio import run, until
@@ -31,18 +31,18 @@ async def talk(port: int, request: bytes) -> tuple[str, str]:
     return head, body
 
 
-def pages(notices: list[Notice]) -> dict[str, loopback.Page]:
+def pages(notices: list[Notice]) -> dict[str, http.Page]:
     async def status() -> dict[str, Any]:
         document = {"ne107": judged(notices).full(), "counters": {"stored": 5}, "broker_connected": True}
         return document | {"lag_s": 0.0, "devices": [], "process": held()}
 
-    return loopback.pages(status, "serve")
+    return http.pages(status, "serve")
 
 
 def with_pages(notices: list[Notice], request: bytes) -> tuple[str, str]:
     async def scenario() -> tuple[str, str]:
         port = free_port()
-        async with loopback.serving(f"127.0.0.1:{port}", pages(notices)):
+        async with http.serve_pages(f"127.0.0.1:{port}", pages(notices)):
             return await talk(port, request)
 
     return run(scenario())
@@ -87,12 +87,12 @@ def test_anything_else_is_refused(request_: bytes, answer: str) -> None:
 
 
 def test_who_says_nothing_is_dropped_and_never_holds_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loopback, "MOST_SECONDS", 0.2)
+    monkeypatch.setattr(http, "MOST_SECONDS", 0.2)
 
     async def scenario() -> None:
         port = free_port()
-        async with loopback.serving(f"127.0.0.1:{port}", pages([])):
-            silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(loopback.MOST_EXCHANGES + 5)]
+        async with http.serve_pages(f"127.0.0.1:{port}", pages([])):
+            silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(http.MOST_EXCHANGES + 5)]
 
             async def served() -> bool:
                 return (await talk(port, b"GET /healthz HTTP/1.1\r\n\r\n"))[0].startswith("HTTP/1.1 200")
@@ -108,7 +108,7 @@ def test_who_says_nothing_is_dropped_and_never_holds_up_the_others(monkeypatch: 
 def test_an_exchange_under_way_does_not_outlive_the_service() -> None:
     async def scenario() -> None:
         port = free_port()
-        async with loopback.serving(f"127.0.0.1:{port}", pages([])):
+        async with http.serve_pages(f"127.0.0.1:{port}", pages([])):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"GET /metr")
             await writer.drain()

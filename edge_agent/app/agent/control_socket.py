@@ -1,4 +1,4 @@
-"""The doors through which others ask the agent: a Unix socket, and the loopback address if one is configured."""
+"""How others ask the agent: its control socket, and the loopback address if one is configured."""
 
 from __future__ import annotations
 
@@ -10,25 +10,30 @@ from typing import Any
 from edge_agent.app.agent.self_health import SelfHealth
 from edge_agent.app.status.ask import agent_door
 from edge_agent.config.models import Site
-from edge_agent.ingest import api
+from edge_agent.control import server
 from edge_agent.reasons import words_of
 
 log = logging.getLogger(__name__)
 
 
 @contextlib.asynccontextmanager
-async def answering(
-    site: Site, status: Callable[[], Awaitable[dict[str, Any]]], others: Mapping[str, api.Operation], health: SelfHealth
+async def serve_control(
+    site: Site,
+    status: Callable[[], Awaitable[dict[str, Any]]],
+    others: Mapping[str, server.Operation],
+    health: SelfHealth,
 ) -> AsyncIterator[None]:
     """Answer while the block runs. Raises FindingsError when another agent answers at the socket."""
-    async with contextlib.AsyncExitStack() as doors:
+    async with contextlib.AsyncExitStack() as stack:
         known = {"status": status, **others}
-        await doors.enter_async_context(api.serving(agent_door(site), known, part="run", group=site.agent.group))
+        await stack.enter_async_context(
+            server.serve_socket(agent_door(site), known, part="run", group=site.agent.group)
+        )
         if site.agent.listen is not None:
-            from edge_agent.app.status.loopback import pages, serving
+            from edge_agent.control.http import pages, serve_pages
 
             try:
-                await doors.enter_async_context(serving(site.agent.listen, pages(status, "agent")))
+                await stack.enter_async_context(serve_pages(site.agent.listen, pages(status, "agent")))
             except OSError as error:
                 # The data matters more than the figures about it: say so, and work.
                 zh, en = words_of(error)

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import orjson
 
-from edge_agent.app.service import end
-from edge_agent.app.status.exposition import agent_metrics, serve_metrics
+from edge_agent.control.prometheus import agent_metrics, serve_metrics
 from edge_agent.health.ne107 import Health
+from edge_agent.tasks import cancel_and_wait
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def pages(status: Answer, part: str) -> dict[str, Page]:
 
 
 @contextlib.asynccontextmanager
-async def serving(address: str, known: Mapping[str, Page]) -> AsyncIterator[None]:
+async def serve_pages(address: str, known: Mapping[str, Page]) -> AsyncIterator[None]:
     """Answer on `host:port` while the block runs. Raises OSError when the address cannot be used."""
     exchanges: set[asyncio.Task[Any]] = set()
 
@@ -74,7 +74,7 @@ async def serving(address: str, known: Mapping[str, Page]) -> AsyncIterator[None
         yield
     finally:
         server.close()
-        await end(exchanges)
+        await cancel_and_wait(exchanges)
 
 
 async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, known: Mapping[str, Page]) -> None:
