@@ -124,6 +124,8 @@ class Plausible:
     en: str
     keys: TagKeys = field(default_factory=dict)
     """A tag that reads it so."""
+    certain: bool = True
+    """Whether a file may have it as a tag; else a person has to confirm it first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +179,8 @@ class ScanAnswer:
     """Further keys of a device with which profiles are compared."""
     look: Sequence[object] = ()
     """The words of a command that shows more of it."""
+    said: str = ""
+    """The kind of its first answer, by which units are told apart."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from connectors.modbus.constants import OBJECTS
@@ -32,6 +33,9 @@ _ENDED: Final = frozenset({"closed_by_peer", "connection_reset"})
 
 #: Requests of one identification, whose texts may come one by one.
 _MOST_PARTS = 3
+#: Seconds for an answer to a function that a device may not know, at the least: servers on libmodbus wait half a second
+#: before they refuse one, and throw away what arrives meanwhile, which would be the next request.
+_UNKNOWN_FUNCTION_S = 1.0
 
 
 class Asking:
@@ -59,12 +63,14 @@ class Asking:
         self._open = False
         await self._link.close()
 
-    async def ask(self, request: Request) -> Reply:
-        """The reply. Raises DeviceError when there is no line and none can be opened."""
+    async def ask(self, request: Request, least: float = 0.0) -> Reply:
+        """The reply, waited for at least so many seconds. Raises DeviceError when there is no line and none can be
+        opened."""
         if not self._open:
             await self.open()
         self.requests += 1
-        (reply,) = await self._link.exchange([request], self._timing)
+        timing = replace(self._timing, timeout=max(self._timing.timeout, least))
+        (reply,) = await self._link.exchange([request], timing)
         if not isinstance(reply, DeviceError) or isinstance(reply, MalformedReplyError):
             self._answered = True
         else:
@@ -99,7 +105,7 @@ class Asking:
         objects: dict[int, bytes] = {}
         first = 0
         for _ in range(_MOST_PARTS):
-            reply = await self.ask(IdentificationRequest(unit, first))
+            reply = await self.ask(IdentificationRequest(unit, first), _UNKNOWN_FUNCTION_S)
             if isinstance(reply, DeviceError | int):
                 break
             part, following = identification_objects(reply)

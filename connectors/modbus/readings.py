@@ -137,7 +137,7 @@ def _neat(value: float) -> float:
 def _texts_like(table: str, first: int, words: Sequence[int | None], expect: str) -> list[Plausible]:
     found = []
     for order in ("ABCD", "BADC"):
-        for encoding in ("ascii", "utf-8", "gbk"):
+        for encoding in ("ascii", "utf-8", "gbk", "utf-16-be"):
             for at in range(len(words)):
                 size = _length_of(expect, encoding)
                 data = _bytes(words, at, (size + 1) // 2) if size else None
@@ -283,7 +283,8 @@ def _of_hypothesis(
         zh += "寄存器太少，可能是巧合：请用 --expect 确认。"
         en += " So few may be chance: confirm it with --expect."
     keys = {"address": where, "type": best.type, "word_order": best.order}
-    return Plausible(where, best.type, best.order, value, zh, en, keys)
+    certain = best.type == "float32" and pairs >= _ENOUGH_PAIRS and not best.doubtful  # two small numbers are an int32
+    return Plausible(where, best.type, best.order, value, zh, en, keys, certain)
 
 
 # --- bytes -----------------------------------------------------------------------------------------------------------

@@ -122,7 +122,9 @@ async def _unit(asking: Asking, unit: int, table: str) -> ScanAnswer | None:
     url = str(asking.endpoint)
     facts = await asking.identification(unit)
     look = ("probe", url, "--unit", unit, "--from", 0)
-    return ScanAnswer(f"{url} unit {unit}", {"connector": "modbus", "url": url, "unit": unit}, facts, look=look)
+    said = f"exception {reply}" if isinstance(reply, int) else "a value"
+    device = {"connector": "modbus", "url": url, "unit": unit}
+    return ScanAnswer(f"{url} unit {unit}", device, facts, look=look, said=said)
 
 
 def _options(endpoint: Endpoint, timeout: float) -> ModbusDevice:

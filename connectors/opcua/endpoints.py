@@ -27,6 +27,11 @@ _LOGINS: Final = {
     ua.UserTokenType.Certificate: "certificate",
     ua.UserTokenType.IssuedToken: "token",
 }
+#: The keys of a device for each way to log in that needs some.
+_LOGIN_KEYS: Final = {
+    ua.UserTokenType.UserName: "--set user.name=... --set 'user.password=!env NAME'",
+    ua.UserTokenType.Certificate: "--set user.certificate=op.pem --set user.key=op.key",
+}
 
 
 async def scan(wanted: ScanWanted, progress: Progress) -> AsyncIterator[ScanAnswer]:
@@ -76,10 +81,12 @@ def _answer(url: str, offered: Sequence[ua.EndpointDescription]) -> ScanAnswer:
     facts: dict[str, str] = {}
     offers = []
     open_to_all = False
+    accepted: set[ua.UserTokenType] = set()
     for endpoint in offered:
         policy = str(endpoint.SecurityPolicyUri or "").rpartition("#")[2] or "?"
         mode = endpoint.SecurityMode.name.rstrip("_")
         tokens = {token.TokenType for token in endpoint.UserIdentityTokens or ()}
+        accepted |= tokens
         logins = [_LOGINS.get(token, token.name) for token in sorted(tokens)]
         open_to_all = open_to_all or (policy == "None" and ua.UserTokenType.Anonymous in tokens)
         offers.append(f"{policy}/{mode} ({', '.join(logins) or '-'})")
@@ -97,9 +104,12 @@ def _answer(url: str, offered: Sequence[ua.EndpointDescription]) -> ScanAnswer:
         if best != "None":
             device["security"] = {"policy": best}
         policy = f"--set security.policy={best} " if best != "None" else ""
-        login = "--set user.name=... --set 'user.password=!env NAME'"
-        zh = f"需要证书或账号：browse {url} {policy}{login}。"
-        en = f"It needs a certificate or a login: browse {url} {policy}{login}."
+        keys = [login for token, login in _LOGIN_KEYS.items() if token in accepted]
+        if ua.UserTokenType.Anonymous in accepted:
+            keys = []
+        ways = [f"{policy}{login}".rstrip() for login in keys or [""]]
+        zh = f"需要证书或账号：browse {url} {'，或 '.join(ways)}。"
+        en = f"It needs a certificate or a login: browse {url} {', or '.join(ways)}."
     named = {name: text for name, text in facts.items() if text}
     return ScanAnswer(
         url, device, named, tuple(dict.fromkeys(offers)), zh, en, open_to_all, {"mode": "read"}, ("browse", url)

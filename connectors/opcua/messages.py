@@ -103,6 +103,14 @@ def _response(body: bytes, expected: str) -> int:
     return extension_object(body, pos)[2]
 
 
+def refusal(body: bytes) -> ServiceFault | None:
+    """The refusal that a response is; None for any other. Raises DecodeError."""
+    if node_id(body, 0)[0] != _SERVICE_FAULT:
+        return None
+    need(body, node_id(body, 0)[1], 16)
+    return ServiceFault(_U32.unpack_from(body, node_id(body, 0)[1] + 12)[0] or 0x80000000)
+
+
 def read_response(body: bytes) -> Columns:
     """The columns of a ReadResponse. Raises ServiceFault or DecodeError."""
     return walk(body, _response(body, _READ_RESPONSE), handles=False)[0]

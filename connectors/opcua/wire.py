@@ -7,6 +7,7 @@ missing (another version), the connectors take the stock path and say so once.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
@@ -14,6 +15,7 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Final
 
+from asyncua import ua
 from asyncua.client.client import Client
 from asyncua.client.ua_client import UASocketProtocol
 from asyncua.common.utils import Buffer
@@ -21,6 +23,7 @@ from asyncua.ua.object_ids import ObjectIds
 
 from connectors.opcua import chunk
 from connectors.opcua.binary import DecodeError, node_id
+from connectors.opcua.messages import ServiceFault, refusal
 from edge_agent.sdk import Deadline
 
 log = logging.getLogger(__name__)
@@ -52,6 +55,7 @@ class BoundedProtocol(UASocketProtocol):
         super().__init__(*args, **keys)
         self._partial = bytearray()
         self._ours = _has_state(self)
+        self._refused: ServiceFault | None = None
 
     def data_received(self, data: bytes) -> None:
         """Hand on whole chunks; drop the connection when one announces an impossible size."""
@@ -75,6 +79,23 @@ class BoundedProtocol(UASocketProtocol):
             if self.transport is None or self.transport.is_closing():
                 break
         kept[:] = buffer[start:]
+
+    async def open_secure_channel(self, params: Any) -> Any:
+        """asyncua's own. Raises ServiceFault where the server refuses the channel by an answer that is one, as some do
+        with a certificate that they do not trust; asyncua takes it for a channel without parameters."""
+        try:
+            return await super().open_secure_channel(params)
+        except AssertionError:
+            if self._refused is None:
+                raise
+            raise self._refused from None
+
+    def _process_received_message(self, msg: Any) -> None:
+        """asyncua's own; a refusal is kept for who opens a channel."""
+        if isinstance(msg, ua.Message) and getattr(self, "_open_secure_channel_exchange", None) is not None:
+            with contextlib.suppress(DecodeError):
+                self._refused = refusal(bytes(msg.body()))  # type: ignore[no-untyped-call]
+        super()._process_received_message(msg)
 
     async def send_request(self, request: Any, *args: Any, **keys: Any) -> Buffer:
         """asyncua's own, for all that is not sent by a `Wire`. Raises DecodeError for another service's answer."""

@@ -39,6 +39,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--timeout", type=float, default=1.0, metavar="S", help="等一个应答的秒数 / seconds to wait")
     command.add_argument("--watch", action="store_true", help="每秒刷新，标出变化 / again each second, changes marked")
     command.add_argument("--anyway", action="store_true", help="线路被占用也继续 / go on although the line is in use")
+    command.add_argument("--tag", metavar="NAME", help="配合 --expect：变量名 / with --expect: the name of the tag")
     add_options(command, one_device=True)
     command.add_argument("--json", action="store_true", help="输出 JSON / print JSON")
     command.set_defaults(func=run)
@@ -54,8 +55,15 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.commissioning.probe import device_at
     from edge_agent.commissioning.terminal import printer
     from edge_agent.discovery import ProbeWanted
+    from edge_agent.errors import FindingsError
 
     logging.getLogger().addHandler(logging.NullHandler())
+    if args.tag is not None and args.expect is None:
+        raise FindingsError.one(
+            "no-expect",
+            "--tag 要与 --expect 一起用：一次命名一个读数。",
+            "--tag goes with --expect: it names one reading.",
+        )
     endpoint = device_at(args.url, args.unit, args.timeout)
     wanted = ProbeWanted(args.area, args.first, args.count, _expected(args.expect))
     finding = in_use(endpoint.discovery.target(endpoint.options), args.url)
@@ -78,7 +86,7 @@ def _expected(text: str | None) -> float | str | None:
 
 def _once(args: argparse.Namespace, endpoint: DeviceTarget, wanted: ProbeWanted) -> int:
     from edge_agent.commissioning.plant_file import FoundDevice
-    from edge_agent.commissioning.probe import device_for_file, document, look_once, well
+    from edge_agent.commissioning.probe import chosen, device_for_file, document, look_once, well
     from edge_agent.commissioning.probe_view import show
     from edge_agent.commissioning.terminal import console, finish, printer, progress, show_unreachable
     from edge_agent.errors import DeviceError
@@ -90,13 +98,16 @@ def _once(args: argparse.Namespace, endpoint: DeviceTarget, wanted: ProbeWanted)
     except DeviceError as error:
         show_unreachable(error, args.url)
         return 1
+    readings = chosen(wanted, look)
     if args.json:
         print(json.dumps(document(look), ensure_ascii=False, indent=1))
     else:
         show(console(), look)
-        if wanted.expect is not None and not look.plausible:
-            printer().pair(*(text.format(expect=args.expect) for text in _NOT_FOUND))
-    save(args, [FoundDevice(device_for_file(endpoint, wanted, look))], command("probe"))
+        if not readings and any(place.raw is not None for place in look.places):
+            texts = _UNCERTAIN if wanted.expect is None else _NOT_FOUND
+            printer().pair(*(text.format(expect=args.expect) for text in texts))
+    if readings or args.into is None:
+        save(args, [FoundDevice(device_for_file(endpoint, readings, args.tag))], command("probe"))
     return 0 if well(look, wanted) else 1
 
 
@@ -104,6 +115,12 @@ _NOT_FOUND = (
     "没有一种读法等于 {expect}：请换一段地址（--from，常差 1）、换一个区（--area input），或核对读数。",
     "Nothing here reads {expect}: try other addresses (--from; off by one is common), another area"
     " (--area input), or compare the display again.",
+)
+
+_UNCERTAIN = (
+    "这些数本身不能确定类型和字序，不会写成变量：请用 --expect 给出设备面板上的一个读数或文字，一次一个。",
+    "These numbers alone do not decide types and order, and none becomes a tag: name one reading or text of the"
+    " display with --expect, one at a time.",
 )
 
 

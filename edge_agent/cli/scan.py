@@ -45,7 +45,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print who answers. Exit status 1 when nobody does, or the line is in use."""
-    from edge_agent.commissioning.scan import alike, scan
+    from edge_agent.commissioning.scan import absent, alike, scan
     from edge_agent.commissioning.terminal import console, finish, progress, show_unreachable
     from edge_agent.errors import DeviceError
 
@@ -62,13 +62,15 @@ def run(args: argparse.Namespace) -> int:
         return 1
     answering = [one for one in found if one.answer.device]
     one_for_all = alike(answering, wanted.units)
+    nobody_there = absent(answering)
+    answering = [one for one in answering if one not in nobody_there]
     if args.json:
         print(json.dumps({"answers": [one.document() for one in found]}, ensure_ascii=False, indent=1))
     else:
         from edge_agent.commissioning.scan_view import nobody, show
         from edge_agent.commissioning.terminal import printer
 
-        show(console(), found, compared=compare, ignores_units=one_for_all)
+        show(console(), found, compared=compare, ignores_units=one_for_all, absent=nobody_there)
         if not found and wanted.units:
             printer().pair(*nobody(", ".join(args.targets)))
     if answering:
@@ -143,7 +145,7 @@ def _is_in_use(args: argparse.Namespace) -> bool:
 def _write(args: argparse.Namespace, found: Sequence[Scanned], *, one_for_all: bool) -> None:
     """A device for each that answered, with its profile where one fits, else with what to do next. `one_for_all`: the
     same device seems to answer for all units, and the others become comments."""
-    from edge_agent.commissioning.plant_file import device_lines
+    from edge_agent.commissioning.plant_file import device_line
     from edge_agent.commissioning.scan import device_for_file
     from edge_agent.words import command
 
@@ -155,6 +157,6 @@ def _write(args: argparse.Namespace, found: Sequence[Scanned], *, one_for_all: b
     if one_for_all:
         notes += ["这些站号的应答都一样，很可能是同一台设备；确是几台时去掉 #。"]
         notes += ["These units answered alike, probably as one device; where they are several, take the # away."]
-        notes += [line for device in devices[1:] for line in device_lines(device)]
+        notes += [device_line(device) for device in devices[1:]]
         del devices[1:]
     save(args, devices, command("scan"), notes=notes)

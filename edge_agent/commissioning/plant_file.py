@@ -5,16 +5,23 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from edge_agent.commissioning.endpoints import options_of
 from edge_agent.commissioning.file_changes import BOM, changed_file, load_draft, write_new
-from edge_agent.commissioning.lists.editing import NotEditableError, append_devices, insert, insert_keys, refuse
+from edge_agent.commissioning.lists.editing import (
+    NotEditableError,
+    append_devices,
+    insert,
+    insert_into,
+    insert_keys,
+    refuse,
+)
 from edge_agent.commissioning.lists.importing import file_of
 from edge_agent.config import load
 from edge_agent.config.dump import inline
@@ -85,6 +92,12 @@ def device_lines(device: FoundDevice) -> list[str]:
     return lines + [f"    {inline(name)}: {inline(keys)}" for name, keys in tags.items()]
 
 
+def device_line(device: FoundDevice) -> str:
+    """The same item in one line, without what goes before it."""
+    waiting: dict[str, Any] = {} if "profile" in device.keys else {"tags": {}}
+    return f"- {inline(dict(device.keys) | waiting | dict(device.keys))}"
+
+
 def join(
     config: Path,
     devices: Sequence[FoundDevice],
@@ -110,7 +123,7 @@ def join(
         plan.place(device, device_id)
     if plan.problems:
         raise FindingsError(plan.problems)
-    if plan.fresh or plan.inserted or plan.keys:
+    if plan.fresh or plan.inserted or any(plan.keys.values()) or any(plan.parts.values()):
         _apply(config, plan, known, notes)
     plan.result.without_tags = _without_tags(load_draft(config, known))
     return plan.result
@@ -141,7 +154,9 @@ def _named(device: FoundDevice, device_id: str | None, taken: set[str]) -> Found
     while name in taken:
         name, number = f"{stem}-{number:02}", number + 1
     taken.add(name)
-    return FoundDevice({"id": name} | {key: value for key, value in device.keys.items() if key != "id"}, device.notes)
+    former = f"--device {device.keys['id']} "
+    notes = [note.replace(former, f"--device {name} ") for note in device.notes]
+    return FoundDevice({"id": name} | {key: value for key, value in device.keys.items() if key != "id"}, notes)
 
 
 class _JoinPlan:
@@ -155,6 +170,8 @@ class _JoinPlan:
         self._used: set[str] = set()
         self.fresh: list[FoundDevice] = []
         self.keys: dict[str, dict[str, Any]] = {}
+        self.parts: dict[str, dict[str, dict[str, Any]]] = {}
+        """Device -> key -> entries that the mapping there lacks, such as those of `security`."""
         self.inserted: dict[str, dict[str, Mapping[str, Any]]] = {}
         self.problems: list[Finding] = []
         self.result = JoinedDevices()
@@ -180,10 +197,11 @@ class _JoinPlan:
                 for key, value in device.keys.items()
                 if key not in ("id", "tags") and key not in present.model_fields_set
             }
+            self.parts[present.id] = dict(_missing_parts(present, device.keys))
         tags = self._wanted(present, device.keys.get("tags") or {})
         if tags:
             self.inserted[present.id] = tags
-        changed = bool(tags) or bool(self.keys.get(present.id))
+        changed = bool(tags or self.keys.get(present.id) or self.parts.get(present.id))
         (self.result.changed if changed else self.result.unchanged).append(present.id)
 
     def _wanted(self, present: DeviceCommon, tags: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -233,6 +251,18 @@ class _JoinPlan:
         return same and getattr(present, "unit", None) == getattr(options, "unit", None)
 
 
+def _missing_parts(present: DeviceCommon, keys: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Of the mappings that a device has, the entries which it lacks."""
+    for key, entries in keys.items():
+        former = getattr(present, key, None)
+        if key == "tags" or key not in present.model_fields_set or not isinstance(entries, Mapping):
+            continue
+        if isinstance(former, BaseModel):
+            missing = {name: value for name, value in entries.items() if name not in former.model_fields_set}
+            if missing:
+                yield key, missing
+
+
 def _apply(config: Path, plan: _JoinPlan, known: Plugins, notes: Sequence[str]) -> None:
     """Change the files; all of them, or none."""
     texts: dict[Path, str] = {}
@@ -250,6 +280,8 @@ def _apply(config: Path, plan: _JoinPlan, known: Plugins, notes: Sequence[str]) 
             place = file_of(config, device)
             place = config if place.samefile(config) else place
             text = insert_keys(text_of(place), device, plan.keys.get(device, {}))
+            for key, entries in plan.parts.get(device, {}).items():
+                text = insert_into(text, device, key, entries)
             tags = plan.inserted.get(device)
             texts[place] = insert(text, device, tags).text if tags else text
         if plan.fresh:

@@ -97,8 +97,14 @@ def well(look: ProbeLook, wanted: ProbeWanted) -> bool:
     return readable and (wanted.expect is None or bool(look.plausible))
 
 
-def device_for_file(endpoint: DeviceTarget, wanted: ProbeWanted, look: ProbeLook) -> dict[str, Any]:
-    """A device with the plausible readings as tags: all of them, or the best where one was expected."""
-    chosen: Sequence[Plausible] = look.plausible[:1] if wanted.expect is not None else look.plausible
-    tags = {clean(one.address.replace("/", "_")): dict(one.keys) for one in chosen}
-    return {"id": f"{endpoint.plugin.name}-01", "connector": endpoint.plugin.name, **endpoint.keys, "tags": tags}
+def chosen(wanted: ProbeWanted, look: ProbeLook) -> Sequence[Plausible]:
+    """The readings that a file may have as tags: those that are certain, or the best where one was expected."""
+    return look.plausible[:1] if wanted.expect is not None else [one for one in look.plausible if one.certain]
+
+
+def device_for_file(endpoint: DeviceTarget, readings: Sequence[Plausible], name: str | None = None) -> dict[str, Any]:
+    """A device with readings as tags. `name`: of the one tag."""
+    tags = {name or clean(one.address.replace("/", "_")): dict(one.keys) for one in readings}
+    usual = type(endpoint.options).model_fields
+    keys = {key: value for key, value in endpoint.keys.items() if key == "unit" or usual[key].default != value}
+    return {"id": f"{endpoint.plugin.name}-01", "connector": endpoint.plugin.name, **keys, "tags": tags}

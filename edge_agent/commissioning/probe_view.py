@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
@@ -150,8 +151,8 @@ def _reasons(look: ProbeLook, terminal: Terminal) -> Iterator[Text]:
         read = f"{one.type} {one.order}".rstrip()
         head = cut(f"→ {one.address} {read} = {printable(str(one.value))}", terminal.width)
         yield Text("\n").join([Text(head), *sentence_lines(terminal, one.zh, one.en, indent=4, hang=0)])
-    refused = dict.fromkeys(place.refused for place in look.places if place.refused)
-    for text in list(refused)[:2]:
+    refused = {re.sub(r"\d+", "", place.refused): place.refused for place in reversed(look.places) if place.refused}
+    for text in list(refused.values())[:2]:
         zh, _, en = text.partition("\n")
         yield Text("\n").join(sentence_lines(terminal, zh, en, lead="✗ "))
 

@@ -21,6 +21,8 @@ from edge_agent.words import command
 
 _MANY: Final = 4
 """So many units that all answer alike are probably one device."""
+_NOBODY: Final = ("exception 1", "exception 4")
+"""Refusals by which servers of many units answer for those that they do not have."""
 _MOST_NODES: Final = 20_000
 """Nodes looked at for machines of one server."""
 
@@ -130,10 +132,21 @@ def alike(found: Sequence[Scanned], asked: Sequence[int]) -> bool:
         return False
     first = found[0]
     return all(
-        one.answer.facts == first.answer.facts
+        (one.answer.facts, one.answer.said) == (first.answer.facts, first.answer.said)
         and [e.profile for e in one.matches[:1]] == [e.profile for e in first.matches[:1]]
         for one in found
     )
+
+
+def absent(found: Sequence[Scanned]) -> list[Scanned]:
+    """The units that are probably nobody: many that refuse in the same unusual way beside units that do not.
+
+    Some servers answer in the name of every unit. A device that only lacks the register that was asked for says so with
+    an exception of its own, and is not among them.
+    """
+    refusing = [one for one in found if one.answer.said in _NOBODY and not one.answer.facts and not one.matches]
+    one_way = len({one.answer.said for one in refusing}) == 1
+    return refusing if one_way and _MANY <= len(refusing) < len(found) else []
 
 
 def device_for_file(one: Scanned, number: int, config: Path) -> FoundDevice:

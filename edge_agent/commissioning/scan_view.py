@@ -17,9 +17,12 @@ _NAMED: Final = 3
 """Values and profiles named one by one."""
 
 
-def show(screen: Console, found: Sequence[Scanned], *, compared: bool, ignores_units: bool) -> None:
-    """Print it."""
+def show(
+    screen: Console, found: Sequence[Scanned], *, compared: bool, ignores_units: bool, absent: Sequence[Scanned] = ()
+) -> None:
+    """Print it. `absent`: those among them that are probably nobody."""
     out = SentencePrinter(screen)
+    found = [one for one in found if one not in absent]
     answering = [one for one in found if one.answer.device]
     for one in found:
         if ignores_units and one in answering[1:]:
@@ -28,6 +31,13 @@ def show(screen: Console, found: Sequence[Scanned], *, compared: bool, ignores_u
     if ignores_units:
         others = f"{answering[1].answer.where} … {answering[-1].answer.where.rpartition(' ')[2]}"
         out.line(f"{others}  {out.say('同上', 'the same')}", style="bold")
+    if absent:
+        said = absent[0].answer.said
+        out.pair(
+            f"另有 {len(absent)} 个站号都只以同样的异常应答（{said}）：很可能并没有这些设备，未列出。",
+            f"{number_of(len(absent), 'further unit')} refused alike ({said}): probably there are none, and they are"
+            " not listed.",
+        )
     out.line(out.say(f"{len(answering)} 个应答。", f"{number_of(len(answering), 'answer')}."))
     if ignores_units:
         out.pair(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pyModbusTCP.server import DataBank, ModbusServer
 from rich.console import Console
 
@@ -84,6 +85,11 @@ def test_of_two_floats_one_register_apart_the_nearer_is_first() -> None:
     block = [0, *words((87.3, "float32", "DCBA"), (0.612, "float32", "DCBA"))]
     found = plausible("input", 0, block, 87.3)
     assert [(one.address, one.order) for one in found] == [("input/1", "DCBA"), ("input/2", "BADC")]
+
+
+def test_a_text_with_one_character_in_each_register_is_found() -> None:
+    (found, *_) = plausible("holding", 28, [7, 0, *map(ord, "AB-7"), 0], "AB-7")
+    assert found.keys == {"address": "holding/30", "type": "string", "length": 8, "encoding": "utf-16-be"}
 
 
 def test_large_numbers_are_written_out_in_the_reason() -> None:
@@ -184,6 +190,33 @@ def test_a_foreign_server_is_read_and_what_is_expected_becomes_a_tag(tmp_path: P
         assert [value["value"] for value in json.loads(out.getvalue())["values"]] == [1526.7]
     finally:
         server.stop()
+
+
+def test_what_the_numbers_do_not_decide_stays_out_of_the_file(tmp_path: Path) -> None:
+    """Floats beside small numbers: one reading that is expected becomes a tag by its name, and nothing else."""
+    file, port, bank = tmp_path / "plant.yaml", free_port(), DataBank()
+    server = ModbusServer("127.0.0.1", port, no_block=True, data_bank=bank)
+    floats = [(1526.7, "float32", "CDAB"), (87.35, "float32", "CDAB"), (23.1, "float32", "CDAB")]
+    bank.set_holding_registers(100, [*words(*floats), 2154, 2207, 1, 317])
+    server.start()
+    try:
+
+        async def scenario() -> None:
+            at = (f"tcp://127.0.0.1:{port}", "--from", 100, "--count", 10, "--into", file)
+            status, out, err = await command(*at)
+            assert status == 0, err
+            assert "with --expect, one at a time" in out
+            assert not file.exists()
+            status, out, err = await command(*at, "--expect", "87.35", "--tag", "pressure")
+            assert status == 0, err
+            assert (await command(*at, "--tag", "pressure"))[0] == 2
+
+        run(scenario())
+    finally:
+        server.stop()
+    (device,) = yaml.safe_load(file.read_text())["devices"]
+    assert device["tags"] == {"pressure": {"address": "holding/102", "type": "float32", "word_order": "CDAB"}}
+    assert "timeout" not in device
 
 
 def test_registers_that_are_refused_are_shown_as_such_and_only_reads_are_sent() -> None:

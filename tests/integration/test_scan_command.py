@@ -35,9 +35,10 @@ from edge_agent.discovery import ScanWanted
 from edge_agent.errors import FindingsError
 from edge_agent.sdk import Clock
 from tests.support.aio import run
+from tests.support.modbus_foreign import libmodbus_program
 from tests.support.modbus_unknown import MAPS, STRANGERS, Unit, of_map
 from tests.support.modbus_wire import die_with_parent, mbap, tcp_device
-from tests.support.servers import free_port
+from tests.support.servers import free_port, serving
 
 READING = {1, 2, 3, 4, 0x2B}
 MAPPED = list(dict.fromkeys(row["device"] for row in csv.DictReader(MAPS.read_text().splitlines())))
@@ -223,6 +224,30 @@ def test_one_device_that_ignores_the_unit_is_said_to_be_one() -> None:
     found = run(scenario())
     assert alike(found, units("1-5"))
     assert not alike(found[:-1], units("1-5"))
+
+
+def test_a_server_that_refuses_for_units_it_does_not_have_is_its_own_units(tmp_path: Path) -> None:
+    """As pymodbus' server does, with exception 4; a unit that lacks a register says exception 2."""
+    file = tmp_path / "plant.yaml"
+
+    async def scenario() -> tuple[int, str, str]:
+        async with gateway({7: Unit()}, absent=b"\x04") as url:
+            return await command("scan", "modbus", url, "--units", "1-9", "--yaml", file)
+
+    status, out, err = run(scenario())
+    assert status == 0, err
+    assert "8 further units refused alike (exception 4)" in out
+    assert "1 answer." in out
+    assert [device["unit"] for device in yaml.safe_load(file.read_text())["devices"]] == [7]
+
+
+def test_a_unit_that_is_slow_to_refuse_its_identification_costs_no_other(tmp_path: Path) -> None:
+    """libmodbus waits half a second before it refuses a function, and drops what arrives meanwhile."""
+    program, port = libmodbus_program(tmp_path), free_port()
+    with serving([program, "tcp", port], port, tmp_path / "libmodbus.log"):
+        found = run(scanned(f"tcp://127.0.0.1:{port}", "1-4", compare=False))
+    assert [one.answer.device["unit"] for one in found] == [1, 2, 3, 4]
+    assert alike(found, units("1-4"))
 
 
 def test_the_command_prints_and_writes_what_check_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

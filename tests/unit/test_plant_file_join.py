@@ -13,6 +13,7 @@ from edge_agent.commissioning.lists.importing import import_list
 from edge_agent.commissioning.plant_file import FoundDevice, join
 from edge_agent.commissioning.stub_note import stub_note
 from edge_agent.config import load
+from edge_agent.config.places import Reference
 from edge_agent.errors import FindingsError
 
 HEAD = "agent: {id: ipc-01}   # ours\nmqtt: {url: mqtt://127.0.0.1}\n"
@@ -240,3 +241,44 @@ def test_a_file_that_is_a_link_stays_one_with_its_owner_and_mode(tmp_path: Path)
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
     names = {"plant.yaml", "plant.yaml.bak", "real", *(file.name for file in dated_backups(link))}
     assert {file.name for file in tmp_path.iterdir()} == names
+
+
+def test_what_a_waiting_server_lacks_of_its_security_is_added(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    where = {"connector": "opcua", "endpoint": "opc.tcp://10.0.0.2:4840"}
+    stub = {"id": "opcua-01", **where, "security": {"policy": "Basic256Sha256"}, "tags": {}}
+    security = {"policy": "Basic256Sha256", "check_host": False}
+    user = {"name": "op", "password": Reference("!env", "OPC_PW")}
+    join(path, [FoundDevice(stub)], "scan")
+    browsed = {"id": "opcua-01", **where, "security": security, "user": user, "tags": {"t": {"node": "i=2258"}}}
+    assert join(path, [FoundDevice(browsed)], "browse").changed == ["opcua-01"]
+    assert "security: {policy: Basic256Sha256, check_host: false}" in path.read_text(encoding="utf-8")
+
+
+def test_security_that_is_not_in_braces_is_named_and_left(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    endpoint = "opc.tcp://10.0.0.2:4840"
+    device = (
+        f"- id: opcua-01\n  connector: opcua\n  endpoint: {endpoint}\n  security:\n    policy: Basic256Sha256\n"
+        "  tags: {}\n"
+    )
+    path.write_text(HEAD + "devices:\n" + device, encoding="utf-8")
+    former = path.read_bytes()
+    security = {"policy": "Basic256Sha256", "check_host": False}
+    found = FoundDevice({"id": "x", "connector": "opcua", "endpoint": endpoint, "security": security})
+    with pytest.raises(FindingsError, match="check_host: false"):
+        join(path, [found], "browse")
+    assert path.read_bytes() == former
+
+
+def test_the_command_in_a_comment_names_the_device_by_its_new_id(tmp_path: Path) -> None:
+    path = tmp_path / "plant.yaml"
+    note = "tags import list.xlsx --device unit-01 --into plant.yaml"
+    units = [
+        FoundDevice({"id": "unit-01", "connector": "modbus", "url": f"tcp://10.0.0.{n}", "unit": 1}, [note])
+        for n in (1, 2)
+    ]
+    joined = join(path, units, "scan")
+    assert len(joined.added) == 2
+    text = path.read_text(encoding="utf-8")
+    assert all(text.count(f"--device {name} ") == 1 for name in joined.added)

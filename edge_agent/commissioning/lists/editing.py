@@ -62,6 +62,22 @@ def insert_keys(text: str, device: str, keys: Mapping[str, Any]) -> str:
     return _Editor(text).insert_keys(node, keys) if keys else text
 
 
+def insert_into(text: str, device: str, key: str, keys: Mapping[str, Any]) -> str:
+    """The text with further entries in the mapping `key` of a device. Raises NotEditableError as `insert`, and for a
+    mapping that is not written in braces on one line."""
+    found = _find(_editable(text, device), key)
+    value = found[1] if found is not None else None
+    if found is None or not isinstance(value, yaml.MappingNode) or not value.flow_style or _is_alias(found):
+        shown = inline(dict(keys))
+        raise NotEditableError(
+            f"设备 {device!r} 的 {key} 还缺 {shown}，它不是写在一行花括号里的，请手工补上。",
+            f"{key} of {device!r} lacks {shown}, and is not written in braces on one line: add it by hand.",
+        )
+    at = value.end_mark.index - 1
+    fresh = inline(dict(keys))[1:-1]
+    return text[:at].rstrip() + (", " if value.value else "") + fresh + text[at:]
+
+
 def with_placeholders(text: str, tags: Mapping[str, Mapping[str, Any]]) -> str:
     """The text with a tag at each device that has none, so that what else it says can be judged.
 
