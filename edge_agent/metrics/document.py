@@ -209,7 +209,8 @@ _PRODUCTION: Final = """
   有来时，数值为暂定并注明「自何时起」；读数到来后重新出具即补全。 Sums: between two readings a count is shared by
   time; the nearest readings on both sides of a window count, however far away they are, so any split adds up
   exactly. While the reading after a window has not come, figures are provisional and say since when; a re-issue
-  completes them.
+  completes them. 整个窗口没有读数的电表：电量未知，也不由其他来源代替，并注明「自何时起」。 A meter without a
+  reading in the whole window: its energy is not known, nothing stands in for it, and it is said since when.
 - 可能的读数：`range` 之外的读数；上跳后又回到原处的（glitch）、跌落后又恢复的（假零）；以及超过上限并保持的一步（
   jump），都不计入。上限：件数 = 10 × 时间 / `nominal_cycle_s`，电量 = 10 × `rated_power_kw` × 时间（各另加 5 分钟的
   量），数据点的 `max_rate` （另加 1 分钟的量），取最严的；都没有时，由该计数器自己的过去学得：至少 3 天、1000 步，
@@ -225,12 +226,18 @@ _PRODUCTION: Final = """
 - 未计入的读数是「事件」：时间、读数、数量列在报告第 7 部分和证据包；相关数值为暂定，直到在 `register.events` 文件中
   判定。 What is set aside is an event, with time, reading and amount in part 7 of the report and in the pack; the
   figures that rest on it are provisional until the file of `register.events` decides.
+- 首个读数远低于其后各读数的（设备读出存储前显示 0），不作为计数的起点；断电时先跳高、再回到存储值或 0 的，跳高部分
+  不计入。同一采集设备先后属于几台机器时，上限取其中最快的。 A first reading far below all that follow (devices show
+  zero until they have read their memory) is no count to begin at; of a counter that shows nonsense when power fails,
+  and then what it had kept or zero, the nonsense counts nothing. Where a device belonged to several machines one
+  after the other, the limit is that of the fastest.
 - 分段：数据点的比例、类型或地址改变，设备被替换（`was`），登记的换表，都开始新的一段，段与段之间不计；例外有二：只
   改比例时，前一读数按新比例换算后照计；换表写明旧表末次与新表首次读数时，两边各计到换表时刻。 Epochs: a changed
   scaling, kind or address, a replaced device (`was`) and a written-down meter exchange begin a new one, and nothing
   is counted across, with two exceptions: where only the scaling changed, the reading before is restated in the new
   one; where an exchange names the last reading of the old meter and the first of the new one, each counts up to its
-  moment.
+  moment. 两个读数都写明时，登记时间可有 6 小时以内的误差：以读数显示的时刻为准。 With both readings the time written
+  down may be up to six hours off: the readings show the moment.
 - 数值超出可能范围（如效率、OEE 超过 100 %）时，同一行注明。 A figure outside its possible range (effectiveness or
   OEE above 100 %) says so in its own row.
 """
