@@ -23,7 +23,7 @@ from edge_agent.production.count_notes import NO_NOTES, CountNotes
 from edge_agent.production.counting import CounterAbout
 from edge_agent.production.facts import PART_ROLES, Role
 from edge_agent.production.links import MachineLinks
-from edge_agent.production.roles import counters_of
+from edge_agent.production.roles import counters_of, standard_unit
 from edge_agent.production.site_devices import SiteDevice, SiteDevices
 from edge_agent.register.membership import Membership, Span
 from edge_agent.register.model import Equipment, Register
@@ -88,9 +88,10 @@ class DeviceSignals:
     def roles(self) -> Mapping[Role, Signal]:
         """`produced`, `good`, `scrap`, `energy`, `integrated_power` -> the tag that has this role."""
         units = {name: {"unit": tag.unit} for name, tag in self.config.tags.items()}
-        return {role: Signal((self.key, tag), ratio) for role, tag, ratio in counters_of(units)}
+        found = counters_of(units, self.about.former_units)
+        return {role: Signal((self.key, tag), ratio) for role, tag, ratio in found}
 
-    def definition(self, tag: str) -> Definition:
+    def definition(self, tag: str, role: Role) -> Definition:
         """What the configuration says of a counter's numbers; of another agent's device its birth document does."""
         options = self.config.tags[tag]
         low, high = options.range or (None, None)
@@ -105,6 +106,7 @@ class DeviceSignals:
             low=low,
             high=high,
             max_rate=options.max_rate,
+            unit=standard_unit(role, options.unit),
         )
 
     @property
@@ -234,7 +236,7 @@ class PlantSignals:
         physical = self._cycle.get(device.key) if parts else self._rated(device.key, signal.ratio)
         return CounterAbout(
             parts,
-            device.definition(tag),
+            device.definition(tag, role),
             () if physical is None else (physical,),
             self._notes.exchanges(device.key, tag, energy=role == "energy"),
             self._notes.decisions(device.key, tag),
