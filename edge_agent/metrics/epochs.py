@@ -81,8 +81,8 @@ class Definition:
         )
 
     def another_unit(self, other: Definition) -> bool:
-        """Whether both say their unit, and say it differently."""
-        return self.unit != other.unit and bool(self.unit and other.unit)
+        """Whether their units differ; no unit is one too, that of pieces."""
+        return self.unit != other.unit
 
     @property
     def rolls_over_at(self) -> Number | None:

@@ -84,9 +84,9 @@ class Meanings:
     @classmethod
     def of(cls, meta: str, changes: Sequence[DefinitionChange], own: Definition) -> Meanings:
         """`meta`: the newest birth entry as JSON, empty without any; `own`: as the configuration has it."""
-        newest = orjson.loads(meta) if meta else None
         if not changes:
-            return cls(_filled(own if newest is None else Definition.of(newest), own))
+            newest = Definition.of(orjson.loads(meta)) if meta else own
+            return cls(_filled(replace(newest, unit=newest.unit or own.unit), own))
         said = [orjson.loads(text) for text in (changes[0].before, *(change.after for change in changes))]
         definitions = [Definition.of(each) for each in said]
         # What a row of before units were kept does not say is as the next one has it.
@@ -95,6 +95,7 @@ class Meanings:
                 later = definitions[place + 1 :]
                 unit = later[0].unit if later else own.unit
                 definitions[place] = replace(definitions[place], unit=unit)
+        definitions[-1] = replace(definitions[-1], unit=definitions[-1].unit or own.unit)
         for place in reversed(range(len(said) - 1)):
             if not definitions[place].unit and not _rescaled(definitions[place], definitions[place + 1]):
                 definitions[place] = replace(definitions[place], unit=definitions[place + 1].unit)
@@ -127,7 +128,7 @@ def _filled(said: Definition, own: Definition) -> Definition:
     it."""
     if not said.address:
         said = replace(said, scale=own.scale, offset=own.offset, exponent_from=own.exponent_from, modulus=own.modulus)
-    said = said.converted(conversion(said.unit, own.unit) if own.unit else Fraction(1))
+    said = said.converted(conversion(said.unit, own.unit))
     return replace(
         said,
         kind=said.kind or own.kind,

@@ -23,7 +23,9 @@ KW: Final[Mapping[str, Fraction]] = {"W": Fraction(1, 1000), "kW": Fraction(1), 
 
 
 PIECES: Final[Mapping[str, Fraction]] = {
-    **dict.fromkeys(("1", "pc", "pcs", "piece", "pieces", "part", "parts", "ea", "件", "个", "只", "台"), Fraction(1)),
+    **dict.fromkeys(
+        ("", "1", "pc", "pcs", "piece", "pieces", "part", "parts", "ea", "件", "个", "只", "台"), Fraction(1)
+    ),
     **dict.fromkeys(("kpcs", "千件", "千个", "千只"), Fraction(1000)),
     **dict.fromkeys(("万件", "万个", "万只"), Fraction(10_000)),
 }
@@ -54,7 +56,9 @@ def counters_of(
     former = former or {}
     found: list[tuple[Role, str, Fraction]] = []
     for role, names in PARTS.items():
-        found += [(role, name, Fraction(1)) for name in names if name in tags][:1]
+        found += [(role, name, PIECES.get(tags[name].get("unit", ""), Fraction(1))) for name in names if name in tags][
+            :1
+        ]
     for which, units, names in (("energy", KWH, ENERGY), ("integrated_power", KW, POWER)):
         fitting = [name for name in names if name in tags and tags[name].get("unit") in units]
         fitting += [name for name in names if name in tags and units.keys() & set(former.get(name, ()))]

@@ -7,7 +7,7 @@ for, and how a counter behaves (`metrics.counters.Rule`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -233,7 +233,7 @@ class PlantSignals:
         """What is known of a counter beside its readings."""
         signal, parts = device.roles[role], role in PART_ROLES
         tag = signal.name[1]
-        physical = self._cycle.get(device.key) if parts else self._rated(device.key, signal.ratio)
+        physical = self._pace(device.key, signal.ratio) if parts else self._rated(device.key, signal.ratio)
         return CounterAbout(
             parts,
             device.definition(tag, role),
@@ -272,6 +272,13 @@ class PlantSignals:
             for name in {*own, *metered} & self.devices.keys():
                 rated.setdefault(name, []).append(row.rated_power_kw)
         return {self.devices[name].key: float(max(map(_or_zero, each))) for name, each in rated.items() if all(each)}
+
+    def _pace(self, key: str, ratio: Fraction) -> Limit | None:
+        """In the counter's own unit."""
+        limit = self._cycle.get(key)
+        if limit is None or ratio == 1:
+            return limit
+        return replace(limit, per_hour=limit.per_hour / float(ratio), burst=limit.burst / float(ratio))
 
     def _rated(self, key: str, ratio: Fraction) -> Limit | None:
         return by_power(self._power[key], ratio) if key in self._power else None

@@ -196,8 +196,8 @@ class Catalogue:
 
     def known_devices(self, agents: Collection[str] = ()) -> dict[str, Any]:
         """Whom the store has heard of: `{"births": {key: birth}, "listed": [key], "former": {key: key now}, "tags":
-        {key: {tag: entry of the birth}}, "units": {key: {tag: [unit it had before]}}}`, tags of devices of these `agents`
-        only."""
+        {key: {tag: entry of the birth}}, "units": {key: {tag: [unit it had before]}}}`, tags of devices of these
+        `agents` only."""
         tags: dict[str, dict[str, Any]] = {}
         for key in list(self.devices):
             if self.keys.agent(key) in agents:
