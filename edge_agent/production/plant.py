@@ -309,7 +309,7 @@ class Plant:
         start, end = span or (self.facts.start, self.facts.end)
         found = {key: self._counters[key] for key in counters if key in self._counters}
         events = [(counter, event) for key, counter in found.items() for event in self.events(*key)]
-        own = [(counter, event) for counter, event in events if start < event.t <= end]
+        own = [(counter, event) for counter, event in events if start < event.t <= end or event.kind == "unit"]
         return CountDoubts.of(found.values(), own, self.facts.timezone).known_until(end)
 
     def line_doubts(self, line: str) -> CountDoubts:
