@@ -22,8 +22,11 @@ import numpy as np
 
 from edge_agent.metrics.readings import Longs, Number, Readings, integers
 
-EventKind = Literal["rollover", "restart", "break", "epoch", "exchange", "jump", "glitch", "false_zero", "out_of_range"]
-"""What a counter did besides counting. The last four are set aside: their readings count nothing."""
+EventKind = Literal[
+    "rollover", "restart", "break", "epoch", "exchange", "unit", "jump", "glitch", "false_zero", "out_of_range"
+]
+"""What a counter did besides counting. `unit`: it was read in a unit that is none of its quantity, and nothing is known
+of its count. The last four are set aside: their readings count nothing."""
 
 #: Kinds that make a figure provisional until a person has decided.
 SET_ASIDE: Final = frozenset({"jump", "glitch", "false_zero", "out_of_range"})

@@ -2,14 +2,16 @@
 
 Nothing is counted across the beginning of an epoch, but for two stated rules. Where only the scaling changed (same
 address, both numeric), the last reading before is restated in the new scaling, and the step across is the counter's
-own. Where a person wrote down a meter exchange (last reading of the old, first reading of the new), what the old one
+own. Where the unit changed, readings are converted before they come here; if the scaling as converted changed too, a
+first reading that continues either the raw number or the converted one is counted from that, by the shorter step.
+Where a person wrote down a meter exchange (last reading of the old, first reading of the new), what the old one
 counted until then and the new one since then is counted, and the difference between the two readings is not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
@@ -38,6 +40,9 @@ class Definition:
     low: float | None = None
     high: float | None = None
     max_rate: float | None = None
+    unit: str = ""
+    factor: Fraction | None = Fraction(1)
+    """By which its readings were converted into the unit they are counted in; None: nobody can say."""
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Definition:
@@ -54,7 +59,30 @@ class Definition:
             low,
             high,
             float(entry["max_rate"]) if _is_number(entry.get("max_rate")) and entry["max_rate"] > 0 else None,
+            _text(entry, "unit"),
         )
+
+    def converted(self, factor: Fraction | None) -> Definition:
+        """The same with its numbers in another unit."""
+        if factor is None or factor == 1:
+            return replace(self, factor=factor)
+        low, high, rate = (
+            None if number is None else float(Fraction(number) * factor)
+            for number in (self.low, self.high, self.max_rate)
+        )
+        return replace(
+            self,
+            scale=self.scale * factor,
+            offset=self.offset * factor,
+            low=low,
+            high=high,
+            max_rate=rate,
+            factor=factor,
+        )
+
+    def another_unit(self, other: Definition) -> bool:
+        """Whether their units differ; no unit is one too, that of pieces."""
+        return self.unit != other.unit
 
     @property
     def rolls_over_at(self) -> Number | None:
@@ -73,14 +101,20 @@ class Definition:
             ),
         }
         known = {name: pair for name, pair in pairs.items() if None not in pair}
-        return tuple(name for name, (new, old) in known.items() if new != old)
+        found = [name for name, (new, old) in known.items() if new != old]
+        silent = not self.address or not other.address
+        if self.factor != other.factor and (None in (self.factor, other.factor) or silent or "scale" in found):
+            found.append("unit")
+        return tuple(found)
 
     def restated(self, value: Number, other: Definition) -> Fraction | None:
         """A reading under another definition, as it would have been under this one; None where nobody can say."""
         changed = self.changed_from(other)
         numeric = self.kind in _NUMERIC and other.kind in _NUMERIC
         scaled = not self.exponent_from and not other.exponent_from and other.scale != 0
-        if not set(changed) <= {"scale", "kind"} or "scale" not in changed or not (numeric and scaled):
+        known = self.factor is not None and other.factor is not None
+        alike = "scale" in changed or self.another_unit(other)
+        if not set(changed) <= {"scale", "kind", "unit"} or not alike or not (numeric and scaled and known):
             return None
         return (Fraction(value) - other.offset) / other.scale * self.scale + self.offset
 
@@ -95,11 +129,13 @@ class Epoch:
 
     t: int
     why: str
-    """What changed: `scale`, `kind`, `address`, `device`, joined by commas; or `exchange`."""
+    """What changed: `scale`, `kind`, `address`, `device`, `unit`, joined by commas; or `exchange`."""
     rule: Rule
     bounds: Bounds
     restate: tuple[Fraction, Fraction] | None = None
     """(factor, shift) by which a reading before becomes one of this epoch."""
+    continues: bool = False
+    """A reading before, as it is, may be what the first one of this epoch continues: the unit changed."""
     last: Number | None = None
     """The last reading of the old meter, and the first of the new one."""
     first: Number | None = None
@@ -109,7 +145,8 @@ def by_definition(t: int, new: Definition, old: Definition, rule: Rule, bounds: 
     """The epoch that a changed definition begins."""
     zero, one = new.restated(0, old), new.restated(1, old)
     restate = None if zero is None or one is None else (one - zero, zero)
-    return Epoch(t, ",".join(new.changed_from(old)), rule, bounds, restate)
+    why = new.changed_from(old)
+    return Epoch(t, ",".join(why), rule, bounds, restate, continues=restate is not None and "unit" in why)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -133,7 +170,7 @@ def judged(
     before: Known | None = None
     begun: list[Epoch] = []
     """Epochs that began since the last reading."""
-    for place, piece in enumerate(_cut(runs, [epoch.t for epoch in epochs])):
+    for place, piece in enumerate(cut(runs, [epoch.t for epoch in epochs])):
         epoch = epochs[place - 1] if place else None
         own_rule, own_bounds = (rule, bounds) if epoch is None else (epoch.rule, epoch.bounds)
         if epoch is not None:
@@ -158,7 +195,7 @@ def judged(
         if len(kept):
             last = int(kept.last[-1]), float(kept.value[-1])
             before = Known(*last, last)
-    return JudgedReadings(_joined(pieces), tuple(sorted(marks, key=lambda mark: mark[0])), tuple(events))
+    return JudgedReadings(joined(pieces), tuple(sorted(marks, key=lambda mark: mark[0])), tuple(events))
 
 
 class Known(NamedTuple):
@@ -171,7 +208,7 @@ class Known(NamedTuple):
     the last of them; None: nothing is counted across."""
 
 
-def _cut(runs: Runs, begins: Sequence[int]) -> list[Runs]:
+def cut(runs: Runs, begins: Sequence[int]) -> list[Runs]:
     """The runs between these moments; one that lies across is cut there."""
     found, rest = list[Runs](), runs
     for t in begins:
@@ -191,13 +228,27 @@ def _across(
         pieces = [*pieces, _one(epoch.t - 1, float(epoch.last))]
     if epoch.first is not None:
         if len(piece) and epoch.first <= exact(piece.value[0]) and piece.first[0] > epoch.t:
-            piece = _joined([_one(epoch.t, float(epoch.first)), piece])
+            piece = joined([_one(epoch.t, float(epoch.first)), piece])
         return pieces, piece, (epoch.t, float(epoch.first))
     if epoch.restate is None or carried is None:
         return pieces, piece, None
     factor, shift = epoch.restate
     t, restated = carried[0] + 1, float(exact(carried[1]) * factor + shift)
-    return pieces, _joined([_one(t, restated), piece]) if len(piece) else piece, (t, restated)
+    if epoch.continues:
+        nearer = _continued((restated, carried[1]), piece)
+        if nearer is None:
+            return pieces, piece, None
+        restated = nearer
+    return pieces, joined([_one(t, restated), piece]) if len(piece) else piece, (t, restated)
+
+
+def _continued(candidates: Sequence[float], piece: Runs) -> float | None:
+    """Which of these readings the next ones continue, by the smaller rise; None where they are below both, or there is
+    none yet. Of the first three the median speaks, as one of them may be a glitch."""
+    if not len(piece):
+        return None
+    first = float(np.sort(piece.value[:3])[min(len(piece), 3) // 2 if len(piece) > 2 else 0])
+    return max((each for each in candidates if each <= first), default=None)
 
 
 def _event(epoch: Epoch, before: Known, piece: Runs) -> Event:
@@ -212,7 +263,8 @@ def _one(t: int, value: float) -> Runs:
     return Runs(np.array([t], np.int64), np.array([t], np.int64), np.array([value], np.float64))
 
 
-def _joined(pieces: Sequence[Runs]) -> Runs:
+def joined(pieces: Sequence[Runs]) -> Runs:
+    """Runs one behind the other."""
     return Runs(
         np.concatenate([np.zeros(0, np.int64), *(piece.first for piece in pieces)]),
         np.concatenate([np.zeros(0, np.int64), *(piece.last for piece in pieces)]),

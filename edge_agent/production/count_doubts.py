@@ -23,12 +23,13 @@ KINDS: Final = {
     "break": Text("下降后未回升：视为更换，跨越处不计", "fell and stayed low: replaced, nothing counted across"),
     "epoch": Text("定义变更，跨越处不计", "its definition changed, nothing counted across"),
     "exchange": Text("换表", "meter exchanged"),
+    "unit": Text("读数的单位未知或不相容，无法换算", "read in a unit that is unknown or of another quantity"),
     "jump": Text("跳变超出可能，未计入", "a step beyond what is possible, set aside"),
     "glitch": Text("跳高后回落，未计入", "went up and came back, set aside"),
     "false_zero": Text("跌落后恢复（假零），未计入", "fell and came back (false zero), set aside"),
     "out_of_range": Text("超出 range，未计入", "outside its range, set aside"),
 }
-_STEPS: Final = frozenset({"break", "epoch", "exchange"})
+_STEPS: Final = frozenset({"break", "epoch", "exchange", "unit"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class CountDoubts:
     unknown: tuple[Counter, ...] = ()
     """Counters whose next reading has not come."""
     zone: str = "UTC"
+    stand_ins: tuple[tuple[str, int, int], ...] = ()
+    """(line, from, to) in which its machines stand in for its meter, which was not there, ns."""
 
     @classmethod
     def of(cls, counters: Iterable[Counter | None], events: Iterable[tuple[Counter, Event]], zone: str) -> CountDoubts:
@@ -56,7 +59,11 @@ class CountDoubts:
 
     def __add__(self, other: CountDoubts) -> CountDoubts:
         return CountDoubts(
-            self.set_aside + other.set_aside, self.epochs + other.epochs, self.unknown + other.unknown, self.zone
+            self.set_aside + other.set_aside,
+            self.epochs + other.epochs,
+            self.unknown + other.unknown,
+            self.zone,
+            self.stand_ins + other.stand_ins,
         )
 
     def known_until(self, t: int) -> CountDoubts:
@@ -66,12 +73,17 @@ class CountDoubts:
     @property
     def provisional(self) -> bool:
         """Whether the figures may still change: nobody has decided, or the next reading will tell."""
-        return bool(self.unknown) or any(event.undecided for _, event in self.set_aside)
+        return bool(self.unknown or self.stand_ins) or any(event.undecided for _, event in self.set_aside)
 
     @property
     def notes(self) -> tuple[Text, ...]:
         """A sentence for each counter and kind."""
-        return (*self._set_aside_notes(), *self._unknown_notes(), *self._epoch_notes())
+        return (*self._set_aside_notes(), *self._unknown_notes(), *self._epoch_notes(), *self._stand_in_notes())
+
+    @property
+    def of_unit(self) -> tuple[Text, ...]:
+        """A sentence for each counter whose count is not known because of its unit."""
+        return tuple(map(self._step_note, (each for each in self.epochs if each[1].kind == "unit")))
 
     def _set_aside_notes(self) -> Iterable[Text]:
         by_counter: dict[str, list[tuple[Counter, Event]]] = {}
@@ -100,11 +112,26 @@ class CountDoubts:
             )
 
     def _epoch_notes(self) -> Iterable[Text]:
-        for counter, event in self.epochs:
-            kind, at = KINDS[event.kind], self._time(event.t)
+        yield from map(self._step_note, self.epochs)
+
+    def _stand_in_notes(self) -> Iterable[Text]:
+        for line, start, end in self.stand_ins:
+            since, until = self._time(start), self._time(end)
             yield Text(
-                f"{counter.device}/{counter.tag}：{at} {kind.zh}。", f"{counter.device}/{counter.tag}: {at} {kind.en}."
+                f"{line}：{since} 至 {until} 产线没有电表读数，这段时间按各设备的电能合计，暂定。",
+                f"{line}: no meter of the line from {since} to {until}: the sum of its machines stands in: "
+                "provisional.",
             )
+
+    def _step_note(self, step: tuple[Counter, Event]) -> Text:
+        counter, event = step
+        kind, at, name = KINDS[event.kind], self._time(event.t), f"{counter.device}/{counter.tag}"
+        if event.kind == "unit":
+            return Text(
+                f"{name}：{at} 起{kind.zh}（{event.basis}），不计入；请核对 unit。",
+                f"{name}: from {at} on {kind.en} ({event.basis}): its count is not known; check `unit`.",
+            )
+        return Text(f"{name}：{at} {kind.zh}。", f"{name}: {at} {kind.en}.")
 
     def _time(self, t: int) -> str:
         """By the plant's clock, to the second."""
@@ -128,6 +155,8 @@ NO_DOUBTS: Final = CountDoubts()
 def doubted(result: Result, doubts: CountDoubts) -> Result:
     """A figure that rests on these counters, with what must be said beside it."""
     result = with_range(result)
+    if result.value is None and doubts.of_unit:
+        result = replace(result, reason=doubts.of_unit[0])
     notes = tuple(note for note in doubts.notes if note not in result.notes)
     if not notes:
         return result

@@ -15,16 +15,20 @@ import numpy as np
 import orjson
 
 from edge_agent.metrics.counters import Event, Rule
-from edge_agent.metrics.epochs import UNDEFINED, Definition, Epoch, JudgedReadings, by_definition, judged
+from edge_agent.metrics.epochs import UNDEFINED, Definition, Epoch, JudgedReadings, by_definition, cut, joined, judged
+from edge_agent.metrics.learning import DAY_NS
 from edge_agent.metrics.plausibility import HORIZON_NS, Bounds, Decision, Floats, Limit, Runs, by_rate
-from edge_agent.metrics.readings import Longs, Number, Readings
+from edge_agent.metrics.readings import Longs, Number, Readings, exact
 from edge_agent.production import thinning
+from edge_agent.production.roles import conversion
 from edge_agent.stores import Changes
 from edge_agent.stores.definitions import DefinitionChange
 from edge_agent.stores.evidence import Span
 
 #: A counter whose next reading has not come is not known beyond its last one; so long that is no matter.
 PATIENCE_NS: Final = 120_000_000_000
+#: Readings before a window are judged by what was learned so long before it at the most.
+LEARNED_BACK_NS: Final = 62 * DAY_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +79,56 @@ class Meanings:
 
     first: Definition
     changes: tuple[tuple[int, Definition], ...] = ()
+    """In the unit that the configuration has, each with the factor by which its readings become that."""
 
     @classmethod
     def of(cls, meta: str, changes: Sequence[DefinitionChange], own: Definition) -> Meanings:
         """`meta`: the newest birth entry as JSON, empty without any; `own`: as the configuration has it."""
-        newest = _filled(Definition.of(orjson.loads(meta)) if meta else own, own)
         if not changes:
-            return cls(newest)
-        first = _filled(Definition.of(orjson.loads(changes[0].before)), own)
-        later = [(change.t, _filled(Definition.of(orjson.loads(change.after)), own)) for change in changes]
-        return cls(first, tuple(later))
+            newest = Definition.of(orjson.loads(meta)) if meta else own
+            return cls(_filled(replace(newest, unit=newest.unit or own.unit), own))
+        said = [orjson.loads(text) for text in (changes[0].before, *(change.after for change in changes))]
+        definitions = [Definition.of(each) for each in said]
+        # What a row of before units were kept does not say is as the next one has it.
+        for place in reversed(range(len(said))):
+            if "unit" not in said[place]:
+                later = definitions[place + 1 :]
+                unit = later[0].unit if later else own.unit
+                definitions[place] = replace(definitions[place], unit=unit)
+        definitions[-1] = replace(definitions[-1], unit=definitions[-1].unit or own.unit)
+        for place in reversed(range(len(said) - 1)):
+            if not definitions[place].unit and not _rescaled(definitions[place], definitions[place + 1]):
+                definitions[place] = replace(definitions[place], unit=definitions[place + 1].unit)
+        first, *later_ones = [_filled(each, own) for each in definitions]
+        return cls(first, tuple(zip((change.t for change in changes), later_ones, strict=True)))
+
+    @property
+    def converted(self) -> bool:
+        """Whether the unit ever was another one."""
+        return any(each.factor != 1 for each in (self.first, *(each for _, each in self.changes)))
+
+    def at(self, t: int) -> Definition:
+        """What held at a moment (ns)."""
+        return next((each for begin, each in reversed(self.changes) if begin <= t), self.first)
 
     def bounded(self, about: CounterAbout) -> bool:
         """Whether physics or the configuration bounds the counter."""
         return bool(about.physical) or any(each.max_rate for each in (self.first, *(d for _, d in self.changes)))
 
 
+def _rescaled(old: Definition, new: Definition) -> bool:
+    """Whether a reading without unit may have been in another one than the next definition says."""
+    return (old.address, old.scale, old.offset, old.exponent_from) != (
+        new.address, new.scale, new.offset, new.exponent_from,
+    )  # fmt: skip
+
+
 def _filled(said: Definition, own: Definition) -> Definition:
-    """What a birth document of an earlier agent does not say is as the configuration has it."""
+    """In the configuration's unit; what a birth document of an earlier agent does not say is as the configuration has
+    it."""
     if not said.address:
         said = replace(said, scale=own.scale, offset=own.offset, exponent_from=own.exponent_from, modulus=own.modulus)
+    said = said.converted(conversion(said.unit, own.unit))
     return replace(
         said,
         kind=said.kind or own.kind,
@@ -109,7 +143,9 @@ def judged_counter(
 ) -> tuple[Changes, JudgedReadings]:
     """The runs that count, among those that are bad, and what was judged of them."""
     good = changes.good
-    read = Runs(changes.first[good], changes.last[good], changes.num[good])
+    read = in_one_unit(Runs(changes.first[good], changes.last[good], changes.num[good]), meanings)
+    exchanges = tuple(_exchange_in_unit(each, meanings.at(each.t).factor) for each in about.exchanges)
+    about, learned = replace(about, exchanges=exchanges), _learned_in_unit(learned, meanings)
     rule, bounds = _rules(meanings.first, about, learned)
     epochs = _epochs(replace(about, exchanges=placed(about.exchanges, read)), meanings, learned)
     found = judged(read, rule, bounds, epochs, about.decisions)
@@ -120,6 +156,45 @@ def judged_counter(
     last = np.concatenate([changes.last[bad], runs.last])
     number = np.concatenate([changes.num[bad], runs.value])
     return Changes(first[order], last[order], number[order], status[order].astype(np.uint32)), found
+
+
+def in_one_unit(runs: Runs, meanings: Meanings) -> Runs:
+    """Readings in the unit of the configuration, each the double nearest to its decimal; those in a unit that cannot be
+    converted stay as they are."""
+    if not meanings.converted:
+        return runs
+    factors = [meanings.first.factor, *(each.factor for _, each in meanings.changes)]
+    pieces = cut(runs, [t for t, _ in meanings.changes])
+    return joined([_times(piece, factor) for piece, factor in zip(pieces, factors, strict=True)])
+
+
+def _times(runs: Runs, factor: Fraction | None) -> Runs:
+    if factor is None or factor == 1 or not len(runs):
+        return runs
+    numbers = [float(exact(value) * factor) if np.isfinite(value) else value for value in runs.value.tolist()]
+    return Runs(runs.first, runs.last, np.array(numbers, np.float64))
+
+
+def _exchange_in_unit(exchange: Exchange, factor: Fraction | None) -> Exchange:
+    if factor is None or factor == 1:
+        return exchange
+    last, first = (None if each is None else each * factor for each in (exchange.last, exchange.first))
+    return replace(exchange, last=last, first=first)
+
+
+def _learned_in_unit(learned: Sequence[Limit], meanings: Meanings) -> Sequence[Limit]:
+    """Limits are learned from the numbers as stored: those that rest on numbers in two units teach nothing, and the
+    last one before, converted, goes on."""
+    if not meanings.converted:
+        return learned
+    begin, end = meanings.changes[0][0], meanings.changes[-1][0] + LEARNED_BACK_NS
+    factor = float(meanings.first.factor or 1)
+    early = [
+        replace(each, per_hour=each.per_hour * factor, burst=each.burst * factor)
+        for each in learned
+        if (each.since or 0) < begin
+    ]
+    return [*early, *(each for each in learned if (each.since or 0) >= end)]
 
 
 def _rules(definition: Definition, about: CounterAbout, learned: Sequence[Limit]) -> tuple[Rule, Bounds]:
@@ -197,11 +272,12 @@ def counted_readings(
     kept[[0, -1]] = True
     joints = np.searchsorted(t, np.array([begin for begin, _ in found.epochs if t[0] < begin <= t[-1]], np.int64))
     kept[joints] = kept[joints - 1] = True
+    events = [*found.events, *_unit_events(meanings, t, value, from_ns, to_ns)]
     return CountedReadings(
         Readings(t[kept], value[kept]),
         _modulus_at(meanings, about, int(t[0])),
         tuple(epoch for epoch in found.epochs if t[0] < epoch[0] <= t[-1]),
-        tuple(event for event in found.events if from_ns < event.t <= to_ns),
+        tuple(event for event in events if from_ns < event.t <= to_ns),
         _unknown_since(int(t[-1]), known, to_ns),
     )
 
@@ -219,8 +295,21 @@ def _silent(
 
 def _modulus_at(meanings: Meanings, about: CounterAbout, t: int) -> Number | None:
     """As the tag was defined when the readings begin."""
-    definition = next((each for begin, each in reversed(meanings.changes) if begin <= t), meanings.first)
-    return _rules(definition, about, ())[0].modulus
+    return _rules(meanings.at(t), about, ())[0].modulus
+
+
+def _unit_events(meanings: Meanings, t: Longs, value: Floats, from_ns: int, to_ns: int) -> list[Event]:
+    """Where readings are in a unit that cannot be converted in some part of a window: its count is not known."""
+    found = list[Event]()
+    begins = [0, *(begin for begin, _ in meanings.changes)]
+    units = [meanings.first, *(each for _, each in meanings.changes)]
+    for place, definition in enumerate(units):
+        begin, end = begins[place], begins[place + 1] if place + 1 < len(begins) else to_ns + 1
+        inside = np.flatnonzero((t >= begin) & (t < end))
+        if definition.factor is None and len(inside) and max(begin, from_ns) < min(end, to_ns):
+            number = exact(float(value[inside[0]]))
+            found.append(Event(max(begin, from_ns + 1), "unit", number, number, basis=definition.unit or "?"))
+    return found
 
 
 def _unknown_since(last: int, known: Sequence[Span], to_ns: int) -> int | None:

@@ -225,7 +225,7 @@ def _counters(
         spans = known.get(device.key, [])
         for role, signal in device.roles.items():
             if role == "integrated_power":
-                integrating.append(CounterQuestion(signal.name, changed, spans))
+                integrating.append(CounterQuestion(signal.name, changed, spans, signals.about(device, role)))
             else:
                 at = changed if role == "energy" else np.zeros(0, np.int64)
                 counting.append(CounterQuestion(signal.name, at, spans, signals.about(device, role)))

@@ -270,7 +270,8 @@ class Plant:
         if (device, role) not in self._counts:
             counter = self._counters.get((device, role))
             rule = _PARTS if role in PART_ROLES else Rule()
-            self._counts[device, role] = None if counter is None or self._silent(counter) else _steps(counter, rule)
+            known = counter is not None and not self._silent(counter) and not _of_another_unit(counter)
+            self._counts[device, role] = _steps(counter, rule) if counter is not None and known else None
         return self._counts[device, role]
 
     def _silent(self, counter: Counter) -> bool:
@@ -296,8 +297,10 @@ class Plant:
 
     def events(self, device: str, role: Role) -> tuple[Event, ...]:
         """What a counter did in the window besides counting on."""
-        counted = self.counted(device, role)
-        events = () if counted is None else counted.events
+        counted, counter = self.counted(device, role), self._counters.get((device, role))
+        events: Sequence[Event] = () if counted is None else counted.events
+        if counter is not None and _of_another_unit(counter):
+            events = [event for event in counter.events if event.kind == "unit"]
         return tuple(event for event in events if self.facts.start < event.t <= self.facts.end)
 
     def doubts(self, counters: Iterable[tuple[str, Role]], span: Span | None = None) -> CountDoubts:
@@ -306,7 +309,7 @@ class Plant:
         start, end = span or (self.facts.start, self.facts.end)
         found = {key: self._counters[key] for key in counters if key in self._counters}
         events = [(counter, event) for key, counter in found.items() for event in self.events(*key)]
-        own = [(counter, event) for counter, event in events if start < event.t <= end]
+        own = [(counter, event) for counter, event in events if start < event.t <= end or event.kind == "unit"]
         return CountDoubts.of(found.values(), own, self.facts.timezone).known_until(end)
 
     def line_doubts(self, line: str) -> CountDoubts:
@@ -314,6 +317,11 @@ class Plant:
         meters = self.meters(line)
         if meters:
             doubts = [self.doubts([(meter.device, "energy")], self.span(meter)) for meter in meters]
+            gaps = self._unmetered(line)
+            machines = [each for each in self.working if gaps and each.equipment.line == line]
+            doubts += [self.doubts([(each.energy_source, "energy")], gap) for gap in gaps for each in machines]
+            stood_in = tuple(dict.fromkeys((line, *gap) for _, _, gap in self._stand_ins(line)))
+            doubts.append(CountDoubts(stand_ins=stood_in, zone=self.facts.timezone))
         else:
             doubts = [each.energy_doubts for each in self.working if each.equipment.line == line]
         return sum(doubts, CountDoubts(zone=self.facts.timezone))
@@ -334,24 +342,62 @@ class Plant:
 
     def site_energy(self) -> CountSum | None:
         """Energy of all lines together."""
+        if any(self.line_doubts(line).of_unit for line in self.lines):
+            return None
         parts = [used for used, _ in map(self.line_energy, self.lines) if used is not None]
         return CountSum([count for part in parts for count in part.parts]) if parts else None
 
     def line_energy(self, line: str) -> tuple[CountSum | None, tuple[str, ...]]:
         """Energy of a line and what it was taken from: its meters, else its machines, each of its time in service."""
-        found = [(row.equipment_id, self.metered(row.device), self.span(row)) for row in self.meters(line)]
-        if not found:
+        meters, window = self.meters(line), (self.facts.start, self.facts.end)
+        if self.line_doubts(line).of_unit:
+            return None, ()
+        found = [(row.equipment_id, self.metered(row.device), self.span(row)) for row in meters]
+        for machine, span, _ in self._stand_ins(line) if meters else ():
+            found.append((machine.id, machine.energy, span))
+        if not meters:
             found = [(each.id, each.energy, each.span) for each in self.working if each.equipment.line == line]
-        window = self.facts.start, self.facts.end
-        counts = {
-            name: each if span == window else each.within(*span) for name, each, span in found if each is not None
-        }
-        return (CountSum(list(counts.values())), tuple(counts)) if counts else (None, ())
+        known = [(name, each, span) for name, each, span in found if each is not None]
+        counts = [(name, each if span == window else each.within(*span)) for name, each, span in known]
+        names = tuple(dict.fromkeys(name for name, _ in counts))
+        return (CountSum([each for _, each in counts]), names) if counts else (None, ())
+
+    def _unmetered(self, line: str) -> list[Span]:
+        """When none of a line's meters was there: in service, and read for the first time. One that falls silent is
+        there."""
+        spans = []
+        for meter in self.meters(line):
+            start, end = self.span(meter)
+            readings = self._counters[meter.device, "energy"].readings
+            first = readings[0][0] if len(readings) else start
+            spans.append((max(start, first), end))
+        found, until = list[Span](), self.facts.start
+        for start, end in sorted(spans):
+            if start > until:
+                found.append((until, start))
+            until = max(until, end)
+        return [*found, (until, self.facts.end)] if until < self.facts.end else found
+
+    def _stand_ins(self, line: str) -> list[tuple[Machine, Span, Span]]:
+        """(machine, when, gap): the machines of a line in place of its meters, while none of these was there; so the
+        line is never less than its machines, and a window across is the sum of its parts."""
+        found = list[tuple[Machine, Span, Span]]()
+        for gap in self._unmetered(line):
+            for each in self.working:
+                span = max(gap[0], each.span[0]), min(gap[1], each.span[1])
+                if each.equipment.line == line and each.energy is not None and each.energy.between(*span):
+                    found.append((each, span, gap))
+        return found
 
     def last_station(self, line: str) -> Machine | None:
         """The one inspection machine of a line with a count of good parts: where the line's good parts are counted."""
         ends = [each for each in self.working if (each.equipment.line, each.equipment.category) == (line, "inspection")]
         return ends[0] if len(ends) == 1 and ends[0].production and ends[0].production.gq is not None else None
+
+
+def _of_another_unit(counter: Counter) -> bool:
+    """Whether it was read in a unit that cannot be converted, in some part of the window."""
+    return any(event.kind == "unit" for event in counter.events)
 
 
 def _steps(counter: Counter, rule: Rule) -> Count:

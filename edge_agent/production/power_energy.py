@@ -8,6 +8,8 @@ meter's, and becomes readings of one.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +38,24 @@ def energy_while_known(t: Longs, energy: Floats, known: Sequence[tuple[int, int]
     span = np.searchsorted(edges[:, 0], t[:-1], "right") - 1
     current = (span >= 0) & (t[:-1] < edges[span, 1])
     return np.concatenate([[0.0], np.cumsum(np.where(current, np.diff(energy), 0.0))])
+
+
+class UnitSpan(NamedTuple):
+    """From `begin` (ns) on readings are in a unit that is so many times the one wanted; None: nobody can say."""
+
+    begin: int
+    factor: Fraction | None
+
+
+def in_units(t: Longs, energy: Floats, spans: Sequence[UnitSpan]) -> Floats | None:
+    """What a power adds up to at moments `t` (the beginnings of `spans` among them), each part converted; None where a
+    part is in a unit that cannot be."""
+    begins = np.array([span.begin for span in spans], np.int64)
+    which = np.searchsorted(begins, t[:-1], "right") - 1
+    factors = np.array([np.nan if span.factor is None else float(span.factor) for span in spans])[which]
+    if np.isnan(factors).any():
+        return None
+    return np.concatenate([[0.0], np.cumsum(np.diff(energy) * factors)])
 
 
 def _distinct(columns: Sequence[Longs]) -> Longs:

@@ -7,7 +7,7 @@ for, and how a counter behaves (`metrics.counters.Rule`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -23,7 +23,7 @@ from edge_agent.production.count_notes import NO_NOTES, CountNotes
 from edge_agent.production.counting import CounterAbout
 from edge_agent.production.facts import PART_ROLES, Role
 from edge_agent.production.links import MachineLinks
-from edge_agent.production.roles import counters_of
+from edge_agent.production.roles import counters_of, standard_unit
 from edge_agent.production.site_devices import SiteDevice, SiteDevices
 from edge_agent.register.membership import Membership, Span
 from edge_agent.register.model import Equipment, Register
@@ -88,9 +88,10 @@ class DeviceSignals:
     def roles(self) -> Mapping[Role, Signal]:
         """`produced`, `good`, `scrap`, `energy`, `integrated_power` -> the tag that has this role."""
         units = {name: {"unit": tag.unit} for name, tag in self.config.tags.items()}
-        return {role: Signal((self.key, tag), ratio) for role, tag, ratio in counters_of(units)}
+        found = counters_of(units, self.about.former_units)
+        return {role: Signal((self.key, tag), ratio) for role, tag, ratio in found}
 
-    def definition(self, tag: str) -> Definition:
+    def definition(self, tag: str, role: Role) -> Definition:
         """What the configuration says of a counter's numbers; of another agent's device its birth document does."""
         options = self.config.tags[tag]
         low, high = options.range or (None, None)
@@ -105,6 +106,7 @@ class DeviceSignals:
             low=low,
             high=high,
             max_rate=options.max_rate,
+            unit=standard_unit(role, options.unit),
         )
 
     @property
@@ -231,10 +233,10 @@ class PlantSignals:
         """What is known of a counter beside its readings."""
         signal, parts = device.roles[role], role in PART_ROLES
         tag = signal.name[1]
-        physical = self._cycle.get(device.key) if parts else self._rated(device.key, signal.ratio)
+        physical = self._pace(device.key, signal.ratio) if parts else self._rated(device.key, signal.ratio)
         return CounterAbout(
             parts,
-            device.definition(tag),
+            device.definition(tag, role),
             () if physical is None else (physical,),
             self._notes.exchanges(device.key, tag, energy=role == "energy"),
             self._notes.decisions(device.key, tag),
@@ -270,6 +272,13 @@ class PlantSignals:
             for name in {*own, *metered} & self.devices.keys():
                 rated.setdefault(name, []).append(row.rated_power_kw)
         return {self.devices[name].key: float(max(map(_or_zero, each))) for name, each in rated.items() if all(each)}
+
+    def _pace(self, key: str, ratio: Fraction) -> Limit | None:
+        """In the counter's own unit."""
+        limit = self._cycle.get(key)
+        if limit is None or ratio == 1:
+            return limit
+        return replace(limit, per_hour=limit.per_hour / float(ratio), burst=limit.burst / float(ratio))
 
     def _rated(self, key: str, ratio: Fraction) -> Limit | None:
         return by_power(self._power[key], ratio) if key in self._power else None

@@ -7,8 +7,8 @@ stored, and it is a guest: in no figure, and nothing turns red for it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from edge_agent import names
@@ -38,6 +38,8 @@ class SiteDevice:
     config: DeviceCommon
     """Its keys in the service's own file; of another agent's device what its birth document says."""
     by_birth: bool = False
+    former_units: Mapping[str, Collection[str]] = field(default_factory=dict)
+    """Tag -> units in which it was read before."""
 
     @property
     def normalised(self) -> bool:
@@ -68,8 +70,12 @@ class SiteDevices:
         self._plant_names = DeviceNames(self.keys, {*plant, *own, *born})
         self._names = DeviceNames(self.keys, {*known["listed"], *own, *born})
         name = self._plant_names.name
-        self.members = [SiteDevice(name(key), key, device) for key, device in own.items()]
-        self.members += [SiteDevice(name(key), key, device, by_birth=True) for key, device in born.items()]
+        units: Mapping[str, Mapping[str, Collection[str]]] = known.get("units", {})
+        self.members = [
+            SiteDevice(name(key), key, device, by_birth, units.get(key, {}))
+            for devices, by_birth in ((own, False), (born, True))
+            for key, device in devices.items()
+        ]
         self._by_key = {member.key: member for member in self.members}
 
     @classmethod

@@ -20,9 +20,16 @@ from edge_agent.metrics.plausibility import Limit
 from edge_agent.metrics.readings import Readings
 from edge_agent.model import status_name
 from edge_agent.production import thinning
-from edge_agent.production.counting import UNKNOWN, CountedReadings, CounterAbout, Meanings, counted_readings
+from edge_agent.production.counting import (
+    LEARNED_BACK_NS,
+    UNKNOWN,
+    CountedReadings,
+    CounterAbout,
+    Meanings,
+    counted_readings,
+)
 from edge_agent.production.facts import BEFORE_NS, MINUTE_NS, Longs, Quality
-from edge_agent.production.power_energy import energy_while_known, moments
+from edge_agent.production.power_energy import UnitSpan, energy_while_known, in_units, moments
 from edge_agent.production.states import TagChanges
 from edge_agent.stores import Changes, Store
 from edge_agent.stores.base import AROUND_NS, NEXT_NS, Name, Seen, step_below
@@ -39,8 +46,6 @@ _DIGITS: Final = 9
 AFTER_NS: Final = AROUND_NS + NEXT_NS
 #: So many moments of powers are asked of the store at once: it adds up in memory, at every moment of each power.
 _MOMENTS: Final = 1_000_000
-#: Readings before a window are judged by what was learned so long before it at the most.
-_LEARNED_BACK_NS: Final = 62 * DAY_NS
 #: From here on a double does not hold every integer.
 _EXACT: Final = 2.0**53
 
@@ -193,7 +198,7 @@ class StoreFacts:
         reach = [edge for name in far for edge in (int(runs_of[name].first[0]), int(runs_of[name].last[-1]))]
         spans = [(near, start, end), (far, min([start, *reach]), max([end, *reach]))]
         for names, since, until in spans:
-            since = max(since, start - _LEARNED_BACK_NS)
+            since = max(since, start - LEARNED_BACK_NS)
             days_of = self._store.steps(names, first_day(since), until // DAY_NS * DAY_NS) if names else {}
             found |= {name: limits(days, step_below, since, until) for name, days in days_of.items()}
         return found
@@ -207,12 +212,35 @@ class StoreFacts:
     def energies(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
         found = {}
         for some in _power_groups(wanted, from_ns, to_ns):
+            meanings = {each.name: self._meanings(each.name, each.about) for each, _ in some}
+            units = {
+                each.name: self._unit_spans(each.name, meanings[each.name], from_ns, to_ns)
+                for each, _ in some
+                if meanings[each.name].converted
+            }
+            some = [(each, _with_moments(at, units.get(each.name, ()), from_ns, to_ns)) for each, at in some]
             used_of = self._store.energy({each.name: at for each, at in some})
             for each, at in some:
                 used = used_of.get(each.name)
+                if used is not None and each.name in units:
+                    used = in_units(at, used, units[each.name])
                 sums = None if used is None else energy_while_known(at, used, each.known)
                 if sums is not None:
                     found[each.name] = _thinned_energy(at, sums, each.at, from_ns, to_ns)
+        return found
+
+    def _unit_spans(self, name: Name, meanings: Meanings, from_ns: int, to_ns: int) -> list[UnitSpan]:
+        """From when on a power's sum is in which unit: a reading in the old one holds until the first one after."""
+        found = [UnitSpan(0, meanings.first.factor)]
+        for begin, definition in meanings.changes:
+            if definition.factor == found[-1].factor:
+                continue
+            first = begin
+            if begin < to_ns:
+                runs = self._store.changes([name], begin, to_ns).get(name)
+                after = runs.first[(runs.first >= begin) | (runs.last >= begin)] if runs is not None else ()
+                first = max(begin, int(after[0])) if len(after) else to_ns
+            found.append(UnitSpan(first, definition.factor))
         return found
 
     def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
@@ -282,6 +310,11 @@ def _power_groups(
         room -= len(at)
     if some:
         yield some
+
+
+def _with_moments(at: Longs, spans: Sequence[UnitSpan], from_ns: int, to_ns: int) -> Longs:
+    begins = [span.begin for span in spans if from_ns < span.begin < to_ns]
+    return np.union1d(at, np.array(begins, np.int64)) if begins else at
 
 
 def _expected(seen: Seen, about: Mapping[str, Any]) -> Seen:

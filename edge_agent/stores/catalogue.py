@@ -196,7 +196,8 @@ class Catalogue:
 
     def known_devices(self, agents: Collection[str] = ()) -> dict[str, Any]:
         """Whom the store has heard of: `{"births": {key: birth}, "listed": [key], "former": {key: key now}, "tags":
-        {key: {tag: entry of the birth}}}`, tags of devices of these `agents` only."""
+        {key: {tag: entry of the birth}}, "units": {key: {tag: [unit it had before]}}}`, tags of devices of these
+        `agents` only."""
         tags: dict[str, dict[str, Any]] = {}
         for key in list(self.devices):
             if self.keys.agent(key) in agents:
@@ -207,7 +208,15 @@ class Catalogue:
             "listed": self.listed(),
             "former": dict(self.former.current),
             "tags": tags,
+            "units": self._former_units(),
         }
+
+    def _former_units(self) -> dict[str, dict[str, list[str]]]:
+        found: dict[str, dict[str, list[str]]] = {}
+        for sid, units in self.definitions.former_units().items():
+            series = self.series[sid]
+            found.setdefault(series.device, {})[series.tag] = units
+        return found
 
     def born(self, document: Mapping[str, Any]) -> None:
         """Take in a birth document as it came; only what is new in it is written again."""

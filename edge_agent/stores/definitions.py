@@ -1,6 +1,6 @@
 """What the numbers of a tag meant, and from when on: rows with a time, one for each change.
 
-A tag's newest birth entry stands in the catalogue; here stand the moments at which its scaling, its kind or its address
+A tag's newest birth entry stands in the catalogue; here stand the moments at which its scaling, unit, kind or address
 changed, or its device took the place of another, with what was said before and after. The figures begin a new epoch of
 a counter there.
 """
@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 #: What of a tag's entry says what its numbers mean.
-_KEYS: Final = ("type", "address", "scale", "offset", "exponent_from", "modulus", "range", "max_rate")
+_KEYS: Final = ("type", "address", "scale", "offset", "exponent_from", "unit", "modulus", "range", "max_rate")
 #: What begins an epoch when it changes.
-_COMPARED: Final = ("type", "address", "scale", "offset", "exponent_from")
+_COMPARED: Final = ("type", "address", "scale", "offset", "exponent_from", "unit")
 
 
 class DefinitionChange(NamedTuple):
@@ -26,8 +26,8 @@ class DefinitionChange(NamedTuple):
     t: int
     before: str
     after: str
-    """JSON objects with keys of a birth entry: `type`, `address`, `scale`, `offset`, `exponent_from`, `modulus`,
-    `range`, `max_rate`; and `device`, where a device took the place of another."""
+    """JSON objects with keys of a birth entry: `type`, `address`, `scale`, `offset`, `exponent_from`, `unit` (empty:
+    it has none), `modulus`, `range`, `max_rate`; and `device`, where a device took the place of another."""
 
 
 class Definitions:
@@ -50,6 +50,17 @@ class Definitions:
     def of(self, sid: int) -> tuple[DefinitionChange, ...]:
         """The changes of one series, by time."""
         return self._of.get(sid, ())
+
+    def former_units(self) -> dict[int, list[str]]:
+        """The units that series had before another one."""
+        with self._lock:
+            rows = [row for own in self._of.values() for row in own]
+        found: dict[int, list[str]] = {}
+        for row in rows:
+            old, new = orjson.loads(row.before).get("unit"), orjson.loads(row.after).get("unit")
+            if old and old != new and old not in found.setdefault(row.sid, []):
+                found[row.sid].append(old)
+        return {sid: units for sid, units in found.items() if units}
 
     def born(self, sid: int, t: object, before: str, after: Mapping[str, Any]) -> None:
         """A birth document says something new of a tag; `before`: its entry until now, as JSON, empty without any."""
@@ -90,11 +101,13 @@ class Definitions:
 def differs(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     """Whether two entries of one tag define it differently. What an earlier agent did not say is no difference."""
     if "address" not in old or "address" not in new:
-        types = old.get("type"), new.get("type")
-        return None not in types and types[0] != types[1]
+        both = [(old.get(key), new.get(key)) for key in ("type", "unit")]
+        return any(None not in pair and pair[0] != pair[1] for pair in both)
     typed = old.get("type") is not None and new.get("type") is not None
     return any(old.get(key) != new.get(key) for key in _COMPARED if key != "type" or typed)
 
 
 def _definition(entry: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> str:
-    return orjson.dumps({**{key: entry[key] for key in _KEYS if key in entry}, **(more or {})}).decode()
+    # An entry without address is of an earlier agent: of such a one nothing follows from what it leaves out.
+    unit = {"unit": ""} if "address" in entry else {}
+    return orjson.dumps({**unit, **{key: entry[key] for key in _KEYS if key in entry}, **(more or {})}).decode()

@@ -83,6 +83,7 @@ health, states = table("facts/health_minutes.csv", "device"), table("facts/state
 counters, plans = table("facts/counters.csv", "device", "role"), table("facts/plan.csv", "schedule")
 events = table("facts/counter_events.csv", "device", "role")
 silences = {key: [r for r in rows if r["kind"] == "unknown_since"] for key, rows in events.items()}
+of_another_unit = {key for key, rows in events.items() if any(r["kind"] == "unit" for r in rows)}
 
 stored = {row["device"]: row for row in table("facts/stored.csv")}
 
@@ -188,7 +189,7 @@ def curve(key):  # moments, and what (device, role) has counted until each
 
 
 def counted(key, spans=((start, end),)):  # pieces or kWh
-    if key not in counters or any(int(row["t_ns"]) < start for row in silences.get(key, [])):
+    if key not in counters or key in of_another_unit or any(int(row["t_ns"]) < start for row in silences.get(key, [])):
         return None
     (times, amounts), whole = curve(key), Fraction(0)
     for t, sign in ((t, sign) for span in spans for t, sign in zip(span, (-1, 1), strict=True)):
@@ -220,11 +221,24 @@ def line_meters(line):
     rows = [m for m in in_use if m["category"] == "meter" and m["line"] == line]
     own_meters = [m for m in rows if linked_to(m) and not one_at_a_time(linked_to(m)[0])]
     found = [((linked_to(m)[0], "energy"), (span(m),)) for m in own_meters]
-    of_machines = [(metered(m), (span(m),)) for m in working if m["line"] == line]
-    return [each for each in found if each[0] in counters] or [each for each in of_machines if each[0]]
+    found = [each for each in found if each[0] in counters]
+    own_machines = [m for m in working if m["line"] == line and metered(m)]
+    if not found:
+        return [(metered(m), (span(m),)) for m in own_machines]
+    there = sorted((max(s[0], min(int(row["t_ns"]) for row in counters[key])), s[1]) for key, (s,) in found)
+    until, gaps = start, []
+    for since, over in [*there, (end, end)]:
+        gaps += [(until, since)] if since > until else []
+        until = max(until, over)
+    for since, over in gaps:  # the machines stand in while no meter was there
+        spans = [(m, max(since, span(m)[0]), min(over, span(m)[1])) for m in own_machines]
+        found += [(metered(m), ((a, b),)) for m, a, b in spans if a < b]
+    return found
 
 
 def kwh(metering):  # of counters, each in the time its row was in service
+    if any(each[0] in of_another_unit for each in metering):
+        return None
     known = [amount for each in metering if (amount := counted(*each)) is not None]
     return sum(known) if known else None
 

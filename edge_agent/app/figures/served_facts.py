@@ -253,6 +253,7 @@ def _question_from_json(
 
 def _about_to_json(about: CounterAbout) -> dict[str, Any]:
     definition = {**asdict(about.definition), "scale": str(about.definition.scale)}
+    del definition["factor"]  # follows from the unit
     return {
         "parts": about.parts,
         "definition": {**definition, "offset": str(about.definition.offset)},

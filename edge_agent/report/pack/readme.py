@@ -30,7 +30,7 @@ exact fractions (a ratio may be written `a/b`).
 | `facts/health_minutes.csv` | 每分钟健康：`end_ns` 结束的那一分钟 / health of the minute that ends at `end_ns`, 30 days back from the end at least |
 | `facts/states.csv` | 状态变化：自 `t_ns` 起 / states: from `t_ns` on; `item_state` 0 未知 not known, 1 OutOfService, 2 NotExecuting, 3 Executing; `operation_mode` 0 None, 1 Maintenance, 2 Setup, 3 Processing; `order` Y/N 是否有任务 whether there was an order（空 empty: 计划时间都视为有任务 all planned time counts as ordered）. 从窗口前一天开始 begins a day before the window |
 | `facts/counters.csv` | 计数器变化时的读数（每分钟首末两次；一小时内变化超过 120 次的，为每刻钟首末两次、每次下降的两侧、电能另加状态变化处；订阅只在变化时送来的件数，若下次变化之前设备的值有效，则另有一行：保持到变化之前）；读数 × `ratio` = 件或 kWh / counter readings at their changes (the first and the last of a minute; of an hour with more than 120 those of each quarter, both sides of every fall and, of energy, those beside a change of state; a count of parts that a subscription sent has a row just before its next change, up to which it stood, if the device's values were current before that); reading x `ratio` = pieces or kWh; `modulus` 回零点 where it rolls over (empty: not known to); `epoch`: 计数的分段，段与段之间不计 nothing is counted from one epoch to the next; 只含计入的读数，未计入的见 `counter_events.csv` only the readings that count, those set aside stand in `counter_events.csv`; `role`: produced, good, scrap, energy, integrated_power |
-| `facts/counter_events.csv` | 窗口内计数器的事件：未计入的读数（jump 跳变、glitch 跳高后回落、false_zero 假零、out_of_range 超出 range；`amount` 为未计入量，`basis` 为依据，`counted` Y 人工判为计入、N 判为不计、空为未判），分段的起点（epoch 定义变更、exchange 换表）；`unknown_since`：此刻之后还没有读数 / what counters did besides counting on: readings set aside (`amount`: what they would have counted; `basis`: by which bound; `counted`: Y a person had it counted, N left aside, empty undecided), where epochs begin; `unknown_since`: the next reading has not come |
+| `facts/counter_events.csv` | 窗口内计数器的事件：未计入的读数（jump 跳变、glitch 跳高后回落、false_zero 假零、out_of_range 超出 range；`amount` 为未计入量，`basis` 为依据，`counted` Y 人工判为计入、N 判为不计、空为未判），分段的起点（epoch 定义变更、exchange 换表）；`unit`：单位（`basis`）未知或不相容，该计数未知；`unknown_since`：此刻之后还没有读数 / what counters did besides counting on: readings set aside (`amount`: what they would have counted; `basis`: by which bound; `counted`: Y a person had it counted, N left aside, empty undecided), where epochs begin; `unit`: its unit (`basis`) is unknown or of another quantity, and its count not known; `unknown_since`: the next reading has not come |
 | `facts/plan.csv` | 班次日历展开：自 `t_ns` 起 shift / stop / maintenance / off；空 = 全部为计划时间 / the calendar, resolved; empty = all time is planned |
 | `facts/lateness.csv` | 时延（毫秒）→ 消息数 / lateness in ms -> messages |
 | `facts/stored.csv` | 存储中该设备自身数值的末次样本与末次变化（变化只在要求的计划工时内查找；空 = 没有；设备不在其中 = 未查）/ what is stored of a device's own values: newest sample, and newest one that differs from the one of the same tag before it (looked for in the planned time asked for; empty: none; a device that is missing was not looked at) |
@@ -197,6 +197,11 @@ in service at the end. **工作设备 Working machines** = `in_scope = Y` 且在
   M-18 = kWh / GQ, both summed over the lines that have a GQ and kWh. 电能计数器的 `unknown_since` 早于窗口起点的，电量未知，也不由其他来源代替；产线有
   其他电表的，只计其他电表。 Of an energy counter whose `unknown_since` lies before the window's start the kWh are not known,
   and no other source stands in for it; where a line has other meters too, they alone are summed.
+  有 `unit` 事件的计数器未知；产线或厂区所取的任一电能计数器有 `unit` 事件的，其电量为 null。窗口中没有任何电表「在」的时段
+  （电表自其在役段起点与首个读数二者中较晚者起为「在」，至在役段终点止），产线电量取各机器在该时段内的电量之和。 A counter with
+  an event `unit` is not known; a line or site that takes any such energy counter has null. Where in a window none of a
+  line's meters is there (from the later of its span's start and its first reading to its span's end), the line's energy
+  is the sum of its machines in that time.
 - **M-20** = item_state 为 2 时的 kWh / kWh。 kWh while NotExecuting / kWh.
   「这些步」指 item_state 为 2 的各段的起点或终点落在其内部的步：读数（乘 `ratio` 之前）的分摊按步长（纳秒）分别求和，步长多于四种时
   各和四舍六入五取偶到 1e-12。 That is the steps inside which a span with item_state 2 begins or ends: their shares
