@@ -236,10 +236,10 @@ class StoreFacts:
             if definition.factor == found[-1].factor:
                 continue
             first = begin
-            if begin < to_ns:
+            if from_ns - BEFORE_NS <= begin < to_ns:
                 runs = self._store.changes([name], begin, to_ns).get(name)
-                after = runs.first[(runs.first >= begin) | (runs.last >= begin)] if runs is not None else ()
-                first = max(begin, int(after[0])) if len(after) else to_ns
+                after = [] if runs is None else runs.first[runs.last >= begin].tolist()
+                first = max(begin, after[0]) if after else to_ns
             found.append(UnitSpan(first, definition.factor))
         return found
 
