@@ -17,6 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_agent.cli.main import main
+from edge_agent.metrics.counters import Event
 from edge_agent.metrics.definitions import BY_ID
 from edge_agent.production.facts import Minutes
 from edge_agent.production.figures import Options, figures
@@ -94,6 +95,20 @@ def test_a_stranger_computes_the_nulls_of_a_window_without_data(tmp_path: Path, 
     told = stranger(folder)
     assert told == claimed(folder)
     assert (told["M-04a-effective"], told["M-04d"], told["M-05-process"], told["M-06"]) == (None, None, None, None)
+
+
+def test_a_stranger_knows_of_a_unit_that_cannot_be_converted(tmp_path: Path) -> None:
+    """The meter was read in m3 from the window's start on: nothing is known of its energy, in the pack either."""
+    event = Event(golden.START + 1, "unit", Fraction(1), Fraction(1), basis="m3")
+    counters = [replace(c, events=(event,)) if c.role == "energy" else c for c in golden.facts().counters]
+    files = pack.build(golden.plant(counters=tuple(counters)), CLAIM)
+    assert summary(verify(files))["equal"]
+    folder = write_pack(tmp_path / "pack", files)
+    told = stranger(folder)
+    assert told == claimed(folder)
+    energy = [key for key in told if key.startswith(("M-18", "M-19", "M-20"))]
+    assert energy
+    assert {told[key] for key in energy} == {None}
 
 
 def test_the_plants_of_any_kind_give_every_metric_a_value() -> None:
