@@ -191,9 +191,12 @@ _PRODUCTION: Final = """
 - 设备电量：自身电能计数，否则专用电表（`meter_id` 仅一台使用），否则功率点积分（读数保持到下一读数）；都没有则为空值。
   A machine's energy: its own counter, else a meter of its own (`meter_id` used by no other), else its power tag
   integrated (a reading holds until the next); else null.
-- 产线电量：该线电表；没有时为各设备之和。
+- 产线电量：该线电表；没有时为各设备之和。电表在窗口中途才启用、首次读到或退役的，没有电表的时段按各设备之和计入，暂定并
+  注明时段，因此前后两个窗口相加仍等于整个窗口。
   互感器变比在数据点的 `scale` 中乘一次；电表计数与功率积分相差超过 10 % 时提示。
-  A line's energy: its meters, else the sum of its machines. CT/PT ratios enter once, in the tag's `scale`; counter and
+  A line's energy: its meters, else the sum of its machines. Where a meter is commissioned, first read or retired inside
+  a window, the machines stand in for the time without any meter: provisional, with the time in a note, so the windows
+  before and after still add up. CT/PT ratios enter once, in the tag's `scale`; counter and
   integrated power that differ by more than 10 % are pointed out.
 - M-18 产线：合格品数取该线唯一检测设备（假设）。
   M-18 of a line: the good parts of its one inspection machine (assumed).
@@ -238,6 +241,15 @@ _PRODUCTION: Final = """
   one; where an exchange names the last reading of the old meter and the first of the new one, each counts up to its
   moment. 两个读数都写明时，登记时间可有 6 小时以内的误差：以读数显示的时刻为准。 With both readings the time written
   down may be up to six hours off: the readings show the moment.
+- 单位：单位改变时，改变前后的读数各按当时的单位计，再换算为现在的单位（Wh、kWh、MWh；W、kW、MW；件、千件、万件）。单位与比例
+  同时改变而换算后不变的，计数连续；换算后也变了的，第一个读数延续原始值还是换算值，以差值小者为准，都低于它们则跨越处不
+  计。单位未知或不相容（kWh 改为 m3）的，相关数值为空值并注明原因，不相加。 Units: where the unit changes, each part is
+  counted in its own one and converted into the present one (Wh, kWh, MWh; W, kW, MW; pieces, thousands, ten thousands).
+  Where unit and scaling change together and mean the same, the count goes on; where they do not, the first reading
+  continues the raw number or the converted one, whichever is the smaller step, and below both nothing is counted
+  across. With a unit that is unknown or of another quantity (kWh to m3) the figures are null with the reason, never a
+  sum. 以前没有写单位、比例也未变的，视为补写；比例同时改变的，以前的单位未知。 A unit that was missing before counts as
+  written down later if the scaling is the same; if that changed too, the former unit is unknown.
 - 数值超出可能范围（如效率、OEE 超过 100 %）时，同一行注明。 A figure outside its possible range (effectiveness or
   OEE above 100 %) says so in its own row.
 """
