@@ -27,7 +27,7 @@ IDLE_S = 30.0
 """An idle agent is watched at least so long."""
 
 
-def run_once(shape: shapes.Shape, seconds: float) -> rig.Figure:
+def run_once(shape: shapes.LoadShape, seconds: float) -> rig.BenchFigure:
     """One run: fresh processes, fresh outbox."""
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)

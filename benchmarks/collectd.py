@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from benchmarks.shapes import Shape
+from benchmarks.shapes import LoadShape
 
 _PLUGINS = Path("/usr/lib/collectd")
 
@@ -32,7 +32,7 @@ def version() -> str:
     return found_version[1] if found_version else ""
 
 
-def configure(shape: Shape, endpoints: list[str], broker_port: int, folder: Path) -> list[str]:
+def configure(shape: LoadShape, endpoints: list[str], broker_port: int, folder: Path) -> list[str]:
     """Write its file for a shape, and say how to start it."""
     file = folder / "collectd.conf"
     hosts = "\n".join(_host(n, url, shape) for n, url in enumerate(endpoints))
@@ -56,7 +56,7 @@ def _data(index: int, step: int) -> str:
     )
 
 
-def _host(number: int, url: str, shape: Shape) -> str:
+def _host(number: int, url: str, shape: LoadShape) -> str:
     collect = "\n".join(f'Collect "v{i}"' for i in range(shape.tags))
     port = url.rpartition(":")[2]
     return (

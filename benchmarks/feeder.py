@@ -18,7 +18,7 @@ SLOTS = 20
 """The devices of a period are spread over so many moments."""
 
 
-class Feed:
+class DocumentStream:
     """One stream of data documents at a fixed pace."""
 
     def __init__(self, client: mqtt.Client, devices: int, tags: int, period: float) -> None:
@@ -72,7 +72,7 @@ def main(port: int, devices: int, tags: int, period: float) -> None:
     client.max_inflight_messages_set(1000)
     client.connect("127.0.0.1", port)
     client.loop_start()
-    feed = Feed(client, devices, tags, period)
+    feed = DocumentStream(client, devices, tags, period)
     feed.births()
     thread = threading.Thread(target=feed.run)
     thread.start()

@@ -60,7 +60,7 @@ def run_once(kind: str, folder: Path, seconds: float) -> IngestFigure:
         serve = stack.enter_context(rig.process(argv, stderr=log, stdout=subprocess.DEVNULL))
         _wait_ready(site, serve)
         argv = rig.module("benchmarks.feeder", port, DEVICES, TAGS, PERIOD_S)
-        feeder = rig.Counter(stack.enter_context(rig.process(argv)))
+        feeder = rig.CounterProcess(stack.enter_context(rig.process(argv)))
         time.sleep(3)
         return _measure(serve, site, feeder, seconds, url if kind == "line" else "")
 
@@ -100,7 +100,9 @@ def _stored(site: Site) -> int:
     return int(status["counters"]["stored"])
 
 
-def _measure(serve: subprocess.Popen[str], site: Site, feeder: rig.Counter, seconds: float, url: str) -> IngestFigure:
+def _measure(
+    serve: subprocess.Popen[str], site: Site, feeder: rig.CounterProcess, seconds: float, url: str
+) -> IngestFigure:
     before, cpu, start = _stored(site), rig.cpu_seconds(serve.pid), time.monotonic()
     time.sleep(seconds)
     after, cpu, took = _stored(site), rig.cpu_seconds(serve.pid) - cpu, time.monotonic() - start

@@ -27,8 +27,9 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
-from edge_agent.app.reports.command import Subject, monthly, subject
-from edge_agent.config.models import Store as StoreConfig
+from edge_agent.app.reports.command import monthly, subject
+from edge_agent.app.reports.validity import ReportSubject
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.production.signals import PlantSignals
 from edge_agent.production.window_document import production
 from edge_agent.stores import Rows, WriteBatch
@@ -58,7 +59,7 @@ _UNIT: Final = {"power": "kW", "energy_import": "kWh"}
 Floats = npt.NDArray[np.float64]
 
 
-class Plant:
+class MonthOfMachines:
     """What forty machines do in each hour, the same in every run: spells of work, stops and now and then a failure."""
 
     def __init__(self, kind: str) -> None:
@@ -140,7 +141,7 @@ def name(machine: int) -> str:
 
 def insert(folder: Path, kind: str, days: int) -> None:
     """Make the data, by column; the truth goes beside it."""
-    about, plant, began = subject(configuration(folder, kind)), Plant(kind), time.monotonic()
+    about, plant, began = subject(configuration(folder, kind)), MonthOfMachines(kind), time.monotonic()
     with closing(open_duckdb(about)) as store:
         sids = {tag: np.array([store.catalogue.sid(name(i), tag) for i in range(MACHINES)], np.int32)
                 for tag in plant.tags}  # fmt: skip
@@ -170,13 +171,13 @@ def keep(folder: Path) -> str:
     return f"{kept} hours kept in {took:.0f} s ({1000 * cpu / max(kept, 1):.0f} ms of CPU each), {size / 1e9:.2f} GB"
 
 
-def open_duckdb(about: Subject) -> DuckDbStore:
+def open_duckdb(about: ReportSubject) -> DuckDbStore:
     """The embedded store of a site."""
     config: StoreConfig = about.site.store
     return DuckDbStore(config.path, days=100_000.0)
 
 
-def watched(about: Subject) -> tuple[object, ...]:
+def watched(about: ReportSubject) -> tuple[object, ...]:
     """What `serve` has the store keep."""
     links = PlantSignals(about.site, about.register)
     return links.steady, links.powers, links.counters

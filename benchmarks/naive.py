@@ -19,7 +19,7 @@ _PER_REQUEST = 62
 """float32 values in one request of at most 125 registers."""
 
 
-class Reading(BaseModel):
+class NaiveReading(BaseModel):
     """One value with where and when it was read."""
 
     device: str
@@ -43,7 +43,7 @@ async def poll(client: mqtt.Client, device: str, url: str, tags: int, period: fl
             for i in range(count):
                 value = modbus.convert_from_registers(answer.registers[2 * i : 2 * i + 2], modbus.DATATYPE.FLOAT32)
                 tag = f"v{start + i}"
-                reading = Reading(device=device, tag=tag, t=now, value=value, quality="Good")
+                reading = NaiveReading(device=device, tag=tag, t=now, value=value, quality="Good")
                 client.publish(f"naive/{device}/{tag}", json.dumps(reading.model_dump()), qos=1)
         due += period
         await asyncio.sleep(max(0.0, due - time.monotonic()))

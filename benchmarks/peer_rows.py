@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from benchmarks import results
 from benchmarks.results import Run
-from benchmarks.shapes import Shape
+from benchmarks.shapes import LoadShape
 
 OURS = "edge-agent"
 
 SHAPES = (
-    Shape("Modbus 1 x 1000 @ 1 s", 1, 1000, 1.0),
-    Shape("Modbus 1 x 1000 @ 100 ms", 1, 1000, 0.1),
-    Shape("Modbus 10 x 100 @ 100 ms", 10, 100, 0.1),
-    Shape("Modbus 100 x 100 @ 1 s", 100, 100, 1.0),
-    Shape("OPC UA 1000 changing @ 100 ms, subscription", 1, 1000, 0.1, protocol="opcua"),
-    Shape("OPC UA read 1000 @ 100 ms", 1, 1000, 0.1, protocol="opcua", mode="read"),
-    Shape("Modbus 1 tag @ 60 s", 1, 1, 60.0, group="idle"),
+    LoadShape("Modbus 1 x 1000 @ 1 s", 1, 1000, 1.0),
+    LoadShape("Modbus 1 x 1000 @ 100 ms", 1, 1000, 0.1),
+    LoadShape("Modbus 10 x 100 @ 100 ms", 10, 100, 0.1),
+    LoadShape("Modbus 100 x 100 @ 1 s", 100, 100, 1.0),
+    LoadShape("OPC UA 1000 changing @ 100 ms, subscription", 1, 1000, 0.1, protocol="opcua"),
+    LoadShape("OPC UA read 1000 @ 100 ms", 1, 1000, 0.1, protocol="opcua", mode="read"),
+    LoadShape("Modbus 1 tag @ 60 s", 1, 1, 60.0, group="idle"),
 )
 
 HEAD = (

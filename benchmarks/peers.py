@@ -21,7 +21,7 @@ import yaml
 from benchmarks import collectd, publish, results, rig, shapes, thingsboard
 from benchmarks.peer_rows import HEAD, OURS, SHAPES, rows
 from benchmarks.results import Run
-from benchmarks.shapes import Shape
+from benchmarks.shapes import LoadShape
 
 STOCK = "edge-agent on stock pymodbus / asyncua"
 NAIVE = "naive (pymodbus, pydantic, json)"
@@ -32,7 +32,7 @@ IDLE_S = 30.0
 _SETTLE_S = 5.0
 _FIRST_LIMIT_S = 60.0
 
-Start = Callable[[Shape, list[str], int, Path], tuple[list[str], dict[str, str]]]
+Start = Callable[[LoadShape, list[str], int, Path], tuple[list[str], dict[str, str]]]
 """(shape, endpoints, broker port, folder) -> command line and additional environment."""
 
 
@@ -46,26 +46,26 @@ class Participant:
     idle: bool = True
 
 
-def _ours(shape: Shape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+def _ours(shape: LoadShape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
     config = folder / "bench.yaml"
     config.write_text(yaml.safe_dump(shapes.site(shape, endpoints, port, folder), sort_keys=False))
     return rig.module("edge_agent", "run", config, "--log", "ERROR"), {}
 
 
-def _stock(shape: Shape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+def _stock(shape: LoadShape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
     return _ours(shape, endpoints, port, folder)[0], {"EDGE_AGENT_STOCK": "1"}
 
 
-def _naive(shape: Shape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+def _naive(shape: LoadShape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
     return rig.module("benchmarks.naive", port, shape.tags, shape.every, *endpoints), {}
 
 
-def _thingsboard(shape: Shape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+def _thingsboard(shape: LoadShape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
     thingsboard.configure(shape, endpoints, port, folder / "config")
     return thingsboard.command(), thingsboard.environment(folder / "config")
 
 
-def _collectd(shape: Shape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
+def _collectd(shape: LoadShape, endpoints: list[str], port: int, folder: Path) -> tuple[list[str], dict[str, str]]:
     return collectd.configure(shape, endpoints, port, folder), {}
 
 
@@ -78,7 +78,7 @@ PARTICIPANTS = (
 )
 
 
-def run_once(who: Participant, shape: Shape, seconds: float) -> Run:
+def run_once(who: Participant, shape: LoadShape, seconds: float) -> Run:
     """One participant's turn: fresh processes."""
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
@@ -94,7 +94,9 @@ def run_once(who: Participant, shape: Shape, seconds: float) -> Run:
         return _measure(child, witness, shape, seconds, folder / "out.log")
 
 
-def _measure(child: subprocess.Popen[str], witness: rig.Counter, shape: Shape, seconds: float, log: Path) -> Run:
+def _measure(
+    child: subprocess.Popen[str], witness: rig.CounterProcess, shape: LoadShape, seconds: float, log: Path
+) -> Run:
     end = time.monotonic() + _FIRST_LIMIT_S
     while not witness.totals()["values"]:
         if time.monotonic() > end or child.poll() is not None:
@@ -113,7 +115,7 @@ def _measure(child: subprocess.Popen[str], witness: rig.Counter, shape: Shape, s
     }  # fmt: skip
 
 
-def _compare(shape: Shape, who: list[Participant], runs: int, seconds: float) -> dict[str, list[Run]]:
+def _compare(shape: LoadShape, who: list[Participant], runs: int, seconds: float) -> dict[str, list[Run]]:
     found: dict[str, list[Run]] = {}
     for _ in range(runs):
         for participant in who:

@@ -122,7 +122,7 @@ def wait_port(port: int, host: str = "127.0.0.1", timeout: float = 20.0) -> None
 
 
 @dataclass
-class Counter:
+class CounterProcess:
     """A child that answers each line with its totals: the witness, or the devices."""
 
     child: subprocess.Popen[str]
@@ -137,16 +137,16 @@ class Counter:
 
 
 @contextlib.contextmanager
-def witness(port: int) -> Iterator[Counter]:
+def witness(port: int) -> Iterator[CounterProcess]:
     """The counting subscriber, subscribed."""
     with process(module("benchmarks.witness", port)) as child:
-        counter = Counter(child)
+        counter = CounterProcess(child)
         counter.totals()
         yield counter
 
 
 @dataclass(frozen=True)
-class Figure:
+class BenchFigure:
     """What one run of one shape gave."""
 
     values_per_s: float
@@ -168,7 +168,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Load:
+class ExpectedLoad:
     """What is expected of a run."""
 
     values_per_s: float
@@ -182,8 +182,13 @@ class Load:
 
 
 def measure(
-    agent: subprocess.Popen[str], began: float, seen: Counter, devices: Counter, load: Load, seconds: float
-) -> Figure:
+    agent: subprocess.Popen[str],
+    began: float,
+    seen: CounterProcess,
+    devices: CounterProcess,
+    load: ExpectedLoad,
+    seconds: float,
+) -> BenchFigure:
     """CPU time of the agent's processes over `seconds`, per value that arrived at the broker's subscriber."""
     _first_cycle(agent, seen, load)
     time.sleep(load.settle_s)
@@ -197,14 +202,14 @@ def measure(
     values = after["values"] - before["values"]
     cycles = load.devices * values / load.per_cycle
     requests = (served_after["requests"] - served["requests"]) / cycles if cycles >= 1 else None
-    return Figure(
+    return BenchFigure(
         values / took, load.values_per_s, 1e6 * cpu / values if values else None, 100 * cpu / took,
         after["p50_ms"], after["p99_ms"], sum(map(rss_mb, members)), after["first"] - began, requests,
         _lost(load, due, took, before, after, served_after), before["bad"],
     )  # fmt: skip
 
 
-def _first_cycle(agent: subprocess.Popen[str], seen: Counter, load: Load) -> None:
+def _first_cycle(agent: subprocess.Popen[str], seen: CounterProcess, load: ExpectedLoad) -> None:
     """Wait until the values of one cycle have arrived."""
     end = time.monotonic() + START_LIMIT_S
     while seen.totals()["values"] < load.per_cycle:
@@ -213,7 +218,7 @@ def _first_cycle(agent: subprocess.Popen[str], seen: Counter, load: Load) -> Non
         time.sleep(0.1)
 
 
-def _after_arrival(seen: Counter, every: float) -> None:
+def _after_arrival(seen: CounterProcess, every: float) -> None:
     """Wait until a burst of values has arrived and is over, so that an interval holds whole cycles.
 
     Devices that are read at different moments have no such pause: then a cycle is waited for in vain, which is as good.
@@ -228,7 +233,7 @@ def _after_arrival(seen: Counter, every: float) -> None:
         risen, quiet, before = risen or now > before, 0 if now > before else quiet + 1, now
 
 
-def _whole_cycles(seen: Counter, load: Load, before: float, seconds: float) -> float:
+def _whole_cycles(seen: CounterProcess, load: ExpectedLoad, before: float, seconds: float) -> float:
     """Wait until the values of so many whole cycles have arrived, or should have long ago; the seconds of these cycles.
 
     The end is marked by values, not by the clock: a cycle that was missed shows as an interval too long by one cycle.
@@ -247,7 +252,7 @@ def _whole_cycles(seen: Counter, load: Load, before: float, seconds: float) -> f
 
 
 def _lost(
-    load: Load, due: float, took: float, before: dict[str, Any], after: dict[str, Any], served: dict[str, Any]
+    load: ExpectedLoad, due: float, took: float, before: dict[str, Any], after: dict[str, Any], served: dict[str, Any]
 ) -> str:
     """What is missing, as far as it can be seen: holes, bad values, cycles too late, notifications that never came."""
     if after["holes"]:

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.shapes import Shape
+from benchmarks.shapes import LoadShape
 
 VERSION = "3.8.5"
 ENVIRONMENT = Path(".bench/thingsboard")
@@ -51,7 +51,7 @@ def environment(folder: Path) -> dict[str, str]:
     return {"TB_GW_CONFIG_DIR": str(folder), "HTTPS_PROXY": nowhere, "HTTP_PROXY": nowhere}
 
 
-def configure(shape: Shape, endpoints: list[str], broker_port: int, folder: Path) -> None:
+def configure(shape: LoadShape, endpoints: list[str], broker_port: int, folder: Path) -> None:
     """Write its files for a shape."""
     folder.mkdir()
     connector = {"name": "bench", "type": shape.protocol, "configuration": "bench.json", "logLevel": "ERROR"}
@@ -77,7 +77,7 @@ def _gateway(port: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _modbus(shape: Shape, endpoints: list[str]) -> dict[str, Any]:
+def _modbus(shape: LoadShape, endpoints: list[str]) -> dict[str, Any]:
     tags = [
         {"tag": f"v{i}", "type": "32float", "functionCode": 3, "objectsCount": 2, "address": i * shape.step}
         for i in range(shape.tags)
@@ -94,7 +94,7 @@ def _modbus(shape: Shape, endpoints: list[str]) -> dict[str, Any]:
     return {"master": {"slaves": slaves}}
 
 
-def _opcua(shape: Shape, endpoints: list[str]) -> dict[str, Any]:
+def _opcua(shape: LoadShape, endpoints: list[str]) -> dict[str, Any]:
     tags = [{"key": f"v{i}", "type": "identifier", "value": f"${{ns=2;s=v{i}}}"} for i in range(shape.tags)]
     mapping = {
         "deviceNodeSource": "path", "deviceNodePattern": "Root\\.Objects",

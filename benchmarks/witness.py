@@ -22,7 +22,7 @@ _LIMITS_REQUEST = "v1/devices/me/rpc/request/"
 _LIMITS = {"rateLimits": {}, "gatewayRateLimits": {}, "maxPayloadSize": 65536, "maxInflightMessages": 100}
 
 
-class Counts:
+class ArrivalCounts:
     """What has arrived so far."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Counts:
 
 def main(port: int) -> None:
     """Count until stdin closes."""
-    counts = Counts()
+    counts = ArrivalCounts()
     takes = {"edge": counts.ours, "v1": counts.thingsboard, "naive": counts.naive}
 
     def on_message(client: mqtt.Client, userdata: object, message: mqtt.MQTTMessage) -> None:

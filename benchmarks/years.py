@@ -22,7 +22,7 @@ from edge_agent.config import load
 from edge_agent.control.prometheus import serve_metrics
 from edge_agent.production.live_rates import LiveRates
 from edge_agent.production.site_devices import SiteDevices
-from edge_agent.stores import Mark, Rows, WriteBatch
+from edge_agent.stores import Rows, StreamMark, WriteBatch
 from edge_agent.stores.columns import FLOAT, Chunk
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.stores.duckdb_health import HourContent
@@ -62,7 +62,7 @@ def marks(streams: int, commits: int = 60, alive: int = 200) -> None:
         spent = []
         for commit in range(commits):
             chunks = [Chunk(sid, NOW + commit, np.ones(1), kind) for _ in range(alive)]
-            taken = [Mark(f"live-{place:03}/0/1", commit + 1, 1) for place in range(alive)]
+            taken = [StreamMark(f"live-{place:03}/0/1", commit + 1, 1) for place in range(alive)]
             batch = WriteBatch(Rows.of(chunks), NOW + commit * S, marks=taken)
             spent.append(1000 * cpu(lambda batch=batch: store.write(batch)))
         print(f"| {streams:,} | {np.median(spent):.1f} | {np.mean(spent):.1f} | {max(spent):.1f} |", flush=True)

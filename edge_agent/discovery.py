@@ -200,7 +200,7 @@ class ScanWanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class DiscoveryTarget:
     """Where a device is, as far as the operating system can say something of it."""
 
     host: str = ""
@@ -219,7 +219,7 @@ class Discovery:
 
     schemes: Sequence[str]
     """The schemes of its addresses (`tcp`, `opc.tcp`)."""
-    target: Callable[[Any], Target]
+    target: Callable[[Any], DiscoveryTarget]
     """Where a device is: its options -> host and port, or serial port. Raises ValueError."""
     scan: Callable[[ScanWanted, Progress], AsyncIterator[ScanAnswer]]
     browse: Callable[[Any, BrowseWanted, Progress], Awaitable[Browsed]] | None = None

@@ -44,7 +44,7 @@ def data_tail(batch: Batch) -> bytes:
             del values[name]
     encoded = orjson.dumps(values)
     if b"null" in encoded:  # looked for in the bytes, which costs nothing for each value
-        encoded = _without_nothing(values, quality)
+        encoded = _without_nulls(values, quality)
     parts.append(encoded)
     if quality:
         parts += (b',"quality":', orjson.dumps(quality))
@@ -56,7 +56,7 @@ def data_tail(batch: Batch) -> bytes:
     return b"".join(parts)
 
 
-def _without_nothing(values: dict[str, Value], quality: dict[str, str]) -> bytes:
+def _without_nulls(values: dict[str, Value], quality: dict[str, str]) -> bytes:
     """The values encoded, less those that would travel as null. No code but a bad one may stand for nothing."""
     for name, value in list(values.items()):
         if value is None:

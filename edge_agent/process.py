@@ -26,11 +26,11 @@ _OWN_PAGES: Final = 128 * 1024
 _MOST_DESCRIPTORS: Final = 1_048_576
 
 _settled: int | None = None
-"""Resident bytes after the last `give_back`."""
+"""Resident bytes after the last `release_free_memory`."""
 
 
-def held() -> dict[str, Any]:
-    """Resident bytes now and after the last `give_back`, descriptors, threads, tasks of the running event loop.
+def process_usage() -> dict[str, Any]:
+    """Resident bytes now and after the last `release_free_memory`, descriptors, threads, tasks of the running event loop.
 
     None where it cannot be told.
     """
@@ -99,14 +99,14 @@ def _glibc() -> ctypes.CDLL | None:
     return libc if hasattr(libc, "malloc_trim") and hasattr(libc, "mallopt") else None
 
 
-def settle_heap() -> None:
+def configure_heap() -> None:
     """Set the heap up for years of work with a database; before any thread starts. Nothing without glibc."""
     if (libc := _glibc()) is not None:
         libc.mallopt(_M_ARENA_MAX, _ARENAS)
         libc.mallopt(_M_MMAP_THRESHOLD, _OWN_PAGES)
 
 
-def give_back() -> None:
+def release_free_memory() -> None:
     """Free cycles, return free pages to the system (not without glibc), and note what is left: if that grows, it leaks.
 
     Some milliseconds.

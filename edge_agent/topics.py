@@ -32,7 +32,7 @@ class Topics:
 
     def metric(self, metric: str) -> str:
         """Retained result of one metric. A line's name is part of its id: `1#线` stands there as `1%23线`."""
-        return f"{self.root}/metrics/{''.join(map(_speakable, metric))}"
+        return f"{self.root}/metrics/{''.join(map(_encodable, metric))}"
 
     def all(self, kind: str) -> str:
         """The filter for `data`, `birth` or `health` of every device of the site."""
@@ -43,6 +43,6 @@ class Topics:
         return f"{self.root}/agents/+"
 
 
-def _speakable(character: str) -> str:
+def _encodable(character: str) -> str:
     """The character, or `%23` and the like for one that no topic can have."""
     return quote(character, safe="") if character in "+#" or not character.isprintable() else character

@@ -9,7 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from faults.matrix import ROWS, isolated, obstacle, run_apart, run_here
-from faults.result import Result, Row
+from faults.result import FaultResult, FaultRow
 
 #: Exit statuses; 2 is argparse's own.
 KEPT, BROKEN, LATE = 0, 1, 3
@@ -47,7 +47,7 @@ def _print(line: str, verdict: int) -> int:
     return verdict
 
 
-def _line(row: Row, times: int) -> tuple[str, int]:
+def _line(row: FaultRow, times: int) -> tuple[str, int]:
     if why := obstacle(row):
         return f"| {row.id} | {row.fault} | - | {why} | {row.target} | 未运行 not run |", KEPT
     begin = time.monotonic()
@@ -62,7 +62,7 @@ def _line(row: Row, times: int) -> tuple[str, int]:
     return _row(row, result, time.monotonic() - begin), BROKEN if result.broken else LATE if result.late else KEPT
 
 
-def _row(row: Row, result: Result, seconds: float) -> str:
+def _row(row: FaultRow, result: FaultResult, seconds: float) -> str:
     figures = ", ".join(f"{name} {value}" for name, value in result.figures.items())
     if result.broken:
         verdict = "未达到 broken: " + "; ".join(result.broken + result.late)

@@ -18,7 +18,7 @@ from edge_agent.intervals import IntervalSet
 Pairs = Sequence[Sequence[int]]
 
 
-class Note(NamedTuple):
+class WitnessLine(NamedTuple):
     """One line of the witness."""
 
     stream: str
@@ -41,7 +41,7 @@ class Witness:
         self.path = path
         self._read = 0
         self._rest = b""
-        self.notes: list[Note] = []
+        self.notes: list[WitnessLine] = []
         self._seen: dict[str, IntervalSet] = {}
         self._at: dict[tuple[str, int], int] = {}
 
@@ -54,7 +54,7 @@ class Witness:
         """How many notes there are."""
         return len(self.read())
 
-    def read(self) -> list[Note]:
+    def read(self) -> list[WitnessLine]:
         """All notes so far."""
         if self.path.exists():
             with self.path.open("rb") as file:
@@ -64,13 +64,13 @@ class Witness:
             *lines, self._rest = (self._rest + data).split(b"\n")
             for line in lines:
                 stream, seq, at, durable, text = line.split(b" ", 4)
-                note = Note(stream.decode(), int(seq), int(at), int(durable), orjson.loads(text))
+                note = WitnessLine(stream.decode(), int(seq), int(at), int(durable), orjson.loads(text))
                 self.notes.append(note)
                 self._seen.setdefault(note.stream, IntervalSet()).add(note.seq)
                 self._at[note.stream, note.seq] = note.at
         return self.notes
 
-    def after(self, monotonic: float) -> list[Note]:
+    def after(self, monotonic: float) -> list[WitnessLine]:
         """The notes made after this moment of the monotonic clock, in seconds."""
         return [note for note in reversed(self.read()) if note.at > monotonic * 1e9][::-1]
 
@@ -150,7 +150,7 @@ def audit(witness: Witness, database: Path, *, durable_only: bool = False, since
     return verdict
 
 
-def _keys(note: Note) -> list[Key]:
+def _keys(note: WitnessLine) -> list[Key]:
     device, t = note.document["device"], note.document["t"]
     return [(device, tag, t) for tag in note.document["values"]]
 
@@ -180,7 +180,7 @@ def _intervals(rows: Iterable[tuple[str, int, int]]) -> dict[str, IntervalSet]:
     return found
 
 
-def _ends(notes: Iterable[Note]) -> Counter[str]:
+def _ends(notes: Iterable[WitnessLine]) -> Counter[str]:
     """How many lives (streams) each device was read in: at the end of each, one entry may be without its note."""
     return Counter(device for device, _ in {(note.document["device"], note.stream) for note in notes})
 
@@ -200,7 +200,7 @@ def _holes(marks: Mapping[str, IntervalSet], gaps: Mapping[str, IntervalSet]) ->
     return holes
 
 
-def _backwards(notes: Iterable[Note]) -> int:
+def _backwards(notes: Iterable[WitnessLine]) -> int:
     newest: dict[tuple[str, str], int] = {}
     count = 0
     for note in notes:

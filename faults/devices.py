@@ -22,16 +22,16 @@ from faults.audit import audit
 from faults.brokers import Broker
 from faults.lines import _online, _state, _transition
 from faults.proxy import proxy
-from faults.result import Result
-from faults.rig import ROOT, Site, plc_device, plcs, wait_for
+from faults.result import FaultResult
+from faults.rig import ROOT, RigSite, plc_device, plcs, wait_for
 
 
-def flapping(times: int, folder: Path) -> Result:
+def flapping(times: int, folder: Path) -> FaultResult:
     """F15: a device goes and comes `times` times; one change of state each, and nothing grows."""
-    result = Result(times)
+    result = FaultResult(times)
     with plcs(folder, 2) as (_, ports), Broker(folder / "broker") as broker, proxy(ports[0]) as plug:
         listed = [plc_device(0, plug.port, "100ms"), plc_device(1, ports[1], "100ms")]
-        with Site(folder, broker.port, listed, folder / "outbox") as site:
+        with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             service, agent = site.service_up(), site.agent_up()
             _online(site, "plc-00")
             back, sizes = [], []
@@ -67,12 +67,12 @@ def _mute() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def one_silent(times: int, folder: Path) -> Result:
+def one_silent(times: int, folder: Path) -> FaultResult:
     """F16: 50 devices every 200 ms, one of which accepts and never answers, for `times` seconds."""
-    result = Result(times)
+    result = FaultResult(times)
     with plcs(folder, 49) as (_, ports), Broker(folder / "broker") as broker, _mute() as mute:
         listed = [plc_device(n, port, "200ms") for n, port in enumerate([*ports, mute])]
-        with Site(folder, broker.port, listed, folder / "outbox") as site:
+        with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             service, agent = site.service_up(), site.agent_up()
             wait_for(lambda: _state(site, "plc-49") == "offline", 30, "the silent one to be offline")
             begin = time.monotonic()
@@ -101,9 +101,9 @@ def one_silent(times: int, folder: Path) -> Result:
     return result
 
 
-def _suite(times: int, what: str, *arguments: str) -> Result:
+def _suite(times: int, what: str, *arguments: str) -> FaultResult:
     """Run tests of the repository; the figure is how many cases passed."""
-    result = Result(times)
+    result = FaultResult(times)
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     passed = re.search(r"(\d+) passed", done.stdout)
@@ -112,23 +112,23 @@ def _suite(times: int, what: str, *arguments: str) -> Result:
     return result
 
 
-def malformed_modbus(times: int, folder: Path) -> Result:
+def malformed_modbus(times: int, folder: Path) -> FaultResult:
     """F17: the answers of tests/integration/test_modbus_hostile.py."""
     return _suite(times, "cases right", "tests/integration/test_modbus_hostile.py")
 
 
-def malformed_opcua(times: int, folder: Path) -> Result:
+def malformed_opcua(times: int, folder: Path) -> FaultResult:
     """F18: the answers of tests/integration/test_opcua_outages.py."""
     return _suite(times, "cases right", "tests/integration/test_opcua_outages.py", "-k", "hostile or protocol")
 
 
-def store_answers(times: int, folder: Path) -> Result:
+def store_answers(times: int, folder: Path) -> FaultResult:
     """F21: 4xx, 5xx, resets and slow answers, and a poisoned line that must not block its neighbours."""
     files = ["tests/integration/test_store_http_faults.py", "tests/integration/test_ingest_mqtt.py"]
     return _suite(times, "cases right", *files, "-k", "poison or repeated or asked_once or outage")
 
 
-class Bus:
+class PseudoTerminalBus:
     """A serial line between two pseudo terminals that can be noisy, and unplugged at the master's side."""
 
     def __init__(self, slave: str, link: Path) -> None:
@@ -188,11 +188,11 @@ class Bus:
             self._stop.wait(0.005)  # nobody has the other end open: nothing passes
 
 
-def serial_line(times: int, folder: Path) -> Result:
+def serial_line(times: int, folder: Path) -> FaultResult:
     """F20: noise on an RTU line, then the adapter is pulled out and put back, `times` times."""
     import json
 
-    result, back = Result(times), []
+    result, back = FaultResult(times), []
     tags = {f"v{i}": {"object": "holding", "address": 2 * i, "type": "float32", "word_order": "ABCD"} for i in range(4)}
     spec = {"speed": 1.0, "seed": 1, "epoch_ns": time.time_ns(), "devices": [{
         "id": "rtu-01", "behaviour": "generic", "line": "L1", "host": "127.0.0.1", "port": 0, "protocol": "modbus",
@@ -207,14 +207,14 @@ def serial_line(times: int, folder: Path) -> Result:
         stack.callback(simulator.terminate)
         assert simulator.stdout is not None
         endpoint = json.loads(simulator.stdout.readline())["endpoints"]["rtu-01"]
-        bus = Bus(endpoint.removeprefix("rtu://"), folder / "tty")
+        bus = PseudoTerminalBus(endpoint.removeprefix("rtu://"), folder / "tty")
         stack.callback(bus.close)
         device = {
             "id": "rtu-01", "line": "L1", "connector": "modbus", "url": f"rtu://{folder}/tty?baudrate=115200",
             "unit": 1, "every": "100ms", "timeout": "300ms",
             "tags": {name: {"address": f"holding/{t['address']}", "type": "float32"} for name, t in tags.items()},
         }  # fmt: skip
-        with Site(folder, broker.port, [device], folder / "outbox") as site:
+        with RigSite(folder, broker.port, [device], folder / "outbox") as site:
             service, agent = site.service_up(), site.agent_up()
             _online(site, "rtu-01")
             bus.noise = 0.3
@@ -238,6 +238,6 @@ def serial_line(times: int, folder: Path) -> Result:
     return result
 
 
-def _wild(site: Site) -> int:
+def _wild(site: RigSite) -> int:
     values = [v for n in site.witness.read() if n.is_data for v in n.document["values"].values()]
     return sum(not -1 <= value <= 101 for value in values)

@@ -15,15 +15,15 @@ from faults import writer
 from faults.audit import audit
 from faults.brokers import Broker
 from faults.power import small_disk
-from faults.result import Result
-from faults.rig import Child, Site, plc_device, plcs, wait_for
+from faults.result import FaultResult
+from faults.rig import RigProcess, RigSite, plc_device, plcs, wait_for
 
 _BALLAST = "ballast"
 
 
-def full_disk(times: int, folder: Path) -> Result:
+def full_disk(times: int, folder: Path) -> FaultResult:
     """F5: the outbox's disk is full for a while, with the broker away, again and again; the agent stays alive."""
-    result, pids = Result(times), set()
+    result, pids = FaultResult(times), set()
     recovered: list[float] = []
     with small_disk(folder, 4096) as small, _Plant(folder, small / "outbox") as (site, broker, service):
         agent = site.agent_up()
@@ -50,7 +50,7 @@ def full_disk(times: int, folder: Path) -> Result:
     return result
 
 
-def _wait_said(child: Child, word: str, before: int) -> float:
+def _wait_said(child: RigProcess, word: str, before: int) -> float:
     return wait_for(lambda: child.said().count(word) > before, 30, f"its word: {word}")
 
 
@@ -61,12 +61,12 @@ class _Plant:
         self._folder, self._outbox, self._tags = folder, outbox, tags
         self._changes = {"outbox": {"max_bytes": max_bytes}}
 
-    def __enter__(self) -> tuple[Site, Broker, Child]:
+    def __enter__(self) -> tuple[RigSite, Broker, RigProcess]:
         self._plcs = plcs(self._folder, 2)
         _, ports = self._plcs.__enter__()
         self._broker = Broker(self._folder / "broker")
         listed = [plc_device(n, port, "20ms", self._tags) for n, port in enumerate(ports)]
-        self._site = Site(self._folder, self._broker.port, listed, self._outbox, self._changes)
+        self._site = RigSite(self._folder, self._broker.port, listed, self._outbox, self._changes)
         self._broker.start()
         service = self._site.service_up()
         self._broker.stop()
@@ -89,9 +89,9 @@ def _fill(path: Path) -> None:
                 continue
 
 
-def full_disk_beyond_memory(times: int, folder: Path) -> Result:
+def full_disk_beyond_memory(times: int, folder: Path) -> FaultResult:
     """F5: the disk is full for longer than memory lasts: what is lost is counted to the entry, the rest arrives."""
-    result = Result(times)
+    result = FaultResult(times)
     lost = counted = kept = 0
     for turn in range(times):
         place = folder / f"{turn}"
@@ -118,9 +118,9 @@ def full_disk_beyond_memory(times: int, folder: Path) -> Result:
     return result
 
 
-def at_its_bound(times: int, folder: Path) -> Result:
+def at_its_bound(times: int, folder: Path) -> FaultResult:
     """F8: the broker is away until the outbox is full; the oldest go, counted, and the gap reaches the store."""
-    result, share = Result(times), 0.0
+    result, share = FaultResult(times), 0.0
     bound = 1_000_000
     site_plant = _Plant(folder, folder / "outbox", bound, 40)
     with site_plant as (site, broker, service):
@@ -160,7 +160,7 @@ def _bytes(folder: Path) -> int:
     return total
 
 
-def _values(site: Site) -> int:
+def _values(site: RigSite) -> int:
     import duckdb
 
     with duckdb.connect(str(site.database), read_only=True) as connection:
@@ -168,7 +168,7 @@ def _values(site: Site) -> int:
     return int(row[0]) if row else 0
 
 
-def _lost_values(site: Site, notes: list) -> int:  # type: ignore[type-arg]
+def _lost_values(site: RigSite, notes: list) -> int:  # type: ignore[type-arg]
     import duckdb
 
     with duckdb.connect(str(site.database), read_only=True) as connection:
@@ -184,9 +184,9 @@ def _lost_values(site: Site, notes: list) -> int:  # type: ignore[type-arg]
 Harm = Callable[[Path, random.Random], None]
 
 
-def corrupted(times: int, folder: Path) -> Result:
+def corrupted(times: int, folder: Path) -> FaultResult:
     """F7: 1..16 random bytes, a zero page, a truncation, a deleted file, `times` seeds each; then every offset."""
-    result = Result(times)
+    result = FaultResult(times)
     model = _Model(folder / "model")
     counts = {"undamaged lost": 0, "altered": 0, "unreported": 0, "delivered": 0, "damaged": 0}
     cases = 0

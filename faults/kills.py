@@ -12,15 +12,15 @@ from faults import writer
 from faults.audit import audit
 from faults.brokers import Broker
 from faults.power import Disk, disk
-from faults.result import Result
-from faults.rig import Child, Site, module, plant, wait_for
+from faults.result import FaultResult
+from faults.rig import RigProcess, RigSite, module, plant, wait_for
 from faults.shim import Shim
 from faults.subscriber import subscriber
 
 
-def agent_killed(times: int, folder: Path) -> Result:
+def agent_killed(times: int, folder: Path) -> FaultResult:
     """F2: kill -9 of the agent between 0.1 and 0.7 s after it read something; it is started again at once."""
-    result, chance, restarts = Result(times), random.Random(2), []
+    result, chance, restarts = FaultResult(times), random.Random(2), []
     with plant(folder) as (site, broker), subscriber(broker.port) as heard:
         service, agent = site.service_up(), site.agent_up()
         most, before = 0, 0
@@ -39,9 +39,9 @@ def agent_killed(times: int, folder: Path) -> Result:
     return result
 
 
-def service_killed(times: int, folder: Path) -> Result:
+def service_killed(times: int, folder: Path) -> FaultResult:
     """F2: kill -9 of the store service at a random moment, mostly in the middle of a commit."""
-    result, chance = Result(times), random.Random(3)
+    result, chance = FaultResult(times), random.Random(3)
     with plant(folder, every="20ms") as (site, _):
         agent, service = site.agent_up(), site.service_up()
         for _ in range(times):
@@ -53,9 +53,9 @@ def service_killed(times: int, folder: Path) -> Result:
     return result
 
 
-def both_killed(times: int, folder: Path) -> Result:
+def both_killed(times: int, folder: Path) -> FaultResult:
     """F2: kill -9 of agent, service and broker, whichever chance picks; the broker keeps its files."""
-    result, chance = Result(times), random.Random(4)
+    result, chance = FaultResult(times), random.Random(4)
     with plant(folder) as (site, _), Broker(folder / "second") as broker:
         site.broker_port = broker.port
         agent, service = site.agent_up(), site.service_up()
@@ -76,9 +76,9 @@ def both_killed(times: int, folder: Path) -> Result:
     return result
 
 
-def power_cut(times: int, folder: Path) -> Result:
+def power_cut(times: int, folder: Path) -> FaultResult:
     """F3: the agent's disk loses everything unsynced, and the agent with it; nobody repairs anything."""
-    result, chance, opened = Result(times), random.Random(5), 0
+    result, chance, opened = FaultResult(times), random.Random(5), 0
     with disk(folder) as drive, plant(folder, outbox=drive.path / "outbox", every="20ms") as (site, _):
         service, agent = site.service_up(), site.agent_up()
         for _ in range(times):
@@ -95,7 +95,7 @@ def power_cut(times: int, folder: Path) -> Result:
     return result
 
 
-def _judge(result: Result, site: Site, *, durable_only: bool = False) -> None:
+def _judge(result: FaultResult, site: RigSite, *, durable_only: bool = False) -> None:
     verdict = audit(site.witness, site.database, durable_only=durable_only)
     result.figures |= verdict.figures()
     result.must(verdict.accepted > 0, "nothing was accepted")
@@ -105,9 +105,9 @@ def _judge(result: Result, site: Site, *, durable_only: bool = False) -> None:
         result.must(count == 0, f"{name}: {count}")
 
 
-def cut_amid_syncs(times: int, folder: Path) -> Result:
+def cut_amid_syncs(times: int, folder: Path) -> FaultResult:
     """F4: the power goes while the outbox writes and syncs as fast as it can; read back after each cut."""
-    result, chance = Result(times), random.Random(6)
+    result, chance = FaultResult(times), random.Random(6)
     tally = Tally()
     with disk(folder) as drive:
         for _ in range(times):
@@ -144,7 +144,7 @@ class Tally:
         box.acknowledge(entries, release=True)
         box.close_now()
 
-    def judge(self, result: Result) -> None:
+    def judge(self, result: FaultResult) -> None:
         """Enter the figures."""
         result.figures |= {"promised": self.promised, "lost": self.lost, "altered": self.altered}
         result.figures |= {"opened by itself": self.opened}
@@ -173,7 +173,7 @@ def _write_until_cut(
     argv = module("faults.writer", box, 50_000_000, fsync_ms, 0.0005)
     notes = folder / f"writer-{time.monotonic_ns()}.txt"
     with notes.open("wb") as out:
-        child = Child(argv, folder / "writer.log", env, stdout=out, stderr=subprocess.STDOUT)
+        child = RigProcess(argv, folder / "writer.log", env, stdout=out, stderr=subprocess.STDOUT)
         try:
             wait_for(lambda: notes.stat().st_size > 0 or not child.alive, 30, "the writer's first entry")
             time.sleep(seconds)  # the random moment of the fault, not a wait for anything
@@ -196,9 +196,9 @@ def told_by(notes: Path) -> dict[str, tuple[int, int]]:
     return told
 
 
-def failing_syncs(times: int, folder: Path) -> Result:
+def failing_syncs(times: int, folder: Path) -> FaultResult:
     """F6: every second fdatasync fails without having written, then the power goes: nothing is promised wrongly."""
-    result, chance, tally = Result(times), random.Random(7), Tally()
+    result, chance, tally = FaultResult(times), random.Random(7), Tally()
     shim = Shim(folder)
     with disk(folder) as drive:
         for _ in range(times):

@@ -16,8 +16,8 @@ from faults import network
 from faults.audit import audit
 from faults.brokers import Broker
 from faults.proxy import proxy
-from faults.result import Result
-from faults.rig import Child, Site, free_port, module, plc_device, plcs, wait_for
+from faults.result import FaultResult
+from faults.rig import RigProcess, RigSite, free_port, module, plc_device, plcs, wait_for
 from faults.subscriber import subscriber
 from tests.support.servers import influxdb1
 
@@ -31,7 +31,7 @@ def _opcua(folder: Path) -> Iterator[tuple[int, Callable[..., dict[str, Any]]]]:
     """A real OPC UA server with 20 variables that change every 100 ms, and its entry in the configuration."""
     port = free_port()
     argv = module("benchmarks.opcua_server", port, 20, 100)
-    child = Child(argv, folder / "opcua.log", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = RigProcess(argv, folder / "opcua.log", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def device(number: int, at: int = port) -> dict[str, Any]:
         return {
@@ -48,17 +48,17 @@ def _opcua(folder: Path) -> Iterator[tuple[int, Callable[..., dict[str, Any]]]]:
 
 
 @contextlib.contextmanager
-def _site(folder: Path, **changes: dict[str, Any]) -> Iterator[tuple[Site, int, int, Broker]]:
+def _site(folder: Path, **changes: dict[str, Any]) -> Iterator[tuple[RigSite, int, int, Broker]]:
     """One Modbus device, one OPC UA device, broker, site: with the ports of PLC and OPC UA server."""
     with plcs(folder, 1) as (_, ports), _opcua(folder) as (ua, device), Broker(folder / "broker") as broker:
         listed = [plc_device(0, ports[0]), device(1)]
-        with Site(folder, broker.port, listed, folder / "outbox", changes) as site:
+        with RigSite(folder, broker.port, listed, folder / "outbox", changes) as site:
             yield site, ports[0], ua, broker
 
 
-def black_holes(times: int, folder: Path) -> Result:
+def black_holes(times: int, folder: Path) -> FaultResult:
     """F10: every packet to PLC, OPC UA server and broker vanishes for some seconds, one after the other."""
-    result = Result(times)
+    result = FaultResult(times)
     detect: dict[str, float] = {"PLC": 0, "OPC UA": 0, "broker": 0}
     recover = dict(detect)
     with _site(folder) as (site, plc, ua, broker):
@@ -83,7 +83,7 @@ def black_holes(times: int, folder: Path) -> Result:
     return result
 
 
-def _broker_hole(site: Site, agent: Child, port: int) -> tuple[float, float]:
+def _broker_hole(site: RigSite, agent: RigProcess, port: int) -> tuple[float, float]:
     """Seconds until the agent says that the broker is away, and after the end until it acknowledges again.
 
     By the agent's word: a subscriber of ours sits in the same black hole, and its own TCP waits seconds longer.
@@ -104,9 +104,9 @@ def _acknowledged_since(site: Configuration, moment: float) -> bool:
     return age is not None and age < time.monotonic() - moment
 
 
-def store_black_hole(times: int, folder: Path) -> Result:
+def store_black_hole(times: int, folder: Path) -> FaultResult:
     """F10: every packet to the InfluxDB server vanishes; the service notices, holds back, and loses nothing."""
-    result, noticed, back = Result(times), 0.0, 0.0
+    result, noticed, back = FaultResult(times), 0.0, 0.0
     with influxdb1(folder / "influx") as server:
         store = {"kind": "influxdb1", "url": f"http://127.0.0.1:{server.port}", "bucket": "edge"}
         with _site(folder, store=store) as (site, _, _, _):
@@ -130,9 +130,9 @@ def store_black_hole(times: int, folder: Path) -> Result:
     return result
 
 
-def resets(times: int, folder: Path) -> Result:
+def resets(times: int, folder: Path) -> FaultResult:
     """F11: every packet to PLC, OPC UA server and broker is answered by a reset, for 2 s."""
-    result, back = Result(times), {"PLC": 0.0, "OPC UA": 0.0, "broker": 0.0}
+    result, back = FaultResult(times), {"PLC": 0.0, "OPC UA": 0.0, "broker": 0.0}
     with _site(folder) as (site, plc, ua, broker), subscriber(broker.port) as heard:
         service, agent = site.service_up(), site.agent_up()
         _online(site, "ua-01")
@@ -156,9 +156,9 @@ def resets(times: int, folder: Path) -> Result:
     return result
 
 
-def packet_loss(times: int, folder: Path) -> Result:
+def packet_loss(times: int, folder: Path) -> FaultResult:
     """F12: 1, 5 and 20 % of the packets to PLC and broker vanish, each way, for `times` seconds each."""
-    result = Result(times)
+    result = FaultResult(times)
     with _site(folder) as (site, plc, _, broker):
         service, agent = site.service_up(), site.agent_up()
         clean = _rate(site, times)
@@ -172,11 +172,11 @@ def packet_loss(times: int, folder: Path) -> Result:
     return result
 
 
-def _wait_said(child: Child, word: str, before: int) -> None:
+def _wait_said(child: RigProcess, word: str, before: int) -> None:
     wait_for(lambda: child.said().count(word) > before, 60, f"its word: {word}")
 
 
-def _rate(site: Site, seconds: float) -> float:
+def _rate(site: RigSite, seconds: float) -> float:
     """Readings of the Modbus device a second."""
     begin = time.monotonic()
     time.sleep(seconds)  # how long it is measured, not a wait for anything
@@ -184,12 +184,12 @@ def _rate(site: Site, seconds: float) -> float:
     return len(notes) / seconds
 
 
-def slow_broker(times: int, folder: Path) -> Result:
+def slow_broker(times: int, folder: Path) -> FaultResult:
     """F13: more is read than a line of 1 Mbit/s to the broker takes, for `times` seconds; then the line is free."""
-    result = Result(times)
+    result = FaultResult(times)
     with plcs(folder, 4) as (_, ports), Broker(folder / "broker") as broker, proxy(broker.port) as line:
         listed = [plc_device(n, port, "20ms", 40) for n, port in enumerate(ports)]
-        with Site(folder, broker.port, listed, folder / "outbox") as site:
+        with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             service = site.service_up()
             site.broker_port = line.port  # only the agent's line is slow
             agent = site.agent_up()
@@ -213,16 +213,16 @@ def slow_broker(times: int, folder: Path) -> Result:
     return result
 
 
-def latency(times: int, folder: Path) -> Result:
+def latency(times: int, folder: Path) -> FaultResult:
     """F14: 200 ms, and 2 s with jitter, to PLC, OPC UA server and broker, for `times` seconds each: no disconnect."""
-    result = Result(times)
+    result = FaultResult(times)
     with contextlib.ExitStack() as stack:
         _, ports = stack.enter_context(plcs(folder, 1))
         ua, device = stack.enter_context(_opcua(folder))
         broker = stack.enter_context(Broker(folder / "broker"))
         plc, server, line = (stack.enter_context(proxy(port)) for port in (ports[0], ua, broker.port))
         listed = [plc_device(0, plc.port, timeout="6s"), device(1, server.port)]
-        with Site(folder, line.port, listed, folder / "outbox", {"mqtt": {"keepalive": 10}}) as site:
+        with RigSite(folder, line.port, listed, folder / "outbox", {"mqtt": {"keepalive": 10}}) as site:
             service, agent = site.service_up(), site.agent_up()
             _online(site, "ua-01")
             for delay, jitter in ((0.2, 0.05), (2.0, 0.5)):
@@ -242,28 +242,28 @@ def latency(times: int, folder: Path) -> Result:
     return result
 
 
-def _losses(agent: Child, service: Child) -> int:
+def _losses(agent: RigProcess, service: RigProcess) -> int:
     said = agent.said()
     return said.count("connection-lost") + said.count("mqtt-unavailable") + service.said().count("broker-away")
 
 
-def _online(site: Site, device: str) -> None:
+def _online(site: RigSite, device: str) -> None:
     wait_for(lambda: _state(site, device) == "online", 40, f"{device} to be online")
 
 
-def _state(site: Site, device: str) -> str:
+def _state(site: RigSite, device: str) -> str:
     for note in reversed(site.witness.read()):
         if note.document.get("device") == device and "state" in note.document:
             return str(note.document["state"])
     return ""
 
 
-def _transition(site: Site, device: str, state: str, limit: float) -> float:
+def _transition(site: RigSite, device: str, state: str, limit: float) -> float:
     """Seconds until the device's health says so."""
     return wait_for(lambda: _state(site, device) == state, limit, f"{device} to be {state}")
 
 
-def _nothing_lost(result: Result, verdict: Any) -> None:
+def _nothing_lost(result: FaultResult, verdict: Any) -> None:
     for name in ("lost", "doubled", "altered", "foreign", "holes"):
         count = getattr(verdict, name)
         result.must(count == 0, f"{name}: {count}")

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from faults import devices, disks, kills, lines, mixed, outages, soak
-from faults.result import Result, Row
+from faults.result import FaultResult, FaultRow
 from faults.rig import ROOT
 
 _EXT4 = ("mkfs.ext4", "mount", "umount")
@@ -19,21 +19,23 @@ _FILTER = ("iptables",)
 _SHIM = ("gcc",)
 
 _ALL = (
-    Row(
+    FaultRow(
         "F1", "broker stopped and frozen; backlog of hours", "lost 0; order kept; live < 2 s", outages.broker_stopped, 6
     ),
-    Row("F1-nats", "the same with nats-server", "lost 0; order kept; live < 2 s", outages.nats_stopped, 4),
-    Row("F1-forgets", "broker loses all it acknowledged", "lost 0 (confirm: store)", outages.broker_forgets, 2),
-    Row("F2-agent", "kill -9 of the agent", "lost 0; repeated <= window; < 5 s", kills.agent_killed, 100),
-    Row("F2-service", "kill -9 of the store service", "lost 0; doubled 0", kills.service_killed, 100),
-    Row("F2-any", "kill -9 of agent, service or broker", "lost 0; doubled 0", kills.both_killed, 60),
-    Row(
+    FaultRow("F1-nats", "the same with nats-server", "lost 0; order kept; live < 2 s", outages.nats_stopped, 4),
+    FaultRow("F1-forgets", "broker loses all it acknowledged", "lost 0 (confirm: store)", outages.broker_forgets, 2),
+    FaultRow("F2-agent", "kill -9 of the agent", "lost 0; repeated <= window; < 5 s", kills.agent_killed, 100),
+    FaultRow("F2-service", "kill -9 of the store service", "lost 0; doubled 0", kills.service_killed, 100),
+    FaultRow("F2-any", "kill -9 of agent, service or broker", "lost 0; doubled 0", kills.both_killed, 60),
+    FaultRow(
         "F3", "power cut under the agent", "lost 0; every start by itself", kills.power_cut, 100, root=True, needs=_EXT4
     ),
-    Row("F4", "power cut amid fsync", "lost 0; a prefix each time", kills.cut_amid_syncs, 100, root=True, needs=_EXT4),
-    Row("F5", "disk full, broker away", "lost 0; the agent stays", disks.full_disk, 5, root=True),
-    Row("F5-long", "disk full beyond memory", "lost = counted", disks.full_disk_beyond_memory, 5, root=True),
-    Row(
+    FaultRow(
+        "F4", "power cut amid fsync", "lost 0; a prefix each time", kills.cut_amid_syncs, 100, root=True, needs=_EXT4
+    ),
+    FaultRow("F5", "disk full, broker away", "lost 0; the agent stays", disks.full_disk, 5, root=True),
+    FaultRow("F5-long", "disk full beyond memory", "lost = counted", disks.full_disk_beyond_memory, 5, root=True),
+    FaultRow(
         "F6",
         "EIO of fdatasync, then power cut",
         "promised and lost 0",
@@ -42,10 +44,10 @@ _ALL = (
         root=True,
         needs=(*_EXT4, *_SHIM),
     ),
-    Row("F7", "outbox files damaged", "undamaged lost 0; altered 0", disks.corrupted, 60),
-    Row("F8", "outbox at its bound", "lost = counted; disk <= bound", disks.at_its_bound, 2),
-    Row("F9", "wall clock +1 h, -2 h, 1970", "missed polls 0; lost 0", outages.clock_jumps, 3, needs=_SHIM),
-    Row(
+    FaultRow("F7", "outbox files damaged", "undamaged lost 0; altered 0", disks.corrupted, 60),
+    FaultRow("F8", "outbox at its bound", "lost = counted; disk <= bound", disks.at_its_bound, 2),
+    FaultRow("F9", "wall clock +1 h, -2 h, 1970", "missed polls 0; lost 0", outages.clock_jumps, 3, needs=_SHIM),
+    FaultRow(
         "F10",
         "black hole: PLC, OPC UA, broker",
         "noticed in 2 time-outs; back <= 2 s",
@@ -54,7 +56,7 @@ _ALL = (
         root=True,
         needs=_FILTER,
     ),
-    Row(
+    FaultRow(
         "F10-store",
         "black hole: store",
         "noticed in 2 time-outs; lost 0",
@@ -63,20 +65,20 @@ _ALL = (
         root=True,
         needs=_FILTER,
     ),
-    Row("F11", "resets: PLC, OPC UA, broker", "lost 0; back <= 2 s", lines.resets, 5, root=True, needs=_FILTER),
-    Row("F12", "1, 5, 20 % of packets lost", "lost 0", lines.packet_loss, 10, root=True, needs=_FILTER),
-    Row("F13", "1 Mbit/s to the broker", "RSS growth < 20 MB; lost 0", lines.slow_broker, 20),
-    Row("F14", "latency 200 ms and 2 s", "false disconnects 0", lines.latency, 20),
-    Row("F15", "flapping device", "one change each; growth 0", devices.flapping, 100),
-    Row("F16", "1 of 50 devices silent", "p99 jitter of the others < 10 %", devices.one_silent, 15),
-    Row("F17", "malformed Modbus answers", "wrong values as good 0", devices.malformed_modbus, 1),
-    Row("F18", "malformed OPC UA answers", "wrong values as good 0", devices.malformed_opcua, 1),
-    Row("F20", "RTU noise, unplugged", "back < 3 s", devices.serial_line, 5),
-    Row("F21", "store service frozen and stopped", "lost 0", outages.service_away, 6),
-    Row("F21-http", "store answers 4xx, 5xx, slowly", "retry 5xx, set 4xx aside", devices.store_answers, 1),
-    Row("F22", "SIGTERM under load", "exit < 5 s; lost 0", outages.orderly_end, 10),
-    Row("F23", "faulty file, then one device changed", "missed polls of others 0", mixed.reloaded, 10),
-    Row("F24", "soak (seconds), a fault every 2 s", "lost 0; RSS < 100 kB/h; the rest flat", soak.soak, 120),
+    FaultRow("F11", "resets: PLC, OPC UA, broker", "lost 0; back <= 2 s", lines.resets, 5, root=True, needs=_FILTER),
+    FaultRow("F12", "1, 5, 20 % of packets lost", "lost 0", lines.packet_loss, 10, root=True, needs=_FILTER),
+    FaultRow("F13", "1 Mbit/s to the broker", "RSS growth < 20 MB; lost 0", lines.slow_broker, 20),
+    FaultRow("F14", "latency 200 ms and 2 s", "false disconnects 0", lines.latency, 20),
+    FaultRow("F15", "flapping device", "one change each; growth 0", devices.flapping, 100),
+    FaultRow("F16", "1 of 50 devices silent", "p99 jitter of the others < 10 %", devices.one_silent, 15),
+    FaultRow("F17", "malformed Modbus answers", "wrong values as good 0", devices.malformed_modbus, 1),
+    FaultRow("F18", "malformed OPC UA answers", "wrong values as good 0", devices.malformed_opcua, 1),
+    FaultRow("F20", "RTU noise, unplugged", "back < 3 s", devices.serial_line, 5),
+    FaultRow("F21", "store service frozen and stopped", "lost 0", outages.service_away, 6),
+    FaultRow("F21-http", "store answers 4xx, 5xx, slowly", "retry 5xx, set 4xx aside", devices.store_answers, 1),
+    FaultRow("F22", "SIGTERM under load", "exit < 5 s; lost 0", outages.orderly_end, 10),
+    FaultRow("F23", "faulty file, then one device changed", "missed polls of others 0", mixed.reloaded, 10),
+    FaultRow("F24", "soak (seconds), a fault every 2 s", "lost 0; RSS < 100 kB/h; the rest flat", soak.soak, 120),
 )
 ROWS = {row.id: row for row in _ALL}
 
@@ -92,7 +94,7 @@ def isolated() -> bool:
     return subprocess.run(["unshare", "--net", "--mount", "true"], check=False, capture_output=True).returncode == 0
 
 
-def obstacle(row: Row) -> str:
+def obstacle(row: FaultRow) -> str:
     """Why this row cannot be run here; empty when it can."""
     if row.root and not isolated():
         return "needs root that may mount and make network namespaces"
@@ -100,13 +102,13 @@ def obstacle(row: Row) -> str:
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
-def run_here(row: str, times: int) -> Result:
+def run_here(row: str, times: int) -> FaultResult:
     """Run a row in this process."""
     with tempfile.TemporaryDirectory(prefix=f"faults-{row}-") as folder:
         return ROWS[row].run(times, Path(folder))
 
 
-def run_apart(row: str, times: int) -> Result:
+def run_apart(row: str, times: int) -> FaultResult:
     """Run a row in a process of its own. Raises RuntimeError with its last words when it does not end in a result."""
     argv = [sys.executable, "-m", "faults", "--inside", row, "--times", str(times)]
     environment = {**os.environ, "PATH": _PATH}
@@ -116,4 +118,4 @@ def run_apart(row: str, times: int) -> Result:
     lines = done.stdout.splitlines()
     if done.returncode or not lines:
         raise RuntimeError(f"{row}: {done.stderr[-3000:]}")
-    return Result.from_json(lines[-1])
+    return FaultResult.from_json(lines[-1])

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from faults.audit import audit
 from faults.brokers import Broker
-from faults.result import Result
-from faults.rig import Child, Site, plc_device, plcs, wait_for
+from faults.result import FaultResult
+from faults.rig import RigProcess, RigSite, plc_device, plcs, wait_for
 
 
-def reloaded(times: int, folder: Path) -> Result:
+def reloaded(times: int, folder: Path) -> FaultResult:
     """F23: SIGHUP with a faulty file, then with one device changed; the other devices must not notice."""
-    result = Result(times)
+    result = FaultResult(times)
     with plcs(folder, 20) as (_, ports), Broker(folder / "broker") as broker:
         listed = [plc_device(n, port, "200ms") for n, port in enumerate(ports)]
-        with Site(folder, broker.port, listed, folder / "outbox") as site:
+        with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             service, agent = site.service_up(), site.agent_up()
             site.more_notes(60, 20)
             begin = time.monotonic()
@@ -42,6 +42,6 @@ def reloaded(times: int, folder: Path) -> Result:
     return result
 
 
-def _hang_up(agent: Child, word: str, before: int) -> None:
+def _hang_up(agent: RigProcess, word: str, before: int) -> None:
     agent.process.send_signal(signal.SIGHUP)
     wait_for(lambda: agent.said().count(word) > before, 20, f"the agent's word: {word}")

@@ -9,29 +9,29 @@ from pathlib import Path
 from edge_agent.outbox import Outbox
 from faults.audit import Verdict, audit
 from faults.brokers import Broker
-from faults.result import Result
-from faults.rig import Child, Site, plc_device, plcs, wait_for
+from faults.result import FaultResult
+from faults.rig import RigProcess, RigSite, plc_device, plcs, wait_for
 from faults.shim import Shim
 from faults.subscriber import subscriber
 
 _LIVE_S = 2.0
 
 
-def broker_stopped(times: int, folder: Path) -> Result:
+def broker_stopped(times: int, folder: Path) -> FaultResult:
     """F1: the broker is stopped and frozen in turn; a preloaded backlog of an earlier life drains beside live data."""
     return _broker_away(times, folder, "mosquitto")
 
 
-def nats_stopped(times: int, folder: Path) -> Result:
+def nats_stopped(times: int, folder: Path) -> FaultResult:
     """F1 with nats-server."""
     return _broker_away(times, folder, "nats")
 
 
-def _broker_away(times: int, folder: Path, kind: str) -> Result:
-    result = Result(times)
+def _broker_away(times: int, folder: Path, kind: str) -> FaultResult:
+    result = FaultResult(times)
     with plcs(folder, 2) as (_, ports), Broker(folder / "broker", kind) as broker:
         listed = [plc_device(n, port) for n, port in enumerate(ports)]
-        with Site(folder, broker.port, listed, folder / "outbox") as site:
+        with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             service = site.service_up()
             backlog = _preload(site, 20_000)
             begin, agent = time.monotonic(), site.agent_up()
@@ -56,7 +56,7 @@ def _broker_away(times: int, folder: Path, kind: str) -> Result:
     return result
 
 
-def _preload(site: Site, count: int) -> str:
+def _preload(site: RigSite, count: int) -> str:
     """The outbox of an agent that could not send for hours: documents of a device that is not read any more."""
     box = Outbox(site.outbox, agent="ipc-01", max_bytes=50_000_000, fsync_ms=100)
     start = time.time_ns() - 36_000 * 10**9
@@ -70,24 +70,24 @@ def _preload(site: Site, count: int) -> str:
     return box.stream
 
 
-def _age(site: Site) -> float:
+def _age(site: RigSite) -> float:
     """Seconds since the newest stored value of a living device was read."""
     latest = site.ask("latest") or {}
     times = [newest["t"] for device, tags in latest.items() if device != "old-01" for newest in tags.values()]
     return time.time() - max(times, default=0) / 1e9
 
 
-def _stored(site: Site, stream: str) -> int:
+def _stored(site: RigSite, stream: str) -> int:
     marks = site.ask("marks") or {}
     return sum(last - first + 1 for first, last in marks.get(stream, ()))
 
 
-def broker_forgets(times: int, folder: Path) -> Result:
+def broker_forgets(times: int, folder: Path) -> FaultResult:
     """F1: the broker loses power and all its files, what it had acknowledged included (`confirm: store`)."""
-    result = Result(times)
+    result = FaultResult(times)
     with plcs(folder, 2) as (_, ports), Broker(folder / "broker") as broker:
         listed = [plc_device(n, port) for n, port in enumerate(ports)]
-        with Site(folder, broker.port, listed, folder / "outbox") as site:
+        with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             service, agent = site.service_up(), site.agent_up()
             for _ in range(times):
                 service.freeze()  # so that the broker holds what the store has not
@@ -103,12 +103,12 @@ def broker_forgets(times: int, folder: Path) -> Result:
     return result
 
 
-def service_away(times: int, folder: Path) -> Result:
+def service_away(times: int, folder: Path) -> FaultResult:
     """F21: the store service is frozen and stopped in turn for seconds, while the agent goes on."""
-    result = Result(times)
+    result = FaultResult(times)
     with plcs(folder, 2) as (_, ports), Broker(folder / "broker") as broker:
         listed = [plc_device(n, port, "20ms") for n, port in enumerate(ports)]
-        with Site(folder, broker.port, listed, folder / "outbox") as site:
+        with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             service, agent = site.service_up(), site.agent_up()
             for turn in range(times):
                 if turn % 2:
@@ -126,13 +126,13 @@ def service_away(times: int, folder: Path) -> Result:
     return result
 
 
-def clock_jumps(times: int, folder: Path) -> Result:
+def clock_jumps(times: int, folder: Path) -> FaultResult:
     """F9: the wall clock jumps by +1 h, -2 h, to 1970, and back, under agent and service; started in 1970 too."""
-    result, shim = Result(times), Shim(folder)
+    result, shim = FaultResult(times), Shim(folder)
     to_1970 = -int(time.time())
     with plcs(folder, 2) as (_, ports), Broker(folder / "broker") as broker:
         listed = [plc_device(n, port, "100ms") for n, port in enumerate(ports)]
-        with Site(folder, broker.port, listed, folder / "outbox") as site:
+        with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             shim.set(clock_offset_s=to_1970)
             service, agent = site.service_up(shim.env), site.agent_up(shim.env)
             for _ in range(times):
@@ -151,7 +151,7 @@ def clock_jumps(times: int, folder: Path) -> Result:
     return result
 
 
-def _pauses(site: Site) -> list[float]:
+def _pauses(site: RigSite) -> list[float]:
     newest: dict[str, int] = {}
     pauses = []
     for note in site.witness.read():
@@ -162,18 +162,18 @@ def _pauses(site: Site) -> list[float]:
     return pauses
 
 
-def _negative(site: Site) -> int:
+def _negative(site: RigSite) -> int:
     keys = ("period_s", "scheduled_s", "covered_s", "latency_ms", "latency_max_ms")
     rows = [note.document for note in site.witness.read() if "due" in note.document]
     return sum((row.get(key) or 0) < 0 for row in rows for key in keys)  # no request in the interval: no latency
 
 
-def orderly_end(times: int, folder: Path) -> Result:
+def orderly_end(times: int, folder: Path) -> FaultResult:
     """F22: SIGTERM of agent and service under load, again and again."""
-    result, chance, ends = Result(times), random.Random(22), []
+    result, chance, ends = FaultResult(times), random.Random(22), []
     with plcs(folder, 4) as (_, ports), Broker(folder / "broker") as broker:
         listed = [plc_device(n, port, "20ms") for n, port in enumerate(ports)]
-        with Site(folder, broker.port, listed, folder / "outbox") as site:
+        with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             service, agent = site.service_up(), site.agent_up()
             for _ in range(times):
                 time.sleep(chance.uniform(0.2, 0.8))  # the random moment of the signal, not a wait for anything
@@ -189,13 +189,13 @@ def orderly_end(times: int, folder: Path) -> Result:
     return result
 
 
-def _end(result: Result, child: Child) -> float:
+def _end(result: FaultResult, child: RigProcess) -> float:
     seconds = child.stop()
     result.must(child.process.returncode == 0, f"exit status {child.process.returncode} after SIGTERM")
     return seconds
 
 
-def _nothing_wrong(result: Result, verdict: Verdict) -> None:
+def _nothing_wrong(result: FaultResult, verdict: Verdict) -> None:
     for name in ("lost", "doubled", "altered", "foreign", "holes", "backwards"):
         count = getattr(verdict, name)
         result.must(count == 0, f"{name}: {count}")

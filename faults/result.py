@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @dataclass
-class Result:
+class FaultResult:
     """The figures of one row. `broken`: a promise that does not depend on time; `late`: a time limit missed."""
 
     times: int
@@ -33,19 +33,19 @@ class Result:
         return json.dumps(asdict(self), ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, text: str) -> Result:
+    def from_json(cls, text: str) -> FaultResult:
         """The inverse of `to_json`."""
         return cls(**json.loads(text))
 
 
 @dataclass(frozen=True)
-class Row:
+class FaultRow:
     """One fault: how it is made, how often in a full run, and what is promised."""
 
     id: str
     fault: str
     target: str
-    run: Callable[[int, Path], Result]
+    run: Callable[[int, Path], FaultResult]
     times: int
     root: bool = False
     """Needs root that may mount and make namespaces: a disk of its own, packet filters."""

@@ -29,7 +29,7 @@ def module(name: str, *arguments: object) -> list[str]:
     return [sys.executable, "-m", name, *map(str, arguments)]
 
 
-class Child:
+class RigProcess:
     """A process with a log, ended by its own handle."""
 
     def __init__(self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None, **pipes: Any) -> None:
@@ -116,7 +116,7 @@ def _answers(door: Path, op: str) -> Any:
 
 
 @dataclass
-class Site:
+class RigSite:
     """One site in `folder`. Processes are started by their methods and all ended when the block ends."""
 
     folder: Path
@@ -124,7 +124,7 @@ class Site:
     devices: list[dict[str, Any]]
     outbox: Path
     changes: dict[str, dict[str, Any]] = field(default_factory=dict)
-    children: list[Child] = field(default_factory=list)
+    children: list[RigProcess] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.witness = Witness(self.folder / "witness.log")
@@ -144,18 +144,18 @@ class Site:
         path.write_text(yaml.safe_dump({**site, "devices": self.devices}, sort_keys=False), encoding="utf-8")
         return path
 
-    def start(self, argv: Sequence[str], log: str, env: Mapping[str, str] | None = None, **pipes: Any) -> Child:
+    def start(self, argv: Sequence[str], log: str, env: Mapping[str, str] | None = None, **pipes: Any) -> RigProcess:
         """Any other program of this site."""
-        child = Child(argv, self.folder / log, env, **pipes)
+        child = RigProcess(argv, self.folder / log, env, **pipes)
         self.children.append(child)
         return child
 
-    def agent(self, env: Mapping[str, str] | None = None) -> Child:
+    def agent(self, env: Mapping[str, str] | None = None) -> RigProcess:
         """Start the agent; returns at once."""
         argv = module("faults.witness", self.witness.path, "run", self.config())
         return self.start(argv, "agent.log", env)
 
-    def agent_up(self, env: Mapping[str, str] | None = None) -> Child:
+    def agent_up(self, env: Mapping[str, str] | None = None) -> RigProcess:
         """Start the agent; returns when its outbox has accepted something."""
         before = self.witness.size()
         agent = self.agent(env)
@@ -163,11 +163,11 @@ class Site:
         assert agent.alive, agent.said()[-2000:]
         return agent
 
-    def service(self, env: Mapping[str, str] | None = None) -> Child:
+    def service(self, env: Mapping[str, str] | None = None) -> RigProcess:
         """Start the store service; returns at once."""
         return self.start(module("edge_agent", "serve", self.config()), "serve.log", env)
 
-    def service_up(self, env: Mapping[str, str] | None = None) -> Child:
+    def service_up(self, env: Mapping[str, str] | None = None) -> RigProcess:
         """Start the store service; returns when it has its broker."""
         service = self.service(env)
         wait_for(lambda: "broker-connected" in service.said() or not service.alive, 60, "the service to be connected")
@@ -202,7 +202,7 @@ class Site:
             told.setdefault(gap["stream"], []).append((gap["from_seq"], gap["to_seq"]))
         return told
 
-    def finish(self, agent: Child, service: Child, limit: float = 90.0) -> None:
+    def finish(self, agent: RigProcess, service: RigProcess, limit: float = 90.0) -> None:
         """The orderly end: what is accepted arrives, then agent and service are stopped."""
         wait_for(lambda: self.ask("marks") is not None, 60, "the service's answer")
         self.settle(limit)
@@ -210,7 +210,7 @@ class Site:
         self.settle(15)
         service.stop()
 
-    def __enter__(self) -> Site:
+    def __enter__(self) -> RigSite:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -228,9 +228,11 @@ def plc_device(number: int, port: int, every: str = "50ms", tags: int = 5, **key
 
 
 @contextlib.contextmanager
-def plcs(folder: Path, count: int) -> Iterator[tuple[Child, list[int]]]:
+def plcs(folder: Path, count: int) -> Iterator[tuple[RigProcess, list[int]]]:
     """Simulated PLCs in one process: every register changes with every read."""
-    child = Child(module("benchmarks.plc", count, 0), folder / "plc.log", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child = RigProcess(
+        module("benchmarks.plc", count, 0), folder / "plc.log", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
         assert child.process.stdout is not None
         yield child, [int(port) for port in child.process.stdout.readline().split()]
@@ -241,13 +243,13 @@ def plcs(folder: Path, count: int) -> Iterator[tuple[Child, list[int]]]:
 @contextlib.contextmanager
 def plant(
     folder: Path, *, devices: int = 2, every: str = "50ms", outbox: Path | None = None, **changes: dict[str, Any]
-) -> Iterator[tuple[Site, Server]]:
+) -> Iterator[tuple[RigSite, Server]]:
     """PLCs, mosquitto, and a site that reads them; agent and service are still to be started."""
     with contextlib.ExitStack() as stack:
         _, ports = stack.enter_context(plcs(folder, devices))
         broker = stack.enter_context(mosquitto(folder / "broker"))
         listed = [plc_device(n, port, every) for n, port in enumerate(ports)]
-        yield stack.enter_context(Site(folder, broker.port, listed, outbox or folder / "outbox", changes)), broker
+        yield stack.enter_context(RigSite(folder, broker.port, listed, outbox or folder / "outbox", changes)), broker
 
 
 def restarted(broker: Server, folder: Path) -> contextlib.AbstractContextManager[Server]:
@@ -255,4 +257,4 @@ def restarted(broker: Server, folder: Path) -> contextlib.AbstractContextManager
     return mosquitto(folder / "broker", broker.port)
 
 
-__all__ = ["Child", "Site", "free_port", "module", "plant", "plc_device", "plcs", "restarted", "wait_for"]
+__all__ = ["RigProcess", "RigSite", "free_port", "module", "plant", "plc_device", "plcs", "restarted", "wait_for"]

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from edge_agent.app.status.ask import agent_door, ask_agent, ask_serve, serve_door
+from edge_agent.app.status.ask import agent_socket, ask_agent, ask_serve, serve_socket
 from edge_agent.config import load
 from edge_agent.config.models import Site as Configuration
 from edge_agent.control.client import ask
+from edge_agent.stores.changed_series import HOUR_NS
 from edge_agent.stores.columns import FLOAT
 from edge_agent.stores.duckdb_schema import connect
-from edge_agent.stores.touched import HOUR_NS
 from faults.audit import Verdict, audit
 from faults.brokers import Broker
 from faults.proxy import Proxy, proxy
-from faults.result import Result
-from faults.rig import Child, Site, plc_device, plcs
+from faults.result import FaultResult
+from faults.rig import RigProcess, RigSite, plc_device, plcs
 from faults.steady import Sample, floors, settled, trend
 
 #: The demo reads 320 values a second from 20 devices: this is ten times as much.
@@ -53,7 +53,7 @@ _SPREAD: Final = {"descriptors": 12, "threads": 4, "tasks": 12}
 class _Samples:
     """What one process held, over time."""
 
-    child: Child
+    child: RigProcess
     rss: list[Sample] = field(default_factory=list)
     rest: list[Sample] = field(default_factory=list)
     """Resident kB in quiet moments, after the process gave its caches back: they would hide a small growth."""
@@ -70,12 +70,12 @@ class _Samples:
         self.rest.append((now, ask(door, "settle")["resident_bytes"] / 1024))
 
 
-def soak(times: int, folder: Path) -> Result:
+def soak(times: int, folder: Path) -> FaultResult:
     """F24: 3200 values a second (ten times the demo) for `times` seconds, a fault every two seconds."""
-    result = Result(times)
+    result = FaultResult(times)
     with plcs(folder, _DEVICES) as (_, ports), Broker(folder / "broker") as broker, proxy(ports[0]) as plug:
         listed = [plc_device(n, port, _EVERY, _TAGS) for n, port in enumerate([plug.port, *ports[1:]])]
-        with Site(folder, broker.port, listed, folder / "outbox") as site:
+        with RigSite(folder, broker.port, listed, folder / "outbox") as site:
             since = _past(site.database)
             service, agent = site.service_up(_AS_IN_A_PLANT), site.agent_up(_AS_IN_A_PLANT)
             samples = {"agent": _Samples(agent), "service": _Samples(service)}
@@ -117,8 +117,8 @@ def _torment(times: int, config: Configuration, broker: Broker, plug: Proxy, sam
                 plug.up()
             down = False
             time.sleep(_REST_S)  # how long nothing is harmed, not a wait for anything
-            samples["agent"].settle(now, agent_door(config))
-            samples["service"].settle(now, serve_door(config))
+            samples["agent"].settle(now, agent_socket(config))
+            samples["service"].settle(now, serve_socket(config))
         samples["agent"].take(now, ask_agent(config))
         samples["service"].take(now, ask_serve(config))
         time.sleep(_FAULT_S)  # the interval of the faults, not a wait for anything
@@ -137,13 +137,13 @@ def _torment(times: int, config: Configuration, broker: Broker, plug: Proxy, sam
     return faults
 
 
-def _pause(what: Broker | Child) -> None:
+def _pause(what: Broker | RigProcess) -> None:
     what.freeze()
     time.sleep(1)  # how long it is frozen, not a wait for anything
     what.go_on()
 
 
-def _judge(result: Result, name: str, sampled: _Samples) -> None:
+def _judge(result: FaultResult, name: str, sampled: _Samples) -> None:
     """Slopes of memory, and what the counts end with."""
     _keep(name, sampled)
     rss = settled(sampled.rss, _FILL_S[name])
@@ -178,6 +178,6 @@ def _keep(name: str, sampled: _Samples) -> None:
             (Path(folder) / f"{name}-{what}.csv").write_text(text, encoding="utf-8")
 
 
-def _nothing_lost(result: Result, verdict: Verdict) -> None:
+def _nothing_lost(result: FaultResult, verdict: Verdict) -> None:
     for name in ("lost", "doubled", "altered", "foreign", "holes", "backwards"):
         result.must(getattr(verdict, name) == 0, f"{name}: {getattr(verdict, name)}")

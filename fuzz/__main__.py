@@ -17,7 +17,7 @@ from fuzz import catalogue, counts
 from fuzz.code import version
 from fuzz.counts import Total
 from fuzz.process import fuzz
-from fuzz.target import Target
+from fuzz.target import FuzzTarget
 
 _HEAD: Final = """\
 | 目标 Target | 次数 Runs | 每秒 exec/s | 覆盖 Coverage | 内存 RSS, MB | 发现 Findings | 代码 Code |
@@ -61,7 +61,7 @@ def _arguments() -> argparse.Namespace:
     return args
 
 
-def _target(target: Target, args: argparse.Namespace) -> tuple[Total, int]:
+def _target(target: FuzzTarget, args: argparse.Namespace) -> tuple[Total, int]:
     """All runs of a target's present code once this call's are done, and how many there were to be."""
     folder = args.folder / target.name
     code = version(f"fuzz.targets.{catalogue.MODULES[target.name]}")
@@ -80,7 +80,7 @@ def _target(target: Target, args: argparse.Namespace) -> tuple[Total, int]:
     return done, goal
 
 
-def row(target: Target, done: Total) -> str:
+def row(target: FuzzTarget, done: Total) -> str:
     """One line of the table."""
     rate = done.runs / max(done.seconds, 0.001)
     return (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Final
 
-from fuzz.target import Target
+from fuzz.target import FuzzTarget
 
 #: Target -> the module that has it in its `TARGETS`.
 MODULES: Final = {
@@ -18,8 +18,8 @@ MODULES: Final = {
 }  # fmt: skip
 
 
-def find(name: str) -> Target:
+def find(name: str) -> FuzzTarget:
     """The target of this name."""
     module = import_module(f"fuzz.targets.{MODULES[name]}")
-    found: Target = next(target for target in module.TARGETS if target.name == name)
+    found: FuzzTarget = next(target for target in module.TARGETS if target.name == name)
     return found

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from fuzz.counts import Outcome
-from fuzz.target import Target
+from fuzz.target import FuzzTarget
 
 _LONGEST_RUN_S: Final = 10
 _MOST_MB: Final = 1024
@@ -26,7 +26,7 @@ _DONE: Final = re.compile(r"^stat::number_of_executed_units:\s+(\d+)", re.MULTIL
 _REASON: Final = re.compile(r"^[\w.]*(?:Error|Exception|Warning): [^\n]*|ERROR: libFuzzer: [^\n]*", re.MULTILINE)
 
 
-def fuzz(target: Target, code: str, runs: int, seconds: int, folder: Path) -> Outcome:
+def fuzz(target: FuzzTarget, code: str, runs: int, seconds: int, folder: Path) -> Outcome:
     """Run one target to its number of runs, its time (0: any) or its first finding; `folder` keeps corpus and log."""
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)

@@ -27,7 +27,7 @@ def demand(fact: bool, *what: object) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class FuzzTarget:
     """One decoder: `run` takes any bytes, and whatever it raises is a finding."""
 
     name: str
@@ -45,7 +45,7 @@ class Target:
     """Runs of one process. atheris keeps something of every comparison it follows, some 10 kB of a long run."""
 
 
-class Feed:
+class FuzzInput:
     """Decisions taken from the front of an input; an exhausted input decides 0."""
 
     __slots__ = ("_at", "_data")

@@ -15,14 +15,14 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class CertificateFiles:
     """PEM files of a certificate and its private key."""
 
     certificate: Path
     key: Path
 
 
-def make(folder: Path, name: str, uri: str) -> Identity:
+def make(folder: Path, name: str, uri: str) -> CertificateFiles:
     """A new self-signed RSA certificate for localhost with `uri` as application URI, valid for a year."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -54,7 +54,7 @@ def make(folder: Path, name: str, uri: str) -> Identity:
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    identity = Identity(folder / f"{name}.pem", folder / f"{name}-key.pem")
+    identity = CertificateFiles(folder / f"{name}.pem", folder / f"{name}-key.pem")
     identity.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     identity.key.touch(mode=0o600)
     identity.key.write_bytes(
@@ -63,7 +63,7 @@ def make(folder: Path, name: str, uri: str) -> Identity:
     return identity
 
 
-def server_context(identity: Identity) -> ssl.SSLContext:
+def server_context(identity: CertificateFiles) -> ssl.SSLContext:
     """A TLS server context with this identity, TLS 1.2 or newer."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

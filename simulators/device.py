@@ -7,7 +7,7 @@ from typing import Final
 from zlib import crc32
 
 from simulators.behaviours.base import SignalValue
-from simulators.faults import Counters, FaultBoard
+from simulators.faults import CounterOffsets, FaultBoard
 from simulators.signals import reader
 from simulators.spec import DeviceSpec, FaultSpec, TagSpec
 from simulators.world import World
@@ -28,14 +28,14 @@ def is_counter(tag: TagSpec) -> bool:
     return name in _COUNTING or name.endswith(("_count", "_total", "counter")) or name.startswith("import")
 
 
-class Device:
+class SimulatedDevice:
     """A SPEC device bound to its behaviour. `values` is computed at most once per step and fault change."""
 
     def __init__(self, spec: DeviceSpec, world: World, seed: int) -> None:
         self.spec = spec
         self.world = world
         self.board = FaultBoard(spec.id, spec.protocol, spec.faults)
-        self.counters = Counters()
+        self.counters = CounterOffsets()
         self._behaviour = world.behaviours.get(spec.id)
         self._readers = [
             reader(tag, self._behaviour, crc32(f"{seed}:{spec.id}:{tag.name}".encode())) for tag in spec.tags

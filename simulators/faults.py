@@ -88,7 +88,7 @@ def _end(fault: FaultSpec) -> float:
     return float("inf") if fault.duration is None else fault.at + fault.duration
 
 
-class Counters:
+class CounterOffsets:
     """What a counter fault leaves behind: each tag's own bend of its count."""
 
     def __init__(self) -> None:

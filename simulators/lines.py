@@ -8,7 +8,7 @@ from typing import Final
 
 from simulators.behaviours import cells, cnc, lamps, stations, vfd
 from simulators.behaviours.base import Behaviour
-from simulators.behaviours.machine import Machine
+from simulators.behaviours.machine import SimulatedMachine
 from simulators.behaviours.meter import Meter
 from simulators.behaviours.packml import PolishingRobot
 from simulators.flow import Buffer, LineState
@@ -86,7 +86,7 @@ def behaviour_for(device: DeviceSpec) -> str:
     return next((kind for wanted, kind in _BY_TAGS if wanted <= names), GENERIC)
 
 
-class Line:
+class ProductionLine:
     """The machines of one line, in the order in which they step: drives and machines first, then the meters."""
 
     def __init__(self, name: str, members: Iterable[tuple[str, str]], seed: int) -> None:
@@ -96,7 +96,7 @@ class Line:
         made = {device: KINDS[kind](device, seed, self.state) for device, kind in self.kinds.items()}
         self.drives = [item for item in made.values() if isinstance(item, vfd.Drive)]
         self.meters = [item for item in made.values() if isinstance(item, Meter)]
-        self.machines = [item for item in made.values() if isinstance(item, Machine)]
+        self.machines = [item for item in made.values() if isinstance(item, SimulatedMachine)]
         self._couple()
 
     def behaviours(self) -> list[Behaviour]:

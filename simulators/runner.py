@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from simulators.certificates import make, server_context
 from simulators.clock import SimClock
-from simulators.device import Device
+from simulators.device import SimulatedDevice
 from simulators.modbus.server import ModbusPort
 from simulators.spec import DeviceSpec, FaultSpec, Spec, SpecError, parse_fault
 from simulators.world import World
@@ -24,7 +24,7 @@ _TICK_S: Final = 0.1
 class Port(Protocol):
     """What the runner needs of a server."""
 
-    devices: list[Device]
+    devices: list[SimulatedDevice]
 
     @property
     def endpoint(self) -> str:
@@ -39,7 +39,7 @@ class Port(Protocol):
     async def refresh(self) -> None:
         """Follow faults and values."""
 
-    async def happen(self, device: Device, event: FaultSpec) -> None:
+    async def happen(self, device: SimulatedDevice, event: FaultSpec) -> None:
         """Carry out an event."""
 
 
@@ -49,7 +49,7 @@ class Simulation:
     def __init__(self, spec: Spec) -> None:
         self.clock = SimClock(spec.speed, spec.epoch_ns)
         self.world = World(spec, self.clock)
-        self.devices = {device.id: Device(device, self.world, spec.seed) for device in spec.devices}
+        self.devices = {device.id: SimulatedDevice(device, self.world, spec.seed) for device in spec.devices}
         self._pki = tempfile.TemporaryDirectory(prefix="simulators-")
         self.ports = self._make_ports()
         self._seen: dict[str, tuple[float, int]] = {}
@@ -119,7 +119,7 @@ class Simulation:
             await port.refresh()
 
     def _make_ports(self) -> list[Port]:
-        buses: dict[tuple[str, str], list[Device]] = {}
+        buses: dict[tuple[str, str], list[SimulatedDevice]] = {}
         for device in self.devices.values():
             buses.setdefault((device.spec.protocol, device.spec.bus), []).append(device)
         ports: list[Port] = []
@@ -133,7 +133,7 @@ class Simulation:
             ports.append(OpcuaPort(devices, Path(self._pki.name)))
         return ports
 
-    def _modbus(self, devices: list[Device]) -> ModbusPort:
+    def _modbus(self, devices: list[SimulatedDevice]) -> ModbusPort:
         first: DeviceSpec = devices[0].spec
         if first.options.get("transport") != "tls":
             return ModbusPort(devices)

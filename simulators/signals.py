@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Final
 
-from simulators.behaviours.base import Behaviour, Item, Mode, SignalValue, number
+from simulators.behaviours.base import Behaviour, MachineryItemState, MachineryOperationMode, SignalValue, number
 from simulators.behaviours.generic import generic
 from simulators.spec import TagSpec
 
@@ -42,19 +42,28 @@ ALIASES: Final = {
 }  # fmt: skip
 
 #: Words (lower case) by which labels name a machine that executes, waits, ... : first match wins.
-_ITEM_WORDS: Final[Mapping[Item, tuple[str, ...]]] = {
-    Item.Executing: ("executing", "active", "running", "execute", "run", "start", "cycle", "运行", "加工", "自动运行"),
-    Item.OutOfService: ("outofservice", "alarm", "fault", "error", "emergency", "aborted", "报警", "故障", "急停"),
-    Item.NotExecuting: (
+_ITEM_WORDS: Final[Mapping[MachineryItemState, tuple[str, ...]]] = {
+    MachineryItemState.Executing: ("executing", "active", "running", "execute", "run", "start", "cycle", "运行", "加工", "自动运行"),
+    MachineryItemState.OutOfService: ("outofservice", "alarm", "fault", "error", "emergency", "aborted", "报警", "故障", "急停"),
+    MachineryItemState.NotExecuting: (
         "notexecuting", "idle", "ready", "stopped", "reset", "stop", "standby", "待机", "空闲", "停止", "就绪", "停机",
     ),
-    Item.NotAvailable: ("notavailable", "off", "offline", "关机", "离线"),
+    MachineryItemState.NotAvailable: ("notavailable", "off", "offline", "关机", "离线"),
 }  # fmt: skip
-_MODE_WORDS: Final[Mapping[Mode, tuple[str, ...]]] = {
-    Mode.Processing: ("processing", "auto", "automatic", "mem", "produce", "production", "自动", "生产"),
-    Mode.Setup: ("setup", "manual", "jog", "mdi", "set-up", "手动", "调试", "调机"),
-    Mode.Maintenance: ("maintenance", "service", "维护", "保养"),
-    Mode.NONE: ("none", "off", "无"),
+_MODE_WORDS: Final[Mapping[MachineryOperationMode, tuple[str, ...]]] = {
+    MachineryOperationMode.Processing: (
+        "processing",
+        "auto",
+        "automatic",
+        "mem",
+        "produce",
+        "production",
+        "自动",
+        "生产",
+    ),
+    MachineryOperationMode.Setup: ("setup", "manual", "jog", "mdi", "set-up", "手动", "调试", "调机"),
+    MachineryOperationMode.Maintenance: ("maintenance", "service", "维护", "保养"),
+    MachineryOperationMode.NONE: ("none", "off", "无"),
 }
 _STATE_NAMES: Final = (
     "status", "state", "run_status", "machine_status", "running_state", "device_state", "work_state", "execution_state",
@@ -102,7 +111,7 @@ def _direct(tag: TagSpec, name: str) -> Reader:
 
 def _text(value: SignalValue) -> str:
     if isinstance(value, IntEnum):
-        return "None" if value is Mode.NONE else value.name
+        return "None" if value is MachineryOperationMode.NONE else value.name
     return str(value)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
-from simulators.behaviours.base import Behaviour, State
-from simulators.behaviours.machine import Machine
+from simulators.behaviours.base import Behaviour, SimulatedState
+from simulators.behaviours.machine import SimulatedMachine
 
 _ENERGY_EVERY_S = 60.0
 
@@ -23,7 +23,7 @@ class TruthLog:
 
     def __init__(self, path: Path) -> None:
         self._file: IO[str] = path.open("w", encoding="utf-8")
-        self._states: dict[str, State] = {}
+        self._states: dict[str, SimulatedState] = {}
         self._parts: dict[str, tuple[int, int]] = {}
         self._energy_due = 0.0
 
@@ -34,7 +34,7 @@ class TruthLog:
             self._energy_due = t + _ENERGY_EVERY_S
         for behaviour in behaviours:
             self._record_state(behaviour, t_ns)
-            if isinstance(behaviour, Machine):
+            if isinstance(behaviour, SimulatedMachine):
                 self._record_parts(behaviour, t_ns)
             if energy:
                 self._write(t_ns, behaviour.name, "energy", kwh=round(behaviour.kwh, 9))
@@ -49,7 +49,7 @@ class TruthLog:
             item_state=int(state.item), operation_mode=int(state.mode), execution=int(state.execution),
         )  # fmt: skip
 
-    def _record_parts(self, machine: Machine, t_ns: int) -> None:
+    def _record_parts(self, machine: SimulatedMachine, t_ns: int) -> None:
         parts = (machine.parts_made, machine.scrap_made)
         if self._parts.get(machine.name) != parts:
             self._parts[machine.name] = parts

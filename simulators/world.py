@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from simulators.behaviours.base import Behaviour
 from simulators.calendar import ShiftCalendar
 from simulators.clock import SimClock
-from simulators.lines import GENERIC, Line, behaviour_for
+from simulators.lines import GENERIC, ProductionLine, behaviour_for
 from simulators.spec import Spec
 from simulators.truth import TruthLog
 
@@ -82,10 +82,10 @@ class World:
         self._truth.record(self.behaviours.values(), self.t, self.t_ns)
 
 
-def _lines(spec: Spec) -> list[Line]:
+def _lines(spec: Spec) -> list[ProductionLine]:
     members: dict[str, list[tuple[str, str]]] = {}
     for device in spec.devices:
         kind = behaviour_for(device)
         if kind != GENERIC:
             members.setdefault(device.line, []).append((device.id, kind))
-    return [Line(name, devices, spec.seed) for name, devices in members.items()]
+    return [ProductionLine(name, devices, spec.seed) for name, devices in members.items()]

@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from connectors.modbus.frame import Answer, ProtocolError, Request
+from connectors.modbus.frame import Answer, ProtocolError, ReadRequest
 from connectors.modbus.framing import Framing
-from connectors.modbus.line import Reply, SkippedError, Timing, fill, late, malformed, silent_unit
 from connectors.modbus.strangers import ANOTHER_SERVICE
+from connectors.modbus.transport import Reply, SkippedError, Timing, fill, late, malformed, silent_unit
 from edge_agent.sdk import STATUS, Deadline, DeviceError, cause_of_error
 
 
@@ -24,7 +24,7 @@ class Channel(asyncio.Protocol):
     def __init__(self, framing: Framing, now: Callable[[], int], where: str = "Modbus") -> None:
         """`where`: the address, for the sentences of errors."""
         self._where = where
-        self.arrived = self.answers = self.heard = 0
+        self.arrived = self.answers = self.arrivals = 0
         self.fault: DeviceError | None = None
         self.ended: DeviceError | None = None
         self.closed_by_peer = False
@@ -37,7 +37,7 @@ class Channel(asyncio.Protocol):
         self._resting: asyncio.TimerHandle | None = None
         self._last_arrival = 0.0
         self._done: asyncio.Future[None] | None = None
-        self._requests: Sequence[Request] = ()
+        self._requests: Sequence[ReadRequest] = ()
         self._replies: list[Reply | None] = []
         self._timing = Timing()
         self._sent = self._answered = self._end = 0
@@ -47,7 +47,7 @@ class Channel(asyncio.Protocol):
         """See `Line`."""
         return self._framing.last
 
-    async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
+    async def exchange(self, requests: Sequence[ReadRequest], timing: Timing) -> list[Reply]:
         """See `Line`."""
         if self.ended is not None:
             raise self.ended
@@ -81,7 +81,7 @@ class Channel(asyncio.Protocol):
         self._abort = transport.abort
 
     def data_received(self, data: bytes) -> None:
-        self.heard += 1
+        self.arrivals += 1
         try:
             answers = self._framing.feed(data)
         except ProtocolError as error:
@@ -99,10 +99,10 @@ class Channel(asyncio.Protocol):
 
     def _unread(self) -> DeviceError | None:
         """What another service said before it closed the connection."""
-        if self.ended is not None or not self.heard:
+        if self.ended is not None or not self.arrivals:
             return None
         try:
-            instead = self._framing.give_up()
+            instead = self._framing.end_wait()
         except ProtocolError as error:
             instead = error
         if isinstance(instead, ProtocolError) and instead.cause.name == ANOTHER_SERVICE:
@@ -173,7 +173,7 @@ class Channel(asyncio.Protocol):
         slot = self._replies.index(None)
         request, timeout = self._requests[slot], self._timing.timeout
         try:
-            instead = self._framing.give_up()
+            instead = self._framing.end_wait()
         except ProtocolError as error:
             self._fail(DeviceError(STATUS["BadCommunicationError"], error.cause, lost=True))
             return

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from connectors.modbus.endpoint import Endpoint, parse_url, pipelined
-from connectors.modbus.frame import Request
+from connectors.modbus.endpoint import ModbusEndpoint, parse_url, pipelined
+from connectors.modbus.frame import ReadRequest
 from connectors.modbus.identity import identity_check
-from connectors.modbus.line import Reply, Timing
 from connectors.modbus.link import Link
 from connectors.modbus.options import ModbusDevice, device_options
-from connectors.modbus.reader import Reader
+from connectors.modbus.reader import ModbusTableReader
+from connectors.modbus.transport import Reply, Timing
 from connectors.modbus.unit import Unit
 from edge_agent.sdk import Batch, Clock, DevicePlan, TagTable
 
@@ -26,7 +26,7 @@ class ModbusConnection:
         self._clock = clock
         self._units = {plan.id: Unit(plan.id, o) for plan, o in zip(plans, options, strict=True)}
         self._timings = {plan.id: _timing(o, endpoint) for plan, o in zip(plans, options, strict=True)}
-        self._readers: dict[TagTable, Reader] = {}
+        self._readers: dict[TagTable, ModbusTableReader] = {}
         self._to_replan: set[TagTable] = set()
         self._link = Link(endpoint, options, clock.time_ns)
         self._identity = identity_check(plans, endpoint, self._link, self._read, self._ask)
@@ -61,7 +61,7 @@ class ModbusConnection:
     async def _read(self, table: TagTable) -> Batch:
         reader = self._readers.get(table)
         if reader is None:
-            reader = self._readers[table] = Reader(table, self._units[table.device])
+            reader = self._readers[table] = ModbusTableReader(table, self._units[table.device])
         elif table in self._to_replan:
             self._to_replan.discard(table)
             reader.replan()
@@ -75,12 +75,12 @@ class ModbusConnection:
         reader = self._readers.get(table)
         return [None] * len(table) if reader is None else reader.raw()
 
-    async def _ask(self, requests: Sequence[Request], device: str) -> list[Reply]:
+    async def _ask(self, requests: Sequence[ReadRequest], device: str) -> list[Reply]:
         """Ask a device for something, counted."""
         self.requests += len(requests)
         return await self._link.exchange(requests, self._timings[device])
 
 
-def _timing(options: ModbusDevice, endpoint: Endpoint) -> Timing:
+def _timing(options: ModbusDevice, endpoint: ModbusEndpoint) -> Timing:
     window = options.pipeline if pipelined(endpoint, options) else 1
     return Timing(options.timeout, window, max(options.pause_ms / 1000, endpoint.silence))

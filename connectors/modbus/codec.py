@@ -83,7 +83,7 @@ def _unpack_swapped(unpack: Unpack, data: bytes) -> tuple[Any, ...]:
     return unpack(swap_bytes(data))
 
 
-class Block:
+class BlockDecoder:
     """One request's decoder: `points` with their places in the table's columns.
 
     `decode(data, values, status)` takes the data bytes of an answer (their number already checked) and fills in

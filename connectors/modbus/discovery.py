@@ -10,15 +10,15 @@ from connectors.modbus.invalid import InvalidError
 from connectors.modbus.options import device_options
 from connectors.modbus.probe import probe
 from connectors.modbus.scan import scan
-from edge_agent.discovery import Discovery, Target
+from edge_agent.discovery import Discovery, DiscoveryTarget
 
 
-def _target(options: Any) -> Target:
+def _target(options: Any) -> DiscoveryTarget:
     try:
         endpoint = parse_url(device_options(options).url)
     except InvalidError as error:
         raise ValueError(f"{error.zh}\n    {error.en}") from error
-    return Target(endpoint.host, endpoint.port, endpoint.path, endpoint.scheme == "tls", exclusive=True)
+    return DiscoveryTarget(endpoint.host, endpoint.port, endpoint.path, endpoint.scheme == "tls", exclusive=True)
 
 
 DISCOVERY: Final = Discovery(

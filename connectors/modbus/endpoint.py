@@ -26,7 +26,7 @@ _BITS_PER_BYTE: Final = 11
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ModbusEndpoint:
     """A TCP or UDP address, or a serial port with its line settings."""
 
     scheme: str
@@ -68,18 +68,18 @@ class Endpoint:
         return f"{self.scheme}://{self.path}?{line}"
 
 
-def on_pymodbus(endpoint: Endpoint, options: ModbusDevice) -> bool:
+def on_pymodbus(endpoint: ModbusEndpoint, options: ModbusDevice) -> bool:
     """Whether pymodbus speaks on this line. EDGE_AGENT_STOCK=1 turns the fast paths of the agent off."""
     return endpoint.scheme not in OWN or options.client == "pymodbus" or os.environ.get("EDGE_AGENT_STOCK") == "1"
 
 
-def pipelined(endpoint: Endpoint, options: ModbusDevice) -> bool:
+def pipelined(endpoint: ModbusEndpoint, options: ModbusDevice) -> bool:
     """Whether requests may overlap: only where frames carry a transaction id on a reliable stream, the device wants no
     pause before each, and pymodbus, which has one request under way at a time, does not speak."""
     return endpoint.scheme == "tcp" and not options.pause_ms and not on_pymodbus(endpoint, options)
 
 
-def parse_url(url: str) -> Endpoint:
+def parse_url(url: str) -> ModbusEndpoint:
     """The endpoint of a URL. Raises InvalidError."""
     try:
         parts = urlsplit(url)
@@ -105,10 +105,10 @@ def parse_url(url: str) -> Endpoint:
             f"{url} should read {parts.scheme}://host:port, as in "
             f"{parts.scheme}://10.0.1.50:{DEFAULT_PORT[parts.scheme]}.",
         )
-    return Endpoint(parts.scheme, parts.hostname, port or DEFAULT_PORT[parts.scheme])
+    return ModbusEndpoint(parts.scheme, parts.hostname, port or DEFAULT_PORT[parts.scheme])
 
 
-def _serial(url: str, scheme: str, netloc: str, path: str, query: str) -> Endpoint:
+def _serial(url: str, scheme: str, netloc: str, path: str, query: str) -> ModbusEndpoint:
     if netloc or len(path) < 2:
         raise InvalidError(
             "url",
@@ -123,7 +123,7 @@ def _serial(url: str, scheme: str, netloc: str, path: str, query: str) -> Endpoi
             f"{url} 中没有 {name} 这个串口参数；可用的是 {'、'.join(sorted(known))}。",
             f"{url}: there is no serial setting {name}; there are {', '.join(sorted(known))}.",
         )
-    return Endpoint(
+    return ModbusEndpoint(
         scheme,
         path=path,
         baudrate=_number(url, settings, "baudrate", 19200, range(110, 4_000_001)),

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.modbus.plan import Group, Knowledge, Span, seam
+from connectors.modbus.plan import AddressSpan, Knowledge, RequestSpans, seam
 
 #: Failures in a row that make a request doubtful: one that was never answered, and one that was.
 NEW: Final = 2
@@ -30,11 +30,11 @@ _MOST_CAUTIOUS: Final = 64
 
 
 @dataclass(slots=True)
-class Trial:
+class SplitTrial:
     """A doubtful request, cut."""
 
-    group: Group
-    seams: tuple[Span, ...]
+    group: RequestSpans
+    seams: tuple[AddressSpan, ...]
     at_holes: bool
     """Cut where nobody wants the registers between."""
     silent_reads: int = -1
@@ -48,10 +48,10 @@ class Failures:
 
     def __init__(self, known: Knowledge) -> None:
         self._known = known
-        self._counts: dict[Span, int] = {}
-        self.trials: Sequence[Trial] = ()
-        self._shown: Sequence[Trial] = ()
-        self._fruitless: dict[Span, int] = {}
+        self._counts: dict[AddressSpan, int] = {}
+        self.trials: Sequence[SplitTrial] = ()
+        self._shown: Sequence[SplitTrial] = ()
+        self._fruitless: dict[AddressSpan, int] = {}
         """Trials of a request that have shown nothing: every piece may contain something wrong."""
         self._enough = NEW
 
@@ -60,13 +60,13 @@ class Failures:
         """Whether there is anything to look after."""
         return bool(self._counts or self.trials)
 
-    def doubt(self, group: Group) -> int:
+    def turns_late(self, group: RequestSpans) -> int:
         """How late a request is to be asked: 0 for one without a failure and outside every trial."""
         hull = group.hull
         on_trial = any(_within(hull, trial.group.hull) for trial in self.trials)
         return 2 * self._counts.get(hull, 0) + on_trial
 
-    def failed(self, group: Group, times: int, *, proven: bool, alive: bool) -> bool:
+    def failed(self, group: RequestSpans, times: int, *, proven: bool, alive: bool) -> bool:
         """One more failure (`times`: how often it was asked for). Whether the request is doubtful now.
 
         `proven`: it was answered before; `alive`: the device answered others in the same read.
@@ -77,30 +77,30 @@ class Failures:
         self._counts[hull] = count = self._counts.get(hull, 0) + times
         return count >= (PROVEN if proven else NEW if alive else self._enough)
 
-    def answered(self, groups: Iterable[Group]) -> None:
+    def answered(self, groups: Iterable[RequestSpans]) -> None:
         """These were answered: they begin anew."""
         for group in groups:
             self._counts.pop(group.hull, None)
             self._fruitless.pop(group.hull, None)
 
-    def cut(self, group: Group, *, alive: bool) -> bool:
+    def cut(self, group: RequestSpans, *, alive: bool) -> bool:
         """Put a doubtful request of several spans on trial. False when another one is, and the device is silent."""
         if self.trials and not alive:
             return False
         seams, at_holes = _seams(group, self._fruitless.get(group.hull, 0))
         self._counts.pop(group.hull, None)
-        self.trials = [*self.trials, Trial(Group(group.spans), seams, at_holes)]
+        self.trials = [*self.trials, SplitTrial(RequestSpans(group.spans), seams, at_holes)]
         self._known.tentative |= set(seams)
         return True
 
-    def judge(self, answered: Sequence[Group], failed: Sequence[Group]) -> tuple[list[Trial], bool]:
+    def judge(self, answered: Sequence[RequestSpans], failed: Sequence[RequestSpans]) -> tuple[list[SplitTrial], bool]:
         """A read is over: the trials whose pieces are to stay, and whether the plan has to be made anew."""
         if answered:
             self._enough = NEW
         if not failed and not self.trials:
             self._counts.clear()
-        shown: list[Trial] = []
-        kept: list[Trial] = []
+        shown: list[SplitTrial] = []
+        kept: list[SplitTrial] = []
         good, bad = [group.hull for group in answered], [group.hull for group in failed]
         for trial in self.trials:
             hull = trial.group.hull
@@ -124,12 +124,12 @@ class Failures:
             self._shown = [*self._shown, *shown]
         return shown, self._join_around_costly() or changed
 
-    def costs(self, span: Span, until: float) -> None:
+    def costs(self, span: AddressSpan, until: float) -> None:
         """A span costs the connection or a time-out: it is asked for at `until` again, and nothing is read across."""
         self._known.costly[span] = until
         self._known.barriers.add(span)
 
-    def costs_nothing(self, span: Span) -> bool:
+    def note_answered(self, span: AddressSpan) -> bool:
         """It was answered. Whether that is news."""
         if self._known.costly.pop(span, None) is None:
             return False
@@ -149,11 +149,11 @@ class Failures:
         return bool(joined)
 
 
-def _within(hull: Span, outer: Span) -> bool:
+def _within(hull: AddressSpan, outer: AddressSpan) -> bool:
     return hull.table == outer.table and outer.start <= hull.start and hull.end <= outer.end and hull != outer
 
 
-def _seams(group: Group, fruitless: int) -> tuple[tuple[Span, ...], bool]:
+def _seams(group: RequestSpans, fruitless: int) -> tuple[tuple[AddressSpan, ...], bool]:
     """Where to cut a request: at its holes (the flag); where it has none, between all its spans, or in two where those
     are very many. After fruitless trials of the same request into more and more pieces."""
     spans = group.spans
@@ -168,4 +168,4 @@ def _seams(group: Group, fruitless: int) -> tuple[tuple[Span, ...], bool]:
     if len(cuts) >= MOST_PIECES or fruitless:
         pieces = min(MOST_PIECES, len(spans), 2 << 2 * min(fruitless, 3))
         cuts = sorted({cuts[len(cuts) * piece // pieces] for piece in range(1, pieces)})
-    return tuple(seam(Group(spans[:cut]), Group(spans[cut:])) for cut in cuts), at_holes
+    return tuple(seam(RequestSpans(spans[:cut]), RequestSpans(spans[cut:])) for cut in cuts), at_holes

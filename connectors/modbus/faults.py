@@ -7,7 +7,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from connectors.modbus.endpoint import Endpoint
+from connectors.modbus.endpoint import ModbusEndpoint
 from connectors.modbus.options import ModbusDevice
 from edge_agent.sdk import STATUS, DeviceError, cause_of_error, words_of
 
@@ -21,7 +21,7 @@ NO_PASSWORD: Final = "the key file has a password"  # noqa: S105 - a sentence
 """What `stock` raises as a ValueError when the key of a TLS client has one."""
 
 
-def open_error(error: OSError | ValueError, endpoint: Endpoint, options: ModbusDevice) -> DeviceError:
+def open_error(error: OSError | ValueError, endpoint: ModbusEndpoint, options: ModbusDevice) -> DeviceError:
     """The error for what came up while a line was opened; it is lost."""
     if str(error) == NO_PASSWORD:
         return DeviceError.of("key_with_password", lost=True)

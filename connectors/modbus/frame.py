@@ -53,7 +53,7 @@ class ProtocolError(Exception):
         return cls(cause(name, **facts), status_of_cause(name), answered=answered)
 
 
-class Request:
+class ReadRequest:
     """One read, encoded once: `adu` is unit and PDU, `size` the data bytes its answer must have."""
 
     __slots__ = ("accepted", "address", "adu", "count", "function", "mbap", "promise", "size", "table", "unit")
@@ -79,7 +79,7 @@ class Request:
         return f"unit {self.unit} {self.table}/{self.address} x {self.count}"
 
 
-def answer(request: Request, adu: bytes) -> Answer:
+def answer(request: ReadRequest, adu: bytes) -> Answer:
     """What an answer (unit and PDU, without MBAP header or check sum) says. Raises ProtocolError."""
     size, function = request.size, request.function
     if len(adu) >= 1 and adu[0] != request.unit and adu[0] not in request.accepted:
@@ -100,13 +100,13 @@ def answer(request: Request, adu: bytes) -> Answer:
     raise ProtocolError.of("modbus_wrong_length", answered=True, found=found, size=size, request=request)
 
 
-def exception_cause(code: int, request: Request) -> Cause:
+def exception_cause(code: int, request: ReadRequest) -> Cause:
     """Why a device refused a request, by its exception code."""
     name = f"modbus_exception_{code if code in _KNOWN_EXCEPTIONS else 'other'}"
     return cause(name, code=code, unit=request.unit, request=request)
 
 
-class IdentificationRequest(Request):
+class IdentificationRequest(ReadRequest):
     """Read Device Identification: vendor, product code and revision, as one stream from the object `address` on.
 
     The answer is as long as the texts are: `identification_objects` says what its data mean.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from binascii import unhexlify
 from typing import Final, Protocol
 
-from connectors.modbus.frame import IDENTIFICATION, Answer, ProtocolError, Request, answer, identification_size
+from connectors.modbus.frame import IDENTIFICATION, Answer, ProtocolError, ReadRequest, answer, identification_size
 from connectors.modbus.strangers import no_frame, stranger
 from edge_agent.sdk import cause, status_of_cause
 
@@ -36,13 +36,13 @@ class Framing(Protocol):
     last: int
     """The transaction id of the last request; 0 where there are none."""
 
-    def encode(self, slot: int, request: Request) -> bytes:
+    def encode(self, slot: int, request: ReadRequest) -> bytes:
         """The bytes to send; from now on the request is under way."""
 
     def feed(self, data: bytes) -> list[tuple[int, Found]]:
         """The answers that `data` completes. Raises ProtocolError for bytes that are no frames."""
 
-    def give_up(self) -> Found | None:
+    def end_wait(self) -> Found | None:
         """The time is over: forget what is under way. What came in the place of an answer, None for nothing; or the
         answer, where more bytes were waited for. Raises ProtocolError when the line stopped amid a frame, so that
         nobody knows where the next one begins."""
@@ -54,21 +54,21 @@ class MbapFraming:
     def __init__(self, last: int = 0) -> None:
         """`last`: the id before the first one. Gateways have been seen to deliver late answers on the next connection:
         ids that go on from one to the other do not fit them."""
-        self._waiting: dict[bytes, tuple[int, Request]] = {}
+        self._waiting: dict[bytes, tuple[int, ReadRequest]] = {}
         """By the two bytes of the transaction id."""
         self._buffer = b""
         self.last = last
         self._foreign = (0, 0)
         """The transaction ids of the last frame that answers nothing under way, and of the last request before it."""
 
-    def encode(self, slot: int, request: Request) -> bytes:
+    def encode(self, slot: int, request: ReadRequest) -> bytes:
         # 0 is never used: devices that do not fill in the id answer with 0, and that must not fit anything.
         self.last = self.last % 0xFFFF + 1
         key = self.last.to_bytes(2, "big")
         self._waiting[key] = slot, request
         return key + request.mbap
 
-    def expect(self, number: int, slot: int, request: Request) -> bytes:
+    def expect(self, number: int, slot: int, request: ReadRequest) -> bytes:
         """A request is under way by this transaction id, which is returned as its bytes."""
         self.last = number
         key = number.to_bytes(2, "big")
@@ -108,7 +108,7 @@ class MbapFraming:
         """Nothing is under way any more; its answers are nobody's."""
         self._waiting.clear()
 
-    def give_up(self) -> Found | None:
+    def end_wait(self) -> Found | None:
         self.forget()
         if self._buffer:
             foreign = stranger(self._buffer)
@@ -121,7 +121,7 @@ class MbapFraming:
         return ProtocolError(cause("modbus_wrong_transaction", found=number), "BadTimeout")
 
 
-def _judged(request: Request, adu: bytes) -> Found:
+def _judged(request: ReadRequest, adu: bytes) -> Found:
     try:
         return answer(request, adu)
     except ProtocolError as error:
@@ -189,20 +189,20 @@ class _Sought:
     last = 0
 
     def __init__(self, last: int = 0) -> None:
-        self._waiting: tuple[int, Request] | None = None
+        self._waiting: tuple[int, ReadRequest] | None = None
         self._buffer = b""
         self._noise = 0
         self._heard_first = b""
         """The first bytes that came while nothing was understood, to tell another service from noise."""
         self._instead: ProtocolError | None = None
 
-    def expect(self, number: int, slot: int, request: Request) -> bytes:
+    def expect(self, number: int, slot: int, request: ReadRequest) -> bytes:
         """A request is under way; there are no transaction ids."""
         self.forget()
         self._waiting = slot, request
         return b""
 
-    def give_up(self) -> Found | None:
+    def end_wait(self) -> Found | None:
         """See `Framing`; a serial line is never amid a frame for long."""
         waiting, noise, instead, first = self._waiting, self._noise, self._instead, self._heard_first
         self.forget()
@@ -225,7 +225,7 @@ class _Sought:
         if self._noise > MOST_NOISE:
             raise ProtocolError.of("modbus_not_asked", count=self._noise)
 
-    def _answers(self, request: Request, adu: bytes) -> Answer | None:
+    def _answers(self, request: ReadRequest, adu: bytes) -> Answer | None:
         """What a frame with a right check sum says, or None when it is not the answer."""
         try:
             return answer(request, adu)
@@ -248,11 +248,11 @@ class RtuFraming(_Sought):
         self._others = 0
         """Requests of another master to the same unit and function: the next answers are to those."""
 
-    def encode(self, slot: int, request: Request) -> bytes:
+    def encode(self, slot: int, request: ReadRequest) -> bytes:
         self.expect(0, slot, request)
         return self._asked
 
-    def expect(self, number: int, slot: int, request: Request) -> bytes:
+    def expect(self, number: int, slot: int, request: ReadRequest) -> bytes:
         super().expect(number, slot, request)
         self._asked = request.adu + crc16(request.adu).to_bytes(2, "little")
         self._head = bytes((request.unit, request.function, request.size))
@@ -268,11 +268,11 @@ class RtuFraming(_Sought):
         found = self._search(request, self._head)
         return [] if found is None else [(slot, found)]
 
-    def give_up(self) -> Found | None:
+    def end_wait(self) -> Found | None:
         found = None if self._waiting is None else self._search(self._waiting[1], b"")
-        return super().give_up() if found is None else found
+        return super().end_wait() if found is None else found
 
-    def _search(self, request: Request, head: bytes) -> Answer | None:
+    def _search(self, request: ReadRequest, head: bytes) -> Answer | None:
         """The answer among the bytes that came, which are then forgotten. Where an answer seems to begin with `head`
         its end is waited for before anything behind is looked at: mostly it is the answer, coming in pieces."""
         buffer, at = self._buffer, 0
@@ -307,7 +307,7 @@ class RtuFraming(_Sought):
                 return (0, True) if echo else (size, False)
         return 0, unfinished
 
-    def _judge(self, request: Request, frame: bytes) -> Answer | None:
+    def _judge(self, request: ReadRequest, frame: bytes) -> Answer | None:
         if frame == self._asked or frame[1] & 0x7F != request.function:
             return None
         own = frame[0] == request.unit
@@ -335,7 +335,7 @@ def _rtu_sizes(buffer: bytes, at: int) -> tuple[int, ...]:
 class AsciiFraming(_Sought):
     """ASCII on a serial line: a colon, hex digits with a check sum (LRC), CR LF."""
 
-    def encode(self, slot: int, request: Request) -> bytes:
+    def encode(self, slot: int, request: ReadRequest) -> bytes:
         self.expect(0, slot, request)
         return b":" + (request.adu + bytes((_lrc(request.adu),))).hex().upper().encode() + b"\r\n"
 
@@ -356,7 +356,7 @@ class AsciiFraming(_Sought):
         return []
 
 
-def _of_function(request: Request) -> tuple[bytes, bytes]:
+def _of_function(request: ReadRequest) -> tuple[bytes, bytes]:
     return bytes((request.function,)), bytes((request.function | 0x80,))
 
 

@@ -23,18 +23,18 @@ from connectors.modbus.constants import (
     table_of,
     texts_of,
 )
-from connectors.modbus.endpoint import Endpoint
+from connectors.modbus.endpoint import ModbusEndpoint
 from connectors.modbus.frame import (
     IdentificationRequest,
-    Request,
+    ReadRequest,
     exception_cause,
     identification_objects,
 )
 from connectors.modbus.known_units import KnownUnits
 from connectors.modbus.layout import layout_of
-from connectors.modbus.line import Reply
 from connectors.modbus.options import Constant, ModbusDevice, device_options
-from connectors.modbus.reader import Reader
+from connectors.modbus.reader import ModbusTableReader
+from connectors.modbus.transport import Reply
 from connectors.modbus.unit import Unit
 from edge_agent.sdk import (
     STATUS,
@@ -67,7 +67,7 @@ _MOST_PARTS: Final = 3
 
 _REFUSALS: Final = frozenset({1, 2, 3})
 
-Ask = Callable[[Sequence[Request], str], Awaitable[list[Reply]]]
+Ask = Callable[[Sequence[ReadRequest], str], Awaitable[list[Reply]]]
 """Ask a device, by its id."""
 
 Read = Callable[[TagTable], Awaitable[Batch]]
@@ -83,7 +83,7 @@ class Openings(Protocol):
 class _Checked:
     """One device and what is known of it in this process."""
 
-    def __init__(self, plan: DevicePlan, endpoint: Endpoint) -> None:
+    def __init__(self, plan: DevicePlan, endpoint: ModbusEndpoint) -> None:
         self.plan = plan
         self.options: ModbusDevice = device_options(plan.options)
         self.constants = self.options.identify
@@ -106,7 +106,9 @@ class _Checked:
 class IdentityCheck:
     """All checked devices of one connection."""
 
-    def __init__(self, plans: Sequence[DevicePlan], endpoint: Endpoint, link: Openings, read: Read, ask: Ask) -> None:
+    def __init__(
+        self, plans: Sequence[DevicePlan], endpoint: ModbusEndpoint, link: Openings, read: Read, ask: Ask
+    ) -> None:
         self._endpoint = endpoint
         self._link = link
         self._read = read
@@ -186,7 +188,9 @@ class IdentityCheck:
             if not is_identification(constant, found):
                 self._refuse(device, described(texts), described(found))
             return
-        reader = Reader(table_of(constant, device.plan.id, device.options.areas), Unit(device.plan.id, device.options))
+        reader = ModbusTableReader(
+            table_of(constant, device.plan.id, device.options.areas), Unit(device.plan.id, device.options)
+        )
         wave = reader.first()
         replies = await self._ask(wave, device.plan.id)
         (reply,) = replies
@@ -212,7 +216,7 @@ class IdentityCheck:
             if error.status not in (STATUS["BadTimeout"], STATUS["BadCommunicationError"]):
                 raise
             if device.dispute is not None:  # silence does not say that it is the configured one again
-                self._postpone(device)
+                self._postpone_check(device)
                 raise device.dispute from error
             device.silences += 1
             found = self._after_silence(device, known, error)
@@ -271,7 +275,7 @@ class IdentityCheck:
         before = device.dispute
         device.dispute = _another_device(self._endpoint, device, expected, answered)
         device.silences = 0
-        self._postpone(device)
+        self._postpone_check(device)
         if before is None or before.detail != device.dispute.detail:
             log.warning(
                 "modbus-identity device=%s unit=%s state=another expected=%r answered=%r",
@@ -280,7 +284,7 @@ class IdentityCheck:
         raise device.dispute
 
     @staticmethod
-    def _postpone(device: _Checked) -> None:
+    def _postpone_check(device: _Checked) -> None:
         device.retry_at = asyncio.get_running_loop().time() + device.pause
         device.pause = min(LONGEST_PAUSE, 2 * device.pause)
 
@@ -304,7 +308,7 @@ class IdentityCheck:
         self._known.save()
         if not silent or device.constants:
             return batch
-        return _doubted(batch, _other_units(self._endpoint, silent))
+        return _as_uncertain(batch, _other_units(self._endpoint, silent))
 
     async def _call(self, answering: AnsweringUnits) -> None:
         """Ask units that have not been heard since the port was opened for one thing that they have answered before,
@@ -329,7 +333,7 @@ class IdentityCheck:
 
 
 def identity_check(
-    plans: Sequence[DevicePlan], endpoint: Endpoint, link: Openings, read: Read, ask: Ask
+    plans: Sequence[DevicePlan], endpoint: ModbusEndpoint, link: Openings, read: Read, ask: Ask
 ) -> IdentityCheck | None:
     """The check of a connection; None, and no cost, where there is nothing to check."""
     if endpoint.unstable or any(device_options(plan.options).identify for plan in plans):
@@ -341,7 +345,7 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "backslashreplace").rstrip("\0 ")
 
 
-def _another_device(endpoint: Endpoint, device: _Checked, expected: str, answered: str) -> DeviceError:
+def _another_device(endpoint: ModbusEndpoint, device: _Checked, expected: str, answered: str) -> DeviceError:
     facts: dict[str, Any] = {
         "where": _place(endpoint), "unit": device.options.unit, "expected": expected, "expected_zh": _zh(expected),
         "answered": answered, "answered_zh": _zh(answered), "command": command("reload"),
@@ -351,7 +355,7 @@ def _another_device(endpoint: Endpoint, device: _Checked, expected: str, answere
     return DeviceError.of("modbus_another_device", **facts)
 
 
-def _other_units(endpoint: Endpoint, silent: Sequence[int]) -> Cause:
+def _other_units(endpoint: ModbusEndpoint, silent: Sequence[int]) -> Cause:
     units = [str(unit) for unit in silent]
     return cause(
         "modbus_other_units",
@@ -362,7 +366,7 @@ def _other_units(endpoint: Endpoint, silent: Sequence[int]) -> Cause:
     )
 
 
-def _doubted(batch: Batch, why: Cause) -> Batch:
+def _as_uncertain(batch: Batch, why: Cause) -> Batch:
     """The same batch; whatever is good in it is uncertain for this cause."""
     status, known = STATUS[status_of_cause(why.name)], batch.causes or {}
     doubted = [place for place in range(len(batch.values)) if place not in batch.status]
@@ -378,5 +382,5 @@ def _zh(text: str) -> str:
     return text.replace("exception ", "异常 ") if text.startswith("exception ") else text
 
 
-def _place(endpoint: Endpoint) -> str:
+def _place(endpoint: ModbusEndpoint) -> str:
     return endpoint.path if endpoint.serial else str(endpoint)

@@ -10,17 +10,17 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
 
-from connectors.modbus.codec import Block, Singles
-from connectors.modbus.frame import Request
+from connectors.modbus.codec import BlockDecoder, Singles
+from connectors.modbus.frame import ReadRequest
 from connectors.modbus.invalid import InvalidError
 from connectors.modbus.options import ModbusDevice, ObjectName, tag_options
 from connectors.modbus.parts import PartRead
-from connectors.modbus.plan import Group, Knowledge, Limits, Span, plan
+from connectors.modbus.plan import AddressSpan, Knowledge, RequestLimits, RequestSpans, plan
 from connectors.modbus.point import Point, is_wide_number, resolve
 from edge_agent.sdk import Problem, Tag, TagTable
 
 
-class Alike:
+class PlanKey:
     """A device's options, equal to others' where they lead to the same requests and the same meaning of answers."""
 
     __slots__ = ("_key", "accepted", "options")
@@ -34,37 +34,37 @@ class Alike:
         self._key = *who, options.base, options.word_order, *limits, *options.areas.items()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Alike) and self._key == other._key
+        return isinstance(other, PlanKey) and self._key == other._key
 
     def __hash__(self) -> int:
         return hash(self._key)
 
-    def request(self, table: ObjectName, start: int, size: int) -> Request:
+    def request(self, table: ObjectName, start: int, size: int) -> ReadRequest:
         """A read of such a device."""
-        return Request(self.options.unit, table, start, size, self.accepted)
+        return ReadRequest(self.options.unit, table, start, size, self.accepted)
 
 
-class Ask:
+class CompiledRequest:
     """A group, its request and its decoder."""
 
     __slots__ = ("block", "group", "places", "request")
 
-    def __init__(self, group: Group, alike: Alike, points: Sequence[tuple[int, Point]]) -> None:
+    def __init__(self, group: RequestSpans, alike: PlanKey, points: Sequence[tuple[int, Point]]) -> None:
         self.group = group
         start, size = group.start, group.end - group.start
         self.request = alike.request(group.table, start, size)
-        self.block = Block(start, size, points)
+        self.block = BlockDecoder(start, size, points)
         self.places = tuple(place for place, _ in points)
 
 
-class Layout:
+class RequestLayout:
     """The points of a table by their spans, and the requests that read all of them."""
 
-    def __init__(self, tags: Sequence[Tag], alike: Alike) -> None:
+    def __init__(self, tags: Sequence[Tag], alike: PlanKey) -> None:
         self._alike = alike
-        self._limits = Limits.of(alike.options)
+        self._limits = RequestLimits.of(alike.options)
         self._width = len(tags)
-        self.points: dict[Span, tuple[tuple[int, Point], ...]] = {}
+        self.points: dict[AddressSpan, tuple[tuple[int, Point], ...]] = {}
         """Span -> the columns it fills and what they hold."""
         self.problems: list[Problem] = []
         """Of tags that cannot be read, which have no points."""
@@ -87,13 +87,13 @@ class Layout:
             else:
                 self.points[span] = (*self.points.get(span, ()), (place, point))
 
-    def _span(self, point: Point, exponent: Point | None, source: str) -> Span:
+    def _span(self, point: Point, exponent: Point | None, source: str) -> AddressSpan:
         """The addresses of a point, with those of its power of ten: in two requests they could belong to two moments.
 
         Raises InvalidError where one request cannot carry both.
         """
         if exponent is None:
-            return Span(point.object, point.address, point.end)
+            return AddressSpan(point.object, point.address, point.end)
         start = min(point.address, exponent.address)
         end = max(point.end, exponent.end)
         limit = self._limits.size(point.object)
@@ -104,10 +104,10 @@ class Layout:
                 f"{source} and this tag cannot be read in one request (the same kind of register, within {limit}):"
                 " check the addresses.",
             )
-        return Span(point.object, start, end)
+        return AddressSpan(point.object, start, end)
 
     @cached_property
-    def oversized(self) -> frozenset[Span]:
+    def oversized(self) -> frozenset[AddressSpan]:
         """Numbers with more registers than one request may have: they are read in parts."""
         return frozenset(span for span in self.points if span.end - span.start > self._limits.size(span.table))
 
@@ -117,37 +117,37 @@ class Layout:
         return Singles(chain.from_iterable(self.points.values()), self._width)
 
     @cached_property
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[RequestSpans]:
         """The fewest requests, without those for numbers that are read in parts."""
         return plan(self.points.keys() - self.oversized, self._limits, Knowledge())
 
     @cached_property
-    def asks(self) -> list[Ask]:
+    def asks(self) -> list[CompiledRequest]:
         """The same, ready to be sent."""
         return [self.ask(group) for group in self.groups]
 
     @cached_property
-    def requests(self) -> list[Request]:
+    def requests(self) -> list[ReadRequest]:
         """What is sent."""
         return [ask.request for ask in self.asks]
 
-    def part_read(self, span: Span) -> PartRead:
+    def part_read(self, span: AddressSpan) -> PartRead:
         """How to read a number in parts: as large as the limit allows, or register by register where the device does
         not keep to it."""
         size = span.end - span.start
         part = self._limits.registers if self._limits.registers < size else 1
         return PartRead(span, part, self._alike.request, self.points[span])
 
-    def may_be_parted(self, span: Span) -> bool:
+    def may_be_parted(self, span: AddressSpan) -> bool:
         """Whether the span holds nothing but single numbers of several registers."""
         size = span.end - span.start
         return all(is_wide_number(point) and point.size == size for _, point in self.points[span])
 
-    def ask(self, group: Group) -> Ask:
+    def ask(self, group: RequestSpans) -> CompiledRequest:
         """How to read a group of spans."""
-        return Ask(group, self._alike, [item for span in group.spans for item in self.points[span]])
+        return CompiledRequest(group, self._alike, [item for span in group.spans for item in self.points[span]])
 
 
-def layout_of(table: TagTable, device: ModbusDevice) -> Layout:
+def layout_of(table: TagTable, device: ModbusDevice) -> RequestLayout:
     """The layout of a table; devices that are read alike have the same one."""
-    return table.once(Layout, Alike(device))
+    return table.once(RequestLayout, PlanKey(device))

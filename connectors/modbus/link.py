@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import Final, cast
 
 from connectors.modbus.channel import Channel
-from connectors.modbus.endpoint import OTHER_FRAMING, Endpoint, on_pymodbus
+from connectors.modbus.endpoint import OTHER_FRAMING, ModbusEndpoint, on_pymodbus
 from connectors.modbus.faults import open_error
-from connectors.modbus.frame import Request
+from connectors.modbus.frame import ReadRequest
 from connectors.modbus.framing import Framing, MbapFraming, RtuFraming
-from connectors.modbus.line import Line, Reply, SilentError, SkippedError, Timing, fill, tune
 from connectors.modbus.options import ModbusDevice
 from connectors.modbus.strangers import ANOTHER_SERVICE
+from connectors.modbus.transport import ModbusTransport, Reply, SilentError, SkippedError, Timing, fill, tune
 from edge_agent.sdk import STATUS, DeviceError
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Link:
     """One TCP connection, UDP association or serial port of some devices. Used by one task at a time."""
 
     def __init__(
-        self, endpoint: Endpoint, devices: Sequence[ModbusDevice], now: Callable[[], int], last_id: int = 0
+        self, endpoint: ModbusEndpoint, devices: Sequence[ModbusDevice], now: Callable[[], int], last_id: int = 0
     ) -> None:
         """`last_id`: the transaction id before the first one."""
         self._endpoint = endpoint
@@ -56,10 +56,10 @@ class Link:
         self._per_request = "per_request" in ways and not endpoint.bus
         self._recognise = ways == {"auto"} and not endpoint.bus
         self._now = now
-        self._line: Line | None = None
+        self._line: ModbusTransport | None = None
         self._nameless = endpoint.scheme in _NAMELESS
         self._rest_until: dict[int, float] = {}
-        """Unit -> loop time before which it is not asked again (see `_rest`)."""
+        """Unit -> loop time before which it is not asked again (see `_drain_late_answer`)."""
         self._disturbed = False
         self._doubtful = False
         """Whether the next answer may be a late one to another request."""
@@ -97,7 +97,7 @@ class Link:
             self._port_lost = self._port_lost or line.closed_by_peer
             await self._end(line)
 
-    async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
+    async def exchange(self, requests: Sequence[ReadRequest], timing: Timing) -> list[Reply]:
         """A reply to each request of one unit. Raises DeviceError(lost=True) when there is no connection.
 
         A connection that the peer has closed is made again first. Requests that lose it are asked once more at once,
@@ -107,13 +107,13 @@ class Link:
         if line is None:
             raise DeviceError.of("not_connected", lost=True, where=self._endpoint)
         if self._nameless:
-            await self._rest(line, requests[0].unit, timing)
+            await self._drain_late_answer(line, requests[0].unit, timing)
             timing = replace(timing, window=1) if timing.window > 1 else timing
         if self._per_request:
             return await self._one_by_one(requests, timing)
         return await self._exchange(requests, timing)
 
-    async def _exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
+    async def _exchange(self, requests: Sequence[ReadRequest], timing: Timing) -> list[Reply]:
         line = self._line
         if line is None or line.ended is not None:
             line = await self._reopen()
@@ -136,7 +136,7 @@ class Link:
             return await self._ask_undoubtedly(requests, timing)
         return replies
 
-    async def _one_by_one(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
+    async def _one_by_one(self, requests: Sequence[ReadRequest], timing: Timing) -> list[Reply]:
         """Every request on a connection of its own. The first that is not answered ends the exchange."""
         replies: list[Reply | None] = [None] * len(requests)
         for place, request in enumerate(requests):
@@ -157,8 +157,8 @@ class Link:
     # --- a connection that was lost ------------------------------------------------------------------------------
 
     async def _ask_again(
-        self, line: Line, before: int, requests: Sequence[Request], replies: list[Reply], timing: Timing
-    ) -> Line:
+        self, line: ModbusTransport, before: int, requests: Sequence[ReadRequest], replies: list[Reply], timing: Timing
+    ) -> ModbusTransport:
         """Ask what the end of the line has left unanswered on a new one; `before`: the line's answers until then."""
         tried = False
         while line.ended is not None and (missing := _unanswered(replies)):
@@ -179,7 +179,7 @@ class Link:
             line, before = new, 0
         return line
 
-    async def _reopen(self, *, known: bool = False) -> Line:
+    async def _reopen(self, *, known: bool = False) -> ModbusTransport:
         """A new connection in the place of the one that has ended. `known`: why it ended is being looked into."""
         old = self._line
         by_its_way = self._closes_by_its_way(old)
@@ -192,12 +192,12 @@ class Link:
         self._timeouts, self._doubtful = 0, False
         if old is not None:
             line.arrived = old.arrived
-            self._ever_heard = self._ever_heard or old.heard > 0
+            self._ever_heard = self._ever_heard or old.arrivals > 0
             if not known:
                 self._note_close(old)
         return line
 
-    def _closes_by_its_way(self, line: Line | None) -> bool:
+    def _closes_by_its_way(self, line: ModbusTransport | None) -> bool:
         """Whether a line has ended as those before it: the device is the same, and need not be looked at again."""
         idle = line is not None and line.closed_by_peer and self._idle_closes >= ENOUGH_CLOSES
         return not self._endpoint.bus and (self._per_request or idle)
@@ -207,7 +207,7 @@ class Link:
         self.losses += self._port_lost
         self._port_lost = False
 
-    def _note_close(self, line: Line) -> None:
+    def _note_close(self, line: ModbusTransport) -> None:
         """The peer closed a connection when everything asked on it had been answered: its way, not a fault."""
         if not line.closed_by_peer or not line.answers or not self._recognise:
             return
@@ -230,45 +230,45 @@ class Link:
 
     # --- a request that was not answered -------------------------------------------------------------------------
 
-    async def _judge(self, line: Line, first: Request, replies: list[Reply], timing: Timing) -> None:
+    async def _judge(self, line: ModbusTransport, first: ReadRequest, replies: list[Reply], timing: Timing) -> None:
         """The exchange ended early: whether this line is worth keeping."""
         fault = line.fault
         if fault is None:
             return
         self._disturb(first.unit, timing)
-        self._ever_heard = self._ever_heard or line.heard > 0
-        if line.ended is None and not self._given_up(line, fault):
+        self._ever_heard = self._ever_heard or line.arrivals > 0
+        if line.ended is None and not self._should_reopen(line, fault):
             self._doubtful = self._doubtful or (self._nameless and not self._endpoint.bus)
             return
         if line.ended is None:
             line.close()
             fault.lost = True
-            if not line.heard:
+            if not line.arrivals:
                 self._patience = min(MOST_PATIENCE, 2 * self._patience)
         if not self._ever_heard:
             self._mute_ends += 1
             if self._mute_ends & (self._mute_ends - 1) == 0:  # more and more seldom
                 await self._try_other_framing(first, timing)
 
-    def _given_up(self, line: Line, fault: DeviceError) -> bool:
+    def _should_reopen(self, line: ModbusTransport, fault: DeviceError) -> bool:
         """Whether this time-out is one too many for an open line."""
         self._timeouts += 1
-        if not line.heard:
+        if not line.arrivals:
             return self._timeouts >= self._patience
         if self._nameless and not self._endpoint.bus and fault.status == STATUS["BadTimeout"]:
             return True  # a gateway may have the answer in a queue, and nothing would tell it from the next one
         return self._timeouts >= ENOUGH_TIMEOUTS
 
-    async def _ask_undoubtedly(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
+    async def _ask_undoubtedly(self, requests: Sequence[ReadRequest], timing: Timing) -> list[Reply]:
         """A line without transaction ids has brought its first answers after time-outs: they may belong to what was
         asked before. They are passed over, with all that comes for one more time-out, and asked for again."""
         self._doubtful = False
         self._disturb(requests[0].unit, timing)
         if self._line is not None:
-            await self._rest(self._line, requests[0].unit, timing)
+            await self._drain_late_answer(self._line, requests[0].unit, timing)
         return await self._exchange(requests, timing)
 
-    async def _rest(self, line: Line, unit: int, timing: Timing) -> None:
+    async def _drain_late_answer(self, line: ModbusTransport, unit: int, timing: Timing) -> None:
         """Without a transaction id, a unit that was given up may still answer, and that answer would fit the next
         request of equal size. It gets one more time-out to do so (the bytes are passed over) before it is asked again;
         the other units need not wait: an answer names its unit. Then the line has to be silent."""
@@ -282,8 +282,8 @@ class Link:
             return
         self._disturbed = False
         heard, latest = -1, loop.time() + timing.timeout
-        while heard != line.heard and loop.time() < latest:
-            heard = line.heard
+        while heard != line.arrivals and loop.time() < latest:
+            heard = line.arrivals
             await asyncio.sleep(max(QUIET_S, self._endpoint.silence))
 
     def _disturb(self, unit: int, timing: Timing) -> None:
@@ -292,12 +292,12 @@ class Link:
 
     # --- connecting ----------------------------------------------------------------------------------------------
 
-    async def _connect(self, endpoint: Endpoint, old: Line | None = None) -> Line:
+    async def _connect(self, endpoint: ModbusEndpoint, old: ModbusTransport | None = None) -> ModbusTransport:
         if old is not None:
             await self._end(old)  # some devices have room for one connection only
         make = self._own
         if on_pymodbus(endpoint, self._options):
-            import connectors.modbus.stock  # noqa: F401 - before the time-out runs: it may take a while
+            import connectors.modbus.pymodbus_transport  # noqa: F401 - before the time-out runs: it may take a while
 
             make = self._stock
         try:
@@ -317,7 +317,7 @@ class Link:
                 raise
         return line
 
-    async def _own(self, endpoint: Endpoint) -> Line:
+    async def _own(self, endpoint: ModbusEndpoint) -> ModbusTransport:
         channel = Channel(_FRAMING[endpoint.scheme](self._last_id), self._now, str(endpoint))
         loop = asyncio.get_running_loop()
         try:
@@ -328,10 +328,12 @@ class Link:
             raise
         return channel
 
-    async def _stock(self, endpoint: Endpoint) -> Line:
-        from connectors.modbus.stock import StockLine  # 3 MB that a site with nothing but TCP does without
+    async def _stock(self, endpoint: ModbusEndpoint) -> ModbusTransport:
+        from connectors.modbus.pymodbus_transport import (
+            PymodbusTransport,  # 3 MB that a site with nothing but TCP does without
+        )
 
-        line = StockLine(endpoint, self._options, self._now, self._last_id)
+        line = PymodbusTransport(endpoint, self._options, self._now, self._last_id)
         try:
             await line.open()
         except BaseException:
@@ -339,12 +341,12 @@ class Link:
             raise
         return line
 
-    async def _end(self, line: Line) -> None:
+    async def _end(self, line: ModbusTransport) -> None:
         self._last_id = line.last_id or self._last_id
         line.close()
         await asyncio.sleep(0)  # lets the event loop close the socket now, not after the next wait
 
-    async def _try_other_framing(self, request: Request, timing: Timing) -> None:
+    async def _try_other_framing(self, request: ReadRequest, timing: Timing) -> None:
         """Nothing was ever heard here. One read in the other framing of TCP: when it is answered, that is used."""
         scheme = OTHER_FRAMING.get(self._endpoint.scheme)
         if scheme is None:

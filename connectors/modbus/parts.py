@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from connectors.modbus.codec import Block
-from connectors.modbus.frame import Request
+from connectors.modbus.codec import BlockDecoder
+from connectors.modbus.frame import ReadRequest
 from connectors.modbus.options import ObjectName
-from connectors.modbus.plan import Span
+from connectors.modbus.plan import AddressSpan
 from connectors.modbus.point import Point
 
 _LEAST_FIRST = frozenset({"DCBA", "CDAB"})
@@ -23,15 +23,15 @@ class PartRead:
 
     def __init__(
         self,
-        span: Span,
+        span: AddressSpan,
         part: int,
-        request: Callable[[ObjectName, int, int], Request],
+        request: Callable[[ObjectName, int, int], ReadRequest],
         points: Sequence[tuple[int, Point]],
     ) -> None:
         """`part`: registers in a request; `request` makes one from table, address and size."""
         self.span = span
         self.places = tuple(place for place, _ in points)
-        self.block = Block(span.start, span.end - span.start, points)
+        self.block = BlockDecoder(span.start, span.end - span.start, points)
         starts = range(span.start, span.end, part)
         parts = [request(span.table, start, min(part, span.end - start)) for start in starts]
         self._descending = points[0][1].order in _LEAST_FIRST
@@ -51,7 +51,7 @@ class PartRead:
         self.failed = False
 
     @property
-    def next(self) -> Request | None:
+    def next(self) -> ReadRequest | None:
         """What is to be asked now; None when there is nothing left to ask."""
         if self.failed or len(self._got) == len(self.requests):
             return None
@@ -61,7 +61,7 @@ class PartRead:
         """The answer to `next`."""
         self._got.append(data)
 
-    def whole(self) -> bytes | None:
+    def complete_registers(self) -> bytes | None:
         """The registers of the number; None when it changed while it was read."""
         parts, again = self._got[: self._count], self._got[self._count :]
         if parts[:-1] != again:

@@ -18,7 +18,7 @@ from connectors.modbus.options import ModbusDevice, ObjectName
 from connectors.modbus.point import is_bits
 
 
-class Span(NamedTuple):
+class AddressSpan(NamedTuple):
     """Addresses `start` to `end` (exclusive) of one table."""
 
     table: ObjectName
@@ -27,7 +27,7 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RequestLimits:
     """What one request may carry."""
 
     registers: int = 125
@@ -36,7 +36,7 @@ class Limits:
     """Unwanted registers read along between two spans."""
 
     @classmethod
-    def of(cls, device: ModbusDevice) -> Limits:
+    def of(cls, device: ModbusDevice) -> RequestLimits:
         """The limits a device's options state."""
         return cls(device.max_registers, device.max_bits, device.max_gap)
 
@@ -53,14 +53,14 @@ class Limits:
 class Knowledge:
     """What the refusals of one device have taught so far."""
 
-    barriers: set[Span] = field(default_factory=set)
-    missing: dict[Span, int] = field(default_factory=dict)
+    barriers: set[AddressSpan] = field(default_factory=set)
+    missing: dict[AddressSpan, int] = field(default_factory=dict)
     """Refused alone, with the exception code."""
-    tentative: frozenset[Span] = frozenset()
+    tentative: frozenset[AddressSpan] = frozenset()
     """Barriers on trial, after failures without a refusal (`failures`)."""
-    costly: dict[Span, float] = field(default_factory=dict)
+    costly: dict[AddressSpan, float] = field(default_factory=dict)
     """Spans that cost the connection or a time-out when asked for, and when each is to be tried again."""
-    partial: frozenset[Span] = frozenset()
+    partial: frozenset[AddressSpan] = frozenset()
     """Numbers that the device gives only in parts (`parts`)."""
 
     @property
@@ -72,7 +72,7 @@ class Knowledge:
 class _Fences:
     """The barriers of one table, in order, so that a plan over many of them stays cheap."""
 
-    def __init__(self, table: ObjectName, barriers: Iterable[Span]) -> None:
+    def __init__(self, table: ObjectName, barriers: Iterable[AddressSpan]) -> None:
         mine = sorted((b.start, b.end) for b in barriers if b.table == table)
         self._starts = [start for start, _ in mine]
         self._ends = list(accumulate((end for _, end in reversed(mine)), min))[::-1]
@@ -88,15 +88,15 @@ class _Fences:
 class Split:
     """A refused request, cut in two. Two accepted halves mean that only the seam between them cannot be read."""
 
-    seam: Span
+    seam: AddressSpan
     accepted: int = 0
 
 
 @dataclass(eq=False, slots=True)
-class Group:
+class RequestSpans:
     """The spans of one request, in order."""
 
-    spans: tuple[Span, ...]
+    spans: tuple[AddressSpan, ...]
     split: Split | None = None
     """The refused request that this is a half of."""
 
@@ -113,12 +113,12 @@ class Group:
         return max(span.end for span in self.spans)
 
     @property
-    def hull(self) -> Span:
+    def hull(self) -> AddressSpan:
         """All that is asked for, with what is read along."""
-        return Span(self.table, self.start, self.end)
+        return AddressSpan(self.table, self.start, self.end)
 
 
-def plan(spans: Iterable[Span], limits: Limits, known: Knowledge) -> list[Group]:
+def plan(spans: Iterable[AddressSpan], limits: RequestLimits, known: Knowledge) -> list[RequestSpans]:
     """The fewest requests that read every span that is not missing.
 
     Taking spans by start and stopping at the first that does not fit is optimal: a request has to start with the
@@ -126,7 +126,7 @@ def plan(spans: Iterable[Span], limits: Limits, known: Knowledge) -> list[Group]
     an earlier one did not lies within the earlier one, so it costs nothing there. (A span that contains a barrier by
     itself fits nowhere and is asked for alone.)
     """
-    groups: list[Group] = []
+    groups: list[RequestSpans] = []
     wanted = sorted(set(spans) - known.missing.keys() - known.costly.keys() - known.partial)
     barriers = known.barriers | known.tentative if known.tentative else known.barriers
     for table, members in groupby(wanted, key=attrgetter("table")):
@@ -134,25 +134,25 @@ def plan(spans: Iterable[Span], limits: Limits, known: Knowledge) -> list[Group]
     return groups
 
 
-def _plan_table(spans: Sequence[Span], size: int, gap: int, fences: _Fences) -> list[Group]:
-    groups = [Group((span,)) for span in spans if fences.cross(span.start, span.end)]
-    members: list[Span] = []
+def _plan_table(spans: Sequence[AddressSpan], size: int, gap: int, fences: _Fences) -> list[RequestSpans]:
+    groups = [RequestSpans((span,)) for span in spans if fences.cross(span.start, span.end)]
+    members: list[AddressSpan] = []
     end = 0
     for span in (span for span in spans if not fences.cross(span.start, span.end)):
         last = max(end, span.end)
         if members and (
             span.start - end > gap or last - members[0].start > size or fences.cross(members[0].start, last)
         ):
-            groups.append(Group(tuple(members)))
+            groups.append(RequestSpans(tuple(members)))
             members = []
         end = last if members else span.end
         members.append(span)
     if members:
-        groups.append(Group(tuple(members)))
+        groups.append(RequestSpans(tuple(members)))
     return sorted(groups, key=lambda group: group.spans)
 
 
-def accepted(group: Group, known: Knowledge) -> bool:
+def accepted(group: RequestSpans, known: Knowledge) -> bool:
     """The device answered the group. Whether that taught something the next plan should heed."""
     span = group.spans[0]
     if len(group.spans) == 1 and span in known.barriers:  # refused once, and now it is there: look at the others too
@@ -167,24 +167,24 @@ def accepted(group: Group, known: Knowledge) -> bool:
     return split is not None
 
 
-def refused(group: Group, code: int, known: Knowledge) -> tuple[Group, ...]:
+def refused(group: RequestSpans, code: int, known: Knowledge) -> tuple[RequestSpans, ...]:
     """The device refused the group: the two halves to ask for instead, or none when a single span is missing."""
     if len(group.spans) == 1:
         known.missing[group.spans[0]] = code
         known.barriers.add(group.spans[0])
         return ()
     middle = len(group.spans) // 2
-    left, right = Group(group.spans[:middle]), Group(group.spans[middle:])
+    left, right = RequestSpans(group.spans[:middle]), RequestSpans(group.spans[middle:])
     left.split = right.split = Split(seam(left, right))
     return left, right
 
 
-def seam(left: Group, right: Group) -> Span:
+def seam(left: RequestSpans, right: RequestSpans) -> AddressSpan:
     """The smallest range that a request for both halves contains and neither half does.
 
     From the last address of the left half to the first of the right one: the gap between them, or the border that
     may not be crossed. Halves that overlap are only refused together as a whole.
     """
     if left.end <= right.start:
-        return Span(left.table, left.end - 1, right.start + 1)
-    return Span(left.table, left.start, max(left.end, right.end))
+        return AddressSpan(left.table, left.end - 1, right.start + 1)
+    return AddressSpan(left.table, left.start, max(left.end, right.end))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast, get_args
 
 from connectors.modbus.address import POINTS
-from connectors.modbus.asking import Asking, words_of
+from connectors.modbus.exchange import RequestExchange, words_of
 from connectors.modbus.options import ObjectName, device_options
 from connectors.modbus.point import is_bits
 from connectors.modbus.readings import decodings, plausible
@@ -23,7 +23,7 @@ class RegisterProber:
         self._device = device_options(options)
         self._wanted = wanted
         self._table = cast("ObjectName", wanted.area)
-        self._asking = Asking(self._device)
+        self._asking = RequestExchange(self._device)
 
     async def open(self) -> None:
         """Raises DeviceError."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from connectors.modbus.plan import Span
+from connectors.modbus.plan import AddressSpan
 from connectors.modbus.point import is_bits
 
 
-def raw_text(data: bytes, span: Span, start: int) -> str:
+def raw_text(data: bytes, span: AddressSpan, start: int) -> str:
     """The points of a span out of an answer that begins at address `start`: `0x45FA 0x2000`, or bits as `1 0 1`."""
     first, last = span.start - start, span.end - start
     if is_bits(span.table):

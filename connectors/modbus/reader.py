@@ -13,12 +13,12 @@ from typing import Final
 
 from connectors.modbus.denormal import denormal_of
 from connectors.modbus.failures import PROBE_S
-from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, Request, exception_cause
-from connectors.modbus.layout import Ask, layout_of
-from connectors.modbus.line import MalformedReplyError, Reply, SkippedError
+from connectors.modbus.frame import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ILLEGAL_VALUE, ReadRequest, exception_cause
+from connectors.modbus.layout import CompiledRequest, layout_of
 from connectors.modbus.parts import PartRead
-from connectors.modbus.plan import Group, Span, accepted, plan, refused
+from connectors.modbus.plan import AddressSpan, RequestSpans, accepted, plan, refused
 from connectors.modbus.raw import raw_text
+from connectors.modbus.transport import MalformedReplyError, Reply, SkippedError
 from connectors.modbus.unit import Unit
 from edge_agent.sdk import STATUS, Batch, Cause, DeviceError, TagTable, Value, cause
 
@@ -33,7 +33,7 @@ REASK: Final = 64
 _DIVISIBLE: Final = frozenset({ILLEGAL_ADDRESS, ILLEGAL_VALUE})
 
 
-class Reader:
+class ModbusTableReader:
     """Reads one table, again and again."""
 
     def __init__(self, table: TagTable, unit: Unit) -> None:
@@ -47,14 +47,14 @@ class Reader:
         self._layout = layout_of(table, unit.options)
         self._by_span = self._layout.points
         self._singles = self._layout.singles
-        self._asks: list[Ask] = []
-        self._requests: list[Request] = []
-        self._proven: list[Ask] = []
+        self._asks: list[CompiledRequest] = []
+        self._requests: list[ReadRequest] = []
+        self._proven: list[CompiledRequest] = []
         """Requests that were all answered in one read."""
-        self._halves: list[Group] = []
+        self._halves: list[RequestSpans] = []
         """Halves of refused requests that are still to be asked for, in this read or the next."""
-        self._missing: list[Span] = []
-        self._costly: Sequence[Span] = ()
+        self._missing: list[AddressSpan] = []
+        self._costly: Sequence[AddressSpan] = ()
         self._parts: Sequence[PartRead] = ()
         self._unread: dict[int, int] = {}
         """Status of the tags that the plan does not read."""
@@ -62,7 +62,7 @@ class Reader:
         """Why, of those of them that are not asked for."""
         self._reads = 0
         self._finished = True
-        self._answers: list[tuple[Sequence[Ask | PartRead], Sequence[Reply]]] = []
+        self._answers: list[tuple[Sequence[CompiledRequest | PartRead], Sequence[Reply]]] = []
         self._last_answers = self._answers
         self.replan()
         self._values: list[Value]
@@ -83,7 +83,7 @@ class Reader:
         self._parts = [layout.part_read(span) for span in sorted(layout.oversized | (spans & known.partial))]
         self._follow([layout.ask(group) for group in plan(spans, self._unit.limits, known)])
 
-    def _follow(self, asks: list[Ask]) -> None:
+    def _follow(self, asks: list[CompiledRequest]) -> None:
         """Read by these requests from now on."""
         known = self._unit.known
         self._asks = asks
@@ -100,22 +100,22 @@ class Reader:
             if why is not None:
                 self._refusals.update(dict.fromkeys(places, why))
 
-    def _why_not_read(self, span: Span) -> Cause | None:
+    def _why_not_read(self, span: AddressSpan) -> Cause | None:
         """Why a span is in none of the requests; None while it is only not found yet."""
         known = self._unit.known
         if span not in known.missing and span not in known.costly:
             return None
         if span in known.costly:
             return self._costly_cause(span)
-        return exception_cause(known.missing[span], self._layout.ask(Group((span,))).request)
+        return exception_cause(known.missing[span], self._layout.ask(RequestSpans((span,))).request)
 
-    def _costly_cause(self, span: Span) -> Cause:
-        return cause("modbus_costly", request=self._layout.ask(Group((span,))).request)
+    def _costly_cause(self, span: AddressSpan) -> Cause:
+        return cause("modbus_costly", request=self._layout.ask(RequestSpans((span,))).request)
 
     def _begin(self) -> None:
         self._values = [None] * self._width
         self._status = dict(self._unread)
-        self._standing: list[Ask] = []
+        self._standing: list[CompiledRequest] = []
         """What was asked and not refused: the next plan, as long as a search is going on."""
         self._news.clear()
         self._reasons.clear()
@@ -124,10 +124,10 @@ class Reader:
         self._answers = []
         """What was asked in this read, with the replies as they came."""
         self._error: DeviceError | None = None
-        self._failed: Sequence[tuple[Ask, DeviceError]] = ()
+        self._failed: Sequence[tuple[CompiledRequest, DeviceError]] = ()
         """What was asked for and brought no answer."""
-        self._skipped: Sequence[Ask] = ()
-        self._wholes: Sequence[Ask] = ()
+        self._skipped: Sequence[CompiledRequest] = ()
+        self._wholes: Sequence[CompiledRequest] = ()
         """Requests on trial, asked behind their own pieces."""
         self._stopped = False
         self._answered = False
@@ -137,7 +137,7 @@ class Reader:
             part.begin()
             self._status.update(dict.fromkeys(part.places, STATUS["BadWaitingForInitialData"]))
 
-    def first(self) -> list[Request]:
+    def first(self) -> list[ReadRequest]:
         """Start a read: the requests of its first wave (there is always one)."""
         if not self._finished:  # the last read was broken off, perhaps in the middle of a search
             self.replan()
@@ -147,14 +147,14 @@ class Reader:
         self._reads += 1
         self._wave = self._asks
         if self._unit.failures.any:
-            doubt = self._unit.failures.doubt
+            doubt = self._unit.failures.turns_late
             self._wave = sorted(self._asks, key=lambda ask: doubt(ask.group))  # the others first
             own = self._by_span.keys()
             trials = (trial.group for trial in self._unit.failures.trials if own >= set(trial.group.spans))
             self._wholes = [self._layout.ask(group) for group in trials]
         if self._missing and (not self._asks or self._reads % REASK == 0):
             again = self._missing[self._reads // REASK % len(self._missing)]
-            self._wave = [*self._wave, self._layout.ask(Group((again,)))]
+            self._wave = [*self._wave, self._layout.ask(RequestSpans((again,)))]
         if self._halves:
             self._wave = [*self._wave, *self._search()]
         if self._costly:
@@ -165,22 +165,22 @@ class Reader:
             return self._next_parts()
         return self._requests if self._wave is self._asks else [ask.request for ask in self._wave]
 
-    def _search(self) -> list[Ask]:
+    def _search(self) -> list[CompiledRequest]:
         """As many of the waiting halves as one read has time for."""
         now = self._halves[: self._budget]
         del self._halves[: len(now)]
         self._budget -= len(now)
         return [self._layout.ask(group) for group in now]
 
-    def _probe(self) -> list[Ask]:
+    def _probe(self) -> list[CompiledRequest]:
         """The span that costs something and has waited for longest, when its time has come or nothing else is left."""
         costly = self._unit.known.costly
         span = min(self._costly, key=lambda span: costly.get(span, 0.0))
         if costly.get(span, 0.0) > self._unit.now() and (self._wave or self._parts):
             return []
-        return [self._layout.ask(Group((span,)))]
+        return [self._layout.ask(RequestSpans((span,)))]
 
-    def next(self, replies: Sequence[Reply]) -> list[Request]:
+    def next(self, replies: Sequence[Reply]) -> list[ReadRequest]:
         """Take the replies to a wave; the requests of the next one, or none when the read is complete."""
         if self._part_wave:
             self._take_parts(replies)
@@ -250,7 +250,7 @@ class Reader:
 
     # --- answers and refusals ------------------------------------------------------------------------------------
 
-    def _accepted(self, ask: Ask, data: bytes) -> None:
+    def _accepted(self, ask: CompiledRequest, data: bytes) -> None:
         self._answered = True
         self._standing.append(ask)
         if self._status:
@@ -264,7 +264,7 @@ class Reader:
         if (known.barriers or group.split is not None) and accepted(group, known):
             self._learnt = True
 
-    def _report_denormals(self, spans: Sequence[Span], places: Sequence[int]) -> None:
+    def _report_denormals(self, spans: Sequence[AddressSpan], places: Sequence[int]) -> None:
         points = dict(item for span in spans for item in self._by_span[span])
         found = {}
         for place in places:
@@ -273,7 +273,7 @@ class Reader:
                 found[self._table.names[place]] = value, points[place]
         self._unit.log_denormals(found)
 
-    def _refused(self, ask: Ask, code: int) -> None:
+    def _refused(self, ask: CompiledRequest, code: int) -> None:
         self._answered = True
         if code not in _DIVISIBLE or (len(ask.group.spans) == 1 and ask.group.spans[0] in self._missing):
             self._standing.append(ask)
@@ -294,7 +294,7 @@ class Reader:
             if names:
                 self._unit.log_refused(code, names, self._reasons[code])
 
-    def _bad(self, spans: Sequence[Span], code: int, request: Request) -> None:
+    def _bad(self, spans: Sequence[AddressSpan], code: int, request: ReadRequest) -> None:
         """The tags of a refused request. Busy and acknowledge (5, 6) are bad as well: no value came with them, so
         there is none to call the last usable one."""
         configured = code in _DIVISIBLE or code == ILLEGAL_FUNCTION
@@ -310,12 +310,12 @@ class Reader:
                 tags = [self._table.tags[place] for place, _ in self._by_span[span]]
                 self._news[code].extend(tag.name for tag in tags if not tag.optional)
 
-    def _names(self, span: Span) -> list[str]:
+    def _names(self, span: AddressSpan) -> list[str]:
         return [self._table.names[place] for place, _ in self._by_span[span]]
 
     # --- numbers in parts ----------------------------------------------------------------------------------------
 
-    def _take_parts_of(self, span: Span) -> bool:
+    def _take_parts_of(self, span: AddressSpan) -> bool:
         """From now on read a number in parts, from this read on. False for what cannot be, or is so already."""
         known = self._unit.known
         if span in known.partial or not self._layout.may_be_parted(span):
@@ -327,7 +327,7 @@ class Reader:
         self._unit.log_parts(self._names(span), span.end - span.start)
         return True
 
-    def _next_parts(self) -> list[Request]:
+    def _next_parts(self) -> list[ReadRequest]:
         """The next step of each number that is read in parts: one step of all is answered before the next is asked."""
         wave, requests = [], []
         for part in self._parts:
@@ -360,14 +360,14 @@ class Reader:
                 self._bad([part.span], reply, part.whole_request)
                 if part.span in self._unit.known.partial and reply in _DIVISIBLE:
                     self._unit.known.partial -= {part.span}
-                    refused(Group((part.span,)), reply, self._unit.known)
+                    refused(RequestSpans((part.span,)), reply, self._unit.known)
                     self._learnt = True
             else:
                 self._note(reply)
                 self._set_error(part.places, reply)
 
     def _put_together(self, part: PartRead) -> None:
-        data = part.whole()
+        data = part.complete_registers()
         self._answers.append(([part], [data or 0]))
         if data is None:  # it changed while it was read: no value in this turn
             why = cause("modbus_torn", request=part.whole_request)
@@ -388,7 +388,7 @@ class Reader:
             self._error = error
         self._stopped = self._stopped or ends
 
-    def _unanswered(self, ask: Ask, error: DeviceError) -> None:
+    def _unanswered(self, ask: CompiledRequest, error: DeviceError) -> None:
         self._note(error)
         if isinstance(error, SkippedError):
             self._skipped = [*self._skipped, ask]
@@ -406,17 +406,17 @@ class Reader:
         failures.answered(answered)
         changed = False
         for group in answered:
-            if len(group.spans) == 1 and failures.costs_nothing(group.spans[0]):
+            if len(group.spans) == 1 and failures.note_answered(group.spans[0]):
                 changed = True
         for ask, error in self._failed:
-            if ask not in self._wholes and self._doubt(ask, error):
+            if ask not in self._wholes and self._note_failure(ask, error):
                 changed = True
         shown, over = failures.judge(answered, [ask.group for ask in failed])
         for trial in shown:
             self._unit.log_hole(trial)
         return changed or over
 
-    def _doubt(self, ask: Ask, error: DeviceError) -> bool:
+    def _note_failure(self, ask: CompiledRequest, error: DeviceError) -> bool:
         """A request brought no answer. Whether it is to be asked in another way from now on."""
         failures, known, spans = self._unit.failures, self._unit.known, ask.group.spans
         if len(spans) == 1 and spans[0] in known.costly:

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Final
 
-from connectors.modbus.asking import Asking, rest
-from connectors.modbus.endpoint import Endpoint, parse_url
-from connectors.modbus.frame import Request
+from connectors.modbus.endpoint import ModbusEndpoint, parse_url
+from connectors.modbus.exchange import RequestExchange, pause_line
+from connectors.modbus.frame import ReadRequest
 from connectors.modbus.invalid import InvalidError
 from connectors.modbus.options import ModbusDevice
 from edge_agent.discovery import Progress, ScanAnswer, ScanWanted
@@ -45,9 +45,9 @@ async def scan(wanted: ScanWanted, progress: Progress) -> AsyncIterator[ScanAnsw
             yield answer
 
 
-async def _network(endpoint: Endpoint, wanted: ScanWanted, progress: Progress) -> AsyncIterator[ScanAnswer]:
+async def _network(endpoint: ModbusEndpoint, wanted: ScanWanted, progress: Progress) -> AsyncIterator[ScanAnswer]:
     """The units behind a TCP or UDP address: by holding registers, and where none knows those, by input registers."""
-    asking = Asking(_options(endpoint, wanted.timeout or _TCP_S), pause=wanted.pause)
+    asking = RequestExchange(_options(endpoint, wanted.timeout or _TCP_S), pause=wanted.pause)
     try:
         await asking.open()
         for table in ("holding", "input"):
@@ -71,12 +71,12 @@ async def _network(endpoint: Endpoint, wanted: ScanWanted, progress: Progress) -
         await asking.close()
 
 
-async def _bus(endpoint: Endpoint, wanted: ScanWanted, progress: Progress) -> AsyncIterator[ScanAnswer]:
+async def _bus(endpoint: ModbusEndpoint, wanted: ScanWanted, progress: Progress) -> AsyncIterator[ScanAnswer]:
     """The units on a serial line, with the first settings under which one answers: a bus has one for all."""
     tried = list(settings(endpoint, wanted))
     for number, line in enumerate(tried):
         timeout = wanted.timeout or _SERIAL_S + _BYTES * _BITS / line.baudrate
-        asking = Asking(_options(line, timeout), pause=wanted.pause)
+        asking = RequestExchange(_options(line, timeout), pause=wanted.pause)
         found = False
         try:
             await asking.open()
@@ -91,10 +91,10 @@ async def _bus(endpoint: Endpoint, wanted: ScanWanted, progress: Progress) -> As
             await asking.close()
         if found:
             return
-        await rest(wanted.pause)
+        await pause_line(wanted.pause)
 
 
-def settings(endpoint: Endpoint, wanted: ScanWanted) -> Iterator[Endpoint]:
+def settings(endpoint: ModbusEndpoint, wanted: ScanWanted) -> Iterator[ModbusEndpoint]:
     """The lines to try, the likeliest first; those of the address itself where nothing is to be found out."""
     if not wanted.baud and not wanted.parity and not wanted.stop_bits:
         yield endpoint
@@ -112,9 +112,9 @@ def settings(endpoint: Endpoint, wanted: ScanWanted) -> Iterator[Endpoint]:
             yield replace(endpoint, baudrate=rate, parity=parity, stopbits=stop)
 
 
-async def _unit(asking: Asking, unit: int, table: str) -> ScanAnswer | None:
+async def _unit(asking: RequestExchange, unit: int, table: str) -> ScanAnswer | None:
     """A unit that answers; None when it is silent, or a gateway says that it is."""
-    request = Request(unit, "holding" if table == "holding" else "input", 0, 1)
+    request = ReadRequest(unit, "holding" if table == "holding" else "input", 0, 1)
     reply = await asking.ask(request)
     # A whole frame that is wrong inside is an answer as well; one of another unit is that one's.
     if isinstance(reply, DeviceError) and reply.cause.name not in _OWN_FAULTS:
@@ -127,5 +127,5 @@ async def _unit(asking: Asking, unit: int, table: str) -> ScanAnswer | None:
     return ScanAnswer(f"{url} unit {unit}", device, facts, look=look, said=said)
 
 
-def _options(endpoint: Endpoint, timeout: float) -> ModbusDevice:
+def _options(endpoint: ModbusEndpoint, timeout: float) -> ModbusDevice:
     return ModbusDevice(url=str(endpoint), timeout=timeout, unit=1)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from connectors.modbus.denormal import other_readings
-from connectors.modbus.failures import Failures, Trial
+from connectors.modbus.failures import Failures, SplitTrial
 from connectors.modbus.options import ModbusDevice
-from connectors.modbus.plan import Knowledge, Limits, Span
+from connectors.modbus.plan import AddressSpan, Knowledge, RequestLimits
 from connectors.modbus.point import Point
 from edge_agent.sdk import Cause
 
@@ -28,10 +28,10 @@ class Unit:
         self.options = options
         self.now = now
         """Monotonic seconds."""
-        self.limits = Limits.of(options)
+        self.limits = RequestLimits.of(options)
         self.known = Knowledge()
         self.failures = Failures(self.known)
-        self.reported: set[tuple[Span, int]] = set()
+        self.reported: set[tuple[AddressSpan, int]] = set()
         """Refusals that the log has already."""
         self._denormal: set[str] = set()
         """Tags of which the log has that they read a denormal float."""
@@ -81,7 +81,7 @@ class Unit:
             self.device, self.options.unit, ",".join(tags), registers,
         )  # fmt: skip
 
-    def log_hole(self, trial: Trial) -> None:
+    def log_hole(self, trial: SplitTrial) -> None:
         """A request is asked for in pieces from now on."""
         hull = trial.group.hull
         log.warning(

@@ -37,7 +37,7 @@ class NodeAddress:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PathSegment:
     """One browse name on the way from the root folder."""
 
     namespace: Namespace
@@ -85,19 +85,19 @@ def split_path(text: str) -> list[str]:
     return names
 
 
-def parse_path(path: str | Sequence[str]) -> tuple[Step, ...]:
+def parse_path(path: str | Sequence[str]) -> tuple[PathSegment, ...]:
     """The steps from the root folder. A path that names none of its folders starts in Objects. Raises ValueError."""
     # In a list each item is one name, so a slash in it needs no mark.
     names = split_path(path) if isinstance(path, str) else [_SLASH.sub("&/", item) for item in path]
     steps = tuple(map(_step, names))
     if not steps:
         raise ValueError("an empty browse path")
-    folders = {Step(0, name) for name in ("Objects", "Types", "Views")}
-    return steps if steps[0] in folders else (Step(0, "Objects"), *steps)
+    folders = {PathSegment(0, name) for name in ("Objects", "Types", "Views")}
+    return steps if steps[0] in folders else (PathSegment(0, "Objects"), *steps)
 
 
-def _step(text: str) -> Step:
+def _step(text: str) -> PathSegment:
     found = _STEP.fullmatch(text)
     if found is None:
         raise ValueError(f"not a browse name: {text!r}")
-    return Step(_namespace(found["index"], found["uri"]), re.sub(r"&(.)", r"\1", found["name"], flags=re.DOTALL))
+    return PathSegment(_namespace(found["index"], found["uri"]), re.sub(r"&(.)", r"\1", found["name"], flags=re.DOTALL))

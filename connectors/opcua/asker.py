@@ -14,9 +14,9 @@ from connectors.opcua import stock
 from connectors.opcua.binary import DecodeError
 from connectors.opcua.columns import Columns, joined
 from connectors.opcua.limits import TOO_MUCH, chunks, value_of_node
-from connectors.opcua.messages import Request, ServiceFault, read_request, read_response
-from connectors.opcua.session import Session
-from connectors.opcua.wire import Wire
+from connectors.opcua.messages import EncodedRequest, ServiceFault, read_request, read_response
+from connectors.opcua.raw_transport import RawTransport
+from connectors.opcua.session import OpcuaSession
 from edge_agent.sdk import Clock
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ _TOGETHER: Final = 4
 class NodeReader:
     """Reads the same nodes again and again, in as many calls as the server's limit demands."""
 
-    def __init__(self, session: Session, clock: Clock, most: int | None = None, together: int = _TOGETHER) -> None:
+    def __init__(self, session: OpcuaSession, clock: Clock, most: int | None = None, together: int = _TOGETHER) -> None:
         """`most`: nodes in one call at the most; default: what the server allows."""
         self._session = session
         self._clock = clock
@@ -70,8 +70,8 @@ class _RawAsker:
 
     def __init__(
         self,
-        session: Session,
-        wire: Wire,
+        session: OpcuaSession,
+        wire: RawTransport,
         groups: Sequence[Sequence[ua.NodeId]],
         clock: Clock,
         together: int,
@@ -81,7 +81,7 @@ class _RawAsker:
         self._clock = clock
         self._together = together
         self._timeout = session.options.timeout
-        self._requests: list[tuple[int, Request]] = [
+        self._requests: list[tuple[int, EncodedRequest]] = [
             (len(group), read_request(token, list(map(nodeid_to_binary, group)), int(self._timeout * 1000)))
             for group in groups
         ]
@@ -101,7 +101,7 @@ class _RawAsker:
 class _StockAsker:
     """asyncua's own codec, its parameters built once."""
 
-    def __init__(self, session: Session, groups: Sequence[Sequence[ua.NodeId]], clock: Clock) -> None:
+    def __init__(self, session: OpcuaSession, groups: Sequence[Sequence[ua.NodeId]], clock: Clock) -> None:
         self._session = session
         self._clock = clock
         self._requests = [

@@ -16,13 +16,13 @@ from typing import Any, Final
 
 from asyncua import ua
 
+from connectors.opcua.absent_tags import AbsentTagResolver
 from connectors.opcua.asker import NodeReader
 from connectors.opcua.columns import Columns
 from connectors.opcua.delivery import Delivery
-from connectors.opcua.feed import Feed, GrantedSubscription
 from connectors.opcua.messages import ServiceFault
-from connectors.opcua.seeker import Seeker
-from connectors.opcua.session import Session
+from connectors.opcua.monitored_table import GrantedSubscription, MonitoredTable
+from connectors.opcua.session import OpcuaSession
 from edge_agent.sdk import Cause, Clock, status_name
 
 log = logging.getLogger(__name__)
@@ -37,11 +37,11 @@ _CODE_BITS: Final = 0xFFFF0000
 
 
 @dataclass(slots=True)
-class Difference:
+class SubscriptionMismatch:
     """One tag whose read says something else than its subscription."""
 
     subscription: GrantedSubscription
-    feed: Feed
+    feed: MonitoredTable
     position: int
     node: ua.NodeId
     value: Any
@@ -52,7 +52,7 @@ class Difference:
 class Audit:
     """Compares what the subscriptions brought with what the server says when it is asked."""
 
-    def __init__(self, session: Session, delivery: Delivery, seeker: Seeker, clock: Clock) -> None:
+    def __init__(self, session: OpcuaSession, delivery: Delivery, seeker: AbsentTagResolver, clock: Clock) -> None:
         self._session = session
         self._delivery = delivery
         self._seeker = seeker
@@ -90,8 +90,8 @@ class Audit:
         if differing:
             await self._correct(differing)
 
-    async def _read_all(self) -> list[Difference]:
-        found: list[Difference] = []
+    async def _read_all(self) -> list[SubscriptionMismatch]:
+        found: list[SubscriptionMismatch] = []
         feeds = [(subscription, feed, list(feed.resolved.positions)) for subscription, feed in self._delivery.feeds]
         columns, _ = await self._read([node for _, feed, _ in feeds for node in feed.resolved.nodes])
         start = 0
@@ -101,12 +101,12 @@ class Audit:
             found += compare(subscription, feed, positions, feed.resolved.nodes, part)
         return found
 
-    async def _read_again(self, differing: list[Difference]) -> list[Difference]:
+    async def _read_again(self, differing: list[SubscriptionMismatch]) -> list[SubscriptionMismatch]:
         """Those that differ still, with what they are now."""
         if not differing:
             return []
         columns, _ = await self._read([each.node for each in differing])
-        found: list[Difference] = []
+        found: list[SubscriptionMismatch] = []
         for at, each in enumerate(differing):
             part = _cut(columns, at, 1)
             found += compare(each.subscription, each.feed, [each.position], [each.node], part)
@@ -117,10 +117,10 @@ class Audit:
         reader.prepare(nodes)
         return await reader.read()
 
-    async def _correct(self, differing: list[Difference]) -> None:
+    async def _correct(self, differing: list[SubscriptionMismatch]) -> None:
         """The read is right: its values go to the agent, and the items are made anew."""
         t = self._clock.time_ns()
-        by_feed: dict[Feed, list[Difference]] = {}
+        by_feed: dict[MonitoredTable, list[SubscriptionMismatch]] = {}
         for each in differing:
             by_feed.setdefault(each.feed, []).append(each)
         for feed, found in by_feed.items():
@@ -131,7 +131,7 @@ class Audit:
             self._delivery.put(feed, positions, [each.value for each in found], status, causes, t)
             await self._seeker.renew(found[0].subscription, feed, positions)
 
-    def _log(self, feed: Feed, found: list[Difference]) -> None:
+    def _log(self, feed: MonitoredTable, found: list[SubscriptionMismatch]) -> None:
         """Once for each tag: which one its subscription had kept quiet about."""
         device, names = feed.table.device, feed.table.names
         fresh = [each for each in found if (device, names[each.position]) not in self._logged]
@@ -149,14 +149,14 @@ class Audit:
 
 def compare(
     subscription: GrantedSubscription,
-    feed: Feed,
+    feed: MonitoredTable,
     positions: Sequence[int],
     nodes: Sequence[ua.NodeId],
     read: Columns,
-) -> list[Difference]:
+) -> list[SubscriptionMismatch]:
     """The tags that were read with another value or quality than was reported; those the server lacks are sought
     elsewhere."""
-    causes = feed.shape.settle(read.values, read.status, positions) or {}
+    causes = feed.shape.coerce(read.values, read.status, positions) or {}
     believed = [feed.believed[position] for position in positions]
     if believed == read.values and not read.status and not feed.codes:
         return []
@@ -167,7 +167,7 @@ def compare(
         if position in absent or code & _CODE_BITS in _NOT_READABLE:
             continue
         if not _same(value, believed[at]) or _severity(code) != _severity(feed.codes.get(position, 0)):
-            found.append(Difference(subscription, feed, position, nodes[at], value, code, causes.get(at)))
+            found.append(SubscriptionMismatch(subscription, feed, position, nodes[at], value, code, causes.get(at)))
     return found
 
 
@@ -180,12 +180,12 @@ def _severity(code: int) -> int:
     return code >> 30
 
 
-def _grace(each: Difference) -> float:
+def _grace(each: SubscriptionMismatch) -> float:
     """Seconds in which a change is reported by an item that lives."""
     return each.subscription.interval_s + each.feed.sampling_s + _SLACK_S
 
 
-def _unreported(differing: list[Difference]) -> list[Difference]:
+def _unreported(differing: list[SubscriptionMismatch]) -> list[SubscriptionMismatch]:
     return [each for each in differing if each.feed.reported is None or each.position not in each.feed.reported]
 
 

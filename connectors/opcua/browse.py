@@ -11,9 +11,9 @@ from asyncua import ua
 from asyncua.client.ua_session import UaSession
 from asyncua.ua.object_ids import ObjectIds
 
-from connectors.opcua.address import Namespace, Step
+from connectors.opcua.address import Namespace, PathSegment
 from connectors.opcua.limits import node_id
-from connectors.opcua.namespaces import NO, YES, Namespaces
+from connectors.opcua.namespaces import NO, YES, NamespaceTable
 
 _MOST_CHILDREN: Final = 5000
 """Names looked at under one node; a folder of more is cut there."""
@@ -55,12 +55,12 @@ class _Child:
 class Browser:
     """Walks paths one step at a time. What was seen of a node is kept for the paths that follow."""
 
-    def __init__(self, session: UaSession, namespaces: Namespaces) -> None:
+    def __init__(self, session: UaSession, namespaces: NamespaceTable) -> None:
         self._session = session
         self._namespaces = namespaces
         self._children: dict[ua.NodeId, list[_Child]] = {}
 
-    async def walk(self, steps: Sequence[Step]) -> Walked:
+    async def walk(self, steps: Sequence[PathSegment]) -> Walked:
         """From the root folder. Raises UaStatusCodeError when the server does not let itself be browsed."""
         indexes = [self._namespaces.index(step.namespace) for step in steps]
         if None in indexes:  # certain, whatever stands before it

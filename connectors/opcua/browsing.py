@@ -11,14 +11,14 @@ from typing import Any, Final
 from asyncua import ua
 from asyncua.client.client import Client
 
-from connectors.opcua.address import Step, parse_node, parse_path
+from connectors.opcua.address import PathSegment, parse_node, parse_path
 from connectors.opcua.binary import UNSUPPORTED
 from connectors.opcua.browse import Browser
 from connectors.opcua.faults import device_errors
 from connectors.opcua.machines import Machines
-from connectors.opcua.namespaces import Namespaces
+from connectors.opcua.namespaces import NamespaceTable
 from connectors.opcua.options import OpcuaDevice, device_options
-from connectors.opcua.session import Session
+from connectors.opcua.session import OpcuaSession
 from connectors.opcua.stock import value_of
 from connectors.opcua.structures import is_structure, plain_value
 from connectors.opcua.walk import OBJECTS, Node, Walk, Walker
@@ -37,7 +37,7 @@ _LONGEST: Final = 200
 """Letters of a description."""
 
 
-class BrowsingSession(Session):
+class BrowsingSession(OpcuaSession):
     """A session that asks for Chinese texts first."""
 
     def _new_client(self) -> Client:
@@ -46,7 +46,7 @@ class BrowsingSession(Session):
         return client
 
     @property
-    def namespaces(self) -> Namespaces:
+    def namespaces(self) -> NamespaceTable:
         """The server's namespace table."""
         return self._namespaces
 
@@ -78,7 +78,7 @@ class _Start:
     """Where browsing begins, or why it cannot."""
 
     node: ua.NodeId | None = None
-    path: Sequence[Step] | None = None
+    path: Sequence[PathSegment] | None = None
     """The way to it from the root; None where it is named by its node id."""
     problem: str = ""
 
@@ -86,7 +86,7 @@ class _Start:
 async def _start(session: BrowsingSession, text: str) -> _Start:
     """The node that is meant."""
     if not text:
-        return _Start(OBJECTS, (Step(0, "Objects"),))
+        return _Start(OBJECTS, (PathSegment(0, "Objects"),))
     try:
         address = parse_node(text)
     except ValueError:
@@ -156,11 +156,11 @@ def _label(at: int, item: Any) -> tuple[int, str]:
 
 def _browsed(
     walk: Walk,
-    namespaces: Namespaces,
+    namespaces: NamespaceTable,
     supertypes: Mapping[ua.NodeId, Sequence[ua.NodeId]],
     labels: Mapping[ua.NodeId, Mapping[int, str]],
     wanted: BrowseWanted,
-    start: Sequence[Step] | None,
+    start: Sequence[PathSegment] | None,
 ) -> Browsed:
     addresses = {node: address(node.id, namespaces.table) for node in walk.nodes}
     paths: dict[Node, str] = {walk.nodes[0]: ""}

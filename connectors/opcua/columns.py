@@ -51,7 +51,7 @@ def joined(parts: Sequence[Columns]) -> Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
+class _RecordLayout:
     """The form of one record and where its columns are; None = the record has no such field."""
 
     form: str
@@ -69,7 +69,7 @@ class _Layout:
 
 
 @lru_cache(maxsize=512)
-def _layout(handle: bool, mask: int, number: int) -> _Layout | None:
+def _layout(handle: bool, mask: int, number: int) -> _RecordLayout | None:
     """The fixed layout of records with this DataValue mask and Variant encoding byte, or None."""
     code = FIXED.get(number)
     if code is None or not mask & 0x01 or mask > 0x3F:
@@ -91,7 +91,9 @@ def _layout(handle: bool, mask: int, number: int) -> _Layout | None:
         else:
             form, source, columns = form + "q", columns, columns + 1
     form += "2x" if mask & 0x20 else ""
-    return _Layout(form, struct.calcsize("<" + form), columns, at, status, source, mask & 0x0C == 0x0C, code == "f")
+    return _RecordLayout(
+        form, struct.calcsize("<" + form), columns, at, status, source, mask & 0x0C == 0x0C, code == "f"
+    )
 
 
 @lru_cache(maxsize=32)
@@ -138,7 +140,7 @@ def _shorten(out: Columns) -> None:
     out.singles = []
 
 
-def _run(body: bytes, pos: int, lead: int, layout: _Layout, most: int, out: Columns) -> int:
+def _run(body: bytes, pos: int, lead: int, layout: _RecordLayout, most: int, out: Columns) -> int:
     """Decode the records from `pos` that share the layout of the first one, at most `most`."""
     size = layout.size
     run = min(most, (len(body) - pos) // size)

@@ -11,9 +11,9 @@ from asyncua import ua
 
 from connectors.opcua import stock
 from connectors.opcua.faults import SinkError, explain
-from connectors.opcua.feed import Feed, GrantedSubscription
 from connectors.opcua.messages import Published
-from connectors.opcua.session import Session
+from connectors.opcua.monitored_table import GrantedSubscription, MonitoredTable
+from connectors.opcua.session import OpcuaSession
 from edge_agent.sdk import STATUS, Batch, Cause, Clock, DeviceError, Sink, Value, cause, status_name
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ _BAD: Final = 0x80000000
 class Delivery:
     """What comes of the subscriptions of one session, and where it goes."""
 
-    def __init__(self, session: Session, clock: Clock, sink: Sink, alive: Callable[[str], None]) -> None:
+    def __init__(self, session: OpcuaSession, clock: Clock, sink: Sink, alive: Callable[[str], None]) -> None:
         self.sink = sink
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Ends with an error that came up in a call from asyncua, which would only log it."""
@@ -48,13 +48,13 @@ class Delivery:
         return list(self._subscriptions.values())
 
     @property
-    def feeds(self) -> Iterator[tuple[GrantedSubscription, Feed]]:
+    def feeds(self) -> Iterator[tuple[GrantedSubscription, MonitoredTable]]:
         """All tables, each with the subscription it is in."""
         for subscription in self._subscriptions.values():
             for feed in subscription.feeds:
                 yield subscription, feed
 
-    def heard(self) -> float:
+    def last_message_at(self) -> float:
         """When the last message of any subscription came, by the event loop's time."""
         return max(subscription.heard for subscription in self._subscriptions.values())
 
@@ -78,7 +78,7 @@ class Delivery:
             subscription.expected = _following(message.sequence)
         if message.changes is not None:
             for batch in subscription.batches(message.changes, t):
-                self.hand_over(batch)
+                self.deliver(batch)
             if any(feed.gone for feed in subscription.feeds):
                 self.absent.set()
 
@@ -87,7 +87,7 @@ class Delivery:
         why = cause("opcua_subscription_ended", **self._facts(subscription), status=status_name(status))
         return DeviceError(status if status & _BAD else STATUS["BadSubscriptionIdInvalid"], why, lost=True)
 
-    async def refuse(self, feed: Feed, refused: dict[int, int]) -> None:
+    async def refuse(self, feed: MonitoredTable, refused: dict[int, int]) -> None:
         """Note which tags of a table the server does not give us; those that are new among them turn bad."""
         before, feed.refused = feed.refused, refused
         feed.causes = await self._session.report(feed.table, before, refused, feed.causes)
@@ -101,7 +101,7 @@ class Delivery:
 
     def put(
         self,
-        feed: Feed,
+        feed: MonitoredTable,
         positions: list[int],
         values: list[Value],
         status: dict[int, int],
@@ -115,9 +115,9 @@ class Delivery:
         feed.note(positions, status)
         batch = Batch(feed.table, t, values, status, None, positions)
         batch.causes = causes or None
-        self.hand_over(batch)
+        self.deliver(batch)
 
-    def hand_over(self, batch: Batch) -> None:
+    def deliver(self, batch: Batch) -> None:
         """Give one batch to the agent."""
         try:
             self.sink(batch)

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from asyncua import ua
 from asyncua.client.client import Client
 
-from connectors.opcua import wire
+from connectors.opcua import raw_transport
 from connectors.opcua.faults import device_errors
-from connectors.opcua.session import DEFAULT_PORT, hush
+from connectors.opcua.session import DEFAULT_PORT, quiet_asyncua_log
 from edge_agent.discovery import Progress, ScanAnswer, ScanWanted
 from edge_agent.sdk import DeviceError
 
@@ -36,7 +36,7 @@ _LOGIN_KEYS: Final = {
 
 async def scan(wanted: ScanWanted, progress: Progress) -> AsyncIterator[ScanAnswer]:
     """Every server that answers at the addresses named."""
-    hush()
+    quiet_asyncua_log()
     for done, target in enumerate(wanted.targets):
         url = endpoint_url(target)
         progress(done, len(wanted.targets), url)
@@ -67,8 +67,8 @@ def endpoint_url(target: str) -> str:
 
 async def _endpoints(url: str, timeout: float) -> Sequence[ua.EndpointDescription]:
     client = Client(url, timeout=timeout, watchdog_intervall=_WATCHDOG_S)
-    if wire.has_bounded_seam(client):
-        wire.bound(client)
+    if raw_transport.has_bounded_seam(client):
+        raw_transport.bound(client)
     with device_errors(url):
         try:
             async with asyncio.timeout(3 * timeout):

@@ -32,7 +32,7 @@ TOO_MUCH: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class OperationLimits:
     """Nodes per call (OPC 10000-5 OperationLimits); where the server names no limit, ours."""
 
     read: int = _MOST_READ
@@ -72,9 +72,9 @@ STATE: Final = ua.ReadParameters(
 )
 
 
-async def read_limits(session: UaSession) -> Limits:
+async def read_limits(session: UaSession) -> OperationLimits:
     """Ask the server one node at a time, because how many it takes at once is the question."""
-    return Limits(
+    return OperationLimits(
         read=await _limit(session, ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead, _MOST_READ),
         items=await _limit(
             session, ObjectIds.Server_ServerCapabilities_OperationLimits_MaxMonitoredItemsPerCall, _MOST_ITEMS

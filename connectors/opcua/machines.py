@@ -11,9 +11,9 @@ from typing import Final
 
 from asyncua import ua
 
-from connectors.opcua.address import Namespace, Step, parse_path
+from connectors.opcua.address import Namespace, PathSegment, parse_path
 from connectors.opcua.limits import node_id
-from connectors.opcua.namespaces import Namespaces
+from connectors.opcua.namespaces import NamespaceTable
 from connectors.opcua.stock import value_of
 from connectors.opcua.walk import Node, Walk
 from edge_agent.discovery import FoundMachine, TagKeys
@@ -45,9 +45,9 @@ class Machines:
     def __init__(
         self,
         walk: Walk,
-        namespaces: Namespaces,
+        namespaces: NamespaceTable,
         supertypes: Mapping[ua.NodeId, Sequence[ua.NodeId]],
-        start: Sequence[Step] | None,
+        start: Sequence[PathSegment] | None,
     ) -> None:
         """`supertypes`: of every type definition that was met; `start`: the way to the first node from the root."""
         self._walk = walk
@@ -147,7 +147,7 @@ class Machines:
         uri = table[namespace] if isinstance(namespace, int) and 1 < namespace < len(table) else namespace
         return f"{{{uri}}}{escaped}" if isinstance(uri, str) else f"{uri}:{escaped}"
 
-    def _follow(self, node: Node, steps: Sequence[Step]) -> Node | None:
+    def _follow(self, node: Node, steps: Sequence[PathSegment]) -> Node | None:
         if not steps:
             return node
         step = steps[0]
@@ -165,7 +165,7 @@ class Machines:
         return None
 
 
-def _below_machine(steps: Sequence[Step]) -> Sequence[Step]:
+def _below_machine(steps: Sequence[PathSegment]) -> Sequence[PathSegment]:
     """The steps behind the machine itself, which is the first open name."""
     first = next((at for at, step in enumerate(steps) if step.namespace == ANY_NAME), None)
     return () if first is None else steps[first + 1 :]

@@ -60,7 +60,7 @@ class Published:
     """False for a keep-alive, which is not acknowledged."""
 
 
-class Request:
+class EncodedRequest:
     """An encoded request: everything but its time stays the same."""
 
     __slots__ = ("_body", "_time_at")
@@ -77,16 +77,16 @@ class Request:
         return bytes(self._body)
 
 
-def read_request(token: bytes, nodes: Sequence[bytes], timeout_ms: int) -> Request:
+def read_request(token: bytes, nodes: Sequence[bytes], timeout_ms: int) -> EncodedRequest:
     """Read the Value attribute of encoded node ids, no older than now, with both times."""
     parameters = struct.pack("<diI", 0.0, _BOTH_TIMES, len(nodes)) + _VALUE_ATTRIBUTE.join([*nodes, b""])
-    return Request(_READ_REQUEST, token, timeout_ms, parameters)
+    return EncodedRequest(_READ_REQUEST, token, timeout_ms, parameters)
 
 
-def publish_request(token: bytes, acknowledge: Sequence[tuple[int, int]]) -> Request:
+def publish_request(token: bytes, acknowledge: Sequence[tuple[int, int]]) -> EncodedRequest:
     """Ask for the next notification and acknowledge (subscription, sequence number) pairs."""
     pairs = b"".join(struct.pack("<II", *pair) for pair in acknowledge)
-    return Request(_PUBLISH_REQUEST, token, 0, _U32.pack(len(acknowledge)) + pairs)
+    return EncodedRequest(_PUBLISH_REQUEST, token, 0, _U32.pack(len(acknowledge)) + pairs)
 
 
 def _response(body: bytes, expected: str) -> int:

@@ -10,7 +10,7 @@ from asyncua import ua
 from asyncua.client.ua_session import UaSession
 from asyncua.ua.object_ids import ObjectIds
 
-from connectors.opcua.address import Namespace, NodeAddress, Step
+from connectors.opcua.address import Namespace, NodeAddress, PathSegment
 from connectors.opcua.limits import node_id, read_one
 
 log = logging.getLogger(__name__)
@@ -22,14 +22,14 @@ YES: Final = cast("ua.Boolean", True)
 NO: Final = cast("ua.Boolean", False)
 
 
-class Namespaces:
+class NamespaceTable:
     """The server's namespace table as read at connect.
 
     A configured index means the URI that stood there when this connection first read the table: should the server come
     back with another order, the tag moves along, and never becomes the tag of the same name next door.
     """
 
-    def __init__(self, uris: Sequence[str], before: Namespaces | None = None) -> None:
+    def __init__(self, uris: Sequence[str], before: NamespaceTable | None = None) -> None:
         self._index = {uri: index for index, uri in reversed(list(enumerate(uris)))}
         self._first: Sequence[str] = before.first if before is not None and before.first else uris
         self._uris = uris
@@ -37,7 +37,7 @@ class Namespaces:
             log.warning("opcua-namespaces-moved first=%s now=%s", list(self._first), list(uris))
 
     @classmethod
-    async def read(cls, session: UaSession, before: Namespaces | None = None) -> Namespaces:
+    async def read(cls, session: UaSession, before: NamespaceTable | None = None) -> NamespaceTable:
         value = await read_one(session, ObjectIds.Server_NamespaceArray)
         return cls([str(uri) for uri in value] if isinstance(value, list) else [], before)
 
@@ -63,7 +63,7 @@ class Namespaces:
         index = self.index(address.namespace)
         return None if index is None else node_id(address.identifier, index)
 
-    def path(self, steps: Sequence[Step]) -> ua.BrowsePath | None:
+    def path(self, steps: Sequence[PathSegment]) -> ua.BrowsePath | None:
         """The steps as a browse path from the root folder along hierarchical references."""
         elements = []
         for step in steps:

@@ -41,7 +41,7 @@ class NotTrustedError(ObstacleError):
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ApplicationCertificate:
     """An application certificate with its key, DER encoded, and the URI that the certificate names."""
 
     certificate: bytes
@@ -55,7 +55,7 @@ def load_certificate(path: Path) -> x509.Certificate:
     return x509.load_pem_x509_certificate(raw) if b"-----BEGIN" in raw else x509.load_der_x509_certificate(raw)
 
 
-def load_identity(certificate: Path, key: Path) -> Identity:
+def load_identity(certificate: Path, key: Path) -> ApplicationCertificate:
     """A certificate and its key from PEM or DER files. Raises ObstacleError with the file that cannot be used."""
     with _naming(certificate):
         own = load_certificate(certificate)
@@ -68,7 +68,7 @@ def load_identity(certificate: Path, key: Path) -> Identity:
     der = private.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return Identity(own.public_bytes(serialization.Encoding.DER), der, _uri(own))
+    return ApplicationCertificate(own.public_bytes(serialization.Encoding.DER), der, _uri(own))
 
 
 @contextlib.contextmanager
@@ -83,7 +83,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise ObstacleError(cause("file_unusable", path=path, why=error)) from error
 
 
-def own_identity(folder: Path) -> Identity:
+def own_identity(folder: Path) -> ApplicationCertificate:
     """The identity in `folder`, created on first use (self-signed, RSA 2048; the key readable by us alone).
 
     Raises ObstacleError when the folder cannot be written, or a file in it cannot be used.
@@ -223,7 +223,7 @@ def check_server(
     if not any(_vouches(one, certificate) for one in known):  # last: its sentence ends with a command to copy
         obstacles += [_unreadable(path) for path in unreadable] or _unknown(certificate, der, where, rejected)
     if obstacles:
-        raise NotTrustedError(_together(obstacles, host))
+        raise NotTrustedError(_combine_obstacles(obstacles, host))
 
 
 def _waiver(pinned: bool, where: Path) -> dict[str, str]:
@@ -233,7 +233,7 @@ def _waiver(pinned: bool, where: Path) -> dict[str, str]:
     return {"first": f"put this very certificate into {where} and ", "first_zh": f"把这张证书本身放入 {where}，并"}
 
 
-def _together(obstacles: list[Cause], host: str) -> Cause:
+def _combine_obstacles(obstacles: list[Cause], host: str) -> Cause:
     """One obstacle as it is; several with numbers in one sentence."""
     zh, en = [one.zh for one in obstacles], [one.en for one in obstacles]
     if len(obstacles) > 1:

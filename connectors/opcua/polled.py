@@ -12,8 +12,8 @@ from connectors.opcua.columns import Columns
 from connectors.opcua.faults import device_errors, explain, is_session_lost
 from connectors.opcua.raw import read_raw
 from connectors.opcua.resolve import GONE, Resolved
-from connectors.opcua.session import Session
-from connectors.opcua.values import Shape
+from connectors.opcua.session import OpcuaSession
+from connectors.opcua.values import ValueShape
 from edge_agent.sdk import Batch, Cause, Clock, DeviceError, DevicePlan, TagTable
 
 log = logging.getLogger(__name__)
@@ -23,10 +23,10 @@ class PolledConnection:
     """A session whose devices are read cyclically (sdk.Pollable)."""
 
     def __init__(self, plans: Sequence[DevicePlan], clock: Clock) -> None:
-        self._session = Session(plans)
-        self._shapes = {table: Shape(table) for plan in plans for table in plan.tables}
+        self._session = OpcuaSession(plans)
+        self._shapes = {table: ValueShape(table) for plan in plans for table in plan.tables}
         self._clock = clock
-        self._readers: dict[TagTable, TableReader] = {}
+        self._readers: dict[TagTable, OpcuaTableReader] = {}
 
     async def open(self) -> None:
         """Connect and find every tag. Raises DeviceError(lost=True)."""
@@ -36,7 +36,7 @@ class PolledConnection:
                 for table, shape in self._shapes.items():
                     resolved = await self._session.resolve(table)
                     causes = await self._session.report(table, {}, resolved.missing)
-                    self._readers[table] = TableReader(self._session, table, shape, resolved, causes, self._clock)
+                    self._readers[table] = OpcuaTableReader(self._session, table, shape, resolved, causes, self._clock)
         except BaseException:
             await self.close()
             raise
@@ -77,21 +77,21 @@ class PolledConnection:
         reader = self._readers.get(table)
         return await read_raw(self._session, table, reader.resolved) if ask and reader else [None] * len(table)
 
-    def _reader(self, table: TagTable) -> TableReader:
+    def _reader(self, table: TagTable) -> OpcuaTableReader:
         reader = self._readers.get(table)
         if reader is None:
             raise DeviceError.of("not_connected", lost=True, where=self._session.options.endpoint)
         return reader
 
 
-class TableReader:
+class OpcuaTableReader:
     """Reads one table, each value under its own tag, and looks again for the tags that the server does not have."""
 
     def __init__(
         self,
-        session: Session,
+        session: OpcuaSession,
         table: TagTable,
-        shape: Shape,
+        shape: ValueShape,
         resolved: Resolved,
         causes: Mapping[int, Cause],
         clock: Clock,
@@ -143,7 +143,7 @@ class TableReader:
         values, source, status = columns.values, columns.source, columns.status
         if len(self._resolved.positions) != len(self._table):
             values, status, source = self._spread(values, status, source)
-        causes = self._shape.settle(values, status)
+        causes = self._shape.coerce(values, status)
         if status or self._gone:
             self._note_gone(status)
         batch = Batch(self._table, t, values, status, source)

@@ -15,7 +15,7 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 
 from connectors.opcua.faults import is_session_lost
 from connectors.opcua.limits import STATE
-from connectors.opcua.session import Session
+from connectors.opcua.session import OpcuaSession
 from edge_agent.sdk import DeviceError
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _LEAST_PATIENCE_S: Final = 0.5
 
 
-async def watch(session: Session, heard: Callable[[], float]) -> None:
+async def watch(session: OpcuaSession, heard: Callable[[], float]) -> None:
     """Never returns; DeviceError(lost=True) at the latest one and a half time-outs after the server fell silent.
 
     `heard` gives the event loop's time of the last message. An answer may take the whole time-out, as any other.

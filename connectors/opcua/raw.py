@@ -12,13 +12,13 @@ from asyncua import ua
 from connectors.opcua.faults import device_errors
 from connectors.opcua.limits import chunks, value_of_node
 from connectors.opcua.resolve import Resolved
-from connectors.opcua.session import Session
+from connectors.opcua.session import OpcuaSession
 from connectors.opcua.stock import value_of
 from connectors.opcua.structures import is_structure, plain_value, type_name
 from edge_agent.sdk import TagTable, status_name
 
 
-async def read_raw(session: Session, table: TagTable, resolved: Resolved) -> list[str | None]:
+async def read_raw(session: OpcuaSession, table: TagTable, resolved: Resolved) -> list[str | None]:
     """A text for each tag; None for those the server does not have. Raises DeviceError."""
     found: list[str | None] = [None] * len(table)
     with device_errors(session.options.endpoint):

@@ -14,12 +14,12 @@ from asyncua import ua
 from asyncua.client.ua_session import UaSession
 from asyncua.ua.uaerrors import UaStatusCodeError
 
-from connectors.opcua.address import Step, parse_node, parse_path
+from connectors.opcua.address import PathSegment, parse_node, parse_path
 from connectors.opcua.binary import DecodeError
 from connectors.opcua.browse import Browser
 from connectors.opcua.faults import is_session_lost
-from connectors.opcua.limits import Limits, chunks
-from connectors.opcua.namespaces import Namespaces
+from connectors.opcua.limits import OperationLimits, chunks
+from connectors.opcua.namespaces import NamespaceTable
 from connectors.opcua.options import OpcuaTag, tag_address, tag_options
 from edge_agent.sdk import STATUS, Cause, TagTable, cause, cause_of_status, status_name
 
@@ -77,7 +77,7 @@ class Resolved:
 class Resolver:
     """Finds tags on a connected server. A server without the translation of paths is browsed step by step."""
 
-    def __init__(self, session: UaSession, namespaces: Namespaces, limits: Limits) -> None:
+    def __init__(self, session: UaSession, namespaces: NamespaceTable, limits: OperationLimits) -> None:
         self._session = session
         self._namespaces = namespaces
         self._limits = limits
@@ -90,7 +90,7 @@ class Resolver:
         else: it gets BadNodeIdUnknown, or the server's own reason."""
         self._found, self._missing = {}, {}
         paths: list[tuple[int, ua.BrowsePath]] = []
-        steps_of: dict[int, tuple[Step, ...]] = {}
+        steps_of: dict[int, tuple[PathSegment, ...]] = {}
         for position in only:
             options = tag_options(table.tags[position].where)
             if options.node is not None:
@@ -112,7 +112,7 @@ class Resolver:
         return Resolved(order, [self._found[position] for position in order], self._missing)
 
     async def _part(
-        self, waiting: list[Sequence[tuple[int, ua.BrowsePath]]], steps_of: Mapping[int, tuple[Step, ...]]
+        self, waiting: list[Sequence[tuple[int, ua.BrowsePath]]], steps_of: Mapping[int, tuple[PathSegment, ...]]
     ) -> None:
         """Translate the next part. A refusal of the call as a whole is narrowed down to the paths that it is about."""
         part = waiting.pop(0)
@@ -143,7 +143,7 @@ class Resolver:
                 self._missing[position] = int(result.StatusCode.value)
 
     async def _walk(
-        self, part: Sequence[tuple[int, ua.BrowsePath]], steps_of: Mapping[int, tuple[Step, ...]], code: int
+        self, part: Sequence[tuple[int, ua.BrowsePath]], steps_of: Mapping[int, tuple[PathSegment, ...]], code: int
     ) -> None:
         """Find these paths by browsing, after the translation was refused with `code`."""
         log.info("opcua-paths-browsed count=%d reason=%s", len(part), status_name(code))

@@ -19,11 +19,11 @@ from asyncua.ua.uaerrors import UaError
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from connectors.opcua import pki, wire
+from connectors.opcua import pki, raw_transport
 from connectors.opcua.browse import Browser
 from connectors.opcua.faults import device_errors
-from connectors.opcua.limits import STATE, Limits, read_limits
-from connectors.opcua.namespaces import Namespaces
+from connectors.opcua.limits import STATE, OperationLimits, read_limits
+from connectors.opcua.namespaces import NamespaceTable
 from connectors.opcua.options import device_options
 from connectors.opcua.resolve import Resolved, Resolver, explained, report
 from edge_agent.sdk import Cause, DeviceError, DevicePlan, TagTable
@@ -56,14 +56,14 @@ _MODES: Final = {
 }
 
 
-def hush() -> None:
+def quiet_asyncua_log() -> None:
     """Keep asyncua's own log lines out, unless somebody has set a level for it: what matters reaches us as errors."""
     theirs = logging.getLogger("asyncua")
     if theirs.level == logging.NOTSET:
         theirs.setLevel(logging.CRITICAL + 1)
 
 
-class Session:
+class OpcuaSession:
     """The session that devices of one connection key share."""
 
     seek_first_s: ClassVar[float] = 1.0
@@ -75,9 +75,9 @@ class Session:
 
     def __init__(self, plans: Sequence[DevicePlan]) -> None:
         self.options = device_options(plans[0].options)
-        self.limits = Limits()
-        self.wire: wire.Wire | None = None
-        self._namespaces = Namespaces(())
+        self.limits = OperationLimits()
+        self.wire: raw_transport.RawTransport | None = None
+        self._namespaces = NamespaceTable(())
         self._client: Client | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._warned = False
@@ -104,13 +104,13 @@ class Session:
 
     async def open(self) -> None:
         """Connect with a fresh client, and learn the server's limits and namespaces. Raises DeviceError(lost=True)."""
-        hush()
+        quiet_asyncua_log()
         options = self.options
         try:
             with device_errors(options.endpoint, self.own_certificate):
                 async with asyncio.timeout(_STEPS * options.timeout):
                     if self._unreached:
-                        await self._knock()
+                        await self._probe_port()
                     await self._connect()
         except BaseException:
             self._unreached = True
@@ -153,7 +153,7 @@ class Session:
 
     async def seek(self, table: TagTable, missing: Collection[int]) -> Resolved:
         """Where the tags are by now that were not there before, the server's namespaces read anew."""
-        self._namespaces = await Namespaces.read(self.service, self._namespaces)
+        self._namespaces = await NamespaceTable.read(self.service, self._namespaces)
         return await self._resolver().resolve(table, missing)
 
     async def report(
@@ -168,7 +168,7 @@ class Session:
     def _resolver(self) -> Resolver:
         return Resolver(self.service, self._namespaces, self.limits)
 
-    async def _knock(self) -> None:
+    async def _probe_port(self) -> None:
         """See whether anything listens there: a client with our keys costs many times as much as a connection, and of
         the devices that are away most refuse that."""
         parts = urlsplit(self.options.endpoint)
@@ -192,12 +192,12 @@ class Session:
         except UaError as error:
             if _NO_ENDPOINT not in str(error):
                 raise
-            offered = _offer(await self._new_client().connect_and_get_server_endpoints())
+            offered = _offered_policies(await self._new_client().connect_and_get_server_endpoints())
             raise self._not_offered(offered) from error
-        if wire.has_bounded_seam(client):
-            wire.limit_messages(client)
-        self.wire = wire.open_wire(client)
-        self._namespaces = await Namespaces.read(client.uaclient.session, self._namespaces)
+        if raw_transport.has_bounded_seam(client):
+            raw_transport.limit_messages(client)
+        self.wire = raw_transport.open_wire(client)
+        self._namespaces = await NamespaceTable.read(client.uaclient.session, self._namespaces)
         self.limits = await read_limits(client.uaclient.session)
         self._keeper = asyncio.create_task(self._keep_alive(client), name="opcua-keep-alive")
 
@@ -225,8 +225,8 @@ class Session:
         client.session_timeout = int(SESSION_S * 1000)
         client.name = client.description = "shopfloor-edge-agent"
         client.product_uri = "urn:shopfloor-edge-agent"
-        if wire.has_bounded_seam(client):
-            wire.bound(client)
+        if raw_transport.has_bounded_seam(client):
+            raw_transport.bound(client)
         return client
 
     def _not_offered(self, offered: str) -> DeviceError:
@@ -247,7 +247,7 @@ class Session:
         offered = await client.connect_and_get_server_endpoints()
         endpoint = next((e for e in offered if e.SecurityPolicyUri == policy.URI and e.SecurityMode == mode), None)
         if endpoint is None:
-            raise self._not_offered(_offer(offered))
+            raise self._not_offered(_offered_policies(offered))
         certificate = pki.first_of_chain(bytes(endpoint.ServerCertificate or b""))
         self._trust(certificate, str(endpoint.Server.ApplicationUri or ""))
         await client.set_security(
@@ -292,7 +292,7 @@ class Session:
             client.set_password(user.password.get_secret_value() if user.password else "")
 
 
-def _offer(endpoints: Sequence[ua.EndpointDescription]) -> str:
+def _offered_policies(endpoints: Sequence[ua.EndpointDescription]) -> str:
     """The policies and modes that a server has."""
     kinds = sorted(
         {f"{str(e.SecurityPolicyUri).rpartition('#')[2]}/{e.SecurityMode.name.rstrip('_')}" for e in endpoints}

@@ -11,18 +11,18 @@ from asyncua.ua.ua_binary import nodeid_to_binary
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from connectors.opcua import pulse, subscriptions
+from connectors.opcua.absent_tags import AbsentTagResolver
 from connectors.opcua.audit import Audit
 from connectors.opcua.delivery import Delivery
 from connectors.opcua.faults import device_errors
-from connectors.opcua.feed import Feed, GrantedSubscription
 from connectors.opcua.messages import ServiceFault, publish_request, publish_response
+from connectors.opcua.monitored_table import GrantedSubscription, MonitoredTable
 from connectors.opcua.options import OpcuaDevice, device_options
 from connectors.opcua.raw import read_raw
+from connectors.opcua.raw_transport import RawTransport
 from connectors.opcua.resolve import Resolved
-from connectors.opcua.seeker import Seeker
-from connectors.opcua.session import Session
-from connectors.opcua.values import Shape
-from connectors.opcua.wire import Wire
+from connectors.opcua.session import OpcuaSession
+from connectors.opcua.values import ValueShape
 from edge_agent.sdk import Clock, DeviceError, DevicePlan, Sink, TagTable
 
 log = logging.getLogger(__name__)
@@ -37,15 +37,15 @@ class StreamingConnection:
     """A session whose devices are subscribed to (sdk.Streaming)."""
 
     def __init__(self, plans: Sequence[DevicePlan], clock: Clock) -> None:
-        self._session = Session(plans)
+        self._session = OpcuaSession(plans)
         tables = [(device_options(plan.options), table) for plan in plans for table in plan.tables]
         # The shortest publishing interval first: should the server grant too few subscriptions, the tables that
         # follow join one that publishes at least as often as they need it.
         self._tables = sorted(tables, key=lambda pair: subscriptions.publishing_ms(pair[1], pair[0]))
-        self._shapes = {table: Shape(table) for _, table in self._tables}
+        self._shapes = {table: ValueShape(table) for _, table in self._tables}
         self._clock = clock
         self._resolved: dict[TagTable, Resolved] = {}
-        self._feeds: dict[TagTable, Feed] = {}
+        self._feeds: dict[TagTable, MonitoredTable] = {}
         self._seek_at_once = asyncio.Event()
         self._shared = False
         """Whether the log has it that the server grants too few subscriptions."""
@@ -85,10 +85,10 @@ class StreamingConnection:
             for options, table in self._tables:
                 options_of[table] = options
                 await self._subscribe(delivery, options, table, stock_path=wire is None)
-            seeker = Seeker(self._session, delivery, options_of, self._clock, self._seek_at_once)
+            seeker = AbsentTagResolver(self._session, delivery, options_of, self._clock, self._seek_at_once)
             async with asyncio.TaskGroup() as group:
                 group.create_task(delivery.watch(), name="opcua-watch")
-                group.create_task(pulse.watch(self._session, delivery.heard), name="opcua-pulse")
+                group.create_task(pulse.watch(self._session, delivery.last_message_at), name="opcua-pulse")
                 group.create_task(seeker.run(), name="opcua-seek")
                 group.create_task(Audit(self._session, delivery, seeker, self._clock).run(), name="opcua-audit")
                 if wire is None:
@@ -135,7 +135,7 @@ class StreamingConnection:
 class _RawPublishing:
     """Our own publish requests: several outstanding, so that a slow link does not hold up the server."""
 
-    def __init__(self, session: Session, wire: Wire, delivery: Delivery, clock: Clock) -> None:
+    def __init__(self, session: OpcuaSession, wire: RawTransport, delivery: Delivery, clock: Clock) -> None:
         self._wire, self._delivery, self._clock = wire, delivery, clock
         self._token = nodeid_to_binary(session.service.authentication_token)
         self._acknowledge: list[tuple[int, int]] = []

@@ -13,11 +13,11 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 
 from connectors.opcua.binary import DecodeError
 from connectors.opcua.faults import is_session_lost
-from connectors.opcua.feed import Feed, GrantedSubscription
 from connectors.opcua.limits import TOO_MUCH, chunks, value_of_node
+from connectors.opcua.monitored_table import GrantedSubscription, MonitoredTable
 from connectors.opcua.options import OpcuaDevice
 from connectors.opcua.resolve import Resolved
-from connectors.opcua.session import Session
+from connectors.opcua.session import OpcuaSession
 from edge_agent.sdk import Clock, TagTable
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def sampling(table: TagTable, options: OpcuaDevice, clock: Clock) -> tuple[float
 
 
 async def create(
-    session: Session, table: TagTable, options: OpcuaDevice, clock: Clock, callback: Callable[..., Any] | None
+    session: OpcuaSession, table: TagTable, options: OpcuaDevice, clock: Clock, callback: Callable[..., Any] | None
 ) -> GrantedSubscription:
     """Create a subscription for a table. With a `callback` asyncua fetches its notifications, else we do.
 
@@ -79,9 +79,9 @@ async def create(
 
 
 async def monitor(
-    session: Session,
+    session: OpcuaSession,
     subscription: GrantedSubscription,
-    feed: Feed,
+    feed: MonitoredTable,
     resolved: Resolved,
     options: OpcuaDevice,
     clock: Clock,
@@ -116,7 +116,9 @@ async def monitor(
     return refused
 
 
-async def discard(session: Session, subscription: GrantedSubscription, feed: Feed, positions: Sequence[int]) -> None:
+async def discard(
+    session: OpcuaSession, subscription: GrantedSubscription, feed: MonitoredTable, positions: Sequence[int]
+) -> None:
     """Delete the monitored items of these tags; one that the server has forgotten is no matter."""
     numbers = [feed.items[position] for position in positions if feed.items[position]]
     for position in positions:
@@ -132,7 +134,7 @@ async def discard(session: Session, subscription: GrantedSubscription, feed: Fee
 
 
 async def _create_items(
-    session: Session, subscription: GrantedSubscription, part: list[ua.MonitoredItemCreateRequest]
+    session: OpcuaSession, subscription: GrantedSubscription, part: list[ua.MonitoredItemCreateRequest]
 ) -> list[ua.MonitoredItemCreateResult]:
     request = ua.CreateMonitoredItemsParameters(
         SubscriptionId=subscription.number, TimestampsToReturn=ua.TimestampsToReturn.Both, ItemsToCreate=part

@@ -58,7 +58,7 @@ def _mismatch(found: str, wanted: str) -> Cause:
     return cause("opcua_type_mismatch", found=found, wanted=wanted)
 
 
-class Shape:
+class ValueShape:
     """What kinds of values the tags of a table have: by their configuration, or, of kind `any`, as the server has them.
 
     It outlives connections, so that a server that comes back with another type is noticed.
@@ -72,7 +72,7 @@ class Shape:
         self._table = table
         self._logged: set[tuple[int, str]] = set()
 
-    def settle(
+    def coerce(
         self, values: list[Any], status: dict[int, int], columns: Sequence[int] | None = None
     ) -> dict[int, Cause] | None:
         """Make `values` and `status` those of a batch, in place: a bad position has no value, a good one no status.

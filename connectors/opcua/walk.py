@@ -18,7 +18,7 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 from connectors.opcua.browse import MOST_EMPTY
 from connectors.opcua.limits import TOO_MUCH, chunks, node_id, read_one
 from connectors.opcua.namespaces import NO, YES
-from connectors.opcua.session import Session
+from connectors.opcua.session import OpcuaSession
 from edge_agent.discovery import Progress
 from edge_agent.sdk import DeviceError
 
@@ -76,7 +76,7 @@ class Walk:
 class Walker:
     """Walks on one open session, with no more in a request than the server takes."""
 
-    def __init__(self, session: Session, progress: Progress) -> None:
+    def __init__(self, session: OpcuaSession, progress: Progress) -> None:
         self._session = session
         self._progress = progress
         self._browse_size = _MOST_BROWSED

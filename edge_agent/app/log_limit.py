@@ -50,7 +50,7 @@ _IDENTIFYING: Final = frozenset({"worker", "unit"})
 _NUMBER: Final = re.compile(r"0x[0-9a-fA-F]+|\d+(?:\.\d+)?")
 
 
-class Cause(NamedTuple):
+class LogLineCause(NamedTuple):
     """What lines have in common that are counted together."""
 
     logger: str
@@ -59,7 +59,7 @@ class Cause(NamedTuple):
     words: tuple[str, ...]
 
 
-def cause_of(record: logging.LogRecord) -> Cause:
+def cause_of(record: logging.LogRecord) -> LogLineCause:
     """The cause of a line, see the module's docstring."""
     template = str(record.msg)
     event = template.partition(" ")[0]
@@ -70,7 +70,7 @@ def cause_of(record: logging.LogRecord) -> Cause:
         words = _words(template, record.args)
     else:
         words = (_NUMBER.sub("#", record.getMessage()),)
-    return Cause(record.name, record.levelno, event, words)
+    return LogLineCause(record.name, record.levelno, event, words)
 
 
 def _words(template: str, arguments: tuple[Any, ...]) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def _fields(template: str) -> tuple[tuple[str, str], ...]:
     return tuple((match[1] or "", match[2]) for match in found if match[2] is not None)
 
 
-class Note(NamedTuple):
+class SuppressionNote(NamedTuple):
     """A line of our own about lines that were not written."""
 
     logger: str
@@ -121,7 +121,7 @@ class _Known:
     """When the log last had that it goes on."""
 
     @property
-    def goes_on(self) -> bool:
+    def is_ongoing(self) -> bool:
         """Whether it has not ended, however long ago it was said."""
         return bool(self.lasts) and not self.ended
 
@@ -177,13 +177,13 @@ class CauseCounter:
         known.newest = record.getMessage()
         return False
 
-    def ended(self, record: logging.LogRecord, now: float) -> list[Note]:
+    def ended(self, record: logging.LogRecord, now: float) -> list[SuppressionNote]:
         """What a line says to be over: the counts that it ends."""
         ends: Any = getattr(record, "ends", None)
         if ends is None:
             return []
         name, word = ends if isinstance(ends, tuple) else (ends, None)
-        notes: list[Note] = []
+        notes: list[SuppressionNote] = []
         for (logger, level, event_name), event in self._events.items():
             if logger != record.name or event_name != name:
                 continue
@@ -196,14 +196,14 @@ class CauseCounter:
                 known.counted, known.unwritten = False, 0
         return notes
 
-    def counts(self, now: float, *, last: bool = False) -> list[Note]:
+    def counts(self, now: float, *, last: bool = False) -> list[SuppressionNote]:
         """Once a period: what went on, and what has ended meanwhile. `last`: the process ends."""
         if self._due is None or (now < self._due and not last):
             return []
-        notes: list[Note] = []
+        notes: list[SuppressionNote] = []
         for key, event in list(self._events.items()):
-            notes += _going_on(key, [known for known in event.causes.values() if known.unwritten])
-            notes += _lasting(key, [known for known in event.causes.values() if known.goes_on], now)
+            notes += _ongoing_line(key, [known for known in event.causes.values() if known.unwritten])
+            notes += _lasting(key, [known for known in event.causes.values() if known.is_ongoing], now)
             gone = [words for words, known in event.causes.items() if not last and _is_over(known, now)]
             over = [event.causes.pop(words) for words in gone]
             if key[1] >= logging.WARNING:
@@ -218,19 +218,21 @@ class CauseCounter:
 
 
 def _is_over(known: _Known, now: float) -> bool:
-    return not known.unwritten and not known.goes_on and now - known.last >= PERIOD_S
+    return not known.unwritten and not known.is_ongoing and now - known.last >= PERIOD_S
 
 
-def _going_on(key: tuple[str, int, str], causes: list[_Known]) -> list[Note]:
+def _ongoing_line(key: tuple[str, int, str], causes: list[_Known]) -> list[SuppressionNote]:
     """One line for all causes of an event that go on."""
     if not causes:
         return []
     newest = max(causes, key=lambda known: known.last)
     others = f" causes={len(causes)}" if len(causes) > 1 else ""
-    return [Note(key[0], key[1], f"{newest.newest} count={sum(known.unwritten for known in causes)}{others}")]
+    return [
+        SuppressionNote(key[0], key[1], f"{newest.newest} count={sum(known.unwritten for known in causes)}{others}")
+    ]
 
 
-def _lasting(key: tuple[str, int, str], causes: list[_Known], now: float) -> list[Note]:
+def _lasting(key: tuple[str, int, str], causes: list[_Known], now: float) -> list[SuppressionNote]:
     """One line for all causes of an event of which nothing was said for a while, and which go on."""
     if not causes or now - max(known.said for known in causes) < LASTING_S:
         return []
@@ -238,10 +240,10 @@ def _lasting(key: tuple[str, int, str], causes: list[_Known], now: float) -> lis
     for known in causes:
         known.said = now
     others = f" causes={len(causes)}" if len(causes) > 1 else ""
-    return [Note(key[0], key[1], f"{newest.lasts} lasts_s={now - first:.0f}{others}")]
+    return [SuppressionNote(key[0], key[1], f"{newest.lasts} lasts_s={now - first:.0f}{others}")]
 
 
-def _over(logger: str, level: int, event: str, causes: list[_Known]) -> list[Note]:
+def _over(logger: str, level: int, event: str, causes: list[_Known]) -> list[SuppressionNote]:
     """One line for all causes of an event that are over and were counted."""
     if not causes:
         return []
@@ -250,7 +252,7 @@ def _over(logger: str, level: int, event: str, causes: list[_Known]) -> list[Not
     others = f" causes={len(causes)}" if len(causes) > 1 else ""
     total = sum(known.total for known in causes)
     text = f"{event}-over count={total}{others} lasted_s={lasted:.0f} last={newest.newest!r}"
-    return [Note(logger, min(level, logging.INFO), text)]
+    return [SuppressionNote(logger, min(level, logging.INFO), text)]
 
 
 class ByteBudget:
@@ -270,13 +272,13 @@ class ByteBudget:
         return True
 
 
-class Alarm(Protocol):
+class OneShotTimer(Protocol):
     """What calls back once; a `threading.Timer`."""
 
     def cancel(self) -> None: ...
 
 
-def call_later(seconds: float, callback: Callable[[], None]) -> Alarm:
+def call_later(seconds: float, callback: Callable[[], None]) -> OneShotTimer:
     """A daemon thread: it must work for the store's thread and without an event loop too, and delay no exit."""
     timer = threading.Timer(seconds, callback)
     timer.daemon = True
@@ -292,13 +294,13 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         stream: TextIO,
         *,
         clock: Callable[[], float] = time.monotonic,
-        later: Callable[[float, Callable[[], None]], Alarm] = call_later,
+        later: Callable[[float, Callable[[], None]], OneShotTimer] = call_later,
     ) -> None:
         super().__init__(stream)
         self._clock, self._later = clock, later
         self._counter = CauseCounter()
         self._budget = ByteBudget(clock())
-        self._alarm: Alarm | None = None
+        self._alarm: OneShotTimer | None = None
         self._omitted, self._omitted_since = 0, clock()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -343,7 +345,7 @@ class LimitedHandler(logging.StreamHandler[TextIO]):
         finally:
             self.release()
 
-    def _write_all(self, notes: list[Note], now: float) -> None:
+    def _write_all(self, notes: list[SuppressionNote], now: float) -> None:
         for note in notes:
             record = logging.LogRecord(note.logger, note.level, "", 0, note.text, None, None)
             self._write(record, now, reserve=RESERVED_BYTES)

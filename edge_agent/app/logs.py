@@ -13,7 +13,7 @@ EVERY_LINE = "EDGE_AGENT_LOG_ALL"
 """An environment variable: set, every line is written, for a test that counts them."""
 
 
-class _Line(logging.Formatter):
+class _LogLine(logging.Formatter):
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
@@ -29,7 +29,7 @@ def configure(level: str = "INFO") -> None:
     """
     unlimited = level == "DEBUG" or bool(os.environ.get(EVERY_LINE))
     handler = logging.StreamHandler(sys.stderr) if unlimited else LimitedHandler(sys.stderr)
-    handler.setFormatter(_Line())
+    handler.setFormatter(_LogLine())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)

@@ -25,11 +25,11 @@ from edge_agent.config.models import Site
 from edge_agent.control import client, server, store_questions
 from edge_agent.errors import PoisonError, StoreError
 from edge_agent.health import watchdog
-from edge_agent.health.ne107 import Health, Judgement, Notice, NoticeTimes, judged
-from edge_agent.ingest.quarantine import Quarantine
+from edge_agent.health.ne107 import Health, HealthJudgement, Notice, NoticeTimes, judged
+from edge_agent.ingest.quarantine import MessageQuarantine
 from edge_agent.ingest.service import Ingest
 from edge_agent.mqtt.trouble import tls_context
-from edge_agent.process import give_back, held
+from edge_agent.process import process_usage, release_free_memory
 from edge_agent.production.live_rates import LiveRates
 from edge_agent.production.registers import keep
 from edge_agent.production.schedule import ProductionFigures
@@ -69,7 +69,7 @@ class StoreService:
         self._figures = LiveRates(site)
         self._store = open_store(site.store, site.agent.id, site.agents)
         self._day = RecentDay(self._store, clock, site.agent.health)
-        self._quarantine = Quarantine(site.store.quarantine)
+        self._quarantine = MessageQuarantine(site.store.quarantine)
         self._ingest = Ingest(
             site.mqtt,
             self._store,
@@ -115,7 +115,7 @@ class StoreService:
             "metrics": self._metrics,
             "missing": self._missing,
             "replay": self._replay,
-            "settle": self._settle,
+            "settle": self._return_free_memory,
             "forget": self._forget,
             "keep_register": self._keep_register,
             "names": self._names,
@@ -149,7 +149,7 @@ class StoreService:
 
     async def _keep_computing(self) -> None:
         started = self._clock.monotonic()
-        await self._keep_own_register()
+        await self._record_own_register()
         while self._figures.ready:
             young = self._clock.monotonic() - started < YOUNG_S
             await asyncio.sleep(max(AT_LEAST_S, self._clock.real(FIRST_S if young else LATER_S)))
@@ -202,20 +202,20 @@ class StoreService:
         return {
             "t": now,
             **await asyncio.to_thread(self._look, plant, now),
-            "was_aside": plant.aside(self._store),
+            "was_aside": plant.unfollowed_names(self._store),
             "counters": self._counters(),
             "ne107": self._judgement().full(self._notice_times.since),
             "broker_connected": self._ingest.connected,
             "problem": self._ingest.problem,
             "lag_s": self._ingest.lag(),
-            "process": held(),
+            "process": process_usage(),
         }
 
-    async def _settle(self) -> dict[str, Any]:
+    async def _return_free_memory(self) -> dict[str, Any]:
         """Give caches back; what is held then would grow only by a leak."""
         await self._ingest.call(self._store.release_caches)
-        give_back()
-        return held()
+        release_free_memory()
+        return process_usage()
 
     async def _forget(self, written: str) -> dict[str, Any]:
         """End a listing."""
@@ -229,7 +229,7 @@ class StoreService:
         """Keep a version of the register that a command read."""
         await self._ingest.call(self._store.keep_register, RegisterVersion(**version), document)
 
-    async def _keep_own_register(self) -> None:
+    async def _record_own_register(self) -> None:
         """The register this service computes with is valid from the day on which it was first used."""
         register, zone = self._figures.register, ZoneInfo(self._site.agent.timezone)
         if register is None:
@@ -250,7 +250,7 @@ class StoreService:
         own = [key for key in plant.known if plant.keys.agent(key) == plant.keys.own]
         names = {plant.keys.device(key): plant.shown(key) for key in own}
         other = {device: shown for device, shown in names.items() if shown != device}
-        return {"agent": plant.keys.own, "names": other, "was_aside": plant.aside(self._store)}
+        return {"agent": plant.keys.own, "names": other, "was_aside": plant.unfollowed_names(self._store)}
 
     async def _missing(self, seconds: float = _DAY_S) -> dict[str, Any]:
         """What is missing of the last `seconds`, and why: of a day at the most, from a full minute on, from memory."""
@@ -265,8 +265,8 @@ class StoreService:
             start = start // MINUTE_NS * MINUTE_NS
         if recent is None:
             self._store.ask_for_life()
-        row_s, held = self._site.agent.health, self._ingest.agents.pending_from()
-        return missing.of_plant(self._store, plant, start, end, row_s, held, recent)
+        row_s, process_usage = self._site.agent.health, self._ingest.agents.pending_from()
+        return missing.of_plant(self._store, plant, start, end, row_s, process_usage, recent)
 
     async def _exposed(self) -> dict[str, Any]:
         """For `/metrics`: the status, and what is missing of the last day; None until that has been read."""
@@ -280,7 +280,7 @@ class StoreService:
     def _stalled(self) -> list[str]:
         return ["ingest"] if self._ingest.lag() > STALL_S and not self._ingest.problem else []
 
-    def _judgement(self) -> Judgement:
+    def _judgement(self) -> HealthJudgement:
         notices = []
         if self._stalled():
             zh, en = "入库停住了，看门狗会重启本服务。", "Storing takes no step; the watchdog will restart the service."

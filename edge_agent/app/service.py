@@ -32,7 +32,7 @@ class Service(Protocol):
 class Reloadable(Service, Protocol):
     """A service that reads its configuration again on SIGHUP."""
 
-    def hang_up(self) -> None: ...
+    def request_reload(self) -> None: ...
 
 
 def run_service(build: Callable[[], Service], level: str) -> int:
@@ -60,7 +60,7 @@ async def _until_signal(service: Service) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     if isinstance(service, Reloadable):
-        loop.add_signal_handler(signal.SIGHUP, service.hang_up)
+        loop.add_signal_handler(signal.SIGHUP, service.request_reload)
     collector = asyncio.create_task(_collect(), name="collector")
     try:
         await service.run(stop)

@@ -69,9 +69,9 @@ def site_notes(site: Site) -> Iterator[Finding]:
 def device_notes(site: Site) -> Iterator[Finding]:
     """What the connectors have to say about this machine: no fault of the file, and no reason not to start."""
     from edge_agent.config.compile import plan
-    from edge_agent.config.plugins import Installed
+    from edge_agent.config.plugins import InstalledPlugins
 
-    plugins = Installed()
+    plugins = InstalledPlugins()
     for device in site.devices:
         plugin = plugins[device.connector]
         for note in plugin.notes(plan(device, plugin)) if plugin.notes else ():
@@ -82,11 +82,11 @@ def device_notes(site: Site) -> Iterator[Finding]:
 def descriptor_notes(site: Site) -> Iterator[Finding]:
     """A note when the connections need more open files than a process may have here."""
     from edge_agent.config.compile import plan
-    from edge_agent.config.plugins import Installed
+    from edge_agent.config.plugins import InstalledPlugins
     from edge_agent.polling.attempts import RESERVE
     from edge_agent.process import descriptor_limit
 
-    plugins = Installed()
+    plugins = InstalledPlugins()
     connections = set()
     for device in site.devices:
         plugin = plugins[device.connector]
@@ -118,12 +118,12 @@ def register_notes(site: Site) -> Sequence[Finding]:
 
 def was_notes(site: Site) -> Iterator[Finding]:
     """`was` of this file that the running store service does not follow; nothing where none runs here."""
-    from edge_agent.app.status.ask import serve_door
+    from edge_agent.app.status.ask import serve_socket
     from edge_agent.control.client import ask
     from edge_agent.errors import FindingsError
 
     try:
-        found = ask(serve_door(site), "names", limit=_ASK_S)
+        found = ask(serve_socket(site), "names", limit=_ASK_S)
     except (ConnectionError, FindingsError):  # what a service that does not answer would say is no matter of the file
         return
     for claim in found["was_aside"]:
@@ -179,9 +179,9 @@ _NUMBERS: Final = 4
 def show_summary(screen: SentencePrinter, site: Site) -> None:
     """A line for each device, and the sum."""
     from edge_agent.config.compile import plan, values_per_second
-    from edge_agent.config.plugins import Installed
+    from edge_agent.config.plugins import InstalledPlugins
 
-    plugins = Installed()
+    plugins = InstalledPlugins()
     rows, tags, rate = [], 0, 0.0
     connections = set()
     for device in site.devices:

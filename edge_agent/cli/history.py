@@ -106,12 +106,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _site(config: Path) -> Site:
     """The site; of its secrets only the store's, and only when the store has to be opened here."""
-    from edge_agent.app.status.ask import serve_door
+    from edge_agent.app.status.ask import serve_socket
     from edge_agent.config import load
     from edge_agent.control.client import running
 
     site = load(config, secrets=False)
-    if not running(serve_door(site)):
+    if not running(serve_socket(site)):
         site.require_store_secrets()
     return site
 

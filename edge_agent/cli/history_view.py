@@ -9,9 +9,9 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from edge_agent.app.values.export import step_value
-from edge_agent.app.values.gaps import Gap
+from edge_agent.app.values.gaps import UnknownSpan
 from edge_agent.app.values.history import HistoryTag, TagHistory
-from edge_agent.app.values.steps import Step, Steps
+from edge_agent.app.values.steps import HistoryStep, HistorySteps
 from edge_agent.app.values.text import age, for_people, iso, number, printable
 from edge_agent.cli.columns import table
 from edge_agent.cli.plot import LEGEND, plot_lines
@@ -71,7 +71,7 @@ def _reading(tag: HistoryTag, row: Any, zone: ZoneInfo) -> tuple[str, ...]:
     return clock(row.t, zone, exact=True), _value(tag, row.value, row.status), _quality(row.status)
 
 
-def _step(tag: HistoryTag, step: Step, zone: ZoneInfo) -> tuple[str, ...]:
+def _step(tag: HistoryTag, step: HistoryStep, zone: ZoneInfo) -> tuple[str, ...]:
     mean = step_value(tag, step) if step.mean is not None else None
     numbers = ["" if one is None else number(one, _STEP_DIGITS) for one in (step.low, step.mean, step.high)]
     if isinstance(step.last, bool) or tag.labels or mean is None:
@@ -94,7 +94,7 @@ def _quality(status: int) -> str:
     return f"{'✗' if is_bad(status) else '?'} {status_name(status)}"
 
 
-def _gap(gap: Gap, zone: ZoneInfo, *, exact: bool) -> str:
+def _gap(gap: UnknownSpan, zone: ZoneInfo, *, exact: bool) -> str:
     """A line of its own: from when on nothing was read, and for how long."""
     length = age((gap.end - gap.start) / _SECOND)
     why = f"  ✗ {status_name(gap.status)}" if gap.status is not None and not is_good(gap.status) else ""
@@ -105,7 +105,7 @@ def _at(line: tuple[int, str]) -> int:
     return line[0]
 
 
-def plot_text(tag: HistoryTag, steps: Steps, begin: int, until: int, zone: ZoneInfo, height: int) -> list[str]:
+def plot_text(tag: HistoryTag, steps: HistorySteps, begin: int, until: int, zone: ZoneInfo, height: int) -> list[str]:
     """The picture with its title and legend."""
     lines = [title(tag, begin, until, zone)]
     lines += plot_lines(steps, height, (clock(begin, zone), clock(until, zone)))

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from edge_agent.app.status.terminal import Terminal
-    from edge_agent.config.models import Store
+    from edge_agent.config.models import StoreConfig
     from edge_agent.errors import Finding
-    from edge_agent.metrics.live import Live
+    from edge_agent.metrics.live import LiveEvidence
     from edge_agent.register.model import Register
 
 
@@ -91,7 +91,7 @@ def run_show(args: argparse.Namespace) -> int:
     return 0 if metrics else 1
 
 
-def _newest(store: Store, agent: str) -> list[dict[str, Any]]:
+def _newest(store: StoreConfig, agent: str) -> list[dict[str, Any]]:
     """From the running service, or from the embedded store when none runs. Raises ConnectionError for neither."""
     from edge_agent.control.client import ask, socket_path
     from edge_agent.control.store_questions import open_or_ask
@@ -127,7 +127,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
-def _inputs(args: argparse.Namespace) -> tuple[Live | None, Register, tuple[Finding, ...]]:
+def _inputs(args: argparse.Namespace) -> tuple[LiveEvidence | None, Register, tuple[Finding, ...]]:
     """The files of an assessment. Raises FindingsError with what is wrong in any of them."""
     from edge_agent.errors import FindingsError
     from edge_agent.metrics.live import read_live

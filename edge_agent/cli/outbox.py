@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge_agent.errors import FindingsError
 from edge_agent.outbox.folders import outboxes
-from edge_agent.outbox.survey import Survey, export, verify
+from edge_agent.outbox.survey import OutboxSurvey, export, verify
 from edge_agent.words import command
 
 
@@ -73,7 +73,7 @@ def _verify(args: argparse.Namespace) -> int:
     return _damage(survey)
 
 
-def _damage(survey: Survey) -> int:
+def _damage(survey: OutboxSurvey) -> int:
     for name in survey.damaged_segments:
         print(f"  {name}: 损坏的记录不会被发送，将移入隔离区 damaged records are set aside and never sent")
     return 1 if survey.damaged_bytes else 0

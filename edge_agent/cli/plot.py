@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_agent.app.values.steps import Steps
+from edge_agent.app.values.steps import HistorySteps
 from edge_agent.app.values.text import number
 from edge_agent.cli.columns import width
 from edge_agent.stores.columns import Floats
@@ -29,7 +29,7 @@ def plot_columns(terminal: int) -> int:
     return ACROSS * max(10, terminal - _LABEL - 2)
 
 
-def plot_lines(steps: Steps, height: int, ends: Sequence[str]) -> list[str]:
+def plot_lines(steps: HistorySteps, height: int, ends: Sequence[str]) -> list[str]:
     """The picture of steps that are finished: `height` lines, a line of quality, and the times of both ends."""
     low, high = steps.low, steps.high
     bounds = _bounds(low, high)
@@ -79,7 +79,7 @@ def _label(value: float | None) -> str:
     return text if len(text) <= _LABEL else f"{value:.3g}"
 
 
-def _quality(steps: Steps, signs: int) -> str:
+def _quality(steps: HistorySteps, signs: int) -> str:
     """The worst of each sign's columns."""
     marks = []
     for sign in range(signs):

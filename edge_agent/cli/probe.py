@@ -141,9 +141,9 @@ def _watch(endpoint: DeviceTarget, wanted: ProbeWanted, *, as_json: bool) -> int
 
 
 async def _lines(endpoint: DeviceTarget, wanted: ProbeWanted) -> None:
-    from edge_agent.commissioning.probe import Changes, document, looks
+    from edge_agent.commissioning.probe import ChangedRegisters, document, looks
 
-    changes = Changes()
+    changes = ChangedRegisters()
     async with contextlib.aclosing(looks(endpoint, wanted)) as found:
         async for look in found:
             changes.note(look)
@@ -154,11 +154,11 @@ async def _screen(endpoint: DeviceTarget, wanted: ProbeWanted) -> None:
     from rich.live import Live
 
     from edge_agent.app.status.terminal import Terminal
-    from edge_agent.commissioning.probe import Changes, looks
+    from edge_agent.commissioning.probe import ChangedRegisters, looks
     from edge_agent.commissioning.probe_view import view
     from edge_agent.commissioning.terminal import console
 
-    terminal, changes = console(), Changes()
+    terminal, changes = console(), ChangedRegisters()
     with Live(console=terminal, screen=terminal.is_terminal, auto_refresh=False) as live:
         async with contextlib.aclosing(looks(endpoint, wanted)) as found:
             async for look in found:

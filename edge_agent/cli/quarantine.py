@@ -10,7 +10,7 @@ from edge_agent.words import number_of
 
 if TYPE_CHECKING:
     from edge_agent.config.models import Site
-    from edge_agent.ingest.quarantine import Entry, Quarantine
+    from edge_agent.ingest.quarantine import MessageQuarantine, RefusedMessage
 
 _ACTIONS = {
     "list": "列出条目 / one line per entry",
@@ -44,10 +44,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """0: nothing is in quarantine, or all that was asked was done; 1: something is (still) there."""
     from edge_agent.config import load
-    from edge_agent.ingest.quarantine import Quarantine
+    from edge_agent.ingest.quarantine import MessageQuarantine
 
     site = load(args.config, secrets=False)
-    quarantine = Quarantine(site.store.quarantine)
+    quarantine = MessageQuarantine(site.store.quarantine)
     if args.action == "list":
         return _list(list(quarantine.entries()), args.json)
     if args.action == "drop" and not args.ids and not args.all:
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     return _replay(site, quarantine, entries)
 
 
-def _chosen(quarantine: Quarantine, ids: list[str]) -> list[Entry]:
+def _chosen(quarantine: MessageQuarantine, ids: list[str]) -> list[RefusedMessage]:
     from edge_agent.errors import Finding, FindingsError
 
     entries = {entry.id: entry for entry in quarantine.entries()}
@@ -79,13 +79,13 @@ def _chosen(quarantine: Quarantine, ids: list[str]) -> list[Entry]:
     return [entries[name] for name in ids] if ids else list(entries.values())
 
 
-def _when(entry: Entry) -> str:
+def _when(entry: RefusedMessage) -> str:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(entry.t / 1e9, UTC).astimezone().isoformat(sep=" ", timespec="seconds")
 
 
-def _list(entries: list[Entry], as_json: bool) -> int:
+def _list(entries: list[RefusedMessage], as_json: bool) -> int:
     reasons: set[str] = set()
     for entry in entries:
         if as_json:
@@ -111,7 +111,7 @@ def _print_reason(reason: str, said: set[str]) -> None:
         print(f"    {zh}\n    {en}")
 
 
-def _show(entries: list[Entry]) -> int:
+def _show(entries: list[RefusedMessage]) -> int:
     for entry in entries:
         print(f"{entry.id}  {_when(entry)}\n  topic   {entry.topic}\n  reason  {entry.reason}")
         _print_reason(entry.reason, set())
@@ -121,7 +121,7 @@ def _show(entries: list[Entry]) -> int:
     return 0
 
 
-def _replay(site: Site, quarantine: Quarantine, entries: list[Entry]) -> int:
+def _replay(site: Site, quarantine: MessageQuarantine, entries: list[RefusedMessage]) -> int:
     from edge_agent.control.client import ask, socket_path
 
     ids = [entry.id for entry in entries]
@@ -137,7 +137,7 @@ def _replay(site: Site, quarantine: Quarantine, entries: list[Entry]) -> int:
     return 1 if result["refused"] else 0
 
 
-def _replay_here(site: Site, quarantine: Quarantine, entries: list[Entry]) -> dict[str, Any]:
+def _replay_here(site: Site, quarantine: MessageQuarantine, entries: list[RefusedMessage]) -> dict[str, Any]:
     """No service runs: open the store ourselves."""
     from dataclasses import asdict
 

@@ -53,7 +53,7 @@ def view(document: Document, *, raw: bool, width: int, height: int | None = None
             hidden, rows = len(rows) - shown, rows[:shown]
             more = f"… 另有 {hidden} 行，请指定设备或变量 / {hidden} more rows: name a device or a tag"
             reasons.insert(0, Text(cut(more, width)))
-    layout = _Layout(raw=raw, narrow=width < _NARROW, one_line=height is not None, width=width)
+    layout = _TableLayout(raw=raw, narrow=width < _NARROW, one_line=height is not None, width=width)
     return Group(_table(rows, layout), *reasons)
 
 
@@ -77,7 +77,7 @@ def _on_screen(reasons: Sequence[Text], width: int, room: int) -> list[Text]:
 def show(screen: Console, document: Document, *, raw: bool) -> None:
     """The same, once. The lines of the reasons are not broken: a command in one can be copied as it stands."""
     width = screen.width
-    layout = _Layout(raw=raw, narrow=width < _NARROW, one_line=False, width=width)
+    layout = _TableLayout(raw=raw, narrow=width < _NARROW, one_line=False, width=width)
     screen.print(_table(document["values"], layout))
     for line in _reasons(document):
         screen.print(line, soft_wrap=True)
@@ -94,7 +94,7 @@ def _fitting(rows: Sequence[Document], room: int) -> int:
     return len(rows)
 
 
-class _Layout(NamedTuple):
+class _TableLayout(NamedTuple):
     """What the table has room for."""
 
     raw: bool
@@ -105,7 +105,7 @@ class _Layout(NamedTuple):
     width: int
 
 
-def _table(rows: Sequence[Document], layout: _Layout) -> Table:
+def _table(rows: Sequence[Document], layout: _TableLayout) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     names = [cell_len(row["tag"]) for row in rows]
     cut: dict[str, Any] = {"no_wrap": True, "overflow": "ellipsis"} if layout.one_line else {"overflow": "fold"}
@@ -128,7 +128,7 @@ def _table(rows: Sequence[Document], layout: _Layout) -> Table:
     return table
 
 
-def _cells(row: Document, layout: _Layout) -> list[Text]:
+def _cells(row: Document, layout: _TableLayout) -> list[Text]:
     code = status_code(row["quality"])
     value, unit = Text(_short(for_people(row["value"], row.get("label")))), printable(row["unit"])
     quality = Text("Good")

@@ -33,7 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     _add_check(parts)
     _add_diff(parts)
     _add_convert(parts)
-    _add_kept(parts)
+    _add_stored(parts)
     _add_from(parts)
 
 
@@ -92,7 +92,7 @@ def _add_convert(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     convert.set_defaults(func=run_convert)
 
 
-def _add_kept(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_stored(parts: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     versions = parts.add_parser(
         "versions",
         help="存储中留存的台账版本及其生效日期 / the versions kept in the store, and from when each is valid",

@@ -29,12 +29,12 @@ def run(args: argparse.Namespace) -> int:
     """Ask the agent. Raises FindingsError with what it, or the file, says."""
     import json
 
-    from edge_agent.app.status.ask import agent_door_of
+    from edge_agent.app.status.ask import agent_socket_of
     from edge_agent.config import load
     from edge_agent.control.client import ask
 
     source = args.config.absolute()
-    door = agent_door_of(source)
+    door = agent_socket_of(source)
     try:
         if door is None:
             raise ConnectionError

@@ -98,17 +98,17 @@ def run_health_check(args: argparse.Namespace) -> int:
     """Write the health check."""
     from edge_agent.app.reports import command as report
 
-    return _told(report.health_check(report.subject(args.config), args.out, args.window, [args.lang]), args)
+    return _print_issue(report.health_check(report.subject(args.config), args.out, args.window, [args.lang]), args)
 
 
 def run_monthly(args: argparse.Namespace) -> int:
     """Write the monthly report, or its next revision."""
     from edge_agent.app.reports import command as report
 
-    return _told(report.monthly(report.subject(args.config), args.out, args.month, [args.lang]), args)
+    return _print_issue(report.monthly(report.subject(args.config), args.out, args.month, [args.lang]), args)
 
 
-def _told(issue: Any, args: argparse.Namespace) -> int:
+def _print_issue(issue: Any, args: argparse.Namespace) -> int:
     revision = issue.document["revision"]
     state = "新 / new" if issue.new else "内容未变 / unchanged"
     if issue.stands is not None:

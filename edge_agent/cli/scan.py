@@ -45,7 +45,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print who answers. Exit status 1 when nobody does, or the line is in use."""
-    from edge_agent.commissioning.scan import absent, alike, scan
+    from edge_agent.commissioning.scan import absent, all_answers_equal, scan
     from edge_agent.commissioning.terminal import console, finish, progress, show_unreachable
     from edge_agent.errors import DeviceError
 
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         show_unreachable(error, ", ".join(args.targets))
         return 1
     answering = [one for one in found if one.answer.device]
-    one_for_all = alike(answering, wanted.units)
+    one_for_all = all_answers_equal(answering, wanted.units)
     nobody_there = absent(answering)
     answering = [one for one in answering if one not in nobody_there]
     if args.json:
@@ -82,16 +82,16 @@ def _wanted(args: argparse.Namespace) -> ScanWanted:
     from edge_agent.commissioning.endpoints import discovery_of
     from edge_agent.commissioning.scan import units
     from edge_agent.config.findings import advice
-    from edge_agent.config.plugins import Installed
+    from edge_agent.config.plugins import InstalledPlugins
     from edge_agent.discovery import ScanWanted
     from edge_agent.errors import FindingsError
 
-    if args.connector not in Installed():
-        zh, en = advice(args.connector, Installed())
+    if args.connector not in InstalledPlugins():
+        zh, en = advice(args.connector, InstalledPlugins())
         raise FindingsError.one(
             "unknown-connector", f"没有协议 {args.connector!r}；{zh}", f"no protocol {args.connector!r}; {en}"
         )
-    if args.units is None and discovery_of(Installed()[args.connector]).has_units:
+    if args.units is None and discovery_of(InstalledPlugins()[args.connector]).has_units:
         raise FindingsError.one(
             "no-units", "须写明要问的站号，例如 --units 1-32。", "The units to ask must be named, as in --units 1-32."
         )
@@ -126,10 +126,10 @@ def _is_in_use(args: argparse.Namespace) -> bool:
     from edge_agent.commissioning.endpoints import discovery_of, options_of
     from edge_agent.commissioning.line_use import in_use
     from edge_agent.commissioning.terminal import printer
-    from edge_agent.config.plugins import Installed
+    from edge_agent.config.plugins import InstalledPlugins
     from edge_agent.errors import FindingsError
 
-    plugin = Installed()[args.connector]
+    plugin = InstalledPlugins()[args.connector]
     for target in args.targets:
         try:
             options = options_of(plugin, {plugin.endpoint_key: target})

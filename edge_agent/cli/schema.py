@@ -27,15 +27,15 @@ def run(args: argparse.Namespace) -> int:
 
 def schema() -> str:
     """The text of `configs/edge-agent.schema.json`, with every installed connector."""
-    from edge_agent.config.plugins import Installed
+    from edge_agent.config.plugins import InstalledPlugins
     from edge_agent.config.schema import json_schema
 
-    return json.dumps(json_schema(Installed()), ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(json_schema(InstalledPlugins()), ensure_ascii=False, indent=1) + "\n"
 
 
 def reference() -> str:
     """The text of `docs/configuration.md`, with every installed connector."""
-    from edge_agent.config.plugins import Installed
+    from edge_agent.config.plugins import InstalledPlugins
     from edge_agent.config.reference import markdown
 
-    return markdown(Installed())
+    return markdown(InstalledPlugins())

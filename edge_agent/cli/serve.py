@@ -29,8 +29,8 @@ def run(args: argparse.Namespace) -> int:
     from edge_agent.app.service import run_service
     from edge_agent.clock import Clock
     from edge_agent.config import load
-    from edge_agent.process import settle_heap
+    from edge_agent.process import configure_heap
 
     os.umask(0o077)  # the store writes files of its own making beside it, in a folder that others may enter
-    settle_heap()
+    configure_heap()
     return run_service(lambda: StoreService(load(args.config), Clock.from_environment()), args.log)

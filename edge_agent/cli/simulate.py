@@ -80,7 +80,7 @@ async def _rehearse(args: argparse.Namespace) -> int:
     faults: dict[str, list[dict[str, Any]]] = {}
     for device, fault in args.fault:
         faults.setdefault(device, []).append(fault)
-    simulation = rehearse.Simulation()
+    simulation = rehearse.SimulatorProcess()
     stop = _stop_signal()
     try:
         starting = simulation.start(rehearse.spec(site, plans(site), clock, args.seed, faults=faults))

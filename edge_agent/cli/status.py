@@ -36,7 +36,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what the store service and the agent say."""
-    from edge_agent.app.status.ask import ask_agent, ask_metrics, ask_missing, ask_serve, last_words, waiting
+    from edge_agent.app.status.ask import ask_agent, ask_metrics, ask_missing, ask_serve, final_status, waiting
     from edge_agent.config import load
 
     site = load(args.config, secrets=False)
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     document: dict[str, Any] = {"agent": agent, "serve": store, "missing": missing}
     document["metrics"] = metrics if isinstance(metrics, list) else []
     if agent is None:
-        document["last_words"] = last_words(site)
+        document["last_words"] = final_status(site)
         document["waiting"] = _asked(lambda: waiting(site))
     if args.json:
         print(json.dumps(document, ensure_ascii=False, indent=1))
@@ -99,7 +99,7 @@ def _number(text: str) -> str | float:
 def _well(agent: dict[str, Any] | None, store: dict[str, Any] | None, devices: set[str]) -> bool:
     """Whether all devices of the plant are online (`devices`: those of the configuration, also when the store has never
     heard of them); the store may know others: guests, and former ones."""
-    from edge_agent.app.status.not_well import never_reported, own_rows
+    from edge_agent.app.status.status_faults import never_reported, own_rows
 
     if (agent is None and store is None) or _silent(agent) or _silent(store):
         return False

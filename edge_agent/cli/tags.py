@@ -106,13 +106,13 @@ def run_export(args: argparse.Namespace) -> int:
 
 def run_import(args: argparse.Namespace) -> int:
     """Write the tags into the configuration, or print them."""
-    from edge_agent.commissioning.lists.addresses import Counting
+    from edge_agent.commissioning.lists.addresses import AddressCounting
     from edge_agent.commissioning.lists.importing import import_list
     from edge_agent.commissioning.terminal import printer
 
     found = import_list(
         args.file, args.device, args.into,
-        counting=Counting(args.base, args.area), encoding=args.encoding, connector=args.connector,
+        counting=AddressCounting(args.base, args.area), encoding=args.encoding, connector=args.connector,
         replace=args.replace,
     )  # fmt: skip
     if args.json:

@@ -42,12 +42,12 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps({**result, "checks": [asdict(check) for check in checks]}, ensure_ascii=False, indent=1))
     else:
         for check in checks:
-            _tell(check)
+            _print_item(check)
         _conclude(result)
     return 0 if result["equal"] else 1
 
 
-def _tell(check: Any) -> None:
+def _print_item(check: Any) -> None:
     if check.equal:
         print(f"= {check.kind} {check.name} {_short(check.found)}")
     else:

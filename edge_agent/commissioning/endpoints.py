@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from edge_agent.commissioning.file_changes import load_draft
 from edge_agent.config.models import DeviceCommon
-from edge_agent.config.places import Reference
+from edge_agent.config.places import SecretReference
 from edge_agent.config.plugins import Plugins, loadable, plugins_or_installed
 from edge_agent.discovery import Discovery
 from edge_agent.errors import FindingsError
@@ -87,7 +87,7 @@ def _value_of(text: str) -> tuple[Any, Any]:
         raise FindingsError.one(
             "missing-secret", f"没有环境变量 {argument}。", f"There is no environment variable {argument}."
         ) from None
-    return found, Reference("!env" if tag == "!env" else "!file", argument)
+    return found, SecretReference("!env" if tag == "!env" else "!file", argument)
 
 
 def at_address(url: str, plugins: Plugins | None = None, more: Keys | None = None, **keys: Any) -> DeviceTarget:

@@ -77,7 +77,7 @@ _ALIKE: Final = 0.9
 
 
 @dataclass(slots=True)
-class Evidence:
+class ProfileEvidence:
     """What speaks for and against one profile."""
 
     profile: str
@@ -127,7 +127,7 @@ class Evidence:
 
 
 def judge(
-    evidence: Evidence,
+    evidence: ProfileEvidence,
     tags: Sequence[Tag],
     rows: Mapping[str, Mapping[str, Any]],
     discovery: Discovery,
@@ -163,7 +163,7 @@ def judge(
         _compare(evidence, numbers, voltages)
 
 
-def _compare(evidence: Evidence, numbers: Sequence[float], voltages: Sequence[float]) -> None:
+def _compare(evidence: ProfileEvidence, numbers: Sequence[float], voltages: Sequence[float]) -> None:
     """What the values say beside one another. `numbers`: raw, without zeros."""
     if len(numbers) > _LEAST_SUPPORT and Counter(numbers).most_common(1)[0][1] > len(numbers) / 2:
         evidence.bits -= _ONE_NUMBER
@@ -177,7 +177,7 @@ def _agree(one: float, other: float) -> bool:
     return any(abs(one - other * ratio) <= _NEARLY * one for ratio in (1.0, math.sqrt(3), 1 / math.sqrt(3)))
 
 
-def _weigh(evidence: Evidence, tag: Tag, row: Mapping[str, Any], chance: Chance | None) -> None:
+def _weigh(evidence: ProfileEvidence, tag: Tag, row: Mapping[str, Any], chance: Chance | None) -> None:
     value = row["value"]
     shown = f"{tag.name} {_short(value)} {tag.unit}".rstrip()
     if chance is None:
@@ -233,14 +233,14 @@ def _short(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)[:24]
 
 
-def add_places(evidence: Evidence, answered_share: float) -> None:
+def add_places(evidence: ProfileEvidence, answered_share: float) -> None:
     """Addresses that are there, of a device that refuses most others. `answered_share`: of all that was asked of it."""
     if 0 < answered_share <= _FEW and evidence.tags and evidence.refused <= _MOST_AGAINST * evidence.tags:
         evidence.places = min(sum(evidence.runs.values()), _MOST_OF_PLACES)
         evidence.bits += evidence.places
 
 
-def add_identification(evidence: Evidence, facts: Mapping[str, str], maker: str, models: Sequence[str]) -> None:
+def add_identification(evidence: ProfileEvidence, facts: Mapping[str, str], maker: str, models: Sequence[str]) -> None:
     """What the device says of itself, beside the maker and the models of the profile."""
     text = " ".join(facts.values()).casefold()
     if not text:
@@ -264,11 +264,11 @@ def _words(text: str) -> list[str]:
     return [word for word in text.casefold().replace("/", " ").split() if len(word) >= 2]
 
 
-def ranked(found: Sequence[Evidence]) -> list[Evidence]:
+def ranked(found: Sequence[ProfileEvidence]) -> list[ProfileEvidence]:
     """Those that match, the best first."""
     return sorted((one for one in found if one.is_match), key=lambda one: (-one.bits, -one.score, one.profile))
 
 
-def told_apart(matches: Sequence[Evidence]) -> bool:
+def is_clearly_best(matches: Sequence[ProfileEvidence]) -> bool:
     """Whether the best one is clearly better than the next."""
     return len(matches) < 2 or matches[1].bits < _ALIKE * matches[0].bits

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from edge_agent.discovery import Target
+from edge_agent.discovery import DiscoveryTarget
 from edge_agent.errors import Finding
 from edge_agent.words import command
 
@@ -30,7 +30,7 @@ class LineUser:
     program: str
 
 
-def line_users(target: Target) -> list[LineUser]:
+def line_users(target: DiscoveryTarget) -> list[LineUser]:
     """The processes beside this one that have the serial port open, or a connection to the address."""
     if target.serial:
         return [LineUser(pid, _program(pid)) for pid in _with_open(os.path.realpath(target.serial))]
@@ -42,7 +42,7 @@ def line_users(target: Target) -> list[LineUser]:
     return users
 
 
-def in_use(target: Target, where: str) -> Finding | None:
+def in_use(target: DiscoveryTarget, where: str) -> Finding | None:
     """Why the line should be left alone; None when nobody uses it, or several may."""
     if not target.exclusive:
         return None

@@ -17,7 +17,7 @@ LOOK_S: Final = 1.0
 
 
 @dataclass(slots=True)
-class Changes:
+class ChangedRegisters:
     """Which places have changed: since the look before, and ever since the first."""
 
     now: set[str] = field(default_factory=set)
@@ -80,7 +80,7 @@ async def looks(endpoint: DeviceTarget, wanted: ProbeWanted) -> AsyncGenerator[P
         await prober.close()
 
 
-def document(look: ProbeLook, changes: Changes | None = None) -> dict[str, Any]:
+def document(look: ProbeLook, changes: ChangedRegisters | None = None) -> dict[str, Any]:
     """As JSON."""
     places = []
     for place in look.places:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from edge_agent.app.status.terminal import Terminal, cut
 from edge_agent.app.values.text import printable
-from edge_agent.commissioning.probe import Changes
+from edge_agent.commissioning.probe import ChangedRegisters
 from edge_agent.commissioning.terminal import sentence_lines
 from edge_agent.discovery import ProbedPlace, ProbeLook
 
@@ -34,14 +34,14 @@ _FRAME: Final = 8
 def show(screen: Console, look: ProbeLook) -> None:
     """Print it, once."""
     terminal = Terminal.of(screen)
-    screen.print(view(look, Changes(), screen.width, reasons=False))
+    screen.print(view(look, ChangedRegisters(), screen.width, reasons=False))
     for reason in _reasons(look, terminal):
         screen.print(reason, soft_wrap=True)
 
 
 def view(
     look: ProbeLook,
-    changes: Changes,
+    changes: ChangedRegisters,
     width: int,
     height: int | None = None,
     *,
@@ -101,7 +101,7 @@ def _new_table(numbers: bool, wide: bool) -> Table:
     return table
 
 
-def _cells(place: ProbedPlace, changes: Changes, wide: bool) -> list[Text]:
+def _cells(place: ProbedPlace, changes: ChangedRegisters, wide: bool) -> list[Text]:
     mark = "*" if place.address in changes.now else "·" if place.address in changes.ever else ""
     style = "reverse" if place.address in changes.now else ""
     address = Text(_number_of(place) + mark)
@@ -157,7 +157,7 @@ def _reasons(look: ProbeLook, terminal: Terminal) -> Iterator[Text]:
         yield Text("\n").join(sentence_lines(terminal, zh, en, lead="✗ "))
 
 
-def _legend(changes: Changes, terminal: Terminal) -> list[Text]:
+def _legend(changes: ChangedRegisters, terminal: Terminal) -> list[Text]:
     if changes.looks < 2:
         return []
     now, before = terminal.say("刚刚变化", "just changed"), terminal.say("变化过", "changed before")

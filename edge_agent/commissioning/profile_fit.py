@@ -13,7 +13,7 @@ from edge_agent.app.values.current import Document
 from edge_agent.app.values.direct import read_once
 from edge_agent.clock import Clock
 from edge_agent.commissioning.endpoints import discovery_of
-from edge_agent.commissioning.evidence import Evidence, add_identification, add_places, judge
+from edge_agent.commissioning.evidence import ProfileEvidence, add_identification, add_places, judge
 from edge_agent.config import load
 from edge_agent.config.compile import plan
 from edge_agent.config.dump import inline
@@ -36,12 +36,12 @@ class ProfileFit:
         """`where`: keys of any device of the connector, so that the profiles can be compiled."""
         self._plugin = plugins[connector]
         self._plugins = plugins
-        self._heads = _heads(connector)
+        self._heads = _profile_files(connector)
         self._site = _site(self._heads, where, plugins)
 
     async def fits(
         self, keys: Mapping[str, Any], facts: Mapping[str, str], clock: Clock, progress: Progress
-    ) -> list[Evidence]:
+    ) -> list[ProfileEvidence]:
         """Evidence for each profile on the device that these keys reach. `facts`: what it says of itself."""
         found = []
         for done, device in enumerate(self._site.devices):
@@ -54,14 +54,14 @@ class ProfileFit:
                 add_places(one, answered / known)
         named = {one.profile: one for one in found}
         for name, head in self._heads.items():
-            evidence = named.get(name) or Evidence(name, _title(head))
+            evidence = named.get(name) or ProfileEvidence(name, _title(head))
             add_identification(evidence, facts, head.get("manufacturer") or "", head.get("models") or [])
             named[name] = evidence
         return list(named.values())
 
-    async def _read(self, device: DeviceCommon, keys: Mapping[str, Any], clock: Clock) -> Evidence:
+    async def _read(self, device: DeviceCommon, keys: Mapping[str, Any], clock: Clock) -> ProfileEvidence:
         """One profile, read once."""
-        evidence = Evidence(device.id, _title(self._heads[device.id]))
+        evidence = ProfileEvidence(device.id, _title(self._heads[device.id]))
         here = device.model_copy(update=dict(keys))
         tags = _tags(here, self._plugins)
         site = self._site.model_copy(update={"devices": (here,)})
@@ -87,7 +87,7 @@ def _reason(document: Document) -> tuple[str, str]:
     return "", ""
 
 
-def _heads(connector: str) -> dict[str, dict[str, Any]]:
+def _profile_files(connector: str) -> dict[str, dict[str, Any]]:
     """The profile files of a connector, as they are written."""
     found = {}
     for name, path in available().items():

@@ -12,7 +12,7 @@ from typing import Final
 from edge_agent.commissioning.lists.columns import Language
 from edge_agent.commissioning.lists.writing import Cell, csv_bytes, fill, harmless
 from edge_agent.config.models import DeviceCommon
-from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
+from edge_agent.register.columns import EQUIPMENT, PROCESSES, RegisterColumn
 from edge_agent.register.sheet import SHEET_NAMES
 
 _INTERFACES: Final = {
@@ -44,18 +44,18 @@ def _interface(device: DeviceCommon) -> str:
     return _INTERFACES.get(str(getattr(device, "url", "")).partition(":")[0], "")
 
 
-def table(rows: Rows, columns: Sequence[Column], language: Language) -> list[list[Cell]]:
+def table(rows: Rows, columns: Sequence[RegisterColumn], language: Language) -> list[list[Cell]]:
     """Head and rows."""
     head: list[Cell] = [column.zh if language == "zh" else column.name for column in columns]
     return [head, *([harmless(_word(row.get(column.name), column, language)) for column in columns] for row in rows)]
 
 
-def _word(text: str | None, column: Column, language: Language) -> str | None:
+def _word(text: str | None, column: RegisterColumn, language: Language) -> str | None:
     also: Mapping[str, tuple[str, ...]] = column.words
     return also[text][0] if text is not None and language == "zh" and text in also else text
 
 
-def to_csv(rows: Rows, columns: Sequence[Column], language: Language, encoding: str) -> bytes:
+def to_csv(rows: Rows, columns: Sequence[RegisterColumn], language: Language, encoding: str) -> bytes:
     """CSV bytes. Raises FindingsError for a character that the encoding does not have."""
     return csv_bytes(table(rows, columns, language), encoding)
 
@@ -73,7 +73,7 @@ def to_xlsx(equipment: Rows, processes: Rows, language: Language) -> bytes:
     return buffer.getvalue()
 
 
-def to_fill_in(columns: Sequence[Column] = (*EQUIPMENT, *PROCESSES)) -> list[str]:
+def to_fill_in(columns: Sequence[RegisterColumn] = (*EQUIPMENT, *PROCESSES)) -> list[str]:
     """The columns that a person must fill in, in Chinese: those needed that no configuration knows."""
     known = {"equipment_id", "interface", "process_id"}
     return list(dict.fromkeys(column.zh for column in columns if column.required and column.name not in known))

@@ -10,7 +10,7 @@ from typing import Any, Final
 from edge_agent.app.values.text import printable
 from edge_agent.clock import Clock
 from edge_agent.commissioning.endpoints import discovery_of, sentences
-from edge_agent.commissioning.evidence import Evidence, ranked, told_apart
+from edge_agent.commissioning.evidence import ProfileEvidence, is_clearly_best, ranked
 from edge_agent.commissioning.plant_file import FoundDevice
 from edge_agent.commissioning.profile_fit import ProfileFit
 from edge_agent.commissioning.stub_note import stub_note
@@ -32,11 +32,11 @@ class Scanned:
     """Somebody who answered, with what fits."""
 
     answer: ScanAnswer
-    evidence: list[Evidence] = field(default_factory=list)
+    evidence: list[ProfileEvidence] = field(default_factory=list)
     machines: Sequence[FoundMachine] = ()
 
     @property
-    def matches(self) -> list[Evidence]:
+    def matches(self) -> list[ProfileEvidence]:
         """The profiles that fit, the best first."""
         return ranked(self.evidence)
 
@@ -51,7 +51,7 @@ class Scanned:
             "identification": dict(answer.facts),
             "endpoints": list(answer.offers),
             "profile": matches[0].profile if matches else None,
-            "certain": bool(matches) and told_apart(matches),
+            "certain": bool(matches) and is_clearly_best(matches),
             "matches": [_match(one) for one in matches],
             "machines": [
                 {"name": one.name, "standard": one.standard, "profile": one.profile, "tags": len(one.fitted)}
@@ -62,7 +62,7 @@ class Scanned:
         }
 
 
-def _match(one: Evidence) -> dict[str, Any]:
+def _match(one: ProfileEvidence) -> dict[str, Any]:
     return {
         "profile": one.profile,
         "score": round(one.score, 2),
@@ -126,7 +126,7 @@ async def _machines(connector: str, options: Any, browse: Any, progress: Progres
     return machines
 
 
-def alike(found: Sequence[Scanned], asked: Sequence[int]) -> bool:
+def all_answers_equal(found: Sequence[Scanned], asked: Sequence[int]) -> bool:
     """Whether every unit asked has answered, in the same way: then it may be one device that ignores the unit."""
     if len(asked) < _MANY or len(found) != len(asked):
         return False
@@ -155,7 +155,7 @@ def device_for_file(one: Scanned, number: int, config: Path) -> FoundDevice:
     connector = keys.pop("connector")
     if one.matches:
         profile = one.matches[0].profile
-        doubt = [] if told_apart(one.matches) else ["几个模板同样相符，请按铭牌核对 / compare the name plate"]
+        doubt = [] if is_clearly_best(one.matches) else ["几个模板同样相符，请按铭牌核对 / compare the name plate"]
         return FoundDevice({"id": f"{profile}-{number:02}", "profile": profile, **keys}, doubt)
     name = f"unit-{keys['unit']:02}" if "unit" in keys else f"{connector}-{number:02}"
     facts = " ".join(one.answer.facts.values())

@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console
 
 from edge_agent.app.values.text import printable
-from edge_agent.commissioning.evidence import Evidence, told_apart
+from edge_agent.commissioning.evidence import ProfileEvidence, is_clearly_best
 from edge_agent.commissioning.scan import Scanned
 from edge_agent.commissioning.terminal import SentencePrinter
 from edge_agent.words import command, number_of
@@ -78,7 +78,7 @@ def _show_one(out: SentencePrinter, one: Scanned, compared: bool) -> None:
         out.pair(f"没有相符的设备模板；可用 {look}", f"no profile fits; look with {look}", indent=4, hang=0)
 
 
-def _show_match(out: SentencePrinter, matches: Sequence[Evidence]) -> None:
+def _show_match(out: SentencePrinter, matches: Sequence[ProfileEvidence]) -> None:
     best = matches[0]
     out.line(f"→ profile: {best.profile}  {best.score:.0%}", indent=4, style="green")
     for title in dict.fromkeys(best.title):
@@ -95,7 +95,7 @@ def _show_match(out: SentencePrinter, matches: Sequence[Evidence]) -> None:
     if best.identification:
         out.line(f"{out.say('设备标识', 'identification')}: {printable(best.identification)}", indent=6)
     others = ", ".join(f"{one.profile} {one.score:.0%}" for one in matches[1 : 1 + _NAMED])
-    if others and told_apart(matches):
+    if others and is_clearly_best(matches):
         out.line(f"{out.say('也相符', 'also fits')}: {others}", indent=6, style="dim")
     elif others:
         out.pair(

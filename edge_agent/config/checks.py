@@ -11,16 +11,16 @@ from typing import Any
 
 from edge_agent import names
 from edge_agent.config.findings import Findings, advice
-from edge_agent.config.models import Mqtt, Register, Store
-from edge_agent.config.places import Items, Place, Table, locate, pattern_of
-from edge_agent.config.soundness import Sound, SoundFindings
+from edge_agent.config.models import Mqtt, RegisterConfig, StoreConfig
+from edge_agent.config.places import FilePosition, YamlMapping, YamlSequence, locate, pattern_of
+from edge_agent.config.soundness import SoundFindings, ValidatedInstance
 from edge_agent.config.state_checks import check_state
 from edge_agent.config.width import full_width
 from edge_agent.identity import SEPARATOR
 from edge_agent.sdk import DevicePlan, Plugin, Problem
 
 
-def check_site(sections: Mapping[str, Sound], written: Table, found: Findings) -> None:
+def check_site(sections: Mapping[str, ValidatedInstance], written: YamlMapping, found: Findings) -> None:
     """Files that must be readable, and keys that need one another. A faulty key of a section is not judged again, and a
     section that is faulty as a whole is absent."""
     _alike_agents(written, found)
@@ -33,16 +33,16 @@ def check_site(sections: Mapping[str, Sound], written: Table, found: Findings) -
     if "agent" in values and "agent.workers" not in faulty:
         _one_process(values["agent"].workers, written, found)
     store, register = values.get("store"), values.get("register")
-    if isinstance(store, Store) and store.kind != "duckdb" and store.url is None and "store.url" not in faulty:
+    if isinstance(store, StoreConfig) and store.kind != "duckdb" and store.url is None and "store.url" not in faulty:
         zh = f'store.kind 为 {store.kind} 时缺少键 "store.url"，请补上，如 http://127.0.0.1:8086。'
         en = f'store.kind {store.kind} needs the key "store.url"; add it, for example http://127.0.0.1:8086.'
         found.add("missing-key", locate(written, "store", "kind"), zh, en)
-    if isinstance(register, Register):
+    if isinstance(register, RegisterConfig):
         for key in ("equipment", "processes", "calendar", "meters", "events"):
             _readable(getattr(register, key), f"register.{key}", written, found)
 
 
-def check_device(sound: Sound, written: Table, found: Findings, *, whole: bool = True) -> None:
+def check_device(sound: ValidatedInstance, written: YamlMapping, found: Findings, *, whole: bool = True) -> None:
     """What holds for a device of any connector. `sound` may lack what is faulty in `written`; when a part of it could
     not be found (`whole` is false), nothing is missed."""
     tags = written.get("tags", {})
@@ -50,14 +50,14 @@ def check_device(sound: Sound, written: Table, found: Findings, *, whole: bool =
     if whole and isinstance(tags, dict) and not tags:
         zh, en = '设备没有变量，请写 "tags" 或 "profile"。', 'the device has no tags; write "tags" or a "profile".'
         found.add("no-tags", written.place, zh, en)
-    if isinstance(tags, Table):
+    if isinstance(tags, YamlMapping):
         _alike_tags(tags, found)
     check_state(judged, whole=whole)
     _exponents(judged, whole=whole)
     _former_tags(judged)
 
 
-def problems(plan: DevicePlan, plugin: Plugin, sound: Sound, *, whole: bool) -> Iterator[Problem]:
+def problems(plan: DevicePlan, plugin: Plugin, sound: ValidatedInstance, *, whole: bool) -> Iterator[Problem]:
     """The connector's own judgement of a device, of what does not only follow from the keys that `sound` lacks.
     When a part of the device could not be found (`whole` is false), nothing is concluded from several keys."""
     only_certain = not whole or sound.misleads(plugin.endpoint_key)
@@ -71,7 +71,7 @@ def problems(plan: DevicePlan, plugin: Plugin, sound: Sound, *, whole: bool) -> 
             yield problem
 
 
-def tell(problems: Iterable[Problem], written: Table, found: Findings) -> None:
+def report_problems(problems: Iterable[Problem], written: YamlMapping, found: Findings) -> None:
     """Bring a connector's problems to the lines they speak of."""
     for problem in problems:
         at, value = _problem_at(problem, written)
@@ -82,9 +82,9 @@ def tell(problems: Iterable[Problem], written: Table, found: Findings) -> None:
         found.add("connector", at, problem.zh, problem.en, f"{tag}.{problem.key}")
 
 
-def check_ids(devices: Iterable[Table], found: Findings) -> None:
+def check_ids(devices: Iterable[YamlMapping], found: Findings) -> None:
     """No id twice: a device's topic, its series and its history hang on it."""
-    first: dict[object, Place] = {}
+    first: dict[object, FilePosition] = {}
     alike: dict[str, object] = {}
     for table in devices:
         name = table.get("id")
@@ -106,14 +106,14 @@ def check_ids(devices: Iterable[Table], found: Findings) -> None:
             found.add("duplicate-id", at, zh, en, "id")
 
 
-def _look_alike(name: object, other: object, at: Place, first: Place, found: Findings) -> None:
+def _look_alike(name: object, other: object, at: FilePosition, first: FilePosition, found: Findings) -> None:
     codes = " ".join(f"U+{ord(character):04X}" for character in str(name) if character not in str(other))
     zh = f"{name!r} 与 {other!r}（{first}）看上去相同，只是字符编码不同（{codes or '顺序'}），请改名。"
     en = f"{name!r} looks like {other!r} ({first}) and differs in its characters only ({codes or 'order'}); rename one."
     found.add("look-alike", at, zh, en, "look-alike")
 
 
-def _alike_tags(written: Table, found: Findings) -> None:
+def _alike_tags(written: YamlMapping, found: Findings) -> None:
     """No two tags of a device that people cannot tell apart."""
     first: dict[str, str] = {}
     for name in written:
@@ -121,13 +121,13 @@ def _alike_tags(written: Table, found: Findings) -> None:
             _look_alike(name, other, written.keys_at[name], written.keys_at[other], found)
 
 
-def _alike_agents(written: Table, found: Findings) -> None:
+def _alike_agents(written: YamlMapping, found: Findings) -> None:
     """No other agent that people cannot tell from this one, or from another."""
-    first: dict[str, tuple[str, Place]] = {}
+    first: dict[str, tuple[str, FilePosition]] = {}
     own, others = written.get("agent"), written.get("agents")
-    if isinstance(own, Table) and isinstance(own.get("id"), str):
+    if isinstance(own, YamlMapping) and isinstance(own.get("id"), str):
         first[names.look(own["id"])] = own["id"], own.values_at["id"]
-    if not isinstance(others, Items):
+    if not isinstance(others, YamlSequence):
         return
     for name, at in zip(others, others.at, strict=True):
         if isinstance(name, str):
@@ -136,7 +136,7 @@ def _alike_agents(written: Table, found: Findings) -> None:
                 _look_alike(name, other, at, other_at, found)
 
 
-def check_former_ids(devices: Sequence[Table], agent: object, found: Findings) -> None:
+def check_former_ids(devices: Sequence[YamlMapping], agent: object, found: Findings) -> None:
     """`was` names one device that is no more, and only one device goes on with its history."""
     present = {str(table.get("id")) for table in devices}
     taken: dict[tuple[str, str], object] = {}
@@ -167,7 +167,7 @@ def check_former_ids(devices: Sequence[Table], agent: object, found: Findings) -
 def _former_tags(found: SoundFindings) -> None:
     """The same of the tags of a device."""
     taken: dict[str, str] = {}
-    present = found.written["tags"] if isinstance(found.written.get("tags"), Table) else {}
+    present = found.written["tags"] if isinstance(found.written.get("tags"), YamlMapping) else {}
     for name, tag in found.sound.value.tags.items():
         was = getattr(tag, "was", "")
         if not was:
@@ -193,16 +193,16 @@ def _problem_path(problem: Problem) -> list[int | str]:
     return path + [int(part) if part.isdigit() else part for part in problem.key.split(".") if part]
 
 
-def _problem_at(problem: Problem, written: Table) -> tuple[Place, object]:
+def _problem_at(problem: Problem, written: YamlMapping) -> tuple[FilePosition, object]:
     """The place a problem speaks of, and the value written there; None where only a mapping around it was written."""
     path = _problem_path(problem)
     value: Any = written
     for part in path:
-        value = value.get(part) if isinstance(value, Table) else None
+        value = value.get(part) if isinstance(value, YamlMapping) else None
     return locate(written, *path), value
 
 
-def _one_process(workers: int | None, written: Table, found: Findings) -> None:
+def _one_process(workers: int | None, written: YamlMapping, found: Findings) -> None:
     """Former versions could be several processes."""
     if workers is not None and workers > 1:
         zh = (
@@ -217,7 +217,7 @@ def _one_process(workers: int | None, written: Table, found: Findings) -> None:
         found.add("obsolete-key", locate(written, "agent", "workers"), zh, en)
 
 
-def _group(name: str | None, written: Table, found: Findings) -> None:
+def _group(name: str | None, written: YamlMapping, found: Findings) -> None:
     """A group that this machine does not have, while those it has are at hand."""
     if name is None:
         return
@@ -229,7 +229,7 @@ def _group(name: str | None, written: Table, found: Findings) -> None:
         found.add("unknown-group", locate(written, "agent", "group"), zh, en)
 
 
-def _mqtt(mqtt: Mqtt, faulty: Set[str], written: Table, found: Findings) -> None:
+def _mqtt(mqtt: Mqtt, faulty: Set[str], written: YamlMapping, found: Findings) -> None:
     for key in ("ca", "cert", "key"):
         path = getattr(mqtt, key)
         _readable(path, f"mqtt.{key}", written, found)
@@ -244,7 +244,7 @@ def _mqtt(mqtt: Mqtt, faulty: Set[str], written: Table, found: Findings) -> None
         found.add("missing-key", locate(written, "mqtt", there), zh, en)
 
 
-def _readable(path: Path | None, key: str, written: Table, found: Findings) -> None:
+def _readable(path: Path | None, key: str, written: YamlMapping, found: Findings) -> None:
     if path is None or (os.path.isfile(path) and os.access(path, os.R_OK)):
         return
     zh = f'"{key}" 的文件不存在或读不出来：{path}，请检查路径和权限。'
@@ -257,7 +257,7 @@ def _exponents(found: SoundFindings, *, whole: bool) -> None:
     device = found.sound.value
     # Tags that are faulty are tags all the same.
     written = found.written.get("tags")
-    present = written if isinstance(written, Table) else {}
+    present = written if isinstance(written, YamlMapping) else {}
     for name, tag in device.tags.items():
         source = getattr(tag, "scale_exponent_from", None)
         if source is None:

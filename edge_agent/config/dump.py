@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 import yaml
 
-from edge_agent.config.places import Items, Reference, Table
+from edge_agent.config.places import SecretReference, YamlMapping, YamlSequence
 from edge_agent.config.scalars import WrittenFloat, WrittenInt, plain
 
 
@@ -30,16 +30,16 @@ def _number(dumper: yaml.SafeDumper, number: WrittenInt | WrittenFloat) -> yaml.
     return dumper.represent_scalar(f"tag:yaml.org,2002:{kind}", number.text)
 
 
-def _reference(dumper: yaml.SafeDumper, reference: Reference) -> yaml.ScalarNode:
+def _reference(dumper: yaml.SafeDumper, reference: SecretReference) -> yaml.ScalarNode:
     return dumper.represent_scalar(reference.tag, reference.argument)
 
 
 _Dumper.add_representer(str, _text)
 _Dumper.add_representer(WrittenInt, _number)
 _Dumper.add_representer(WrittenFloat, _number)
-_Dumper.add_representer(Reference, _reference)
-_Dumper.add_representer(Table, lambda dumper, table: dumper.represent_dict(table.items()))
-_Dumper.add_representer(Items, lambda dumper, items: dumper.represent_list(items))
+_Dumper.add_representer(SecretReference, _reference)
+_Dumper.add_representer(YamlMapping, lambda dumper, table: dumper.represent_dict(table.items()))
+_Dumper.add_representer(YamlSequence, lambda dumper, items: dumper.represent_list(items))
 
 
 def dump(data: Mapping[str, Any]) -> str:

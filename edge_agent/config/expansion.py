@@ -13,7 +13,7 @@ from typing import Final
 
 from edge_agent.config.filling import Filling, combinations, looks_like_loops
 from edge_agent.config.findings import Findings, advice, nearest
-from edge_agent.config.places import Items, Table, merged
+from edge_agent.config.places import YamlMapping, YamlSequence, merged
 
 MAX_DEVICES: Final = 10_000
 MAX_TAGS: Final = 500_000
@@ -24,19 +24,19 @@ MAX_TAGS_OF_A_DEVICE: Final = 20_000
 class RawDevice:
     """One device as written, template applied and variables filled in."""
 
-    table: Table
+    table: YamlMapping
     whole: bool
     """False when a part of it could not be found, so that what is missing is not to be held against it."""
 
 
-def devices(site: Table, found: Findings) -> list[RawDevice]:
+def devices(site: YamlMapping, found: Findings) -> list[RawDevice]:
     """All devices of a site, in the order written."""
-    templates = _Templates(site.get("templates") or Table(site.place), found)
+    templates = _Templates(site.get("templates") or YamlMapping(site.place), found)
     result: list[RawDevice] = []
     tags = 0
-    written = site.get("devices") or Items(site.place)
+    written = site.get("devices") or YamlSequence(site.place)
     for item, at in zip(written, written.at, strict=True):
-        if not isinstance(item, Table):
+        if not isinstance(item, YamlMapping):
             zh, en = (
                 "每台设备应为一组键值（id, connector, ...）。",
                 "each device must be a mapping (id, connector, ...).",
@@ -56,20 +56,20 @@ def devices(site: Table, found: Findings) -> list[RawDevice]:
 
 
 def _size(tags: object) -> int:
-    return len(tags) if isinstance(tags, Table) else 0
+    return len(tags) if isinstance(tags, YamlMapping) else 0
 
 
-def combine(base: Table, over: Table) -> Table:
+def combine(base: YamlMapping, over: YamlMapping) -> YamlMapping:
     """A device laid over its template (or profile): keys replace, `tags` tag by tag and key by key.
 
     Null for a tag that the base has leaves it out.
     """
     result = merged(over.place, base, over)
     below, above = base.get("tags"), over.get("tags")
-    if isinstance(below, Table) and isinstance(above, Table):
+    if isinstance(below, YamlMapping) and isinstance(above, YamlMapping):
         tags = merged(above.place, below, above)
         for name in above:
-            if isinstance(above[name], Table) and isinstance(below.get(name), Table):
+            if isinstance(above[name], YamlMapping) and isinstance(below.get(name), YamlMapping):
                 tags[name] = merged(above[name].place, below[name], above[name])
             elif above[name] is None and name in below:
                 tags.drop(name)
@@ -80,12 +80,12 @@ def combine(base: Table, over: Table) -> Table:
 class _Templates:
     """The templates of a site; the tags of one are written out once for all its devices."""
 
-    def __init__(self, templates: Table, found: Findings) -> None:
+    def __init__(self, templates: YamlMapping, found: Findings) -> None:
         self._templates = templates
         self._found = found
-        self._written_out: dict[tuple[str, frozenset[str] | None], Table] = {}
+        self._written_out: dict[tuple[str, frozenset[str] | None], YamlMapping] = {}
 
-    def apply(self, item: Table) -> RawDevice:
+    def apply(self, item: YamlMapping) -> RawDevice:
         """The device laid over the template it names, the tags of both written out."""
         name, later = item.get("template"), _variables(item)
         own = with_tags_written_out(_without(item, "template"), self._found, later)
@@ -101,7 +101,7 @@ class _Templates:
             return RawDevice(own if near is None else combine(self._template(near, later), own), whole=False)
         return RawDevice(combine(self._template(known, later), own), whole=True)
 
-    def _template(self, name: str, later: frozenset[str] | None) -> Table:
+    def _template(self, name: str, later: frozenset[str] | None) -> YamlMapping:
         key = name, later
         if key not in self._written_out:
             template = self._templates[name]
@@ -115,13 +115,13 @@ class _Templates:
         return self._written_out[key]
 
 
-def _variables(device: Table) -> frozenset[str] | None:
+def _variables(device: YamlMapping) -> frozenset[str] | None:
     """The variables of a device's `for`, which are filled in later; None without one."""
     loops = device.get("for")
-    return frozenset(map(str, loops)) if isinstance(loops, Table) else None
+    return frozenset(map(str, loops)) if isinstance(loops, YamlMapping) else None
 
 
-def _without(table: Table, *keys: str) -> Table:
+def _without(table: YamlMapping, *keys: str) -> YamlMapping:
     result = table.copy()
     for key in keys:
         result.drop(key)
@@ -138,24 +138,24 @@ def _repeat(device: RawDevice, found: Findings) -> Iterator[RawDevice]:
         yield RawDevice(Filling(variables, found).table(body), device.whole)
 
 
-def with_tags_written_out(owner: Table, found: Findings, later: frozenset[str] | None = None) -> Table:
+def with_tags_written_out(owner: YamlMapping, found: Findings, later: frozenset[str] | None = None) -> YamlMapping:
     """A device, template, profile or default with every `for` inside its `tags` written out; the same object without.
 
     `later`: the variables of the device's own `for`, which are filled in afterwards.
     """
     tags = owner.get("tags")
-    if not isinstance(tags, Table) or not (
-        looks_like_loops(tags.get("for")) or any(isinstance(tag, Table) and "for" in tag for tag in tags.values())
+    if not isinstance(tags, YamlMapping) or not (
+        looks_like_loops(tags.get("for")) or any(isinstance(tag, YamlMapping) and "for" in tag for tag in tags.values())
     ):
         return owner
     result = owner.copy()
-    written = Table(tags.place)
+    written = YamlMapping(tags.place)
     for name, tag in tags.items():
         if name == "for" and looks_like_loops(tag):
             zh = 'for 要写在变量里，如 "t{i}": {for: {i: 1..8}, ...}。'
             en = 'write for inside a tag, as in "t{i}": {for: {i: 1..8}, ...}.'
             found.add("misplaced-for", tags.keys_at[name], zh, en)
-        elif isinstance(tag, Table) and "for" in tag:
+        elif isinstance(tag, YamlMapping) and "for" in tag:
             _write_out(name, tag, tags, written, found, later)
         else:
             _enter(written, name, name, tag, tags, found)
@@ -164,7 +164,12 @@ def with_tags_written_out(owner: Table, found: Findings, later: frozenset[str] |
 
 
 def _write_out(
-    pattern: object, tag: Table, tags: Table, into: Table, found: Findings, later: frozenset[str] | None
+    pattern: object,
+    tag: YamlMapping,
+    tags: YamlMapping,
+    into: YamlMapping,
+    found: Findings,
+    later: frozenset[str] | None,
 ) -> None:
     """The tags that one entry with a `for` stands for."""
     body, at = _without(tag, "for"), tags.keys_at[pattern]
@@ -181,7 +186,7 @@ def _write_out(
         _enter(into, str(filling.text(pattern, at)), pattern, one, tags, found)
 
 
-def _enter(into: Table, name: object, pattern: object, tag: object, tags: Table, found: Findings) -> None:
+def _enter(into: YamlMapping, name: object, pattern: object, tag: object, tags: YamlMapping, found: Findings) -> None:
     at = tags.keys_at[pattern]
     if name not in into:
         into.put(name, tag, at, tags.values_at[pattern])

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from edge_agent.config import shape
 from edge_agent.config.findings import Findings, advice, nearest
-from edge_agent.config.places import Items, Place, Table, pattern_of, place_of
+from edge_agent.config.places import FilePosition, YamlMapping, YamlSequence, pattern_of, place_of
 from edge_agent.config.secrets import shown
 from edge_agent.config.suggestions import meant
 from edge_agent.config.width import full_width
@@ -79,7 +79,9 @@ class LocatedError:
     """Whether it is the key at `path` that is wrong, and not its value."""
 
 
-def validated(model: type[BaseModel], data: Table, written: Table, found: Findings, *, whole: bool = True) -> Any:
+def validated(
+    model: type[BaseModel], data: YamlMapping, written: YamlMapping, found: Findings, *, whole: bool = True
+) -> Any:
     """An instance of the model, or None with everything wrong in `found`.
 
     `data` is what is validated, `written` the same before secrets were filled in, for places and quotations. When the
@@ -89,7 +91,7 @@ def validated(model: type[BaseModel], data: Table, written: Table, found: Findin
         return model.model_validate(data)
     except ValidationError as error:
         errors = [located(one, written) for one in error.errors(include_url=False, include_input=False)]
-    _Explainer(model, written, found, whole).tell(errors)
+    _Explainer(model, written, found, whole).report(errors)
     return None
 
 
@@ -113,13 +115,13 @@ def located(error: Any, written: object) -> LocatedError:
 
 
 class _Explainer:
-    def __init__(self, model: type[BaseModel], written: Table, found: Findings, whole: bool) -> None:
+    def __init__(self, model: type[BaseModel], written: YamlMapping, found: Findings, whole: bool) -> None:
         self._model = model
         self._written = written
         self._found = found
         self._whole = whole
 
-    def tell(self, errors: Sequence[LocatedError]) -> None:
+    def report(self, errors: Sequence[LocatedError]) -> None:
         errors = likely(errors)
         typed = {(*e.path[:-1], self._guess(e.path)) for e in errors if e.type == "extra_forbidden"}
         groups: dict[tuple[_Path, bool], list[LocatedError]] = {}
@@ -137,15 +139,17 @@ class _Explainer:
             else:
                 self._wrong(path, group)
 
-    def _at(self, path: _Path, *, key: bool = False) -> Place:
+    def _at(self, path: _Path, *, key: bool = False) -> FilePosition:
         container: Any = self._written
         for part in path[:-1]:
             container = container[part]
         if not path:
             return self._written.place
-        if key and isinstance(container, Table):
+        if key and isinstance(container, YamlMapping):
             return container.keys_at[path[-1]]
-        return place_of(container, path[-1]) if isinstance(container, Table | Items) else self._written.place
+        return (
+            place_of(container, path[-1]) if isinstance(container, YamlMapping | YamlSequence) else self._written.place
+        )
 
     def _value(self, path: _Path) -> Any:
         value: Any = self._written
@@ -343,7 +347,7 @@ def _joined(said: Sequence[tuple[str, str, str]]) -> tuple[str, str, str]:
 
 def _hint(value: object, group: Sequence[LocatedError]) -> Sentence:
     """One more next step where a common slip is behind it."""
-    if isinstance(value, Table) and len(value) == 1 and next(iter(value.values())) is None:
+    if isinstance(value, YamlMapping) and len(value) == 1 and next(iter(value.values())) is None:
         name = next(iter(value))
         return f' 如果是变量，请加引号："{{{name}}}"。', f' If it is a variable, put it in quotes: "{{{name}}}".'
     for error in group:

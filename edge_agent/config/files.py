@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_agent.config.findings import Findings, advice
-from edge_agent.config.places import Items, Place, Table, merged, place_of
+from edge_agent.config.places import FilePosition, YamlMapping, YamlSequence, merged, place_of
 from edge_agent.config.source import read
 
 MAX_FILES: Final = 500
@@ -16,7 +16,7 @@ SHARED: Final = ("devices", "templates", "defaults", "include")
 """The keys an included file may hold."""
 
 
-def read_site(path: Path, found: Findings) -> Table:
+def read_site(path: Path, found: Findings) -> YamlMapping:
     """The main file's mapping with the devices, templates and defaults of all included files merged in.
 
     Raises ConfigError when the main file cannot be read at all; every other fault is in `found` and left out.
@@ -36,12 +36,14 @@ def read_site(path: Path, found: Findings) -> Table:
     return result
 
 
-def _included(main: Table, path: Path, found: Findings) -> list[Table]:
+def _included(main: YamlMapping, path: Path, found: Findings) -> list[YamlMapping]:
     """Every file reached by `include`, each once, depth first. A file on the way to itself is a finding."""
     return list(_visit(main, path, (path.resolve(),), set(), found))
 
 
-def _visit(table: Table, file: Path, trail: tuple[Path, ...], done: set[Path], found: Findings) -> Iterator[Table]:
+def _visit(
+    table: YamlMapping, file: Path, trail: tuple[Path, ...], done: set[Path], found: Findings
+) -> Iterator[YamlMapping]:
     for target, at in _targets(table, file, found):
         real = target.resolve()
         if real in trail:
@@ -57,7 +59,7 @@ def _visit(table: Table, file: Path, trail: tuple[Path, ...], done: set[Path], f
                 yield from _visit(included, target, (*trail, real), done, found)
 
 
-def _read(path: Path, at: Place, count: int, found: Findings) -> Table | None:
+def _read(path: Path, at: FilePosition, count: int, found: Findings) -> YamlMapping | None:
     if count <= MAX_FILES:
         return read(path, found)
     zh, en = f"包含的文件超过 {MAX_FILES} 个，请合并。", f"more than {MAX_FILES} included files; merge some."
@@ -65,14 +67,14 @@ def _read(path: Path, at: Place, count: int, found: Findings) -> Table | None:
     return None
 
 
-def _targets(table: Table, file: Path, found: Findings) -> Iterator[tuple[Path, Place]]:
+def _targets(table: YamlMapping, file: Path, found: Findings) -> Iterator[tuple[Path, FilePosition]]:
     """The files an `include` names, relative to its own file; a pattern gives its matches in order of name."""
     value = table.get("include")
     if value is None:
         return
     at = table.values_at["include"]
-    for index, name in enumerate(value if isinstance(value, Items) else [value]):
-        here = place_of(value, index) if isinstance(value, Items) else at
+    for index, name in enumerate(value if isinstance(value, YamlSequence) else [value]):
+        here = place_of(value, index) if isinstance(value, YamlSequence) else at
         if not isinstance(name, str) or not name or "\0" in name:
             zh, en = '"include" 应为文件名或文件名列表。', '"include" must be a file name or a list of them.'
             found.add("wrong-type", here, zh, en)
@@ -103,7 +105,7 @@ def _matches(folder: Path, pattern: str) -> list[Path]:
         return []
 
 
-def _refuse_site_keys(table: Table, found: Findings) -> None:
+def _refuse_site_keys(table: YamlMapping, found: Findings) -> None:
     for key in [key for key in table if key not in SHARED]:
         zh, en = advice(key, SHARED)
         found.add(
@@ -114,12 +116,12 @@ def _refuse_site_keys(table: Table, found: Findings) -> None:
         )
 
 
-def _devices(parts: list[Table], found: Findings) -> Items:
+def _devices(parts: list[YamlMapping], found: Findings) -> YamlSequence:
     """All lists in a row."""
-    result = Items(parts[0].values_at["devices"])
+    result = YamlSequence(parts[0].values_at["devices"])
     for part in parts:
         value = part["devices"]
-        if not isinstance(value, Items):
+        if not isinstance(value, YamlSequence):
             zh, en = (
                 '"devices" 应为列表，每台设备以 "- " 开头。',
                 '"devices" must be a list; begin each device with "- ".',
@@ -131,24 +133,24 @@ def _devices(parts: list[Table], found: Findings) -> Items:
     return result
 
 
-def _mappings(parts: list[Table], key: str, found: Findings) -> Iterator[tuple[Table, str, Table]]:
+def _mappings(parts: list[YamlMapping], key: str, found: Findings) -> Iterator[tuple[YamlMapping, str, YamlMapping]]:
     """Every `(owner, name, table)` below a key that holds named mappings."""
     for part in parts:
         value = part[key]
-        if not isinstance(value, Table):
+        if not isinstance(value, YamlMapping):
             zh, en = f'"{key}" 应为“名称: 一组键值”。', f'"{key}" must be `name: mapping`.'
             found.add("wrong-type", part.values_at[key], zh, en)
             continue
         for name, table in value.items():
-            if isinstance(table, Table):
+            if isinstance(table, YamlMapping):
                 yield value, name, table
             else:
                 zh, en = f'"{key}.{name}" 应为一组键值。', f'"{key}.{name}" must be a mapping of keys and values.'
                 found.add("wrong-type", value.values_at[name], zh, en)
 
 
-def _templates(parts: list[Table], found: Findings) -> Table:
-    result = Table(parts[0].values_at["templates"])
+def _templates(parts: list[YamlMapping], found: Findings) -> YamlMapping:
+    result = YamlMapping(parts[0].values_at["templates"])
     for owner, name, table in _mappings(parts, "templates", found):
         if name in result:
             first = result.keys_at[name]
@@ -160,9 +162,9 @@ def _templates(parts: list[Table], found: Findings) -> Table:
     return result
 
 
-def _defaults(parts: list[Table], found: Findings) -> Table:
+def _defaults(parts: list[YamlMapping], found: Findings) -> YamlMapping:
     """Key by key; what the including file says wins."""
-    result = Table(parts[0].values_at["defaults"])
+    result = YamlMapping(parts[0].values_at["defaults"])
     for owner, name, table in _mappings(parts, "defaults", found):
         earlier = result.get(name)
         result.take(owner, name, merged(table.place, table, earlier) if earlier is not None else table)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from edge_agent.config.findings import Findings, advice
-from edge_agent.config.places import Items, Place, Reference, Table
+from edge_agent.config.places import FilePosition, SecretReference, YamlMapping, YamlSequence
 from edge_agent.config.width import full_width
 
 _RANGE = re.compile(r"\s*(-?\d{1,9})\s*\.\.\s*(-?\d{1,9})\s*", re.ASCII)
@@ -22,12 +22,12 @@ _VARIABLE: Final = re.compile(
 Variables = Mapping[str, str | int]
 
 
-def combinations(loops: object, at: Place, most: int, found: Findings) -> Iterator[Variables]:
+def combinations(loops: object, at: FilePosition, most: int, found: Findings) -> Iterator[Variables]:
     """Every combination of the variables of a `for` that stands at `at`; none, with a finding, when it is faulty.
 
     More than `most` combinations are a finding too.
     """
-    if not isinstance(loops, Table) or not loops:
+    if not isinstance(loops, YamlMapping) or not loops:
         found.add("wrong-type", at, '"for" 应写成 {i: 1..100}。', '"for" must be written as {i: 1..100}.')
         return
     names = [str(name) for name in loops]
@@ -44,19 +44,19 @@ def combinations(loops: object, at: Place, most: int, found: Findings) -> Iterat
 def looks_like_loops(value: object) -> bool:
     """Whether something can only be meant as what stands under `for`: ranges and lists by variable."""
     return (
-        isinstance(value, Table)
+        isinstance(value, YamlMapping)
         and bool(value)
         and all(
-            isinstance(one, Items) or (isinstance(one, str) and _RANGE.fullmatch(one) is not None)
+            isinstance(one, YamlSequence) or (isinstance(one, str) and _RANGE.fullmatch(one) is not None)
             for one in value.values()
         )
     )
 
 
-def _values(loops: Table, name: object, found: Findings) -> list[str | int] | range:
+def _values(loops: YamlMapping, name: object, found: Findings) -> list[str | int] | range:
     """What a variable runs through; nothing, with a finding, when it cannot be understood."""
     written, at = loops[name], loops.values_at[name]
-    if isinstance(written, Items) and written and all(isinstance(item, str | int) for item in written):
+    if isinstance(written, YamlSequence) and written and all(isinstance(item, str | int) for item in written):
         return list(written)
     match = _RANGE.fullmatch(written) if isinstance(written, str) else None
     if match is None:
@@ -87,7 +87,7 @@ class Filling:
         self._found = found
         self._later = later
 
-    def table(self, table: Table) -> Table:
+    def table(self, table: YamlMapping) -> YamlMapping:
         """The mapping with its values, and keys that are text, filled in."""
         result = table
         for key, value in table.items():
@@ -100,7 +100,7 @@ class Filling:
                 result[key] = filled
         return result
 
-    def text(self, text: str, at: Place) -> str | int:
+    def text(self, text: str, at: FilePosition) -> str | int:
         """One text; a number where a variable is all there is: `unit: "{i}"`."""
         if "{" not in text:
             return text
@@ -109,8 +109,8 @@ class Filling:
             return self._computed(whole, at)
         return _VARIABLE.sub(lambda match: self._replacement(match, at), text)
 
-    def _renamed(self, table: Table) -> Table:
-        result = Table(table.place)
+    def _renamed(self, table: YamlMapping) -> YamlMapping:
+        result = YamlMapping(table.place)
         result.pattern = table.pattern
         for key, value in table.items():
             at = table.keys_at[key]
@@ -123,28 +123,28 @@ class Filling:
                 result.put(name, self._value(value, table.values_at[key]), at, table.values_at[key])
         return result
 
-    def _items(self, items: Items) -> Items:
+    def _items(self, items: YamlSequence) -> YamlSequence:
         filled = [self._value(value, at) for value, at in zip(items, items.at, strict=True)]
         if all(new is old for new, old in zip(filled, items, strict=True)):
             return items
-        result = Items(items.place)
+        result = YamlSequence(items.place)
         for value, at in zip(filled, items.at, strict=True):
             result.add(value, at)
         return result
 
-    def _value(self, value: object, at: Place) -> object:
+    def _value(self, value: object, at: FilePosition) -> object:
         if isinstance(value, str):
             return self.text(value, at)
-        if isinstance(value, Table):
+        if isinstance(value, YamlMapping):
             return self.table(value)
-        if isinstance(value, Items):
+        if isinstance(value, YamlSequence):
             return self._items(value)
-        if isinstance(value, Reference):
+        if isinstance(value, SecretReference):
             argument = str(self.text(value.argument, at))
-            return value if argument == value.argument else Reference(value.tag, argument)
+            return value if argument == value.argument else SecretReference(value.tag, argument)
         return value
 
-    def _computed(self, match: re.Match[str], at: Place) -> str | int:
+    def _computed(self, match: re.Match[str], at: FilePosition) -> str | int:
         """The variable, times a number, plus a number."""
         value = self._variables[match["name"]]
         if match["factor"] is None and match["offset"] is None:
@@ -156,7 +156,7 @@ class Filling:
         self._found.add("bad-format", at, zh, en)
         return match[0]
 
-    def _replacement(self, match: re.Match[str], at: Place) -> str:
+    def _replacement(self, match: re.Match[str], at: FilePosition) -> str:
         name, layout = match["name"], match["format"]
         if name is None:
             return match[0][0] if self._later is None else match[0]
@@ -170,7 +170,7 @@ class Filling:
         self._found.add("bad-format", at, zh, en)
         return match[0]
 
-    def _unknown(self, match: re.Match[str], at: Place) -> str:
+    def _unknown(self, match: re.Match[str], at: FilePosition) -> str:
         name = match["name"]
         if self._later is None or name not in self._later:
             zh, en = advice(name, [*self._variables, *(self._later or ())])

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NoReturn
 
-from edge_agent.config.places import Place
+from edge_agent.config.places import FilePosition
 from edge_agent.errors import ConfigError, Finding
 
 _SHOWN = 12
@@ -20,7 +20,7 @@ _CAUSES = {"unknown-variable", "bad-format", "unknown-tag", "empty-tag", "missin
 @dataclass(slots=True)
 class _Entry:
     code: str
-    place: Place
+    place: FilePosition
     zh: str
     en: str
     more: int = 0
@@ -42,13 +42,13 @@ class Findings:
 
     def __init__(self, main: Path) -> None:
         self._main = main
-        self._entries: dict[tuple[str, Place, str], _Entry] = {}
-        self._causes: dict[Place, str] = {}
+        self._entries: dict[tuple[str, FilePosition, str], _Entry] = {}
+        self._causes: dict[FilePosition, str] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, code: str, place: Place, zh: str, en: str, subject: str = "") -> None:
+    def add(self, code: str, place: FilePosition, zh: str, en: str, subject: str = "") -> None:
         """`subject` (a key's path) stands for the text where the text differs from device to device."""
         if self._causes.setdefault(place, code if code in _CAUSES else "") not in ("", code):
             return

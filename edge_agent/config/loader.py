@@ -14,11 +14,11 @@ from edge_agent.config.explain import validated
 from edge_agent.config.files import SHARED, read_site
 from edge_agent.config.findings import Findings, advice, nearest
 from edge_agent.config.models import ConfirmReason, DeviceCommon, File, Mqtt, Site, TagCommon
-from edge_agent.config.places import Items, Place, Table, merged
+from edge_agent.config.places import FilePosition, YamlMapping, YamlSequence, merged
 from edge_agent.config.plugins import Plugins, any_connector, device_model, loadable, plugins_or_installed, tag_model
 from edge_agent.config.secrets import portable, resolved
 from edge_agent.config.shape import anchored, keys, models
-from edge_agent.config.soundness import Sound, sound_part
+from edge_agent.config.soundness import ValidatedInstance, sound_part
 from edge_agent.config.tagset import TagSets
 from edge_agent.errors import ConfigError, Finding
 from edge_agent.sdk import Plugin
@@ -55,17 +55,17 @@ def load(
     return site
 
 
-def _absent_from(top: Table, section: str, path: Path, spared: Findings | None) -> list[Finding]:
+def _absent_from(top: YamlMapping, section: str, path: Path, spared: Findings | None) -> list[Finding]:
     """What one section alone lacks to log in."""
     written = top.get(section)
-    if spared is None or not isinstance(written, Table):
+    if spared is None or not isinstance(written, YamlMapping):
         return []
     absent = Findings(path)
     resolved(written, absent, absent, section)
     return absent.sorted()
 
 
-def _with_confirm(file: File, top: Table) -> tuple[Mqtt, ConfirmReason]:
+def _with_confirm(file: File, top: YamlMapping) -> tuple[Mqtt, ConfirmReason]:
     """Where `mqtt.confirm` is not written: a `store:` section says that a store service of ours follows."""
     if file.mqtt.confirm is not None:
         return file.mqtt, "mqtt.confirm"
@@ -82,8 +82,8 @@ def expand(path: Path | str, plugins: Plugins | None = None) -> dict[str, Any]:
     path = Path(path)
     found = Findings(path)
     top = read_site(path, found)
-    builder = _Builder(top, plugins_or_installed(plugins), found)
-    devices = Items(top.place)
+    builder = _DeviceBuilder(top, plugins_or_installed(plugins), found)
+    devices = YamlSequence(top.place)
     for raw in expansion.devices(top, found):
         devices.add(builder.portable(raw), raw.table.place)
     result = anchored(top, File, defaults=False)
@@ -94,22 +94,22 @@ def expand(path: Path | str, plugins: Plugins | None = None) -> dict[str, Any]:
     return dict(portable(result))
 
 
-def _site_keys(top: Table, found: Findings, spared: Findings | None) -> Any:
+def _site_keys(top: YamlMapping, found: Findings, spared: Findings | None) -> Any:
     """The keys that are not devices, validated and checked; None when they are faulty."""
     written = top.copy()
     for key in SHARED:
         written.drop(key)
     if "store" in written and written["store"] is None:  # `store:` with nothing behind it is a section too
-        written["store"] = Table(written.values_at["store"])
+        written["store"] = YamlMapping(written.values_at["store"])
     written = anchored(written, File, defaults=True)
     data = resolved(written, found, spared)
     checks.check_site(_sound(data), written, found)
     return validated(File, data, written, found)
 
 
-def _sound(data: Table) -> dict[str, Sound]:
+def _sound(data: YamlMapping) -> dict[str, ValidatedInstance]:
     """The sections as far as they are sound, so that one fault does not hide what the checks find beside it."""
-    result: dict[str, Sound] = {}
+    result: dict[str, ValidatedInstance] = {}
     for key, field in keys(File).items():
         written = data.get(key, {})
         for model in models(field.annotation):
@@ -119,15 +119,15 @@ def _sound(data: Table) -> dict[str, Sound]:
 
 
 def _devices(
-    top: Table, plugins: Plugins, found: Findings, spared: Findings | None, needed: Collection[str]
+    top: YamlMapping, plugins: Plugins, found: Findings, spared: Findings | None, needed: Collection[str]
 ) -> tuple[DeviceCommon, ...]:
     raw = expansion.devices(top, found)
     tables = [device.table for device in raw]
     checks.check_ids(tables, found)
     agent = top.get("agent")
-    checks.check_former_ids(tables, agent.get("id") if isinstance(agent, Table) else None, found)
+    checks.check_former_ids(tables, agent.get("id") if isinstance(agent, YamlMapping) else None, found)
     del tables
-    builder = _Builder(top, plugins, found, spared, needed)
+    builder = _DeviceBuilder(top, plugins, found, spared, needed)
     builder.check_defaults()
     top.drop("devices")  # with the list below, so that what was written goes while what is made of it comes
     raw.reverse()
@@ -141,24 +141,24 @@ class _Parts:
 
     plugin: Plugin | None
     """None when its connector is not known."""
-    table: Table
-    profile: Table | None
+    table: YamlMapping
+    profile: YamlMapping | None
     whole: bool
 
 
-class _Builder:
+class _DeviceBuilder:
     """Devices from tables: connector, defaults < profile < device, models, checks."""
 
     def __init__(
         self,
-        top: Table,
+        top: YamlMapping,
         plugins: Plugins,
         found: Findings,
         spared: Findings | None = None,
         needed: Collection[str] = (),
     ) -> None:
         """`spared`: see `resolved`; it takes nothing of the devices in `needed`."""
-        self._defaults = _written_out(top.get("defaults") or Table(top.place), found)
+        self._defaults = _written_out(top.get("defaults") or YamlMapping(top.place), found)
         self._plugins = plugins
         self._found = found
         self._spared = spared
@@ -185,23 +185,23 @@ class _Builder:
             checks.check_device(sound, written, self._found, whole=parts.whole)
             if plugin is not None:
                 problems = checks.problems(plan(sound.value, plugin), plugin, sound, whole=parts.whole)
-                checks.tell(problems, written, self._found)
+                checks.report_problems(problems, written, self._found)
         return device if parts.whole and parts.plugin is not None else None
 
-    def _data(self, written: Table, model: type[TagCommon]) -> Table:
+    def _data(self, written: YamlMapping, model: type[TagCommon]) -> YamlMapping:
         """What the models validate: secrets filled in, and the tags as the one object that other devices share."""
         tags = written.get("tags")
-        known = self._tags.find(model, tags) if isinstance(tags, Table) else None
+        known = self._tags.find(model, tags) if isinstance(tags, YamlMapping) else None
         spared = None if written.get("id") in self._needed else self._spared
         if known is None:
             return resolved(written, self._found, spared)  # type: ignore[no-any-return]  # a Table gives a Table
         rest = written.copy()
         rest.drop("tags")
-        data: Table = resolved(rest, self._found, spared)
+        data: YamlMapping = resolved(rest, self._found, spared)
         data["tags"] = known
         return data
 
-    def portable(self, raw: RawDevice) -> Table:
+    def portable(self, raw: RawDevice) -> YamlMapping:
         """The device with its connector named and its paths absolute, so that it may move to another file."""
         parts = self._parts(raw)
         if parts.plugin is None:
@@ -212,11 +212,11 @@ class _Builder:
             result["profile"] = self._profiles.portable_name(name, result.values_at["profile"])
         return result
 
-    def portable_defaults(self) -> Table:
+    def portable_defaults(self) -> YamlMapping:
         """The defaults with absolute paths."""
         result = self._defaults.copy()
         for name, table in self._defaults.items():
-            if name in self._plugins and isinstance(table, Table):
+            if name in self._plugins and isinstance(table, YamlMapping):
                 result[name] = anchored(table, device_model(self._plugins[name]), defaults=False)
         return result
 
@@ -230,7 +230,7 @@ class _Builder:
             whole = whole and table["connector"] == profile["connector"]
         return _Parts(self._plugin(table, whole), table, profile, whole)
 
-    def _meant(self, table: Table) -> Plugin | None:
+    def _meant(self, table: YamlMapping) -> Plugin | None:
         """The connector that a device without a known one most likely means: the rest is judged by its keys.
 
         It has the endpoint's key that the device has; and where another name is written, it is the nearest.
@@ -244,7 +244,7 @@ class _Builder:
         ]
         return candidates[0] if len(candidates) == 1 else None
 
-    def _with_connector(self, table: Table, profile: Table) -> Table:
+    def _with_connector(self, table: YamlMapping, profile: YamlMapping) -> YamlMapping:
         """A profile knows its connector, so the device need not say it; it must not say another."""
         name = table.get("connector")
         if name is None:
@@ -257,7 +257,7 @@ class _Builder:
             self._found.add("contradiction", table.values_at["connector"], zh, en)
         return table
 
-    def _plugin(self, table: Table, whole: bool) -> Plugin | None:
+    def _plugin(self, table: YamlMapping, whole: bool) -> Plugin | None:
         name = table.get("connector")
         if isinstance(name, str) and name in self._plugins:
             try:
@@ -274,11 +274,11 @@ class _Builder:
             )
         return None
 
-    def _unknown_connector(self, name: object, at: Place) -> None:
+    def _unknown_connector(self, name: object, at: FilePosition) -> None:
         zh, en = advice(name, self._plugins)
         self._found.add("unknown-connector", at, f"没有连接器 {name!r}；{zh}", f"no connector {name!r}; {en}")
 
-    def _merged(self, parts: _Parts, plugin: Plugin | None) -> Table:
+    def _merged(self, parts: _Parts, plugin: Plugin | None) -> YamlMapping:
         table = parts.table
         if plugin is None:
             return table
@@ -289,13 +289,13 @@ class _Builder:
             below = self._profiles.device_keys(parts.profile, plugin)
             table = combine(profiles.without_stamp(below, table), table)
         defaults = self._defaults.get(plugin.name)
-        return combine(defaults, table) if isinstance(defaults, Table) else table
+        return combine(defaults, table) if isinstance(defaults, YamlMapping) else table
 
 
-def _written_out(defaults: Table, found: Findings) -> Table:
+def _written_out(defaults: YamlMapping, found: Findings) -> YamlMapping:
     """The defaults with every `for` inside tags written out."""
     result = defaults.copy()
     for connector, table in defaults.items():
-        if isinstance(table, Table):
+        if isinstance(table, YamlMapping):
             result[connector] = with_tags_written_out(table, found)
     return result

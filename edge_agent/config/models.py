@@ -92,7 +92,7 @@ class Mqtt(Model):
     """Backlog messages per second at the most; none = as fast as broker and store take them."""
 
 
-class Outbox(Model):
+class OutboxConfig(Model):
     """The durable buffer between read and sent."""
 
     path: Path = Path("data/outbox")
@@ -115,7 +115,7 @@ class Retention(Model):
     """Size after which the oldest values are deleted."""
 
 
-class Store(Model):
+class StoreConfig(Model):
     """Where `edge-agent serve` puts the data."""
 
     kind: Literal["duckdb", "influxdb", "influxdb1", "line"] = "duckdb"
@@ -146,7 +146,7 @@ class Store(Model):
     """Loopback address for `/metrics` and `/healthz` of `edge-agent serve`; none = no port is opened."""
 
 
-class Register(Model):
+class RegisterConfig(Model):
     """The equipment register (设备台账), the processes, and the shift calendar."""
 
     equipment: Path | None = None
@@ -206,7 +206,7 @@ class StateRule(StateGroup):
     """A word of the vocabulary."""
 
 
-class State(Model):
+class StateConfig(Model):
     """How the device's own tags become the common machine state (OPC 40001-1, MTConnect execution).
 
     Each part is a list of rules, or `{tag, map}`: value of the tag -> word of the vocabulary.
@@ -230,7 +230,7 @@ class StateMap(Model):
 
 
 StateSource = StateMap | list[StateRule]
-State.model_rebuild()
+StateConfig.model_rebuild()
 
 
 def _measures(asked: StateComparison) -> bool:
@@ -319,7 +319,7 @@ class DeviceCommon(Model):
     """How far the device's clock may be from ours before its health says so; its times never order anything."""
     report: Literal["always", "change"] = "always"
     """Every reading, or only those that differ by more than the deadband."""
-    state: State | None = None
+    state: StateConfig | None = None
     """How this device's tags become the common machine state."""
     state_basis: Literal["controller", "derived"] | None = None
     """What that state rests on: `controller`, the words of the machine's own controller, translated; or `derived`,
@@ -353,9 +353,9 @@ class Site(Model):
 
     agent: Agent
     mqtt: Mqtt
-    outbox: Outbox = Outbox()
-    store: Store = Store()
-    register_: Register = Field(default=Register(), alias="register")
+    outbox: OutboxConfig = OutboxConfig()
+    store: StoreConfig = StoreConfig()
+    register_: RegisterConfig = Field(default=RegisterConfig(), alias="register")
     agents: tuple[AgentId, ...] = ()
     devices: tuple[DeviceCommon, ...] = ()
     """Each an instance of its connector's device model, which adds that connector's keys to DeviceCommon's."""
@@ -379,11 +379,11 @@ class File(Model):
     """Who and where this agent is."""
     mqtt: Mqtt
     """The broker."""
-    outbox: Outbox = Outbox()
+    outbox: OutboxConfig = OutboxConfig()
     """The durable buffer."""
-    store: Store = Store()
+    store: StoreConfig = StoreConfig()
     """Where the data goes."""
-    register_: Register = Field(default=Register(), alias="register")
+    register_: RegisterConfig = Field(default=RegisterConfig(), alias="register")
     """The files of the plant: equipment, processes, calendar."""
     agents: list[AgentId] = []
     """Other agents of this plant, for its store service: their devices are in its figures; of agents that stand nowhere

@@ -11,7 +11,7 @@ from typing import Annotated, Any, cast
 from pydantic import BaseModel, ConfigDict, WrapValidator, create_model
 
 from edge_agent.config.models import DeviceCommon, TagCommon
-from edge_agent.config.tagset import kept
+from edge_agent.config.tagset import validate_tagset
 from edge_agent.config.values import Name
 from edge_agent.errors import ConfigError
 from edge_agent.sdk import Plugin
@@ -21,7 +21,7 @@ GROUP = "edge_agent.connectors"
 Plugins = Mapping[str, Plugin]
 
 
-class Installed(Plugins):
+class InstalledPlugins(Plugins):
     """The plugins of the entry point group, by connector name; a look-up imports that one."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Installed(Plugins):
 
 def plugins_or_installed(plugins: Plugins | None) -> Plugins:
     """The given plugins, else those installed."""
-    return Installed() if plugins is None else plugins
+    return InstalledPlugins() if plugins is None else plugins
 
 
 @lru_cache
@@ -69,7 +69,7 @@ def device_model(plugin: Plugin) -> type[DeviceCommon]:
     """A device's keys with this connector. Cached, so that devices of two loads compare equal when nothing changed."""
     name = f"{plugin.name.capitalize()}Device"
     bases: Any = (DeviceCommon, plugin.device_options)
-    tags: Any = (Annotated[dict[Name, tag_model(plugin)], WrapValidator(kept)], {})  # type: ignore[misc]  # a type made at run time
+    tags: Any = (Annotated[dict[Name, tag_model(plugin)], WrapValidator(validate_tagset)], {})  # type: ignore[misc]  # a type made at run time
     return cast("type[DeviceCommon]", create_model(name, __base__=bases, __module__=__name__, tags=tags))
 
 

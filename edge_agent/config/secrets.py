@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_agent.config.findings import Findings
-from edge_agent.config.places import Items, Place, Reference, Table, place_of
+from edge_agent.config.places import FilePosition, SecretReference, YamlMapping, YamlSequence, place_of
 from edge_agent.config.shape import absolute
 
 MAX_BYTES: Final = 65_536
@@ -26,14 +26,14 @@ def resolved(data: Any, found: Findings, spared: Findings | None = None, inside:
     `spared` takes the findings about what only serves to log in, for a command that may not need to; `inside` is the
     key that the data stands under.
     """
-    if isinstance(data, Table):
+    if isinstance(data, YamlMapping):
         result = data.copy()
         for key, value in data.items():
             login = inside == _LOGIN or _LOGIN_KEY.search(str(key)) is not None
             absent = spared if spared is not None and login else found
             result[key] = _value(value, data.values_at[key], found, spared, absent, key)
         return result
-    items = Items(data.place)
+    items = YamlSequence(data.place)
     for index, value in enumerate(data):
         at = place_of(data, index)
         items.add(_value(value, at, found, spared, found, inside), at)
@@ -42,7 +42,7 @@ def resolved(data: Any, found: Findings, spared: Findings | None = None, inside:
 
 def shown(key: object, value: object) -> str | None:
     """A value as an error may quote it: short, and never one that could be a secret (then None)."""
-    if isinstance(value, Reference | Table | list | dict) or _SECRET_KEY.search(str(key)):
+    if isinstance(value, SecretReference | YamlMapping | list | dict) or _SECRET_KEY.search(str(key)):
         return None
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
@@ -52,33 +52,35 @@ def shown(key: object, value: object) -> str | None:
 
 def portable(data: Any) -> Any:
     """The same data with the paths of `!file` references made absolute, so that it may move to another folder."""
-    if isinstance(data, Table):
+    if isinstance(data, YamlMapping):
         result = data.copy()
         for key, value in data.items():
             result[key] = _portable_value(value, data.values_at[key])
         return result
-    items = Items(data.place)
+    items = YamlSequence(data.place)
     for value, at in zip(data, data.at, strict=True):
         items.add(_portable_value(value, at), at)
     return items
 
 
-def _portable_value(value: object, at: Place) -> object:
-    if isinstance(value, Reference):
-        return Reference("!file", absolute(value.argument, at)) if value.tag == "!file" else value
-    return portable(value) if isinstance(value, Table | Items) else value
+def _portable_value(value: object, at: FilePosition) -> object:
+    if isinstance(value, SecretReference):
+        return SecretReference("!file", absolute(value.argument, at)) if value.tag == "!file" else value
+    return portable(value) if isinstance(value, YamlMapping | YamlSequence) else value
 
 
-def _value(value: object, at: Place, found: Findings, spared: Findings | None, absent: Findings, key: object) -> object:
+def _value(
+    value: object, at: FilePosition, found: Findings, spared: Findings | None, absent: Findings, key: object
+) -> object:
     """`absent`: which findings take a reference that leads nowhere."""
-    if isinstance(value, Reference):
+    if isinstance(value, SecretReference):
         text = _environment(value, at, absent) if value.tag == "!env" else _file(value, at, absent)
         # A placeholder keeps the models quiet: the reason is told already.
         return "unresolved" if text is None else text
-    return resolved(value, found, spared, key) if isinstance(value, Table | Items) else value
+    return resolved(value, found, spared, key) if isinstance(value, YamlMapping | YamlSequence) else value
 
 
-def _environment(reference: Reference, at: Place, found: Findings) -> str | None:
+def _environment(reference: SecretReference, at: FilePosition, found: Findings) -> str | None:
     name = reference.argument
     if "\0" not in name and "=" not in name and (text := os.environ.get(name)):
         return text
@@ -88,7 +90,7 @@ def _environment(reference: Reference, at: Place, found: Findings) -> str | None
     return None
 
 
-def _file(reference: Reference, at: Place, found: Findings) -> str | None:
+def _file(reference: SecretReference, at: FilePosition, found: Findings) -> str | None:
     path = Path(absolute(reference.argument, at))
     try:
         if path.is_file():

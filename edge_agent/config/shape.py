@@ -13,7 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
-from edge_agent.config.places import Items, Place, Table
+from edge_agent.config.places import FilePosition, YamlMapping, YamlSequence
 
 Annotation = Any
 """A type as written in a model: a class, a union, a generic alias."""
@@ -94,7 +94,7 @@ def _marks(field: FieldInfo) -> list[Any]:
     return [*field.metadata, *itertools.chain.from_iterable(inner)]
 
 
-def anchored(table: Table, model: type[BaseModel], *, defaults: bool) -> Table:
+def anchored(table: YamlMapping, model: type[BaseModel], *, defaults: bool) -> YamlMapping:
     """Relative paths made absolute: those written count from the file they are written in.
 
     With `defaults`, paths nobody wrote are filled in, counted from the file the mapping is in.
@@ -104,9 +104,9 @@ def anchored(table: Table, model: type[BaseModel], *, defaults: bool) -> Table:
         value = table.get(key)
         if isinstance(value, str) and Path in alternatives(field.annotation):
             result[key] = absolute(value, table.values_at[key])
-        elif isinstance(value, Items) and Path in _elements(field.annotation):
+        elif isinstance(value, YamlSequence) and Path in _elements(field.annotation):
             result[key] = _absolute_items(value)
-        elif isinstance(value, Table):
+        elif isinstance(value, YamlMapping):
             for inner in models(field.annotation):
                 result[key] = anchored(result[key], inner, defaults=defaults)
         elif defaults and key not in table:
@@ -114,7 +114,7 @@ def anchored(table: Table, model: type[BaseModel], *, defaults: bool) -> Table:
     return result
 
 
-def absolute(path: str, place: Place) -> str:
+def absolute(path: str, place: FilePosition) -> str:
     """A path as written at a place; `~` is the home folder."""
     written = Path(path)
     if path.startswith("~"):
@@ -123,8 +123,8 @@ def absolute(path: str, place: Place) -> str:
     return str(place.file.absolute().parent / written)
 
 
-def _absolute_items(items: Items) -> Items:
-    result = Items(items.place)
+def _absolute_items(items: YamlSequence) -> YamlSequence:
+    result = YamlSequence(items.place)
     for item, at in zip(items, items.at, strict=True):
         result.add(absolute(item, at) if isinstance(item, str) else item, at)
     return result
@@ -134,10 +134,10 @@ def _elements(annotation: Annotation) -> Iterable[Annotation]:
     return [inner for element in below(annotation, 0) for inner in alternatives(element)]
 
 
-def _anchor_default(result: Table, key: str, default: object) -> None:
+def _anchor_default(result: YamlMapping, key: str, default: object) -> None:
     if isinstance(default, Path):
         result.put(key, absolute(str(default), result.place))
     elif isinstance(default, BaseModel):
-        inner = anchored(Table(result.place), type(default), defaults=True)
+        inner = anchored(YamlMapping(result.place), type(default), defaults=True)
         if inner:
             result.put(key, inner)

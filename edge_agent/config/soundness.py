@@ -13,7 +13,7 @@ from edge_agent import names
 from edge_agent.config.explain import LocatedError, likely, located
 from edge_agent.config.findings import Findings
 from edge_agent.config.models import DeviceCommon, TagCommon
-from edge_agent.config.places import Table, locate
+from edge_agent.config.places import YamlMapping, locate
 from edge_agent.config.shape import alternatives, keys, models, types_at
 from edge_agent.config.tagset import TagSet
 
@@ -29,7 +29,7 @@ _Path = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class ValidatedInstance:
     """An instance made of what is not faulty."""
 
     value: Any
@@ -63,8 +63,8 @@ class Sound:
 class SoundFindings:
     """Findings about a sound part: what only follows from what it lacks is not told."""
 
-    sound: Sound
-    written: Table
+    sound: ValidatedInstance
+    written: YamlMapping
     """All that was written, faults included."""
     found: Findings
 
@@ -74,13 +74,13 @@ class SoundFindings:
             self.found.add(code, locate(self.written, *path), zh, en, subject)
 
 
-def sound_part(model: type[BaseModel], data: Mapping[str, Any]) -> Sound | None:
+def sound_part(model: type[BaseModel], data: Mapping[str, Any]) -> ValidatedInstance | None:
     """The model of `data` without what is faulty in it, however deep; None when that is not enough for one.
 
     A tag whose name is none is judged like any other, and has that name in the result.
     """
     try:
-        return Sound(model.model_validate(data), frozenset())
+        return ValidatedInstance(model.model_validate(data), frozenset())
     except ValidationError:
         return _Repair(model, data).result()
 
@@ -94,7 +94,7 @@ class _Repair:
         self._written_names = _with_sound_names(self._data)
         self._faulty: set[_Path] = set()
 
-    def result(self) -> Sound | None:
+    def result(self) -> ValidatedInstance | None:
         for attempt in range(_ATTEMPTS):
             try:
                 value = self._model.model_validate(self._data)
@@ -104,7 +104,7 @@ class _Repair:
                     self._mend(each, patient=attempt < _PATIENT_ATTEMPTS)
                 continue
             faulty = frozenset(map(self._as_written, self._faulty))
-            return Sound(_with_written_names(value, self._written_names), faulty)
+            return ValidatedInstance(_with_written_names(value, self._written_names), faulty)
         return None
 
     def _mend(self, error: LocatedError, *, patient: bool) -> None:

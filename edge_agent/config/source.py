@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import yaml
 
 from edge_agent.config.findings import Findings, advice
-from edge_agent.config.places import Items, Place, Reference, Table
+from edge_agent.config.places import FilePosition, SecretReference, YamlMapping, YamlSequence
 from edge_agent.config.scalars import plain
 from edge_agent.config.syntax import Stop, causes, explain
 from edge_agent.config.width import finding, full_width, key_like, positions
@@ -35,12 +35,12 @@ _WRONG_QUOTES: Final = re.compile("[“”„＂「‘’＇][^“”„＂「�
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
-    def __init__(self, code: str, place: Place, zh: str, en: str) -> None:
+    def __init__(self, code: str, place: FilePosition, zh: str, en: str) -> None:
         super().__init__(code)
         self.finding = (code, place, zh, en)
 
 
-def read(path: Path, found: Findings) -> Table | None:
+def read(path: Path, found: Findings) -> YamlMapping | None:
     """The mapping a YAML file holds, or None with the reason in `found`."""
     text = ""
     try:
@@ -62,7 +62,7 @@ def read(path: Path, found: Findings) -> Table | None:
     return None
 
 
-def _judged(path: Path, text: str, found: Findings) -> Table | None:
+def _judged(path: Path, text: str, found: Findings) -> YamlMapping | None:
     """What a text holds whose slips are told already."""
     try:
         return _document(path, text, found)
@@ -92,14 +92,14 @@ def _text(path: Path) -> str:
         column = error.start - data.rfind(b"\n", 0, error.start)
         raise _Refused(
             "not-utf8",
-            Place(path, line, column),
+            FilePosition(path, line, column),
             "文件不是 UTF-8 编码，请在编辑器中另存为 UTF-8。",
             "the file is not UTF-8; save it as UTF-8 in your editor.",
         ) from error
 
 
 def _bytes(path: Path) -> bytes:
-    place = Place(path)
+    place = FilePosition(path)
     # os.path and not pathlib: it answers False for a name the file system cannot even look up.
     if os.path.isdir(path):
         raise _Refused("is-a-directory", place, "这是文件夹，请给出 YAML 文件。", "this is a folder; name a YAML file.")
@@ -128,21 +128,21 @@ def _bytes(path: Path) -> bytes:
     return data
 
 
-def _document(path: Path, text: str, found: Findings) -> Table:
-    builder = _Builder(path, text, yaml.parse(text, Loader=_Loader), found)
+def _document(path: Path, text: str, found: Findings) -> YamlMapping:
+    builder = _TreeBuilder(path, text, yaml.parse(text, Loader=_Loader), found)
     value = builder.document()
-    if isinstance(value, Table):
+    if isinstance(value, YamlMapping):
         return value
     if value is None:
         zh, en = "文件是空的；至少要有 agent 和 mqtt。", "the file is empty; it needs at least agent and mqtt."
-        raise _Refused("empty-file", Place(path), zh, en)
-    if isinstance(value, str) and (told := full_width(value, Place(path))) is not None:
+        raise _Refused("empty-file", FilePosition(path), zh, en)
+    if isinstance(value, str) and (told := full_width(value, FilePosition(path))) is not None:
         line = next(n for n, one in enumerate(text.split("\n"), 1) if positions(one))
         column = positions(text.split("\n")[line - 1])[0] + 1
-        raise _Refused(told[0], Place(path, line, column), told[2], told[3])
+        raise _Refused(told[0], FilePosition(path, line, column), told[2], told[3])
     zh = "文件的最外层应为“键: 值”，请对照 configs/examples 中的样例。"
     en = "the file must hold `key: value` at its top level; compare with configs/examples."
-    raise _Refused("not-a-mapping", Place(path), zh, en)
+    raise _Refused("not-a-mapping", FilePosition(path), zh, en)
 
 
 class _Built(NamedTuple):
@@ -152,7 +152,7 @@ class _Built(NamedTuple):
     height: int
 
 
-class _Builder:
+class _TreeBuilder:
     """Data from parser events; the parser's own composer would recurse as deep as the file says."""
 
     def __init__(self, path: Path, text: str, events: Iterator[yaml.Event], found: Findings) -> None:
@@ -179,9 +179,9 @@ class _Builder:
                 value = self._node(next(self._events), 0).value
         return value
 
-    def _at(self, event: yaml.Event) -> Place:
+    def _at(self, event: yaml.Event) -> FilePosition:
         mark = event.start_mark
-        return Place(self._path) if mark is None else Place(self._path, mark.line + 1, mark.column + 1)
+        return FilePosition(self._path) if mark is None else FilePosition(self._path, mark.line + 1, mark.column + 1)
 
     def _node(self, event: yaml.Event, depth: int) -> _Built:
         if isinstance(event, yaml.AliasEvent):
@@ -234,7 +234,7 @@ class _Builder:
             if not text.strip():
                 zh, en = f"{event.tag} 后面要写名称。", f"write a name after {event.tag}."
                 self._found.add("empty-tag", self._at(event), zh, en)
-            return Reference("!env" if event.tag == "!env" else "!file", text.strip())
+            return SecretReference("!env" if event.tag == "!env" else "!file", text.strip())
         if event.tag in ("!", _TEXT):
             return text
         if event.tag is not None:
@@ -250,7 +250,7 @@ class _Builder:
     def _swallowed_keys(self, first: int, last: int) -> None:
         """Lines that look like `key：value` and became part of the text above them; lines count from 0."""
         for line, column in key_like(self._text.split("\n"), first, last):
-            self._found.add(*finding("：", Place(self._path, line + 1, column + 1)))
+            self._found.add(*finding("：", FilePosition(self._path, line + 1, column + 1)))
 
     def _wrong_quotes(self, event: yaml.ScalarEvent, text: str) -> None:
         """Somebody meant quotes, and they would be part of the text."""
@@ -267,7 +267,7 @@ class _Builder:
         self._found.add("unknown-tag", self._at(event), f"不认识的标签 {tag!r}；{zh}", f"unknown tag {tag!r}; {en}")
 
     def _sequence(self, start: yaml.Event, depth: int) -> _Built:
-        items, size, height = Items(self._at(start)), 1, 0
+        items, size, height = YamlSequence(self._at(start)), 1, 0
         for event in self._events:
             if isinstance(event, yaml.SequenceEndEvent):
                 break
@@ -277,7 +277,7 @@ class _Builder:
         return _Built(items, size, height)
 
     def _mapping(self, start: yaml.Event, depth: int) -> _Built:
-        table, size, height = Table(self._at(start)), 1, 0
+        table, size, height = YamlMapping(self._at(start)), 1, 0
         inherited: list[tuple[yaml.Event, object]] = []
         for event in self._events:
             if isinstance(event, yaml.MappingEndEvent):
@@ -294,7 +294,7 @@ class _Builder:
             self._inherit(table, event, value)
         return _Built(table, size, height)
 
-    def _entry(self, table: Table, key: object, event: yaml.Event, value: object, value_at: Place) -> None:
+    def _entry(self, table: YamlMapping, key: object, event: yaml.Event, value: object, value_at: FilePosition) -> None:
         at = self._at(event)
         if not isinstance(key, str | int | float):  # bool is an int
             zh = "键必须是名称或数字，请加引号或检查缩进。"
@@ -308,11 +308,11 @@ class _Builder:
         else:
             table.put(key, value, at, value_at)
 
-    def _inherit(self, table: Table, event: yaml.Event, value: object) -> None:
+    def _inherit(self, table: YamlMapping, event: yaml.Event, value: object) -> None:
         """`<<: *anchor`: entries the mapping does not have itself."""
-        sources = value if isinstance(value, Items) else [value]
+        sources = value if isinstance(value, YamlSequence) else [value]
         for source in sources:
-            if not isinstance(source, Table):
+            if not isinstance(source, YamlMapping):
                 zh, en = "`<<` 后面应引用一组键值。", "`<<` must refer to a mapping."
                 self._found.add("bad-merge", self._at(event), zh, en)
                 continue

@@ -7,7 +7,7 @@ from typing import Any
 
 from edge_agent.config.findings import advice
 from edge_agent.config.models import STATE_WORDS, StateComparison, StateGroup, StateMap, StateRule
-from edge_agent.config.places import Table, locate
+from edge_agent.config.places import YamlMapping, locate
 from edge_agent.config.soundness import SoundFindings
 
 _Path = tuple[object, ...]
@@ -19,7 +19,7 @@ def check_state(found: SoundFindings, *, whole: bool) -> None:
     device, written = found.sound.value, found.written
     # Tags that are faulty are tags all the same; those of a profile that was not found are not known.
     tags = written.get("tags")
-    known = (tags if isinstance(tags, Table) else {}) if whole else None
+    known = (tags if isinstance(tags, YamlMapping) else {}) if whole else None
     for part, (derived, words) in STATE_WORDS.items():
         source = getattr(device.state, part, None)
         if source is None:

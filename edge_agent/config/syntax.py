@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import yaml
 
 from edge_agent.config import width
-from edge_agent.config.places import Place
+from edge_agent.config.places import FilePosition
 
 #: A piece of the parser's problem or context; whether its sentence speaks of where the construct began; the sentence.
 _SENTENCES: tuple[tuple[str, bool, str, str], ...] = (
@@ -58,7 +58,7 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 _OTHER = ("这里不是有效的 YAML，请检查这一行和上一行。", "this is not valid YAML; check this line and the one before.")
 
 
-def explain(path: Path, text: str, error: yaml.YAMLError) -> tuple[Place, str, str]:
+def explain(path: Path, text: str, error: yaml.YAMLError) -> tuple[FilePosition, str, str]:
     """Where a text stopped being YAML, and what to do, Chinese and English."""
     if isinstance(error, yaml.reader.ReaderError):
         zh, en = "这里有不可见的控制字符，请删除它。", "an invisible control character stands here; remove it."
@@ -115,7 +115,7 @@ def causes(
         lines = text.split("\n")  # in block style the lines after it would only be read as one text with it
         more = [(line, column, "：") for line, column in width.key_like(lines, 0, len(lines))]
         told, text = told + more, _plain(lines, more)
-    findings = [width.finding(at[2], Place(path, at[0] + 1, at[1] + 1)) for at in told]
+    findings = [width.finding(at[2], FilePosition(path, at[0] + 1, at[1] + 1)) for at in told]
     return findings, text if findings and parsed(text) is None else None
 
 
@@ -168,11 +168,11 @@ def _plain(lines: list[str], candidates: list[Candidate]) -> str:
     return "\n".join(changed.values())
 
 
-def _first_unprintable(path: Path, text: str) -> Place:
+def _first_unprintable(path: Path, text: str) -> FilePosition:
     match = _UNPRINTABLE.search(text)
     start = match.start() if match else 0
-    return Place(path, text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
+    return FilePosition(path, text.count("\n", 0, start) + 1, start - text.rfind("\n", 0, start))
 
 
-def _place(path: Path, mark: yaml.Mark | None) -> Place:
-    return Place(path) if mark is None else Place(path, mark.line + 1, mark.column + 1)
+def _place(path: Path, mark: yaml.Mark | None) -> FilePosition:
+    return FilePosition(path) if mark is None else FilePosition(path, mark.line + 1, mark.column + 1)

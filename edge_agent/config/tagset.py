@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from edge_agent.config.models import TagCommon
-from edge_agent.config.places import Items, Reference, Table
+from edge_agent.config.places import SecretReference, YamlMapping, YamlSequence
 from edge_agent.config.values import Name
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class TagSet(dict[str, TagCommon]):
         return made
 
 
-def kept(value: object, handler: Callable[[Any], dict[str, TagCommon]]) -> TagSet:
+def validate_tagset(value: object, handler: Callable[[Any], dict[str, TagCommon]]) -> TagSet:
     """For pydantic: a TagSet is valid as it is, and every other mapping becomes one."""
     return value if isinstance(value, TagSet) else TagSet(handler(value))
 
@@ -53,14 +53,14 @@ class TagSets:
     def __init__(self) -> None:
         self._texts: dict[tuple[type[TagCommon], bytes], TagSet] = {}
 
-    def find(self, model: type[TagCommon], written: Table) -> TagSet | None:
+    def find(self, model: type[TagCommon], written: YamlMapping) -> TagSet | None:
         """The tags as validated; None when they are faulty or refer to secrets, which may differ from read to read."""
         if written.valid is None or written.valid[0] is not model:
             written.valid = model, None if _refers(written) else self._make(model, written)
         made: TagSet | None = written.valid[1]
         return made
 
-    def _make(self, model: type[TagCommon], written: Table) -> TagSet | None:
+    def _make(self, model: type[TagCommon], written: YamlMapping) -> TagSet | None:
         # The text is faithful: numbers that may be written in several ways keep theirs.
         key = model, blake2b(repr(written).encode("utf-8", "surrogatepass"), digest_size=16).digest()
         made = self._texts.get(key)
@@ -71,20 +71,20 @@ class TagSets:
         return made
 
 
-def _validated(model: type[TagCommon], written: Table) -> TagSet | None:
+def _validated(model: type[TagCommon], written: YamlMapping) -> TagSet | None:
     """The set, of tags that stood in another one already and of new ones; None when one is faulty."""
     try:
         made = _adapter(model).validate_python({name: _known(model, tag) for name, tag in written.items()})
     except ValidationError:
         return None
     for name, tag in written.items():
-        if isinstance(tag, Table):
+        if isinstance(tag, YamlMapping):
             tag.valid = model, made[name]
     return TagSet(made)
 
 
 def _known(model: type[TagCommon], tag: object) -> object:
-    return tag.valid[1] if isinstance(tag, Table) and tag.valid is not None and tag.valid[0] is model else tag
+    return tag.valid[1] if isinstance(tag, YamlMapping) and tag.valid is not None and tag.valid[0] is model else tag
 
 
 @lru_cache
@@ -93,6 +93,6 @@ def _adapter(model: type[TagCommon]) -> TypeAdapter[dict[str, TagCommon]]:
 
 
 def _refers(value: object) -> bool:
-    if isinstance(value, Table):
+    if isinstance(value, YamlMapping):
         return any(map(_refers, value.values()))
-    return any(map(_refers, value)) if isinstance(value, Items) else isinstance(value, Reference)
+    return any(map(_refers, value)) if isinstance(value, YamlSequence) else isinstance(value, SecretReference)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from edge_agent.config.places import Place
+from edge_agent.config.places import FilePosition
 
 #: What an input method types, and what YAML wants in its place.
 PLAIN: Final[dict[str, str]] = {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)} | {
@@ -25,7 +25,7 @@ _AFTER_COLON: Final = ("，后面空一格", " with a space after it")
 _KEY: Final = re.compile(r"\s*(?:- )?[A-Za-z_][A-Za-z0-9_.\-]*：")
 
 CODE: Final = "full-width"
-Told = tuple[str, Place, str, str]
+Told = tuple[str, FilePosition, str, str]
 
 
 def plain(text: str) -> str:
@@ -44,7 +44,7 @@ def key_like(lines: list[str], first: int, last: int) -> list[tuple[int, int]]:
     return [(line, match.end() - 1) for line, match in matches if match is not None]
 
 
-def full_width(text: str, at: Place, *, key: bool = False) -> Told | None:
+def full_width(text: str, at: FilePosition, *, key: bool = False) -> Told | None:
     """The finding for the first full-width character of an unquoted text that begins at `at`; None without one.
 
     `key`: the text became a key, so that a colon in it was meant to end the key.
@@ -52,10 +52,10 @@ def full_width(text: str, at: Place, *, key: bool = False) -> Told | None:
     match = _FOUND.search(text)
     if match is None:
         return None
-    return finding(match[0], Place(at.file, at.line, at.column + match.start()), ends_key=key)
+    return finding(match[0], FilePosition(at.file, at.line, at.column + match.start()), ends_key=key)
 
 
-def finding(character: str, at: Place, *, ends_key: bool = True) -> Told:
+def finding(character: str, at: FilePosition, *, ends_key: bool = True) -> Told:
     """The finding for one full-width character at its own place: code, place, Chinese, English."""
     want = PLAIN[character]
     zh, en = _NAMES.get(want, ("数字", "digit") if want.isdigit() else ("字符", "character"))

@@ -11,7 +11,7 @@ from edge_agent.control.client import ask, socket_path
 from edge_agent.control.server import Operation
 
 if TYPE_CHECKING:
-    from edge_agent.config.models import Store as StoreConfig
+    from edge_agent.config.models import StoreConfig as StoreConfig
     from edge_agent.stores import Store
 
 

@@ -21,7 +21,7 @@ UNSYNCED_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class AgentFacts:
     """What the agent knows of itself at one moment."""
 
     connected: bool = True
@@ -64,7 +64,7 @@ class Facts:
     listen_zh: str = ""
 
 
-def notices(facts: Facts) -> Iterator[Notice]:
+def notices(facts: AgentFacts) -> Iterator[Notice]:
     """Everything that is not as it should be, in no order of weight."""
     yield from _delivery(facts)
     yield from _outbox(facts)
@@ -73,7 +73,7 @@ def notices(facts: Facts) -> Iterator[Notice]:
     yield from _configuration(facts)
 
 
-def _delivery(facts: Facts) -> Iterator[Notice]:
+def _delivery(facts: AgentFacts) -> Iterator[Notice]:
     if facts.broker is not None:
         if facts.connected:  # the connection stands again, so nothing queues; it is not to be trusted yet
             zh, en = "与消息服务器的连接不稳定", "The connection to the broker is unstable"
@@ -132,7 +132,7 @@ def _delivery(facts: Facts) -> Iterator[Notice]:
         )
 
 
-def _outbox(facts: Facts) -> Iterator[Notice]:
+def _outbox(facts: AgentFacts) -> Iterator[Notice]:
     if facts.dropping:
         yield Notice(
             Health.FAILURE,
@@ -175,7 +175,7 @@ def _outbox(facts: Facts) -> Iterator[Notice]:
         )
 
 
-def _loops(facts: Facts) -> Iterator[Notice]:
+def _loops(facts: AgentFacts) -> Iterator[Notice]:
     if facts.stalled:
         names = ", ".join(facts.stalled)
         yield Notice(
@@ -194,7 +194,7 @@ def _loops(facts: Facts) -> Iterator[Notice]:
         )
 
 
-def _clock(facts: Facts) -> Iterator[Notice]:
+def _clock(facts: AgentFacts) -> Iterator[Notice]:
     if "clock_unset" in facts.clock:
         yield Notice(
             Health.OFF_SPEC,
@@ -211,7 +211,7 @@ def _clock(facts: Facts) -> Iterator[Notice]:
         )
 
 
-def _configuration(facts: Facts) -> Iterator[Notice]:
+def _configuration(facts: AgentFacts) -> Iterator[Notice]:
     if facts.refused:
         yield Notice(
             Health.MAINTENANCE_REQUIRED,

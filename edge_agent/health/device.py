@@ -186,7 +186,7 @@ class DeviceHealth:
         """Whether a transition waits to be told; such a row does not wait for its turn."""
         return self._transition is not None
 
-    def judgement(self) -> ne107.Judgement:
+    def judgement(self) -> ne107.HealthJudgement:
         """The health of the device after NE 107, with every reason."""
         findings = ["clock_offset"] * self.clock.off + ["overruns"] * self._overrun
         if self.tags.uncertain and self.state in ("online", "degraded"):

@@ -57,7 +57,7 @@ FINE: Final = Notice(Health.NORMAL, "", "正常。", "All is well.")
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class HealthJudgement:
     """The health of one thing, and every notice behind it, worst first."""
 
     notices: tuple[Notice, ...] = ()
@@ -95,15 +95,15 @@ class NoticeTimes:
         self.since: dict[str, int] = {}
         """Reason -> ns."""
 
-    def note(self, judgement: Judgement, now_ns: int) -> Mapping[str, int]:
+    def note(self, judgement: HealthJudgement, now_ns: int) -> Mapping[str, int]:
         """The same with a newer judgement: reasons that are gone are forgotten."""
         self.since = {reason: self.since.get(reason, now_ns) for reason in judgement.reasons}
         return self.since
 
 
-def judged(notices: Iterable[Notice]) -> Judgement:
+def judged(notices: Iterable[Notice]) -> HealthJudgement:
     """The notices in order of weight."""
-    return Judgement(tuple(sorted(notices, key=lambda notice: -_RANK.index(notice.health))))
+    return HealthJudgement(tuple(sorted(notices, key=lambda notice: -_RANK.index(notice.health))))
 
 
 #: Reasons for which part of a device is bad and a person has to correct something, while the rest is fine.
@@ -117,7 +117,7 @@ _PASSING: Final = frozenset({"BadOutOfService", "BadWaitingForInitialData"})
 
 def device(
     state: str, reason: str, findings: Sequence[str] = (), causes: Mapping[str, Cause] = MappingProxyType({})
-) -> Judgement:
+) -> HealthJudgement:
     """A device: its state with the state's reason, and findings such as `clock_offset` (all out of specification).
 
     `causes`: what exactly is behind a reason or a finding, where that is known.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from edge_agent.identity import agent_of
-from edge_agent.ingest.messages import Message
+from edge_agent.ingest.messages import IngestMessage
 from edge_agent.names import agent_fault
 from edge_agent.stores.catalogue import Catalogue
 
@@ -65,7 +65,7 @@ class Agents:
         if type(t) is int:
             known.last_t = max(t, known.last_t or t)
 
-    def received(self, message: Message) -> None:
+    def received(self, message: IngestMessage) -> None:
         """A message that was no duplicate and decoded: data, health or birth."""
         catalogue = self._catalogue
         if message.birth is not None:
@@ -80,13 +80,13 @@ class Agents:
         if known.last_t is None or t > known.last_t:
             known.last_t = t
         if catalogue.former:
-            catalogue.former.spoke(message.key, t)
+            catalogue.former.note_message(message.key, t)
         if catalogue.forgotten:
             self._list_again(agent, message)
         if message.key not in catalogue.devices and message.agent is None:
             self._without_birth.setdefault(agent, set()).add(catalogue.keys.device(message.key))
 
-    def _list_again(self, agent: str, message: Message) -> None:
+    def _list_again(self, agent: str, message: IngestMessage) -> None:
         catalogue = self._catalogue
         if message.agent is not None:
             catalogue.forgotten.restore(agent)
@@ -96,7 +96,7 @@ class Agents:
         catalogue.forgotten.restore(agent, catalogue.keys.device(message.key), tags)
 
 
-def _time(message: Message) -> int:
+def _time(message: IngestMessage) -> int:
     if message.chunk is not None:
         return message.chunk.t
     document = message.health or message.agent

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 
 from edge_agent.clock import Clock
 from edge_agent.errors import PoisonError, StoreError
-from edge_agent.ingest.messages import Assembly, Message
-from edge_agent.ingest.quarantine import Entry, Quarantine
+from edge_agent.ingest.messages import Assembly, IngestMessage
+from edge_agent.ingest.quarantine import MessageQuarantine, RefusedMessage
 from edge_agent.reasons import cause
 from edge_agent.stores import Store
 
 
-def commit(messages: Sequence[Message], store: Store, quarantine: Quarantine, clock: Clock) -> tuple[int, int]:
+def commit(
+    messages: Sequence[IngestMessage], store: Store, quarantine: MessageQuarantine, clock: Clock
+) -> tuple[int, int]:
     """Returns (values stored, values quarantined). Raises StoreError (repeat it all) or PoisonError (split it).
 
     What goes to quarantine is written there before the store hears of it: a crash between the two leaves an
@@ -38,11 +40,11 @@ def commit(messages: Sequence[Message], store: Store, quarantine: Quarantine, cl
     return len(assembly.batch.rows), reasons.total()
 
 
-def _keep(refused: Sequence[tuple[Message, str, list[str]]], quarantine: Quarantine, now: int) -> None:
+def _keep(refused: Sequence[tuple[IngestMessage, str, list[str]]], quarantine: MessageQuarantine, now: int) -> None:
     fresh = [(message, reason, tags) for message, reason, tags in refused if not message.kept]
     quarantine.append(
         [
-            Entry.new(now, message.topic, message.payload, reason, len(tags) or message.values, tags)
+            RefusedMessage.new(now, message.topic, message.payload, reason, len(tags) or message.values, tags)
             for message, reason, tags in fresh
         ]
     )

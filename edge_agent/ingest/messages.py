@@ -11,13 +11,13 @@ from edge_agent.identity import agent_of
 from edge_agent.ingest import decode
 from edge_agent.ingest.decode import MalformedError
 from edge_agent.names import AGENT_LINE
-from edge_agent.stores import Mark, Refusal, Rows, WriteBatch
+from edge_agent.stores import Refusal, Rows, StreamMark, WriteBatch
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import Chunk
 
 
 @dataclass(slots=True, eq=False)
-class Message:
+class IngestMessage:
     """What is to be done with one message; `refused` says why it goes to quarantine instead of the store."""
 
     topic: str
@@ -48,9 +48,9 @@ class Message:
         self.chunk = self.health = self.agent = None
 
 
-def read(topic: str, payload: bytes, catalogue: Catalogue) -> Message:
+def read(topic: str, payload: bytes, catalogue: Catalogue) -> IngestMessage:
     """Decode a data, health or birth message. Never raises: what is malformed is `refused`."""
-    message = Message(topic, payload)
+    message = IngestMessage(topic, payload)
     try:
         found = decode.document(payload)
     except MalformedError as error:
@@ -65,7 +65,7 @@ def read(topic: str, payload: bytes, catalogue: Catalogue) -> Message:
     return message
 
 
-def _take(message: Message, found: dict[str, Any], catalogue: Catalogue) -> None:
+def _take(message: IngestMessage, found: dict[str, Any], catalogue: Catalogue) -> None:
     *_, line, device, kind = message.topic.split("/")
     if kind != "birth":
         # First of all, so that a refused entry is known by its number and the agent need not send it again.
@@ -93,10 +93,10 @@ class Assembly:
     """Messages as one batch, and the way back from a row to its message."""
 
     batch: WriteBatch
-    with_chunk: list[Message]
+    with_chunk: list[IngestMessage]
 
     @classmethod
-    def of(cls, messages: Sequence[Message], stored: int) -> Assembly:
+    def of(cls, messages: Sequence[IngestMessage], stored: int) -> Assembly:
         """Columns in order of arrival; duplicates and refused messages bring no data."""
         taken = [message for message in messages if not message.duplicate and not message.refused]
         with_chunk = [message for message in taken if message.chunk is not None]
@@ -106,19 +106,19 @@ class Assembly:
             health=[message.health for message in taken if message.health is not None],
             agents=[message.agent for message in taken if message.agent is not None],
             marks=[
-                Mark(message.stream, message.seq, 0 if message.refused else message.values)
+                StreamMark(message.stream, message.seq, 0 if message.refused else message.values)
                 for message in messages
                 if message.stream and not message.duplicate
             ],
         )
         return cls(batch, with_chunk)
 
-    def less(self, refusals: Iterable[Refusal], catalogue: Catalogue) -> list[tuple[Message, str, list[str]]]:
+    def less(self, refusals: Iterable[Refusal], catalogue: Catalogue) -> list[tuple[IngestMessage, str, list[str]]]:
         """Take the refused rows out of the batch; returns (message, reason, tags) for the quarantine."""
         by_row = {refusal.row: refusal.reason for refusal in refusals}
         if not by_row:
             return []
-        out: list[tuple[Message, str, list[str]]] = []
+        out: list[tuple[IngestMessage, str, list[str]]] = []
         lost: Counter[tuple[str, int]] = Counter()
         start = 0
         for message in self.with_chunk:
@@ -133,6 +133,6 @@ class Assembly:
             start += message.values
         self.batch.rows = self.batch.rows.without(by_row)
         self.batch.marks = [
-            Mark(mark.stream, mark.seq, mark.values - lost[mark.stream, mark.seq]) for mark in self.batch.marks
+            StreamMark(mark.stream, mark.seq, mark.values - lost[mark.stream, mark.seq]) for mark in self.batch.marks
         ]
         return out

@@ -27,7 +27,7 @@ _FILES: Final = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RefusedMessage:
     """One refused message, or some tags of one."""
 
     id: str
@@ -42,7 +42,9 @@ class Entry:
     """The refused tags of a message whose other tags were stored; empty: the whole message."""
 
     @classmethod
-    def new(cls, t: int, topic: str, payload: bytes, reason: str, values: int, tags: Sequence[str] = ()) -> Entry:
+    def new(
+        cls, t: int, topic: str, payload: bytes, reason: str, values: int, tags: Sequence[str] = ()
+    ) -> RefusedMessage:
         """With an id of its own."""
         return cls(secrets.token_hex(4), t, topic, payload, reason, values, tuple(tags))
 
@@ -60,7 +62,7 @@ class Entry:
         return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
-    def from_json(cls, line: bytes) -> Entry:
+    def from_json(cls, line: bytes) -> RefusedMessage:
         """The inverse of `to_json`. Raises ValueError, KeyError or TypeError for a line that is not one."""
         fields = orjson.loads(line)
         payload = base64.b64decode(fields["base64"]) if "base64" in fields else fields["payload"].encode()
@@ -68,13 +70,13 @@ class Entry:
         return cls(fields["id"], fields["t"], fields["topic"], payload, fields["reason"], fields["values"], tags)
 
 
-class Quarantine:
+class MessageQuarantine:
     """The folder (0700, files 0600). Safe to use from the service and from the command line at once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def append(self, entries: Sequence[Entry]) -> None:
+    def append(self, entries: Sequence[RefusedMessage]) -> None:
         """Write and sync; raises StoreError when the disk does not take it, so that nothing is acknowledged."""
         if not entries:
             return
@@ -94,7 +96,7 @@ class Quarantine:
                 extra={"cause": (entry.topic, entry.reason)},
             )  # fmt: skip
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[RefusedMessage]:
         """All, oldest first; a torn last line of a power cut is passed over. FindingsError: not ours to read."""
         with self._readable():
             files = self._files()
@@ -103,7 +105,7 @@ class Quarantine:
                 lines = path.read_bytes().splitlines()
             for line in lines:
                 with contextlib.suppress(ValueError, KeyError, TypeError):
-                    yield Entry.from_json(line)
+                    yield RefusedMessage.from_json(line)
 
     @property
     def filled(self) -> bool:
@@ -124,7 +126,7 @@ class Quarantine:
         entries = []
         for line in path.read_bytes().splitlines():
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                entries.append(Entry.from_json(line))
+                entries.append(RefusedMessage.from_json(line))
         keep = [entry for entry in entries if entry.id not in ids]
         if len(keep) == len(entries):
             return 0

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from edge_agent.clock import Clock
 from edge_agent.errors import PoisonError
 from edge_agent.ingest import messages
-from edge_agent.ingest.messages import Assembly, Message
-from edge_agent.ingest.quarantine import Entry, Quarantine
-from edge_agent.stores import Mark, Store
+from edge_agent.ingest.messages import Assembly, IngestMessage
+from edge_agent.ingest.quarantine import MessageQuarantine, RefusedMessage
+from edge_agent.stores import Store, StreamMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Replayed:
     """Entry -> why it is still there."""
 
 
-def replay(entries: Sequence[Entry], store: Store, quarantine: Quarantine, clock: Clock) -> Replayed:
+def replay(entries: Sequence[RefusedMessage], store: Store, quarantine: MessageQuarantine, clock: Clock) -> Replayed:
     """Each entry on its own. Their numbers are marked as dealt with already, so marks do not hinder them.
 
     Raises StoreError when the store is away; what was taken until then has left the quarantine.
@@ -47,7 +47,7 @@ def replay(entries: Sequence[Entry], store: Store, quarantine: Quarantine, clock
     return Replayed(stored, tuple(taken), refused)
 
 
-def _store(message: Message, entry: Entry, store: Store, clock: Clock) -> str:
+def _store(message: IngestMessage, entry: RefusedMessage, store: Store, clock: Clock) -> str:
     """Write one message, or the refused tags of one; returns the reason when it is refused again."""
     assembly = Assembly.of([message], clock.time_ns())
     batch = assembly.batch
@@ -55,7 +55,7 @@ def _store(message: Message, entry: Entry, store: Store, clock: Clock) -> str:
         batch.rows = batch.rows.without(
             row for row, sid in enumerate(batch.rows.sid.tolist()) if store.catalogue.series[sid].tag not in entry.tags
         )
-    batch.marks = [Mark(mark.stream, mark.seq, len(batch.rows)) for mark in batch.marks]
+    batch.marks = [StreamMark(mark.stream, mark.seq, len(batch.rows)) for mark in batch.marks]
     refusals = store.check(batch)
     if refusals:
         return refusals[0].reason

@@ -18,16 +18,16 @@ from edge_agent.ingest import messages as decoding
 from edge_agent.ingest.agents import Agents
 from edge_agent.ingest.committer import commit
 from edge_agent.ingest.decode import MalformedError, document
-from edge_agent.ingest.messages import Message
-from edge_agent.ingest.quarantine import Quarantine
+from edge_agent.ingest.messages import IngestMessage
+from edge_agent.ingest.quarantine import MessageQuarantine
 from edge_agent.ingest.replay import replay
-from edge_agent.ingest.session import Session, SessionLostError
+from edge_agent.ingest.session import IngestSession, SessionLostError
 from edge_agent.ingest.stream_marks import StreamMarks
 from edge_agent.ingest.watermark import Watermarks
-from edge_agent.ingest.window import Window
-from edge_agent.mqtt.backoff import SHORTEST_S, Backoff
+from edge_agent.ingest.window import ReceiveWindow
+from edge_agent.mqtt.backoff import SHORTEST_S, ReconnectBackoff
+from edge_agent.mqtt.flap_detector import SHORT_S, FlapDetector, flapping
 from edge_agent.mqtt.reasons import RETAIN_NOT_SUPPORTED, TAKEN_OVER
-from edge_agent.mqtt.restless import SHORT_S, Restless, restless
 from edge_agent.stores import Store
 from edge_agent.topics import Topics
 
@@ -48,7 +48,7 @@ _HELD_BYTES: Final = 64_000_000
 
 
 @dataclass(slots=True)
-class Counters:
+class IngestCounters:
     """Values since the start (one tag once). received = stored + duplicates_ignored + quarantined + not yet settled."""
 
     received: int = 0
@@ -67,7 +67,7 @@ class Ingest:
         config: Mqtt,
         store: Store,
         topics: Topics,
-        quarantine: Quarantine,
+        quarantine: MessageQuarantine,
         *,
         client_id: str,
         clock: Clock,
@@ -77,7 +77,7 @@ class Ingest:
     ) -> None:
         """`client_id` names the persistent session at the broker; commits come at `lines` values or `delay` seconds.
         `stored` is told of the health rows of devices that were committed."""
-        self.counters = Counters()
+        self.counters = IngestCounters()
         self.connected = False
         self.trouble: Finding | None = None
         """Why the broker or the store is away; None when all is well."""
@@ -89,17 +89,17 @@ class Ingest:
         self._marks = StreamMarks()
         self.agents = Agents(store.catalogue)
         self._watermarks = Watermarks()
-        self._window = Window()
-        self._session: Session | None = None
-        self._restless = Restless()
+        self._window = ReceiveWindow()
+        self._session: IngestSession | None = None
+        self._restless = FlapDetector()
         self._connected_at = 0.0
         self._accepted = False
         """Whether the broker ever took our settings."""
         self._retains = config.retain is not False
-        self._backoff = Backoff()
+        self._backoff = ReconnectBackoff()
         self._connection = 0
-        self._pending: list[Message] = []
-        self._settling: Sequence[Message] = ()
+        self._pending: list[IngestMessage] = []
+        self._settling: Sequence[IngestMessage] = ()
         self._uncommitted: set[tuple[str, int]] = set()
         self._was_misplaced = False
         self._values = self._bytes = 0
@@ -117,7 +117,7 @@ class Ingest:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._keep_connected(), name="ingest-mqtt")
                 group.create_task(self._keep_committing(), name="ingest-commit")
-                group.create_task(self._keep_telling(), name="ingest-watermark")
+                group.create_task(self._publish_watermarks(), name="ingest-watermark")
                 group.create_task(self._keep_retention(), name="ingest-retention")
                 group.create_task(self._keep_rechecking(), name="ingest-recheck")
         finally:
@@ -168,7 +168,7 @@ class Ingest:
         filters = [self._topics.all(kind) for kind in ("birth", "data", "health")] + [self._topics.all_agents()]
         while True:
             self._connection += 1
-            self._session = Session(
+            self._session = IngestSession(
                 self._config, self._client_id, filters, self._received,
                 retains=self._retains, accepted_before=self._accepted,
             )  # fmt: skip
@@ -190,7 +190,7 @@ class Ingest:
             self._restless.refused()
         self.trouble = error.finding
         if self._restless.now and error.reason != TAKEN_OVER:  # then the broker has said it already
-            self.trouble = restless(self._client_id, self._config.url, error.finding)
+            self.trouble = flapping(self._client_id, self._config.url, error.finding)
         pause = self._restless.wait(self._backoff.next(slow=error.slow))
         log.warning("broker-away url=%s retry_s=%.1f reason=%s", self._config.url, pause, self.trouble.en)
         if self._learned_no_retain(error.reason == RETAIN_NOT_SUPPORTED):
@@ -217,17 +217,17 @@ class Ingest:
     def _received(self, topic: str, payload: bytes, mid: int, qos: int) -> None:
         if topic.startswith(self._topics.root + "/agents/"):
             self._take_state(payload)
-            self._take(Message(topic, b"", duplicate=True, acknowledge=(self._connection, mid, qos)))
+            self._take(IngestMessage(topic, b"", duplicate=True, acknowledge=(self._connection, mid, qos)))
             return
         if not payload and topic.endswith("/birth"):  # a retained document was deleted
-            self._take(Message(topic, b"", duplicate=True, acknowledge=(self._connection, mid, qos)))
+            self._take(IngestMessage(topic, b"", duplicate=True, acknowledge=(self._connection, mid, qos)))
             return
         try:
             message = decoding.read(topic, payload, self._store.catalogue)
         except Exception as error:
             # As broad as that, because paho would stop reading: a bug of ours costs this message only, and is seen.
             log.exception("decode-failed topic=%s", topic)
-            message = Message(topic, payload, refused=f"internal error: {type(error).__name__}")
+            message = IngestMessage(topic, payload, refused=f"internal error: {type(error).__name__}")
         message.acknowledge = (self._connection, mid, qos)
         self.counters.received += message.values
         if message.stream:
@@ -243,7 +243,7 @@ class Ingest:
             self.agents.received(message)
         self._take(message)
 
-    def _forget(self, message: Message) -> None:
+    def _forget(self, message: IngestMessage) -> None:
         """It is a duplicate."""
         self.counters.duplicates_ignored += message.values
         message.forget()
@@ -252,12 +252,12 @@ class Ingest:
         if payload:
             try:
                 state = document(payload)
-                self._watermarks.heard(state)
+                self._watermarks.take_agent_state(state)
                 self.agents.take_state(state)
             except MalformedError as error:
                 log.warning("agent-state-malformed reason=%s", error)
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: IngestMessage) -> None:
         """Put it in the queue. Duplicates too: acknowledgements keep the order of arrival (MQTT-4.6.0-2)."""
         message.arrived = time.monotonic()
         self._pending.append(message)
@@ -284,7 +284,7 @@ class Ingest:
             self._values = self._bytes = 0
             self._some.clear()
             self._enough.clear()
-            await self._settle(self._settling)
+            await self._commit_messages(self._settling)
             # Committed, but not to where somebody will look for it? The file system tells nobody when it is back.
             while self._misplaced():  # noqa: ASYNC110
                 await asyncio.sleep(_BACKOFF_LIMIT)
@@ -293,12 +293,12 @@ class Ingest:
             if self._session is not None:
                 self._session.resume()
 
-    async def _look_up(self, messages: Sequence[Message]) -> None:
+    async def _look_up(self, messages: Sequence[IngestMessage]) -> None:
         """Learn what the store has of streams that are new here; messages it has already are duplicates."""
         unchecked = [message for message in messages if message.unchecked]
         streams = self._marks.unknown(message.stream for message in unchecked)
         if streams:
-            found = await self._insist(len(messages), self._store.marks, streams)
+            found = await self._call_until_stored(len(messages), self._store.marks, streams)
             self._marks.learn(streams, found, time.monotonic())
         for message in unchecked:
             message.unchecked = False
@@ -306,7 +306,7 @@ class Ingest:
                 self._uncommitted.discard((message.stream, message.seq))
                 self._forget(message)
 
-    async def _settle(self, messages: Sequence[Message]) -> None:
+    async def _commit_messages(self, messages: Sequence[IngestMessage]) -> None:
         """Commit; repeat while the store is away; split what it refuses until the poison stands alone."""
         await self._look_up(messages)
         try:
@@ -315,11 +315,11 @@ class Ingest:
             if len(messages) == 1:
                 messages[0].refused = f"the store refuses it: {error}"
                 messages[0].kept = False
-                await self._settle(messages)
+                await self._commit_messages(messages)
             else:
                 half = len(messages) // 2
-                await self._settle(messages[:half])
-                await self._settle(messages[half:])
+                await self._commit_messages(messages[:half])
+                await self._commit_messages(messages[half:])
             return
         self.counters.stored += stored
         self.counters.quarantined += quarantined
@@ -335,10 +335,12 @@ class Ingest:
             if rows:
                 self._stored(rows)
 
-    async def _commit(self, messages: Sequence[Message]) -> tuple[int, int]:
+    async def _commit(self, messages: Sequence[IngestMessage]) -> tuple[int, int]:
         if all(message.duplicate for message in messages):
             return 0, 0
-        return await self._insist(len(messages), commit, messages, self._store, self._quarantine, self._clock)
+        return await self._call_until_stored(
+            len(messages), commit, messages, self._store, self._quarantine, self._clock
+        )
 
     def _misplaced(self) -> bool:
         """Whether the store's file is no more where it was; that is said, and its end too."""
@@ -353,7 +355,7 @@ class Ingest:
         self._was_misplaced = lost is not None
         return self._was_misplaced
 
-    async def _insist(self, waiting: int, function: Callable[..., T], *arguments: Any) -> T:
+    async def _call_until_stored(self, waiting: int, function: Callable[..., T], *arguments: Any) -> T:
         """`call`, again and again while the store is away; so many messages wait meanwhile."""
         pause = _BACKOFF_FIRST
         while True:
@@ -370,7 +372,7 @@ class Ingest:
                 log.info("store-back held=%d", waiting, extra={"ends": "store-away"})
             return result
 
-    def _acknowledge(self, messages: Sequence[Message]) -> None:
+    def _acknowledge(self, messages: Sequence[IngestMessage]) -> None:
         if self._session is None:
             return
         for message in messages:
@@ -380,7 +382,7 @@ class Ingest:
 
     # --- back to the agents ------------------------------------------------------------------------------------
 
-    async def _keep_telling(self) -> None:
+    async def _publish_watermarks(self) -> None:
         everyone_at = 0.0
         while True:
             await asyncio.sleep(_WATERMARK_SECONDS)

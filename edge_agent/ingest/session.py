@@ -12,7 +12,7 @@ from typing import Final
 
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import EdgeAgentError, Finding, FindingsError
-from edge_agent.mqtt import Connection, Inbound, Message, reasons
+from edge_agent.mqtt import Inbound, MqttConnection, MqttMessage, reasons
 from edge_agent.mqtt.trouble import LinkError, tls_context
 
 _SUBSCRIBE_SECONDS: Final = 5.0
@@ -44,7 +44,7 @@ def _joined(findings: Sequence[Finding]) -> Finding:
     return Finding(first.code, first.where, zh, en)
 
 
-class Session:
+class IngestSession:
     """`on_message(topic, payload, mid, qos)` is called on the loop; it must not raise."""
 
     def __init__(
@@ -57,7 +57,7 @@ class Session:
         retains: bool = True,
         accepted_before: bool = False,
     ) -> None:
-        """`retains`: whether to publish retained, see `Mqtt.retain`. `accepted_before`: see `Connection`."""
+        """`retains`: whether to publish retained, see `Mqtt.retain`. `accepted_before`: see `MqttConnection`."""
         self._retains = retains
         self._config = config
         self._filters = filters
@@ -66,7 +66,7 @@ class Session:
         self._subscribed: asyncio.Future[SessionLostError | None] = loop.create_future()
         self._ended: asyncio.Future[SessionLostError] = loop.create_future()
         inbound = Inbound(_EXPIRY_SECONDS, RECEIVE_MAXIMUM)
-        self._connection = Connection(config, client_id, inbound=inbound, accepted_before=accepted_before)
+        self._connection = MqttConnection(config, client_id, inbound=inbound, accepted_before=accepted_before)
         self._connection.on_message = self._received
         self._connection.on_subscribed = self._answered
         self._connection.on_lost = self._lost
@@ -120,7 +120,7 @@ class Session:
             if not future.done():
                 future.set_result(SessionLostError.of(error))
 
-    def _received(self, message: Message) -> None:
+    def _received(self, message: MqttMessage) -> None:
         self._on_message(message.topic, message.payload, message.mid, message.qos)
 
     # --- for the owner -----------------------------------------------------------------------------------------

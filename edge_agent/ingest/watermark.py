@@ -23,10 +23,10 @@ class Watermarks:
         self._recent: dict[str, float] = {}
         self._changed: set[str] = set()
 
-    def heard(self, state: Mapping[str, Any]) -> None:
+    def take_agent_state(self, state: Mapping[str, Any]) -> None:
         """An agent's retained state: it names the streams its outbox still holds. Anything malformed is passed over."""
         agent, streams = state.get("agent"), state.get("streams")
-        if isinstance(agent, str) and _can_be_told(agent) and isinstance(streams, list):
+        if isinstance(agent, str) and _is_publishable(agent) and isinstance(streams, list):
             self._named[agent] = tuple(stream for stream in streams if isinstance(stream, str))
             self._changed.add(agent)
 
@@ -34,7 +34,7 @@ class Watermarks:
         """These streams have more in the store than before. One that names no agent is nobody's to be told of."""
         for stream in streams:
             agent = agent_of(stream)
-            if _can_be_told(agent):
+            if _is_publishable(agent):
                 self._recent[stream] = now
                 self._changed.add(agent)
 
@@ -81,6 +81,6 @@ class Watermarks:
         return orjson.dumps(document)
 
 
-def _can_be_told(agent: str) -> bool:
+def _is_publishable(agent: str) -> bool:
     """Whether a topic can have this name; a broker ends the connection of who publishes to one it cannot have."""
     return agent_fault(agent) is None

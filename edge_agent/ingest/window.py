@@ -7,7 +7,7 @@ that messages stop at the same number again and again.
 from __future__ import annotations
 
 
-class Window:
+class ReceiveWindow:
     """Fed by the ingest; `full(n)` says whether `n` unacknowledged messages are all the broker will send."""
 
     def __init__(self) -> None:

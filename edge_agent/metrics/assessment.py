@@ -10,10 +10,10 @@ from functools import cached_property
 from typing import Any, Final
 
 from edge_agent.metrics.definitions import BY_ID, Text
-from edge_agent.metrics.evidence import CHANGE_WITHIN_S, HISTORY_S, JUDGED_AFTER_S, Evidence, collect
-from edge_agent.metrics.live import Live
-from edge_agent.metrics.result import EffectiveAfter, Grade, Result, Window, divide, weakest
-from edge_agent.register.kinds import CONTROLLED, ROBOT, Kind, Kinds, published
+from edge_agent.metrics.evidence import CHANGE_WITHIN_S, HISTORY_S, JUDGED_AFTER_S, MachineEvidence, collect
+from edge_agent.metrics.live import LiveEvidence
+from edge_agent.metrics.result import EffectiveAfter, Grade, MetricResult, Window, divide, weakest
+from edge_agent.register.kinds import CONTROLLED, ROBOT, MachineKind, MachineKinds, published
 from edge_agent.register.membership import Membership
 from edge_agent.register.model import Equipment, Process, Register
 
@@ -22,7 +22,7 @@ _S: Final = 1_000_000_000
 #: Control classes that count as numerically controlled, by the process's industry type.
 _NC: Final = {"discrete": frozenset({"cnc"}), "process": frozenset({"plc", "dcs", "pcs"})}
 
-Metric = Callable[["Assessment"], Result]
+Metric = Callable[["Assessment"], MetricResult]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Assessment:
     """One evaluation. Equal inputs give equal results; the order of rows does not matter."""
 
     register: Register
-    live: Live = field(default_factory=Live)
+    live: LiveEvidence = field(default_factory=LiveEvidence)
     computed_at: int | None = None
     robot_is_nc: bool = True
     configured: Collection[str] | None = None
@@ -39,7 +39,7 @@ class Assessment:
     """Where the window of production begins, ns; None: the assessment is of its end alone."""
     zone: tzinfo = UTC
     """Whose days the dates of the register are."""
-    kinds: Kinds = field(default_factory=published)
+    kinds: MachineKinds = field(default_factory=published)
     change_within_s: Fraction = CHANGE_WITHIN_S
     """Planned working time within which a value of a networked machine has to change."""
 
@@ -69,14 +69,14 @@ class Assessment:
         return tuple(process for process in self.key_processes if process.process_id in served)
 
     @cached_property
-    def all_evidence(self) -> dict[str, Evidence]:
+    def all_evidence(self) -> dict[str, MachineEvidence]:
         """By equipment id: of the machines that count at the window's end, and of those that worked before it."""
         return collect(
             self.register, self.live, self.configured, members=self.members, change_within_s=self.change_within_s
         )
 
     @cached_property
-    def evidence(self) -> dict[str, Evidence]:
+    def evidence(self) -> dict[str, MachineEvidence]:
         """By equipment id, production equipment only."""
         return {machine.equipment_id: self.all_evidence[machine.equipment_id] for machine in self.machines}
 
@@ -100,7 +100,7 @@ class Assessment:
             return False
         return (self.robot_is_nc and machine.control_class == "robot") or self.nc_kind(machine) is not None
 
-    def nc_kind(self, machine: Equipment) -> Kind | None:
+    def nc_kind(self, machine: Equipment) -> MachineKind | None:
         """The kind by which a machine counts as numerically controlled whatever controls it; None where none does."""
         stated = [ROBOT] if machine.is_robot else []
         for name in (*stated, machine.machine_kind) if machine.control_class in CONTROLLED else ():
@@ -110,7 +110,7 @@ class Assessment:
         return None
 
     @cached_property
-    def nc_by_kind(self) -> dict[str, Kind]:
+    def nc_by_kind(self) -> dict[str, MachineKind]:
         """Machines of discrete key processes that count as numerically controlled by their kind alone."""
         found = {}
         for machine in self.machines:
@@ -158,7 +158,7 @@ class Assessment:
         declared = [each for machine in machines if (each := self.evidence[machine.equipment_id]).declared]
         return sum(each.online for each in declared), len(declared)
 
-    def _young(self, machines: Collection[Equipment]) -> bool:
+    def _all_newly_connected(self, machines: Collection[Equipment]) -> bool:
         """Whether no declared one of these machines was connected long enough for a rate of them to mean anything."""
         seen = [each for each in self._evidence_of(machines) if each.declared and each.planned_s is not None]
         return bool(seen) and all(each.new for each in seen)
@@ -166,14 +166,14 @@ class Assessment:
     @cached_property
     def young(self) -> bool:
         """Whether a networking rate of the plant means nothing yet."""
-        return self._young(self.machines)
+        return self._all_newly_connected(self.machines)
 
-    def _evidence_of(self, machines: Iterable[Equipment]) -> list[Evidence]:
+    def _evidence_of(self, machines: Iterable[Equipment]) -> list[MachineEvidence]:
         return [self.evidence[machine.equipment_id] for machine in machines]
 
     def effective_after(self, machines: Collection[Equipment]) -> EffectiveAfter | None:
         """What is said of these machines instead of a networking rate; None when the rate means something."""
-        if not self._young(machines):
+        if not self._all_newly_connected(machines):
             return None
         declared = [each for each in self._evidence_of(machines) if each.declared]
         known = [each.planned_s for each in declared if each.planned_s is not None]
@@ -184,16 +184,16 @@ class Assessment:
         """The weakest grade among these machines."""
         return weakest([self.evidence[machine.equipment_id].grade for machine in machines])
 
-    def result(self, metric: str, value: Fraction | None, **rest: Any) -> Result:
+    def result(self, metric: str, value: Fraction | None, **rest: Any) -> MetricResult:
         """A result of this assessment; `rest` are the fields of Result."""
         rest.setdefault("window", self.snapshot)
-        return Result(
+        return MetricResult(
             BY_ID[metric], value, register_version=self.register.version, computed_at=self.computed_at, **rest
         )
 
     def share(
         self, metric: str, part: Collection[Equipment], whole: Collection[Equipment], empty: Text, **rest: Any
-    ) -> Result:
+    ) -> MetricResult:
         """Count over count, by machine; null with the reason `empty` when there is nothing to divide by."""
         value = divide(len(part), len(whole))
         return self.result(

@@ -44,13 +44,13 @@ def _clock(text: object) -> object:
     return text
 
 
-def _of_the_wall(moment: time) -> time:
+def _local_time(moment: time) -> time:
     if moment.tzinfo is not None:
         raise ValueError("不带时区，请写成 '8:00' a time of day has no zone, write it as '8:00'")
     return moment
 
 
-Clock = Annotated[time, BeforeValidator(_clock), AfterValidator(_of_the_wall)]
+Clock = Annotated[time, BeforeValidator(_clock), AfterValidator(_local_time)]
 
 
 class Recurring(Model):
@@ -85,7 +85,7 @@ class PlannedStop(Model):
         return self
 
 
-class Schedule(Model):
+class ShiftSchedule(Model):
     """When one kind of machine is planned to work."""
 
     shifts: tuple[Recurring, ...]
@@ -102,7 +102,7 @@ class Calendar(Model):
     """The calendar file. The register's `schedule_id` names a schedule; without one it is `default`."""
 
     timezone: str = "Asia/Shanghai"
-    schedules: dict[str, Schedule] = Field(min_length=1)
+    schedules: dict[str, ShiftSchedule] = Field(min_length=1)
 
     @field_validator("timezone")
     @classmethod
@@ -113,7 +113,7 @@ class Calendar(Model):
             raise ValueError(f"no such time zone: {name}") from error
         return name
 
-    def schedule(self, name: str) -> Schedule | None:
+    def schedule(self, name: str) -> ShiftSchedule | None:
         """The named schedule, else `default`, else None: such a machine has no planned time."""
         return self.schedules.get(name) or self.schedules.get("default")
 
@@ -172,11 +172,11 @@ def _on(day: date, recurring: Recurring, zone: ZoneInfo) -> Span:
     )
 
 
-def _shifts(schedule: Schedule, days: Iterable[date], zone: ZoneInfo) -> Iterator[Span]:
+def _shifts(schedule: ShiftSchedule, days: Iterable[date], zone: ZoneInfo) -> Iterator[Span]:
     return (_on(day, shift, zone) for day, shift in _begun(schedule, days))
 
 
-def _begun(schedule: Schedule, days: Iterable[date]) -> Iterator[tuple[date, Recurring]]:
+def _begun(schedule: ShiftSchedule, days: Iterable[date]) -> Iterator[tuple[date, Recurring]]:
     """Which shifts begin on which day."""
     for day in days:
         for shift in schedule.shifts:
@@ -185,7 +185,7 @@ def _begun(schedule: Schedule, days: Iterable[date]) -> Iterator[tuple[date, Rec
                 yield day, shift
 
 
-def _stops(schedule: Schedule, days: Iterable[date], zone: ZoneInfo, kind: str) -> Iterator[Span]:
+def _stops(schedule: ShiftSchedule, days: Iterable[date], zone: ZoneInfo, kind: str) -> Iterator[Span]:
     days = list(days)
     for each in schedule.breaks:
         if each.kind == kind:

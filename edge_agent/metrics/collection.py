@@ -11,7 +11,7 @@ from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evidence import MAX_AGE_S, alive
 from edge_agent.metrics.live import DeviceFacts
 from edge_agent.metrics.rates import NO_EQUIPMENT
-from edge_agent.metrics.result import Result, divide, exact_sum
+from edge_agent.metrics.result import MetricResult, divide, exact_sum
 
 #: The 14 links of the questionnaire of 2024, in its order.
 LINKS: Final = (
@@ -31,7 +31,7 @@ _STANDARD: Final = frozenset({"opc_ua", "modbus_tcp", "modbus_rtu", "mtconnect"}
 
 def _sums(
     assessment: Assessment, metric: str, pair: Callable[[DeviceFacts], tuple[Fraction | int | None, ...]], empty: Text
-) -> Result:
+) -> MetricResult:
     """Sum over sum of the devices that machines are linked to and that state both figures, each device once."""
     rows: dict[str, tuple[str, Fraction, Fraction]] = {}
     links = ((machine.equipment_id, device) for machine in assessment.machines for device in machine.devices)
@@ -56,19 +56,19 @@ def _sums(
     )
 
 
-def m04d(assessment: Assessment) -> Result:
+def m04d(assessment: Assessment) -> MetricResult:
     """Time online over time scheduled, of the machines linked to a device. Not the networking rate."""
     empty = Text("没有计划时间内的连接记录", "no scheduled time with connection records in the window")
     return _sums(assessment, "M-04d", lambda fact: (fact.online_s, fact.scheduled_s), empty)
 
 
-def m05(assessment: Assessment) -> Result:
+def m05(assessment: Assessment) -> MetricResult:
     """Good readings over expected readings."""
     empty = Text("窗口内没有应采样本", "no readings were expected in the window")
     return _sums(assessment, "M-05", lambda fact: (fact.good, fact.expected), empty)
 
 
-def m05_process(assessment: Assessment) -> Result:
+def m05_process(assessment: Assessment) -> MetricResult:
     """Processes of which at least one machine delivers good data (E2)."""
     good = [each for each in assessment.machines if assessment.evidence[each.equipment_id].grade in ("E2", "E3")]
     delivering = frozenset[str]().union(*map(assessment.register.processes_of, good))
@@ -88,7 +88,7 @@ def m05_process(assessment: Assessment) -> Result:
     )
 
 
-def m06(assessment: Assessment) -> Result:
+def m06(assessment: Assessment) -> MetricResult:
     """Links of the questionnaire with good automatic data that is alive, of the 14."""
     fresh = [
         fact
@@ -114,7 +114,7 @@ def m06(assessment: Assessment) -> Result:
     )
 
 
-def m07(assessment: Assessment) -> Result:
+def m07(assessment: Assessment) -> MetricResult:
     """Effectively networked machines on a standard interface whose values follow the common model."""
     whole = [m for m in assessment.machines if assessment.evidence[m.equipment_id].effective]
     model = {m.equipment_id: assessment.live.devices[m.device].normalised for m in whole}

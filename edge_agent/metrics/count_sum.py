@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from edge_agent.metrics.counters import Count, profile
+from edge_agent.metrics.counters import CountedQuantity, profile
 from edge_agent.metrics.readings import Longs
 
 
 class CountSum:
-    """Of counts in one unit; answers as a single `Count` does, exactly."""
+    """Of counts in one unit; answers as a single `CountedQuantity` does, exactly."""
 
-    def __init__(self, parts: Sequence[Count]) -> None:
+    def __init__(self, parts: Sequence[CountedQuantity]) -> None:
         self.parts = tuple(parts)
 
     def between(self, start: int, end: int) -> Fraction:

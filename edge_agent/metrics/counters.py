@@ -1,6 +1,6 @@
 """A cumulative quantity: what a counter of parts or of energy counted between any two moments, exactly.
 
-`Count` is the only type for it. It is made by `count` from readings and epochs. Inside an epoch a counter that falls is
+`CountedQuantity` is the only type for it. It is made by `count` from readings and epochs. Inside an epoch a counter that falls is
 one of three things, by rule and always reported: a *rollover* (the register's modulus is known and the step across it
 is plausible), a *restart* (a part counter set to zero at its target), or a *break* (a meter replaced, a counter
 corrected downwards): then nothing is counted. Nothing is counted across the beginning of an epoch.
@@ -43,7 +43,7 @@ U32: Final = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class CounterRule:
     """How a counter behaves. Numbers are in the counter's own unit, before `ratio`."""
 
     modulus: Number | None = None
@@ -57,7 +57,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class CounterEvent:
     """A reading that did not simply continue the one before."""
 
     t: int
@@ -78,19 +78,21 @@ class Event:
     """What a person decided: count it, or leave it aside; None: nobody has decided."""
 
     @property
-    def undecided(self) -> bool:
+    def is_undecided(self) -> bool:
         """Whether figures over it are provisional."""
         return self.kind in SET_ASIDE and self.counted is None
 
 
-class Count:
+class CountedQuantity:
     """What one counter counted, exactly. Between two readings it is straight, outside all of them it is level.
 
     A total is the last reading less the first, plus what the few steps that do not simply rise differ by: so a window
     costs the readings at its edges, however many lie inside.
     """
 
-    def __init__(self, readings: Readings, odd: Mapping[int, Fraction], ratio: Fraction, events: Sequence[Event]):
+    def __init__(
+        self, readings: Readings, odd: Mapping[int, Fraction], ratio: Fraction, events: Sequence[CounterEvent]
+    ):
         """`readings` at rising times; `odd`: place of a reading -> what the step after it counts, not its rise."""
         self.readings, self.events = readings, tuple(events)
         self._ratio = ratio
@@ -107,7 +109,7 @@ class Count:
         t = self.readings.t
         return self.between(int(t[0]), int(t[-1])) if len(t) else Fraction(0)
 
-    def within(self, start: int, end: int) -> Count:
+    def within(self, start: int, end: int) -> CountedQuantity:
         """The same count, level outside `start..end` (ns): what came before and after is another's."""
         found = copy(self)
         found._span = (start, end)
@@ -179,7 +181,7 @@ class Count:
         return rises, scale
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Count):
+        if not isinstance(other, CountedQuantity):
             return NotImplemented
         return (self.readings, self.events, self._ratio, self._span) == (
             other.readings,
@@ -191,7 +193,7 @@ class Count:
     __hash__ = None  # type: ignore[assignment]
 
 
-def profile(counts: Sequence[Count], edges: Longs) -> list[Fraction]:
+def profile(counts: Sequence[CountedQuantity], edges: Longs) -> list[Fraction]:
     """What all these counted between each of the moments and the next."""
     moments = np.asarray(edges, np.int64)
     found = [each.levels(moments) for each in counts]
@@ -211,22 +213,22 @@ def _weighted(moments: Longs, weights: Longs) -> tuple[Longs, Longs]:
 
 def count(
     readings: Sequence[tuple[int, Number]],
-    rule: Rule | None = None,
+    rule: CounterRule | None = None,
     epochs: Sequence[tuple[int, Number | None]] = (),
-    events: Sequence[Event] = (),
-) -> Count:
+    events: Sequence[CounterEvent] = (),
+) -> CountedQuantity:
     """Good readings (t in ns, value), sorted by t. A reading at the same time as the one before (a replayed
     duplicate) is ignored; a gap makes one long step. Raises ValueError when times run backwards.
 
     `epochs`: from `t` on a new epoch with this modulus; `events`: what was judged of the readings before.
     """
-    rule = rule or Rule()
+    rule = rule or CounterRule()
     column = (readings if isinstance(readings, Readings) else Readings.of(readings)).unique()
     odd: dict[int, Fraction] = {}
-    found: list[Event] = list(events)
+    found: list[CounterEvent] = list(events)
     begins = np.array([t for t, _ in epochs], np.int64)
     joints = {int(place) - 1 for place in np.searchsorted(column.t, begins).tolist() if 0 < place < len(column)}
-    for place in sorted(joints.union(_suspects(column, rule).tolist())):
+    for place in sorted(joints.union(_suspect_places(column, rule).tolist())):
         (_, before), (t, after) = column[place], column[place + 1]
         if place in joints:
             odd[place] = Fraction(0)
@@ -236,12 +238,12 @@ def count(
         amount, kind = step_amount(before, after, rule, modulus)
         if kind:
             odd[place] = amount
-            found.append(Event(t, kind, before, after))
-    return Count(column, odd, rule.ratio, sorted(found, key=lambda event: event.t))
+            found.append(CounterEvent(t, kind, before, after))
+    return CountedQuantity(column, odd, rule.ratio, sorted(found, key=lambda event: event.t))
 
 
 def made_in(
-    counts: Mapping[str, Count | None], when: Sequence[tuple[int, int]]
+    counts: Mapping[str, CountedQuantity | None], when: Sequence[tuple[int, int]]
 ) -> tuple[Fraction | None, Fraction | None]:
     """(produced, good) in all these spans together, from the counters `PARTS`; None = not counted. Without a counter of
     good parts they are the produced ones less the scrap."""
@@ -251,7 +253,7 @@ def made_in(
     return produced, good
 
 
-def _suspects(column: Readings, rule: Rule) -> Longs:
+def _suspect_places(column: Readings, rule: CounterRule) -> Longs:
     """Places of the readings after which the counter did not simply rise, or perhaps did not."""
     value = column.value
     odd = value[1:] < value[:-1]
@@ -261,7 +263,7 @@ def _suspects(column: Readings, rule: Rule) -> Longs:
 
 
 def step_amount(
-    before: Fraction, after: Fraction, rule: Rule, modulus: Number | None
+    before: Fraction, after: Fraction, rule: CounterRule, modulus: Number | None
 ) -> tuple[Fraction, EventKind | None]:
     """What a step inside one epoch counts, and what it was if it did not simply rise."""
     rise = after - before

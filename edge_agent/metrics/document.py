@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from edge_agent.metrics.bands import BANDS, NAME
-from edge_agent.metrics.definitions import DEFINITIONS, Definition
-from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
+from edge_agent.metrics.definitions import DEFINITIONS, MetricDefinition
+from edge_agent.register.columns import EQUIPMENT, PROCESSES, RegisterColumn
 from edge_agent.register.count_files import EVENTS, METERS
 from edge_agent.register.kinds import published
 
@@ -288,7 +288,7 @@ def _lines() -> Iterator[str]:
     yield from _columns(EVENTS)
 
 
-def _definition(definition: Definition) -> Iterator[str]:
+def _definition(definition: MetricDefinition) -> Iterator[str]:
     unit = "比率 ratio" if definition.unit == "1" else definition.unit
     yield f"### {definition.id} {definition.name.zh} / {definition.name.en}\n"
     yield f"- 公式：{definition.formula.zh}"
@@ -311,7 +311,7 @@ def _bands() -> Iterator[str]:
         yield f"| {int(upper * 100)} % | {float(points):g} |"
 
 
-def _columns(columns: tuple[Column, ...]) -> Iterator[str]:
+def _columns(columns: tuple[RegisterColumn, ...]) -> Iterator[str]:
     yield "| 列 | Column | 必填 / required | 取值 / values |"
     yield "|---|---|---|---|"
     for column in columns:

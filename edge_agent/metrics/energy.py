@@ -11,10 +11,10 @@ from typing import Final
 import numpy as np
 
 from edge_agent.metrics.count_sum import CountSum
-from edge_agent.metrics.counters import Count
+from edge_agent.metrics.counters import CountedQuantity
 from edge_agent.metrics.definitions import BY_ID, Text
 from edge_agent.metrics.oee import MORE_SCRAP
-from edge_agent.metrics.result import Grade, Result, Window, divide, number
+from edge_agent.metrics.result import Grade, MetricResult, Window, divide, number
 from edge_agent.metrics.timemodel import Timeline
 
 KGCE_PER_KWH: Final = Fraction("0.1229")
@@ -22,12 +22,12 @@ KGCE_PER_KWH: Final = Fraction("0.1229")
 DEMAND_NS: Final = 900_000_000_000
 _HOUR_NS: Final = 3_600_000_000_000
 
-Energy = Count | CountSum
+Energy = CountedQuantity | CountSum
 """What was metered, in kWh: by one meter, by several, or by the integral of a power."""
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class EnergyScope:
     """Whose energy: a machine with a meter or power tag, or a line; and in which window."""
 
     id: str
@@ -39,15 +39,15 @@ class Scope:
 
 
 def _result(
-    scope: Scope,
+    scope: EnergyScope,
     metric: str,
     numerator: Fraction | None,
     denominator: Fraction | None,
     reason: Text | None,
     **details: object,
-) -> Result:
+) -> MetricResult:
     value = None if reason or numerator is None or denominator is None else divide(numerator, denominator)
-    return Result(
+    return MetricResult(
         BY_ID[metric],
         value,
         numerator,
@@ -63,7 +63,7 @@ def _result(
     )
 
 
-def per_good_part(scope: Scope, energy: Energy | None, good: Fraction | None) -> Result:
+def per_good_part(scope: EnergyScope, energy: Energy | None, good: Fraction | None) -> MetricResult:
     """M-18: kWh / GQ. `energy` in kWh; None = the scope has no meter."""
     kwh = None if energy is None else energy.between(scope.start, scope.end)
     reason = _no_meter(energy)
@@ -80,7 +80,7 @@ def _no_meter(energy: Energy | None) -> Text | None:
     return Text("没有电表或功率数据", "there is no meter and no power tag with a reading") if energy is None else None
 
 
-def standard_coal(scope: Scope, energy: Energy | None, kgce_per_kwh: Fraction = KGCE_PER_KWH) -> Result:
+def standard_coal(scope: EnergyScope, energy: Energy | None, kgce_per_kwh: Fraction = KGCE_PER_KWH) -> MetricResult:
     """M-19 in tce; the coefficient is part of the result."""
     kwh = None if energy is None else energy.between(scope.start, scope.end)
     kgce = None if kwh is None else kwh * kgce_per_kwh
@@ -89,7 +89,7 @@ def standard_coal(scope: Scope, energy: Energy | None, kgce_per_kwh: Fraction = 
     )
 
 
-def idle_share(scope: Scope, energy: Energy | None, timeline: Timeline) -> Result:
+def idle_share(scope: EnergyScope, energy: Energy | None, timeline: Timeline) -> MetricResult:
     """M-20: kWh while the item was NotExecuting / kWh."""
     if energy is None:
         return _result(scope, "M-20", None, None, _no_meter(energy))

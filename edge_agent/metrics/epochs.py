@@ -17,15 +17,15 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from edge_agent.metrics.counters import Event, Rule
-from edge_agent.metrics.plausibility import Bounds, Decision, Runs, judge
+from edge_agent.metrics.counters import CounterEvent, CounterRule
+from edge_agent.metrics.plausibility import Bounds, CounterRuns, Decision, judge
 from edge_agent.metrics.readings import Number, exact
 
 _NUMERIC: Final = frozenset({"bool", "int", "float"})
 
 
 @dataclass(frozen=True, slots=True)
-class Definition:
+class TagDefinition:
     """What a tag's numbers mean, as far as its birth document says it. An empty text: it does not say."""
 
     kind: str = ""
@@ -45,7 +45,7 @@ class Definition:
     """By which its readings were converted into the unit they are counted in; None: nobody can say."""
 
     @classmethod
-    def of(cls, entry: Mapping[str, Any]) -> Definition:
+    def of(cls, entry: Mapping[str, Any]) -> TagDefinition:
         """From a tag's entry in a birth document; what is not of its type is left out."""
         low, high = _pair(entry.get("range"))
         return cls(
@@ -62,7 +62,7 @@ class Definition:
             _text(entry, "unit"),
         )
 
-    def converted(self, factor: Fraction | None) -> Definition:
+    def converted(self, factor: Fraction | None) -> TagDefinition:
         """The same with its numbers in another unit."""
         if factor is None or factor == 1:
             return replace(self, factor=factor)
@@ -80,7 +80,7 @@ class Definition:
             factor=factor,
         )
 
-    def another_unit(self, other: Definition) -> bool:
+    def another_unit(self, other: TagDefinition) -> bool:
         """Whether their units differ; no unit is one too, that of pieces."""
         return self.unit != other.unit
 
@@ -89,7 +89,7 @@ class Definition:
         """In the tag's own unit."""
         return None if self.modulus is None or self.exponent_from else self.modulus * abs(self.scale)
 
-    def changed_from(self, other: Definition) -> tuple[str, ...]:
+    def changed_from(self, other: TagDefinition) -> tuple[str, ...]:
         """What differs from an earlier definition, of what both of them say."""
         pairs = {
             "device": (self.device, other.device),
@@ -107,7 +107,7 @@ class Definition:
             found.append("unit")
         return tuple(found)
 
-    def restated(self, value: Number, other: Definition) -> Fraction | None:
+    def rescaled(self, value: Number, other: TagDefinition) -> Fraction | None:
         """A reading under another definition, as it would have been under this one; None where nobody can say."""
         changed = self.changed_from(other)
         numeric = self.kind in _NUMERIC and other.kind in _NUMERIC
@@ -120,7 +120,7 @@ class Definition:
 
 
 #: Nobody has said anything.
-UNDEFINED: Final = Definition()
+UNDEFINED: Final = TagDefinition()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class Epoch:
     t: int
     why: str
     """What changed: `scale`, `kind`, `address`, `device`, `unit`, joined by commas; or `exchange`."""
-    rule: Rule
+    rule: CounterRule
     bounds: Bounds
     restate: tuple[Fraction, Fraction] | None = None
     """(factor, shift) by which a reading before becomes one of this epoch."""
@@ -141,9 +141,9 @@ class Epoch:
     first: Number | None = None
 
 
-def by_definition(t: int, new: Definition, old: Definition, rule: Rule, bounds: Bounds) -> Epoch:
+def by_definition(t: int, new: TagDefinition, old: TagDefinition, rule: CounterRule, bounds: Bounds) -> Epoch:
     """The epoch that a changed definition begins."""
-    zero, one = new.restated(0, old), new.restated(1, old)
+    zero, one = new.rescaled(0, old), new.rescaled(1, old)
     restate = None if zero is None or one is None else (one - zero, zero)
     why = new.changed_from(old)
     return Epoch(t, ",".join(why), rule, bounds, restate, continues=restate is not None and "unit" in why)
@@ -153,20 +153,20 @@ def by_definition(t: int, new: Definition, old: Definition, rule: Rule, bounds: 
 class JudgedReadings:
     """What of a counter's readings counts: runs, the epochs they are in (from, modulus), and what was seen."""
 
-    runs: Runs
+    runs: CounterRuns
     epochs: tuple[tuple[int, Number | None], ...]
-    events: tuple[Event, ...]
+    events: tuple[CounterEvent, ...]
 
 
 def judged(
-    runs: Runs,
-    rule: Rule,
+    runs: CounterRuns,
+    rule: CounterRule,
     bounds: Bounds,
     epochs: Sequence[Epoch] = (),
     decisions: Sequence[Decision] = (),
 ) -> JudgedReadings:
     """Good readings of a counter, judged epoch by epoch. `rule`, `bounds`: of what was before the first epoch."""
-    pieces, marks, events = list[Runs](), list[tuple[int, Number | None]](), list[Event]()
+    pieces, marks, events = list[CounterRuns](), list[tuple[int, Number | None]](), list[CounterEvent]()
     before: Known | None = None
     begun: list[Epoch] = []
     """Epochs that began since the last reading."""
@@ -208,19 +208,19 @@ class Known(NamedTuple):
     the last of them; None: nothing is counted across."""
 
 
-def cut(runs: Runs, begins: Sequence[int]) -> list[Runs]:
+def cut(runs: CounterRuns, begins: Sequence[int]) -> list[CounterRuns]:
     """The runs between these moments; one that lies across is cut there."""
-    found, rest = list[Runs](), runs
+    found, rest = list[CounterRuns](), runs
     for t in begins:
         early, late = rest.first < t, rest.last >= t
-        found.append(Runs(rest.first[early], np.minimum(rest.last[early], t - 1), rest.value[early]))
-        rest = Runs(np.maximum(rest.first[late], t), rest.last[late], rest.value[late])
+        found.append(CounterRuns(rest.first[early], np.minimum(rest.last[early], t - 1), rest.value[early]))
+        rest = CounterRuns(np.maximum(rest.first[late], t), rest.last[late], rest.value[late])
     return [*found, rest]
 
 
 def _across(
-    pieces: list[Runs], piece: Runs, epoch: Epoch, before: Known | None
-) -> tuple[list[Runs], Runs, tuple[int, float] | None]:
+    pieces: list[CounterRuns], piece: CounterRuns, epoch: Epoch, before: Known | None
+) -> tuple[list[CounterRuns], CounterRuns, tuple[int, float] | None]:
     """The readings that a stated rule adds on both sides of an epoch's beginning, and what the next epoch may count
     from, if this one has no reading."""
     carried = None if before is None else before.carried
@@ -242,7 +242,7 @@ def _across(
     return pieces, joined([_one(t, restated), piece]) if len(piece) else piece, (t, restated)
 
 
-def _continued(candidates: Sequence[float], piece: Runs) -> float | None:
+def _continued(candidates: Sequence[float], piece: CounterRuns) -> float | None:
     """Which of these readings the next ones continue, by the smaller rise; None where they are below both, or there is
     none yet. Of the first three the median speaks, as one of them may be a glitch."""
     if not len(piece):
@@ -251,21 +251,21 @@ def _continued(candidates: Sequence[float], piece: Runs) -> float | None:
     return max((each for each in candidates if each <= first), default=None)
 
 
-def _event(epoch: Epoch, before: Known, piece: Runs) -> Event:
+def _event(epoch: Epoch, before: Known, piece: CounterRuns) -> CounterEvent:
     if epoch.last is not None or epoch.first is not None:
         old = exact(before.value) if epoch.last is None else epoch.last
         new = exact(piece.value[0]) if epoch.first is None else epoch.first
-        return Event(epoch.t, "exchange", old, new, basis=epoch.why)
-    return Event(epoch.t, "epoch", exact(before.value), exact(piece.value[0]), basis=epoch.why)
+        return CounterEvent(epoch.t, "exchange", old, new, basis=epoch.why)
+    return CounterEvent(epoch.t, "epoch", exact(before.value), exact(piece.value[0]), basis=epoch.why)
 
 
-def _one(t: int, value: float) -> Runs:
-    return Runs(np.array([t], np.int64), np.array([t], np.int64), np.array([value], np.float64))
+def _one(t: int, value: float) -> CounterRuns:
+    return CounterRuns(np.array([t], np.int64), np.array([t], np.int64), np.array([value], np.float64))
 
 
-def joined(pieces: Sequence[Runs]) -> Runs:
+def joined(pieces: Sequence[CounterRuns]) -> CounterRuns:
     """Runs one behind the other."""
-    return Runs(
+    return CounterRuns(
         np.concatenate([np.zeros(0, np.int64), *(piece.first for piece in pieces)]),
         np.concatenate([np.zeros(0, np.int64), *(piece.last for piece in pieces)]),
         np.concatenate([np.zeros(0), *(piece.value for piece in pieces)]),

@@ -12,8 +12,8 @@ from edge_agent.errors import Finding
 from edge_agent.metrics import bands, collection, composition, rates
 from edge_agent.metrics.assessment import Assessment, Metric
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.live import Live
-from edge_agent.metrics.result import Result, number, percent
+from edge_agent.metrics.live import LiveEvidence
+from edge_agent.metrics.result import MetricResult, number, percent
 from edge_agent.register.model import Register
 
 METRICS: Final[Mapping[str, Metric]] = {
@@ -63,7 +63,7 @@ _PERCENTAGES: Final = {
 _BOUNDARIES: Final = ("0", "10", "10.01", "20", "20.01", "40", "40.01", "60", "60.01", "100")
 
 
-def compute(assessment: Assessment) -> dict[str, Result]:
+def compute(assessment: Assessment) -> dict[str, MetricResult]:
     """Every register-based metric by id; without any collected data those that rest on data are null, not 0."""
     found = {metric: function(assessment) for metric, function in METRICS.items()}
     if assessment.collected or not assessment.machines:
@@ -71,7 +71,7 @@ def compute(assessment: Assessment) -> dict[str, Result]:
     return found | {metric: _unseen(found[metric]) for metric in _OF_DATA}
 
 
-def _unseen(result: Result) -> Result:
+def _unseen(result: MetricResult) -> MetricResult:
     if result.denominator == 0 and result.reason is not None and result.definition.id not in _OF_TIME:
         return result  # there is nothing to divide by either, which is what is to be mended first
     return replace(
@@ -81,7 +81,7 @@ def _unseen(result: Result) -> Result:
 
 def evaluate(
     register: Register,
-    live: Live | None = None,
+    live: LiveEvidence | None = None,
     *,
     computed_at: int | None = None,
     robot_is_nc: bool = True,
@@ -91,7 +91,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Plain JSON: flat figures at the top, full results under `results`. `live` None: nothing is collected. `zone`:
     whose days the dates of the register are."""
-    assessment = Assessment(register, live or Live(), computed_at, robot_is_nc, configured, zone=zone)
+    assessment = Assessment(register, live or LiveEvidence(), computed_at, robot_is_nc, configured, zone=zone)
     results = compute(assessment)
     return {
         **_flat(assessment, results),
@@ -115,7 +115,7 @@ def not_effective(assessment: Assessment) -> list[str]:
     return sorted(key for key, each in assessment.evidence.items() if each.declared and not each.live)
 
 
-def to_mend(assessment: Assessment) -> list[str]:
+def needing_attention(assessment: Assessment) -> list[str]:
     """Of these the ones somebody has to look at: not those that are online and were only just connected."""
     waiting = not_judged_yet(assessment)
     return [key for key in not_effective(assessment) if key not in waiting]
@@ -127,7 +127,7 @@ def not_judged_yet(assessment: Assessment) -> list[str]:
     return sorted(key for key, each in rows if each.declared and not each.live and each.new and each.online)
 
 
-def _flat(assessment: Assessment, results: Mapping[str, Result]) -> dict[str, Any]:
+def _flat(assessment: Assessment, results: Mapping[str, MetricResult]) -> dict[str, Any]:
     counts = {
         "total_production_equipment": results["M-03"].denominator,
         "digital_count": results["M-03"].numerator,
@@ -151,7 +151,7 @@ def _flat(assessment: Assessment, results: Mapping[str, Result]) -> dict[str, An
     }
 
 
-def score(result: Result) -> int | float | None:
+def score(result: MetricResult) -> int | float | None:
     """Points of the MIIT 2024 questionnaire for a rate; None without a value."""
     return None if result.value is None else number(bands.points(result.value))
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Final
 
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.live import DeviceFacts, Live
+from edge_agent.metrics.live import DeviceFacts, LiveEvidence
 from edge_agent.metrics.result import Grade
 from edge_agent.register.membership import Membership
 from edge_agent.register.model import Equipment, Register
@@ -31,7 +31,7 @@ ONLINE_AGE_S: Final = Fraction(300)
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class MachineEvidence:
     """One machine of the register as the live data show it."""
 
     equipment_id: str
@@ -67,12 +67,12 @@ class Evidence:
 
 def collect(
     register: Register,
-    live: Live,
+    live: LiveEvidence,
     configured: Collection[str] | None = None,
     *,
     members: Membership | None = None,
     change_within_s: Fraction = CHANGE_WITHIN_S,
-) -> dict[str, Evidence]:
+) -> dict[str, MachineEvidence]:
     """Evidence for every machine that counts, or worked in the window.
 
     `configured` are the configured device ids; None: those of `live`. `members`: the register in the window; None: as
@@ -90,12 +90,12 @@ def _evidence(
     configured: Collection[str],
     members: Membership,
     change_within_s: Fraction,
-) -> Evidence:
+) -> MachineEvidence:
     """By its primary device: what its other devices say is shown, and proves nothing of the machine."""
     broken = _broken_link(machine, configured, members)
     fact = DeviceFacts() if broken else facts.get(machine.device, DeviceFacts())
     why_not = broken or _not_live(fact, change_within_s)
-    found = Evidence(
+    found = MachineEvidence(
         machine.equipment_id, machine.device, machine.networked_declared, _grade(fact, change_within_s),
         why_not is None, why_not, fact.history_s,
         fact.history_s if fact.planned_s is None else fact.planned_s, _online(fact),

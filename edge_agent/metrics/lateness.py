@@ -9,7 +9,7 @@ from math import ceil
 from typing import Final
 
 from edge_agent.metrics.definitions import BY_ID, Text
-from edge_agent.metrics.result import Result, Window
+from edge_agent.metrics.result import MetricResult, Window
 
 _S: Final = 1_000_000_000
 _EMPTY: Final = Text("窗口内没有带源时间的数据", "no data with a source time in the window")
@@ -24,23 +24,25 @@ def percentile(ordered: Sequence[int], share: Fraction) -> int:
     return ordered[ceil(share * len(ordered)) - 1]
 
 
-def lateness(delays_ns: Sequence[int], ids: Sequence[str] = (), window: Window | None = None) -> dict[str, Result]:
+def lateness(
+    delays_ns: Sequence[int], ids: Sequence[str] = (), window: Window | None = None
+) -> dict[str, MetricResult]:
     """p50 and p95 in seconds by metric id; `ids` are the devices the delays come from."""
     return _results(Counter(delays_ns), _S, ids, window or Window())
 
 
-def from_histogram(counts_ms: Mapping[int, int], ids: Sequence[str], window: Window) -> dict[str, Result]:
+def from_histogram(counts_ms: Mapping[int, int], ids: Sequence[str], window: Window) -> dict[str, MetricResult]:
     """The same from milliseconds -> how many values came that late: for more values than one would list."""
     return _results(counts_ms, 1000, ids, window)
 
 
-def _results(counts: Mapping[int, int], per_s: int, ids: Sequence[str], window: Window) -> dict[str, Result]:
+def _results(counts: Mapping[int, int], per_s: int, ids: Sequence[str], window: Window) -> dict[str, MetricResult]:
     total = sum(counts.values())
     ahead = sum(count for delay, count in counts.items() if delay < 0)
     results = {}
     for metric, share in (("M-21-p50", Fraction(1, 2)), ("M-21-p95", Fraction(95, 100))):
         value = Fraction(_ranked(counts, ceil(share * total)), per_s) if total else None
-        results[metric] = Result(
+        results[metric] = MetricResult(
             BY_ID[metric],
             value,
             value,

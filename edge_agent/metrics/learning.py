@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Final, Protocol
 
-from edge_agent.metrics.plausibility import Limit
+from edge_agent.metrics.plausibility import StepLimit
 
 DAY_NS: Final = 86_400_000_000_000
 _WEEKS: Final = 28
@@ -36,10 +36,10 @@ def first_day(t: int) -> int:
 
 def limits(
     days: Mapping[int, StepCounts], upper: Callable[[int], float], from_ns: int, to_ns: int
-) -> tuple[Limit, ...]:
+) -> tuple[StepLimit, ...]:
     """One for each day of `from_ns..to_ns` on which enough is known. `days`: by their starts, from `first_day` on;
     `upper`: what steps of a size stay below."""
-    found: list[Limit] = []
+    found: list[StepLimit] = []
     first, last = from_ns // DAY_NS, to_ns // DAY_NS
     for block in range(first // _WEEKS, last // _WEEKS + 1):
         begin = (block - 1) * _WEEKS
@@ -59,7 +59,7 @@ def limits(
 
 def _learned(
     accepted: Mapping[int, tuple[dict[int, int], int]], upper: Callable[[int], float], day: int
-) -> Limit | None:
+) -> StepLimit | None:
     together: dict[int, int] = {}
     number = busiest = used = 0
     for before in sorted((each for each in accepted if each >= day - _BACK), reverse=True):
@@ -70,7 +70,7 @@ def _learned(
         busiest, used = max(busiest, most), used + bool(sizes)
         if number >= STEPS and used >= DAYS:
             step = upper(_rank(together, ceil(number * 0.999)))
-            return Limit("learned", _TIMES * step * busiest, _TIMES * step, day * DAY_NS)
+            return StepLimit("learned", _TIMES * step * busiest, _TIMES * step, day * DAY_NS)
     return None
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from edge_agent.errors import Finding, FindingsError
-from edge_agent.metrics.planned import Planned
+from edge_agent.metrics.planned import PlannedTime
 from edge_agent.reasons import words_of
 
 _S: Final = 1_000_000_000
@@ -67,7 +67,7 @@ class DeviceFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveEvidence:
     """Facts by device id. `end_ns`: the moment all ages count from; `recent_s`: length of the recent window."""
 
     devices: Mapping[str, DeviceFacts] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredSignals:
     """What the store has of one device's own values, up to a window's end."""
 
     last_sample: int | None
@@ -86,7 +86,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class HealthSums:
     """What the health rows of one device add up to in a window (seconds, readings)."""
 
     scheduled_s: float
@@ -99,17 +99,17 @@ def from_health(
     end_ns: int,
     first_ns: int | None,
     last_good_ns: int | None,
-    long: tuple[int, Sums],
-    recent: tuple[int, Sums],
+    long: tuple[int, HealthSums],
+    recent: tuple[int, HealthSums],
     *,
-    planned: Planned | None = None,
+    planned: PlannedTime | None = None,
     controller: bool = False,
     normalised: bool | None = None,
     business_links: frozenset[str] = frozenset(),
     collected: bool = True,
-    calendar: Planned | None = None,
+    calendar: PlannedTime | None = None,
     online: bool | None = None,
-    stored: Stored | None = None,
+    stored: StoredSignals | None = None,
 ) -> DeviceFacts:
     """Facts from health rows; each window is (start ns, sums). Seconds without a row are scheduled and uncovered.
 
@@ -148,7 +148,7 @@ def from_health(
     return facts if stored is None else _beside(facts, stored, calendar, end_ns)
 
 
-def _beside(facts: DeviceFacts, stored: Stored, calendar: Planned | None, end_ns: int) -> DeviceFacts:
+def _beside(facts: DeviceFacts, stored: StoredSignals, calendar: PlannedTime | None, end_ns: int) -> DeviceFacts:
     """What the health says, held against what is stored."""
     change = stored.last_change
     unchanged_s = None if change is None else _scheduled(calendar, change, end_ns)
@@ -161,7 +161,7 @@ def _beside(facts: DeviceFacts, stored: Stored, calendar: Planned | None, end_ns
     )
 
 
-def _scheduled(planned: Planned | None, start: int, end: int) -> Fraction:
+def _scheduled(planned: PlannedTime | None, start: int, end: int) -> Fraction:
     """Seconds between two moments that were to be covered."""
     return Fraction(max(0, end - start) if planned is None else planned.within(start, end), _S)
 
@@ -196,7 +196,7 @@ _FIELD: Final = {"last_good_age_h": "last_good_age_s", "history_days": "history_
 _FLAGS: Final = ("connected", "controller", "normalised", "online")
 
 
-def read_live(path: Path) -> Live:
+def read_live(path: Path) -> LiveEvidence:
     """A live file: `{device: {last_good_age_h, coverage, ...}}`, or these under `devices` beside `end`, `recent_s`.
 
     Raises FindingsError with everything that is wrong in it.
@@ -217,7 +217,7 @@ def _refuse(name: str, zh: str, en: str) -> FindingsError:
     )
 
 
-def parse_live(document: object, name: str = "live") -> Live:
+def parse_live(document: object, name: str = "live") -> LiveEvidence:
     """The same from parsed JSON, floats as Decimal so that 0.9 is nine tenths."""
     if not isinstance(document, dict):
         raise _refuse(name, "应为 {设备：{...}} 的对象。", "must be an object {device: {...}}.")
@@ -231,7 +231,7 @@ def parse_live(document: object, name: str = "live") -> Live:
         findings.append(_bad(f"{name}:recent_s", "应为窗口的秒数", "the seconds of the window"))
     if findings:
         raise FindingsError(findings)
-    return Live(devices, end, int(recent) if recent is not None else None)
+    return LiveEvidence(devices, end, int(recent) if recent is not None else None)
 
 
 def _end(value: object, where: str, findings: list[Finding]) -> int | None:

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import Any, Final, Literal
 
 from edge_agent.metrics.definitions import BY_ID, Text
-from edge_agent.metrics.result import Grade, Result, Window, divide, number
+from edge_agent.metrics.result import Grade, MetricResult, Window, divide, number
 from edge_agent.metrics.timemodel import Bucket, Reason, Totals, pareto
 
 _S: Final = 1_000_000_000
@@ -92,7 +92,7 @@ class Production:
         return None if self.order_source == "calendar" else self.pbt - self.seconds(Bucket.ADOT)
 
     @property
-    def unseen(self) -> bool:
+    def is_unobserved(self) -> bool:
         """Not one planned second with a known state: then nothing is said of the time, rather than 0 %."""
         return 0 < self.totals.pbt == self.totals.unknown
 
@@ -102,20 +102,20 @@ class Production:
         return divide(self.totals.pbt - self.totals.unknown, self.totals.pbt)
 
 
-def evaluate(machine: Production) -> dict[str, Result]:
+def evaluate(machine: Production) -> dict[str, MetricResult]:
     """M-11 to M-17 by id; every result carries the UNKNOWN share of its window."""
     return {result.definition.id: result for result in (*_rates(machine), *_allocations(machine), *_failures(machine))}
 
 
 def _result(
     machine: Production, metric: str, numerator: Fraction | None, denominator: Fraction | None, why: Sequence[Text]
-) -> Result:
+) -> MetricResult:
     """The quotient; `why` are the reasons that apply, the first one is told when there is no value."""
-    if machine.unseen and metric != "M-12":
+    if machine.is_unobserved and metric != "M-12":
         numerator, why = None, [_NO_STATE, *why]
     value = None if numerator is None or denominator is None or why else divide(numerator, denominator)
     ids = (machine.equipment_id,)
-    return Result(
+    return MetricResult(
         BY_ID[metric],
         value,
         numerator,
@@ -154,7 +154,7 @@ def _missing(*pairs: tuple[bool, Text]) -> list[Text]:
     return [reason for applies, reason in pairs if applies]
 
 
-def _rates(machine: Production) -> list[Result]:
+def _rates(machine: Production) -> list[MetricResult]:
     """Availability, quality, effectiveness, OEE and NEE."""
     apt, pbt = machine.seconds(Bucket.APT), machine.pbt
     pq, gq, pru = machine.pq, machine.gq, machine.pru_s or None  # a cycle of no time is none
@@ -181,7 +181,7 @@ def _rates(machine: Production) -> list[Result]:
     return [availability, quality, effectiveness, _with_identity(oee, availability, effectiveness, quality), nee]
 
 
-def _with_identity(oee: Result, *factors: Result) -> Result:
+def _with_identity(oee: MetricResult, *factors: MetricResult) -> MetricResult:
     """OEE is PRU * GQ / PBT; beside it stands the product of its three factors, which must be the same number."""
     product = Fraction(1)
     for factor in factors:
@@ -192,7 +192,7 @@ def _with_identity(oee: Result, *factors: Result) -> Result:
     return replace(oee, details={**oee.details, **check})
 
 
-def _allocations(machine: Production) -> list[Result]:
+def _allocations(machine: Production) -> list[MetricResult]:
     """Allocation, utilisation, technical efficiency and set-up ratio."""
     apt, pbt, aubt = machine.seconds(Bucket.APT), machine.pbt, machine.aubt
     unknown_order = _missing((aubt is None, _NO_ORDER))
@@ -207,7 +207,7 @@ def _allocations(machine: Production) -> list[Result]:
     ]
 
 
-def _failures(machine: Production) -> list[Result]:
+def _failures(machine: Production) -> list[MetricResult]:
     """MTBF, MTTR (seconds) and the corrective maintenance ratio. Without a failure the operating time is still told."""
     totals = machine.totals
     count = Fraction(totals.failures)

@@ -22,7 +22,7 @@ _REMEMBERED: Final = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Planned:
+class PlannedTime:
     """Disjoint spans (ns), sorted: the shifts without their planned stops."""
 
     starts: Longs
@@ -69,10 +69,10 @@ class Planned:
         return (place >= 0) & (t < self.ends[place])
 
 
-def planned(plan: Iterable[tuple[int, Plan]], end: int = _END) -> Planned:
+def planned(plan: Iterable[tuple[int, Plan]], end: int = _END) -> PlannedTime:
     """From what is planned from when on, sorted; the last entry holds until `end`."""
     rows: Sequence[tuple[int, Plan]] = list(plan)
     stops = [*(t for t, _ in rows[1:]), end]
     spans = [(t, stop) for (t, what), stop in zip(rows, stops, strict=False) if what is Plan.SHIFT and t < stop]
     edges = np.array(spans, np.int64).reshape(-1, 2)
-    return Planned(edges[:, 0], edges[:, 1])
+    return PlannedTime(edges[:, 0], edges[:, 1])

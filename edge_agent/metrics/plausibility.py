@@ -20,7 +20,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from edge_agent.metrics.counters import Event, EventKind, Rule, step_amount
+from edge_agent.metrics.counters import CounterEvent, CounterRule, EventKind, step_amount
 from edge_agent.metrics.readings import Longs, Number, exact
 
 Floats = npt.NDArray[np.float64]
@@ -45,7 +45,7 @@ _ENOUGH_STEPS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class StepLimit:
     """A step over `dt` may count `burst + per_hour x dt` at the most, in the counter's own unit."""
 
     basis: Basis
@@ -61,9 +61,9 @@ class Bounds:
 
     low: float | None = None
     high: float | None = None
-    physical: tuple[Limit, ...] = ()
+    physical: tuple[StepLimit, ...] = ()
     """All of them hold."""
-    learned: tuple[Limit, ...] = ()
+    learned: tuple[StepLimit, ...] = ()
     """Used where there is no physical one; sorted by `since`."""
 
     def allowed(self, t: Longs, dt: Longs) -> tuple[Floats, list[str]]:
@@ -79,23 +79,23 @@ class Bounds:
         return burst[place] + per_hour[place] * (dt / HOUR_NS), ["learned"] * len(t)
 
 
-def by_cycle(cycle_s: float, ratio: Fraction = Fraction(1)) -> Limit:
+def by_cycle(cycle_s: float, ratio: Fraction = Fraction(1)) -> StepLimit:
     """Of a counter of parts: `MARGIN` times what its nominal cycle makes, and a burst of five minutes."""
     return _limit("cycle", MARGIN * 3600.0 / cycle_s / float(ratio), _BURST_NS)
 
 
-def by_power(rated_kw: float, ratio: Fraction = Fraction(1)) -> Limit:
+def by_power(rated_kw: float, ratio: Fraction = Fraction(1)) -> StepLimit:
     """Of an energy counter (`ratio`: kWh of a unit): the same of its machine's rated power."""
     return _limit("power", MARGIN * rated_kw / float(ratio), _BURST_NS)
 
 
-def by_rate(per_hour: float) -> Limit:
+def by_rate(per_hour: float) -> StepLimit:
     """The tag's own `max_rate`, per hour, for a minute more."""
     return _limit("max_rate", per_hour, _RATE_BURST_NS)
 
 
-def _limit(basis: Basis, per_hour: float, burst_ns: int) -> Limit:
-    return Limit(basis, per_hour, per_hour * burst_ns / HOUR_NS)
+def _limit(basis: Basis, per_hour: float, burst_ns: int) -> StepLimit:
+    return StepLimit(basis, per_hour, per_hour * burst_ns / HOUR_NS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Runs:
+class CounterRuns:
     """Good readings of a counter as runs of equal ones: all from `first[i]` to `last[i]` (ns) were `value[i]`."""
 
     first: Longs
@@ -118,37 +118,37 @@ class Runs:
     def __len__(self) -> int:
         return len(self.first)
 
-    def only(self, keep: Mask) -> Runs:
-        return Runs(self.first[keep], self.last[keep], self.value[keep])
+    def only(self, keep: Mask) -> CounterRuns:
+        return CounterRuns(self.first[keep], self.last[keep], self.value[keep])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judgement:
+class JudgedRuns:
     """Of each run whether it counts, where new epochs begin (ns), and what was seen."""
 
     keep: Mask
     epochs: tuple[int, ...] = ()
-    events: tuple[Event, ...] = ()
+    events: tuple[CounterEvent, ...] = ()
 
 
-def judge(runs: Runs, bounds: Bounds, rule: Rule, decisions: Sequence[Decision] = ()) -> Judgement:
+def judge(runs: CounterRuns, bounds: Bounds, rule: CounterRule, decisions: Sequence[Decision] = ()) -> JudgedRuns:
     """Which of these readings count, and what was seen of the others."""
     judging = _Judging(runs, bounds, rule, decisions)
     judging.out_of_range()
     judging.excursions()
     judging.jumps()
-    return Judgement(judging.keep, tuple(sorted(judging.epochs)), tuple(sorted(judging.events, key=lambda e: e.t)))
+    return JudgedRuns(judging.keep, tuple(sorted(judging.epochs)), tuple(sorted(judging.events, key=lambda e: e.t)))
 
 
 @dataclass(eq=False)
 class _Judging:
-    runs: Runs
+    runs: CounterRuns
     bounds: Bounds
-    rule: Rule
+    rule: CounterRule
     decisions: Sequence[Decision]
     keep: Mask = field(init=False)
     epochs: set[int] = field(default_factory=set)
-    events: list[Event] = field(default_factory=list)
+    events: list[CounterEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.keep = np.ones(len(self.runs), bool)
@@ -185,7 +185,7 @@ class _Judging:
         runs = self.runs
         values = exact(runs.value[before]), exact(runs.value[at])
         decided = self._decision(at)
-        self.events.append(Event(int(runs.first[at]), kind, *values, amount, readings, basis, decided))
+        self.events.append(CounterEvent(int(runs.first[at]), kind, *values, amount, readings, basis, decided))
 
     # --- excursions --------------------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from edge_agent.metrics.assessment import Assessment, Metric
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.result import Result, divide
-from edge_agent.register.kinds import Kind
+from edge_agent.metrics.result import MetricResult, divide
+from edge_agent.register.kinds import MachineKind
 from edge_agent.register.model import Equipment, Process
 
 NO_EQUIPMENT: Final = Text("没有纳入统计且在用的生产设备", "there is no production equipment in scope and in use")
@@ -30,7 +30,7 @@ def _nc_count(assessment: Assessment, process: Process) -> tuple[int, int]:
     return sum(assessment.is_nc(machine, process) for machine in machines), len(machines)
 
 
-def _process_rate(assessment: Assessment, metric: str, score: Callable[[Fraction], Fraction]) -> Result:
+def _process_rate(assessment: Assessment, metric: str, score: Callable[[Fraction], Fraction]) -> MetricResult:
     shares = nc_shares(assessment)
     scores = {key: score(divide(part, whole) or Fraction(0)) for key, (part, whole) in shares.items()}
     total = sum(scores.values(), Fraction(0))
@@ -52,17 +52,17 @@ def _process_rate(assessment: Assessment, metric: str, score: Callable[[Fraction
     )
 
 
-def m01_strict(assessment: Assessment) -> Result:
+def m01_strict(assessment: Assessment) -> MetricResult:
     """A key process counts when all of its machines are NC."""
     return _process_rate(assessment, "M-01-strict", lambda share: Fraction(share == 1))
 
 
-def m01_prorata(assessment: Assessment) -> Result:
+def m01_prorata(assessment: Assessment) -> MetricResult:
     """A key process counts with its share of NC machines: the headline."""
     return _process_rate(assessment, "M-01-prorata", lambda share: share)
 
 
-def m01_any(assessment: Assessment) -> Result:
+def m01_any(assessment: Assessment) -> MetricResult:
     """A key process counts when any of its machines is NC."""
     return _process_rate(assessment, "M-01-any", lambda share: Fraction(share > 0))
 
@@ -85,7 +85,7 @@ def key_nc(assessment: Assessment) -> list[Equipment]:
     ]
 
 
-def m02(assessment: Assessment) -> Result:
+def m02(assessment: Assessment) -> MetricResult:
     """NC machines over machines, in key processes, each machine once: the fourth reading of M-01."""
     part = key_nc(assessment)
     return assessment.share(
@@ -105,7 +105,7 @@ def _by_kind(assessment: Assessment) -> dict[str, str]:
 
 def _kinds(assessment: Assessment) -> tuple[Text, ...]:
     """Which machines count by their kind, for what reason and after whom."""
-    machines: dict[Kind, list[str]] = {}
+    machines: dict[MachineKind, list[str]] = {}
     for key, kind in assessment.nc_by_kind.items():
         machines.setdefault(kind, []).append(key)
     return tuple(
@@ -131,7 +131,7 @@ def _unsigned(assessment: Assessment) -> tuple[Text, ...]:
     return (Text(f"关键工序尚无审核人：{names}。", f"No reviewer has signed these key processes: {names}."),)
 
 
-def m03(assessment: Assessment) -> Result:
+def m03(assessment: Assessment) -> MetricResult:
     """Digital machines; digital=Y with interface=none counts and is named."""
     digital = [machine for machine in assessment.machines if machine.digital]
     bare = ", ".join(machine.equipment_id for machine in digital if machine.interface == "none")
@@ -147,7 +147,7 @@ def m03(assessment: Assessment) -> Result:
 
 
 def _declared(metric: str, select: Callable[[Assessment], Iterable[Equipment]], empty: Text) -> Metric:
-    def compute(assessment: Assessment) -> Result:
+    def compute(assessment: Assessment) -> MetricResult:
         whole = list(select(assessment))
         part = [machine for machine in whole if machine.networked_declared]
         return assessment.share(metric, part, whole, empty, grade="E0" if part else None)
@@ -156,7 +156,7 @@ def _declared(metric: str, select: Callable[[Assessment], Iterable[Equipment]], 
 
 
 def _effective(metric: str, select: Callable[[Assessment], Iterable[Equipment]], empty: Text) -> Metric:
-    def compute(assessment: Assessment) -> Result:
+    def compute(assessment: Assessment) -> MetricResult:
         whole = list(select(assessment))
         part = [machine for machine in whole if assessment.evidence[machine.equipment_id].effective]
         return assessment.share(

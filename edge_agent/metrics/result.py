@@ -9,7 +9,7 @@ from fractions import Fraction
 from math import lcm
 from typing import Any, Final, Literal
 
-from edge_agent.metrics.definitions import Definition, Text
+from edge_agent.metrics.definitions import MetricDefinition, Text
 
 Grade = Literal["E0", "E1", "E2", "E3"]
 """E0 declared, E1 session or connection, E2 good data in the window, E3 controller-level semantics."""
@@ -63,10 +63,10 @@ class EffectiveAfter:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class MetricResult:
     """`value` is exact, or None with a `reason`; numerator and denominator are the exact sums behind it."""
 
-    definition: Definition
+    definition: MetricDefinition
     value: Fraction | None
     numerator: Fraction | None
     denominator: Fraction | None

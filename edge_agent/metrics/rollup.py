@@ -18,7 +18,7 @@ from fractions import Fraction
 from typing import Final
 
 from edge_agent.metrics.definitions import BY_ID, Text
-from edge_agent.metrics.result import Result, Window, divide, number, weakest
+from edge_agent.metrics.result import MetricResult, Window, divide, number, weakest
 
 _NOBODY: Final = Text("范围内没有可计算的设备", "no machine of this scope has a value")
 _NOT_IN_ROW: Final = Text(
@@ -37,18 +37,18 @@ ROW: Final = (*FACTORS, "M-14")
 #: What all machines of a scope say -> the figure of a machine it is the sum of.
 ALL: Final = {"M-11-all": "M-11", "M-12-all": "M-12"}
 
-Weighted = tuple[Result, Fraction]
+Weighted = tuple[MetricResult, Fraction]
 """A machine's result and its planned busy time in seconds."""
 Pair = tuple[Fraction, Fraction]
 
 
 def scope_results(
     metrics: Sequence[str],
-    machines: Mapping[str, Mapping[str, Result]],
+    machines: Mapping[str, Mapping[str, MetricResult]],
     pbt: Mapping[str, Fraction],
     scope: Sequence[str],
     window: Window,
-) -> dict[str, Result]:
+) -> dict[str, MetricResult]:
     """The results of a scope: those of `metrics` that sum up machine by machine, with the row that multiplies.
 
     `machines`: machine -> its results by metric; `pbt`: machine -> its planned busy time in seconds.
@@ -63,7 +63,9 @@ def scope_results(
     return found | row(machines, scope, window)
 
 
-def row(machines: Mapping[str, Mapping[str, Result]], scope: Sequence[str], window: Window) -> dict[str, Result]:
+def row(
+    machines: Mapping[str, Mapping[str, MetricResult]], scope: Sequence[str], window: Window
+) -> dict[str, MetricResult]:
     """M-11, M-13, M-12 and M-14 of a scope, of the same machines: those that know all four, else those that know OEE.
 
     Where no machine has an OEE there is none to multiply up to, and each factor is of the machines that know it.
@@ -83,11 +85,11 @@ def row(machines: Mapping[str, Mapping[str, Result]], scope: Sequence[str], wind
     return found
 
 
-def _known(result: Result) -> bool:
+def _known(result: MetricResult) -> bool:
     return result.numerator is not None and result.denominator is not None
 
 
-def _row_pair(metric: str, results: Mapping[str, Result], *, weighted: bool) -> Pair | None:
+def _row_pair(metric: str, results: Mapping[str, MetricResult], *, weighted: bool) -> Pair | None:
     """What a machine adds to a figure of the row; quality in nominal time: PRU*GQ of PRU*PQ."""
     if metric == "M-12" and weighted:
         good, made = results["M-14"].numerator, results["M-13"].numerator
@@ -95,7 +97,7 @@ def _row_pair(metric: str, results: Mapping[str, Result], *, weighted: bool) -> 
     return _pair(metric, results[metric], Fraction(0))
 
 
-def _with_product(found: Mapping[str, Result]) -> Result:
+def _with_product(found: Mapping[str, MetricResult]) -> MetricResult:
     """OEE with the product of its factors beside it, where all have a value."""
     product = Fraction(1)
     for metric in FACTORS:
@@ -107,7 +109,7 @@ def _with_product(found: Mapping[str, Result]) -> Result:
     return replace(found["M-14"], details={**found["M-14"].details, **check})
 
 
-def rolled_up(metric: str, members: Mapping[str, Weighted], scope: Sequence[str], window: Window) -> Result:
+def rolled_up(metric: str, members: Mapping[str, Weighted], scope: Sequence[str], window: Window) -> MetricResult:
     """Sum of the numerators over sum of the denominators, of the machines that know both.
 
     NEE (a product of three rates) is weighted with the planned busy time instead. The machines left out are listed
@@ -120,13 +122,13 @@ def rolled_up(metric: str, members: Mapping[str, Weighted], scope: Sequence[str]
 
 def _summed(
     metric: str, members: Mapping[str, Weighted], used: Mapping[str, Pair], scope: Sequence[str], window: Window
-) -> Result:
+) -> MetricResult:
     top = sum((part for part, _ in used.values()), Fraction(0))
     bottom = sum((whole for _, whole in used.values()), Fraction(0))
     value = divide(top, bottom)
     results = [result for result, _ in members.values()]
     counted = [members[key][0] for key in used]
-    return Result(
+    return MetricResult(
         BY_ID[metric],
         value,
         top if used else None,
@@ -149,7 +151,7 @@ def _summed(
     )
 
 
-def _pair(metric: str, result: Result, pbt: Fraction) -> Pair | None:
+def _pair(metric: str, result: MetricResult, pbt: Fraction) -> Pair | None:
     if metric == "M-15":
         return None if result.value is None else (result.value * pbt, pbt)
     if result.numerator is None or result.denominator is None:
@@ -157,7 +159,7 @@ def _pair(metric: str, result: Result, pbt: Fraction) -> Pair | None:
     return result.numerator, result.denominator
 
 
-def _reason(value: Fraction | None, results: Sequence[Result]) -> Text | None:
+def _reason(value: Fraction | None, results: Sequence[MetricResult]) -> Text | None:
     """Why there is no value: the first reason of these results."""
     if value is not None:
         return None

@@ -20,7 +20,7 @@ DEBOUNCE_NS: Final = 30_000_000_000
 """An OutOfService spell shorter than this is no failure."""
 
 
-class Item(IntEnum):
+class ItemState(IntEnum):
     """OPC 40001-1 ItemState."""
 
     NOT_AVAILABLE = 0
@@ -29,7 +29,7 @@ class Item(IntEnum):
     EXECUTING = 3
 
 
-class Mode(IntEnum):
+class OperationMode(IntEnum):
     """OPC 40001-1 OperationMode."""
 
     NONE = 0
@@ -106,14 +106,14 @@ class Track(Generic[T]):
         return found
 
 
-class Span(NamedTuple):
+class StateSpan(NamedTuple):
     """A stretch of time in which nothing changes."""
 
     start: int
     end: int
-    item: Item
+    item: ItemState
     """NOT_AVAILABLE whenever there was no good state: stale, no health row, a number outside the map."""
-    mode: Mode
+    mode: OperationMode
     order: bool
     plan: Plan
 
@@ -133,64 +133,69 @@ class Slice(NamedTuple):
         return self.end - self.start
 
 
-def item_of(value: object) -> Item:
+def item_of(value: object) -> ItemState:
     """A stored machine state; anything that is none of the vocabulary's numbers is NotAvailable."""
-    if isinstance(value, int) and not isinstance(value, bool) and value in Item._value2member_map_:
-        return Item(value)
-    return Item.NOT_AVAILABLE
+    if isinstance(value, int) and not isinstance(value, bool) and value in ItemState._value2member_map_:
+        return ItemState(value)
+    return ItemState.NOT_AVAILABLE
 
 
-def mode_of(value: object) -> Mode:
+def mode_of(value: object) -> OperationMode:
     """A stored operation mode; anything outside the vocabulary is None."""
-    if isinstance(value, int) and not isinstance(value, bool) and value in Mode._value2member_map_:
-        return Mode(value)
-    return Mode.NONE
+    if isinstance(value, int) and not isinstance(value, bool) and value in OperationMode._value2member_map_:
+        return OperationMode(value)
+    return OperationMode.NONE
 
 
 def spans(
-    start: int, end: int, item: Track[Item], mode: Track[Mode], order: Track[bool] | None, plan: Track[Plan]
-) -> Iterator[Span]:
+    start: int,
+    end: int,
+    item: Track[ItemState],
+    mode: Track[OperationMode],
+    order: Track[bool] | None,
+    plan: Track[Plan],
+) -> Iterator[StateSpan]:
     """Cut `start..end` wherever something changes. `order` None: the calendar is the order (every second has one).
 
     Before its first entry an item is NotAvailable, a mode None, an order absent, and the calendar says off.
     """
-    tracks: tuple[Track[Item] | Track[Mode] | Track[bool] | Track[Plan], ...] = (item, mode, plan)
+    tracks: tuple[Track[ItemState] | Track[OperationMode] | Track[bool] | Track[Plan], ...] = (item, mode, plan)
     cuts = {t for track in tracks for t in track.times if start < t < end}
     if order is not None:
         cuts.update(t for t in order.times if start < t < end)
     begins = [start, *sorted(cuts)] if start < end else []
     return map(
-        Span,
+        StateSpan,
         begins,
         [*begins[1:], end],
-        item.over(begins, Item.NOT_AVAILABLE),
-        mode.over(begins, Mode.NONE),
+        item.over(begins, ItemState.NOT_AVAILABLE),
+        mode.over(begins, OperationMode.NONE),
         [True] * len(begins) if order is None else order.over(begins, False),
         plan.over(begins, Plan.OFF),
     )
 
 
-def bucket_of(span: Span) -> tuple[Bucket, Reason]:
+def bucket_of(span: StateSpan) -> tuple[Bucket, Reason]:
     """The total table, first row that fits. A failure and a correction are told from the neighbours, in `classify`."""
     if span.plan is Plan.OFF:
-        return (Bucket.OVERTIME if span.item is Item.EXECUTING else Bucket.OFF), Reason.NONE
+        return (Bucket.OVERTIME if span.item is ItemState.EXECUTING else Bucket.OFF), Reason.NONE
     if span.plan is not Plan.SHIFT:
         return Bucket.PLANNED, _planned_reason(span)
-    if span.item is Item.NOT_AVAILABLE:
+    if span.item is ItemState.NOT_AVAILABLE:
         return (Bucket.ADET if span.order else Bucket.ADOT), Reason.UNKNOWN
-    if span.mode is Mode.MAINTENANCE:
+    if span.mode is OperationMode.MAINTENANCE:
         return Bucket.ADET, Reason.MAINTENANCE
-    if span.mode is Mode.SETUP:
+    if span.mode is OperationMode.SETUP:
         return Bucket.ASUT, Reason.NONE
-    if span.item is Item.EXECUTING:
+    if span.item is ItemState.EXECUTING:
         return Bucket.APT, Reason.NONE
     if not span.order:
         return Bucket.ADOT, Reason.NONE
-    return Bucket.ADET, Reason.SHORT_STOP if span.item is Item.OUT_OF_SERVICE else Reason.STANDING
+    return Bucket.ADET, Reason.SHORT_STOP if span.item is ItemState.OUT_OF_SERVICE else Reason.STANDING
 
 
-def _planned_reason(span: Span) -> Reason:
-    if span.item is Item.EXECUTING:
+def _planned_reason(span: StateSpan) -> Reason:
+    if span.item is ItemState.EXECUTING:
         return Reason.WORK_IN_STOP
     return Reason.PLANNED_MAINTENANCE if span.plan is Plan.MAINTENANCE else Reason.NONE
 
@@ -209,7 +214,7 @@ class Timeline:
     """The last failure is not over where the timeline ends."""
 
 
-def classify(parts: Iterable[Span]) -> Timeline:
+def classify(parts: Iterable[StateSpan]) -> Timeline:
     """Buckets for spans in order of time, with failures (debounced) and the maintenance that mends them."""
     pieces = list(parts)
     known: dict[tuple[object, ...], tuple[Bucket, Reason]] = {}  # a month has few kinds of spans, and many of each
@@ -224,16 +229,16 @@ def classify(parts: Iterable[Span]) -> Timeline:
             failure, mending, reason = failing[index], True, Reason.FAILURE
         elif reason is Reason.MAINTENANCE and mending:
             reason = Reason.CORRECTIVE
-        elif span.item is Item.EXECUTING or bucket is Bucket.ASUT:
+        elif span.item is ItemState.EXECUTING or bucket is Bucket.ASUT:
             mending = False
         if reason in (Reason.FAILURE, Reason.CORRECTIVE):
             repairs[failure] += span.end - span.start
-        slices.append(Slice(span.start, span.end, bucket, reason, span.item is Item.NOT_EXECUTING))
+        slices.append(Slice(span.start, span.end, bucket, reason, span.item is ItemState.NOT_EXECUTING))
     began = tuple(pieces[spell[0]].start for spell in spells)
     return Timeline(tuple(slices), began, tuple(repairs), bool(spells) and mending)
 
 
-def _spells(pieces: Sequence[Span], buckets: Sequence[tuple[Bucket, Reason]]) -> Iterator[tuple[list[int], int]]:
+def _spells(pieces: Sequence[StateSpan], buckets: Sequence[tuple[Bucket, Reason]]) -> Iterator[tuple[list[int], int]]:
     """Spans of one failure each, by their places, with the time it was out of service (ns).
 
     A spell ends only when the machine was seen up for the debounce time: neither lost communication, nor maintenance,
@@ -243,7 +248,7 @@ def _spells(pieces: Sequence[Span], buckets: Sequence[tuple[Bucket, Reason]]) ->
     up = down = 0
     for index, (span, (_, reason)) in enumerate(zip(pieces, buckets, strict=True)):
         length = span.end - span.start
-        if span.item is Item.OUT_OF_SERVICE:
+        if span.item is ItemState.OUT_OF_SERVICE:
             if up >= DEBOUNCE_NS:
                 if spell:
                     yield spell, down
@@ -252,7 +257,7 @@ def _spells(pieces: Sequence[Span], buckets: Sequence[tuple[Bucket, Reason]]) ->
             down += length
             if reason is Reason.SHORT_STOP:
                 spell.append(index)
-        elif span.item is not Item.NOT_AVAILABLE and span.mode is not Mode.MAINTENANCE:
+        elif span.item is not ItemState.NOT_AVAILABLE and span.mode is not OperationMode.MAINTENANCE:
             up += length
     if spell:
         yield spell, down

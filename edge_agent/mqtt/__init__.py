@@ -1,6 +1,6 @@
 """MQTT on the asyncio loop, for those who publish and for those who subscribe."""
 
-from edge_agent.mqtt.client import Inbound, Message
-from edge_agent.mqtt.connection import Connection
+from edge_agent.mqtt.client import Inbound, MqttMessage
+from edge_agent.mqtt.connection import MqttConnection
 
-__all__ = ["Connection", "Inbound", "Message"]
+__all__ = ["MqttConnection", "Inbound", "MqttMessage"]

@@ -11,7 +11,7 @@ LONGEST_S = 10.0
 """After a refusal (password, certificate) it takes a human: no hurry."""
 
 
-class Backoff:
+class ReconnectBackoff:
     """The one place where we wait before we try again: exponential, with full jitter."""
 
     def __init__(self) -> None:

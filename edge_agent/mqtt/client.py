@@ -12,7 +12,7 @@ from edge_agent.mqtt.pipe import Pipe
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class MqttMessage:
     """A document on its way in or out."""
 
     topic: str
@@ -41,7 +41,7 @@ class Client(mqtt.Client):
         return self.pipe
 
 
-def client_for(config: Mqtt, client_id: str, will: Message | None, inbound: Inbound | None) -> Client:
+def client_for(config: Mqtt, client_id: str, will: MqttMessage | None, inbound: Inbound | None) -> Client:
     """A paho client that is used for one connection."""
     five = config.version == "5"
     client = Client(

@@ -26,8 +26,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.config.models import Mqtt
 from edge_agent.mqtt import answers, packets, reasons
-from edge_agent.mqtt.client import Inbound, Message, client_for
-from edge_agent.mqtt.dial import dialled
+from edge_agent.mqtt.client import Inbound, MqttMessage, client_for
+from edge_agent.mqtt.dial import dial_async
 from edge_agent.mqtt.pipe import Pipe
 from edge_agent.mqtt.trouble import (
     Attempt,
@@ -58,12 +58,12 @@ class _Notes:
     """What paho's callbacks noted since it was last looked at."""
 
     acked: list[tuple[int, str]] = field(default_factory=list)
-    messages: list[Message] = field(default_factory=list)
+    messages: list[MqttMessage] = field(default_factory=list)
     refused: list[dict[int, str]] = field(default_factory=list)
     lost: str | None = None
 
 
-class Connection:
+class MqttConnection:
     """Open it, use it while `error` is None, close it, throw it away. `flush` sends what the other methods queue."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Connection:
         config: Mqtt,
         client_id: str,
         *,
-        will: Message | None = None,
+        will: MqttMessage | None = None,
         inbound: Inbound | None = None,
         accepted_before: bool = False,
     ) -> None:
@@ -110,7 +110,7 @@ class Connection:
         """Why the connection is no longer of use."""
         self.on_acked: Callable[[list[tuple[int, str]]], None] = lambda acked: None
         """Called with (message id, reason of a refusal or "") of what the broker answered for."""
-        self.on_message: Callable[[Message], None] = lambda message: None
+        self.on_message: Callable[[MqttMessage], None] = lambda message: None
         self.on_subscribed: Callable[[dict[int, str]], None] = lambda refusals: None
         """Called with the positions of the filters that the broker refused, and MQTT's name for why."""
         self.on_lost: Callable[[], None] = lambda: None
@@ -121,7 +121,7 @@ class Connection:
         address = urlsplit(self.url)
         port = address.port or (1883 if context is None else 8883)
         try:
-            self._begin(await dialled(address.hostname or "", port, context, CONNECT_LIMIT_S))
+            self._begin(await dial_async(address.hostname or "", port, context, CONNECT_LIMIT_S))
             async with asyncio.timeout(CONNECT_LIMIT_S):
                 await self._connack
         except (OSError, ValueError, TimeoutError) as error:
@@ -410,7 +410,9 @@ class Connection:
             topic = message.topic
         except UnicodeDecodeError:
             topic = message._topic.decode(errors="replace")
-        self._notes.messages.append(Message(topic, bytes(message.payload), message.retain, message.mid, message.qos))
+        self._notes.messages.append(
+            MqttMessage(topic, bytes(message.payload), message.retain, message.mid, message.qos)
+        )
 
 
 def _safe(callback: Callable[..., None]) -> Callable[..., None]:

@@ -33,7 +33,7 @@ def _handshaken(sock: socket.socket, context: ssl.SSLContext, host: str) -> ssl.
         raise HandshakeError(*error.args) from error
 
 
-async def dialled(host: str, port: int, context: ssl.SSLContext | None, limit: float) -> socket.socket:
+async def dial_async(host: str, port: int, context: ssl.SSLContext | None, limit: float) -> socket.socket:
     """`dial` for the event loop. When nobody waits for it any more, the thread ends by itself and closes the socket.
 
     An executor would make the end of the program wait for a name server that does not answer.

@@ -289,7 +289,7 @@ def name_of(code: int) -> str:
     return NAMES.get(code, f"0x{code:02X}")
 
 
-def needs_a_person(name: str) -> bool:
+def is_permanent(name: str) -> bool:
     """Whether trying again soon is of no use."""
     return name in _BY_A_PERSON
 

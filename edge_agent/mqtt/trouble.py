@@ -309,7 +309,7 @@ def _answered(name: str, sentences: tuple[str, str], url: str, said: str) -> Lin
     zh, en = sentences
     quoted = f"{name}: {said}" if said else name
     finding = Finding(reasons.finding_code(name), url, f"{zh}（{quoted}）", f"{en} ({quoted})")
-    return LinkError(finding, slow=reasons.needs_a_person(name), reason=name)
+    return LinkError(finding, slow=reasons.is_permanent(name), reason=name)
 
 
 def tls_context(config: Mqtt) -> ssl.SSLContext | None:
@@ -348,7 +348,7 @@ def _unreadable(key: str, path: Path) -> Finding | None:
     return None
 
 
-def not_taken(topic: str, name: str) -> Finding:
+def publish_refused(topic: str, name: str) -> Finding:
     """The broker refuses a message to this topic; `name`: MQTT's name for the reason."""
     zh, en = reasons.of_message(name)
     return Finding("not-taken", topic, zh, en)

@@ -30,7 +30,7 @@ class ChangeFilter:
         keep: list[int] = []
         for index, (position, value) in enumerate(zip(columns, batch.values, strict=True)):
             code = status.get(index, GOOD) if status else GOOD
-            if self._is_news(position, value, code, batch.t):
+            if self._is_reportable(position, value, code, batch.t):
                 self._sent[position], self._code[position], self._at[position] = value, code, batch.t
                 keep.append(index)
         if len(keep) == len(batch.values):
@@ -46,7 +46,7 @@ class ChangeFilter:
             [columns[index] for index in keep],
         )
 
-    def _is_news(self, position: int, value: Value, code: int, t: int) -> bool:
+    def _is_reportable(self, position: int, value: Value, code: int, t: int) -> bool:
         rule: Report = self._rules[position]
         if not rule.on_change or code != self._code[position]:
             return True

@@ -62,7 +62,7 @@ class Normaliser:
         """Whether its derived tags are to be looked at again, by an empty batch."""
         return self._state is not None and self._state.due(now)
 
-    def news(self, batch: Batch) -> Batch | None:
+    def reportable(self, batch: Batch) -> Batch | None:
         """What of a normalised batch is to be reported: all of it, or by change; None when nothing is."""
         return batch if self._change is None else self._change.apply(batch)
 

@@ -33,7 +33,7 @@ class Condition(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Equal:
+class EqualsOneOf:
     """A tag has one of some values."""
 
     tag: str
@@ -47,7 +47,7 @@ class Equal:
 
 
 @dataclass(frozen=True, slots=True)
-class Within:
+class WithinBounds:
     """A tag is a number between bounds; `strict` bounds are not included."""
 
     tag: str
@@ -72,7 +72,7 @@ def _unknown(code: int, optional: bool) -> Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Several:
+class CombinedCondition:
     """All, or any, of several conditions."""
 
     parts: tuple[Condition, ...]
@@ -90,7 +90,7 @@ class Several:
 
 
 @dataclass(slots=True)
-class Lasting:
+class LastingCondition:
     """A condition that must have held for some seconds without a break. One object for each device."""
 
     condition: Condition
@@ -120,12 +120,12 @@ class Compiler:
     optional: frozenset[str] = frozenset()
     """The tags that the device may be without."""
     tags: set[str] = field(default_factory=set)
-    lasting: list[Lasting] = field(default_factory=list)
+    lasting: list[LastingCondition] = field(default_factory=list)
 
-    def equal(self, tag: str, accepted: Iterable[bool | int | str]) -> Equal:
+    def equal(self, tag: str, accepted: Iterable[bool | int | str]) -> EqualsOneOf:
         """The condition that a tag has one of these values."""
         self.tags.add(tag)
-        return Equal(tag, frozenset(accepted), tag in self.optional)
+        return EqualsOneOf(tag, frozenset(accepted), tag in self.optional)
 
     def condition(self, asked: StateComparison) -> Condition | None:
         """None for one that always holds."""
@@ -133,10 +133,10 @@ class Compiler:
         found = [condition for part in parts for condition in part]
         if not found:
             return None
-        made = found[0] if len(found) == 1 else Several(tuple(found), False)
+        made = found[0] if len(found) == 1 else CombinedCondition(tuple(found), False)
         if asked.for_ is None:
             return made
-        lasting = Lasting(made, asked.for_)
+        lasting = LastingCondition(made, asked.for_)
         self.lasting.append(lasting)
         return lasting
 
@@ -156,16 +156,16 @@ class Compiler:
         if numeric:
             low = float("-inf") if asked.above is None else asked.above
             high = float("inf") if asked.below is None else asked.below
-            made.append(Within(tag, low, high, strict=True, optional=optional))
+            made.append(WithinBounds(tag, low, high, strict=True, optional=optional))
         if asked.between is not None:
-            made.append(Within(tag, *asked.between, strict=False, optional=optional))
+            made.append(WithinBounds(tag, *asked.between, strict=False, optional=optional))
         return made
 
     def _groups(self, asked: StateComparison) -> list[Condition]:
         if not isinstance(asked, StateGroup):
             return []
         return [
-            Several(self._parts(parts), decisive)
+            CombinedCondition(self._parts(parts), decisive)
             for parts, decisive in ((asked.all, False), (asked.any, True))
             if parts
         ]

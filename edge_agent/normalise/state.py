@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Final
 
-from edge_agent.config.models import State, StateMap, StateRule
+from edge_agent.config.models import StateConfig, StateMap, StateRule
 from edge_agent.model import GOOD, STATUS, Batch, Tag, TagTable, Value, is_not_there
-from edge_agent.normalise.conditions import Compiler, Condition, Lasting, Now, Seen
+from edge_agent.normalise.conditions import Compiler, Condition, LastingCondition, Now, Seen
 
 ITEM_STATE: Final = ("NotAvailable", "OutOfService", "NotExecuting", "Executing")
 OPERATION_MODE: Final = ("None", "Maintenance", "Setup", "Processing")
@@ -51,7 +51,7 @@ class _Part:
 
     tag: Tag
     rules: tuple[_Rule, ...]
-    lasting: tuple[Lasting, ...] = ()
+    lasting: tuple[LastingCondition, ...] = ()
     """The conditions of its rules that need time."""
     optional: tuple[str, ...] = ()
     """The tags of its rules, where the device may be without every one of them."""
@@ -112,7 +112,7 @@ class StateMachine:
     _evaluated: float = 0.0
     _seen: dict[str, tuple[Value, int]] = field(default_factory=dict)
     _sources: frozenset[str] = frozenset()
-    _lasting: tuple[Lasting, ...] = ()
+    _lasting: tuple[LastingCondition, ...] = ()
     _positions: dict[TagTable, dict[int, str]] = field(default_factory=dict)
 
     def derived_for(self, table: TagTable) -> tuple[Tag, ...]:
@@ -155,7 +155,7 @@ class StateMachine:
     @classmethod
     def compile(
         cls,
-        state: State | None,
+        state: StateConfig | None,
         tables: tuple[TagTable, ...],
         own: frozenset[str],
         *,
@@ -168,7 +168,7 @@ class StateMachine:
             return None
         optional = frozenset(tag.name for table in tables for tag in table.tags if tag.optional)
         sources: frozenset[str] = frozenset()
-        lasting: tuple[Lasting, ...] = ()
+        lasting: tuple[LastingCondition, ...] = ()
         parts = []
         for key, (name, words) in VOCABULARY.items():
             source = getattr(state, key)

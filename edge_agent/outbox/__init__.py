@@ -1,7 +1,7 @@
 """The durable, ordered, bounded buffer between "read" and "sent"."""
 
-from edge_agent.outbox.ledger import Gap, Stats
+from edge_agent.outbox.ledger import OutboxStats, UndeliveredRange
 from edge_agent.outbox.outbox import Outbox
-from edge_agent.outbox.record import Entry
+from edge_agent.outbox.record import OutboxEntry
 
-__all__ = ["Entry", "Gap", "Outbox", "Stats"]
+__all__ = ["OutboxEntry", "UndeliveredRange", "Outbox", "OutboxStats"]

@@ -27,7 +27,7 @@ _SLACK = 65_536
 _LONGEST_STREAM = 1024
 
 
-class Kind(IntEnum):
+class AckKind(IntEnum):
     """What a record says of entries `first..last` of a stream."""
 
     ACKED = 1

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from pathlib import Path
 
-from edge_agent.outbox.segment import Raw, Segment, Writer
+from edge_agent.outbox.segment import RecordInMemory, Segment, Writer
 from edge_agent.outbox.syncer import Syncer
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class Journal:
         *,
         make_room: Callable[[int], None],
         on_sealed: Callable[[Segment], None],
-        on_overflow: Callable[[Raw], None],
+        on_overflow: Callable[[RecordInMemory], None],
     ) -> None:
         self.segments: list[Segment] = []
         self.stream = stream
@@ -55,9 +55,9 @@ class Journal:
         self._on_overflow = on_overflow
         self._writer: Writer | None = None
         self._next_number = 1
-        self._unsynced: deque[Raw] = deque()
+        self._unsynced: deque[RecordInMemory] = deque()
         self._unsynced_bytes = 0
-        self._held: deque[Raw] = deque()
+        self._held: deque[RecordInMemory] = deque()
         self._held_bytes = 0
         self._retry_at = 0.0
         self._size = 0
@@ -71,12 +71,12 @@ class Journal:
         return self._size if writer is None else self._size + writer.segment.size + 8 * len(writer.index.offsets)
 
     @property
-    def held(self) -> Iterable[Raw]:
+    def unsynced_records(self) -> Iterable[RecordInMemory]:
         """Records that the disk did not take yet, in order."""
         return self._held
 
-    def held_from(self, seq: int) -> Raw | None:
-        """The first of `held` whose number is at least this."""
+    def first_unsynced_from(self, seq: int) -> RecordInMemory | None:
+        """The first of `unsynced_records` whose number is at least this."""
         at = bisect_left(self._held, seq, key=_seq)
         return self._held[at] if at < len(self._held) else None
 
@@ -117,14 +117,14 @@ class Journal:
             total += sum(raw.entry.values for raw in self._held if first <= raw.entry.seq <= last)
         return total
 
-    def append(self, raw: Raw) -> None:
+    def append(self, raw: RecordInMemory) -> None:
         """Write it now, or as soon as the disk takes it. Never raises for the disk's sake."""
         if self._held or self._syncer.failed:
-            self.settle()
+            self.retry_failed_writes()
         if self._held or not self._write(raw):
             self._hold(raw)
 
-    def settle(self, *, now: bool = False) -> None:
+    def retry_failed_writes(self, *, now: bool = False) -> None:
         """Repair what can be repaired: write again after a failed sync, write what the disk refused before. `now`: even
         though it was tried just before."""
         if time.monotonic() < self._retry_at and not now:
@@ -186,7 +186,7 @@ class Journal:
             self._writer = None
             self._syncer.switch(None)
 
-    def _write(self, raw: Raw) -> bool:
+    def _write(self, raw: RecordInMemory) -> bool:
         try:
             self._make_room(raw.size)
             self._writer_for(raw).append(raw)
@@ -199,7 +199,7 @@ class Journal:
         self._syncer.written()
         return True
 
-    def _writer_for(self, raw: Raw) -> Writer:
+    def _writer_for(self, raw: RecordInMemory) -> Writer:
         writer, seq = self._writer, raw.entry.seq
         if writer is not None:
             segment = writer.segment
@@ -215,7 +215,7 @@ class Journal:
         self._syncer.switch(writer)
         return writer
 
-    def _keep_unsynced(self, raw: Raw) -> None:
+    def _keep_unsynced(self, raw: RecordInMemory) -> None:
         unsynced, durable = self._unsynced, self._syncer.durable
         unsynced.append(raw)
         self._unsynced_bytes += raw.size
@@ -224,7 +224,7 @@ class Journal:
             if not unsynced:
                 return
 
-    def _hold(self, raw: Raw) -> None:
+    def _hold(self, raw: RecordInMemory) -> None:
         self._held.append(raw)
         self._held_bytes += raw.size
         while self._held_bytes > _BUFFER:
@@ -248,14 +248,14 @@ class Journal:
         self._held.extendleft(reversed(again))
         self._held_bytes += sum(raw.size for raw in again)
 
-    def _not_durable(self, writers: list[Writer], durable: int) -> Iterator[Raw]:
+    def _not_durable(self, writers: list[Writer], durable: int) -> Iterator[RecordInMemory]:
         """The records after `durable`: from memory, or from the file where memory has them no more."""
         in_memory = self._unsynced[0].entry.seq if self._unsynced else self.last_of(self.stream) + 1
         for segment in [w.segment for w in writers if w.segment in self.segments]:
             for seq in range(max(segment.first, durable + 1), min(segment.last + 1, in_memory)):
                 entry = segment.read(seq)
                 if entry is not None:
-                    yield Raw.of(entry)
+                    yield RecordInMemory.of(entry)
         yield from (raw for raw in self._unsynced if raw.entry.seq > durable)
 
     def _cut(self, writer: Writer, durable: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from edge_agent.outbox.journal import Journal
 from edge_agent.outbox.ledger import Ledger
-from edge_agent.outbox.record import Entry
+from edge_agent.outbox.record import OutboxEntry
 from edge_agent.outbox.segment import Segment
 
 _RING = 4 << 20
@@ -22,7 +22,7 @@ class Lanes:
         self._ledger = ledger
         self._on_damage = on_damage
         self._mine = ledger.state(journal.stream)
-        self._ring: deque[Entry] = deque()
+        self._ring: deque[OutboxEntry] = deque()
         self._ring_bytes = 0
         self._live = False
         self._live_from = 0
@@ -57,7 +57,7 @@ class Lanes:
         self._number = self._seq = 0
         self._drained = False
 
-    def offer(self, entry: Entry) -> None:
+    def offer(self, entry: OutboxEntry) -> None:
         """An entry that was just appended."""
         if not self._live:
             return
@@ -67,7 +67,7 @@ class Lanes:
             self._shift()
             self._drained = False
 
-    def take_live(self) -> Entry | None:
+    def take_live(self) -> OutboxEntry | None:
         """The next entry of the live lane."""
         state = self._mine
         while self._ring:
@@ -77,7 +77,7 @@ class Lanes:
                 return entry
         return None
 
-    def take_backlog(self) -> Entry | None:
+    def take_backlog(self) -> OutboxEntry | None:
         """The next entry of the backlog: by age of its segment, then by number."""
         if self._drained:
             return None
@@ -92,11 +92,11 @@ class Lanes:
                 break
             segment.forget()
             self._number, self._seq = self._number + 1, 0
-        entry = self._read_held()
+        entry = self._read_unsynced()
         self._drained = entry is None and self._live
         return entry
 
-    def _shift(self) -> Entry:
+    def _shift(self) -> OutboxEntry:
         entry = self._ring.popleft()
         self._ring_bytes -= len(entry.payload)
         self._live_from = entry.seq + 1
@@ -106,7 +106,7 @@ class Lanes:
         """The last number of a segment that is backlog."""
         return min(last, self._live_from - 1) if self._live and stream == self._journal.stream else last
 
-    def _read(self, segment: Segment, limit: int) -> Entry | None:
+    def _read(self, segment: Segment, limit: int) -> OutboxEntry | None:
         state = self._ledger.state(segment.stream)
         seq = state.next_open(max(self._seq, segment.first))
         while seq <= limit:
@@ -119,11 +119,11 @@ class Lanes:
             seq = state.next_open(seq)
         return None
 
-    def _read_held(self) -> Entry | None:
+    def _read_unsynced(self) -> OutboxEntry | None:
         """What the disk has not taken can be sent all the same."""
         journal, seq = self._journal, 0
         state = self._ledger.state(journal.stream)
-        while (raw := journal.held_from(state.next_open(seq))) is not None:
+        while (raw := journal.first_unsynced_from(state.next_open(seq))) is not None:
             seq = raw.entry.seq
             if seq > self._limit(journal.stream, seq):
                 return None

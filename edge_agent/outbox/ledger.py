@@ -9,7 +9,7 @@ from typing import Any, Literal
 import orjson
 
 from edge_agent.intervals import IntervalSet
-from edge_agent.outbox.acks import Ack, AckLog, Kind
+from edge_agent.outbox.acks import Ack, AckKind, AckLog
 
 Pairs = Iterable[tuple[int, int]]
 Reason = Literal["full", "disk", "damaged", "missing"]
@@ -17,7 +17,7 @@ Reason = Literal["full", "disk", "damaged", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class UndeliveredRange:
     """A hole in the data, which is itself data: entries `from_seq..to_seq` of a stream will never be delivered."""
 
     stream: str
@@ -44,7 +44,7 @@ class Gap:
         }  # fmt: skip
 
     @classmethod
-    def told_by(cls, payload: bytes) -> Gap | None:
+    def gap_from_document(cls, payload: bytes) -> UndeliveredRange | None:
         """The gap of a health document (`to_json`); None for every other document."""
         if b'"gap":{' not in payload:
             return None
@@ -53,16 +53,18 @@ class Gap:
         except (ValueError, TypeError, KeyError):
             return None
 
-    def joined(self, later: Gap) -> Gap | None:
+    def joined(self, later: UndeliveredRange) -> UndeliveredRange | None:
         """Both as one, when `later` continues this one."""
         if (self.stream, self.to_seq + 1, self.reason) != (later.stream, later.from_seq, later.reason):
             return None
         values, acknowledged = self.values + later.values, self.acknowledged + later.acknowledged
-        return Gap(self.stream, self.from_seq, later.to_seq, self.from_t, later.to_t, values, acknowledged, self.reason)
+        return UndeliveredRange(
+            self.stream, self.from_seq, later.to_seq, self.from_t, later.to_t, values, acknowledged, self.reason
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Stats:
+class OutboxStats:
     """Counters since the outbox was opened, and what it holds now. Plain names count values (one tag once)."""
 
     enqueued: int
@@ -131,7 +133,7 @@ class Ledger:
         self.pending_values = 0
         self.pending_entries = 0
         self.unconfirmed = 0
-        self._gaps: list[Gap] = []
+        self._gaps: list[UndeliveredRange] = []
         for ack in known:
             self._remember(ack)
 
@@ -166,7 +168,7 @@ class Ledger:
             return
         state.acked.update(fresh)
         self.unconfirmed += entries
-        self._acks.append([Ack(Kind.ACKED, stream, a, b) for a, b in fresh])
+        self._acks.append([Ack(AckKind.ACKED, stream, a, b) for a, b in fresh])
 
     def release(self, stream: str, pairs: Pairs) -> list[tuple[int, int]]:
         """These entries were delivered for good. Returns those of which that was not known before."""
@@ -182,7 +184,7 @@ class Ledger:
         self.hold(-entries, -values)
         for first, last in fresh:
             self._done(stream, first, last)
-        self._acks.append([Ack(Kind.RELEASED, stream, a, b) for a, b in fresh])
+        self._acks.append([Ack(AckKind.RELEASED, stream, a, b) for a, b in fresh])
 
     def again(self, stream: str, pairs: Pairs) -> None:
         """Send these once more: they count as neither taken nor acknowledged."""
@@ -222,7 +224,7 @@ class Ledger:
             state.acked.update(back)
         return back
 
-    def lose(self, gap: Gap) -> None:
+    def lose(self, gap: UndeliveredRange) -> None:
         """Report and count a hole whose entries are all pending; they are released."""
         kind = "dropped" if gap.reason in ("full", "disk") else "quarantined"
         self.values[kind] += gap.values
@@ -230,10 +232,10 @@ class Ledger:
         self.values["forgone"] += gap.acknowledged
         self.hold(-gap.entries, -gap.values)
         self._done(gap.stream, gap.from_seq, gap.to_seq)
-        self._acks.append([Ack(Kind.RELEASED, gap.stream, gap.from_seq, gap.to_seq)])
-        self.tell(gap)
+        self._acks.append([Ack(AckKind.RELEASED, gap.stream, gap.from_seq, gap.to_seq)])
+        self.queue_gap(gap)
 
-    def tell(self, gap: Gap) -> None:
+    def queue_gap(self, gap: UndeliveredRange) -> None:
         """This hole is among those of the next `gaps`. It may have been told before, by an entry that was lost too."""
         joined = self._gaps[-1].joined(gap) if self._gaps else None
         if joined is None:
@@ -252,9 +254,9 @@ class Ledger:
     def written(self, stream: str, last: int) -> None:
         """The segment that ends with `last` was finished."""
         self.state(stream).top = last
-        self._acks.append([Ack(Kind.WRITTEN, stream, 1, last)])
+        self._acks.append([Ack(AckKind.WRITTEN, stream, 1, last)])
 
-    def gaps(self) -> list[Gap]:
+    def gaps(self) -> list[UndeliveredRange]:
         """The holes since the last call."""
         gaps, self._gaps = self._gaps, []
         return gaps
@@ -265,9 +267,9 @@ class Ledger:
         self.streams = {name: state for name, state in self.streams.items() if name in wanted}
         snapshot: dict[tuple[int, str], Pairs] = {}
         for name, state in self.streams.items():
-            snapshot[Kind.ACKED, name] = state.acked.pairs()
-            snapshot[Kind.RELEASED, name] = state.released.pairs()
-            snapshot[Kind.WRITTEN, name] = [(1, state.top)] if state.top else []
+            snapshot[AckKind.ACKED, name] = state.acked.pairs()
+            snapshot[AckKind.RELEASED, name] = state.released.pairs()
+            snapshot[AckKind.WRITTEN, name] = [(1, state.top)] if state.top else []
         self._acks.rewrite(snapshot)
 
     def _done(self, stream: str, first: int, last: int) -> None:
@@ -279,12 +281,12 @@ class Ledger:
 
     def _remember(self, ack: Ack) -> None:
         state = self.state(ack.stream)
-        if ack.kind == Kind.RELEASED:
+        if ack.kind == AckKind.RELEASED:
             state.acked.discard(ack.first, ack.last)
             state.released.add(ack.first, ack.last)
-        elif ack.kind == Kind.ACKED:
+        elif ack.kind == AckKind.ACKED:
             state.acked.update(state.released.missing(ack.first, ack.last))
-        elif ack.kind == Kind.WRITTEN:
+        elif ack.kind == AckKind.WRITTEN:
             state.top = max(state.top, ack.last)
 
     def _total_values(self, stream: str, pairs: Pairs) -> int:

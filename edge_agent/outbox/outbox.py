@@ -25,11 +25,11 @@ from edge_agent.outbox.acks import FILE as ACKS
 from edge_agent.outbox.acks import AckLog, read
 from edge_agent.outbox.journal import Journal
 from edge_agent.outbox.lanes import Lanes
-from edge_agent.outbox.ledger import Gap, Ledger, Pairs, Reason, Stats
-from edge_agent.outbox.quarantine import Quarantine
-from edge_agent.outbox.record import Entry
+from edge_agent.outbox.ledger import Ledger, OutboxStats, Pairs, Reason, UndeliveredRange
+from edge_agent.outbox.quarantine import SegmentQuarantine
+from edge_agent.outbox.record import OutboxEntry
 from edge_agent.outbox.recovery import open_segments, refuse_newer, report_holes
-from edge_agent.outbox.segment import TRAILER_BASE, Raw, Segment
+from edge_agent.outbox.segment import TRAILER_BASE, RecordInMemory, Segment
 from edge_agent.outbox.syncer import Syncer
 from edge_agent.reasons import words_of
 
@@ -58,7 +58,7 @@ class Outbox:
         self._lock, self._folder = _own(path)
         self._store = store_id.read(path)
         self._acks = AckLog(path / ACKS)
-        self._quarantine = Quarantine(path, max_bytes // 16)
+        self._quarantine = SegmentQuarantine(path, max_bytes // 16)
         known = read(path / ACKS)
         segments = open_segments(path, self._quarantine)
         self.stream = _new_stream(agent, worker, {s.stream for s in segments} | {a.stream for a in known})
@@ -95,8 +95,8 @@ class Outbox:
         """
         self._seq = seq = self._seq + 1
         payload = b"%b%d%b" % (head, seq, tail)
-        entry = Entry(self.stream, seq, topic, payload, t, values)
-        raw = Raw.of(entry)
+        entry = OutboxEntry(self.stream, seq, topic, payload, t, values)
+        raw = RecordInMemory.of(entry)
         self._ledger.enqueue(values)
         if raw.size + 2 * TRAILER_BASE > self._max_bytes:
             self._lose(entry, "full")
@@ -106,7 +106,7 @@ class Outbox:
         if self.on_append is not None:
             self.on_append()
         if self._dropped:
-            self._tell_dropped()
+            self._append_gap_documents()
         return seq
 
     @property
@@ -118,7 +118,7 @@ class Outbox:
         """Hold so many bytes at the most from now on."""
         self._max_bytes = max_bytes
         self._make_room(0)
-        self._tell_dropped()
+        self._append_gap_documents()
 
     @property
     def durable_seq(self) -> int:
@@ -146,10 +146,10 @@ class Outbox:
         return self._lanes.live_waiting
 
     @property
-    def stats(self) -> Stats:
+    def stats(self) -> OutboxStats:
         """Counters since the opening, and what is held now."""
         values, entries = self._ledger.values, self._ledger.entries
-        return Stats(
+        return OutboxStats(
             enqueued=values["enqueued"], durable_seq=self.durable_seq, acknowledged=values["acknowledged"],
             confirmed=values["confirmed"], dropped=values["dropped"], dropped_acknowledged=values["forgone"],
             unseen=values["unseen"], quarantined=values["quarantined"], pending=self._ledger.pending_values,
@@ -172,7 +172,7 @@ class Outbox:
             stream: self._ledger.state(stream).released.next_missing(first.get(stream, 1)) for stream in self.streams()
         }
 
-    def gaps(self) -> list[Gap]:
+    def gaps(self) -> list[UndeliveredRange]:
         """The holes that came to light since the last call; each is told once."""
         return self._ledger.gaps()
 
@@ -184,15 +184,15 @@ class Outbox:
         """The connection ended: what was taken and not acknowledged will be handed out again."""
         self._lanes.detach()
 
-    def take_live(self) -> Entry | None:
+    def take_live(self) -> OutboxEntry | None:
         """The next live entry, from memory."""
         return self._lanes.take_live()
 
-    def take_backlog(self) -> Entry | None:
+    def take_backlog(self) -> OutboxEntry | None:
         """The next entry left behind, from the disk."""
         return self._lanes.take_backlog()
 
-    def acknowledge(self, entries: Iterable[Entry], *, release: bool) -> None:
+    def acknowledge(self, entries: Iterable[OutboxEntry], *, release: bool) -> None:
         """The broker has these. `release` (`confirm: broker`): so they are done."""
         for stream, numbers in _by_stream(entries).items():
             pairs = self._here(stream, numbers.pairs())
@@ -200,7 +200,7 @@ class Outbox:
             if release:
                 self._free_all(stream, pairs)
         if not release:
-            self._relieve()
+            self._drop_oldest_acknowledged()
         self._tidy()
 
     def confirm(self, stream: str, pairs: Pairs) -> None:
@@ -241,7 +241,7 @@ class Outbox:
             except OSError as error:
                 log.warning("outbox-mark path=%s reason=%s", self._mark, error.strerror)
 
-    def _relieve(self) -> None:
+    def _drop_oldest_acknowledged(self) -> None:
         """Nearly full, and no ingest was ever seen: the oldest that the broker has are done, and counted."""
         limit = _RELIEF * self._max_bytes
         if self.ingest_seen or not self.unconfirmed or self._disk() < limit:
@@ -281,13 +281,13 @@ class Outbox:
         if before == store:
             return 0
         store_id.write(self._path, store)
-        again = sum([self._hand_out_again(segment) for segment in self._journal.segments]) if before else 0
+        again = sum([self._requeue_segment(segment) for segment in self._journal.segments]) if before else 0
         if again:
             self._lanes.rewind()
             self._save()
         return again
 
-    def _hand_out_again(self, segment: Segment) -> int:
+    def _requeue_segment(self, segment: Segment) -> int:
         """Hand out again all of a segment that can be read."""
         readable = IntervalSet([(segment.first, segment.last)])
         for seq in segment.lost():
@@ -303,9 +303,9 @@ class Outbox:
 
     def tick(self) -> None:
         """Try what the disk refused. Call it about once a second; `append` does the same."""
-        self._journal.settle()
+        self._journal.retry_failed_writes()
         self._tidy()
-        self._tell_dropped()
+        self._append_gap_documents()
 
     def sync(self) -> None:
         """Make everything durable now. Blocks; `durable_seq` says whether it succeeded."""
@@ -318,8 +318,8 @@ class Outbox:
     def close_now(self, limit: float = 5.0) -> None:
         """`close` for callers without an event loop."""
         self._lanes.detach()
-        self._journal.settle(now=True)
-        self._leave_behind()
+        self._journal.retry_failed_writes(now=True)
+        self._record_unwritten_loss()
         self._journal.seal()
         for segment in list(self._journal.segments):
             self._free(segment)
@@ -331,10 +331,10 @@ class Outbox:
         os.close(self._folder)
         os.close(self._lock)
 
-    def _leave_behind(self) -> None:
+    def _record_unwritten_loss(self) -> None:
         """What the disk refuses to the end is lost, and the next opening has to know."""
         released = self._ledger.state(self.stream).released
-        lost = [raw.entry for raw in self._journal.held if raw.entry.seq not in released]
+        lost = [raw.entry for raw in self._journal.unsynced_records if raw.entry.seq not in released]
         if not lost:
             return
         values = sum(entry.values for entry in lost)
@@ -379,11 +379,11 @@ class Outbox:
     def _make_room(self, size: int) -> None:
         """Drop the oldest segments until `size` more bytes fit under the bound."""
         if self._disk() + size + TRAILER_BASE > self._max_bytes:
-            self._relieve()
+            self._drop_oldest_acknowledged()
         while self._disk() + size + TRAILER_BASE > self._max_bytes and self._journal.segments:
             self._drop(self._journal.segments[0])
 
-    def _tell_dropped(self) -> None:
+    def _append_gap_documents(self) -> None:
         """The entry that tells may have the next oldest dropped: that is left to the next call, which comes soon."""
         if self._dropped and (tell := self.on_dropped) is not None:
             self.on_dropped, self._dropped = None, False
@@ -408,29 +408,29 @@ class Outbox:
         acked = self._ledger.state(segment.stream).acked.within(first, last)
         for seq in range(first, last + 1):
             if segment.values_of(seq, seq) == 0 and not any(a <= seq <= b for a, b in acked):
-                self._tell_again(segment.read(seq))
-        gap = Gap(
+                self._requeue_gap(segment.read(seq))
+        gap = UndeliveredRange(
             segment.stream, first, last, segment.time_of(first), segment.time_of(last),
             segment.values_of(first, last), sum(segment.values_of(a, b) for a, b in acked), reason,
         )  # fmt: skip
         self._ledger.lose(gap)
 
-    def _overflow(self, raw: Raw) -> None:
+    def _overflow(self, raw: RecordInMemory) -> None:
         self._lose(raw.entry, "disk")
 
-    def _lose(self, entry: Entry, reason: Reason) -> None:
+    def _lose(self, entry: OutboxEntry, reason: Reason) -> None:
         state, seq, t = self._ledger.state(entry.stream), entry.seq, entry.t
         if seq not in state.released:
             acknowledged = entry.values if seq in state.acked else 0
             if seq not in state.acked:
-                self._tell_again(entry)
-            self._ledger.lose(Gap(entry.stream, seq, seq, t, t, entry.values, acknowledged, reason))
+                self._requeue_gap(entry)
+            self._ledger.lose(UndeliveredRange(entry.stream, seq, seq, t, t, entry.values, acknowledged, reason))
 
-    def _tell_again(self, entry: Entry | None) -> None:
+    def _requeue_gap(self, entry: OutboxEntry | None) -> None:
         """In an outage longer than the outbox is deep, what tells of a hole is dropped in its turn; the hole stays."""
-        gap = Gap.told_by(entry.payload) if entry is not None and entry.values == 0 else None
+        gap = UndeliveredRange.gap_from_document(entry.payload) if entry is not None and entry.values == 0 else None
         if gap is not None:
-            self._ledger.tell(gap)
+            self._ledger.queue_gap(gap)
 
     def _damaged(self, segment: Segment, seq: int) -> None:
         """The bytes of `seq` are not what was written: find all such of its segment, keep them aside, report."""
@@ -449,7 +449,7 @@ class Outbox:
             pending = self._ledger.state(segment.stream).released.missing(segment.first, segment.last)
             if pending:
                 return segment.time_of(pending[0][0])
-        return next((raw.entry.t for raw in self._journal.held), None)
+        return next((raw.entry.t for raw in self._journal.unsynced_records), None)
 
 
 def _own(path: Path) -> tuple[int, int]:
@@ -486,14 +486,14 @@ def _new_stream(agent: str, worker: int, known: set[str]) -> str:
     return stream
 
 
-def _by_stream(entries: Iterable[Entry]) -> dict[str, IntervalSet]:
+def _by_stream(entries: Iterable[OutboxEntry]) -> dict[str, IntervalSet]:
     found: dict[str, IntervalSet] = {}
     for stream, group in groupby(entries, _stream_of):
         found.setdefault(stream, IntervalSet()).update(_runs(group))
     return found
 
 
-def _runs(entries: Iterable[Entry]) -> Iterator[tuple[int, int]]:
+def _runs(entries: Iterable[OutboxEntry]) -> Iterator[tuple[int, int]]:
     """Their numbers (from 1 on), those that follow one another as one run: nearly always there is just one."""
     first = last = 0
     for entry in entries:

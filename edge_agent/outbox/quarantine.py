@@ -15,7 +15,7 @@ FOLDER = "quarantine"
 _MOST_FILES = 1000
 
 
-class Quarantine:
+class SegmentQuarantine:
     """A folder with one file per damaged range: `{segment}-{start}-{end}.bin`."""
 
     def __init__(self, folder: Path, max_bytes: int) -> None:

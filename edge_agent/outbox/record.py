@@ -39,7 +39,7 @@ MAX_PAYLOAD = 268_435_455
 Buffer = bytes | memoryview
 
 
-class Entry(NamedTuple):
+class OutboxEntry(NamedTuple):
     """One message of the outbox, as it will be published."""
 
     stream: str
@@ -52,7 +52,7 @@ class Entry(NamedTuple):
     """How many values the message carries (what the counters count)."""
 
 
-class Head(NamedTuple):
+class RecordHead(NamedTuple):
     """The fixed part of a record and where it lies."""
 
     offset: int
@@ -73,7 +73,7 @@ class Damage(NamedTuple):
 
 
 @dataclass(slots=True)
-class Index:
+class SegmentIndex:
     """Where the entries of a segment are: entry `first + i` begins at `offsets[i]`; 0 says that it is lost."""
 
     stream: str
@@ -97,7 +97,7 @@ def pack(stream: bytes, topic: bytes, payload: bytes, seq: int, t: int, values: 
     return b"%b%b%b" % (MARKER, crc32(payload, crc32(rest)).to_bytes(4, "little"), rest)
 
 
-def head_at(data: Buffer, at: int, base: int = 0) -> Head | None:
+def head_at(data: Buffer, at: int, base: int = 0) -> RecordHead | None:
     """The record that begins at `data[at]`, its CRC checked; None when there is none.
 
     `base` is the file offset of `data[0]`; the offset in the result is that of the file.
@@ -108,7 +108,7 @@ def head_at(data: Buffer, at: int, base: int = 0) -> Head | None:
     size = HEAD_SIZE + stream + topic + payload
     if marker != MARKER or at + size > len(data) or crc32(data[at + _CRC_FROM : at + size]) != crc:
         return None
-    return Head(base + at, size, seq, t, values, stream, topic)
+    return RecordHead(base + at, size, seq, t, values, stream, topic)
 
 
 def claimed_size(data: Buffer) -> int:
@@ -121,15 +121,15 @@ def claimed_size(data: Buffer) -> int:
     return int(HEAD_SIZE + stream + topic + payload)
 
 
-def entry_of(head: Head, record: Buffer) -> Entry:
+def entry_of(head: RecordHead, record: Buffer) -> OutboxEntry:
     """The entry of a record (its bytes alone) whose head was found valid."""
     text = HEAD_SIZE + head.stream
     body = text + head.topic
     stream, topic = bytes(record[HEAD_SIZE:text]).decode(), bytes(record[text:body]).decode()
-    return Entry(stream, head.seq, topic, bytes(record[body : head.size]), head.t, head.values)
+    return OutboxEntry(stream, head.seq, topic, bytes(record[body : head.size]), head.t, head.values)
 
 
-def scan(raw: bytes, start: int, end: int) -> Iterator[Head | Damage]:
+def scan(raw: bytes, start: int, end: int) -> Iterator[RecordHead | Damage]:
     """Walk the records of `raw[start:end]`; what is no valid record comes out as `Damage`, up to the next valid one."""
     data = memoryview(raw)[:end]
     at = start
@@ -154,7 +154,7 @@ def _next_valid(raw: bytes, data: memoryview, at: int) -> int:
     return end
 
 
-def pack_trailer(index: Index) -> bytes:
+def pack_trailer(index: SegmentIndex) -> bytes:
     """The trailer of a finished segment."""
     stream = index.stream.encode()
     fixed = _BODY.pack(index.data_end, index.first, index.first_t, index.last_t, len(index.offsets), len(stream))
@@ -170,7 +170,7 @@ def trailer_length(footer: bytes) -> int:
     return int(length) if marker == _TRAILER else 0
 
 
-def parse_trailer(trailer: bytes, size: int) -> Index | None:
+def parse_trailer(trailer: bytes, size: int) -> SegmentIndex | None:
     """The index in a trailer (body and footer) of a file of `size` bytes; None unless everything about it fits."""
     marker, crc, length = _FOOTER.unpack(trailer[-FOOTER_SIZE:])
     body = trailer[:-FOOTER_SIZE]
@@ -181,4 +181,4 @@ def parse_trailer(trailer: bytes, size: int) -> Index | None:
         return None
     at = _BODY.size + width
     offsets, values = array("I", body[at : at + 4 * entries]), array("I", body[at + 4 * entries :])
-    return Index(body[_BODY.size : at].decode(), first, first_t, last_t, data_end, offsets, values)
+    return SegmentIndex(body[_BODY.size : at].decode(), first, first_t, last_t, data_end, offsets, values)

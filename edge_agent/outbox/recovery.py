@@ -9,8 +9,8 @@ from typing import Final
 from edge_agent.errors import newer_format
 from edge_agent.intervals import IntervalSet
 from edge_agent.outbox.journal import Journal
-from edge_agent.outbox.ledger import Gap, Ledger, Reason, StreamState
-from edge_agent.outbox.quarantine import Quarantine
+from edge_agent.outbox.ledger import Ledger, Reason, StreamState, UndeliveredRange
+from edge_agent.outbox.quarantine import SegmentQuarantine
 from edge_agent.outbox.record import FORMAT, MAGIC, format_of
 from edge_agent.outbox.segment import SUFFIX, Segment, recover
 
@@ -33,7 +33,7 @@ def refuse_newer(folder: Path) -> None:
             raise newer_format(path, found, FORMAT)
 
 
-def open_segments(folder: Path, quarantine: Quarantine) -> list[Segment]:
+def open_segments(folder: Path, quarantine: SegmentQuarantine) -> list[Segment]:
     """All segments, by age, each with a valid trailer; damaged ranges are in quarantine, torn ends cut off."""
     segments: list[Segment] = []
     for path in segment_files(folder):
@@ -107,7 +107,7 @@ def _report_missing(stream: str, first: int, last: int, segments: list[Segment],
     after = min((s.first_t for s in segments if s.first > last), default=before)
     for a, b in state.released.missing(first, last):
         ledger.hold(b - a + 1, 0)
-        _lose(ledger, Gap(stream, a, b, before or after, after, 0, 0, "missing"))
+        _lose(ledger, UndeliveredRange(stream, a, b, before or after, after, 0, 0, "missing"))
 
 
 def _report_lost(segment: Segment, ledger: Ledger) -> None:
@@ -117,11 +117,11 @@ def _report_lost(segment: Segment, ledger: Ledger) -> None:
         for a, b in state.released.missing(first, last):
             acked = sum(segment.values_of(*pair) for pair in state.acked.within(a, b))
             times = segment.time_of(a), segment.time_of(b)
-            _lose(ledger, Gap(segment.stream, a, b, *times, segment.values_of(a, b), acked, _DAMAGED))
+            _lose(ledger, UndeliveredRange(segment.stream, a, b, *times, segment.values_of(a, b), acked, _DAMAGED))
     segment.forget()
 
 
-def _lose(ledger: Ledger, gap: Gap) -> None:
+def _lose(ledger: Ledger, gap: UndeliveredRange) -> None:
     log.error("outbox-lost stream=%s seq=%d..%d reason=%s", gap.stream, gap.from_seq, gap.to_seq, gap.reason)
     ledger.lose(gap)
 

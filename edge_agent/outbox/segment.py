@@ -19,9 +19,9 @@ from edge_agent.outbox.record import (
     MAGIC,
     MARKER,
     Damage,
-    Entry,
-    Head,
-    Index,
+    OutboxEntry,
+    RecordHead,
+    SegmentIndex,
     claimed_size,
     entry_of,
     head_at,
@@ -42,15 +42,15 @@ def segment_path(folder: Path, number: int) -> Path:
     return folder / f"{number:010d}{SUFFIX}"
 
 
-class Raw(NamedTuple):
+class RecordInMemory(NamedTuple):
     """A record in memory: all that is needed to write it (again), and to send it while it is not written."""
 
     prefix: bytes
-    entry: Entry
+    entry: OutboxEntry
     size: int
 
     @classmethod
-    def of(cls, entry: Entry) -> Raw:
+    def of(cls, entry: OutboxEntry) -> RecordInMemory:
         """The record of an entry."""
         stream, seq, topic, payload, t, values = entry
         prefix = pack(stream.encode(), topic.encode(), payload, seq, t, values)
@@ -60,7 +60,7 @@ class Raw(NamedTuple):
 class Segment:
     """A segment on disk. `first..last` are its entries' numbers, `values` their values, lost ones left out."""
 
-    def __init__(self, path: Path, number: int, index: Index, size: int, *, sealed: bool) -> None:
+    def __init__(self, path: Path, number: int, index: SegmentIndex, size: int, *, sealed: bool) -> None:
         self.path = path
         self.number = number
         self.stream = index.stream
@@ -70,17 +70,17 @@ class Segment:
         self.last_t = index.last_t
         self.size = size
         self.sealed = sealed
-        self._index: Index | None = index
+        self._index: SegmentIndex | None = index
         self._fd = -1
 
     @property
-    def index(self) -> Index:
+    def index(self) -> SegmentIndex:
         """Where the entries are; loaded from the trailer when it is not in memory."""
         if self._index is None:
             self._index = read_trailer(self.path) or _index_by_scan(self)
         return self._index
 
-    def adopt(self, index: Index) -> None:
+    def adopt(self, index: SegmentIndex) -> None:
         """Take over a changed index of the same entries, or fewer."""
         self._index = index
         self.last = index.first + len(index.offsets) - 1
@@ -105,7 +105,7 @@ class Segment:
         count = self.last - self.first + 1
         return [self.first + i for i, offset in enumerate(self.index.offsets[:count]) if offset == 0]
 
-    def read(self, seq: int) -> Entry | None:
+    def read(self, seq: int) -> OutboxEntry | None:
         """The entry, its CRC checked; None when its bytes are damaged."""
         found = self._record(seq)
         return None if found is None else entry_of(*found)
@@ -115,7 +115,7 @@ class Segment:
         found = next((found for n in range(seq, self.first - 1, -1) if (found := self._record(n)) is not None), None)
         return self.first_t if found is None else found[0].t
 
-    def _record(self, seq: int) -> tuple[Head, bytes] | None:
+    def _record(self, seq: int) -> tuple[RecordHead, bytes] | None:
         at = self.index.offsets[seq - self.first]
         if at == 0:
             return None
@@ -171,7 +171,7 @@ class Writer:
             os.close(self.fd)
             path.unlink()
             raise
-        index = Index(stream, first, 0, 0, len(MAGIC), array("I"), array("I"))
+        index = SegmentIndex(stream, first, 0, 0, len(MAGIC), array("I"), array("I"))
         self.segment = Segment(path, number, index, len(MAGIC), sealed=False)
         self.index = index
         self.synced = first - 1
@@ -182,7 +182,7 @@ class Writer:
     def last(self) -> int:
         return self.segment.last
 
-    def append(self, raw: Raw) -> None:
+    def append(self, raw: RecordInMemory) -> None:
         """Write one record. OSError when it did not fit; the file is then as it was before."""
         segment, index, entry = self.segment, self.index, raw.entry
         start = segment.size
@@ -216,22 +216,22 @@ class Writer:
         os.close(self.fd)
 
 
-def parts(raw: bytes, end: int) -> tuple[list[Head], list[Damage]]:
+def parts(raw: bytes, end: int) -> tuple[list[RecordHead], list[Damage]]:
     """The valid records and the damaged ranges of a segment's bytes."""
-    heads: list[Head] = []
+    heads: list[RecordHead] = []
     damages: list[Damage] = []
     start = len(MAGIC)
     if raw[:start] != MAGIC:
         damages.append(Damage(0, min(start, end)))
     for found in scan(raw, start, end):
-        if isinstance(found, Head):
+        if isinstance(found, RecordHead):
             heads.append(found)
         else:
             damages.append(found)
     return heads, damages
 
 
-def read_trailer(path: Path) -> Index | None:
+def read_trailer(path: Path) -> SegmentIndex | None:
     """The index at the end of a finished segment; None when there is no valid one."""
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -243,7 +243,7 @@ def read_trailer(path: Path) -> Index | None:
         return parse_trailer(file.read(length), size)
 
 
-def write_trailer(path: Path, index: Index) -> int:
+def write_trailer(path: Path, index: SegmentIndex) -> int:
     """Put the trailer behind the data; returns the size of the file. Without space the next reader scans instead."""
     with contextlib.suppress(OSError):
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
@@ -255,13 +255,13 @@ def write_trailer(path: Path, index: Index) -> int:
     return path.stat().st_size
 
 
-def index_of(raw: bytes, heads: list[Head], data_end: int, tail: bytes = b"") -> Index:
+def index_of(raw: bytes, heads: list[RecordHead], data_end: int, tail: bytes = b"") -> SegmentIndex:
     """The index of the records that were found; `heads` is not empty. What lies damaged in `tail`, behind the last one
     of them, were the entries after it: lost ones, and known by their numbers."""
     stream = entry_of(heads[0], raw[heads[0].offset : heads[0].offset + heads[0].size]).stream
     first, last = min(h.seq for h in heads), max(h.seq for h in heads)
     last += _records_in(tail, stream.encode())
-    index = Index(stream, first, heads[0].t, heads[-1].t, data_end, *_columns(last - first + 1))
+    index = SegmentIndex(stream, first, heads[0].t, heads[-1].t, data_end, *_columns(last - first + 1))
     _place(index, heads)
     return index
 
@@ -279,7 +279,7 @@ def _columns(count: int) -> tuple[array[int], array[int]]:
     return array("I", bytes(4 * count)), array("I", bytes(4 * count))
 
 
-def _place(index: Index, heads: list[Head]) -> None:
+def _place(index: SegmentIndex, heads: list[RecordHead]) -> None:
     """Enter what was found into the index; numbers outside of it are none of its business."""
     for head in heads:
         at = head.seq - index.first
@@ -288,12 +288,12 @@ def _place(index: Index, heads: list[Head]) -> None:
             index.values[at] = head.values
 
 
-def _index_by_scan(segment: Segment) -> Index:
+def _index_by_scan(segment: Segment) -> SegmentIndex:
     """The index of a finished segment whose trailer became unreadable; entries not found are lost."""
     raw = segment.path.read_bytes()
     heads, _ = parts(raw, len(raw))
     count = segment.last - segment.first + 1
-    index = Index(segment.stream, segment.first, segment.first_t, segment.last_t, len(raw), *_columns(count))
+    index = SegmentIndex(segment.stream, segment.first, segment.first_t, segment.last_t, len(raw), *_columns(count))
     _place(index, heads)
     return index
 
@@ -330,7 +330,7 @@ def recover(path: Path) -> Recovered:
     return Recovered(Segment(path, number, index, size, sealed=False), kept, torn)
 
 
-def _of_one_stream(raw: bytes, heads: list[Head]) -> list[Head]:
+def _of_one_stream(raw: bytes, heads: list[RecordHead]) -> list[RecordHead]:
     """Only what fits the first record's stream within sane bounds, so that no stray number blows up the index."""
     texts = [raw[h.offset + HEAD_SIZE : h.offset + HEAD_SIZE + h.stream] for h in heads]
     first = heads[0].seq

@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from edge_agent.intervals import IntervalSet
-from edge_agent.outbox.acks import FILE, Kind, read
-from edge_agent.outbox.record import Entry, entry_of
+from edge_agent.outbox.acks import FILE, AckKind, read
+from edge_agent.outbox.record import OutboxEntry, entry_of
 from edge_agent.outbox.recovery import refuse_newer, segment_files
 from edge_agent.outbox.segment import parts, read_trailer, torn_bytes
 
@@ -33,7 +33,7 @@ class StreamReport:
 
 
 @dataclass(slots=True)
-class Survey:
+class OutboxSurvey:
     """The findings of reading every byte of every segment."""
 
     segments: int = 0
@@ -67,27 +67,27 @@ class _Fate:
         self._acked: dict[str, IntervalSet] = {}
         self._released: dict[str, IntervalSet] = {}
         for ack in read(folder / FILE):
-            if ack.kind == Kind.ACKED:
+            if ack.kind == AckKind.ACKED:
                 self._acked.setdefault(ack.stream, IntervalSet()).add(ack.first, ack.last)
-            elif ack.kind == Kind.RELEASED:
+            elif ack.kind == AckKind.RELEASED:
                 self._released.setdefault(ack.stream, IntervalSet()).add(ack.first, ack.last)
 
-    def pending(self, entry: Entry) -> bool:
+    def pending(self, entry: OutboxEntry) -> bool:
         return entry.seq not in self._released.get(entry.stream, ())
 
-    def acknowledged(self, entry: Entry) -> bool:
+    def acknowledged(self, entry: OutboxEntry) -> bool:
         return entry.seq in self._acked.get(entry.stream, ())
 
 
-def verify(*folders: Path) -> Survey:
+def verify(*folders: Path) -> OutboxSurvey:
     """Check the CRC of every record of the outboxes in these folders."""
-    survey = Survey()
+    survey = OutboxSurvey()
     for folder in folders:
         _verify(folder, survey)
     return survey
 
 
-def _verify(folder: Path, survey: Survey) -> None:
+def _verify(folder: Path, survey: OutboxSurvey) -> None:
     fate = _Fate(folder)
     seen: dict[str, IntervalSet] = {}
     for path in segment_files(folder):
@@ -107,14 +107,14 @@ def export(*folders: Path, everything: bool = False) -> Iterator[bytes]:
 
 
 def _export(folder: Path, everything: bool) -> Iterator[bytes]:
-    fate, survey = _Fate(folder), Survey()
+    fate, survey = _Fate(folder), OutboxSurvey()
     for path in segment_files(folder):
         for entry in _read(path, survey):
             if everything or fate.pending(entry):
                 yield orjson.dumps(_line(entry, fate), option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _read(path: Path, survey: Survey) -> Iterator[Entry]:
+def _read(path: Path, survey: OutboxSurvey) -> Iterator[OutboxEntry]:
     """The valid entries of a segment; a file that the agent just removed has none."""
     try:
         raw = path.read_bytes()
@@ -134,7 +134,7 @@ def _read(path: Path, survey: Survey) -> Iterator[Entry]:
         yield entry_of(head, raw[head.offset : head.offset + head.size])
 
 
-def _count(report: StreamReport, entry: Entry, *, pending: bool, acknowledged: bool) -> None:
+def _count(report: StreamReport, entry: OutboxEntry, *, pending: bool, acknowledged: bool) -> None:
     report.entries += 1
     report.values += entry.values
     report.newest_t = max(entry.t, report.newest_t or entry.t)
@@ -146,7 +146,7 @@ def _count(report: StreamReport, entry: Entry, *, pending: bool, acknowledged: b
     report.oldest_t = min(entry.t, report.oldest_t or entry.t)
 
 
-def _line(entry: Entry, fate: _Fate) -> dict[str, Any]:
+def _line(entry: OutboxEntry, fate: _Fate) -> dict[str, Any]:
     line: dict[str, Any] = {
         "stream": entry.stream,
         "seq": entry.seq,

@@ -73,10 +73,10 @@ class RetryBudget:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
-                self.give_back()
+                self.refund()
             raise
 
-    def give_back(self) -> None:
+    def refund(self) -> None:
         """The attempt succeeded: it was none of those that the rate is about."""
         self._tokens = min(self._burst, self._tokens + 1.0)
         self._serve()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Backoff:
+class DeviceBackoff:
     """Seconds to wait. The bound is low, so that a device is back within 2 s of its return."""
 
     first: float = 0.1

@@ -62,7 +62,7 @@ class PolledDevice:
         self.current.keep(batch, now)
         self.health.answered(batch, now, latency)
         if self.health.streaming:
-            unheard = self.staleness.heard(table, batch.columns, now)
+            unheard = self.staleness.note_report(table, batch.columns, now)
             if batch.source is not None and not unheard:
                 self.health.clock.told(batch, now)
         else:
@@ -72,7 +72,7 @@ class PolledDevice:
         self._report(normaliser, batch)
         if self.health.changed:
             self._log_state()
-            self._tell_early(now)
+            self._write_health_row_early(now)
 
     def proven(self, now: float, reach: float, t: int) -> None:
         """A subscription has just shown that it lives; so do the values it brought, for `reach` seconds."""
@@ -94,7 +94,7 @@ class PolledDevice:
                 self.health.tags.all_failed(batch)
                 self._report(normaliser, batch)
         if self.health.changed:
-            self._tell_early(now)
+            self._write_health_row_early(now)
         return news
 
     def missed(self, turns: int, table: TagTable) -> None:
@@ -113,24 +113,26 @@ class PolledDevice:
         `paused`: seconds for which this process itself had stood still just before.
         """
         why = cause("agent_paused", seconds=f"{paused:.0f}") if paused else None
-        self._lapse(self.staleness.overdue(now), _WAITING if self.health.state == "starting" else _TIMEOUT, t, now, why)
-        self._lapse(self.staleness.unheard(now), _WAITING, t, now, None)
+        self._mark_stale(
+            self.staleness.overdue(now), _WAITING if self.health.state == "starting" else _TIMEOUT, t, now, why
+        )
+        self._mark_stale(self.staleness.overdue_tags(now), _WAITING, t, now, None)
         for table, normaliser in self._timed:
             if normaliser.due(now):
                 self._derive(table, normaliser, t, now)
         if self.health.changed:
-            self._tell_early(now)
+            self._write_health_row_early(now)
 
-    def tell(self) -> None:
+    def write_health_row(self) -> None:
         """Write a health row about the time since the last one."""
         self._tell(self)
 
-    def tell_in_turn(self, t: int) -> None:
+    def write_health_row_if_due(self, t: int) -> None:
         """The same where its turn at `t` (wall clock, ns) brings one; a device that stays offline has few."""
         if self.health.row_due(t) or self.breaker.moves:
             self._tell(self)
 
-    def _lapse(
+    def _mark_stale(
         self,
         what: Iterable[tuple[TagTable, Sequence[int] | None]],
         status: int,
@@ -156,7 +158,7 @@ class PolledDevice:
         self.current.keep(batch, now)
         self._report(normaliser, batch)
 
-    def _tell_early(self, now: float) -> None:
+    def _write_health_row_early(self, now: float) -> None:
         """At once, unless the device flaps: then the change waits for the next row."""
         self._early = min(float(EARLY_ROWS), self._early + now - self._early_at)
         self._early_at = now
@@ -177,6 +179,6 @@ class PolledDevice:
             )  # fmt: skip
 
     def _report(self, normaliser: Normaliser, batch: Batch) -> None:
-        news = normaliser.news(batch)
+        news = normaliser.reportable(batch)
         if news is not None:
             self._send(news)

@@ -14,11 +14,11 @@ from edge_agent.errors import DeviceError
 from edge_agent.health.device import PROOF_S
 from edge_agent.model import Batch, TagTable
 from edge_agent.polling.attempts import ConnectionSlots, RetryBudget, as_descriptor_fault
-from edge_agent.polling.backoff import Backoff
+from edge_agent.polling.backoff import DeviceBackoff
 from edge_agent.polling.device import PolledDevice
-from edge_agent.polling.metronome import Metronome
-from edge_agent.polling.schedule import Schedule
-from edge_agent.polling.turnstile import Turnstile
+from edge_agent.polling.poll_timer import PollTimer
+from edge_agent.polling.schedule import PollSchedule
+from edge_agent.polling.start_limiter import StartLimiter
 from edge_agent.sdk import Connection, Pollable, Retrying, ShowsRaw, Streaming
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,8 @@ class ConnectionLoop:
         connection: Connection,
         devices: Sequence[PolledDevice],
         clock: Clock,
-        metronome: Metronome | None = None,
-        turnstile: Turnstile | None = None,
+        metronome: PollTimer | None = None,
+        turnstile: StartLimiter | None = None,
         retries: RetryBudget | None = None,
         slots: ConnectionSlots | None = None,
     ) -> None:
@@ -46,15 +46,15 @@ class ConnectionLoop:
         self._connection = connection
         self._devices = devices
         self._clock = clock
-        self._metronome = metronome or Metronome()
-        self._turnstile = turnstile or Turnstile()
+        self._metronome = metronome or PollTimer()
+        self._turnstile = turnstile or StartLimiter()
         self._retries = retries or RetryBudget()
         self._slots = slots or ConnectionSlots()
         self._has_slot = self._has_token = False
         self._place: asyncio.Future[None] | None = None
         """Among those who wait for their next attempt."""
         self._shared = len(devices) > 1
-        self._backoff = Backoff()
+        self._backoff = DeviceBackoff()
         self._begun = False
         self._mute = False
         """Whether nobody on an open connection answers: the last read of every table of a lone device was not
@@ -149,7 +149,7 @@ class ConnectionLoop:
         self._backoff.reset()
         if self._has_token:
             self._has_token = False
-            self._retries.give_back()
+            self._retries.refund()
         self._end_of_loss("connection-back")
 
     def removed(self) -> None:
@@ -167,16 +167,16 @@ class ConnectionLoop:
             return
         self._begun, now = True, self._clock.monotonic()
         if isinstance(self._connection, Pollable):
-            self._turns = self._first_turns(now)
+            self._turns = self._spread_first_turns(now)
         for device in self._devices:
             device.staleness.begin(now)
 
-    def _first_turns(self, now: float) -> list[_Turn]:
+    def _spread_first_turns(self, now: float) -> list[_Turn]:
         """All due at once; the second ones half a period to one and a half later, and from then on all on the grid."""
         tables = [(device, table) for device in self._devices for table in device.plan.tables]
         turns = []
         for order, (device, table) in enumerate(tables):
-            schedule = Schedule(self._metronome.on_grid(now, table.every, len(table)), table.every)
+            schedule = PollSchedule(self._metronome.on_grid(now, table.every, len(table)), table.every)
             turns.append(_Turn(now, order, device, table, schedule))
         return turns
 
@@ -267,7 +267,7 @@ class ConnectionLoop:
         may make one more attempt. No other turn can bring anything meanwhile."""
         pause = min(map(_probe_at, self._turns)) - self._clock.monotonic()
         if self._has_token and pause > 0:
-            self._retries.give_back()
+            self._retries.refund()
             self._has_token = False
         if not self._has_token:
             await self._take_token(max(0.0, self._clock.real(pause)))
@@ -339,7 +339,7 @@ class _Turn:
     order: int
     device: PolledDevice = field(compare=False)
     table: TagTable = field(compare=False)
-    schedule: Schedule = field(compare=False)
+    schedule: PollSchedule = field(compare=False)
     silent: bool = field(default=False, compare=False)
     """The last read brought no answer, on a connection of one device."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Schedule:
+class PollSchedule:
     """The turns of one table. A turn that came too late for the next ones skips them; they are counted."""
 
     __slots__ = ("_period", "_start", "_turn")

@@ -57,7 +57,7 @@ class Staleness:
             self._started = now
             self.confirmed.clear()
 
-    def heard(self, table: TagTable, columns: Sequence[int] | None, now: float) -> bool:
+    def note_report(self, table: TagTable, columns: Sequence[int] | None, now: float) -> bool:
         """Tags of a subscription reported; True when one of the table's has not done so before this."""
         unheard = self._awaited(table)
         if not unheard:
@@ -66,7 +66,7 @@ class Staleness:
         unheard.difference_update(range(len(table)) if columns is None else columns)
         return True
 
-    def unheard(self, now: float) -> Iterator[tuple[TagTable, list[int]]]:
+    def overdue_tags(self, now: float) -> Iterator[tuple[TagTable, list[int]]]:
         """Tags of a living subscription that never reported within their limit; each is told once."""
         if self._started is None:
             return

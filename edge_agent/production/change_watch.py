@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_agent.metrics.live import Stored
+from edge_agent.metrics.live import StoredSignals
 from edge_agent.stores import Store
 from edge_agent.stores.base import GoodValues
 from edge_agent.stores.columns import NO_TIME, Longs
@@ -38,7 +38,7 @@ class ChangeWatch:
         """By series: the place of its device, -1 where the series is derived from others of the device."""
         self._all_of_series: list[int] = []
 
-    def stored(self, store: Store, since: Mapping[str, int], now: int) -> dict[str, Stored]:
+    def stored(self, store: Store, since: Mapping[str, int], now: int) -> dict[str, StoredSignals]:
         """Device of `since` -> what is stored of it up to `now` (ns); a device that is new is looked at from there."""
         new = {device: start for device, start in since.items() if device not in self._changed}
         samples = self._note(stored_values(store, new, now) if new else {})
@@ -55,7 +55,7 @@ class ChangeWatch:
         still = {device: self._looked[device] for device in since if self._to_be_looked_at(device, now)}
         self._note(values_in(store, still, now))
         self._looked.update(dict.fromkeys(still, now))
-        return {device: Stored(samples[device], self._changed[device]) for device in since}
+        return {device: StoredSignals(samples[device], self._changed[device]) for device in since}
 
     def _note(self, found: Mapping[str, StoredValues]) -> dict[str, int | None]:
         """Newest sample of every device; when it changed is noted."""

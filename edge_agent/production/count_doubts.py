@@ -10,11 +10,11 @@ from fractions import Fraction
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from edge_agent.metrics.counters import SET_ASIDE, Event
+from edge_agent.metrics.counters import SET_ASIDE, CounterEvent
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.remarks import with_range
-from edge_agent.metrics.result import Result, iso, number
-from edge_agent.production.facts import Counter
+from edge_agent.metrics.result import MetricResult, iso, number
+from edge_agent.production.facts import CounterReadings
 
 #: What each event is, for people.
 KINDS: Final = {
@@ -36,18 +36,23 @@ _STEPS: Final = frozenset({"break", "epoch", "exchange", "unit"})
 class CountDoubts:
     """Of some counters in a window."""
 
-    set_aside: tuple[tuple[Counter, Event], ...] = ()
+    set_aside: tuple[tuple[CounterReadings, CounterEvent], ...] = ()
     """Readings that are left out."""
-    epochs: tuple[tuple[Counter, Event], ...] = ()
+    epochs: tuple[tuple[CounterReadings, CounterEvent], ...] = ()
     """Where nothing was counted across, or a meter was exchanged."""
-    unknown: tuple[Counter, ...] = ()
+    unknown: tuple[CounterReadings, ...] = ()
     """Counters whose next reading has not come."""
     zone: str = "UTC"
     stand_ins: tuple[tuple[str, int, int], ...] = ()
     """(line, from, to) in which its machines stand in for its meter, which was not there, ns."""
 
     @classmethod
-    def of(cls, counters: Iterable[Counter | None], events: Iterable[tuple[Counter, Event]], zone: str) -> CountDoubts:
+    def of(
+        cls,
+        counters: Iterable[CounterReadings | None],
+        events: Iterable[tuple[CounterReadings, CounterEvent]],
+        zone: str,
+    ) -> CountDoubts:
         """`events`: those of the window, of these counters."""
         found = list(events)
         return cls(
@@ -73,7 +78,7 @@ class CountDoubts:
     @property
     def provisional(self) -> bool:
         """Whether the figures may still change: nobody has decided, or the next reading will tell."""
-        return bool(self.unknown or self.stand_ins) or any(event.undecided for _, event in self.set_aside)
+        return bool(self.unknown or self.stand_ins) or any(event.is_undecided for _, event in self.set_aside)
 
     @property
     def notes(self) -> tuple[Text, ...]:
@@ -86,7 +91,7 @@ class CountDoubts:
         return tuple(map(self._step_note, (each for each in self.epochs if each[1].kind == "unit")))
 
     def _set_aside_notes(self) -> Iterable[Text]:
-        by_counter: dict[str, list[tuple[Counter, Event]]] = {}
+        by_counter: dict[str, list[tuple[CounterReadings, CounterEvent]]] = {}
         for counter, event in self.set_aside:
             by_counter.setdefault(f"{counter.device}/{counter.tag}", []).append((counter, event))
         for name, found in by_counter.items():
@@ -94,7 +99,7 @@ class CountDoubts:
             number_of, at = sum(event.readings for _, event in found), self._time(first.t)
             reading, amount = _digits(first.after), _digits(sum(Fraction(event.amount) for _, event in found))
             open_zh, open_en = ("待人工判定，暂定", "nobody has decided yet: provisional")
-            if not any(event.undecided for _, event in found):
+            if not any(event.is_undecided for _, event in found):
                 open_zh, open_en = "已判定", "decided"
             yield Text(
                 f"{name}：{number_of} 个读数不可能，未计入（首个 {at}，读数 {reading}；合计 {amount}）；{open_zh}。",
@@ -123,7 +128,7 @@ class CountDoubts:
                 "provisional.",
             )
 
-    def _step_note(self, step: tuple[Counter, Event]) -> Text:
+    def _step_note(self, step: tuple[CounterReadings, CounterEvent]) -> Text:
         counter, event = step
         kind, at, name = KINDS[event.kind], self._time(event.t), f"{counter.device}/{counter.tag}"
         if event.kind == "unit":
@@ -152,7 +157,7 @@ class CountDoubts:
 NO_DOUBTS: Final = CountDoubts()
 
 
-def doubted(result: Result, doubts: CountDoubts) -> Result:
+def doubted(result: MetricResult, doubts: CountDoubts) -> MetricResult:
     """A figure that rests on these counters, with what must be said beside it."""
     result = with_range(result)
     if result.value is None and doubts.of_unit:
@@ -168,7 +173,7 @@ def doubted(result: Result, doubts: CountDoubts) -> Result:
     )
 
 
-def event_document(counter: Counter, event: Event) -> dict[str, Any]:
+def event_document(counter: CounterReadings, event: CounterEvent) -> dict[str, Any]:
     """An event as plain JSON; amounts in the counter's unit."""
     return {
         "device": counter.device,

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from edge_agent.config.models import Site
 from edge_agent.errors import RegisterError
 from edge_agent.metrics.plausibility import Decision
-from edge_agent.production.counting import Exchange
+from edge_agent.production.counting import CounterExchange
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.register.count_files import EventDecision, MeterExchange, read_decisions, read_exchanges
 
@@ -67,10 +67,10 @@ class ResolvedNotes:
     meters: Sequence[tuple[str, MeterExchange]] = ()
     events: Sequence[tuple[str, EventDecision]] = ()
 
-    def exchanges(self, key: str, tag: str, *, energy: bool) -> tuple[Exchange, ...]:
+    def exchanges(self, key: str, tag: str, *, energy: bool) -> tuple[CounterExchange, ...]:
         """Of one counter; a row without a tag is of the device's energy counter."""
         return tuple(
-            Exchange(row.t, row.last_old, row.first_new)
+            CounterExchange(row.t, row.last_old, row.first_new)
             for device, row in self.meters
             if device == key and (row.tag == tag or (not row.tag and energy))
         )

@@ -14,14 +14,23 @@ from typing import Final
 import numpy as np
 import orjson
 
-from edge_agent.metrics.counters import Event, Rule
-from edge_agent.metrics.epochs import UNDEFINED, Definition, Epoch, JudgedReadings, by_definition, cut, joined, judged
+from edge_agent.metrics.counters import CounterEvent, CounterRule
+from edge_agent.metrics.epochs import (
+    UNDEFINED,
+    Epoch,
+    JudgedReadings,
+    TagDefinition,
+    by_definition,
+    cut,
+    joined,
+    judged,
+)
 from edge_agent.metrics.learning import DAY_NS
-from edge_agent.metrics.plausibility import HORIZON_NS, Bounds, Decision, Floats, Limit, Runs, by_rate
+from edge_agent.metrics.plausibility import HORIZON_NS, Bounds, CounterRuns, Decision, Floats, StepLimit, by_rate
 from edge_agent.metrics.readings import Longs, Number, Readings, exact
 from edge_agent.production import thinning
 from edge_agent.production.roles import conversion
-from edge_agent.stores import Changes
+from edge_agent.stores import SampleRuns
 from edge_agent.stores.definitions import DefinitionChange
 from edge_agent.stores.evidence import Span
 
@@ -32,7 +41,7 @@ LEARNED_BACK_NS: Final = 62 * DAY_NS
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
+class CounterExchange:
     """A meter was exchanged at about `t` (ns): the last reading of the old one and the first of the new one, where
     known."""
 
@@ -47,11 +56,11 @@ class CounterAbout:
 
     parts: bool = False
     """It counts parts: it may be set to zero on purpose, and stands until the next one. Else it counts energy."""
-    definition: Definition = UNDEFINED
+    definition: TagDefinition = UNDEFINED
     """As the configuration has it, for what no birth document says."""
-    physical: tuple[Limit, ...] = ()
+    physical: tuple[StepLimit, ...] = ()
     """By the register's nominal cycle or rated power, in the counter's own unit."""
-    exchanges: tuple[Exchange, ...] = ()
+    exchanges: tuple[CounterExchange, ...] = ()
     decisions: tuple[Decision, ...] = ()
 
 
@@ -67,28 +76,28 @@ class CountedReadings:
     modulus: Number | None = None
     epochs: tuple[tuple[int, Number | None], ...] = ()
     """(from, modulus): nothing is counted across these moments."""
-    events: tuple[Event, ...] = ()
+    events: tuple[CounterEvent, ...] = ()
     """Inside the window."""
     unknown_since: int | None = None
     """The next reading has not come: from here to the window's end nothing is known (ns)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Meanings:
+class TagMeanings:
     """What the numbers of a tag mean over time, by its birth documents."""
 
-    first: Definition
-    changes: tuple[tuple[int, Definition], ...] = ()
+    first: TagDefinition
+    changes: tuple[tuple[int, TagDefinition], ...] = ()
     """In the unit that the configuration has, each with the factor by which its readings become that."""
 
     @classmethod
-    def of(cls, meta: str, changes: Sequence[DefinitionChange], own: Definition) -> Meanings:
+    def of(cls, meta: str, changes: Sequence[DefinitionChange], own: TagDefinition) -> TagMeanings:
         """`meta`: the newest birth entry as JSON, empty without any; `own`: as the configuration has it."""
         if not changes:
-            newest = Definition.of(orjson.loads(meta)) if meta else own
+            newest = TagDefinition.of(orjson.loads(meta)) if meta else own
             return cls(_filled(replace(newest, unit=newest.unit or own.unit), own))
         said = [orjson.loads(text) for text in (changes[0].before, *(change.after for change in changes))]
-        definitions = [Definition.of(each) for each in said]
+        definitions = [TagDefinition.of(each) for each in said]
         # What a row of before units were kept does not say is as the next one has it.
         for place in reversed(range(len(said))):
             if "unit" not in said[place]:
@@ -107,7 +116,7 @@ class Meanings:
         """Whether the unit ever was another one."""
         return any(each.factor != 1 for each in (self.first, *(each for _, each in self.changes)))
 
-    def at(self, t: int) -> Definition:
+    def at(self, t: int) -> TagDefinition:
         """What held at a moment (ns)."""
         return next((each for begin, each in reversed(self.changes) if begin <= t), self.first)
 
@@ -116,14 +125,14 @@ class Meanings:
         return bool(about.physical) or any(each.max_rate for each in (self.first, *(d for _, d in self.changes)))
 
 
-def _rescaled(old: Definition, new: Definition) -> bool:
+def _rescaled(old: TagDefinition, new: TagDefinition) -> bool:
     """Whether a reading without unit may have been in another one than the next definition says."""
     return (old.address, old.scale, old.offset, old.exponent_from) != (
         new.address, new.scale, new.offset, new.exponent_from,
     )  # fmt: skip
 
 
-def _filled(said: Definition, own: Definition) -> Definition:
+def _filled(said: TagDefinition, own: TagDefinition) -> TagDefinition:
     """In the configuration's unit; what a birth document of an earlier agent does not say is as the configuration has
     it."""
     if not said.address:
@@ -139,11 +148,11 @@ def _filled(said: Definition, own: Definition) -> Definition:
 
 
 def judged_counter(
-    changes: Changes, about: CounterAbout, meanings: Meanings, learned: Sequence[Limit] = ()
-) -> tuple[Changes, JudgedReadings]:
+    changes: SampleRuns, about: CounterAbout, meanings: TagMeanings, learned: Sequence[StepLimit] = ()
+) -> tuple[SampleRuns, JudgedReadings]:
     """The runs that count, among those that are bad, and what was judged of them."""
     good = changes.good
-    read = in_one_unit(Runs(changes.first[good], changes.last[good], changes.num[good]), meanings)
+    read = in_one_unit(CounterRuns(changes.first[good], changes.last[good], changes.num[good]), meanings)
     exchanges = tuple(_exchange_in_unit(each, meanings.at(each.t).factor) for each in about.exchanges)
     about, learned = replace(about, exchanges=exchanges), _learned_in_unit(learned, meanings)
     rule, bounds = _rules(meanings.first, about, learned)
@@ -155,10 +164,10 @@ def judged_counter(
     status = np.concatenate([changes.status[bad], np.zeros(len(runs), np.uint32)])
     last = np.concatenate([changes.last[bad], runs.last])
     number = np.concatenate([changes.num[bad], runs.value])
-    return Changes(first[order], last[order], number[order], status[order].astype(np.uint32)), found
+    return SampleRuns(first[order], last[order], number[order], status[order].astype(np.uint32)), found
 
 
-def in_one_unit(runs: Runs, meanings: Meanings) -> Runs:
+def in_one_unit(runs: CounterRuns, meanings: TagMeanings) -> CounterRuns:
     """Readings in the unit of the configuration, each the double nearest to its decimal; those in a unit that cannot be
     converted stay as they are."""
     if not meanings.converted:
@@ -168,21 +177,21 @@ def in_one_unit(runs: Runs, meanings: Meanings) -> Runs:
     return joined([_times(piece, factor) for piece, factor in zip(pieces, factors, strict=True)])
 
 
-def _times(runs: Runs, factor: Fraction | None) -> Runs:
+def _times(runs: CounterRuns, factor: Fraction | None) -> CounterRuns:
     if factor is None or factor == 1 or not len(runs):
         return runs
     numbers = [float(exact(value) * factor) if np.isfinite(value) else value for value in runs.value.tolist()]
-    return Runs(runs.first, runs.last, np.array(numbers, np.float64))
+    return CounterRuns(runs.first, runs.last, np.array(numbers, np.float64))
 
 
-def _exchange_in_unit(exchange: Exchange, factor: Fraction | None) -> Exchange:
+def _exchange_in_unit(exchange: CounterExchange, factor: Fraction | None) -> CounterExchange:
     if factor is None or factor == 1:
         return exchange
     last, first = (None if each is None else each * factor for each in (exchange.last, exchange.first))
     return replace(exchange, last=last, first=first)
 
 
-def _learned_in_unit(learned: Sequence[Limit], meanings: Meanings) -> Sequence[Limit]:
+def _learned_in_unit(learned: Sequence[StepLimit], meanings: TagMeanings) -> Sequence[StepLimit]:
     """Limits are learned from the numbers as stored: those that rest on numbers in two units teach nothing, and the
     last one before, converted, goes on."""
     if not meanings.converted:
@@ -197,19 +206,19 @@ def _learned_in_unit(learned: Sequence[Limit], meanings: Meanings) -> Sequence[L
     return [*early, *(each for each in learned if (each.since or 0) >= end)]
 
 
-def _rules(definition: Definition, about: CounterAbout, learned: Sequence[Limit]) -> tuple[Rule, Bounds]:
+def _rules(definition: TagDefinition, about: CounterAbout, learned: Sequence[StepLimit]) -> tuple[CounterRule, Bounds]:
     rates = () if definition.max_rate is None else (by_rate(definition.max_rate),)
     bounds = Bounds(definition.low, definition.high, (*about.physical, *rates), tuple(learned))
-    return Rule(definition.rolls_over_at, restarts=about.parts), bounds
+    return CounterRule(definition.rolls_over_at, restarts=about.parts), bounds
 
 
-def placed(exchanges: Sequence[Exchange], runs: Runs) -> tuple[Exchange, ...]:
+def placed(exchanges: Sequence[CounterExchange], runs: CounterRuns) -> tuple[CounterExchange, ...]:
     """Exchanges where the readings show them, up to `HORIZON_NS` from the time a person wrote down: where a reading
     nearer to the old meter's last one is followed by one nearer to the new meter's first one."""
     return tuple(sorted((_placed(each, runs) for each in exchanges), key=lambda each: each.t))
 
 
-def _placed(exchange: Exchange, runs: Runs) -> Exchange:
+def _placed(exchange: CounterExchange, runs: CounterRuns) -> CounterExchange:
     if exchange.last is None or exchange.first is None or len(runs) < 2:
         return exchange
     is_new = np.abs(runs.value - float(exchange.first)) < np.abs(runs.value - float(exchange.last))
@@ -223,7 +232,7 @@ def _placed(exchange: Exchange, runs: Runs) -> Exchange:
     return replace(exchange, t=max(int(since[place]), min(int(until[place]), exchange.t)))
 
 
-def _epochs(about: CounterAbout, meanings: Meanings, learned: Sequence[Limit]) -> list[Epoch]:
+def _epochs(about: CounterAbout, meanings: TagMeanings, learned: Sequence[StepLimit]) -> list[Epoch]:
     found: list[Epoch] = []
     old, definitions = meanings.first, list(meanings.changes)
     moments = sorted([*((t, 0) for t, _ in definitions), *((each.t, 1) for each in about.exchanges)])
@@ -243,13 +252,13 @@ def _epochs(about: CounterAbout, meanings: Meanings, learned: Sequence[Limit]) -
 
 
 def counted_readings(
-    changes: Changes,
+    changes: SampleRuns,
     about: CounterAbout,
-    meanings: Meanings,
+    meanings: TagMeanings,
     *,
     at: Longs,
     known: Sequence[Span],
-    learned: Sequence[Limit] = (),
+    learned: Sequence[StepLimit] = (),
     from_ns: int,
     to_ns: int,
 ) -> CountedReadings | None:
@@ -283,7 +292,7 @@ def counted_readings(
 
 
 def _silent(
-    t: Longs, value: Floats, about: CounterAbout, meanings: Meanings, known: Sequence[Span], to_ns: int
+    t: Longs, value: Floats, about: CounterAbout, meanings: TagMeanings, known: Sequence[Span], to_ns: int
 ) -> CountedReadings:
     last = int(t[-1])
     return CountedReadings(
@@ -293,14 +302,14 @@ def _silent(
     )
 
 
-def _modulus_at(meanings: Meanings, about: CounterAbout, t: int) -> Number | None:
+def _modulus_at(meanings: TagMeanings, about: CounterAbout, t: int) -> Number | None:
     """As the tag was defined when the readings begin."""
     return _rules(meanings.at(t), about, ())[0].modulus
 
 
-def _unit_events(meanings: Meanings, t: Longs, value: Floats, from_ns: int, to_ns: int) -> list[Event]:
+def _unit_events(meanings: TagMeanings, t: Longs, value: Floats, from_ns: int, to_ns: int) -> list[CounterEvent]:
     """Where readings are in a unit that cannot be converted in some part of a window: its count is not known."""
-    found = list[Event]()
+    found = list[CounterEvent]()
     begins = [0, *(begin for begin, _ in meanings.changes)]
     units = [meanings.first, *(each for _, each in meanings.changes)]
     for place, definition in enumerate(units):
@@ -308,7 +317,7 @@ def _unit_events(meanings: Meanings, t: Longs, value: Floats, from_ns: int, to_n
         inside = np.flatnonzero((t >= begin) & (t < end))
         if definition.factor is None and len(inside) and max(begin, from_ns) < min(end, to_ns):
             number = exact(float(value[inside[0]]))
-            found.append(Event(max(begin, from_ns + 1), "unit", number, number, basis=definition.unit or "?"))
+            found.append(CounterEvent(max(begin, from_ns + 1), "unit", number, number, basis=definition.unit or "?"))
     return found
 
 

@@ -14,11 +14,12 @@ from typing import Final, Literal, get_args, overload
 import numpy as np
 import numpy.typing as npt
 
-from edge_agent.metrics.counters import SET_ASIDE, Event, EventKind
+from edge_agent.metrics.counters import SET_ASIDE, EventKind
+from edge_agent.metrics.counters import CounterEvent as CounterEvent
 from edge_agent.metrics.evidence import HISTORY_S
-from edge_agent.metrics.live import Stored as Stored
-from edge_agent.metrics.live import Sums
-from edge_agent.metrics.planned import Planned as Hours
+from edge_agent.metrics.live import HealthSums
+from edge_agent.metrics.live import StoredSignals as StoredSignals
+from edge_agent.metrics.planned import PlannedTime as Hours
 from edge_agent.metrics.readings import Number
 
 MINUTE_NS: Final = 60_000_000_000
@@ -30,8 +31,6 @@ _S: Final = 1_000_000_000
 Longs = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Role = Literal["produced", "good", "scrap", "energy", "integrated_power"]
-CounterEvent = Event
-"""What a counter did besides counting on."""
 EVENT_KINDS: Final[frozenset[str]] = frozenset(get_args(EventKind))
 #: Events whose readings count nothing.
 KINDS_SET_ASIDE: Final[frozenset[str]] = SET_ASIDE
@@ -40,7 +39,7 @@ PART_ROLES: Final[tuple[Role, ...]] = ("produced", "good", "scrap")
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class AssessedDevice:
     """One configured device as an assessor sees it: what it speaks, where, and how it is protected."""
 
     id: str
@@ -63,7 +62,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Tag:
+class InterfaceTag:
     """One row of the interface table."""
 
     device: str
@@ -77,7 +76,7 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class StateChange:
     """From `t` on the machine was in this state; item 0 = not known, `why` says for what reason."""
 
     t: int
@@ -88,7 +87,7 @@ class State:
     why: str = ""
 
 
-class States(Sequence[State]):
+class StateColumns(Sequence[StateChange]):
     """The states of one machine as columns, one row per change: a month of a busy machine has tens of thousands.
 
     `t` (int64, ns, rising strictly), `item`, `mode` (int64, numbers of `timemodel.Item` and `Mode`), `order` (bool;
@@ -105,9 +104,9 @@ class States(Sequence[State]):
         self.why = why
 
     @classmethod
-    def of(cls, rows: Sequence[State]) -> States:
+    def of(cls, rows: Sequence[StateChange]) -> StateColumns:
         """From single rows; whether there is an order signal is what the first row says."""
-        if isinstance(rows, States):
+        if isinstance(rows, StateColumns):
             return rows
         t, item, mode = (np.array([getattr(row, name) for row in rows], np.int64) for name in ("t", "item", "mode"))
         ordered = bool(rows) and rows[0].order is not None
@@ -118,19 +117,21 @@ class States(Sequence[State]):
         return len(self.t)
 
     @overload
-    def __getitem__(self, place: int) -> State: ...
+    def __getitem__(self, place: int) -> StateChange: ...
     @overload
-    def __getitem__(self, place: slice) -> States: ...
-    def __getitem__(self, place: int | slice) -> State | States:
+    def __getitem__(self, place: slice) -> StateColumns: ...
+    def __getitem__(self, place: int | slice) -> StateChange | StateColumns:
         if isinstance(place, slice):
             order = None if self.order is None else self.order[place]
-            return States(self.t[place], self.item[place], self.mode[place], order, self.why[place])
+            return StateColumns(self.t[place], self.item[place], self.mode[place], order, self.why[place])
         order_here = None if self.order is None else bool(self.order[place])
-        return State(int(self.t[place]), int(self.item[place]), int(self.mode[place]), order_here, self.why[place])
+        return StateChange(
+            int(self.t[place]), int(self.item[place]), int(self.mode[place]), order_here, self.why[place]
+        )
 
-    def __iter__(self) -> Iterator[State]:
+    def __iter__(self) -> Iterator[StateChange]:
         orders = [None] * len(self.t) if self.order is None else self.order.tolist()
-        return map(State, self.t.tolist(), self.item.tolist(), self.mode.tolist(), orders, self.why)
+        return map(StateChange, self.t.tolist(), self.item.tolist(), self.mode.tolist(), orders, self.why)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence):
@@ -144,7 +145,7 @@ class States(Sequence[State]):
 
 
 @dataclass(frozen=True, slots=True)
-class Counter:
+class CounterReadings:
     """Readings of one counter at its changes (at most the first and the last of a minute, and both sides of a fall).
 
     `ratio` turns a reading into pieces or kWh; `modulus` is where it rolls over, None = not known to.
@@ -159,13 +160,13 @@ class Counter:
     """(t, reading); of a long series `Readings`, its columns. Only those that count."""
     epochs: Sequence[tuple[int, Number | None]] = ()
     """(from, modulus): nothing is counted across these moments."""
-    events: Sequence[Event] = ()
+    events: Sequence[CounterEvent] = ()
     """What was seen in the window: what was set aside, and where epochs began."""
     unknown_since: int | None = None
     """The next reading has not come: from here to the window's end nothing is known (ns)."""
 
 
-class Minutes:
+class MinuteHealth:
     """The health of one device by minute (sums of its health rows), as columns: a month of a plant has millions.
 
     `rows` is int64, a row per minute, its columns as in COLUMNS; seconds are in milliseconds, times in ns, and no last
@@ -190,14 +191,14 @@ class Minutes:
         """The sum of one column."""
         return int(self.column(name).sum())
 
-    def inside(self, start: int, end: int) -> Minutes:
+    def inside(self, start: int, end: int) -> MinuteHealth:
         """The minutes that end in `start < t <= end`."""
         times = self.column("end")
-        return Minutes(self.rows[(times > start) & (times <= end)])
+        return MinuteHealth(self.rows[(times > start) & (times <= end)])
 
-    def planned(self, hours: Hours | None) -> Minutes:
+    def planned(self, hours: Hours | None) -> MinuteHealth:
         """The minutes whose middle was planned working time; None: all."""
-        return self if hours is None else Minutes(self.rows[hours.holds(self.column("end") - MINUTE_NS // 2)])
+        return self if hours is None else MinuteHealth(self.rows[hours.holds(self.column("end") - MINUTE_NS // 2)])
 
     @property
     def last_good(self) -> int | None:
@@ -205,14 +206,14 @@ class Minutes:
         last = int(self.column("last_good").max(initial=-1))
         return None if last < 0 else last
 
-    def sums(self) -> Sums:
+    def sums(self) -> HealthSums:
         """What they add up to."""
         scheduled_s, covered_s = (self.total(name) / 1000 for name in ("scheduled_ms", "covered_ms"))
-        return Sums(scheduled_s, covered_s, self.total("good"), self.total("bad"))
+        return HealthSums(scheduled_s, covered_s, self.total("good"), self.total("bad"))
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class ReadingQuality:
     """One device's readings of the window's last day, all tags together."""
 
     readings: int = 0
@@ -225,7 +226,7 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
+class ConnectionChange:
     """A change of a device's connection."""
 
     t: int
@@ -236,7 +237,7 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class DroppedValues:
     """Values an agent had to drop, as it reported itself."""
 
     t: int
@@ -248,7 +249,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedChange:
     """What the calendar says from `t` on, for one schedule."""
 
     schedule: str
@@ -257,31 +258,31 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Facts:
+class WindowFacts:
     """Everything known of `start < t <= end`; health by minute reaches back 30 days, as the networking rate asks."""
 
     start: int
     end: int
-    devices: Mapping[str, Device] = field(default_factory=dict)
-    tags: Sequence[Tag] = ()
+    devices: Mapping[str, AssessedDevice] = field(default_factory=dict)
+    tags: Sequence[InterfaceTag] = ()
     first_good: Mapping[str, int] = field(default_factory=dict)
     """First good reading of all time."""
-    minutes: Mapping[str, Minutes] = field(default_factory=dict)
-    states: Mapping[str, Sequence[State]] = field(default_factory=dict)
-    counters: Sequence[Counter] = ()
+    minutes: Mapping[str, MinuteHealth] = field(default_factory=dict)
+    states: Mapping[str, Sequence[StateChange]] = field(default_factory=dict)
+    counters: Sequence[CounterReadings] = ()
     lateness: Mapping[str, Mapping[int, int]] = field(default_factory=dict)
     """Device -> milliseconds from source (or read) to store -> readings (of one tag), over the window's last day
     (in a report; over its last hour where the service computes)."""
-    quality: Mapping[str, Quality] = field(default_factory=dict)
-    connections: Sequence[Connection] = ()
-    gaps: Sequence[Gap] = ()
+    quality: Mapping[str, ReadingQuality] = field(default_factory=dict)
+    connections: Sequence[ConnectionChange] = ()
+    gaps: Sequence[DroppedValues] = ()
     states_until: int | None = None
     """States and plan go on to here, to tell when a failure of the window was over; None: to its end."""
     timezone: str = "UTC"
     """The plant's, for times in sentences."""
-    plan: Sequence[Planned] = ()
+    plan: Sequence[PlannedChange] = ()
     """Empty: there is no shift calendar, and all time counts as planned."""
-    stored: Mapping[str, Stored] = field(default_factory=dict)
+    stored: Mapping[str, StoredSignals] = field(default_factory=dict)
     """Device -> what the store has of its own values; of a device that is missing nobody looked."""
 
     @property
@@ -294,9 +295,9 @@ class Facts:
         """Where the health by minute begins."""
         return min(self.start, self.end - HISTORY_NS)
 
-    def minutes_of(self, device: str) -> Minutes:
+    def minutes_of(self, device: str) -> MinuteHealth:
         """Empty for a device without health rows."""
-        return self.minutes.get(device) or Minutes(())
+        return self.minutes.get(device) or MinuteHealth(())
 
     @property
     def hours(self) -> Fraction:

@@ -21,15 +21,15 @@ from edge_agent.metrics.evidence import CHANGE_WITHIN_S
 from edge_agent.metrics.lateness import from_histogram
 from edge_agent.metrics.oee import MORE_SCRAP
 from edge_agent.metrics.remarks import with_range
-from edge_agent.metrics.result import Result, Window
+from edge_agent.metrics.result import MetricResult, Window
 from edge_agent.metrics.rollup import ALL, scope_results
 from edge_agent.metrics.rollup import ROW as ROW
 from edge_agent.metrics.timemodel import Timeline
 from edge_agent.production.count_doubts import CountDoubts, doubted
-from edge_agent.production.facts import Facts
+from edge_agent.production.facts import WindowFacts
 from edge_agent.production.live_facts import live
-from edge_agent.production.plant import Machine, Plant, energy_scope, groups
-from edge_agent.register.kinds import Kinds, published
+from edge_agent.production.plant import Plant, PlantMachine, energy_scope, groups
+from edge_agent.register.kinds import MachineKinds, published
 from edge_agent.register.membership import Membership
 from edge_agent.register.model import Register, schedules_of
 
@@ -47,7 +47,7 @@ _PRODUCTION: Final = (*(key for key in BY_ID if "M-11" <= key < "M-18"), "M-20")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class FigureOptions:
     """What is a choice and not a fact; printed with the figures, and part of a pack."""
 
     robot_is_nc: bool = True
@@ -56,11 +56,11 @@ class Options:
     """The plant's: whose days the dates of the register are."""
     change_within_s: Fraction = CHANGE_WITHIN_S
     """Planned working time within which a value of a networked machine has to change."""
-    kinds: Kinds = field(default_factory=published)
+    kinds: MachineKinds = field(default_factory=published)
     """Which kinds of machines count as numerically controlled."""
 
 
-def plant_of(facts: Facts, register: Register, options: Options) -> Plant:
+def plant_of(facts: WindowFacts, register: Register, options: FigureOptions) -> Plant:
     """The register and the facts, ready for computing."""
     members = Membership(register, facts.start, facts.end, options.zone)
     assessment = Assessment(
@@ -77,14 +77,14 @@ def plant_of(facts: Facts, register: Register, options: Options) -> Plant:
     return Plant(facts, assessment)
 
 
-def figures(plant: Plant, options: Options) -> dict[str, Result]:
+def figures(plant: Plant, options: FigureOptions) -> dict[str, MetricResult]:
     """Every figure by key, sorted by key within its kind."""
     return {**compute(plant.assessment), **_lateness(plant), **production_figures(plant, options)}
 
 
-def production_figures(plant: Plant, options: Options) -> dict[str, Result]:
+def production_figures(plant: Plant, options: FigureOptions) -> dict[str, MetricResult]:
     """Those of machines at work: M-11 to M-20 of machines, lines, workshops and the site."""
-    found: dict[str, Result] = {}
+    found: dict[str, MetricResult] = {}
     for machine in plant.working:
         found |= {f"{metric}@{machine.id}": result for metric, result in machine.results.items()}
         found |= _machine_energy(plant, machine)
@@ -95,7 +95,7 @@ def production_figures(plant: Plant, options: Options) -> dict[str, Result]:
     return found | _energy(plant, options)
 
 
-def to_json(found: dict[str, Result]) -> list[dict[str, Any]]:
+def to_json(found: dict[str, MetricResult]) -> list[dict[str, Any]]:
     """The figures as plain documents; the time of computing belongs to the report, not to the figure."""
     documents = []
     for key, result in found.items():
@@ -106,8 +106,8 @@ def to_json(found: dict[str, Result]) -> list[dict[str, Any]]:
 
 
 def _together(
-    plant: Plant, known: Mapping[str, Result], scope: Sequence[str], machines: Sequence[Machine]
-) -> dict[str, Result]:
+    plant: Plant, known: Mapping[str, MetricResult], scope: Sequence[str], machines: Sequence[PlantMachine]
+) -> dict[str, MetricResult]:
     """Sums over sums, of the machines that know both; the others are listed in `details.left_out`."""
     having = {each.id: each for each in machines if each.production is not None}
     by_machine = {key: _of_machine(known, key) for key in having}
@@ -126,17 +126,17 @@ def _together(
     return found
 
 
-def _of_machine(known: Mapping[str, Result], machine: str) -> dict[str, Result]:
+def _of_machine(known: Mapping[str, MetricResult], machine: str) -> dict[str, MetricResult]:
     """The results of one machine by metric, of those that are summed up."""
     names = {metric: f"{metric}@{machine}" for metric in _PRODUCTION}
     return {metric: known[name] for metric, name in names.items() if name in known}
 
 
-def _pbt(machine: Machine) -> Fraction:
+def _pbt(machine: PlantMachine) -> Fraction:
     return machine.production.pbt if machine.production else Fraction(0)
 
 
-def _machine_energy(plant: Plant, machine: Machine) -> dict[str, Result]:
+def _machine_energy(plant: Plant, machine: PlantMachine) -> dict[str, MetricResult]:
     """M-18 and M-20 of a machine that is collected from, by a meter or a power tag of its own."""
     if not machine.energy_source and machine.production is None:
         return {}
@@ -153,9 +153,9 @@ def _machine_energy(plant: Plant, machine: Machine) -> dict[str, Result]:
     }
 
 
-def _energy(plant: Plant, options: Options) -> dict[str, Result]:
+def _energy(plant: Plant, options: FigureOptions) -> dict[str, MetricResult]:
     """M-18 and M-19 of every line, and of the site as the sum of its lines."""
-    found: dict[str, Result] = {}
+    found: dict[str, MetricResult] = {}
     for line in plant.lines:
         used, sources = plant.line_energy(line)
         scope, last = energy_scope(plant, line), plant.last_station(line)
@@ -174,7 +174,7 @@ def _energy(plant: Plant, options: Options) -> dict[str, Result]:
     return found | _site_energy(plant, options)
 
 
-def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
+def _site_energy(plant: Plant, options: FigureOptions) -> dict[str, MetricResult]:
     scope = energy_scope(plant, "site")
     used = plant.site_energy()
     coal = energy.standard_coal(scope, used, options.kgce_per_kwh)
@@ -199,12 +199,12 @@ def _site_energy(plant: Plant, options: Options) -> dict[str, Result]:
     }
 
 
-def lateness_p95(facts: Facts, device: str) -> Fraction | None:
+def lateness_p95(facts: WindowFacts, device: str) -> Fraction | None:
     """Seconds within which 95 % of a device's values reached the store; None without any."""
     return from_histogram(facts.lateness.get(device, {}), (), Window())["M-21-p95"].value
 
 
-def _lateness(plant: Plant) -> dict[str, Result]:
+def _lateness(plant: Plant) -> dict[str, MetricResult]:
     """M-21 from the histogram by milliseconds."""
     counts: dict[int, int] = {}
     for histogram in plant.facts.lateness.values():

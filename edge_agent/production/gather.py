@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_agent.config.models import Site
 from edge_agent.metrics.calendar import Calendar
-from edge_agent.metrics.live import Stored
+from edge_agent.metrics.live import StoredSignals
 from edge_agent.metrics.planned import planned
 from edge_agent.metrics.timemodel import Plan as PlanKind
 from edge_agent.production.count_notes import CountNotes
@@ -22,17 +22,17 @@ from edge_agent.production.facts import (
     BEFORE_NS,
     HISTORY_NS,
     MINUTE_NS,
-    Connection,
-    Counter,
-    Device,
-    Facts,
-    Gap,
+    AssessedDevice,
+    ConnectionChange,
+    CounterReadings,
+    DroppedValues,
+    InterfaceTag,
     Longs,
-    Minutes,
-    Planned,
+    MinuteHealth,
+    PlannedChange,
     Role,
-    States,
-    Tag,
+    StateColumns,
+    WindowFacts,
 )
 from edge_agent.production.inventory import inventory
 from edge_agent.production.signals import MODE, STATE, DeviceSignals, PlantSignals, Signal
@@ -70,18 +70,18 @@ def first_data(source: FactSource, plant: SiteDevices, until_ns: int) -> int | N
 
 def gather(
     site: Site, source: FactSource, register: Register, calendar: Calendar | None, start: int, end: int
-) -> Facts:
+) -> WindowFacts:
     """The facts of `start..end`, both full minutes."""
     plant = devices_of(site, source)
     signals = PlantSignals(site, register, plant, window=(start, end), notes=CountNotes.of(site))
     devices, names = list(signals.devices.values()), {key: member.name for key, member in plant.by_key.items()}
     known, states_of = _states(source, signals, devices, calendar, start, end)
     last_day = max(start, end - _DAY_NS)
-    history_start = Facts(start, end).history_start
+    history_start = WindowFacts(start, end).history_start
     quality = source.quality(list(names), last_day, end)
     plan = _plan(calendar, signals.register, min(history_start, start - BEFORE_NS), end + BEFORE_NS)
     late = _lateness(source, devices, last_day, end)
-    return Facts(
+    return WindowFacts(
         start,
         end,
         inventory(site, plant),
@@ -93,12 +93,12 @@ def gather(
         lateness={name: dict(sorted(each.items())) for name, each in late.items()},
         quality={names[key]: quality[key] for key in names},
         connections=[
-            Connection(row["t"], names[row["device"]], row["from"], row["to"], row["reason"])
+            ConnectionChange(row["t"], names[row["device"]], row["from"], row["to"], row["reason"])
             for row in source.transitions(start, end)
             if not row.get("tag") and row["device"] in names
         ],
         gaps=[
-            Gap(row["t"], row["agent"], row["stream"], row["from_t"], row["to_t"], row["values"])
+            DroppedValues(row["t"], row["agent"], row["stream"], row["from_t"], row["to_t"], row["values"])
             for row in source.gaps(start, end)
             if not plant.is_guest_agent(row["agent"])
         ],
@@ -110,8 +110,8 @@ def gather(
 
 
 def _stored(
-    source: FactSource, site: Site, signals: PlantSignals, plan: Sequence[Planned], end: int
-) -> dict[str, Stored]:
+    source: FactSource, site: Site, signals: PlantSignals, plan: Sequence[PlannedChange], end: int
+) -> dict[str, StoredSignals]:
     """What the store has of every device's own values; a change is looked for in the planned time asked for."""
     within = int(site.register_.change_within * 1e9)
     schedules = schedules_of(signals.members.standing)
@@ -134,17 +134,17 @@ def _stored(
 
 def gather_production(
     source: FactSource, signals: PlantSignals, calendar: Calendar | None, start: int, end: int, late_from: int
-) -> tuple[Facts, Known]:
+) -> tuple[WindowFacts, Known]:
     """Of the devices that figures of machines, lines and meters read from: states, counters, lateness since
     `late_from`, first connections, the plan; and when the values of each device (by name) were current. No health by
     minute."""
     devices = signals.wanted
     known, states_of = _states(source, signals, devices, calendar, start, end)
     names = {device.key: device.id for device in devices}
-    facts = Facts(
+    facts = WindowFacts(
         start,
         end,
-        {name: Device(name) for name in signals.devices},
+        {name: AssessedDevice(name) for name in signals.devices},
         first_good=_first_good(source, names, end),
         states=states_of,
         counters=_counters(source, signals, devices, known, states_of, start, end),
@@ -160,13 +160,13 @@ def _first_good(source: FactSource, names: Mapping[str, str], end: int) -> dict[
     return {names[key]: t for key, t in source.first_good(end).items() if key in names}
 
 
-def _minutes(source: FactSource, names: Mapping[str, str], start: int, end: int) -> dict[str, Minutes]:
+def _minutes(source: FactSource, names: Mapping[str, str], start: int, end: int) -> dict[str, MinuteHealth]:
     """A day at a time."""
     parts: dict[str, list[Longs]] = {}
     for day in range(start, end, _DAY_NS):
         for device, rows in source.minutes(day, min(day + _DAY_NS, end)).items():
             parts.setdefault(device, []).append(rows)
-    return {names[key]: Minutes(np.concatenate(found)) for key, found in parts.items() if key in names}
+    return {names[key]: MinuteHealth(np.concatenate(found)) for key, found in parts.items() if key in names}
 
 
 def _states(
@@ -176,7 +176,7 @@ def _states(
     calendar: Calendar | None,
     start: int,
     end: int,
-) -> tuple[Known, dict[str, States]]:
+) -> tuple[Known, dict[str, StateColumns]]:
     """When the devices' values were current (by key), and the states of those that have any (by name)."""
     known = source.known(start - BEFORE_NS, end + BEFORE_NS)
     ordered = _ordered_by_tag(signals, calendar)
@@ -210,10 +210,10 @@ def _counters(
     signals: PlantSignals,
     devices: Sequence[DeviceSignals],
     known: Known,
-    states_of: Mapping[str, States],
+    states_of: Mapping[str, StateColumns],
     start: int,
     end: int,
-) -> tuple[Counter, ...]:
+) -> tuple[CounterReadings, ...]:
     """Energy is divided where the state changed, and rises evenly between two readings, while a count of parts stands
     until the next. A counter without a reading in the window says nothing, rather than 0."""
     names = {device.key: device.id for device in devices}
@@ -230,18 +230,20 @@ def _counters(
                 at = changed if role == "energy" else np.zeros(0, np.int64)
                 counting.append(CounterQuestion(signal.name, at, spans, signals.about(device, role)))
     counted, integrated = source.counters(counting, start, end), source.energies(integrating, start, end)
-    found: list[Counter] = []
+    found: list[CounterReadings] = []
     for device in devices:
         for role, signal in device.roles.items():
             if signal.name in counted:
                 found.append(_counter(device.id, role, signal, counted[signal.name]))
             elif signal.name in integrated:
-                found.append(Counter(device.id, role, signal.name[1], signal.ratio, None, integrated[signal.name]))
+                found.append(
+                    CounterReadings(device.id, role, signal.name[1], signal.ratio, None, integrated[signal.name])
+                )
     return tuple(found)
 
 
-def _counter(device: str, role: Role, signal: Signal, counted: CountedReadings) -> Counter:
-    return Counter(
+def _counter(device: str, role: Role, signal: Signal, counted: CountedReadings) -> CounterReadings:
+    return CounterReadings(
         device,
         role,
         signal.name[1],
@@ -266,25 +268,25 @@ def _lateness(source: FactSource, devices: Sequence[DeviceSignals], start: int, 
     return {names[key]: counts for key, counts in found.items()}
 
 
-def _tags(names: Mapping[str, str], series: Mapping[str, Mapping[str, Any]]) -> tuple[Tag, ...]:
+def _tags(names: Mapping[str, str], series: Mapping[str, Mapping[str, Any]]) -> tuple[InterfaceTag, ...]:
     return tuple(
         _tag(name, tag, meta) for key, name in names.items() for tag, meta in sorted(series.get(key, {}).items())
     )
 
 
-def _tag(device: str, tag: str, meta: Mapping[str, Any]) -> Tag:
+def _tag(device: str, tag: str, meta: Mapping[str, Any]) -> InterfaceTag:
     low, high = (f"{limit:g}" for limit in meta["range"]) if meta.get("range") else ("", "")
     words = (str(meta.get(key, "")) for key in ("business_link", "description"))
-    return Tag(device, tag, str(meta.get("type", "")), str(meta.get("unit", "")), low, high, *words)
+    return InterfaceTag(device, tag, str(meta.get("type", "")), str(meta.get("unit", "")), low, high, *words)
 
 
-def _plan(calendar: Calendar | None, register: Register, start: int, end: int) -> tuple[Planned, ...]:
+def _plan(calendar: Calendar | None, register: Register, start: int, end: int) -> tuple[PlannedChange, ...]:
     """What is planned for every schedule the register names, and for machines that name none."""
     return tuple(_planned(calendar, register, start, end)) if calendar is not None else ()
 
 
-def _planned(calendar: Calendar, register: Register, start: int, end: int) -> Iterator[Planned]:
+def _planned(calendar: Calendar, register: Register, start: int, end: int) -> Iterator[PlannedChange]:
     for schedule in sorted({"", *(machine.schedule_id for machine in register.equipment)}):
         track = calendar.plan(schedule, start, end)
         for t, plan in zip(track.times, track.values, strict=True):
-            yield Planned(schedule, t, plan.value)
+            yield PlannedChange(schedule, t, plan.value)

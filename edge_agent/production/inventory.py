@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from edge_agent.config.models import Site
-from edge_agent.production.facts import Device
-from edge_agent.production.signals import business_links, speaks_for_its_controller
+from edge_agent.production.facts import AssessedDevice
+from edge_agent.production.signals import business_links, is_controller
 from edge_agent.production.site_devices import SiteDevice, SiteDevices
 
 
-def inventory(site: Site, known: SiteDevices) -> dict[str, Device]:
+def inventory(site: Site, known: SiteDevices) -> dict[str, AssessedDevice]:
     """Every device of the plant, by what figures call it."""
     return {member.name: _device(member, site) for member in known.members}
 
 
-def _device(member: SiteDevice, site: Site) -> Device:
+def _device(member: SiteDevice, site: Site) -> AssessedDevice:
     device = member.config
     options: dict[str, Any] = device.model_dump(mode="json")
-    return Device(
+    return AssessedDevice(
         id=member.name,
         name=device.name,
         line=device.line,
@@ -31,7 +31,7 @@ def _device(member: SiteDevice, site: Site) -> Device:
         profile=device.profile or "",
         every_s=f"{device.every:g}",
         tags=len(device.tags),
-        controller=speaks_for_its_controller(device),
+        controller=is_controller(device),
         normalised=member.normalised,
         business_links=tuple(sorted(business_links(device))),
     )

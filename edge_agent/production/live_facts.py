@@ -1,6 +1,6 @@
 """Live facts of a report's window from its health by minute: networking, coverage and acquisition rest on them.
 
-In: `Facts` (30 days of minutes). Out: `metrics.live.Live`, one `DeviceFacts` per configured device.
+In: `WindowFacts` (30 days of minutes). Out: `metrics.live.Live`, one `DeviceFacts` per configured device.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from edge_agent.metrics.live import DeviceFacts, Live, from_health
-from edge_agent.metrics.planned import Planned as Hours
+from edge_agent.metrics.live import DeviceFacts, LiveEvidence, from_health
+from edge_agent.metrics.planned import PlannedTime as Hours
 from edge_agent.metrics.planned import planned
 from edge_agent.metrics.timemodel import Plan
-from edge_agent.production.facts import HISTORY_NS, MINUTE_NS, Facts
+from edge_agent.production.facts import HISTORY_NS, MINUTE_NS, WindowFacts
 
 #: A device that was covered in the last minute of a window was online at its end.
 ONLINE_NS: Final = MINUTE_NS
@@ -20,7 +20,7 @@ _S: Final = 1_000_000_000
 _NO_SCHEDULE: Final = "\0"
 
 
-def live(facts: Facts, schedules: Mapping[str, str] | None = None) -> Live:
+def live(facts: WindowFacts, schedules: Mapping[str, str] | None = None) -> LiveEvidence:
     """The live facts of the register's metrics; the recent window of M-04d and M-05 is the report's own.
 
     `schedules`: device -> the schedule of its machine; of the others all time is scheduled.
@@ -31,15 +31,15 @@ def live(facts: Facts, schedules: Mapping[str, str] | None = None) -> Live:
         for device in facts.devices
     }
     length = (facts.end - facts.start) // _S
-    return Live(devices, facts.end, length if length > 0 else None)
+    return LiveEvidence(devices, facts.end, length if length > 0 else None)
 
 
-def _hours_of(facts: Facts, schedule: str) -> Hours:
+def _hours_of(facts: WindowFacts, schedule: str) -> Hours:
     rows = [(row.t, Plan(row.plan)) for row in facts.plan if row.schedule == schedule]
     return planned(rows, facts.end)
 
 
-def _device(facts: Facts, device: str, hours: Hours | None) -> DeviceFacts:
+def _device(facts: WindowFacts, device: str, hours: Hours | None) -> DeviceFacts:
     about, long = facts.devices[device], facts.end - HISTORY_NS
     history = facts.minutes_of(device).inside(long, facts.end)
     recent = facts.minutes_of(device).inside(facts.start, facts.end)

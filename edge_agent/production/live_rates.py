@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from edge_agent.config.models import Register as RegisterFiles
+from edge_agent.config.models import RegisterConfig as RegisterFiles
 from edge_agent.config.models import Site
 from edge_agent.errors import ConfigError, Finding, RegisterError
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.calendar import load_calendar
 from edge_agent.metrics.evaluate import compute
-from edge_agent.metrics.live import DeviceFacts, Live, Sums, from_health
+from edge_agent.metrics.live import DeviceFacts, HealthSums, LiveEvidence, from_health
 from edge_agent.production.change_watch import ChangeWatch
 from edge_agent.production.scheduled import ScheduledHealth
-from edge_agent.production.signals import business_links, speaks_for_its_controller
+from edge_agent.production.signals import business_links, is_controller
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.register.importing import load
 from edge_agent.register.membership import Membership
@@ -103,11 +103,11 @@ class LiveRates:
         rows = store.health(now_ns - patience, now_ns)
         return {key: row for key, row in rows.items() if key in devices.by_key}
 
-    def live(self, store: Store, now_ns: int) -> Live:
+    def live(self, store: Store, now_ns: int) -> LiveEvidence:
         """The facts of every device of the plant up to now, by what registers call it."""
         return self._live(store, SiteDevices.of(self._site, store), now_ns)
 
-    def _live(self, store: Store, devices: SiteDevices, now_ns: int, online: Collection[str] = ()) -> Live:
+    def _live(self, store: Store, devices: SiteDevices, now_ns: int, online: Collection[str] = ()) -> LiveEvidence:
         """`online`: the keys of the devices that answer."""
         if self._hours is not None and self.register is not None:
             resolved = devices.resolved(self.register)
@@ -121,7 +121,7 @@ class LiveRates:
             device = member.config
             known = long.get(member.key)
             first = known.first_ns if known else None
-            sums: tuple[Sums, ...] = (_sums(known), _sums(recent.get(member.key)))
+            sums: tuple[HealthSums, ...] = (_sums(known), _sums(recent.get(member.key)))
             collected = any(each.scheduled_s > 0 for each in sums)
             hours = calendar = None
             if self._hours is not None:
@@ -137,7 +137,7 @@ class LiveRates:
                 (long_start, sums[0]),
                 (recent_start, sums[1]),
                 planned=hours,
-                controller=speaks_for_its_controller(device),
+                controller=is_controller(device),
                 normalised=member.normalised,
                 business_links=business_links(device),
                 collected=collected,
@@ -145,7 +145,7 @@ class LiveRates:
                 online=member.key in online,
                 stored=stored[member.key],
             )
-        return Live(facts, now_ns, RECENT_NS // 1_000_000_000)
+        return LiveEvidence(facts, now_ns, RECENT_NS // 1_000_000_000)
 
     def _change_since(self, devices: SiteDevices, now_ns: int) -> dict[str, int]:
         """Device key -> from when on a change of a value is looked for: the planned time asked for lies behind it."""
@@ -165,7 +165,7 @@ def _hours(file: Path, register: Register) -> ScheduledHealth | None:
         return None
 
 
-def _sums(facts: LiveFacts | None) -> Sums:
+def _sums(facts: LiveFacts | None) -> HealthSums:
     if facts is None:
-        return Sums(0.0, 0.0, 0, 0)
-    return Sums(facts.scheduled_s, facts.covered_s, facts.good, facts.bad)
+        return HealthSums(0.0, 0.0, 0, 0)
+    return HealthSums(facts.scheduled_s, facts.covered_s, facts.good, facts.bad)

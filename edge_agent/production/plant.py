@@ -1,6 +1,6 @@
 """A plant in a window: time buckets, parts and energy of every machine with facts, and their sums by line and workshop.
 
-In: `Facts`, and the `Assessment` of the register. Out: `Machine` by machine (times in ns, energy in kWh, parts exact).
+In: `WindowFacts`, and the `Assessment` of the register. Out: `PlantMachine` by machine (times in ns, energy in kWh, parts exact).
 The running service and every report compute here; equal facts give equal figures.
 """
 
@@ -17,15 +17,15 @@ import numpy as np
 from edge_agent.metrics import energy, oee
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.count_sum import CountSum
-from edge_agent.metrics.counters import Count, Event, Rule, count, made_in
+from edge_agent.metrics.counters import CountedQuantity, CounterEvent, CounterRule, count, made_in
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.evidence import Evidence
+from edge_agent.metrics.evidence import MachineEvidence
 from edge_agent.metrics.oee import Production
 from edge_agent.metrics.readings import Readings
-from edge_agent.metrics.result import Grade, Result, Window
+from edge_agent.metrics.result import Grade, MetricResult, Window
 from edge_agent.metrics.timemodel import (
-    Item,
-    Mode,
+    ItemState,
+    OperationMode,
     Plan,
     Timeline,
     Totals,
@@ -36,7 +36,7 @@ from edge_agent.metrics.timemodel import (
     totals,
 )
 from edge_agent.production.count_doubts import NO_DOUBTS, CountDoubts, doubted
-from edge_agent.production.facts import MINUTE_NS, PART_ROLES, Counter, Facts, Role, States
+from edge_agent.production.facts import MINUTE_NS, PART_ROLES, CounterReadings, Role, StateColumns, WindowFacts
 from edge_agent.production.links import MachineLinks
 from edge_agent.register.membership import Span
 from edge_agent.register.model import Equipment
@@ -49,15 +49,15 @@ _CONNECTED_LATE: Final = Text(
     "部分计划时间在首次接入之前，状态未知：结果为暂定。",
     "Part of the planned time lies before the first connection and is unknown: provisional.",
 )
-_PARTS: Final = Rule(restarts=True)
+_PARTS: Final = CounterRule(restarts=True)
 _NOT_OVER: Final = Text(
     "窗口内的最后一次故障尚未结束：修复时间暂计到最后一次已知状态，为暂定。",
     "The last failure of the window is not over yet: its repair counts up to the last known state, provisional.",
 )
 #: The figures of a machine that rest on its counters of parts.
 _OF_PARTS: Final = ("M-12", "M-13", "M-14", "M-15")
-_ITEMS: Final = tuple(Item)
-_MODES: Final = tuple(Mode)
+_ITEMS: Final = tuple(ItemState)
+_MODES: Final = tuple(OperationMode)
 #: Behind a device's name: its energy is the integral of its power.
 INTEGRATED: Final = " integrated"
 
@@ -85,18 +85,18 @@ class PowerCheck:
 
 
 @dataclass(frozen=True)
-class Machine:
+class PlantMachine:
     """One production machine in the window. What is None was not collected."""
 
     equipment: Equipment
     device: str | None
     """The one device that speaks for it."""
-    evidence: Evidence
+    evidence: MachineEvidence
     grade: Grade
     """What its figures of the window rest on."""
     timeline: Timeline | None
     production: Production | None
-    energy: Count | None
+    energy: CountedQuantity | None
     energy_source: str
     """The device that measured it, ` integrated` behind a power tag."""
     span: Span = (0, 0)
@@ -123,7 +123,7 @@ class Machine:
         return self.parts_doubts.known_until(busy[-1][1]) if busy else self.parts_doubts
 
     @cached_property
-    def results(self) -> dict[str, Result]:
+    def results(self) -> dict[str, MetricResult]:
         """M-11 to M-17; empty without machine states. Provisional when the machine was connected inside the window."""
         found = {} if self.production is None else oee.evaluate(self.production)
         found = {
@@ -146,7 +146,7 @@ class Plant:
 
     def __init__(
         self,
-        facts: Facts,
+        facts: WindowFacts,
         assessment: Assessment,
         *,
         grades: Mapping[str, Grade] | None = None,
@@ -161,15 +161,15 @@ class Plant:
         self.links = MachineLinks(assessment.members, facts.devices)
         self._grades = grades
         self._counters = {(counter.device, counter.role): counter for counter in facts.counters}
-        self._counts: dict[tuple[str, Role], Count | None] = {}
+        self._counts: dict[tuple[str, Role], CountedQuantity | None] = {}
 
     @cached_property
-    def working(self) -> tuple[Machine, ...]:
+    def working(self) -> tuple[PlantMachine, ...]:
         """The machines that were in service in some part of the window: times, parts and energy are of these."""
         return tuple(self._machine(each) for each in self.assessment.members.working)
 
     @cached_property
-    def machines(self) -> tuple[Machine, ...]:
+    def machines(self) -> tuple[PlantMachine, ...]:
         """The machines that count at the window's end: every count of machines is of these."""
         standing = {each.equipment_id for each in self.assessment.machines}
         return tuple(each for each in self.working if each.id in standing)
@@ -182,7 +182,7 @@ class Plant:
         """The one configured device that speaks for this machine alone."""
         return self.links.device(machine)
 
-    def _machine(self, equipment: Equipment) -> Machine:
+    def _machine(self, equipment: Equipment) -> PlantMachine:
         evidence = self.assessment.all_evidence[equipment.equipment_id]
         device, window = self.device(equipment), self.span(equipment)
         grade = evidence.grade if self._grades is None else self._grades.get(device or "", "E0")
@@ -191,9 +191,9 @@ class Plant:
             self.doubts([(device or "", role) for role in PART_ROLES], window),
             self.doubts([(source, "energy")], window),
         )
-        states = States.of(self.facts.states.get(device or "", ()))
+        states = StateColumns.of(self.facts.states.get(device or "", ()))
         if device is None or not len(states):
-            return Machine(equipment, device, evidence, grade, None, None, used, source, window, *doubts)
+            return PlantMachine(equipment, device, evidence, grade, None, None, used, source, window, *doubts)
         timeline = self._timeline(equipment, states)
         pq, gq = self._parts(device, planned_busy(timeline, *window))
         whole_pq, whole_gq = self._parts(device, [window])
@@ -212,7 +212,7 @@ class Plant:
             whole_gq=whole_gq,
         )
         unconnected = self._unconnected(device, timeline, production.totals, window)
-        return Machine(equipment, device, evidence, grade, timeline, production, used, source, window, *doubts,
+        return PlantMachine(equipment, device, evidence, grade, timeline, production, used, source, window, *doubts,
                        self._open_failure(timeline), unconnected)  # fmt: skip
 
     def _open_failure(self, timeline: Timeline) -> bool:
@@ -232,14 +232,14 @@ class Plant:
             return 0
         return whole.pbt if first >= span[1] else totals(timeline, span[0], first).pbt
 
-    def _timeline(self, equipment: Equipment, states: States) -> Timeline:
+    def _timeline(self, equipment: Equipment, states: StateColumns) -> Timeline:
         times = states.t.tolist()
         item = Track(times, [_ITEMS[number] for number in states.item.tolist()])
         mode = Track(times, [_MODES[number] for number in states.mode.tolist()])
         order = None if states.order is None else Track(times, states.order.tolist())
         return classify(spans(times[0], self.facts.known_until, item, mode, order, self._plan(equipment.schedule_id)))
 
-    def _energy(self, equipment: Equipment, device: str | None) -> tuple[Count | None, str]:
+    def _energy(self, equipment: Equipment, device: str | None) -> tuple[CountedQuantity | None, str]:
         """The machine's own counter, else a meter of its own, else its power tag. A counter that is silent in this
         window has no stand-in, or the windows did not add up."""
         for metering in (device, self.links.meter(equipment)):
@@ -264,24 +264,24 @@ class Plant:
         """Parts produced and good parts in these spans."""
         return made_in({role: self.counted(device, role) for role in PART_ROLES}, when)
 
-    def counted(self, device: str, role: Role) -> Count | None:
+    def counted(self, device: str, role: Role) -> CountedQuantity | None:
         """What a device's counter in a role counted; None without such a counter, and of one of which nothing is known
         in the window."""
         if (device, role) not in self._counts:
             counter = self._counters.get((device, role))
-            rule = _PARTS if role in PART_ROLES else Rule()
+            rule = _PARTS if role in PART_ROLES else CounterRule()
             known = counter is not None and not self._silent(counter) and not _of_another_unit(counter)
             self._counts[device, role] = _steps(counter, rule) if counter is not None and known else None
         return self._counts[device, role]
 
-    def _silent(self, counter: Counter) -> bool:
+    def _silent(self, counter: CounterReadings) -> bool:
         return counter.unknown_since is not None and counter.unknown_since < self.facts.start
 
-    def metered(self, device: str) -> Count | None:
+    def metered(self, device: str) -> CountedQuantity | None:
         """What a device's energy counter says."""
         return self.counted(device, "energy")
 
-    def integrated(self, device: str) -> Count | None:
+    def integrated(self, device: str) -> CountedQuantity | None:
         """What its power tag adds up to."""
         return self.counted(device, "integrated_power")
 
@@ -295,10 +295,10 @@ class Plant:
         step = _smallest_step(self._counters[device, "energy"])
         return PowerCheck(counted, integral, energy.disagreement(counted, integral), counted < energy.STEPS * step)
 
-    def events(self, device: str, role: Role) -> tuple[Event, ...]:
+    def events(self, device: str, role: Role) -> tuple[CounterEvent, ...]:
         """What a counter did in the window besides counting on."""
         counted, counter = self.counted(device, role), self._counters.get((device, role))
-        events: Sequence[Event] = () if counted is None else counted.events
+        events: Sequence[CounterEvent] = () if counted is None else counted.events
         if counter is not None and _of_another_unit(counter):
             events = [event for event in counter.events if event.kind == "unit"]
         return tuple(event for event in events if self.facts.start < event.t <= self.facts.end)
@@ -327,7 +327,7 @@ class Plant:
         return sum(doubts, CountDoubts(zone=self.facts.timezone))
 
     @property
-    def counter_events(self) -> list[tuple[Counter, Event]]:
+    def counter_events(self) -> list[tuple[CounterReadings, CounterEvent]]:
         """All that counters did in the window besides counting on, by time."""
         found = [(counter, event) for key, counter in self._counters.items() for event in self.events(*key)]
         return sorted(found, key=lambda each: (each[1].t, each[0].device, each[0].tag))
@@ -378,10 +378,10 @@ class Plant:
             until = max(until, end)
         return [*found, (until, self.facts.end)] if until < self.facts.end else found
 
-    def _stand_ins(self, line: str) -> list[tuple[Machine, Span, Span]]:
+    def _stand_ins(self, line: str) -> list[tuple[PlantMachine, Span, Span]]:
         """(machine, when, gap): the machines of a line in place of its meters, while none of these was there; so the
         line is never less than its machines, and a window across is the sum of its parts."""
-        found = list[tuple[Machine, Span, Span]]()
+        found = list[tuple[PlantMachine, Span, Span]]()
         for gap in self._unmetered(line):
             for each in self.working:
                 span = max(gap[0], each.span[0]), min(gap[1], each.span[1])
@@ -389,23 +389,23 @@ class Plant:
                     found.append((each, span, gap))
         return found
 
-    def last_station(self, line: str) -> Machine | None:
+    def last_station(self, line: str) -> PlantMachine | None:
         """The one inspection machine of a line with a count of good parts: where the line's good parts are counted."""
         ends = [each for each in self.working if (each.equipment.line, each.equipment.category) == (line, "inspection")]
         return ends[0] if len(ends) == 1 and ends[0].production and ends[0].production.gq is not None else None
 
 
-def _of_another_unit(counter: Counter) -> bool:
+def _of_another_unit(counter: CounterReadings) -> bool:
     """Whether it was read in a unit that cannot be converted, in some part of the window."""
     return any(event.kind == "unit" for event in counter.events)
 
 
-def _steps(counter: Counter, rule: Rule) -> Count:
+def _steps(counter: CounterReadings, rule: CounterRule) -> CountedQuantity:
     own = replace(rule, ratio=counter.ratio, modulus=counter.modulus)
     return count(counter.readings, own, counter.epochs, counter.events)
 
 
-def _smallest_step(counter: Counter) -> Fraction:
+def _smallest_step(counter: CounterReadings) -> Fraction:
     """The smallest step seen, kWh: the counter is no finer, as far as was seen; 0 without any."""
     readings = counter.readings if isinstance(counter.readings, Readings) else Readings.of(counter.readings)
     steps = np.diff(readings.value)
@@ -416,10 +416,10 @@ def _smallest_step(counter: Counter) -> Fraction:
     return (readings[place + 1][1] - readings[place][1]) * counter.ratio
 
 
-def groups(machines: Iterable[Machine]) -> Mapping[tuple[str, str], list[Machine]]:
+def groups(machines: Iterable[PlantMachine]) -> Mapping[tuple[str, str], list[PlantMachine]]:
     """(`line` | `workshop` | `site`, name) -> machines; the site's name is empty, and it is there without machines."""
     machines = list(machines)
-    found: dict[tuple[str, str], list[Machine]] = {}
+    found: dict[tuple[str, str], list[PlantMachine]] = {}
     for level in ("line", "workshop"):
         for machine in machines:
             if name := getattr(machine.equipment, level):
@@ -427,7 +427,7 @@ def groups(machines: Iterable[Machine]) -> Mapping[tuple[str, str], list[Machine
     return found | {("site", ""): machines}
 
 
-def summed(machines: Iterable[Machine]) -> Totals:
+def summed(machines: Iterable[PlantMachine]) -> Totals:
     """The time of several machines together."""
     found = Totals({}, 0)
     for machine in machines:
@@ -436,9 +436,9 @@ def summed(machines: Iterable[Machine]) -> Totals:
     return found
 
 
-def energy_scope(plant: Plant, name: str, machine: Machine | None = None) -> energy.Scope:
+def energy_scope(plant: Plant, name: str, machine: PlantMachine | None = None) -> energy.EnergyScope:
     """Whose energy, in the plant's window."""
     grade = machine.grade if machine else "E2"
     version = plant.assessment.register.version
     start, end = machine.span if machine else (plant.facts.start, plant.facts.end)
-    return energy.Scope(name, start, end, grade, version, plant.computed_at)
+    return energy.EnergyScope(name, start, end, grade, version, plant.computed_at)

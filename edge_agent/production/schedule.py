@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from edge_agent.config.models import Site
-from edge_agent.metrics.calendar import Calendar, Schedule, load_calendar
+from edge_agent.metrics.calendar import Calendar, ShiftSchedule, load_calendar
 from edge_agent.production.count_notes import CountNotes
 from edge_agent.production.gather import first_data
 from edge_agent.production.retention import readings_from
@@ -25,8 +25,8 @@ from edge_agent.production.window_document import window_document
 from edge_agent.register.model import Register
 from edge_agent.stores import Store
 from edge_agent.stores.base import AROUND_NS, NEXT_NS, Name
+from edge_agent.stores.changed_series import HOUR_NS
 from edge_agent.stores.registers import unpacked, valid_at
-from edge_agent.stores.touched import HOUR_NS
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,9 @@ class ProductionFigures:
         self._site, self._register = site, register
         file = site.register_.calendar
         self.calendar = None if file is None else load_calendar(file)
-        self._days = self.calendar or Calendar(timezone=site.agent.timezone, schedules={"default": Schedule(shifts=())})
+        self._days = self.calendar or Calendar(
+            timezone=site.agent.timezone, schedules={"default": ShiftSchedule(shifts=())}
+        )
         self._signals = PlantSignals(site, register)
         self._keys: list[str] = []
         names = Tally(machine.schedule_id for machine in self._signals.links.machines)

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 
 from edge_agent.metrics.calendar import Calendar
-from edge_agent.metrics.live import Sums
-from edge_agent.metrics.planned import Planned, planned
+from edge_agent.metrics.live import HealthSums
+from edge_agent.metrics.planned import PlannedTime, planned
 from edge_agent.stores import Store
 from edge_agent.stores.columns import Longs
 
@@ -22,7 +22,7 @@ _DAY_NS: Final = 24 * _HOUR_NS
 #: So long after its end a span is looked at again every hour.
 _YOUNG_NS: Final = 2 * _DAY_NS
 
-_NOTHING: Final = Sums(0.0, 0.0, 0, 0)
+_NOTHING: Final = HealthSums(0.0, 0.0, 0, 0)
 _COLUMNS: Final = ("scheduled_ms", "covered_ms", "good", "bad")
 _NONE: Final = np.zeros((0, len(_COLUMNS)), np.int64)
 
@@ -33,9 +33,9 @@ class ScheduledHealth:
     def __init__(self, calendar: Calendar, schedules: Mapping[str, str]) -> None:
         """`schedules`: device -> the schedule of its machine; the time of other devices is all scheduled."""
         self._calendar, self._schedules = calendar, schedules
-        self._plans: dict[str, tuple[int, int, Planned]] = {}
+        self._plans: dict[str, tuple[int, int, PlannedTime]] = {}
         self._spans: dict[tuple[int, int], tuple[int, Longs]] = {}
-        self._summed: dict[tuple[int, int, int], tuple[Planned, Longs]] = {}
+        self._summed: dict[tuple[int, int, int], tuple[PlannedTime, Longs]] = {}
         self._places: dict[str, int] = {}
         """Key of a device -> its row in what is kept of each span."""
 
@@ -44,7 +44,7 @@ class ScheduledHealth:
         self._schedules = schedules
         self._summed = {}
 
-    def planned(self, device: str, start: int, end: int) -> Planned | None:
+    def planned(self, device: str, start: int, end: int) -> PlannedTime | None:
         """The planned time of a device; None where all of `start..end` counts: no schedule, no pause, or no work."""
         schedule = self._schedules.get(device)
         if schedule is None:
@@ -52,12 +52,12 @@ class ScheduledHealth:
         hours = self._plan(schedule, start, end)
         return hours if 0 < hours.within(start, end) < end - start else None
 
-    def calendar(self, device: str, start: int, end: int) -> Planned | None:
+    def calendar(self, device: str, start: int, end: int) -> PlannedTime | None:
         """The planned working time of a device, also where it is none of `start..end`; None without a schedule."""
         schedule = self._schedules.get(device)
         return None if schedule is None else self._plan(schedule, start, end)
 
-    def _plan(self, schedule: str, start: int, end: int) -> Planned:
+    def _plan(self, schedule: str, start: int, end: int) -> PlannedTime:
         """Resolved for a day more than asked, on both sides, and kept while that lasts."""
         kept = self._plans.get(schedule)
         if kept is None or not kept[0] <= start <= end <= kept[1]:
@@ -67,16 +67,16 @@ class ScheduledHealth:
             self._plans[schedule] = kept
         return kept[2]
 
-    def sums(self, store: Store, device: str, hours: Planned, start: int, end: int) -> Sums:
+    def sums(self, store: Store, device: str, hours: PlannedTime, start: int, end: int) -> HealthSums:
         """What the health rows of planned time in `start..end` add up to."""
         totals = self._totals(store, hours, start, end)
         place = self._places.get(device)
         if place is None or place >= len(totals):
             return _NOTHING
         scheduled_ms, covered_ms, good, bad = totals[place].tolist()
-        return Sums(scheduled_ms / 1000, covered_ms / 1000, good, bad)
+        return HealthSums(scheduled_ms / 1000, covered_ms / 1000, good, bad)
 
-    def _totals(self, store: Store, hours: Planned, start: int, end: int) -> Longs:
+    def _totals(self, store: Store, hours: PlannedTime, start: int, end: int) -> Longs:
         """Of every device, by its place; once for all machines of a schedule."""
         asked = (id(hours), start, end)
         if asked not in self._summed:

@@ -15,10 +15,10 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from edge_agent.config.models import DeviceCommon, Site
-from edge_agent.config.plugins import Installed
+from edge_agent.config.plugins import InstalledPlugins
 from edge_agent.errors import ConfigError
-from edge_agent.metrics.epochs import Definition
-from edge_agent.metrics.plausibility import Limit, by_cycle, by_power
+from edge_agent.metrics.epochs import TagDefinition
+from edge_agent.metrics.plausibility import StepLimit, by_cycle, by_power
 from edge_agent.production.count_notes import NO_NOTES, CountNotes
 from edge_agent.production.counting import CounterAbout
 from edge_agent.production.facts import PART_ROLES, Role
@@ -39,7 +39,7 @@ _EXECUTION: Final = {"execution", "machine_state", "program_status", "channel_st
 _PRODUCTION: Final = {"program", "part_count", "parts_actual", "parts_total", "parts_completed"}
 
 
-def speaks_for_its_controller(device: DeviceCommon) -> bool:
+def is_controller(device: DeviceCommon) -> bool:
     """Whether its tags show what the controller executes, and a program or a part count (grade E3).
 
     A state that is derived from measurements, lamps or contacts is no word of the controller.
@@ -91,14 +91,14 @@ class DeviceSignals:
         found = counters_of(units, self.about.former_units)
         return {role: Signal((self.key, tag), ratio) for role, tag, ratio in found}
 
-    def definition(self, tag: str, role: Role) -> Definition:
+    def definition(self, tag: str, role: Role) -> TagDefinition:
         """What the configuration says of a counter's numbers; of another agent's device its birth document does."""
         options = self.config.tags[tag]
         low, high = options.range or (None, None)
         scale, offset = (Fraction(repr(float(number))) for number in (options.scale, options.offset))
         exponent = options.scale_exponent_from or ""
         modulus = None if self.about.by_birth else _modulus(self.config.connector, options)
-        return Definition(
+        return TagDefinition(
             scale=scale,
             offset=offset,
             exponent_from=exponent,
@@ -139,7 +139,7 @@ class DeviceSignals:
 def _plugin(connector: str) -> Plugin | None:
     """Looking for what is installed takes a tenth of a second."""
     try:
-        return Installed()[connector]
+        return InstalledPlugins()[connector]
     except (ConfigError, KeyError):
         return None
 
@@ -249,7 +249,7 @@ class PlantSignals:
         return Membership.of_all_time(self.register, self.members.zone)
 
     @cached_property
-    def _cycle(self) -> dict[str, Limit]:
+    def _cycle(self) -> dict[str, StepLimit]:
         """Of devices that speak for one machine at a time: what the shortest of their nominal cycles makes possible."""
         cycles: dict[str, list[Decimal | None]] = {}
         for row in self._ever.working:
@@ -273,14 +273,14 @@ class PlantSignals:
                 rated.setdefault(name, []).append(row.rated_power_kw)
         return {self.devices[name].key: float(max(map(_or_zero, each))) for name, each in rated.items() if all(each)}
 
-    def _pace(self, key: str, ratio: Fraction) -> Limit | None:
+    def _pace(self, key: str, ratio: Fraction) -> StepLimit | None:
         """In the counter's own unit."""
         limit = self._cycle.get(key)
         if limit is None or ratio == 1:
             return limit
         return replace(limit, per_hour=limit.per_hour / float(ratio), burst=limit.burst / float(ratio))
 
-    def _rated(self, key: str, ratio: Fraction) -> Limit | None:
+    def _rated(self, key: str, ratio: Fraction) -> StepLimit | None:
         return by_power(self._power[key], ratio) if key in self._power else None
 
     @cached_property

@@ -127,11 +127,11 @@ class SiteDevices:
         """What the devices of the plant's agents are called, without guests."""
         return self._plant_names
 
-    def aside(self, store: Store) -> list[dict[str, Any]]:
+    def unfollowed_names(self, store: Store) -> list[dict[str, Any]]:
         """`was` that are not followed: `{"device", "was", "reason", "zh", "en", "guest"}`, devices as people are shown
         them."""
         rows = []
-        for claim in store.catalogue.former.aside():
+        for claim in store.catalogue.former.unfollowed_claims():
             zh, en = sentence(claim.reason)
             row = {"device": self.shown(claim.key), "was": self.shown(claim.former), "reason": claim.reason}
             rows.append(row | {"zh": zh, "en": en, "guest": self.guest(claim.key)})

@@ -13,8 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from edge_agent.metrics.timemodel import Item, Mode
-from edge_agent.production.facts import States
+from edge_agent.metrics.timemodel import ItemState, OperationMode
+from edge_agent.production.facts import StateColumns
 
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -50,23 +50,23 @@ def states(
     known: Sequence[Sequence[int]],
     start: int,
     end: int,
-) -> States:
+) -> StateColumns:
     """States in `start..end` from the changes of item, mode and (None: there is no such signal) order, inside the
     `known` spans (disjoint, sorted). Before the first reading, and outside these spans, item and mode are 0."""
     spans = np.array(known, np.int64).reshape(-1, 2)
     edges = np.concatenate([*(each.t for each in (items, modes, orders) if each is not None), spans.ravel()])
     t = np.unique(np.append(edges[(edges > start) & (edges < end)], start))
     current = _inside(t, spans)
-    item, mode = (_word(each, t, current, len(words)) for each, words in ((items, Item), (modes, Mode)))
+    item, mode = (_word(each, t, current, len(words)) for each, words in ((items, ItemState), (modes, OperationMode)))
     order = np.zeros(len(t), np.int64) if orders is None else _flag(orders, t)
-    said = (item * len(Mode) + mode) * 2 + order
+    said = (item * len(OperationMode) + mode) * 2 + order
     new = np.flatnonzero(np.append(True, said[1:] != said[:-1]))
     places, seen = items.at(t)[new].tolist(), current[new].tolist()
     why = [
         "" if known_item else _why(items, inside, place)
         for known_item, inside, place in zip(item[new].tolist(), seen, places, strict=True)
     ]
-    return States(t[new], item[new], mode[new], None if orders is None else order[new] != 0, why)
+    return StateColumns(t[new], item[new], mode[new], None if orders is None else order[new] != 0, why)
 
 
 def _inside(t: Longs, spans: Longs) -> npt.NDArray[np.bool_]:

@@ -15,8 +15,8 @@ import numpy as np
 import orjson
 
 from edge_agent.metrics.learning import DAY_NS, first_day, limits
-from edge_agent.metrics.live import Stored
-from edge_agent.metrics.plausibility import Limit
+from edge_agent.metrics.live import StoredSignals
+from edge_agent.metrics.plausibility import StepLimit
 from edge_agent.metrics.readings import Readings
 from edge_agent.model import status_name
 from edge_agent.production import thinning
@@ -25,14 +25,14 @@ from edge_agent.production.counting import (
     UNKNOWN,
     CountedReadings,
     CounterAbout,
-    Meanings,
+    TagMeanings,
     counted_readings,
 )
-from edge_agent.production.facts import BEFORE_NS, MINUTE_NS, Longs, Quality
+from edge_agent.production.facts import BEFORE_NS, MINUTE_NS, Longs, ReadingQuality
 from edge_agent.production.power_energy import UnitSpan, energy_while_known, in_units, moments
 from edge_agent.production.states import TagChanges
-from edge_agent.stores import Changes, Store
-from edge_agent.stores.base import AROUND_NS, NEXT_NS, Name, Seen, step_below
+from edge_agent.stores import SampleRuns, Store
+from edge_agent.stores.base import AROUND_NS, NEXT_NS, Name, TagCounts, step_below
 from edge_agent.stores.evidence import SEAM_NS, Span, bridged
 from edge_agent.stores.last_changes import stored_values
 from edge_agent.stores.registers import RegisterStore, RegisterVersion
@@ -98,10 +98,10 @@ class FactSource(RegisterStore, Protocol):
     def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
         """Device -> milliseconds from source (or read) time to store time -> samples of these tags."""
 
-    def quality(self, devices: Sequence[str], from_ns: int, to_ns: int) -> dict[str, Quality]:
+    def quality(self, devices: Sequence[str], from_ns: int, to_ns: int) -> dict[str, ReadingQuality]:
         """Device -> counts over all its tags, and how far its clock is from ours."""
 
-    def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, Stored]:
+    def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, StoredSignals]:
         """Device of `since` -> what the store has of its own values up to `to_ns`; a change is looked for from there
         (ns) on."""
 
@@ -188,11 +188,13 @@ class StoreFacts:
                 found[name] = counted
         return found
 
-    def _learned(self, runs_of: Mapping[Name, Changes], from_ns: int, to_ns: int) -> dict[Name, tuple[Limit, ...]]:
+    def _learned(
+        self, runs_of: Mapping[Name, SampleRuns], from_ns: int, to_ns: int
+    ) -> dict[Name, tuple[StepLimit, ...]]:
         """What counters without a physical bound make possible by their own past. Where the next reading comes after a
         silence, up to its day: a window on the other side judges the step by the same limit."""
         start, end = from_ns - AROUND_NS, to_ns + AROUND_NS
-        found: dict[Name, tuple[Limit, ...]] = {}
+        found: dict[Name, tuple[StepLimit, ...]] = {}
         far = [name for name, runs in runs_of.items() if runs.last[-1] > end or runs.first[0] < start]
         near = [name for name in runs_of if name not in far]
         reach = [edge for name in far for edge in (int(runs_of[name].first[0]), int(runs_of[name].last[-1]))]
@@ -203,11 +205,11 @@ class StoreFacts:
             found |= {name: limits(days, step_below, since, until) for name, days in days_of.items()}
         return found
 
-    def _meanings(self, name: Name, about: CounterAbout) -> Meanings:
+    def _meanings(self, name: Name, about: CounterAbout) -> TagMeanings:
         catalogue = self._store.catalogue
         sid = catalogue.find(*name)
         meta = "" if sid is None else catalogue.series[sid].meta
-        return Meanings.of(meta, catalogue.definition_changes(name), about.definition)
+        return TagMeanings.of(meta, catalogue.definition_changes(name), about.definition)
 
     def energies(self, wanted: Sequence[CounterQuestion], from_ns: int, to_ns: int) -> dict[Name, Readings]:
         found = {}
@@ -229,7 +231,7 @@ class StoreFacts:
                     found[each.name] = _thinned_energy(at, sums, each.at, from_ns, to_ns)
         return found
 
-    def _unit_spans(self, name: Name, meanings: Meanings, from_ns: int, to_ns: int) -> list[UnitSpan]:
+    def _unit_spans(self, name: Name, meanings: TagMeanings, from_ns: int, to_ns: int) -> list[UnitSpan]:
         """From when on a power's sum is in which unit: a reading in the old one holds until the first one after."""
         found = [UnitSpan(0, meanings.first.factor)]
         for begin, definition in meanings.changes:
@@ -246,7 +248,7 @@ class StoreFacts:
     def lateness(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[str, dict[int, int]]:
         return self._store.lateness(names, from_ns, to_ns)
 
-    def quality(self, devices: Sequence[str], from_ns: int, to_ns: int) -> dict[str, Quality]:
+    def quality(self, devices: Sequence[str], from_ns: int, to_ns: int) -> dict[str, ReadingQuality]:
         catalogue = self._store.catalogue
         tags = {device: dict(sorted(catalogue.of_device(device).items())) for device in devices}
         found = self._store.seen([(device, tag) for device, own in tags.items() for tag in own], from_ns, to_ns)
@@ -260,7 +262,7 @@ class StoreFacts:
                 for tag, each in seen.items()
                 if about[tag].get("type", "float") == "float" and each.numbers >= _ENOUGH and each.low == each.high
             ]
-            answer[device] = Quality(
+            answer[device] = ReadingQuality(
                 sum(each.readings for each in seen.values()),
                 sum(each.not_good for each in seen.values()),
                 sum(each.out_of_range for each in seen.values()),
@@ -269,9 +271,9 @@ class StoreFacts:
             )
         return answer
 
-    def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, Stored]:
+    def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, StoredSignals]:
         found = stored_values(self._store, since, to_ns)
-        return {device: Stored(each.last_sample, each.last_change) for device, each in found.items()}
+        return {device: StoredSignals(each.last_sample, each.last_change) for device, each in found.items()}
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         return self._store.transitions(from_ns, to_ns)
@@ -317,7 +319,7 @@ def _with_moments(at: Longs, spans: Sequence[UnitSpan], from_ns: int, to_ns: int
     return np.union1d(at, np.array(begins, np.int64)) if begins else at
 
 
-def _expected(seen: Seen, about: Mapping[str, Any]) -> Seen:
+def _expected(seen: TagCounts, about: Mapping[str, Any]) -> TagCounts:
     """The readings of a tag without those that say of an optional one that this device does not have it."""
     if not about.get("optional"):
         return seen

@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.production.facts import MINUTE_NS
-from edge_agent.stores import Changes
+from edge_agent.stores import SampleRuns
+from edge_agent.stores.decisive_readings import QUARTER_NS
 from edge_agent.stores.evidence import SEAM_NS, Span
-from edge_agent.stores.telling import QUARTER_NS
 
 Longs = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
-def counter_readings(runs: Changes, known: Sequence[Span] = ()) -> tuple[Longs, Floats]:
+def counter_readings(runs: SampleRuns, known: Sequence[Span] = ()) -> tuple[Longs, Floats]:
     """(times, numbers) of a counter's good readings: each run by its first and its last.
 
     A subscription sends a count once. It stood until the end of the `known` span in which it came (the device's values

@@ -15,21 +15,21 @@ from edge_agent.config.models import Site
 from edge_agent.metrics import energy
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.calendar import Calendar
-from edge_agent.metrics.counters import Event
+from edge_agent.metrics.counters import CounterEvent
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.lateness import from_histogram
-from edge_agent.metrics.live import Live
+from edge_agent.metrics.live import LiveEvidence
 from edge_agent.metrics.oee import Production
-from edge_agent.metrics.result import Grade, Result, Window, divide, iso, number
+from edge_agent.metrics.result import Grade, MetricResult, Window, divide, iso, number
 from edge_agent.metrics.timemodel import Bucket, Totals, pareto
 from edge_agent.production.count_doubts import doubted, event_document
 from edge_agent.production.count_notes import CountNotes
-from edge_agent.production.facts import PART_ROLES, Facts
-from edge_agent.production.figures import Options, production_figures
+from edge_agent.production.facts import PART_ROLES, WindowFacts
+from edge_agent.production.figures import FigureOptions, production_figures
 from edge_agent.production.gather import Known, gather_production
 from edge_agent.production.load import full_quarters, load_profile, peak, summed_load
-from edge_agent.production.plant import INTEGRATED, Machine, Plant, energy_scope, groups, summed
-from edge_agent.production.signals import PlantSignals, speaks_for_its_controller
+from edge_agent.production.plant import INTEGRATED, Plant, PlantMachine, energy_scope, groups, summed
+from edge_agent.production.signals import PlantSignals, is_controller
 from edge_agent.production.site_devices import SiteDevices
 from edge_agent.production.store_source import FactSource, StoreFacts
 from edge_agent.register.model import Equipment, Register
@@ -83,18 +83,18 @@ def window_document(
     facts, known = gather_production(source, signals, calendar, start_ns, end_ns, late_from)
     configured, zone = facts.devices.keys(), signals.members.zone
     assessment = Assessment(
-        signals.register, Live({}, end_ns), computed_at, configured=configured, start=start_ns, zone=zone
+        signals.register, LiveEvidence({}, end_ns), computed_at, configured=configured, start=start_ns, zone=zone
     )
     plant = Plant(facts, assessment, grades=_grades(signals, known, facts), computed_at=computed_at)
     return _Document(plant, signals, late_from).to_json()
 
 
-def _grades(signals: PlantSignals, known: Known, facts: Facts) -> dict[str, Grade]:
+def _grades(signals: PlantSignals, known: Known, facts: WindowFacts) -> dict[str, Grade]:
     """What the figures of a device's machine rest on in this window: on values that were current in it, or on none."""
     grades: dict[str, Grade] = {}
     for device in signals.wanted:
         current = any(a < facts.end and b > facts.start for a, b in known.get(device.id, ()))
-        grades[device.id] = "E0" if not current else "E3" if speaks_for_its_controller(device.config) else "E2"
+        grades[device.id] = "E0" if not current else "E3" if is_controller(device.config) else "E2"
     return grades
 
 
@@ -107,7 +107,7 @@ class _Document:
         self._start = plant.facts.start
         self._end = plant.facts.end
         self._late_from = late_from
-        self._options = Options()
+        self._options = FigureOptions()
         self._figures = production_figures(plant, self._options)
         energies = {line: plant.line_energy(line)[0] for line in plant.lines}
         self._loads = {line: load_profile(plant, used) for line, used in energies.items() if used is not None}
@@ -133,13 +133,13 @@ class _Document:
     def _why_without(self, machine: Equipment) -> Text:
         return _NO_DEVICE if self._signals.of(machine) is None else _NO_STATE
 
-    def _working(self) -> Iterator[tuple[Machine, Production]]:
+    def _working(self) -> Iterator[tuple[PlantMachine, Production]]:
         """The machines whose states are collected."""
         for machine in self._plant.working:
             if machine.production is not None:
                 yield machine, machine.production
 
-    def _machine(self, machine: Machine, made: Production) -> dict[str, Any]:
+    def _machine(self, machine: PlantMachine, made: Production) -> dict[str, Any]:
         used, device = machine.energy, machine.device or ""
         events = {role: self._plant.events(device, role) for role in PART_ROLES}
         integrated = machine.energy_source.endswith(INTEGRATED)
@@ -164,7 +164,7 @@ class _Document:
             },
         }
 
-    def _machine_results(self, machine: Machine) -> dict[str, Result]:
+    def _machine_results(self, machine: PlantMachine) -> dict[str, MetricResult]:
         scope = energy_scope(self._plant, machine.id, machine)
         coal = doubted(energy.standard_coal(scope, machine.energy, self._options.kgce_per_kwh), machine.energy_doubts)
         return {
@@ -174,7 +174,7 @@ class _Document:
             "M-20": self._figures[f"M-20@{machine.id}"],
         }
 
-    def _scope(self, machines: Sequence[Machine], line: str | None) -> dict[str, Any]:
+    def _scope(self, machines: Sequence[PlantMachine], line: str | None) -> dict[str, Any]:
         inside = [machine for machine in machines if machine.production is not None]
         found = self._lateness(inside)
         for key, result in self._figures.items():
@@ -189,7 +189,7 @@ class _Document:
             "events": self._events(inside, line),
         }
 
-    def _events(self, machines: Sequence[Machine], line: str | None) -> list[dict[str, Any]]:
+    def _events(self, machines: Sequence[PlantMachine], line: str | None) -> list[dict[str, Any]]:
         """What the counters of a line did besides counting on; of the site all."""
         devices = {machine.device for machine in machines} | {machine.energy_source for machine in machines}
         lines = self._plant.lines if line is None else [line]
@@ -198,7 +198,7 @@ class _Document:
             event_document(counter, event) for counter, event in self._plant.counter_events if counter.device in devices
         ]
 
-    def _lateness(self, machines: Iterable[Machine]) -> dict[str, Result]:
+    def _lateness(self, machines: Iterable[PlantMachine]) -> dict[str, MetricResult]:
         """M-21, of the samples of these machines' devices in the last hour."""
         having: list[str] = []
         counts: dict[int, int] = {}
@@ -239,7 +239,7 @@ def _checked(difference: Fraction | None, notes: Sequence[Text]) -> dict[str, An
     return {"disagreement": number(difference), "notes": [note._asdict() for note in found]}
 
 
-def _event(event: Event) -> dict[str, Any]:
+def _event(event: CounterEvent) -> dict[str, Any]:
     return {
         "t": event.t,
         "kind": event.kind,

@@ -58,7 +58,7 @@ def _pair(pair: Any) -> tuple[int, int]:
     return first, last
 
 
-class Watch:
+class ConfirmationWatch:
     """Judges by the arrival of watermarks. All times are the caller's monotonic seconds."""
 
     def __init__(self, now: float) -> None:
@@ -88,7 +88,7 @@ class Watch:
         if now - self._again[1] >= 1.0:
             self._again = (self._again[1], now)
 
-    def lacking(self, now: float) -> bool:
+    def is_lacking(self, now: float) -> bool:
         """Whether sending again did not help: a live ingest still lacks what the broker acknowledges."""
         return now - self._again[0] < LACKING_S
 

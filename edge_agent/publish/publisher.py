@@ -12,17 +12,17 @@ import orjson
 from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import Finding
-from edge_agent.mqtt import Connection, Message
-from edge_agent.mqtt.backoff import SHORTEST_S, Backoff
+from edge_agent.mqtt import MqttConnection, MqttMessage
+from edge_agent.mqtt.backoff import SHORTEST_S, ReconnectBackoff
+from edge_agent.mqtt.flap_detector import FlapDetector, flapping
 from edge_agent.mqtt.reasons import RETAIN_NOT_SUPPORTED, TAKEN_OVER
-from edge_agent.mqtt.restless import Restless, restless
 from edge_agent.mqtt.trouble import LinkError, tls_context, unknown_acks
 from edge_agent.outbox import Outbox
 from edge_agent.process import own_version
 from edge_agent.publish import confirm
-from edge_agent.publish.holds import Holds
-from edge_agent.publish.repetition import PERIOD_S
-from edge_agent.publish.session import Counters, Sent, Session
+from edge_agent.publish.retransmit_schedule import PERIOD_S
+from edge_agent.publish.session import InFlightMessage, PublishCounters, PublishSession
+from edge_agent.publish.suspect_messages import SuspectMessages
 from edge_agent.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -62,13 +62,13 @@ class Publisher:
         self._watermark_topic = topics.watermark(agent)
         self._documents: dict[str, tuple[bytes, ...]] = {}
         self._told_streams: tuple[str, ...] = ()
-        self._counters = Counters()
-        self._session: Session | None = None
-        self._watch = confirm.Watch(time.monotonic())
-        self._backoff = Backoff()
-        self._restless = Restless()
-        self._holds = Holds()
-        self._suspects: tuple[Sent, ...] = ()
+        self._counters = PublishCounters()
+        self._session: PublishSession | None = None
+        self._watch = confirm.ConfirmationWatch(time.monotonic())
+        self._backoff = ReconnectBackoff()
+        self._restless = FlapDetector()
+        self._holds = SuspectMessages()
+        self._suspects: tuple[InFlightMessage, ...] = ()
         """What was under way when the last connection ended."""
         self._acked_at: float | None = None
         self._connected_at = 0.0
@@ -107,7 +107,7 @@ class Publisher:
     def confirmed(self) -> int:
         """Values that left the outbox because all that was asked for them was fulfilled."""
         if self._session is not None:
-            self._session.book()
+            self._session.persist_acks()
         return self._outbox.stats.confirmed
 
     @property
@@ -144,15 +144,15 @@ class Publisher:
         return self._config.confirm == "store" and self._watch.silent(time.monotonic())
 
     @property
-    def freed_unseen(self) -> int:
+    def freed_before_store(self) -> int:
         """`confirm: store`: values that went at the broker's acknowledgement since the start, while no ingest was ever
         seen; 0 once one is."""
         return 0 if self._outbox.ingest_seen else self._outbox.stats.unseen
 
     @property
-    def lacking(self) -> bool:
+    def is_store_lacking(self) -> bool:
         """`confirm: store`: what the broker acknowledges does not reach the store, time and again: a health finding."""
-        return self._watch.lacking(time.monotonic())
+        return self._watch.is_lacking(time.monotonic())
 
     def ack_age(self) -> float | None:
         """Seconds since the last PUBACK; None before the first."""
@@ -184,12 +184,12 @@ class Publisher:
         if self._session is not None:
             session = self._session
             await session.until(session.live_done, limit)
-            session.book()
+            session.persist_acks()
 
     async def _once(self) -> float:
         """One connection from attempt to end; returns how long to wait before the next."""
         will = self._state("offline") if self._speaks else None
-        link = Connection(self._config, self._client_id, will=will, accepted_before=self._accepted)
+        link = MqttConnection(self._config, self._client_id, will=will, accepted_before=self._accepted)
         try:
             try:
                 await link.open(self._context)
@@ -214,12 +214,12 @@ class Publisher:
         log.warning("mqtt-no-retained-messages url=%s repeat_s=%.0f", self._config.url, PERIOD_S)
         return True
 
-    async def _serve(self, link: Connection) -> None:
+    async def _serve(self, link: MqttConnection) -> None:
         self._accepted = True
         self._learned_no_retain(not link.retain_available)
         started = self._connected_at = time.monotonic()
         self._note_streams()
-        session = Session(
+        session = PublishSession(
             self._config, link, self._outbox, self._documents, self._counters, self._on_message, self._holds,
             self._suspects if self._restless.now else (), retains=self._retains,
         )  # fmt: skip
@@ -236,9 +236,9 @@ class Publisher:
         self._subscribe(link)
         session.wake()
         try:
-            await self._watch_over(session, link)
+            await self._supervise(session, link)
         except asyncio.CancelledError:
-            await self._goodbye(session, link)
+            await self._publish_offline_state(session, link)
             raise
         finally:
             lasted = time.monotonic() - started
@@ -247,16 +247,16 @@ class Publisher:
             if session.acked_at is not None or lasted > _SETTLED_S:
                 self._backoff.reset()
             self.ack_age()
-            sole, self._suspects = session.sole, session.left_under_way
+            sole, self._suspects = session.sole_in_flight, session.unacknowledged
             self._session = None
             session.end()
             self._outbox.detach()
         if link.error is not None:
             self._restless.ended(lasted)
-            self._holds.hung_up(sole and (sole.topic, sole.message), time.monotonic())
+            self._holds.note_disconnect(sole and (sole.topic, sole.message), time.monotonic())
             raise link.error
 
-    def _subscribe(self, link: Connection) -> None:
+    def _subscribe(self, link: MqttConnection) -> None:
         """To the watermarks; with `confirm: broker` for the births that a service asks for, as long as the broker does
         not hang up for it."""
         if self._config.confirm == "store" or self._subscription_answers:
@@ -272,7 +272,7 @@ class Publisher:
     def _settled(self) -> None:
         self.problem = None
 
-    def _count_unknown_acks(self, link: Connection) -> None:
+    def _count_unknown_acks(self, link: MqttConnection) -> None:
         total = self._unknown_acks_before + link.unknown_acks
         if total == self._unknown_acks:
             return
@@ -280,7 +280,7 @@ class Publisher:
         self._unknown_ack_at = time.monotonic()
         log.warning("mqtt-unknown-acks url=%s count=%d", self._config.url, self._unknown_acks)
 
-    async def _watch_over(self, session: Session, link: Connection) -> None:
+    async def _supervise(self, session: PublishSession, link: MqttConnection) -> None:
         while not session.lost.is_set():
             try:
                 async with asyncio.timeout(_TICK_S):
@@ -288,10 +288,10 @@ class Publisher:
             except TimeoutError:
                 self._tick(session, link)
 
-    def _tick(self, session: Session, link: Connection) -> None:
+    def _tick(self, session: PublishSession, link: MqttConnection) -> None:
         if self.problem is not None and time.monotonic() - self._connected_at > _SETTLED_S:
             self._settled()
-            session.widen()
+            session.open_full_window()
         self._count_unknown_acks(link)
         self._outbox.tick()
         self._note_streams()
@@ -299,16 +299,16 @@ class Publisher:
             self._send_overdue()
         session.tick()
 
-    def hurry(self) -> None:
+    def flush_now(self) -> None:
         """Whatever was appended need not wait for company: no read is under way that could bring any."""
         if self._session is not None:
-            self._session.hurry()
+            self._session.flush_now()
 
     def _appended(self) -> None:
         if self._session is not None:
             self._session.appended()
 
-    def _on_message(self, message: Message) -> None:
+    def _on_message(self, message: MqttMessage) -> None:
         if message.topic != self._watermark_topic:
             return
         mark = confirm.parse(message.payload)
@@ -369,7 +369,7 @@ class Publisher:
     def _client_id(self) -> str:
         return self._config.client_id or self._agent
 
-    def _state(self, state: str) -> Message:
+    def _state(self, state: str) -> MqttMessage:
         values, messages = self.backlog()
         streams = self._streams()
         document = {
@@ -383,7 +383,7 @@ class Publisher:
             "streams": list(streams),
             "pending_from": streams,
         }
-        return Message(self._state_topic, orjson.dumps(document), retained=self._retains)
+        return MqttMessage(self._state_topic, orjson.dumps(document), retained=self._retains)
 
     def _streams(self) -> dict[str, int]:
         """The streams of this agent that may have something pending, each with the number from which on."""
@@ -404,7 +404,7 @@ class Publisher:
         stats = self._outbox.stats
         return stats.pending, stats.pending_entries
 
-    async def _goodbye(self, session: Session, link: Connection) -> None:
+    async def _publish_offline_state(self, session: PublishSession, link: MqttConnection) -> None:
         """A clean end: the offline state replaces the online one, and the last will is not needed."""
         if self._speaks:
             self._documents[self._state_topic] = (self._state("offline").payload,)
@@ -418,7 +418,7 @@ class Publisher:
     def _failed(self, error: LinkError) -> None:
         finding = error.finding
         if self._restless.now and error.reason != TAKEN_OVER:  # then the broker has said it already
-            finding = restless(self._client_id, self._config.url, finding)
+            finding = flapping(self._client_id, self._config.url, finding)
         self.problem = finding
         self.failed_attempts += 1
         log.warning("mqtt-unavailable reason=%r", finding.en)

@@ -11,19 +11,19 @@ from typing import NamedTuple
 
 from edge_agent.config.models import Mqtt
 from edge_agent.intervals import IntervalSet
-from edge_agent.mqtt import Connection, Message
-from edge_agent.mqtt.trouble import LinkError, not_taken, silent, too_large, unknown_acks
-from edge_agent.outbox import Entry, Outbox
-from edge_agent.publish.holds import REFUSED_S, Holds
-from edge_agent.publish.pace import Pace
-from edge_agent.publish.repetition import Repetition
+from edge_agent.mqtt import MqttConnection, MqttMessage
+from edge_agent.mqtt.trouble import LinkError, publish_refused, silent, too_large, unknown_acks
+from edge_agent.outbox import Outbox, OutboxEntry
+from edge_agent.publish.in_flight_window import InFlightWindow
+from edge_agent.publish.retransmit_schedule import RetransmitSchedule
+from edge_agent.publish.suspect_messages import REFUSED_S, SuspectMessages
 
 log = logging.getLogger(__name__)
 
 UNCONFIRMED_LIMIT = 2000
 """With `confirm: store` the backlog pauses when so many messages are at the broker and not in the store."""
 _COMPANY_S = 0.004
-"""What was just appended waits so long for more, unless it is known that nothing comes (`hurry`): devices answer one
+"""What was just appended waits so long for more, unless it is known that nothing comes (`flush_now`): devices answer one
 by one, and all of them can be one `send`."""
 _BOOK_S = 0.05
 """Acknowledgements are entered in the outbox in groups. A kill in between has their messages sent once more."""
@@ -35,7 +35,7 @@ _HEAD_BYTES = 16
 
 
 @dataclass(slots=True)
-class Counters:
+class PublishCounters:
     """In values (one tag once), since the publisher was made."""
 
     published: int = 0
@@ -48,11 +48,11 @@ class Counters:
     """Messages the broker would not take (MQTT 5 reason codes, its limit of size); they are tried again."""
 
 
-class Sent(NamedTuple):
+class InFlightMessage(NamedTuple):
     """A message under way."""
 
     at: float
-    entry: Entry | None
+    entry: OutboxEntry | None
     """None for a retained document."""
     topic: str
     live: bool
@@ -63,19 +63,19 @@ class Sent(NamedTuple):
         return (self.topic, 0) if self.entry is None else (self.entry.stream, self.entry.seq)
 
 
-class Session:
+class PublishSession:
     """From CONNACK to the end of the connection. `pump` does all sending; it is called whenever something changed."""
 
     def __init__(
         self,
         config: Mqtt,
-        link: Connection,
+        link: MqttConnection,
         outbox: Outbox,
         documents: Mapping[str, tuple[bytes, ...]],
-        counters: Counters,
-        on_message: Callable[[Message], None],
-        holds: Holds,
-        suspects: Sequence[Sent] = (),
+        counters: PublishCounters,
+        on_message: Callable[[MqttMessage], None],
+        holds: SuspectMessages,
+        suspects: Sequence[InFlightMessage] = (),
         *,
         retains: bool = True,
     ) -> None:
@@ -89,7 +89,7 @@ class Session:
         self._outbox = outbox
         self._documents = documents
         self._retains = retains
-        self._repetition = Repetition(now)
+        self._repetition = RetransmitSchedule(now)
         self._counters = counters
         self._stores = config.confirm == "store"
         self._keepalive = config.keepalive
@@ -101,7 +101,7 @@ class Session:
         self._holds = holds
         self._drain = config.drain
         self._pace = self._new_pace(now)
-        self._under_way: dict[int, Sent] = {}
+        self._under_way: dict[int, InFlightMessage] = {}
         self._backlog_under_way = 0
         self._to_send = dict.fromkeys(
             [*(sent.topic for sent in suspects if sent.entry is None and sent.topic in documents), *documents]
@@ -115,7 +115,7 @@ class Session:
         self._booking: asyncio.TimerHandle | None = None
         self._booked_at = now
         self._timer: asyncio.TimerHandle | None = None
-        self._acked: list[Entry] = []
+        self._acked: list[OutboxEntry] = []
         """Acknowledged by the broker, and not yet entered in the outbox."""
         self.acked_at: float | None = None
         """Monotonic time of the last PUBACK."""
@@ -123,36 +123,36 @@ class Session:
         self._changed = asyncio.Event()
         self._on_message = on_message
         link.on_acked = self._acknowledged
-        link.on_message = self._heard
+        link.on_message = self._handle_message
         link.on_lost = self._lose
 
     @property
-    def under_way(self) -> int:
+    def in_flight(self) -> int:
         """Messages sent and not acknowledged."""
         return len(self._under_way)
 
-    def _new_pace(self, now: float) -> Pace:
+    def _new_pace(self, now: float) -> InFlightWindow:
         reserve = min(max(1, self._window // 4), self._window - 1)
-        return Pace(self._window - reserve, self._drain, now)
+        return InFlightWindow(self._window - reserve, self._drain, now)
 
     @property
     def waiting(self) -> bool:
         """Whether there are entries that the broker does not take now."""
         return bool(self._waiting)
 
-    def widen(self) -> None:
+    def open_full_window(self) -> None:
         """The connection holds, or the suspects proved innocent: the full window."""
         if self._careful:
             self._careful, self._window = 0, self._full_window
             self._pace = self._new_pace(time.monotonic())
 
     @property
-    def left_under_way(self) -> tuple[Sent, ...]:
+    def unacknowledged(self) -> tuple[InFlightMessage, ...]:
         """What was sent and not acknowledged."""
         return tuple(self._under_way.values())
 
     @property
-    def sole(self) -> Sent | None:
+    def sole_in_flight(self) -> InFlightMessage | None:
         """The only message under way while they go one at a time; None otherwise."""
         return next(iter(self._under_way.values()), None) if self._careful else None
 
@@ -179,7 +179,7 @@ class Session:
         if self._pumping is None:
             self._pumping = self._company = self._loop.call_later(_COMPANY_S, self.pump)
 
-    def hurry(self) -> None:
+    def flush_now(self) -> None:
         """What waits for company waits in vain."""
         if self._company is not None:
             self._company.cancel()
@@ -193,7 +193,7 @@ class Session:
         before, take_live, self._skipped = len(under_way), self._outbox.take_live, 0
         while len(under_way) < window and link.error is None and self._to_send:
             self._send_document()
-        if self._careful and (entry := self._next_suspect()) is not None:
+        if self._careful and (entry := self._next_poison_candidate()) is not None:
             self._send_entry(entry, live=False)
         while len(under_way) < window and link.error is None and (entry := take_live()) is not None:
             self._send_entry(entry, live=True)
@@ -237,7 +237,7 @@ class Session:
             return False
         return True
 
-    def book(self) -> None:
+    def persist_acks(self) -> None:
         """Enter in the outbox what the broker acknowledged."""
         if self._booking is not None:
             self._booking.cancel()
@@ -252,7 +252,7 @@ class Session:
         for handle in (self._timer, self._pumping):
             if handle is not None:
                 handle.cancel()
-        self.book()
+        self.persist_acks()
         self._link.close()
 
     def _stalled(self, now: float) -> bool:
@@ -276,14 +276,14 @@ class Session:
         topic = next(iter(self._to_send))
         del self._to_send[topic]
         document = b"".join(self._documents[topic])
-        if not self._is_held(topic, document):
+        if not self._is_suspended(topic, document):
             self._send(topic, document, None, live=False)
 
-    def _next_backlog(self) -> Entry | None:
+    def _next_backlog(self) -> OutboxEntry | None:
         if self._stores and self._outbox.unconfirmed + len(self._acked) >= UNCONFIRMED_LIMIT:
             return None
         if not self._pace.allows(self._backlog_under_way, time.monotonic()):
-            self._wake_later()
+            self._schedule_wakeup()
             return None
         entry = self._outbox.take_backlog()
         if entry is not None:
@@ -291,18 +291,18 @@ class Session:
             self._backlog_under_way += 1
         return entry
 
-    def _next_suspect(self) -> Entry | None:
+    def _next_poison_candidate(self) -> OutboxEntry | None:
         """What was under way when a connection ended is the oldest of the backlog."""
         idle = not self._under_way and self._link.error is None
         return self._next_backlog() if idle else None
 
-    def _wake_later(self) -> None:
+    def _schedule_wakeup(self) -> None:
         """When only the rate limit holds the backlog up, no acknowledgement will come to wake us."""
         wait = self._pace.wait()
         if wait is not None and (self._timer is None or self._timer.when() <= self._loop.time()):
             self._timer = self._loop.call_later(wait, self.wake)
 
-    def _is_held(self, topic: str, payload: bytes) -> bool:
+    def _is_suspended(self, topic: str, payload: bytes) -> bool:
         """Whether the broker does not take this now."""
         if self._largest is not None and len(payload) + len(topic) + _HEAD_BYTES > self._largest:
             self._counters.refused += 1
@@ -310,12 +310,12 @@ class Session:
             return True
         return topic in self._holds.until
 
-    def _keep_waiting(self, entry: Entry) -> None:
+    def _keep_waiting(self, entry: OutboxEntry) -> None:
         self._waiting.setdefault(entry.stream, IntervalSet()).add(entry.seq)
         self._skipped += 1
 
-    def _send_entry(self, entry: Entry, *, live: bool) -> None:
-        if (self._holds.until or self._largest is not None) and self._is_held(entry.topic, entry.payload):
+    def _send_entry(self, entry: OutboxEntry, *, live: bool) -> None:
+        if (self._holds.until or self._largest is not None) and self._is_suspended(entry.topic, entry.payload):
             self._keep_waiting(entry)
             if not live:
                 self._backlog_under_way -= 1
@@ -323,55 +323,55 @@ class Session:
         self._counters.published += entry.values
         self._send(entry.topic, entry.payload, entry, live=live)
 
-    def _send(self, topic: str, payload: bytes, entry: Entry | None, *, live: bool) -> None:
+    def _send(self, topic: str, payload: bytes, entry: OutboxEntry | None, *, live: bool) -> None:
         self._counters.messages += 1
         mid = self._link.publish(topic, payload, retained=entry is None and self._retains)
-        self._under_way[mid] = Sent(time.monotonic(), entry, topic, live)
+        self._under_way[mid] = InFlightMessage(time.monotonic(), entry, topic, live)
 
     def _acknowledged(self, answers: list[tuple[int, str]]) -> None:
         self.acked_at = now = time.monotonic()
         for mid, refusal in answers:
             sent = self._under_way.pop(mid, None)
             if sent is not None:
-                self._settle(sent, refusal, now)
+                self._handle_puback(sent, refusal, now)
                 if self._careful:
-                    self._count_innocent()
+                    self._count_probe_success()
         if len(self._acked) >= _BOOK_AT or self._all_acknowledged():
-            self.book()
+            self.persist_acks()
         elif self._acked and self._booking is None:
-            self._booking = self._loop.call_later(_BOOK_S, self.book)
+            self._booking = self._loop.call_later(_BOOK_S, self.persist_acks)
         self.pump()
         self._changed.set()
 
-    def _count_innocent(self) -> None:
+    def _count_probe_success(self) -> None:
         if self._careful > 1:
             self._careful -= 1
         else:
-            self.widen()
+            self.open_full_window()
 
     def _all_acknowledged(self) -> bool:
         """Nothing is under way, so that waiting would only wake the agent once more; not more often than otherwise."""
         return not self._under_way and self._loop.time() - self._booked_at >= _BOOK_S
 
-    def _settle(self, sent: Sent, refusal: str, now: float) -> None:
+    def _handle_puback(self, sent: InFlightMessage, refusal: str, now: float) -> None:
         entry = sent.entry
         if entry is not None and not sent.live:
             self._backlog_under_way -= 1
             self._pace.acknowledged(now - sent.at, now)
         if refusal:
             self._counters.refused += 1
-            self._holds.hold(not_taken(sent.topic, refusal), REFUSED_S, now)
+            self._holds.hold(publish_refused(sent.topic, refusal), REFUSED_S, now)
             if entry is not None:
                 self._keep_waiting(entry)
             return
-        if self._holds.doubts:
+        if self._holds.is_suspecting:
             self._holds.taken(sent.topic, sent.message)
         if entry is not None:
             self._counters.acknowledged += entry.values
             self._acked.append(entry)
 
-    def _heard(self, message: Message) -> None:
-        self.book()  # first, so that a watermark does not confirm what is not yet known to be acknowledged
+    def _handle_message(self, message: MqttMessage) -> None:
+        self.persist_acks()  # first, so that a watermark does not confirm what is not yet known to be acknowledged
         self._on_message(message)
         self.wake()
 

@@ -1,6 +1,6 @@
 """What cell by cell reading cannot see: duplicates, links that lead nowhere, contradictions between columns.
 
-Errors (`Parsed.errors`) stop the register from being used; everything else is listed and the rest stands.
+Errors (`ParsedRegister.errors`) stop the register from being used; everything else is listed and the rest stands.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from edge_agent.errors import Finding
 from edge_agent.identity import AmbiguousNameError, DeviceNames
 from edge_agent.register.kinds import CONTROLLED, published
 from edge_agent.register.model import Register, split_processes
-from edge_agent.register.parse import Parsed, Row, nearest
+from edge_agent.register.parse import ParsedRegister, SheetRow, nearest
 
 
-def check_processes(parsed: Parsed) -> None:
+def check_processes(parsed: ParsedRegister) -> None:
     """Process ids are unique."""
     parsed.errors += _duplicates(parsed, "process_id")
 
 
-def check_equipment(parsed: Parsed, processes: Parsed | None, devices: DeviceNames | None) -> None:
+def check_equipment(parsed: ParsedRegister, processes: ParsedRegister | None, devices: DeviceNames | None) -> None:
     """Extend the findings of the equipment sheet. `devices` are the configured ones, None when not known."""
     parsed.errors += _duplicates(parsed, "equipment_id")
     parsed.errors += _duplicates(parsed, "asset_no")
@@ -34,7 +34,7 @@ def check_equipment(parsed: Parsed, processes: Parsed | None, devices: DeviceNam
         parsed.notes += _empty_key_processes(parsed, processes)
 
 
-def _duplicates(parsed: Parsed, column: str) -> Iterator[Finding]:
+def _duplicates(parsed: ParsedRegister, column: str) -> Iterator[Finding]:
     seen: dict[str, int] = {}
     for row in parsed.rows:
         value = row.text(column)
@@ -48,20 +48,20 @@ def _duplicates(parsed: Parsed, column: str) -> Iterator[Finding]:
         seen.setdefault(value, row.number)
 
 
-def _in_use(row: Row) -> bool:
+def _in_use(row: SheetRow) -> bool:
     return row.text("status") == "in_use"
 
 
-def _counted(row: Row) -> bool:
+def _counted(row: SheetRow) -> bool:
     return row.is_true("in_scope") and _in_use(row)
 
 
-def _may_count(row: Row) -> bool:
+def _may_count(row: SheetRow) -> bool:
     """Counted, or not known because a cell was not understood (which is listed already)."""
     return row.cells.get("in_scope") is not False and row.cells.get("status") in (None, "in_use")
 
 
-def _contradictions(parsed: Parsed, row: Row) -> Iterator[Finding]:
+def _contradictions(parsed: ParsedRegister, row: SheetRow) -> Iterator[Finding]:
     yield from _dates_reversed(parsed, row)
     if not _counted(row):
         return
@@ -92,7 +92,7 @@ def _contradictions(parsed: Parsed, row: Row) -> Iterator[Finding]:
         )
 
 
-def _dates_reversed(parsed: Parsed, row: Row) -> Iterator[Finding]:
+def _dates_reversed(parsed: ParsedRegister, row: SheetRow) -> Iterator[Finding]:
     begun, ended = row.cells.get("commissioned"), row.cells.get("retired_on")
     if isinstance(begun, date) and isinstance(ended, date) and ended <= begun:
         name = row.text("equipment_id")
@@ -104,7 +104,7 @@ def _dates_reversed(parsed: Parsed, row: Row) -> Iterator[Finding]:
         )
 
 
-def _kind_contradictions(parsed: Parsed, row: Row, name: str) -> Iterator[Finding]:
+def _kind_contradictions(parsed: ParsedRegister, row: SheetRow, name: str) -> Iterator[Finding]:
     """Where the kind of a machine and its control class do not go together."""
     kinds, stated, control = published(), row.text("machine_kind"), row.text("control_class")
     by_nature = row.is_true("is_robot") or (stated in kinds and kinds[stated].nc)
@@ -118,7 +118,7 @@ def _kind_contradictions(parsed: Parsed, row: Row, name: str) -> Iterator[Findin
         )
 
 
-def _kinds_not_stated(parsed: Parsed, processes: Parsed) -> Iterator[Finding]:
+def _kinds_not_stated(parsed: ParsedRegister, processes: ParsedRegister) -> Iterator[Finding]:
     """Machines of discrete key processes whose name is that of a numerically controlled kind they do not state."""
     known = [row.text("process_id") for row in processes.rows]
     keys = {row.text("process_id") for row in processes.rows if row.is_true("is_key")}
@@ -140,7 +140,7 @@ def _kinds_not_stated(parsed: Parsed, processes: Parsed) -> Iterator[Finding]:
             )
 
 
-def _networked_contradictions(parsed: Parsed, row: Row, name: str) -> Iterator[Finding]:
+def _networked_contradictions(parsed: ParsedRegister, row: SheetRow, name: str) -> Iterator[Finding]:
     if not row.text("gateway_device"):
         yield Finding(
             "networked-without-device",
@@ -157,7 +157,7 @@ def _networked_contradictions(parsed: Parsed, row: Row, name: str) -> Iterator[F
         )
 
 
-def _process_link(parsed: Parsed, row: Row, processes: Parsed | None) -> Iterator[Finding]:
+def _process_link(parsed: ParsedRegister, row: SheetRow, processes: ParsedRegister | None) -> Iterator[Finding]:
     written = row.text("process_id")
     if processes is None or (not written and not _counted(row)):
         return
@@ -182,8 +182,8 @@ def _process_link(parsed: Parsed, row: Row, processes: Parsed | None) -> Iterato
         )
 
 
-def _device_links(parsed: Parsed, devices: DeviceNames | None) -> Iterator[Finding]:
-    users: dict[str, list[Row]] = defaultdict(list)
+def _device_links(parsed: ParsedRegister, devices: DeviceNames | None) -> Iterator[Finding]:
+    users: dict[str, list[SheetRow]] = defaultdict(list)
     for row in filter(_in_use, parsed.rows):
         links = list(dict.fromkeys(link for link in row.text("gateway_device").split(";") if link))
         for position, link in enumerate(links):
@@ -201,7 +201,7 @@ def _device_links(parsed: Parsed, devices: DeviceNames | None) -> Iterator[Findi
         yield from _unknown_meters(parsed, devices)
 
 
-def _unknown_meters(parsed: Parsed, devices: DeviceNames) -> Iterator[Finding]:
+def _unknown_meters(parsed: ParsedRegister, devices: DeviceNames) -> Iterator[Finding]:
     """Each meter that is no configured device, once: the energy it would give is missing."""
     seen = set[str]()
     for row in filter(_in_use, parsed.rows):
@@ -261,7 +261,7 @@ def retired_dates(register: Register, today: date, name: str) -> list[Finding]:
     return found
 
 
-def _ambiguous(parsed: Parsed, row: Row, column: str, error: AmbiguousNameError) -> Finding:
+def _ambiguous(parsed: ParsedRegister, row: SheetRow, column: str, error: AmbiguousNameError) -> Finding:
     named = ", ".join(error.names)
     return Finding(
         "ambiguous-device",
@@ -271,7 +271,7 @@ def _ambiguous(parsed: Parsed, row: Row, column: str, error: AmbiguousNameError)
     )
 
 
-def _unknown_device(parsed: Parsed, row: Row, link: str, devices: Collection[str]) -> Finding:
+def _unknown_device(parsed: ParsedRegister, row: SheetRow, link: str, devices: Collection[str]) -> Finding:
     near = nearest(link, list(devices))
     return Finding(
         "unknown-device",
@@ -281,7 +281,7 @@ def _unknown_device(parsed: Parsed, row: Row, link: str, devices: Collection[str
     )
 
 
-def _shared_devices(parsed: Parsed, users: dict[str, list[Row]]) -> Iterator[Finding]:
+def _shared_devices(parsed: ParsedRegister, users: dict[str, list[SheetRow]]) -> Iterator[Finding]:
     for device, rows in users.items():
         for row in rows[1:]:
             first = rows[0]
@@ -296,7 +296,7 @@ def _shared_devices(parsed: Parsed, users: dict[str, list[Row]]) -> Iterator[Fin
             )
 
 
-def _empty_key_processes(parsed: Parsed, processes: Parsed) -> Iterable[Finding]:
+def _empty_key_processes(parsed: ParsedRegister, processes: ParsedRegister) -> Iterable[Finding]:
     known = [row.text("process_id") for row in processes.rows]
     counting = (row for row in parsed.rows if _may_count(row))
     used = {process for row in counting for process in split_processes(row.text("process_id"), known)}

@@ -17,30 +17,30 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from edge_agent.errors import Finding, RegisterError
-from edge_agent.register.columns import Column
-from edge_agent.register.parse import Parsed, Row, parse
+from edge_agent.register.columns import RegisterColumn
+from edge_agent.register.parse import ParsedRegister, SheetRow, parse
 from edge_agent.register.sheet import read_sheet
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DECISIONS: Final = {"count": ("计入", "接受", "counted", "accept"), "set_aside": ("不计入", "剔除", "reject")}
 
-METERS: Final[tuple[Column, ...]] = (
-    Column("device", "采集设备", "id", ("设备", "电表", "电表编号"), required=True),
-    Column("tag", "变量", "id", ("标签", "测点")),
-    Column("time", "换表时间", "id", ("时间", "更换时间"), required=True),
-    Column("last_old", "旧表末次读数", "decimal", ("旧表读数", "last_reading_old")),
-    Column("first_new", "新表首次读数", "decimal", ("新表读数", "first_reading_new")),
-    Column("by", "记录人", also=("经办人",)),
-    Column("remark", "备注", also=("说明",)),
+METERS: Final[tuple[RegisterColumn, ...]] = (
+    RegisterColumn("device", "采集设备", "id", ("设备", "电表", "电表编号"), required=True),
+    RegisterColumn("tag", "变量", "id", ("标签", "测点")),
+    RegisterColumn("time", "换表时间", "id", ("时间", "更换时间"), required=True),
+    RegisterColumn("last_old", "旧表末次读数", "decimal", ("旧表读数", "last_reading_old")),
+    RegisterColumn("first_new", "新表首次读数", "decimal", ("新表读数", "first_reading_new")),
+    RegisterColumn("by", "记录人", also=("经办人",)),
+    RegisterColumn("remark", "备注", also=("说明",)),
 )
-EVENTS: Final[tuple[Column, ...]] = (
-    Column("device", "采集设备", "id", ("设备",), required=True),
-    Column("tag", "变量", "id", ("标签", "测点"), required=True),
-    Column("time", "读数时间", "id", ("时间",), required=True),
-    Column("decision", "判定", "word", ("结论",), _DECISIONS, required=True),
-    Column("by", "判定人", also=("审核人",)),
-    Column("on", "判定日期", "date", ("日期",)),
-    Column("reason", "理由", also=("备注", "说明")),
+EVENTS: Final[tuple[RegisterColumn, ...]] = (
+    RegisterColumn("device", "采集设备", "id", ("设备",), required=True),
+    RegisterColumn("tag", "变量", "id", ("标签", "测点"), required=True),
+    RegisterColumn("time", "读数时间", "id", ("时间",), required=True),
+    RegisterColumn("decision", "判定", "word", ("结论",), _DECISIONS, required=True),
+    RegisterColumn("by", "判定人", also=("审核人",)),
+    RegisterColumn("on", "判定日期", "date", ("日期",)),
+    RegisterColumn("reason", "理由", also=("备注", "说明")),
 )
 
 
@@ -91,7 +91,7 @@ def read_decisions(path: Path, zone: ZoneInfo) -> list[EventDecision]:
     return found
 
 
-def _refuse(sheet: Parsed, more: Sequence[Finding]) -> None:
+def _refuse(sheet: ParsedRegister, more: Sequence[Finding]) -> None:
     if sheet.errors or more:
         raise RegisterError((*sheet.errors, *more))
 
@@ -105,7 +105,7 @@ _TIME: Final = re.compile(
 )
 
 
-def _time(sheet: Parsed, row: Row, zone: ZoneInfo) -> tuple[int, int] | None:
+def _time(sheet: ParsedRegister, row: SheetRow, zone: ZoneInfo) -> tuple[int, int] | None:
     """From and to (ns) of the minute, second or fraction that is written."""
     text = row.text("time")
     match = _TIME.fullmatch(text.strip()) if text else None
@@ -131,7 +131,7 @@ def _zone(offset: str | None, zone: ZoneInfo) -> ZoneInfo | None:
     return datetime.fromisoformat(f"2000-01-01T00:00:00{offset}").tzinfo  # type: ignore[return-value]
 
 
-def _no_time(sheet: Parsed, row: Row, text: str) -> Finding:
+def _no_time(sheet: ParsedRegister, row: SheetRow, text: str) -> Finding:
     return Finding(
         "bad-cell",
         sheet.place(row, "time"),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from edge_agent.errors import RegisterError
-from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
+from edge_agent.register.columns import EQUIPMENT, PROCESSES, RegisterColumn
 from edge_agent.register.model import Cell, Equipment, Process, Register, cell_text
 from edge_agent.register.sheet import SHEET_NAMES
 
@@ -21,7 +21,7 @@ _TEMPLATE_ROWS: Final = 2000
 """Rows of the template that have drop-downs."""
 
 
-def localised(cell: Cell, column: Column, language: Language) -> str:
+def localised(cell: Cell, column: RegisterColumn, language: Language) -> str:
     """A cell as its reader writes it: 是/否 and Chinese words, or Y/N and the canonical words."""
     if language == "zh" and isinstance(cell, bool):
         return "是" if cell else "否"
@@ -30,7 +30,9 @@ def localised(cell: Cell, column: Column, language: Language) -> str:
     return cell_text(cell)
 
 
-def table(rows: Iterable[Equipment | Process], columns: Sequence[Column], language: Language) -> list[list[str]]:
+def table(
+    rows: Iterable[Equipment | Process], columns: Sequence[RegisterColumn], language: Language
+) -> list[list[str]]:
     """Header and rows as text."""
     header = [column.zh if language == "zh" else column.name for column in columns]
     return [header, *([localised(getattr(row, c.name), c, language) for c in columns] for row in rows)]
@@ -38,7 +40,7 @@ def table(rows: Iterable[Equipment | Process], columns: Sequence[Column], langua
 
 def to_csv(
     rows: Iterable[Equipment | Process],
-    columns: Sequence[Column],
+    columns: Sequence[RegisterColumn],
     language: Language = "en",
     encoding: str = "utf-8-sig",
 ) -> bytes:
@@ -89,7 +91,7 @@ def _workbook(register: Register, language: Language | None) -> Workbook:
     return book
 
 
-def _fill(sheet: Worksheet, cells: list[list[str]], columns: Sequence[Column]) -> None:
+def _fill(sheet: Worksheet, cells: list[list[str]], columns: Sequence[RegisterColumn]) -> None:
     from openpyxl.comments import Comment
     from openpyxl.styles import Alignment, Font, PatternFill
     from openpyxl.utils import get_column_letter
@@ -110,7 +112,7 @@ def _fill(sheet: Worksheet, cells: list[list[str]], columns: Sequence[Column]) -
     sheet.freeze_panes = "B2"
 
 
-def _explain(column: Column) -> str:
+def _explain(column: RegisterColumn) -> str:
     must = "必填 required" if column.required else "可空 optional"
     words = "\n".join(f"{also[0]} = {word}" for word, also in column.words.items())
     kinds = {"flag": "是/否 Y/N", "date": "2024-05-01", "decimal": "数字 number",
@@ -120,7 +122,7 @@ def _explain(column: Column) -> str:
     return f"{must}\n{words or kinds.get(column.kind, '文本 text')}{several}"
 
 
-def _drop_downs(sheet: Worksheet, columns: Sequence[Column]) -> None:
+def _drop_downs(sheet: Worksheet, columns: Sequence[RegisterColumn]) -> None:
     from openpyxl.utils import get_column_letter
     from openpyxl.worksheet.datavalidation import DataValidation
 

@@ -12,7 +12,7 @@ from edge_agent.identity import DeviceKeys, DeviceNames
 from edge_agent.register.check import check_equipment, check_processes
 from edge_agent.register.columns import EQUIPMENT, PROCESSES
 from edge_agent.register.model import Equipment, Process, Register
-from edge_agent.register.parse import Row, parse
+from edge_agent.register.parse import SheetRow, parse
 from edge_agent.register.sheet import has_sheet, read_sheet
 
 T = TypeVar("T", Equipment, Process)
@@ -73,6 +73,6 @@ def _by_row(finding: Finding) -> int:
     return int(row) if row.isdigit() else 0
 
 
-def _build(kind: Callable[..., T], rows: Sequence[Row]) -> tuple[T, ...]:
+def _build(kind: Callable[..., T], rows: Sequence[SheetRow]) -> tuple[T, ...]:
     """Cells absent or empty take the dataclass's default; a flag left empty is N (required flags cannot be)."""
     return tuple(kind(**{name: cell for name, cell in row.cells.items() if cell is not None}) for row in rows)

@@ -22,7 +22,7 @@ CONTROLLED: Final = frozenset({"cnc", "robot", "plc", "dcs", "pcs"})
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class MachineKind:
     """One row of the table."""
 
     kind: str
@@ -42,13 +42,13 @@ class Kind:
         return any(word.lower() in title.lower() for word in (self.zh, self.en, *self.also))
 
 
-class Kinds(Mapping[str, Kind]):
+class MachineKinds(Mapping[str, MachineKind]):
     """The table, by kind."""
 
-    def __init__(self, rows: Iterable[Kind] = ()) -> None:
+    def __init__(self, rows: Iterable[MachineKind] = ()) -> None:
         self._rows = {row.kind: row for row in rows}
 
-    def __getitem__(self, kind: str) -> Kind:
+    def __getitem__(self, kind: str) -> MachineKind:
         return self._rows[kind]
 
     def __iter__(self) -> Iterator[str]:
@@ -61,7 +61,7 @@ class Kinds(Mapping[str, Kind]):
         return hash(tuple(self._rows.values()))
 
     @classmethod
-    def read(cls, content: bytes) -> Kinds:
+    def read(cls, content: bytes) -> MachineKinds:
         """From the bytes of a CSV file. Raises ValueError or KeyError for one of another shape."""
         found = csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline=""))
         return cls(_kind(row) for row in found)
@@ -70,9 +70,9 @@ class Kinds(Mapping[str, Kind]):
         """The same again, as an evidence pack holds it."""
         text = io.StringIO(newline="")
         writer = csv.writer(text)
-        writer.writerow(field.name for field in fields(Kind))
+        writer.writerow(field.name for field in fields(MachineKind))
         for row in self._rows.values():
-            cells = dict(zip((field.name for field in fields(Kind)), astuple(row), strict=True))
+            cells = dict(zip((field.name for field in fields(MachineKind)), astuple(row), strict=True))
             cells |= {"also": ";".join(row.also), "nc": "Y" if row.nc else "N"}
             writer.writerow(cells.values())
         return text.getvalue().encode("utf-8-sig")
@@ -82,10 +82,10 @@ class Kinds(Mapping[str, Kind]):
         return {row.kind: (row.zh, row.en, *row.also) for row in self._rows.values()}
 
 
-def _kind(row: Mapping[str, str]) -> Kind:
+def _kind(row: Mapping[str, str]) -> MachineKind:
     if row["nc"] not in ("Y", "N") or None in row:
         raise ValueError(f"kinds: {row['kind']}")
-    return Kind(
+    return MachineKind(
         row["kind"],
         row["zh"],
         row["en"],
@@ -99,6 +99,6 @@ def _kind(row: Mapping[str, str]) -> Kind:
 
 
 @cache
-def published() -> Kinds:
+def published() -> MachineKinds:
     """The table of this version."""
-    return Kinds.read(resources.files(__package__).joinpath("kinds.csv").read_bytes())
+    return MachineKinds.read(resources.files(__package__).joinpath("kinds.csv").read_bytes())

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any, Final
 
-from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
+from edge_agent.register.columns import EQUIPMENT, PROCESSES, RegisterColumn
 
 Cell = str | bool | Decimal | date | None
 
@@ -162,7 +162,7 @@ def canonical(register: Register) -> bytes:
     return json.dumps(document, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
 
-def canonical_rows(columns: Sequence[Column], rows: Iterable[object], key: str) -> list[dict[str, str]]:
+def canonical_rows(columns: Sequence[RegisterColumn], rows: Iterable[object], key: str) -> list[dict[str, str]]:
     """Every row as column -> text, sorted by `key`."""
     texts = ({column.name: cell_text(getattr(row, column.name)) for column in columns} for row in rows)
     full = [{name: unicodedata.normalize("NFKC", text) for name, text in row.items() if text} for row in texts]
@@ -193,11 +193,11 @@ def from_canonical(document: bytes) -> Register:
     )
 
 
-def _cells(columns: Sequence[Column], row: Mapping[str, str]) -> dict[str, Any]:
+def _cells(columns: Sequence[RegisterColumn], row: Mapping[str, str]) -> dict[str, Any]:
     return {column.name: _cell(column, row[column.name]) for column in columns if column.name in row}
 
 
-def _cell(column: Column, text: str) -> Cell:
+def _cell(column: RegisterColumn, text: str) -> Cell:
     if column.kind == "flag":
         return text == "Y"
     if column.kind in ("decimal", "positive"):

@@ -12,7 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Final
 
 from edge_agent.errors import Finding, RegisterError
-from edge_agent.register.columns import NO, YES, Column, fold
+from edge_agent.register.columns import NO, YES, RegisterColumn, fold
 from edge_agent.register.model import Cell
 from edge_agent.register.sheet import Sheet
 from edge_agent.words import command
@@ -29,7 +29,7 @@ _DECIMALS: Final = 18
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SheetRow:
     """One row: its number in the sheet and its understood cells by column name (a cell not understood is absent)."""
 
     number: int
@@ -45,17 +45,17 @@ class Row:
 
 
 @dataclass(slots=True)
-class Parsed:
+class ParsedRegister:
     """Typed rows, and what was wrong: `errors` stop the register from being used, `notes` do not."""
 
     name: str
-    rows: list[Row] = field(default_factory=list)
+    rows: list[SheetRow] = field(default_factory=list)
     errors: list[Finding] = field(default_factory=list)
     notes: list[Finding] = field(default_factory=list)
     columns: dict[str, int] = field(default_factory=dict)
     """Column name -> position in the sheet, 0-based."""
 
-    def place(self, row: Row | int, column: str) -> str:
+    def place(self, row: SheetRow | int, column: str) -> str:
         """`file:row:column` (of a workbook `file[sheet]:row:column`), as every finding about a cell names it."""
         return f"{self.name}:{row if isinstance(row, int) else row.number}:{column}"
 
@@ -69,9 +69,9 @@ class CellError(ValueError):
         self.en = en
 
 
-def parse(sheet: Sheet, columns: Sequence[Column]) -> Parsed:
+def parse(sheet: Sheet, columns: Sequence[RegisterColumn]) -> ParsedRegister:
     """Read a sheet by its header. Raises RegisterError when no header row is found."""
-    parsed = Parsed(sheet.name, notes=list(sheet.notes))
+    parsed = ParsedRegister(sheet.name, notes=list(sheet.notes))
     at = _find_header(sheet, columns)
     number, header = sheet.rows[at]
     _match_header(parsed, number, header, columns)
@@ -83,7 +83,7 @@ def parse(sheet: Sheet, columns: Sequence[Column]) -> Parsed:
     return parsed
 
 
-def _is_total(parsed: Parsed, texts: Sequence[str], columns: Sequence[Column]) -> bool:
+def _is_total(parsed: ParsedRegister, texts: Sequence[str], columns: Sequence[RegisterColumn]) -> bool:
     """A row that sums up the others: it says so, and none of the required cells holds anything else."""
     if not any(fold(text) in _TOTALS for text in texts):
         return False
@@ -91,7 +91,7 @@ def _is_total(parsed: Parsed, texts: Sequence[str], columns: Sequence[Column]) -
     return all(at >= len(texts) or not texts[at] or fold(texts[at]) in _TOTALS for at in places)
 
 
-def _total(parsed: Parsed, number: int) -> Finding:
+def _total(parsed: ParsedRegister, number: int) -> Finding:
     return Finding(
         "total-row",
         f"{parsed.name}:{number}:",
@@ -100,7 +100,7 @@ def _total(parsed: Parsed, number: int) -> Finding:
     )
 
 
-def _find_header(sheet: Sheet, columns: Sequence[Column]) -> int:
+def _find_header(sheet: Sheet, columns: Sequence[RegisterColumn]) -> int:
     known = frozenset[str]().union(*(column.header_forms() for column in columns))
     hits = [sum(fold(text) in known for text in row) for _, row in sheet.rows[:_HEADER_WITHIN]]
     best = max(range(len(hits)), key=hits.__getitem__)
@@ -115,7 +115,9 @@ def _find_header(sheet: Sheet, columns: Sequence[Column]) -> int:
     return best
 
 
-def _match_header(parsed: Parsed, number: int, header: Sequence[str], columns: Sequence[Column]) -> None:
+def _match_header(
+    parsed: ParsedRegister, number: int, header: Sequence[str], columns: Sequence[RegisterColumn]
+) -> None:
     forms = {form: column.name for column in columns for form in column.header_forms()}
     for position, text in enumerate(header):
         name = forms.get(fold(text))
@@ -144,7 +146,7 @@ def _match_header(parsed: Parsed, number: int, header: Sequence[str], columns: S
             )
 
 
-def _note_unknown_header(parsed: Parsed, number: int, text: str, columns: Sequence[Column]) -> None:
+def _note_unknown_header(parsed: ParsedRegister, number: int, text: str, columns: Sequence[RegisterColumn]) -> None:
     if not text:
         return
     near = nearest(text, [form for column in columns for form in (column.name, column.zh)])
@@ -158,7 +160,7 @@ def _note_unknown_header(parsed: Parsed, number: int, text: str, columns: Sequen
     )
 
 
-def _row(parsed: Parsed, number: int, texts: Sequence[str], columns: Sequence[Column]) -> Row:
+def _row(parsed: ParsedRegister, number: int, texts: Sequence[str], columns: Sequence[RegisterColumn]) -> SheetRow:
     cells: dict[str, Cell] = {}
     for column in columns:
         position = parsed.columns.get(column.name)
@@ -170,7 +172,7 @@ def _row(parsed: Parsed, number: int, texts: Sequence[str], columns: Sequence[Co
         except CellError as error:
             finding = Finding(_code(text), parsed.place(number, column.name), error.zh, error.en)
             (parsed.errors if column.required else parsed.notes).append(finding)
-    return Row(number, cells)
+    return SheetRow(number, cells)
 
 
 def _code(text: str) -> str:
@@ -184,7 +186,7 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
     return folded[close[0]] if close else None
 
 
-def read_cell(text: str, column: Column) -> Cell:
+def read_cell(text: str, column: RegisterColumn) -> Cell:
     """One cell. Raises CellError with the reason and the next step; an empty optional cell is the column's empty."""
     if text.strip().upper() in _FAULTS:
         raise CellError(
@@ -202,15 +204,15 @@ def read_cell(text: str, column: Column) -> Cell:
     return _READERS[column.kind](plain, column)
 
 
-def _read_text(text: str, column: Column) -> str:
+def _read_text(text: str, column: RegisterColumn) -> str:
     return text
 
 
-def _read_ids(text: str, column: Column) -> str:
+def _read_ids(text: str, column: RegisterColumn) -> str:
     return ";".join(part for part in re.split(r"[;,、|+\s]+", text) if part)
 
 
-def _read_word(text: str, column: Column) -> str:
+def _read_word(text: str, column: RegisterColumn) -> str:
     forms = column.word_forms()
     if word := forms.get(fold(text)):
         return word
@@ -222,7 +224,7 @@ def _read_word(text: str, column: Column) -> str:
     )
 
 
-def _read_flag(text: str, column: Column) -> bool:
+def _read_flag(text: str, column: RegisterColumn) -> bool:
     word = text.lower()
     if word in YES or word in NO:
         return word in YES
@@ -238,7 +240,7 @@ def _written_out(number: Decimal) -> bool:
     return isinstance(exponent, int) and exponent >= -_DECIMALS and number.adjusted() < _DIGITS
 
 
-def _read_decimal(text: str, column: Column) -> Decimal:
+def _read_decimal(text: str, column: RegisterColumn) -> Decimal:
     try:
         plain = re.sub(r"[\s¥元]", "", text)
         # A comma stands between thousands; `11,5` could be eleven and a half, and is not made 115.
@@ -253,7 +255,7 @@ def _read_decimal(text: str, column: Column) -> Decimal:
     )
 
 
-def _read_positive(text: str, column: Column) -> Decimal:
+def _read_positive(text: str, column: RegisterColumn) -> Decimal:
     if number := _read_decimal(text, column):
         return number
     raise CellError(
@@ -265,7 +267,7 @@ def _read_positive(text: str, column: Column) -> Decimal:
 _DATE: Final = re.compile(r"(\d{4})(?:[-/.年](\d{1,2})[-/.月](\d{1,2})日?|(\d{2})(\d{2}))(?:[ T].*)?")
 
 
-def _read_date(text: str, column: Column) -> date:
+def _read_date(text: str, column: RegisterColumn) -> date:
     if match := _DATE.fullmatch(text):
         year, month, day = match[1], match[2] or match[4], match[3] or match[5]
         try:
@@ -278,7 +280,7 @@ def _read_date(text: str, column: Column) -> date:
     )
 
 
-_READERS: Final[Mapping[str, Callable[[str, Column], Cell]]] = {
+_READERS: Final[Mapping[str, Callable[[str, RegisterColumn], Cell]]] = {
     "id": _read_text,
     "ids": _read_ids,
     "text": _read_text,

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 from edge_agent.metrics.collection import LINK_NAMES
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.remarks import row_notes
-from edge_agent.metrics.result import Result, iso, number
+from edge_agent.metrics.result import MetricResult, iso, number
 
 Json = dict[str, Any]
 Format = Literal["text", "number", "percent", "count", "hours", "time"]
@@ -23,7 +23,7 @@ Level = Literal["plain", "note", "assumption", "warning", "good"]
 DASH: Final = "—"
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """One column of a table."""
 
     zh: str
@@ -66,7 +66,7 @@ def span(start: int, end: int) -> Json:
     return {"from": iso(start), "to": iso(end)}
 
 
-def table(name: str, zh: str, en: str, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> Json:
+def table(name: str, zh: str, en: str, columns: Sequence[TableColumn], rows: Iterable[Sequence[Any]]) -> Json:
     """A table; `name` is that of its CSV file. Fractions become numbers, texts documents."""
     heads = [{"title": text(column.zh, column.en), "format": column.format} for column in columns]
     cells = [[_cell(cell) for cell in row] for row in rows]
@@ -86,7 +86,7 @@ def _cell(cell: Any) -> Any:
     return cell
 
 
-def value_or_reason(result: Result | None) -> Fraction | Text | None:
+def value_or_reason(result: MetricResult | None) -> Fraction | Text | None:
     """A figure's value, or why there is none, or none yet."""
     if result is None:
         return None
@@ -95,7 +95,7 @@ def value_or_reason(result: Result | None) -> Fraction | Text | None:
     return result.value if result.value is not None else result.reason
 
 
-def remarks(results: Iterable[Result | None]) -> Json | str:
+def remarks(results: Iterable[MetricResult | None]) -> Json | str:
     """What must be said in the same row as these figures: outside their possible range, provisional."""
     found = dict.fromkeys(note for result in results if result is not None for note in row_notes(result))
     return text("；".join(note.zh for note in found), "; ".join(note.en for note in found)) if found else DASH

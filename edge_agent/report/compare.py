@@ -14,7 +14,7 @@ from edge_agent.report.blocks import Json
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class FigureDifference:
     """One figure that is not the same in both. Values are exact fractions as text; None = no value there."""
 
     key: str
@@ -38,7 +38,9 @@ class Difference:
         return asdict(self)
 
 
-def compare(before: Mapping[str, Any], after: Mapping[str, Any], *, all_figures: bool = False) -> list[Difference]:
+def compare(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, all_figures: bool = False
+) -> list[FigureDifference]:
     """The figures that differ (or all), in the order of the later document, then those that are gone."""
     old = {figure_key(figure): figure for figure in before["figures"]}
     new = {figure_key(figure): figure for figure in after["figures"]}
@@ -52,20 +54,20 @@ def figure_key(figure: Mapping[str, Any]) -> str:
     return str(figure.get("key") or figure["id"])
 
 
-def _differs(each: Difference, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
+def _differs(each: FigureDifference, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
     if each.before is None and each.after is None:
         return bool(each.lists)  # no value then, none now: counts that make up no figure are no difference
     counts = [(figure or {}).get(name) for name in ("numerator", "denominator") for figure in (old, new)]
     return each.before != each.after or bool(each.lists) or counts[0] != counts[1] or counts[2] != counts[3]
 
 
-def _difference(key: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> Difference:
+def _difference(key: str, old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> FigureDifference:
     told = new or old or {}
     before, after = (figure.get("value_exact") if figure else None for figure in (old, new))
     values = [figure.get("value") if figure else None for figure in (old, new)]
     change = None if None in values else values[1] - values[0]  # type: ignore[operator]
     ids = [set(figure["numerator_ids"]) if figure else set() for figure in (old, new)]
-    return Difference(
+    return FigureDifference(
         key, told["name_zh"], told["name_en"], told.get("unit", "1"), before, after, change,
         tuple(sorted(ids[1] - ids[0])), tuple(sorted(ids[0] - ids[1])),
     )  # fmt: skip

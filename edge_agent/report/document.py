@@ -10,15 +10,15 @@ from typing import Any, Final, Literal
 
 from edge_agent.errors import Finding
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.result import Result, iso, number
+from edge_agent.metrics.result import MetricResult, iso, number
 from edge_agent.production import figures as computing
-from edge_agent.production.facts import Facts
-from edge_agent.production.figures import Options
+from edge_agent.production.facts import WindowFacts
+from edge_agent.production.figures import FigureOptions
 from edge_agent.production.plant import Plant
 from edge_agent.report.blocks import Json, text
 from edge_agent.report.findings import Observation, observed
 from edge_agent.report.parts.end import definitions, signature
-from edge_agent.report.parts.evidence import Project
+from edge_agent.report.parts.evidence import PackSubject
 from edge_agent.report.parts.evidence import parts as evidence_parts
 from edge_agent.report.parts.network import inventory, quality
 from edge_agent.report.parts.plan import plan, scenes
@@ -39,7 +39,7 @@ _VOLATILE: Final = ("issued", "revision", "changes", "content_sha256", "software
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class ReportSetting:
     """What a report says of itself besides the figures."""
 
     kind: Kind
@@ -48,7 +48,7 @@ class Setting:
     enterprise: str = ""
     site: str = ""
     agent: str = ""
-    options: Options = field(default_factory=Options)
+    options: FigureOptions = field(default_factory=FigureOptions)
     sources: Mapping[str, str] = field(default_factory=dict)
     """File name -> sha256 of what was read."""
     noted: Sequence[Finding] = ()
@@ -58,7 +58,7 @@ class Setting:
     timezone: str = "UTC"
     """In which times are shown."""
     issued_ns: int | None = None
-    project: Project | None = None
+    project: PackSubject | None = None
     """What an evidence document is about."""
     closed: bool = True
     """The period is over: another result is another revision."""
@@ -68,7 +68,7 @@ class Setting:
     """Which version of the register a window that is over was computed with, and why."""
 
 
-def build(plant: Plant, setting: Setting) -> Json:
+def build(plant: Plant, setting: ReportSetting) -> Json:
     """The whole document."""
     found = computing.figures(plant, setting.options)
     who = {"enterprise": setting.enterprise, "site": setting.site, "agent": setting.agent}
@@ -99,7 +99,11 @@ def build(plant: Plant, setting: Setting) -> Json:
 
 
 def _twelve(
-    plant: Plant, found: dict[str, Result], who: Mapping[str, str], setting: Setting, seen: Sequence[Observation]
+    plant: Plant,
+    found: dict[str, MetricResult],
+    who: Mapping[str, str],
+    setting: ReportSetting,
+    seen: Sequence[Observation],
 ) -> list[Json]:
     """The parts of the health check."""
     return [
@@ -110,7 +114,7 @@ def _twelve(
     ]  # fmt: skip
 
 
-def _window(facts: Facts) -> Json:
+def _window(facts: WindowFacts) -> Json:
     return {"from": iso(facts.start), "to": iso(facts.end), "from_ns": facts.start, "to_ns": facts.end}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evidence import alive
 from edge_agent.metrics.timemodel import Plan
-from edge_agent.production.facts import MINUTE_NS, Counter, Facts, State
+from edge_agent.production.facts import MINUTE_NS, CounterReadings, StateChange, WindowFacts
 from edge_agent.production.plant import Plant
 from edge_agent.report.speech import percent
 from edge_agent.words import number_of
@@ -40,10 +40,10 @@ class Observation(NamedTuple):
 
 def observed(plant: Plant) -> list[Observation]:
     """Everything seen in the window, by kind and device."""
-    return [*_backwards(plant), *_meters(plant), *_outside(plant.facts), *_outages(plant), *_proving_nothing(plant)]
+    return [*_backwards(plant), *_meters(plant), *_outside(plant.facts), *_outages(plant), *_unproven_devices(plant)]
 
 
-def _proving_nothing(plant: Plant) -> Iterator[Observation]:
+def _unproven_devices(plant: Plant) -> Iterator[Observation]:
     """Devices whose health rows speak of good readings, and whose stored values do not bear it out."""
     within_s = plant.assessment.change_within_s
     for device, fact in plant.assessment.live.devices.items():
@@ -85,7 +85,7 @@ def _backwards(plant: Plant) -> Iterator[Observation]:
             )
 
 
-def _breaks(plant: Plant, counter: Counter) -> list[int]:
+def _breaks(plant: Plant, counter: CounterReadings) -> list[int]:
     return [event.t for event in plant.events(counter.device, counter.role) if event.kind == "break"]
 
 
@@ -112,7 +112,7 @@ def _meters(plant: Plant) -> Iterator[Observation]:
         )
 
 
-def _outside(facts: Facts) -> Iterator[Observation]:
+def _outside(facts: WindowFacts) -> Iterator[Observation]:
     for device, states in sorted(facts.states.items()):
         spans = _unmapped(facts, states)
         if spans:
@@ -129,7 +129,7 @@ def _outside(facts: Facts) -> Iterator[Observation]:
             )
 
 
-def _unmapped(facts: Facts, states: Sequence[State]) -> list[Span]:
+def _unmapped(facts: WindowFacts, states: Sequence[StateChange]) -> list[Span]:
     ends = [*(row.t for row in states[1:]), facts.end]
     spans = [
         (max(row.t, facts.start), min(end, facts.end))
@@ -157,7 +157,7 @@ def _outages(plant: Plant) -> Iterator[Observation]:
             )
 
 
-def outages(facts: Facts, device: str) -> list[Span]:
+def outages(facts: WindowFacts, device: str) -> list[Span]:
     """Spans of the window, from the device's first good value on, of an hour or more without a covered minute."""
     start = max(facts.start, facts.first_good.get(device, facts.end))
     if start >= facts.end:

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from edge_agent.errors import FindingsError
 from edge_agent.metrics.definitions import Text
-from edge_agent.report.blocks import Column, Json, paragraph, part, table
-from edge_agent.report.compare import Difference, compare
+from edge_agent.report.blocks import Json, TableColumn, paragraph, part, table
+from edge_agent.report.compare import FigureDifference, compare
 
 INDEX: Final = "index.json"
 SUMS: Final = "SHA256SUMS"
@@ -50,7 +50,7 @@ def read_index(folder: Path) -> list[dict[str, Any]]:
     return issues
 
 
-def settle(folder: Path, document: Json) -> Issue:
+def assign_revision(folder: Path, document: Json) -> Issue:
     """Decide the revision of a document by what was issued before for the same kind and period.
 
     Equal content is the issue that exists already; other content becomes revision n+1 with the list of what changed.
@@ -92,10 +92,10 @@ def _load(folder: Path, stem: str) -> Json | None:
     return document
 
 
-def _changes_part(number: int, revision: int, changes: list[Difference], before: Json | None) -> Json:
+def _changes_part(number: int, revision: int, changes: list[FigureDifference], before: Json | None) -> Json:
     columns = (
-        Column("数值", "figure"), Column("上一版", "revision before"), Column("本版", "this revision"),
-        Column("分子变化", "numerator list"),
+        TableColumn("数值", "figure"), TableColumn("上一版", "revision before"), TableColumn("本版", "this revision"),
+        TableColumn("分子变化", "numerator list"),
     )  # fmt: skip
     rows = [[change.key, change.before, change.after, change.lists] for change in changes]
     found = [table("changes", f"第 {revision} 版的变化", f"what changed in revision {revision}", columns, rows)]

@@ -30,7 +30,7 @@ def show(cell: Any, form: str, language: Language, zone: str = "UTC") -> str:
     if form == "time":
         return local(cell, zone)
     if is_span(cell):
-        return spoken_span(cell, zone)
+        return span_text(cell, zone)
     if isinstance(cell, Mapping | str | bool):
         return say(cell, language)
     if form == "percent":
@@ -54,7 +54,7 @@ def is_span(cell: Any) -> bool:
     return isinstance(cell, Mapping) and cell.keys() == {"from", "to"}
 
 
-def spoken_span(cell: Mapping[str, Any], zone: str) -> str:
+def span_text(cell: Mapping[str, Any], zone: str) -> str:
     """`2026-05-04 08:00 – 16:00`; the second date only where it is another; a snapshot is its end alone."""
     end = local(cell["to"], zone)[:16] if cell["to"] else DASH
     if not cell["from"]:

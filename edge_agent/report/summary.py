@@ -7,22 +7,22 @@ from fractions import Fraction
 from typing import Final
 
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.evaluate import live_not_declared, not_judged_yet, to_mend
+from edge_agent.metrics.evaluate import live_not_declared, needing_attention, not_judged_yet
 from edge_agent.metrics.rates import nc_shares
 from edge_agent.metrics.remarks import outside, remark
-from edge_agent.metrics.result import EffectiveAfter, Result
+from edge_agent.metrics.result import EffectiveAfter, MetricResult
 from edge_agent.metrics.timemodel import pareto
 from edge_agent.production.figures import ROW
 from edge_agent.production.plant import Plant, summed
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Json
-from edge_agent.report.parts.plan import Step, steps
+from edge_agent.report.parts.plan import ConnectionStep, steps
 from edge_agent.report.parts.production import LOSSES
 from edge_agent.report.parts.rates import next_band, points
 from edge_agent.report.speech import percent
 from edge_agent.words import number_of, verb
 
-Figures = Mapping[str, Result]
+Figures = Mapping[str, MetricResult]
 
 #: So many machines are named in a step; the part it points to has them all.
 _NAMED: Final = 4
@@ -58,7 +58,7 @@ def _count(value: Fraction | None) -> str:
     return "—" if value is None else f"{float(value):.2f}".rstrip("0").rstrip(".")
 
 
-def _missing(result: Result) -> Text:
+def _missing(result: MetricResult) -> Text:
     name, reason = result.definition.name, result.reason or Text("", "")
     return Text(f"{name.zh}没有数值：{reason.zh}。", f"No {name.en}: {reason.en}.")
 
@@ -75,7 +75,7 @@ def _conclusions(plant: Plant, figures: Figures) -> Iterator[Text]:
     yield _energy(figures)
 
 
-def _key_processes(rate: Result, machines: Result) -> Text:
+def _key_processes(rate: MetricResult, machines: MetricResult) -> Text:
     if rate.value is None:
         return _missing(rate)
     target = rate.definition.target
@@ -90,7 +90,7 @@ def _key_processes(rate: Result, machines: Result) -> Text:
     )
 
 
-def _digital(rate: Result) -> Text:
+def _digital(rate: MetricResult) -> Text:
     if rate.value is None:
         return _missing(rate)
     zh, en = _to_next(rate)
@@ -102,7 +102,7 @@ def _digital(rate: Result) -> Text:
     )
 
 
-def _to_next(rate: Result) -> tuple[str, str]:
+def _to_next(rate: MetricResult) -> tuple[str, str]:
     more = next_band(rate)
     zh, en = f"，问卷得 {points(rate):g} 分", f", {points(rate):g} points of the questionnaire"
     if more is None:
@@ -110,7 +110,7 @@ def _to_next(rate: Result) -> tuple[str, str]:
     return f"{zh}，再有 {more} 台进入下一档", f"{en}; {more} more {verb(more, 'reaches', 'reach')} the next band"
 
 
-def _networked(declared: Result, effective: Result) -> Text:
+def _networked(declared: MetricResult, effective: MetricResult) -> Text:
     if effective.value is None:
         return _missing(effective)
     if effective.effective_after is not None:
@@ -144,7 +144,7 @@ def _too_early(after: EffectiveAfter) -> Text:
     )
 
 
-def _collected(readings: Result, online: Result) -> Text:
+def _collected(readings: MetricResult, online: MetricResult) -> Text:
     if readings.value is None:
         return _missing(readings)
     on = "—" if online.value is None else _pct(online.value)
@@ -187,7 +187,7 @@ def _production(plant: Plant, figures: Figures) -> Text:
     )
 
 
-def _product(factors: Sequence[Result]) -> Text:
+def _product(factors: Sequence[MetricResult]) -> Text:
     """The factors of an OEE, each with what must be said of it: one may be impossible where their product is not."""
     zh, en = [], []
     for factor in factors:
@@ -227,7 +227,7 @@ def _with(sentence: Text, beside: Text | None) -> Text:
 
 def _next_steps(plant: Plant, figures: Figures, noted: int) -> Iterator[Text]:
     assessment = plant.assessment
-    missing, extra, waiting = to_mend(assessment), live_not_declared(assessment), not_judged_yet(assessment)
+    missing, extra, waiting = needing_attention(assessment), live_not_declared(assessment), not_judged_yet(assessment)
     if not assessment.collected:
         yield Text(
             "窗口内没有采集数据：检查采集程序与存储是否运行，或另选窗口；有数据后再评定联网与采集。",
@@ -280,7 +280,7 @@ def _named(ids: Sequence[str], unit: str = "台") -> Text:
     return Text(f"{shown[0]} 等 {len(ids)} {unit}", f"{shown[1]} and {len(ids) - _NAMED} more")
 
 
-def _connect(rate: Result, new: Sequence[Step]) -> Iterator[Text]:
+def _connect(rate: MetricResult, new: Sequence[ConnectionStep]) -> Iterator[Text]:
     """Machines to connect, and what the rate would be."""
     if not new or rate.numerator is None or not rate.denominator:
         return

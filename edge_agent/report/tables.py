@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from edge_agent.report.speech import Language, is_span, local, say, spoken_span
+from edge_agent.report.speech import Language, is_span, local, say, span_text
 from edge_agent.report.tabular import harmless
 
 _FIGURES: Final = (
@@ -115,7 +115,7 @@ def _fill(sheet: Any, part: Mapping[str, Any], language: Language, zone: str) ->
 
 def _local(cell: Any, form: str, language: Language, zone: str) -> Any:
     if is_span(cell):
-        return spoken_span(cell, zone)
+        return span_text(cell, zone)
     return local(cell, zone) if form == "time" and cell is not None else _plain(cell, language)
 
 

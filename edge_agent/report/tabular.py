@@ -11,22 +11,22 @@ from fractions import Fraction
 from typing import Any, Final, cast, get_args
 
 from edge_agent.metrics.readings import Number, Readings
-from edge_agent.metrics.timemodel import Item, Mode, Plan
+from edge_agent.metrics.timemodel import ItemState, OperationMode, Plan
 from edge_agent.production.facts import (
     EVENT_KINDS,
-    Connection,
-    Counter,
+    AssessedDevice,
+    ConnectionChange,
     CounterEvent,
-    Device,
-    Facts,
-    Gap,
-    Minutes,
-    Planned,
-    Quality,
+    CounterReadings,
+    DroppedValues,
+    InterfaceTag,
+    MinuteHealth,
+    PlannedChange,
+    ReadingQuality,
     Role,
-    State,
-    Stored,
-    Tag,
+    StateChange,
+    StoredSignals,
+    WindowFacts,
 )
 
 Row = Mapping[str, str]
@@ -112,20 +112,20 @@ def number(text: str) -> Fraction:
     return Fraction(text)
 
 
-def tables(facts: Facts) -> Iterator[tuple[str, bytes]]:
+def tables(facts: WindowFacts) -> Iterator[tuple[str, bytes]]:
     """(name, CSV) of every table."""
     for name, columns in TABLES.items():
         yield name, write(columns, _ROWS[name](facts))
 
 
-def _devices(facts: Facts) -> Cells:
+def _devices(facts: WindowFacts) -> Cells:
     for each in facts.devices.values():
         flags = ["Y" if flag else "N" for flag in (each.controller, each.normalised)]
         yield [each.id, each.name, each.line, each.area, each.connector, each.endpoint, each.unit, each.security,
                each.access, each.profile, each.every_s, each.tags, *flags, ";".join(each.business_links)]  # fmt: skip
 
 
-def _minutes(facts: Facts) -> Cells:
+def _minutes(facts: WindowFacts) -> Cells:
     for device, minutes in facts.minutes.items():
         for end, scheduled, covered, *counts, last_good in minutes.rows.tolist():
             told = None if last_good < 0 else last_good
@@ -136,7 +136,7 @@ def _seconds(ms: int) -> str:
     return digits(Fraction(ms, 1000))
 
 
-def _counters(facts: Facts) -> Cells:
+def _counters(facts: WindowFacts) -> Cells:
     for each in facts.counters:
         head, ratio = (each.device, each.role, each.tag), digits(each.ratio)
         begins = [t for t, _ in each.epochs]
@@ -147,11 +147,11 @@ def _counters(facts: Facts) -> Cells:
             yield [*head, ratio, moduli[epoch], epoch, t, reading]
 
 
-def _moduli(counter: Counter) -> list[Number | None]:
+def _moduli(counter: CounterReadings) -> list[Number | None]:
     return [counter.modulus, *(modulus for _, modulus in counter.epochs)]
 
 
-def _counter_events(facts: Facts) -> Cells:
+def _counter_events(facts: WindowFacts) -> Cells:
     """What was seen besides counting on; where the next reading has not come, since when."""
     for each in facts.counters:
         head = (each.device, each.role, each.tag)
@@ -162,7 +162,7 @@ def _counter_events(facts: Facts) -> Cells:
             yield [*head, each.unknown_since, UNKNOWN_SINCE, "", "", "", "", "", ""]
 
 
-_ROWS: Final[Mapping[str, Callable[[Facts], Cells]]] = {
+_ROWS: Final[Mapping[str, Callable[[WindowFacts], Cells]]] = {
     "devices": _devices,
     "tags": lambda facts: (
         [tag.device, tag.tag, tag.type, tag.unit, tag.low, tag.high, tag.business_link, tag.description]
@@ -191,14 +191,14 @@ _ROWS: Final[Mapping[str, Callable[[Facts], Cells]]] = {
 }
 
 
-def facts(start: int, end: int, files: Mapping[str, bytes]) -> Facts:
+def facts(start: int, end: int, files: Mapping[str, bytes]) -> WindowFacts:
     """The facts again. Raises ValueError or KeyError for tables that are not as `tables` writes them."""
     found = {name: read(files[name]) for name in TABLES if name in files or name not in _SINCE_LATER}
-    return Facts(
+    return WindowFacts(
         start,
         end,
         {row["device"]: _device(row) for row in found["devices"]},
-        tags=[Tag(*row.values()) for row in found["tags"]],
+        tags=[InterfaceTag(*row.values()) for row in found["tags"]],
         first_good={row["device"]: int(row["t_ns"]) for row in found["first_good"]},
         minutes=_read_minutes(found["health_minutes"]),
         states=_by_device(found["states"], _state),
@@ -206,22 +206,22 @@ def facts(start: int, end: int, files: Mapping[str, bytes]) -> Facts:
         lateness=_read_lateness(found["lateness"]),
         quality={row["device"]: _quality(row) for row in found["quality"]},
         connections=[
-            Connection(int(r["t_ns"]), r["device"], r["from"], r["to"], r["reason"]) for r in found["connections"]
+            ConnectionChange(int(r["t_ns"]), r["device"], r["from"], r["to"], r["reason"]) for r in found["connections"]
         ],
         gaps=[_gap(row) for row in found["gaps"]],
-        plan=[Planned(row["schedule"], int(row["t_ns"]), Plan(row["plan"]).value) for row in found["plan"]],
+        plan=[PlannedChange(row["schedule"], int(row["t_ns"]), Plan(row["plan"]).value) for row in found["plan"]],
         stored={row["device"]: _stored(row) for row in found.get("stored", ())},
     )
 
 
-def _stored(row: Row) -> Stored:
+def _stored(row: Row) -> StoredSignals:
     sample, change = (int(row[name]) if row[name] else None for name in TABLES["stored"][1:])
-    return Stored(sample, change)
+    return StoredSignals(sample, change)
 
 
-def _device(row: Row) -> Device:
+def _device(row: Row) -> AssessedDevice:
     texts = {name: row[name] for name in TABLES["devices"][1:11]}
-    return Device(
+    return AssessedDevice(
         row["device"],
         **texts,
         tags=int(row["tags"]),
@@ -238,7 +238,7 @@ def _by_device(rows: Iterable[Row], one: Callable[[Row], Any]) -> dict[str, list
     return found
 
 
-def _read_minutes(rows: Iterable[Row]) -> dict[str, Minutes]:
+def _read_minutes(rows: Iterable[Row]) -> dict[str, MinuteHealth]:
     found: dict[str, list[list[int]]] = {}
     for row in rows:
         seconds = [number(row[name]) * 1000 for name in ("scheduled_s", "covered_s")]
@@ -247,21 +247,21 @@ def _read_minutes(rows: Iterable[Row]) -> dict[str, Minutes]:
         counts = [int(row[name]) for name in ("due", "done", "good", "bad", "values", "overruns")]
         last_good = int(row["last_good_ns"]) if row["last_good_ns"] else -1
         found.setdefault(row["device"], []).append([int(row["end_ns"]), *map(int, seconds), *counts, last_good])
-    return {device: Minutes(minutes) for device, minutes in found.items()}
+    return {device: MinuteHealth(minutes) for device, minutes in found.items()}
 
 
-def _state(row: Row) -> State:
+def _state(row: Row) -> StateChange:
     order = {word: known for known, word in _ORDERS.items()}
-    return State(
+    return StateChange(
         int(row["t_ns"]),
-        Item(int(row["item_state"])),
-        Mode(int(row["operation_mode"])),
+        ItemState(int(row["item_state"])),
+        OperationMode(int(row["operation_mode"])),
         order[row["order"]],
         row["why"],
     )
 
 
-def _read_counters(table: Iterable[Row], events: Iterable[Row]) -> list[Counter]:
+def _read_counters(table: Iterable[Row], events: Iterable[Row]) -> list[CounterReadings]:
     found: dict[tuple[str, str, str], list[Row]] = {}
     for row in table:
         found.setdefault((row["device"], row["role"], row["tag"]), []).append(row)
@@ -271,7 +271,7 @@ def _read_counters(table: Iterable[Row], events: Iterable[Row]) -> list[Counter]
     return [_read_counter(*key, rows, seen.get(key, ())) for key, rows in found.items()]
 
 
-def _read_counter(device: str, role: str, tag: str, rows: Sequence[Row], seen: Iterable[Row]) -> Counter:
+def _read_counter(device: str, role: str, tag: str, rows: Sequence[Row], seen: Iterable[Row]) -> CounterReadings:
     if role not in get_args(Role):
         raise ValueError(f"no such role: {role}")
     epochs: dict[str, tuple[int, Number | None]] = {}
@@ -281,7 +281,7 @@ def _read_counter(device: str, role: str, tag: str, rows: Sequence[Row], seen: I
     if len({row["ratio"] for row in rows}) > 1:
         raise ValueError(f"two ratios of one counter: {device} {tag}")
     unknown = [int(row["t_ns"]) for row in seen if row["kind"] == UNKNOWN_SINCE]
-    return Counter(
+    return CounterReadings(
         device,
         cast("Role", role),
         tag,
@@ -320,13 +320,13 @@ def _read_lateness(rows: Iterable[Row]) -> dict[str, dict[int, int]]:
     return found
 
 
-def _quality(row: Row) -> Quality:
+def _quality(row: Row) -> ReadingQuality:
     unchanged = tuple(tag for tag in row["unchanged"].split(";") if tag)
     skew = int(row["skew_ms"]) if row["skew_ms"] else None
-    return Quality(int(row["readings"]), int(row["not_good"]), int(row["out_of_range"]), unchanged, skew)
+    return ReadingQuality(int(row["readings"]), int(row["not_good"]), int(row["out_of_range"]), unchanged, skew)
 
 
-def _gap(row: Row) -> Gap:
-    return Gap(
+def _gap(row: Row) -> DroppedValues:
+    return DroppedValues(
         int(row["t_ns"]), row["agent"], row["stream"], int(row["from_ns"]), int(row["to_ns"]), int(row["values"])
     )

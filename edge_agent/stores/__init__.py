@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from edge_agent.config.models import Store as StoreConfig
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.errors import FindingsError
 from edge_agent.stores.base import (
-    Counts,
     HealthSummary,
-    Latest,
+    LatestSample,
     LiveFacts,
-    Mark,
     Refusal,
     Silence,
     Store,
+    StoreCounts,
+    StreamMark,
     WriteBatch,
 )
-from edge_agent.stores.columns import Changes, Chunk, Rows, Samples
+from edge_agent.stores.columns import Chunk, Rows, SampleRuns, Samples
 
 __all__ = [
-    "Changes", "Chunk", "Counts", "HealthSummary", "Latest", "LiveFacts", "Mark", "Refusal", "Rows", "Samples",
+    "SampleRuns", "Chunk", "StoreCounts", "HealthSummary", "LatestSample", "LiveFacts", "StreamMark", "Refusal", "Rows", "Samples",
     "Silence", "Store", "WriteBatch", "open_store",
 ]  # fmt: skip
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from edge_agent.intervals import IntervalSet
 from edge_agent.reasons import Cause
 from edge_agent.stores.catalogue import Catalogue
-from edge_agent.stores.columns import NO_TIME, Changes, Floats, Longs, Rows, Samples
+from edge_agent.stores.columns import NO_TIME, Floats, Longs, Rows, SampleRuns, Samples
 from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.registers import RegisterStore
 from edge_agent.stores.rollups import HealthTotals, RolledHour
@@ -33,7 +33,7 @@ LOOKBACK_NS: Final = 7 * 86_400_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class StreamMark:
     """One entry of a stream that is dealt with: stored, or in quarantine."""
 
     stream: str
@@ -61,7 +61,7 @@ class WriteBatch:
     """Health documents of devices (the wire's own, but `device` is the key), transitions inside."""
     agents: Sequence[Mapping[str, Any]] = ()
     """Health documents of agents, gap records inside."""
-    marks: Sequence[Mark] = ()
+    marks: Sequence[StreamMark] = ()
     quarantined: Mapping[str, int] = field(default_factory=dict)
     """Reason -> values that went to quarantine with this batch."""
 
@@ -113,7 +113,7 @@ class GoodValues:
 
 
 @dataclass(frozen=True, slots=True)
-class Latest:
+class LatestSample:
     """The newest sample of a tag."""
 
     value: Any
@@ -192,7 +192,7 @@ SKEWS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class TagCounts:
     """One tag's readings in a window, counted."""
 
     readings: int
@@ -231,7 +231,7 @@ def step_below(size: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class StoreCounts:
     """Values, over the life of the store; retention does not lower them."""
 
     stored: int
@@ -274,10 +274,10 @@ class Store(RegisterStore, Protocol):
     def incomplete_marks(self) -> dict[str, IntervalSet]:
         """The same of the streams in which a number from 1 to the highest may be missing."""
 
-    def counts(self) -> Counts:
+    def counts(self) -> StoreCounts:
         """Values stored and quarantined."""
 
-    def latest(self, device: str | None = None) -> dict[str, dict[str, Latest]]:
+    def latest(self, device: str | None = None) -> dict[str, dict[str, LatestSample]]:
         """Device -> tag -> newest sample, from memory."""
 
     def readings(self, now_ns: int) -> dict[str, DeviceReadings]:
@@ -286,7 +286,7 @@ class Store(RegisterStore, Protocol):
     def good_values(self) -> GoodValues:
         """The newest samples that are good, by series; from memory."""
 
-    def latest_of(self, device: str, tag: str) -> Latest | None:
+    def latest_of(self, device: str, tag: str) -> LatestSample | None:
         """The newest sample of one tag, from memory."""
 
     def samples(self, device: str, tag: str, from_ns: int, to_ns: int) -> Samples:
@@ -295,13 +295,13 @@ class Store(RegisterStore, Protocol):
     def last_before(self, name: Name, from_ns: int, to_ns: int) -> int | None:
         """Time of a tag's newest sample in `from <= t < to`; exact to a millisecond."""
 
-    def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
+    def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, SampleRuns]:
         """Tags as runs of equal readings in `from <= t < to`, led by the last reading before (up to LOOKBACK_NS).
 
         A tag without readings is missing. This is what states and counters are computed from.
         """
 
-    def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
+    def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, SampleRuns]:
         """Counters as those of their runs that tell what was counted: in `from - AROUND_NS <= t < to + AROUND_NS`, and
         beyond that on each side as many more as make AROUND good readings, however far away they are.
 
@@ -313,7 +313,7 @@ class Store(RegisterStore, Protocol):
         """Counter -> day (UTC, ns of its start, `first_day <= day < end_day`) -> how far it rose between readings.
         A store that would have to fetch weeks of samples for it says nothing."""
 
-    def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
+    def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, TagCounts]:
         """What the readings of these tags were in `from <= t < to`; a tag without any is missing."""
 
     def evidence(self, from_ns: int, to_ns: int) -> dict[str, list[tuple[int, int]]]:
@@ -396,7 +396,7 @@ class Store(RegisterStore, Protocol):
         """Make everything durable and release it."""
 
 
-def merged(marks: Sequence[Mark]) -> list[tuple[str, int, int, int]]:
+def merged(marks: Sequence[StreamMark]) -> list[tuple[str, int, int, int]]:
     """Marks as (stream, first, last, values) rows: intervals, the stream's values beside its first."""
     intervals: dict[str, IntervalSet] = defaultdict(IntervalSet)
     values: dict[str, int] = defaultdict(int)

@@ -28,7 +28,7 @@ class DeviceCauses:
         """Time of the newest row heard of a device, ns: rows of the backlog come later than newer ones."""
         self._changed: set[str] = set()
 
-    def heard(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def take_rows(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Health rows of devices, `device` being the key."""
         for row in rows:
             key, t = row["device"], row["t"]

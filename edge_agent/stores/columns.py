@@ -30,7 +30,7 @@ KIND_OF: Final[Mapping[type, int]] = {
 _BAD: Final = 0x80000000
 
 
-def without_good_nothing(kind: Kinds, status: Codes) -> Codes:
+def bad_where_null(kind: Kinds, status: Codes) -> Codes:
     """The codes, where a sample without a value is Bad whatever code it came with: nothing cannot be good."""
     nothing = (kind == NONE) & ((status & np.uint32(_BAD)) == 0)
     return np.where(nothing, np.uint32(_BAD), status) if nothing.any() else status
@@ -144,7 +144,7 @@ class Samples:
     text: list[str | None]
 
     def __post_init__(self) -> None:
-        self.status = without_good_nothing(self.kind, self.status)
+        self.status = bad_where_null(self.kind, self.status)
 
     def __len__(self) -> int:
         return len(self.t)
@@ -174,7 +174,7 @@ class Samples:
 
 
 @dataclass(slots=True, eq=False)
-class Changes:
+class SampleRuns:
     """One tag as runs of equal readings, sorted: every sample from `first[i]` to `last[i]` was `num[i]`, `status[i]`.
 
     `num` is NaN where the samples carry no number (bad ones, texts).
@@ -189,17 +189,17 @@ class Changes:
         return len(self.first)
 
     @classmethod
-    def of(cls, t: Longs, num: Floats, status: Codes) -> Changes:
+    def of(cls, t: Longs, num: Floats, status: Codes) -> SampleRuns:
         """Samples sorted by `t`, as runs."""
         return cls(t, t, num, status).merged()
 
     @classmethod
-    def empty(cls) -> Changes:
+    def empty(cls) -> SampleRuns:
         none = np.zeros(0, np.int64)
         return cls(none, none, np.zeros(0), np.zeros(0, np.uint32))
 
     @classmethod
-    def join(cls, parts: Sequence[Changes], *, merged: bool = True) -> Changes:
+    def join(cls, parts: Sequence[SampleRuns], *, merged: bool = True) -> SampleRuns:
         """Runs of adjoining windows, in order of time, as one; or as they are, one after the other."""
         if not parts:
             return cls.empty()
@@ -211,7 +211,7 @@ class Changes:
         )
         return together.merged() if merged else together
 
-    def merged(self) -> Changes:
+    def merged(self) -> SampleRuns:
         """Neighbours that say the same become one."""
         if not len(self):
             return self
@@ -220,7 +220,7 @@ class Changes:
         new[1:] = ((a != b) & ~(np.isnan(a) & np.isnan(b))) | (self.status[1:] != self.status[:-1])
         starts = np.flatnonzero(new)
         ends = np.append(starts[1:], len(self)) - 1
-        return Changes(self.first[starts], self.last[ends], self.num[starts], self.status[starts])
+        return SampleRuns(self.first[starts], self.last[ends], self.num[starts], self.status[starts])
 
     @property
     def good(self) -> npt.NDArray[np.bool_]:

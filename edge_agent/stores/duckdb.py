@@ -19,7 +19,7 @@ import duckdb
 from edge_agent.errors import StoreError
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
-from edge_agent.process import give_back
+from edge_agent.process import release_free_memory
 from edge_agent.reasons import cause
 from edge_agent.stores import duckdb_counts as counts
 from edge_agent.stores import duckdb_loads as loads
@@ -30,22 +30,23 @@ from edge_agent.stores import duckdb_schema as schema
 from edge_agent.stores import duckdb_write as write
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
-    Counts,
     DaySteps,
     DeviceReadings,
     GoodValues,
     HealthSummary,
-    Latest,
+    LatestSample,
     LiveFacts,
     Name,
     Refusal,
-    Seen,
     Silence,
+    StoreCounts,
+    TagCounts,
     WriteBatch,
     live_facts,
     new_first_good,
 )
-from edge_agent.stores.columns import Changes, Floats, Longs, Samples
+from edge_agent.stores.changed_series import HOUR_NS, ChangedSeries, hours_covered_by, hours_of
+from edge_agent.stores.columns import Floats, Longs, SampleRuns, Samples
 from edge_agent.stores.duckdb_compact import Compaction
 from edge_agent.stores.duckdb_documents import KeptDocuments
 from edge_agent.stores.duckdb_file import OpenedFile, OwnFile
@@ -55,9 +56,8 @@ from edge_agent.stores.duckdb_marks import MarkTable, read_incomplete, read_mark
 from edge_agent.stores.duckdb_refusals import refusal
 from edge_agent.stores.duckdb_schema import connect, open_file, show_keys, translated
 from edge_agent.stores.forgotten import Entry
-from edge_agent.stores.newest import Newest
+from edge_agent.stores.newest_samples import NewestSamples
 from edge_agent.stores.rollups import RAW_DAYS, HealthTotals, OpenHours, RolledHour, hour_of
-from edge_agent.stores.touched import HOUR_NS, Touched, hours_of, hours_spoken_of
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +96,8 @@ class DuckDbStore(OwnFile, KeptDocuments):
         self._readers = 0
         self._since_opened = 0
         self._broken = False
-        self._touched = Touched()
-        self._counting = counts.Counting(self._newest_of, counts.Beginnings())
+        self._touched = ChangedSeries()
+        self._counting = counts.SeriesCounts(self._newest_of, counts.Beginnings())
         self._open_health = OpenHours()
         self._looked_for_health = False
         try:
@@ -115,10 +115,10 @@ class DuckDbStore(OwnFile, KeptDocuments):
         self.catalogue = read.catalogue(self._connection, self._keys)
         self._renamed: dict[str, str] = {}
         self._first_good = read.first_good(self._connection, self._keys)
-        self._newest = Newest()
+        self._newest = NewestSamples()
         for rows in read.newest(self._connection):
             self._newest.update(rows)
-        self._newest.tell_former(self.catalogue)
+        self._newest.note_former_names(self.catalogue)
         self._show_keys()
         self._compaction = Compaction(self._connection)
         self._saved = self._last_stored = 0
@@ -158,11 +158,11 @@ class DuckDbStore(OwnFile, KeptDocuments):
     def write(self, batch: WriteBatch) -> None:
         """One transaction. StoreError or PoisonError leave the file as it was."""
         catalogue = self.catalogue
-        catalogue.causes.heard(batch.health)
+        catalogue.causes.take_rows(batch.health)
         changes, returned = catalogue.take_changes(), catalogue.forgotten.take_restored()
         first_good = new_first_good(batch.health, self._first_good)
         hours = hours_of(batch)
-        late = sorted((hours | hours_spoken_of(batch)) & self._compaction.kept)
+        late = sorted((hours | hours_covered_by(batch)) & self._compaction.kept)
         try:
             with translated(), self._transaction():
                 if late:
@@ -250,7 +250,7 @@ class DuckDbStore(OwnFile, KeptDocuments):
             except StoreError as error:  # what was written is safe: the next transaction tries again, and tells
                 log.warning("store-refresh-failed reason=%s", error)
                 return
-        give_back()
+        release_free_memory()
 
     def _write_marks(self, batch: WriteBatch) -> None:
         self._marks.write(self._connection, batch.marks)
@@ -288,11 +288,11 @@ class DuckDbStore(OwnFile, KeptDocuments):
         with self._cursor() as cursor:
             return read_incomplete(cursor)
 
-    def counts(self) -> Counts:
+    def counts(self) -> StoreCounts:
         """Over the life of the file."""
-        return Counts(self._marks.stored, self._quarantined)
+        return StoreCounts(self._marks.stored, self._quarantined)
 
-    def latest(self, device: str | None = None) -> dict[str, dict[str, Latest]]:
+    def latest(self, device: str | None = None) -> dict[str, dict[str, LatestSample]]:
         """From memory."""
         return self._newest.latest(self.catalogue, device)
 
@@ -304,7 +304,7 @@ class DuckDbStore(OwnFile, KeptDocuments):
         """From memory."""
         return self._newest.good_values()
 
-    def latest_of(self, device: str, tag: str) -> Latest | None:
+    def latest_of(self, device: str, tag: str) -> LatestSample | None:
         """From memory."""
         return self._newest.of_tag(self.catalogue, device, tag)
 
@@ -324,7 +324,7 @@ class DuckDbStore(OwnFile, KeptDocuments):
     def _newest_named(self, name: Name) -> int | None:
         return self._newest.time(self.catalogue.sids(name))
 
-    def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
+    def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, SampleRuns]:
         """Runs of equal readings per tag."""
         sids, joined = self.catalogue.by_series(names)
         with self._cursor() as cursor:
@@ -332,7 +332,7 @@ class DuckDbStore(OwnFile, KeptDocuments):
         more = from_samples.changes(self.samples, self.last_before, joined, from_ns, to_ns)
         return {sids[sid]: rows for sid, rows in found.items()} | more
 
-    def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
+    def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, SampleRuns]:
         """The runs of counters that tell."""
         sids, joined = self.catalogue.by_series(list(moments))
         with self._cursor() as cursor:
@@ -349,7 +349,7 @@ class DuckDbStore(OwnFile, KeptDocuments):
             found = self._counting.days.get(cursor, list(sids), first_day, end_day) if sids else {}
         return {sids[sid]: days for sid, days in found.items()}
 
-    def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
+    def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, TagCounts]:
         """Counted by SQL."""
         sids, joined = self.catalogue.by_series(names)
         with self._cursor() as cursor:
@@ -443,14 +443,14 @@ class DuckDbStore(OwnFile, KeptDocuments):
                 evidence = self.evidence(hour, hour + HOUR_NS)
                 with self._transaction():
                     self._compaction.keep(self._connection, hour, evidence)
-                self._compaction.kept_now(hour)
+                self._compaction.note_committed(hour)
         return len(chosen)
 
     def read_open_hours(self, now_ns: int, hours: int) -> list[RolledHour]:
         """Read up to so many past hours of health rows."""
         with self._cursor() as cursor:
             if not self._looked_for_health:
-                self._open_health.found(self._health.unkept(cursor))
+                self._open_health.found(self._health.hours_not_rolled_up(cursor))
                 self._looked_for_health = True
             due = self._open_health.due(now_ns, hours)
             return [RolledHour(hour, write, self._health.read_hour(cursor, hour)) for hour, write in due.items()]

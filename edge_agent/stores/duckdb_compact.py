@@ -13,8 +13,8 @@ from edge_agent.stores import duckdb_runs as runs
 from edge_agent.stores import duckdb_steps as steps
 from edge_agent.stores.base import Name
 from edge_agent.stores.catalogue import Catalogue
+from edge_agent.stores.changed_series import HOUR_NS
 from edge_agent.stores.evidence import REACH_NS, Span
-from edge_agent.stores.touched import HOUR_NS
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -28,8 +28,8 @@ class Compaction:
     def __init__(self, connection: Connection) -> None:
         self.kept = {int(t) for (t,) in connection.execute("select distinct t from compacted").fetchall()}
         self._watched: list[int] = []
-        self._loads: list[loads.Load] = []
-        self._counters: list[loads.Load] = []
+        self._loads: list[loads.IntegratedSeries] = []
+        self._counters: list[loads.IntegratedSeries] = []
         self._open: set[int] | None = None
         """Hours not kept as runs; None until `due` first asks."""
 
@@ -47,7 +47,7 @@ class Compaction:
         self._open = None
 
     @property
-    def _apart(self) -> list[loads.Load]:
+    def _apart(self) -> list[loads.IntegratedSeries]:
         return [*self._loads, *self._counters]
 
     @property
@@ -65,12 +65,12 @@ class Compaction:
         if not self._marks:
             return []
         if self._open is None:
-            self._open = runs.unkept(connection, self._marks, oldest_ns)
+            self._open = runs.hours_not_kept(connection, self._marks, oldest_ns)
         over = [hour for hour in self._open if hour + HOUR_NS + _LATE_NS <= now_ns]
         return sorted(over, reverse=True)[:most]
 
     def keep(self, connection: Connection, hour: int, evidence: Mapping[str, Sequence[Span]]) -> None:
-        """Keep an hour, in the transaction that is open; `kept_now` follows. `evidence`: spans of that hour."""
+        """Keep an hour, in the transaction that is open; `note_committed` follows. `evidence`: spans of that hour."""
         runs.compact(connection, self._watched, hour)
         if self._apart:
             cuts = loads.cuts(connection, [sid for load in self._apart for sid in load.cuts], hour)
@@ -80,14 +80,14 @@ class Compaction:
             steps.keep(connection, self._counters, hour)
         runs.marked(connection, self._marks, hour)
 
-    def kept_now(self, hour: int) -> None:
+    def note_committed(self, hour: int) -> None:
         """The transaction is in the file."""
         self.kept.add(hour)
         if self._open is not None:
             self._open.discard(hour)
 
 
-def _load_of(catalogue: Catalogue, name: Name, cuts: Sequence[Name], devices: set[str]) -> loads.Load:
+def _load_of(catalogue: Catalogue, name: Name, cuts: Sequence[Name], devices: set[str]) -> loads.IntegratedSeries:
     sid = catalogue.sid
     beside = tuple(sorted(devices.union(device for device, _ in cuts)))
-    return loads.Load(sid(*name), tuple(sid(*cut) for cut in cuts), beside)
+    return loads.IntegratedSeries(sid(*name), tuple(sid(*cut) for cut in cuts), beside)

@@ -15,14 +15,14 @@ import numpy as np
 
 from edge_agent.stores import duckdb_runs as runs
 from edge_agent.stores.base import AROUND, AROUND_NS
-from edge_agent.stores.columns import Changes, Longs
-from edge_agent.stores.duckdb_loads import Load, mark
+from edge_agent.stores.changed_series import HOUR_NS
+from edge_agent.stores.columns import Longs, SampleRuns
+from edge_agent.stores.decisive_readings import counted, in_order
+from edge_agent.stores.duckdb_loads import IntegratedSeries, mark
 from edge_agent.stores.duckdb_read import Cursor, plain
 from edge_agent.stores.duckdb_steps import StepDays
 from edge_agent.stores.duckdb_write import append
 from edge_agent.stores.from_samples import good_readings
-from edge_agent.stores.telling import counted, in_order
-from edge_agent.stores.touched import HOUR_NS
 
 #: Samples read at a time: sixty hours of one series each second, or three of twenty.
 _AT_ONCE: Final = 20
@@ -38,7 +38,11 @@ select sid, t, num, status from samples where t >= $from and t < $to and sid in 
 
 
 def keep(
-    connection: Cursor, counters: Sequence[Load], hour: int, cuts: Mapping[int, Longs], edges: Mapping[str, Longs]
+    connection: Cursor,
+    counters: Sequence[IntegratedSeries],
+    hour: int,
+    cuts: Mapping[int, Longs],
+    edges: Mapping[str, Longs],
 ) -> None:
     """Keep one hour, in the transaction that is open: `runs.compact` has made room for it."""
     none = np.zeros(0, np.int64)
@@ -46,7 +50,7 @@ def keep(
     found = list(_told(connection, at, hour, hour + HOUR_NS))
     if found:
         sizes = [len(told) for _, told in found]
-        together = Changes.join([told for _, told in found], merged=False)
+        together = SampleRuns.join([told for _, told in found], merged=False)
         append(connection, "runs", {
             "t": np.full(sum(sizes), hour, np.int64),
             "sid": np.repeat(np.array([sid for sid, _ in found], np.int32), sizes),
@@ -82,7 +86,7 @@ class Beginnings:
 
 
 @dataclass(frozen=True, slots=True)
-class Counting:
+class SeriesCounts:
     """What a store knows of series beside its tables."""
 
     newest: Callable[[int], int | None]
@@ -97,22 +101,22 @@ class Counting:
 
 
 def changes(
-    cursor: Cursor, moments: Mapping[int, Longs], from_ns: int, to_ns: int, counting: Counting
-) -> dict[int, Changes]:
+    cursor: Cursor, moments: Mapping[int, Longs], from_ns: int, to_ns: int, counting: SeriesCounts
+) -> dict[int, SampleRuns]:
     """Series -> the runs that tell, and the readings around the window."""
-    sids, found = list(moments), dict[int, Changes]()
-    for places in runs.alike(cursor, [mark(sid) for sid in sids], from_ns, to_ns):
+    sids, found = list(moments), dict[int, SampleRuns]()
+    for places in runs.group_by_kept_hours(cursor, [mark(sid) for sid in sids], from_ns, to_ns):
         some = {sids[place]: moments[sids[place]] for place in places}
         found |= _changes(cursor, some, from_ns, to_ns, counting)
     return found
 
 
 def _changes(
-    cursor: Cursor, moments: Mapping[int, Longs], from_ns: int, to_ns: int, counting: Counting
-) -> dict[int, Changes]:
+    cursor: Cursor, moments: Mapping[int, Longs], from_ns: int, to_ns: int, counting: SeriesCounts
+) -> dict[int, SampleRuns]:
     at = {sid: np.append(asked, [from_ns, to_ns]) for sid, asked in moments.items()}
     start, end = from_ns - AROUND_NS, to_ns + AROUND_NS
-    found: dict[int, list[Changes]] = {sid: [] for sid in moments}
+    found: dict[int, list[SampleRuns]] = {sid: [] for sid in moments}
     _read_into(found, cursor, at, start, end, (from_ns, to_ns))
     _neighbours_before(found, cursor, at, start, from_ns, counting.beginnings)
     _neighbours_after(found, cursor, at, end, to_ns, counting.newest)
@@ -120,7 +124,7 @@ def _changes(
 
 
 def _neighbours_before(
-    found: Mapping[int, list[Changes]],
+    found: Mapping[int, list[SampleRuns]],
     cursor: Cursor,
     at: Mapping[int, Longs],
     start: int,
@@ -144,7 +148,7 @@ def _neighbours_before(
 
 
 def _neighbours_after(
-    found: Mapping[int, list[Changes]],
+    found: Mapping[int, list[SampleRuns]],
     cursor: Cursor,
     at: Mapping[int, Longs],
     end: int,
@@ -193,7 +197,7 @@ def _nearest(
     times: dict[int, int] = {}
     choose = max if back else min
     pieces: list[tuple[tuple[int, int], str, dict[str, Any]]] = [
-        ((a, b), _LATEST if back else _EARLIEST, {}) for a, b in runs.rest(hours, first, last) if a < b
+        ((a, b), _LATEST if back else _EARLIEST, {}) for a, b in runs.uncovered_spans(hours, first, last) if a < b
     ]
     if hours:
         pieces.append(((hours[0], hours[-1] + 1), _LATEST_KEPT if back else _EARLIEST_KEPT, {"hours": hours}))
@@ -216,7 +220,7 @@ def _clusters(times: Mapping[int, int]) -> Iterator[tuple[int, int, list[int]]]:
 
 
 def _read_into(
-    found: Mapping[int, list[Changes]],
+    found: Mapping[int, list[SampleRuns]],
     cursor: Cursor,
     at: Mapping[int, Longs],
     first: int,
@@ -229,9 +233,9 @@ def _read_into(
     hours = runs.compacted(cursor, [mark(sid) for sid in sids], first, last)
     hours = [hour for hour in hours if not any(hour < edge < hour + HOUR_NS for edge in edges)]
     if hours:
-        for sid, told in runs.by_series([runs.kept(cursor, sids, hours)]).items():
+        for sid, told in runs.by_series([runs.read_kept_runs(cursor, sids, hours)]).items():
             found[sid].append(told)
-    for start, end in runs.rest(hours, first, last):
+    for start, end in runs.uncovered_spans(hours, first, last):
         for sid, told in _told(cursor, at, start, end):
             found[sid].append(told)
 
@@ -241,7 +245,7 @@ select t - t % $stretch start, count(*) from samples where t >= $from and t < $t
 group by 1 order by 1"""
 
 
-def _told(cursor: Cursor, at: Mapping[int, Longs], first: int, last: int) -> Iterator[tuple[int, Changes]]:
+def _told(cursor: Cursor, at: Mapping[int, Longs], first: int, last: int) -> Iterator[tuple[int, SampleRuns]]:
     """From the samples of a stretch, which is read some series at a time and as many hours as memory has room for."""
     for place in range(0, len(at), _AT_ONCE):
         sids = list(at)[place : place + _AT_ONCE]
@@ -268,7 +272,7 @@ def _portions(cursor: Cursor, sids: Sequence[int], first: int, last: int) -> Ite
 
 def _read(
     cursor: Cursor, at: Mapping[int, Longs], sids: Sequence[int], first: int, last: int
-) -> Iterator[tuple[int, Changes]]:
+) -> Iterator[tuple[int, SampleRuns]]:
     got = runs.fetched(cursor, _READ, **{"from": first, "to": last, "sids": list(sids)})
     sid, t = plain(got["sid"], 0), plain(got["t"], 0)
     order = np.lexsort((t, sid))

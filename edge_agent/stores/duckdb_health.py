@@ -134,7 +134,7 @@ class HealthTables:
         minutes = content.minutes
         minutes = MinuteRows(places[minutes.did], minutes.end, minutes.sums, minutes.last_good)
         if hour <= self.raw_from:
-            rows = _together([*rows, *connection.execute(_KEPT_ROWS, {"t": hour}).fetchall()])
+            rows = _merge_rows([*rows, *connection.execute(_KEPT_ROWS, {"t": hour}).fetchall()])
             minutes = MinuteRows.of([minutes, self._minutes(connection, hour)])
             connection.execute("delete from health where t > ? and t <= ?", [hour - HOUR_NS, hour])
         for table in _ROLLED if hour > self.raw_from else ("health_hours", "health_minutes", "health_kept"):
@@ -212,7 +212,7 @@ class HealthTables:
             [(place[agent, device], *span) for agent, device, *span in spans],
         )
 
-    def unkept(self, cursor: Connection) -> set[int]:
+    def hours_not_rolled_up(self, cursor: Connection) -> set[int]:
         """Hours with rows that are not rolled up, or not wholly; reads all of the rows' times."""
         query = "select distinct (t + $hour - 1) // $hour * $hour from health"
         found = {int(t) for (t,) in cursor.execute(query, {"hour": HOUR_NS}).fetchall()}
@@ -475,7 +475,7 @@ def _as_rows(parts: Sequence[MinuteRows]) -> Longs:
     return np.column_stack([rows.end, rows.sums, rows.last_good])
 
 
-def _together(rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
+def _merge_rows(rows: Iterable[Sequence[Any]]) -> list[tuple[Any, ...]]:
     """Rows of `health_hours`, those of one device as one."""
     apart: dict[int, list[HealthSummary]] = defaultdict(list)
     for did, *row in rows:

@@ -14,13 +14,13 @@ from typing import Final
 import numpy as np
 
 from edge_agent.stores.base import LOOKBACK_NS
+from edge_agent.stores.changed_series import HOUR_NS
 from edge_agent.stores.columns import Floats, Longs
 from edge_agent.stores.duckdb_read import Cursor, plain
-from edge_agent.stores.duckdb_runs import LAST, compacted, fetched, rest, split
+from edge_agent.stores.duckdb_runs import LAST, compacted, fetched, split, uncovered_spans
 from edge_agent.stores.duckdb_write import append
 from edge_agent.stores.evidence import Span
-from edge_agent.stores.held import Adding, Piece, joined, piece
-from edge_agent.stores.touched import HOUR_NS
+from edge_agent.stores.stretch_integrals import StretchIntegral, StretchTotals, joined, piece
 
 _MINUTE_NS: Final = 60_000_000_000
 _DAY_NS: Final = 24 * HOUR_NS
@@ -41,7 +41,7 @@ group by sid"""
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class IntegratedSeries:
     """A power or a counter, and the series at whose changes it is told."""
 
     sid: int
@@ -63,7 +63,11 @@ def mark(sid: int) -> int:
 
 
 def keep(
-    connection: Cursor, loads: Sequence[Load], hour: int, changes: Mapping[int, Longs], edges: Mapping[str, Longs]
+    connection: Cursor,
+    loads: Sequence[IntegratedSeries],
+    hour: int,
+    changes: Mapping[int, Longs],
+    edges: Mapping[str, Longs],
 ) -> None:
     """Keep one hour, in the transaction that is open: `cuts` and `edges` have told of it."""
     connection.execute("delete from loads where t = ?", [hour])
@@ -79,7 +83,7 @@ def keep(
         _insert(connection, hour, found)
 
 
-def _insert(connection: Cursor, hour: int, found: Sequence[tuple[int, Piece]]) -> None:
+def _insert(connection: Cursor, hour: int, found: Sequence[tuple[int, StretchIntegral]]) -> None:
     if not found:
         return
     sizes = [len(cut.at) for _, cut in found]
@@ -106,7 +110,7 @@ def edges(evidence: Mapping[str, Sequence[Span]]) -> dict[str, Longs]:
     return {device: np.array(spans, np.int64).reshape(-1) for device, spans in evidence.items()}
 
 
-def _pieces(cursor: Cursor, sids: Sequence[int], first: int, last: int) -> Iterator[tuple[int, Piece]]:
+def _pieces(cursor: Cursor, sids: Sequence[int], first: int, last: int) -> Iterator[tuple[int, StretchIntegral]]:
     """From the samples of a stretch."""
     got = fetched(cursor, _READ, **{"from": first, "to": last, "sids": list(sids)})
     sid, t = plain(got["sid"], 0), plain(got["t"], 0)
@@ -132,9 +136,9 @@ def energy(cursor: Cursor, moments: Mapping[int, Longs]) -> dict[int, Floats]:
 def _energy(cursor: Cursor, moments: Mapping[int, Longs], first: int, last: int) -> dict[int, Floats]:
     sids = list(moments)
     lead = _lead(cursor, sids, first)
-    adding = {sid: Adding(asked, lead.get(sid)) for sid, asked in moments.items()}
+    adding = {sid: StretchTotals(asked, lead.get(sid)) for sid, asked in moments.items()}
     for start, end, hours in _stretches(compacted(cursor, [mark(sid) for sid in sids], first, last), first, last):
-        source = _kept(cursor, sids, hours) if hours else _pieces(cursor, sids, start, end)
+        source = _read_kept_totals(cursor, sids, hours) if hours else _pieces(cursor, sids, start, end)
         found = dict(source)
         for sid, each in adding.items():
             each.add(found.get(sid), end)
@@ -143,7 +147,7 @@ def _energy(cursor: Cursor, moments: Mapping[int, Longs], first: int, last: int)
 
 def _stretches(hours: Sequence[int], first: int, last: int) -> Iterator[tuple[int, int, list[int]]]:
     """The window in order of time: kept hours as long as they adjoin, and the rest at most a day at a time."""
-    gaps = [(start, end) for start, end in rest(hours, first, last) if start < end]
+    gaps = [(start, end) for start, end in uncovered_spans(hours, first, last) if start < end]
     kept: list[list[int]] = []
     for hour in hours:
         if kept and kept[-1][-1] + HOUR_NS == hour:
@@ -156,7 +160,9 @@ def _stretches(hours: Sequence[int], first: int, last: int) -> Iterator[tuple[in
     yield from sorted([*days, *((run[0], run[-1] + HOUR_NS, run) for run in kept)])
 
 
-def _kept(cursor: Cursor, sids: Sequence[int], hours: Sequence[int]) -> Iterator[tuple[int, Piece]]:
+def _read_kept_totals(
+    cursor: Cursor, sids: Sequence[int], hours: Sequence[int]
+) -> Iterator[tuple[int, StretchIntegral]]:
     bounds = {"from": hours[0], "to": hours[-1] + HOUR_NS}
     got = fetched(cursor, _KEPT, **bounds, hours=list(hours), sids=list(sids))
     sid, t, at = (plain(got[name], 0) for name in ("sid", "t", "moment"))
@@ -178,7 +184,7 @@ def _lead(cursor: Cursor, sids: Sequence[int], from_ns: int) -> dict[int, float]
         columns = (plain(got["sid"], 0).tolist(), plain(got["last"], 0).tolist(), plain(got["rate"], 0.0).tolist())
         # A reading of the next hour may have the very time this hour ends with, and counts before it.
         best = {sid: (last - 1, rate) for sid, last, rate in zip(*columns, strict=True)}
-    for first, last in reversed(rest(hours, start, from_ns)):
+    for first, last in reversed(uncovered_spans(hours, start, from_ns)):
         missing = [sid for sid in sids if sid not in best or best[sid][0] < first]
         if not missing:
             break

@@ -14,7 +14,7 @@ import duckdb
 
 from edge_agent.intervals import IntervalSet
 from edge_agent.stores import duckdb_write as write
-from edge_agent.stores.base import Mark, merged
+from edge_agent.stores.base import StreamMark, merged
 
 Connection = duckdb.DuckDBPyConnection
 
@@ -47,7 +47,7 @@ class MarkTable:
         self._limit = 0
         self._next = (self._unjoined, 0, self._limit)
 
-    def write(self, connection: Connection, marks: Sequence[Mark]) -> None:
+    def write(self, connection: Connection, marks: Sequence[StreamMark]) -> None:
         """Append, in the transaction that is open; `committed` follows."""
         rows = merged(marks)
         write.marks(connection, rows)
@@ -58,7 +58,7 @@ class MarkTable:
             # A stream full of holes is rewritten after as many new rows as it has old ones, so that this stays cheap.
             self._next = (set(), 0, left)
 
-    def committed(self, marks: Sequence[Mark]) -> None:
+    def committed(self, marks: Sequence[StreamMark]) -> None:
         """The transaction is in the file."""
         self._unjoined, self._appended, self._limit = self._next
         self.stored += sum(mark.values for mark in marks)

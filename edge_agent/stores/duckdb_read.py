@@ -16,7 +16,7 @@ import orjson
 
 from edge_agent.identity import DeviceKeys
 from edge_agent.model import NOT_THERE, STATUS
-from edge_agent.stores.base import SKEWS, HealthSummary, Seen
+from edge_agent.stores.base import SKEWS, HealthSummary, TagCounts
 from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
 from edge_agent.stores.columns import NO_TIME, Rows, Samples
 from edge_agent.stores.definitions import DefinitionChange
@@ -86,7 +86,7 @@ select sid, count(*), count(*) filter (status & 3221225472 <> 0 or kind = 0),
 from samples where t >= $from and t < $to and sid in (select unnest($sids)) group by sid"""
 
 
-def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, Seen]:
+def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, TagCounts]:
     """The readings of these series, counted."""
     code = STATUS["UncertainEngineeringUnitsExceeded"]
     values = {"from": from_ns, "to": to_ns, "sids": list(sids), "range": code, "skews": SKEWS}
@@ -95,7 +95,7 @@ def seen(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[
     found = {}
     for sid, readings, not_good, out_of_range, numbers, low, high, skews, absent, least, most in rows:
         texts = None if least is None else (least, most)
-        found[sid] = Seen(readings, not_good, out_of_range, numbers, low, high, tuple(skews or ()), absent, texts)
+        found[sid] = TagCounts(readings, not_good, out_of_range, numbers, low, high, tuple(skews or ()), absent, texts)
     return found
 
 

@@ -15,10 +15,10 @@ from typing import Any, Final
 import numpy as np
 
 from edge_agent.stores.base import LOOKBACK_NS
-from edge_agent.stores.columns import Changes, Longs
+from edge_agent.stores.changed_series import HOUR_NS
+from edge_agent.stores.columns import Longs, SampleRuns
 from edge_agent.stores.duckdb_read import Cursor, plain
 from edge_agent.stores.evidence import Span
-from edge_agent.stores.touched import HOUR_NS
 
 #: Series whose kept runs are read at a time: a month of a counter is some hundred thousand rows, copied while sorted.
 _AT_ONCE: Final = 16
@@ -58,20 +58,20 @@ def compacted(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> 
     return [int(t) for (t,) in cursor.execute(query, values).fetchall()]
 
 
-def alike(cursor: Cursor, marks: Sequence[int], from_ns: int, to_ns: int) -> list[list[int]]:
+def group_by_kept_hours(cursor: Cursor, marks: Sequence[int], from_ns: int, to_ns: int) -> list[list[int]]:
     """Series (their places among `marks`) by how many hours are kept of them: one that is not watched, or new, must
     not have all others read from the samples."""
     query = """select sid, count(*) from compacted where t >= $from and t + $hour <= $to
         and sid in (select unnest($sids)) group by sid"""
     values = {"from": from_ns, "to": to_ns, "hour": HOUR_NS, "sids": list(marks)}
-    kept = dict(cursor.execute(query, values).fetchall())
+    read_kept_runs = dict(cursor.execute(query, values).fetchall())
     together: defaultdict[int, list[int]] = defaultdict(list)
     for place, mark in enumerate(marks):
-        together[kept.get(mark, 0)].append(place)
+        together[read_kept_runs.get(mark, 0)].append(place)
     return list(together.values())
 
 
-def rest(hours: Sequence[int], from_ns: int, to_ns: int) -> list[Span]:
+def uncovered_spans(hours: Sequence[int], from_ns: int, to_ns: int) -> list[Span]:
     """The window without these hours."""
     spans: list[Span] = []
     start = from_ns
@@ -82,25 +82,25 @@ def rest(hours: Sequence[int], from_ns: int, to_ns: int) -> list[Span]:
     return [*spans, (start, to_ns)] if start < to_ns else spans
 
 
-def changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, Changes]:
+def changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, SampleRuns]:
     """Series -> runs in `from <= t < to`, led by the last reading before."""
-    found: dict[int, Changes] = {}
-    for places in alike(cursor, sids, from_ns, to_ns):
+    found: dict[int, SampleRuns] = {}
+    for places in group_by_kept_hours(cursor, sids, from_ns, to_ns):
         found |= _changes(cursor, [sids[place] for place in places], from_ns, to_ns)
     return found
 
 
-def _changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, Changes]:
+def _changes(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dict[int, SampleRuns]:
     hours = compacted(cursor, sids, from_ns, to_ns)
     pieces = [lead(cursor, sids, from_ns, sids)]
-    for first, last in rest(hours, from_ns, to_ns):
+    for first, last in uncovered_spans(hours, from_ns, to_ns):
         pieces.append(fetched(cursor, _RUNS, **{"from": first, "to": last, "sids": list(sids)}))
     if not hours:
         return by_series(pieces)
-    found: dict[int, Changes] = {}
+    found: dict[int, SampleRuns] = {}
     for start in range(0, len(sids), _AT_ONCE):
         chosen = list(sids[start : start + _AT_ONCE])
-        found |= by_series([*(_only(each, chosen) for each in pieces), kept(cursor, chosen, hours)])
+        found |= by_series([*(_only(each, chosen) for each in pieces), read_kept_runs(cursor, chosen, hours)])
     return found
 
 
@@ -109,7 +109,7 @@ def _only(piece: Mapping[str, Any], sids: Sequence[int]) -> dict[str, Any]:
     return {name: column[own] for name, column in piece.items()}
 
 
-def kept(cursor: Cursor, sids: Sequence[int], hours: Sequence[int]) -> dict[str, Any]:
+def read_kept_runs(cursor: Cursor, sids: Sequence[int], hours: Sequence[int]) -> dict[str, Any]:
     """The runs of these hours."""
     return fetched(cursor, _KEPT, **{"from": hours[0], "to": hours[-1] + 1, "hours": list(hours), "sids": list(sids)})
 
@@ -121,7 +121,9 @@ def lead(cursor: Cursor, sids: Sequence[int], from_ns: int, marks: Sequence[int]
     """
     start = from_ns - LOOKBACK_NS
     hours = compacted(cursor, marks, start, from_ns)
-    stretches: list[tuple[Span, str, dict[str, Any]]] = [(span, LAST, {}) for span in rest(hours, start, from_ns)]
+    stretches: list[tuple[Span, str, dict[str, Any]]] = [
+        (span, LAST, {}) for span in uncovered_spans(hours, start, from_ns)
+    ]
     if hours:
         stretches.append(((hours[0], hours[-1] + HOUR_NS), _LAST_KEPT, {"hours": hours}))
     missing, found = set(sids), []
@@ -153,7 +155,7 @@ def _latest(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def by_series(pieces: Sequence[Mapping[str, Any]]) -> dict[int, Changes]:
+def by_series(pieces: Sequence[Mapping[str, Any]]) -> dict[int, SampleRuns]:
     """Series -> its runs, sorted."""
     sid = np.concatenate([plain(piece["sid"], 0) for piece in pieces])
     first = np.concatenate([plain(piece["first"], 0) for piece in pieces])
@@ -164,7 +166,7 @@ def by_series(pieces: Sequence[Mapping[str, Any]]) -> dict[int, Changes]:
     status = np.concatenate([plain(piece["status"], 0) for piece in pieces]).astype(np.uint32)[order]
     edges = np.flatnonzero(np.diff(sid)) + 1
     bounds = [0, *edges.tolist(), len(sid)] if len(sid) else [0]
-    return {int(sid[a]): Changes(first[a:b], last[a:b], num[a:b], status[a:b]).merged() for a, b in pairwise(bounds)}
+    return {int(sid[a]): SampleRuns(first[a:b], last[a:b], num[a:b], status[a:b]).merged() for a, b in pairwise(bounds)}
 
 
 def split(sid: Any, column: Longs) -> dict[int, Longs]:
@@ -180,7 +182,7 @@ def lateness(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> l
     return cursor.execute(query, [from_ns, to_ns, list(sids)]).fetchall()
 
 
-def unkept(cursor: Cursor, marks: Sequence[int], oldest_ns: int) -> set[int]:
+def hours_not_kept(cursor: Cursor, marks: Sequence[int], oldest_ns: int) -> set[int]:
     """All hours from the first sample (or `oldest_ns`) to the last that have not all these marks."""
     row = cursor.execute("select min(t), max(t) from samples").fetchone()
     if row is None or row[0] is None:

@@ -12,9 +12,9 @@ from typing import Final
 
 from edge_agent.stores import duckdb_runs as runs
 from edge_agent.stores.base import STEP_SIZES, DaySteps
-from edge_agent.stores.duckdb_loads import Load, mark
+from edge_agent.stores.changed_series import HOUR_NS
+from edge_agent.stores.duckdb_loads import IntegratedSeries, mark
 from edge_agent.stores.duckdb_read import Cursor
-from edge_agent.stores.touched import HOUR_NS
 
 _DAY_NS: Final = 24 * HOUR_NS
 _STEPS: Final = f"""
@@ -31,7 +31,7 @@ select sid, t, size, n from steps where t >= $from and t < $to and t in (select 
     and sid in (select unnest($sids))"""
 
 
-def keep(connection: Cursor, counters: Sequence[Load], hour: int) -> None:
+def keep(connection: Cursor, counters: Sequence[IntegratedSeries], hour: int) -> None:
     """Keep one hour, in the transaction that is open."""
     connection.execute("delete from steps where t = ?", [hour])
     if counters:
@@ -47,7 +47,7 @@ def by_day(cursor: Cursor, sids: Sequence[int], from_ns: int, to_ns: int) -> dic
     if hours:
         values = {"from": hours[0], "to": hours[-1] + 1, "hours": hours, "sids": list(sids)}
         rows += cursor.execute(_KEPT, values).fetchall()
-    for first, last in runs.rest(hours, from_ns, to_ns):
+    for first, last in runs.uncovered_spans(hours, from_ns, to_ns):
         values = {"from": first, "to": last, "hour": HOUR_NS, "sids": list(sids)}
         rows += cursor.execute(_STEPS, values).fetchall()
     found: dict[int, dict[int, DaySteps]] = {}

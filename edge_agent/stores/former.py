@@ -82,7 +82,7 @@ class FormerNames:
         if (self._claims.get(key), self._since.get(key)) != before:
             self._renew()
 
-    def spoke(self, key: str, t: int) -> None:
+    def note_message(self, key: str, t: int) -> None:
         """A device said something of this time (ns)."""
         if key not in self._claimed or t <= self._spoke.get(key, 0):
             return
@@ -128,7 +128,7 @@ class FormerNames:
             return self._keys.key(agent, device)
         return self._keys.key(self._keys.agent(key), was)
 
-    def aside(self) -> list[AsideClaim]:
+    def unfollowed_claims(self) -> list[AsideClaim]:
         """The claims that are not followed, each with its reason."""
         claims, reasons = dict(self._claims), self._aside  # read by other threads
         return [AsideClaim(key, claims[key], reason) for key, reason in sorted(reasons.items()) if key in claims]

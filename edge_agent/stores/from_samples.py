@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 
 from edge_agent.model import NOT_THERE, STATUS
-from edge_agent.stores.base import AROUND, AROUND_NS, LOOKBACK_NS, SKEWS, Name, Seen
-from edge_agent.stores.columns import NO_TIME, Changes, Floats, Longs, Samples
-from edge_agent.stores.held import Adding, piece
-from edge_agent.stores.telling import counted as telling
-from edge_agent.stores.telling import in_order
+from edge_agent.stores.base import AROUND, AROUND_NS, LOOKBACK_NS, SKEWS, Name, TagCounts
+from edge_agent.stores.columns import NO_TIME, Floats, Longs, SampleRuns, Samples
+from edge_agent.stores.decisive_readings import counted as telling
+from edge_agent.stores.decisive_readings import in_order
+from edge_agent.stores.stretch_integrals import StretchTotals, piece
 
 _DAY: Final = 86_400_000_000_000
 _MINUTES_NS: Final = 600_000_000_000
@@ -31,14 +31,14 @@ LastBefore = Callable[[Name, int, int], int | None]
 
 def changes(
     read: Read, last_before: LastBefore, names: Sequence[Name], from_ns: int, to_ns: int
-) -> dict[Name, Changes]:
+) -> dict[Name, SampleRuns]:
     """Runs of equal readings per tag, led by the last reading before."""
     found = {}
     for name in names:
         spans = [*_lead(last_before, name, from_ns)]
         spans += [(start, min(to_ns, start + _DAY)) for start in range(from_ns, to_ns, _DAY)]
         parts = [read(*name, first, last) for first, last in spans]
-        runs = Changes.join([Changes.of(part.t, part.num, part.status) for part in parts])
+        runs = SampleRuns.join([SampleRuns.of(part.t, part.num, part.status) for part in parts])
         if len(runs):
             found[name] = runs
     return found
@@ -51,7 +51,7 @@ def counted(
     moments: Mapping[Name, Longs],
     from_ns: int,
     to_ns: int,
-) -> dict[Name, Changes]:
+) -> dict[Name, SampleRuns]:
     """Counters as those of their runs that tell what was counted."""
     found = {}
     for name, asked in moments.items():
@@ -66,12 +66,12 @@ def counted(
     return found
 
 
-def _told(read: Read, name: Name, at: Longs, first: int, last: int) -> Changes:
+def _told(read: Read, name: Name, at: Longs, first: int, last: int) -> SampleRuns:
     part = read(*name, first, last)
     return telling(part.t, part.num, part.status, at)
 
 
-def good_readings(parts: Sequence[Changes], from_ns: int | None = None, to_ns: int | None = None) -> int:
+def good_readings(parts: Sequence[SampleRuns], from_ns: int | None = None, to_ns: int | None = None) -> int:
     """How many good readings there are at the least, of those at and after `from_ns`, or before `to_ns`."""
     number = 0
     for part in parts:
@@ -90,11 +90,11 @@ def _before(
     name: Name,
     at: Longs,
     start: int,
-    parts: Sequence[Changes],
+    parts: Sequence[SampleRuns],
     from_ns: int,
-) -> list[Changes]:
+) -> list[SampleRuns]:
     """The last readings before `start`, as many as are missing before the window."""
-    found: list[Changes] = []
+    found: list[SampleRuns] = []
     length = _MINUTES_NS
     for begin in (start - LOOKBACK_NS, start - _OLDEST):
         while good_readings([*found, *parts], to_ns=from_ns) < AROUND:
@@ -113,11 +113,11 @@ def _after(
     name: Name,
     at: Longs,
     end: int,
-    parts: Sequence[Changes],
+    parts: Sequence[SampleRuns],
     to_ns: int,
-) -> list[Changes]:
+) -> list[SampleRuns]:
     """The first readings from `end` on, as many as are missing after the window; `newest`: of all, its time."""
-    found: list[Changes] = []
+    found: list[SampleRuns] = []
     length = AROUND_NS
     while newest is not None and end <= newest and good_readings([*parts, *found], from_ns=to_ns) < AROUND:
         found.append(_told(read, name, at, end, end + length))
@@ -137,7 +137,7 @@ def energy(read: Read, last_before: LastBefore, moments: Mapping[Name, Longs]) -
     found = {}
     for name, asked in moments.items():
         first, last = int(asked[0]), int(asked[-1])
-        adding = Adding(asked, _rate(read, last_before, name, first))
+        adding = StretchTotals(asked, _rate(read, last_before, name, first))
         for start in range(first, last, _DAY):
             end = min(last, start + _DAY)
             part = read(*name, start, end)
@@ -157,7 +157,7 @@ def _rate(read: Read, last_before: LastBefore, name: Name, at: int) -> float | N
     return None if lead is None else lead.rate
 
 
-def seen(read: Read, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
+def seen(read: Read, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, TagCounts]:
     """Readings, counted."""
     found = {}
     for name in names:
@@ -167,13 +167,13 @@ def seen(read: Read, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Na
     return found
 
 
-def _seen(samples: Samples) -> Seen:
+def _seen(samples: Samples) -> TagCounts:
     status = samples.status.astype(np.int64)
     usable = samples.num[((status & 0x80000000) == 0) & ~np.isnan(samples.num)]
     stamped = samples.source != NO_TIME
     bad = ((status & 0x80000000) != 0).tolist()
     texts = [text for text, wrong in zip(samples.text, bad, strict=True) if text is not None and not wrong]
-    return Seen(
+    return TagCounts(
         len(samples),
         int(np.count_nonzero(status & 0xC0000000)),
         int(np.count_nonzero((status & 0xFFFF0000) == STATUS["UncertainEngineeringUnitsExceeded"])),

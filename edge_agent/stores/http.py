@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from typing import Final, ParamSpec, TypeVar
 from urllib.parse import urlencode, urlsplit
 
-from edge_agent.config.models import Store as StoreConfig
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.errors import PoisonError, StoreError
 from edge_agent.reasons import Cause, cause, cause_of_error
 
@@ -58,7 +58,7 @@ def bounded_wait() -> Iterator[None]:
         _patience.reset(before)
 
 
-class Endpoint:
+class HttpEndpoint:
     """A server's base URL with its credentials.
 
     A request never waits for another: each has a connection to itself, kept for the next one. A connection that failed

@@ -15,11 +15,11 @@ from influxdb_client.client.influxdb_client import InfluxDBClient
 from influxdb_client.rest import ApiException
 from influxdb_client.service.write_service import WriteService
 
-from edge_agent.config.models import Store as StoreConfig
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.errors import StoreError
 from edge_agent.stores.base import HealthSummary
 from edge_agent.stores.columns import Longs, Samples
-from edge_agent.stores.http import READ_S, Endpoint, refusal
+from edge_agent.stores.http import READ_S, HttpEndpoint, refusal
 from edge_agent.stores.influxql import InfluxQl
 from edge_agent.stores.lines import TextStyle
 from edge_agent.stores.remote import RemoteStore
@@ -44,7 +44,7 @@ class InfluxDbStore(RemoteStore):
             retries=urllib3.Retry(0, redirect=False, raise_on_status=False),
         )
         self._writer = WriteService(self._client.api_client)  # type: ignore[no-untyped-call]
-        self._endpoint = Endpoint(config, timeout=READ_S)
+        self._endpoint = HttpEndpoint(config, timeout=READ_S)
         self._reader = InfluxQl(self._endpoint, self._bucket, self._keys)
 
     def _send(self, lines: bytes) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from edge_agent.config.models import Store as StoreConfig
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.errors import StoreError
 from edge_agent.stores.base import HealthSummary
 from edge_agent.stores.columns import Longs, Samples
-from edge_agent.stores.http import READ_S, Endpoint
+from edge_agent.stores.http import READ_S, HttpEndpoint
 from edge_agent.stores.influxql import InfluxQl
 from edge_agent.stores.lines import TextStyle
 from edge_agent.stores.remote import RemoteStore
@@ -25,8 +25,8 @@ class InfluxDb1Store(RemoteStore):
     def __init__(self, config: StoreConfig, agent: str = "", others: Collection[str] = ()) -> None:
         super().__init__(config, agent, others)
         self._database = config.bucket or "edge"
-        self._endpoint = Endpoint(config)
-        self._reader = InfluxQl(Endpoint(config, timeout=READ_S), self._database, self._keys)
+        self._endpoint = HttpEndpoint(config)
+        self._reader = InfluxQl(HttpEndpoint(config, timeout=READ_S), self._database, self._keys)
 
     def _send(self, lines: bytes) -> None:
         query = {"db": self._database, "precision": "ns"}

@@ -15,7 +15,7 @@ from edge_agent.model import status_name
 from edge_agent.reasons import cause
 from edge_agent.stores.base import HealthSummary
 from edge_agent.stores.columns import KIND_NAMES, NO_TIME, Longs, Samples
-from edge_agent.stores.http import Endpoint, understood
+from edge_agent.stores.http import HttpEndpoint, understood
 from edge_agent.stores.lines import STATES, STORE_ID
 from edge_agent.stores.rows import HealthRows, in_time
 
@@ -32,7 +32,7 @@ def quoted(text: str) -> str:
 class InfluxQl:
     """Questions to one database (1.x) or bucket (2.x, 3.x)."""
 
-    def __init__(self, endpoint: Endpoint, database: str, keys: DeviceKeys) -> None:
+    def __init__(self, endpoint: HttpEndpoint, database: str, keys: DeviceKeys) -> None:
         self._endpoint = endpoint
         self._database = database
         self._keys = keys

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from edge_agent.stores.base import Name, Seen, Store
+from edge_agent.stores.base import Name, Store, TagCounts
 
 _MINUTE: Final = 60_000_000_000
 #: How far back from the end is looked at first, and then: most devices change within minutes.
@@ -101,7 +101,7 @@ def _names(store: Store, devices: Sequence[str]) -> list[Name]:
     return [(device, tag) for device in devices for tag in sorted(of_device(device))]
 
 
-def _varies(seen: Seen) -> bool:
+def _varies(seen: TagCounts) -> bool:
     return (seen.numbers > 0 and seen.low != seen.high) or (seen.texts is not None and seen.texts[0] != seen.texts[1])
 
 

@@ -14,12 +14,12 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from edge_agent.config.models import Store as StoreConfig
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.errors import StoreError
 from edge_agent.reasons import cause
 from edge_agent.stores.base import HealthSummary, Refusal, WriteBatch
 from edge_agent.stores.columns import KIND_NAMES, NO_TIME, TEXT, Longs, Samples
-from edge_agent.stores.http import READ_S, Endpoint, understood
+from edge_agent.stores.http import READ_S, HttpEndpoint, understood
 from edge_agent.stores.influxql import reason_name, state_name
 from edge_agent.stores.lines import STORE_ID, TextStyle
 from edge_agent.stores.remote import RemoteStore
@@ -42,8 +42,8 @@ class LineStore(RemoteStore):
         super().__init__(config, agent, others)
         self._query = {"precision": "ns", "bucket": config.bucket or "", "org": config.org or ""}
         self._query = {key: value for key, value in self._query.items() if value}
-        self._endpoint = Endpoint(config)
-        self._reader = Endpoint(config, timeout=READ_S)
+        self._endpoint = HttpEndpoint(config)
+        self._reader = HttpEndpoint(config, timeout=READ_S)
 
     def check(self, batch: WriteBatch) -> list[Refusal]:
         """What is older than the retention would be dropped without a word as well."""
@@ -110,7 +110,11 @@ class LineStore(RemoteStore):
         found = {}
         for device, seconds in covered.items():
             times = good.get(device, {})
-            rows = [(_whole(times[ms]), round(s * 1e9)) for ms, s in sorted(seconds.items()) if s > 0 and ms in times]
+            rows = [
+                (_whole_milliseconds(times[ms]), round(s * 1e9))
+                for ms, s in sorted(seconds.items())
+                if s > 0 and ms in times
+            ]
             until, lasted = np.array(rows, np.int64).reshape(-1, 2).T
             found[device] = (until, lasted)
         return found
@@ -158,7 +162,7 @@ class LineStore(RemoteStore):
             summary = HealthSummary(
                 scheduled, covered, due, done, ok, bad, values, overruns,
                 first_t=_nanoseconds(first[series]), last_t=_nanoseconds(last[series]),
-                last_good_t=_whole(good[series]) if series in good else None,
+                last_good_t=_whole_milliseconds(good[series]) if series in good else None,
                 state=state_name(state.get(series)), reason=reason_name(reason.get(series)),
                 latency_ms=latency.get(series),
             )  # fmt: skip
@@ -212,7 +216,7 @@ def _nanoseconds(seconds: float) -> int:
     return round(seconds * 1000) * 1_000_000
 
 
-def _whole(ns: float) -> int:
+def _whole_milliseconds(ns: float) -> int:
     """A time kept as a number, to the millisecond below, as the server cuts the times of samples: they stay in order.
 
     The number is a double and some hundred nanoseconds off.

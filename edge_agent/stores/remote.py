@@ -18,39 +18,39 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from edge_agent.config.models import Store as StoreConfig
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.errors import PoisonError, StoreError
 from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
 from edge_agent.reasons import Cause, cause
 from edge_agent.stores import from_samples
 from edge_agent.stores.base import (
-    Counts,
     DaySteps,
     DeviceReadings,
     GoodValues,
     HealthSummary,
-    Latest,
+    LatestSample,
     LiveFacts,
     Name,
     Refusal,
-    Seen,
     Silence,
+    StoreCounts,
+    TagCounts,
     WriteBatch,
     live_facts,
     new_first_good,
 )
-from edge_agent.stores.columns import Changes, Floats, Longs, Samples
+from edge_agent.stores.changed_series import ChangedSeries, hours_of
+from edge_agent.stores.columns import Floats, Longs, SampleRuns, Samples
 from edge_agent.stores.evidence import REACH_NS, SEAM_NS, clipped, joined
 from edge_agent.stores.forgotten import Entry
 from edge_agent.stores.http import NotAnsweredError, bounded_wait
 from edge_agent.stores.lines import STORE_ID, Encoder, TextStyle, escape_tag
-from edge_agent.stores.newest import Newest
+from edge_agent.stores.newest_samples import NewestSamples
 from edge_agent.stores.registers import RegisterVersion
 from edge_agent.stores.rollups import HOUR_NS, HealthTotals, OpenHours, RolledHour, hour_of, split_window
 from edge_agent.stores.rows import HealthRows, in_time
 from edge_agent.stores.sidecar import Sidecar
-from edge_agent.stores.touched import Touched, hours_of
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +97,10 @@ class RemoteStore(ABC):
         self.catalogue = self._sidecar.catalogue()
         self._encoder = Encoder(self.catalogue, self.style)
         self._first_good = self._sidecar.first_good()
-        self._touched = Touched()
-        self._newest = Newest()
+        self._touched = ChangedSeries()
+        self._newest = NewestSamples()
         self._newest.update(self._sidecar.newest())
-        self._newest.tell_former(self.catalogue)
+        self._newest.note_former_names(self.catalogue)
         self._saved = time.monotonic()
 
     @abstractmethod
@@ -213,7 +213,7 @@ class RemoteStore(ABC):
         """From memory."""
         return self._newest.good_values()
 
-    def latest_of(self, device: str, tag: str) -> Latest | None:
+    def latest_of(self, device: str, tag: str) -> LatestSample | None:
         """From memory."""
         return self._newest.of_tag(self.catalogue, device, tag)
 
@@ -227,11 +227,11 @@ class RemoteStore(ABC):
         times = [self.last_of(*each, from_ns, to_ns) for each in self.catalogue.history(*name)]
         return max((t for t in times if t is not None), default=None)
 
-    def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Changes]:
+    def changes(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, SampleRuns]:
         """The server's samples, cut down here: its query language knows no runs of equal readings."""
         return from_samples.changes(self.samples, self.last_before, names, from_ns, to_ns)
 
-    def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, Changes]:
+    def counted(self, moments: Mapping[Name, Longs], from_ns: int, to_ns: int) -> dict[Name, SampleRuns]:
         """The server's samples, of which only the runs that tell are kept."""
         return from_samples.counted(self.samples, self.last_before, self._newest_of, moments, from_ns, to_ns)
 
@@ -242,7 +242,7 @@ class RemoteStore(ABC):
     def _newest_of(self, name: Name) -> int | None:
         return self._newest.time(self.catalogue.sids(name))
 
-    def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, Seen]:
+    def seen(self, names: Sequence[Name], from_ns: int, to_ns: int) -> dict[Name, TagCounts]:
         """From the server's samples."""
         return from_samples.seen(self.samples, names, from_ns, to_ns)
 
@@ -321,12 +321,12 @@ class RemoteStore(ABC):
         """From the sidecar."""
         return self._sidecar.incomplete_marks()
 
-    def counts(self) -> Counts:
+    def counts(self) -> StoreCounts:
         """From the sidecar."""
         totals = self._sidecar.counts()
-        return Counts(totals.get("stored", 0), totals.get("quarantined", 0))
+        return StoreCounts(totals.get("stored", 0), totals.get("quarantined", 0))
 
-    def latest(self, device: str | None = None) -> dict[str, dict[str, Latest]]:
+    def latest(self, device: str | None = None) -> dict[str, dict[str, LatestSample]]:
         """From memory."""
         return self._newest.latest(self.catalogue, device)
 

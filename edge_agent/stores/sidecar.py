@@ -25,7 +25,7 @@ from edge_agent.identity import DeviceKeys
 from edge_agent.intervals import IntervalSet
 from edge_agent.reasons import cause
 from edge_agent.stores import formats
-from edge_agent.stores.base import Mark, WriteBatch, merged, transitions
+from edge_agent.stores.base import StreamMark, WriteBatch, merged, transitions
 from edge_agent.stores.catalogue import Catalogue, Series, stored_catalogue
 from edge_agent.stores.columns import NO_TIME, Rows
 from edge_agent.stores.definitions import DefinitionChange
@@ -186,7 +186,7 @@ class Sidecar:
 
     def save(self, batch: WriteBatch, catalogue: Catalogue, first_good: Mapping[str, int]) -> None:
         """What belongs to a batch the server has taken: one transaction, synced. Raises StoreError."""
-        catalogue.causes.heard(batch.health)
+        catalogue.causes.take_rows(batch.health)
         changes, returned = catalogue.take_changes(), catalogue.forgotten.take_restored()
         split, agent_of, device_of = self._keys.split, self._keys.agent, self._keys.device
         try:
@@ -219,7 +219,7 @@ class Sidecar:
             catalogue.forgotten.put_back(returned)
             raise
 
-    def _write_marks(self, db: sqlite3.Connection, marks: Sequence[Mark]) -> None:
+    def _write_marks(self, db: sqlite3.Connection, marks: Sequence[StreamMark]) -> None:
         """Join each new interval with the rows that it touches; the others are neither read nor written."""
         for stream, first, last, _ in merged(marks):
             touching = db.execute(_TOUCHING, (self._store, stream, first, self._store, stream, first, last)).fetchall()

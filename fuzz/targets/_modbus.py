@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final
 
-from connectors.modbus.frame import Answer, ProtocolError, Request
+from connectors.modbus.frame import Answer, ProtocolError, ReadRequest
 from connectors.modbus.framing import Framing
 
 REQUESTS: Final = (
-    Request(1, "holding", 100, 4), Request(1, "coil", 0, 11), Request(2, "input", 7, 125),
-    Request(3, "discrete", 9, 1), Request(255, "holding", 0, 1),
+    ReadRequest(1, "holding", 100, 4), ReadRequest(1, "coil", 0, 11), ReadRequest(2, "input", 7, 125),
+    ReadRequest(3, "discrete", 9, 1), ReadRequest(255, "holding", 0, 1),
 )  # fmt: skip
 
 Answers = list[tuple[int, Answer | None]]
@@ -29,7 +29,7 @@ def fed(framing: Framing, stream: bytes, cuts: list[int]) -> tuple[Answers, bool
     return answers, False
 
 
-def said(request: Request, adu: bytes) -> Answer | None:
+def said(request: ReadRequest, adu: bytes) -> Answer | None:
     """What the specification (V1.1b3, 6.1-6.4 and 7) makes of an answer; None when it answers something else."""
     if adu[:2] == bytes((request.unit, request.function)) and adu[2:3] == bytes((request.size,)):
         return adu[3:] if len(adu) == 3 + request.size else None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from fuzz.target import Feed
+from fuzz.target import FuzzInput
 
 STREAM: Final = "agent/0/9f86d081"
 
 
-def damaged(sound: bytes, feed: Feed) -> tuple[bytes, frozenset[int]]:
+def damaged(sound: bytes, feed: FuzzInput) -> tuple[bytes, frozenset[int]]:
     """Bytes overwritten, zeroed or cut off at the end, as media and power cuts do it; and which of them changed."""
     raw = bytearray(sound)
     while feed and raw:

@@ -11,7 +11,7 @@ from connectors import modbus, opcua
 from edge_agent.config import load
 from edge_agent.config.compile import plans
 from edge_agent.errors import ConfigError
-from fuzz.target import Target, demand, rewritten, scratch
+from fuzz.target import FuzzTarget, demand, rewritten, scratch
 
 _PLUGINS: Final = {"modbus": modbus.PLUGIN, "opcua": opcua.PLUGIN}
 """Asking what is installed would take longer than all the rest."""
@@ -62,7 +62,7 @@ _WORDS: Final = (
 )
 
 TARGETS = (
-    Target(
+    FuzzTarget(
         "config",
         config,
         _seeds,

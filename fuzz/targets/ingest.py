@@ -11,7 +11,7 @@ from edge_agent.ingest import messages
 from edge_agent.model import is_bad
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import NONE, Rows, value_of
-from fuzz.target import Target, demand
+from fuzz.target import FuzzTarget, demand
 
 _DEVICE: Final = "edge/e/s/area/line/cell/m1"
 _TOPICS: Final = (f"{_DEVICE}/data", f"{_DEVICE}/birth", f"{_DEVICE}/health", "edge/e/s/area/_agent/m1/health")
@@ -83,7 +83,7 @@ _KEYS: Final = (
 )
 
 TARGETS = (
-    Target(
+    FuzzTarget(
         "ingest",
         ingest,
         _seeds,

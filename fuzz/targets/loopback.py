@@ -10,7 +10,7 @@ from typing import Final
 
 from edge_agent.control import http
 from edge_agent.control.http import Reply
-from fuzz.target import Target, demand
+from fuzz.target import FuzzTarget, demand
 
 _BODY: Final = b"up 1\n"
 _END: Final = b"\r\n\r\n"
@@ -106,7 +106,7 @@ def _seeds() -> Iterable[bytes]:
 
 
 TARGETS = (
-    Target(
+    FuzzTarget(
         "loopback",
         request,
         _seeds,

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Final, get_args
 
-from connectors.modbus.codec import Block
+from connectors.modbus.codec import BlockDecoder
 from connectors.modbus.options import ByteOrder, DataType
 from connectors.modbus.point import HALVES, WORDS, Point
 from edge_agent.model import STATUS, Value
-from fuzz.target import Feed, Target, demand
+from fuzz.target import FuzzInput, FuzzTarget, demand
 
 _TYPES: Final = (*WORDS, "string", "bool")
 _ORDERS: Final[tuple[ByteOrder, ...]] = get_args(ByteOrder)
@@ -42,17 +42,17 @@ def block(data: bytes) -> None:
 
 
 @lru_cache(maxsize=1024)
-def _layout(data: bytes) -> tuple[list[Point], int, Block]:
+def _layout(data: bytes) -> tuple[list[Point], int, BlockDecoder]:
     """The points, how many registers they take, and their decoder: most mutations only change the registers."""
     points = [_point(data[at : at + _WIDTH]) for at in range(0, max(len(data), 1), _WIDTH)]
     size = max(point.end for point in points) - _START
-    return points, size, Block(_START, size, list(enumerate(points)))
+    return points, size, BlockDecoder(_START, size, list(enumerate(points)))
 
 
 @lru_cache(maxsize=16384)
 def _point(data: bytes) -> Point:
     """A point as `point.resolve` makes them: a single register and a text only know a swap within the word."""
-    feed = Feed(data)
+    feed = FuzzInput(data)
     type_: DataType = _TYPES[feed.number(len(_TYPES))]
     order, address = _ORDERS[feed.number(4)], _START + feed.number(16)
     if WORDS.get(type_, 1) == 1:
@@ -156,4 +156,4 @@ def _seeds() -> Iterable[bytes]:
     yield bytes((1,)) + bits + bytes.fromhex("12A40FF0")
 
 
-TARGETS = (Target("modbus-block", block, _seeds, 600_000, longest=100),)
+TARGETS = (FuzzTarget("modbus-block", block, _seeds, 600_000, longest=100),)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-from connectors.modbus.frame import Request
+from connectors.modbus.frame import ReadRequest
 from connectors.modbus.framing import MbapFraming
-from fuzz.target import Feed, Target, demand
+from fuzz.target import FuzzInput, FuzzTarget, demand
 from fuzz.targets._modbus import REQUESTS, Answers, fed, said
 
 
 def mbap(data: bytes) -> None:
     """Any cutting of a stream gives the same answers, and those are exactly what the frames say."""
-    feed = Feed(data)
+    feed = FuzzInput(data)
     under_way = [REQUESTS[feed.number(len(REQUESTS))] for _ in range(1 + feed.number(4))]
     cuts, stream = [feed.number(256) for _ in range(3)], feed.rest()
     framing = MbapFraming()
@@ -25,7 +25,7 @@ def mbap(data: bytes) -> None:
     demand(wrong or not refused, "refused although all are frames")
 
 
-def _mbap_reference(stream: bytes, under_way: list[Request], ids: dict[int, int]) -> tuple[Answers, bool]:
+def _mbap_reference(stream: bytes, under_way: list[ReadRequest], ids: dict[int, int]) -> tuple[Answers, bool]:
     """The answers up to the first bytes that are no frame, and whether there are any."""
     answers: Answers = []
     waiting = dict(ids)
@@ -54,4 +54,4 @@ def _mbap_seeds() -> Iterable[bytes]:
         yield bytes((0, n, 0, 0, 0)) + b"\x00\x01\x00\x00\x00\x04\xc0\x60\x60\x00" + frame
 
 
-TARGETS = (Target("modbus-mbap", mbap, _mbap_seeds, 2_000_000),)
+TARGETS = (FuzzTarget("modbus-mbap", mbap, _mbap_seeds, 2_000_000),)

@@ -6,23 +6,23 @@ from collections.abc import Iterable
 from typing import Final
 
 from connectors.modbus.framing import RtuFraming
-from fuzz.target import Feed, Target, demand
+from fuzz.target import FuzzInput, FuzzTarget, demand
 from fuzz.targets._modbus import REQUESTS, fed, said
 
 
-def _cuts(feed: Feed, size: int) -> list[int]:
+def _cuts(feed: FuzzInput, size: int) -> list[int]:
     return sorted(feed.number(size + 1) for _ in range(feed.number(4)))
 
 
 def rtu(data: bytes) -> None:
     """No answer is taken that is not in the stream as a whole frame of its request with a right check sum."""
-    feed = Feed(data)
+    feed = FuzzInput(data)
     request = REQUESTS[feed.number(len(REQUESTS))]
     stream = _rtu_stream(feed)
     framing = RtuFraming()
     framing.encode(5, request)
-    got, refused = fed(framing, stream, _cuts(Feed(data[::-1]), len(stream)))
-    last = None if refused else framing.give_up()
+    got, refused = fed(framing, stream, _cuts(FuzzInput(data[::-1]), len(stream)))
+    last = None if refused else framing.end_wait()
     if isinstance(last, bytes | int):  # where more bytes were waited for
         got.append((5, last))
     demand(len(got) <= 1, len(got), "answers to one request")
@@ -36,10 +36,10 @@ def rtu(data: bytes) -> None:
             frame = bytes((request.unit, request.function, len(found))) + found
         demand(slot == 5 and said(request, frame) == found, found, "does not answer", request)
         demand(frame + _crc(frame) in stream, found, "is not in the stream")
-    demand(framing.give_up() is None, "something is left after the end")
+    demand(framing.end_wait() is None, "something is left after the end")
 
 
-def _rtu_stream(feed: Feed) -> bytes:
+def _rtu_stream(feed: FuzzInput) -> bytes:
     """Frames of any content, most with their right check sum: no fuzzer would guess one."""
     parts = []
     while feed:
@@ -79,4 +79,4 @@ def _rtu_seeds() -> Iterable[bytes]:
         yield bytes((n, 3, 0, request.unit, request.function, 0x40 | len(body))) + body + b"\1\0"
 
 
-TARGETS = (Target("modbus-rtu", rtu, _rtu_seeds, 800_000, longest=256),)
+TARGETS = (FuzzTarget("modbus-rtu", rtu, _rtu_seeds, 800_000, longest=256),)

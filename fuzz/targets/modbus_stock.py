@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Final
 
-from connectors.modbus.frame import ProtocolError, Request
-from connectors.modbus.stock_framer import FRAMERS, Judged
-from fuzz.target import Feed, Target, demand
+from connectors.modbus.frame import ProtocolError, ReadRequest
+from connectors.modbus.pymodbus_framer import FRAMERS, Judged
+from fuzz.target import FuzzInput, FuzzTarget, demand
 from fuzz.targets._modbus import REQUESTS, said
 from fuzz.targets.modbus_rtu import _crc as crc
 
@@ -19,7 +19,7 @@ _SCHEMES: Final = ("tcp", "udp", "rtu", "ascii")
 
 def stock(data: bytes) -> None:
     """Bytes in up to four pieces, as pymodbus' transport hands them on."""
-    feed = Feed(data)
+    feed = FuzzInput(data)
     scheme, request = _SCHEMES[feed.number(4)], REQUESTS[feed.number(len(REQUESTS))]
     cuts, stream = [feed.number(256) for _ in range(3)], _stream(feed, scheme)
     broken: list[ProtocolError] = []
@@ -40,7 +40,7 @@ def stock(data: bytes) -> None:
     demand(taken <= 1, taken, "verdicts on one request")
 
 
-def _judge(scheme: str, request: Request, stream: bytes, found: Judged) -> None:
+def _judge(scheme: str, request: ReadRequest, stream: bytes, found: Judged) -> None:
     verdict = found.verdict
     if isinstance(verdict, ProtocolError):
         return
@@ -68,7 +68,7 @@ _FRAMED: Final[dict[str, Callable[[bytes], bytes]]] = {
 }  # fmt: skip
 
 
-def _stream(feed: Feed, scheme: str) -> bytes:
+def _stream(feed: FuzzInput, scheme: str) -> bytes:
     """Bytes as they are, or framed right: no fuzzer would guess a check sum."""
     parts = []
     while feed:
@@ -89,4 +89,4 @@ def _seeds() -> Iterable[bytes]:
             yield bytes((scheme, n, 4, 4, 4, len(body))) + body
 
 
-TARGETS = (Target("modbus-stock", stock, _seeds, 300_000, longest=200),)
+TARGETS = (FuzzTarget("modbus-stock", stock, _seeds, 300_000, longest=200),)

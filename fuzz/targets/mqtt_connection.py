@@ -13,9 +13,9 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from edge_agent.config.models import Mqtt
-from edge_agent.mqtt import Connection, Inbound, Message, connection
+from edge_agent.mqtt import Inbound, MqttConnection, MqttMessage, connection
 from edge_agent.mqtt.trouble import LinkError
-from fuzz.target import Feed, Target, demand
+from fuzz.target import FuzzInput, FuzzTarget, demand
 
 _CONFIG: Final = [Mqtt.model_validate({"url": "mqtt://broker", "version": version}) for version in ("3.1.1", "5")]
 _CONSENT: Final = (b"\x20\x02\x00\x00", b"\x20\x03\x00\x00\x00")
@@ -45,7 +45,7 @@ def _loop() -> tuple[asyncio.AbstractEventLoop, _Complaints]:
 
 def link(data: bytes) -> None:
     """Nothing escapes into the loop, nothing hangs, and only what was sent is acknowledged, once."""
-    feed = Feed(data)
+    feed = FuzzInput(data)
     form, cut = feed.number(8), feed.number(256)
     loop, complaints = _loop()
     complaints.heard.clear()
@@ -61,9 +61,9 @@ async def _talk(said: bytes, cut: int, *, five: int, inbound: bool, consent: boo
         return ours
 
     options: dict[str, Any] = {"inbound": Inbound(60, 10)} if inbound else {}
-    made = Connection(_CONFIG[five], "fuzz", **options)
+    made = MqttConnection(_CONFIG[five], "fuzz", **options)
     acked: Counter[int] = Counter()
-    came: list[Message] = []
+    came: list[MqttMessage] = []
     made.on_acked = lambda answers: acked.update(mid for mid, _ in answers)
     made.on_message = came.append
     with patch.object(connection, "dialled", dialled), ours, theirs:
@@ -111,4 +111,4 @@ def _seeds() -> Iterable[bytes]:
     yield bytes((0, 0)) + b"\x30\x06\x00\x02\xff\xfehi" + b"\x20\x02\x00\x00" + b"\xf0\x00" + b"\x00\x00"
 
 
-TARGETS = (Target("mqtt-connection", link, _seeds, 20_000, longest=160, full=100_000),)
+TARGETS = (FuzzTarget("mqtt-connection", link, _seeds, 20_000, longest=160, full=100_000),)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edge_agent.mqtt import packets
-from fuzz.target import Feed, Target, demand
+from fuzz.target import FuzzInput, FuzzTarget, demand
 
 
 def stream(data: bytes) -> None:
     """However a stream comes in pieces, the same packets come out; each PUBACK says what its bytes say."""
-    feed = Feed(data)
+    feed = FuzzInput(data)
     five, cuts = bool(feed.number(2)), [feed.number(256) for _ in range(2)]
     sent = feed.rest()
     cuts = sorted(min(cut, len(sent)) for cut in cuts)
@@ -63,7 +63,7 @@ def _puback(inbox: bytes, begin: int, stop: int, *, five: bool) -> None:
 
 def publish(data: bytes) -> None:
     """What we send reads back as what was meant, or is refused."""
-    feed = Feed(data)
+    feed = FuzzInput(data)
     flags, mid, size = feed.number(4), 1 + feed.number(65535), feed.number(65536)
     size = size << 12 if flags == 3 and size % 2 else size
     topic = feed.rest().decode("utf-8", "replace")
@@ -103,4 +103,4 @@ def _seeds() -> Iterable[bytes]:
     yield b"\3\1\4\0\0\x01a/+/b"
 
 
-TARGETS = (Target("mqtt-packets", packet, _seeds, 1_000_000, longest=256),)
+TARGETS = (FuzzTarget("mqtt-packets", packet, _seeds, 1_000_000, longest=256),)

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-from connectors.opcua.wire import BoundedProtocol
-from fuzz.target import Feed, Target, demand
+from connectors.opcua.raw_transport import BoundedProtocol
+from fuzz.target import FuzzInput, FuzzTarget, demand
 
 
 class _Transport:
@@ -36,7 +36,7 @@ class _Protocol(BoundedProtocol):
 
 def chunks(data: bytes) -> None:
     """However a stream comes in pieces, whole chunks are handed on; an impossible size drops the connection."""
-    feed = Feed(data)
+    feed = FuzzInput(data)
     cuts, stream = [feed.number(256) for _ in range(3)], feed.rest()
     protocol = _Protocol()
     for start, end in pairwise([0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]):
@@ -74,4 +74,4 @@ def _seeds() -> Iterable[bytes]:
         yield bytes((3, 24, 29)) + message + b"MSGF" + size.to_bytes(4, "little") + bytes(3)
 
 
-TARGETS = (Target("opcua-chunks", chunks, _seeds, 1_000_000, longest=160),)
+TARGETS = (FuzzTarget("opcua-chunks", chunks, _seeds, 1_000_000, longest=160),)

@@ -8,7 +8,7 @@ from typing import Final
 
 from connectors.opcua.binary import DecodeError
 from connectors.opcua.messages import Published, ServiceFault, publish_response
-from fuzz.target import Target, demand
+from fuzz.target import FuzzTarget, demand
 from fuzz.targets import _opcua as apart
 
 _PUBLISH: Final = b"\x01\x00" + struct.pack("<H", 829)
@@ -56,4 +56,4 @@ def _seeds() -> Iterable[bytes]:
     yield b"\1\x01\x00" + struct.pack("<H", 397) + bytes(12) + struct.pack("<I", 0x800D0000) + bytes(8)
 
 
-TARGETS = (Target("opcua-publish", publish, _seeds, 600_000, longest=300),)
+TARGETS = (FuzzTarget("opcua-publish", publish, _seeds, 600_000, longest=300),)

@@ -9,7 +9,7 @@ from typing import Final
 from connectors.opcua.binary import DecodeError
 from connectors.opcua.columns import Columns, walk
 from connectors.opcua.messages import ServiceFault, read_response
-from fuzz.target import Target, demand
+from fuzz.target import FuzzTarget, demand
 from fuzz.targets import _opcua as apart
 
 _READ: Final = b"\x01\x00" + struct.pack("<H", 634)
@@ -69,4 +69,4 @@ def _seeds() -> Iterable[bytes]:
     yield b"\2\x01\x00" + struct.pack("<H", 397) + bytes(12) + struct.pack("<I", 0x80850000) + bytes(8)
 
 
-TARGETS = (Target("opcua-read", read, _seeds, 500_000, longest=300),)
+TARGETS = (FuzzTarget("opcua-read", read, _seeds, 500_000, longest=300),)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from edge_agent.outbox import acks
-from fuzz.target import Feed, Target, demand
+from fuzz.target import FuzzInput, FuzzTarget, demand
 from fuzz.targets._outbox import STREAM, damaged
 
 
 def ack_log(data: bytes) -> None:
     """Only records that were written come out of a damaged log, in their order; an undamaged one comes out whole."""
-    feed = Feed(data)
+    feed = FuzzInput(data)
     written = [
         acks.Ack(1 + feed.number(3), STREAM[: feed.number(17)], n, n + feed.number(256)) for n in range(feed.number(9))
     ]
@@ -33,4 +33,4 @@ def _ack_seeds() -> Iterable[bytes]:
         yield bytes((4,)) + bytes((0, 16, 3, 1, 16, 9, 2, 5, 0, 0, 9, 9)) + damage
 
 
-TARGETS = (Target("outbox-acks", ack_log, _ack_seeds, 350_000, longest=160),)
+TARGETS = (FuzzTarget("outbox-acks", ack_log, _ack_seeds, 350_000, longest=160),)

@@ -6,17 +6,17 @@ from array import array
 from collections.abc import Iterable
 from itertools import accumulate
 
-from edge_agent.outbox.record import MAGIC, Entry, Index, entry_of, pack_trailer
-from edge_agent.outbox.segment import Raw, Recovered, parts, recover, torn_bytes
-from fuzz.target import Feed, Target, demand, rewritten
+from edge_agent.outbox.record import MAGIC, OutboxEntry, SegmentIndex, entry_of, pack_trailer
+from edge_agent.outbox.segment import RecordInMemory, Recovered, parts, recover, torn_bytes
+from fuzz.target import FuzzInput, FuzzTarget, demand, rewritten
 from fuzz.targets._outbox import STREAM, damaged
 
 
 def segment(data: bytes) -> None:
     """Entries written, bytes damaged, file recovered: no entry altered, and none missing that was not hit."""
-    feed = Feed(data)
+    feed = FuzzInput(data)
     entries = [_entry(feed, n) for n in range(feed.number(6))]
-    records = [Raw.of(entry).prefix + entry.payload for entry in entries]
+    records = [RecordInMemory.of(entry).prefix + entry.payload for entry in entries]
     sound, offsets = _file(entries, records, sealed=bool(feed.number(2)))
     raw, hit = damaged(sound, feed)
     found = recover(rewritten("0000000001.seg", raw))
@@ -31,23 +31,23 @@ def segment(data: bytes) -> None:
         _coverage(raw)
 
 
-def _entry(feed: Feed, n: int) -> Entry:
+def _entry(feed: FuzzInput, n: int) -> OutboxEntry:
     payload = feed.take(feed.number(40)).decode("utf-8", "replace").encode()
-    return Entry(STREAM, 10 + n, "edge/e/s/a/l/m1/data"[: feed.number(20)], payload, feed.number(65536), 1)
+    return OutboxEntry(STREAM, 10 + n, "edge/e/s/a/l/m1/data"[: feed.number(20)], payload, feed.number(65536), 1)
 
 
-def _file(entries: list[Entry], records: list[bytes], *, sealed: bool) -> tuple[bytes, list[int]]:
+def _file(entries: list[OutboxEntry], records: list[bytes], *, sealed: bool) -> tuple[bytes, list[int]]:
     """A segment's bytes and where its records begin."""
     ends = list(accumulate(map(len, records), initial=len(MAGIC)))
     offsets, raw = ends[:-1], b"".join((MAGIC, *records))
     if sealed and entries:
         times = entries[0].t, entries[-1].t
-        index = Index(STREAM, 10, *times, len(raw), array("I", offsets), array("I", [1] * len(offsets)))
+        index = SegmentIndex(STREAM, 10, *times, len(raw), array("I", offsets), array("I", [1] * len(offsets)))
         raw += pack_trailer(index)
     return raw, offsets
 
 
-def _read(found: Recovered) -> dict[int, Entry]:
+def _read(found: Recovered) -> dict[int, OutboxEntry]:
     here = found.segment
     if here is None:
         return {}
@@ -84,4 +84,4 @@ def _segment_seeds() -> Iterable[bytes]:
     yield bytes((0, 0))
 
 
-TARGETS = (Target("outbox-segment", segment, _segment_seeds, 140_000, longest=320),)
+TARGETS = (FuzzTarget("outbox-segment", segment, _segment_seeds, 140_000, longest=320),)

@@ -9,12 +9,21 @@ from fractions import Fraction
 from functools import cache
 from typing import Final
 
-from edge_agent.production.facts import Counter, Device, Facts, Gap, Minutes, Planned, Quality, State
-from edge_agent.production.figures import Options, plant_of
+from edge_agent.production.facts import (
+    AssessedDevice,
+    CounterReadings,
+    DroppedValues,
+    MinuteHealth,
+    PlannedChange,
+    ReadingQuality,
+    StateChange,
+    WindowFacts,
+)
+from edge_agent.production.figures import FigureOptions, plant_of
 from edge_agent.register.model import Equipment, Process, Register
 from edge_agent.report.pack import build as pack
 from edge_agent.report.pack.verify import summary, verify
-from fuzz.target import Feed, Target, demand
+from fuzz.target import FuzzInput, FuzzTarget, demand
 
 _MINUTE: Final = 60_000_000_000
 _END: Final = 1_777_881_600_000_000_000
@@ -31,24 +40,24 @@ def _sound() -> dict[str, bytes]:
     """A plant of one machine that worked for an hour."""
     machine = Equipment("EQ-1", control_class="cnc", digital=True, interface="opc_ua", networked_declared=True,
                         gateway_device="m1", line="L1", process_id="P1")  # fmt: skip
-    facts = Facts(
-        _START, _END, {"m1": Device("m1", line="L1", controller=True, normalised=True)},
-        first_good={"m1": _START}, minutes={"m1": Minutes([[_END, 60_000, 59_000, 60, 59, 59, 1, 60, 0, _END - 9]])},
-        states={"m1": (State(_START, 3, 3, True), State(_START + 30 * _MINUTE, 2, 3, None, "x"))},
+    facts = WindowFacts(
+        _START, _END, {"m1": AssessedDevice("m1", line="L1", controller=True, normalised=True)},
+        first_good={"m1": _START}, minutes={"m1": MinuteHealth([[_END, 60_000, 59_000, 60, 59, 59, 1, 60, 0, _END - 9]])},
+        states={"m1": (StateChange(_START, 3, 3, True), StateChange(_START + 30 * _MINUTE, 2, 3, None, "x"))},
         counters=[
-            Counter("m1", "produced", "n", Fraction(1), 1000, ((_START, Fraction(990)), (_END, Fraction(5)))),
-            Counter("m1", "energy", "e", Fraction(1, 1000), None, ((_START, Fraction(5, 2)), (_END, Fraction(9)))),
+            CounterReadings("m1", "produced", "n", Fraction(1), 1000, ((_START, Fraction(990)), (_END, Fraction(5)))),
+            CounterReadings("m1", "energy", "e", Fraction(1, 1000), None, ((_START, Fraction(5, 2)), (_END, Fraction(9)))),
         ],
-        lateness={"m1": {120: 3}}, quality={"m1": Quality(60, 1, 0, ("n",), 5)},
-        gaps=[Gap(_START, "a", "a/0/1", _START, _END, 7)], plan=[Planned("", _START, "shift")],
+        lateness={"m1": {120: 3}}, quality={"m1": ReadingQuality(60, 1, 0, ("n",), 5)},
+        gaps=[DroppedValues(_START, "a", "a/0/1", _START, _END, 7)], plan=[PlannedChange("", _START, "shift")],
     )  # fmt: skip
-    plant = plant_of(facts, Register((machine,), (Process("P1", is_key=True),)), Options())
-    return pack.build(plant, pack.Claim("P-1", "E", "s", Options(), _END))
+    plant = plant_of(facts, Register((machine,), (Process("P1", is_key=True),)), FigureOptions())
+    return pack.build(plant, pack.PackClaim("P-1", "E", "s", FigureOptions(), _END))
 
 
 def replay(data: bytes) -> None:
     """A file of the pack edited: a piece of it cut out, and bytes put there. Its hash fits again, or not."""
-    feed = Feed(data)
+    feed = FuzzInput(data)
     sealed, name = bool(feed.number(2)), _REPLAYED[feed.number(len(_REPLAYED))]
     sound = _sound()
     content = sound[name]
@@ -107,4 +116,4 @@ def _seeds() -> Iterable[bytes]:
     yield _edit("manifest.json", b'"previous": null', b'"previous": "x"', sealed=False)
 
 
-TARGETS = (Target("pack-replay", replay, _seeds, 3_000, longest=120, full=100_000, each=10_000),)
+TARGETS = (FuzzTarget("pack-replay", replay, _seeds, 3_000, longest=120, full=100_000, each=10_000),)

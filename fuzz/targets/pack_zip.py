@@ -12,7 +12,7 @@ from edge_agent.errors import FindingsError
 from edge_agent.report.archive import zipped
 from edge_agent.report.pack.build import MANIFEST, SCHEMA
 from edge_agent.report.pack.verify import read_pack
-from fuzz.target import Feed, Target, demand, rewritten
+from fuzz.target import FuzzInput, FuzzTarget, demand, rewritten
 
 _LOCAL: Final = Struct("<4s5H3I2H")
 _CENTRAL: Final = Struct("<4s6H3I5H2I")
@@ -23,7 +23,7 @@ _MOST: Final = 60_000_000
 
 def archive(data: bytes) -> None:
     """The first byte says whether the rest is a zip, or what one is made of: members with right check sums."""
-    raw = _made(Feed(data[1:])) if data and data[0] % 2 else data[1:]
+    raw = _made(FuzzInput(data[1:])) if data and data[0] % 2 else data[1:]
     path = rewritten("pack.zip", raw)
     try:
         files = read_pack(path)
@@ -35,7 +35,7 @@ def archive(data: bytes) -> None:
         demand(not name.startswith(("/", "\\")) and ".." not in name.split("/") and ":" not in name, "outside:", name)
 
 
-def _made(feed: Feed) -> bytes:
+def _made(feed: FuzzInput) -> bytes:
     """A zip of stored members; no fuzzer would guess a check sum or an offset."""
     body, central, count = b"", b"", 0
     while feed and count < 8:
@@ -68,7 +68,7 @@ def _seeds() -> Iterable[bytes]:
 
 
 TARGETS = (
-    Target(
+    FuzzTarget(
         "pack-zip", archive, _seeds, 100_000, words=(b'"path":"', b'"files":', b"../", b"PK\x01\x02", b"PK\x05\x06"),
         longest=500, full=1_000_000,
     ),

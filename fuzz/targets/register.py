@@ -11,7 +11,7 @@ from edge_agent.register.columns import EQUIPMENT, PROCESSES
 from edge_agent.register.exporting import to_csv
 from edge_agent.register.importing import Inspection, inspect
 from edge_agent.register.model import Equipment, Process, Register
-from fuzz.target import Feed, Target, demand, rewritten
+from fuzz.target import FuzzInput, FuzzTarget, demand, rewritten
 
 _MACHINES: Final = "equipment_id,in_scope,status,control_class,digital,interface,networked_declared,is_robot,"
 _OPTIONAL: Final = "process_id,gateway_device,commissioned,purchase_cny,rated_power_kw,nominal_cycle_s,remark\n"
@@ -21,7 +21,7 @@ _DEVICES: Final = frozenset({"lathe01", "m2"})
 
 def register(data: bytes) -> None:
     """The first byte says what of both files is given, the second how long the first of them is."""
-    feed = Feed(data)
+    feed = FuzzInput(data)
     form, cut = feed.number(8), feed.number(256)
     machines, steps = feed.take(cut), feed.rest()
     if form & 1:
@@ -78,7 +78,7 @@ def _seeds() -> Iterable[bytes]:
 _WORDS: Final = "设备编号 纳入统计 是 否 在用 报废 数控 无 Y N in_use cnc opc_ua 1E+99 2016-05-01 EQ-1 P10 lathe01 m2"
 
 TARGETS = (
-    Target(
+    FuzzTarget(
         "register", register, _seeds, 15_000, words=tuple(w.encode() for w in _WORDS.split()), longest=400, full=100_000
     ),
 )

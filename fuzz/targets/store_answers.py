@@ -15,7 +15,7 @@ from edge_agent.stores.base import HealthSummary
 from edge_agent.stores.columns import NO_TIME, Samples
 from edge_agent.stores.influxql import InfluxQl
 from edge_agent.stores.line import LineStore
-from fuzz.target import Target, demand
+from fuzz.target import FuzzTarget, demand
 
 
 class _Endpoint:
@@ -113,5 +113,7 @@ def _seeds() -> Iterable[bytes]:
 _WORDS = "results series values tags device error partial metric timestamps __name__ kind text data result value null"
 
 TARGETS = (
-    Target("store-answers", answer, _seeds, 1_000_000, words=tuple(w.encode() for w in _WORDS.split()), longest=400),
+    FuzzTarget(
+        "store-answers", answer, _seeds, 1_000_000, words=tuple(w.encode() for w in _WORDS.split()), longest=400
+    ),
 )

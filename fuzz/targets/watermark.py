@@ -14,7 +14,7 @@ from edge_agent.intervals import IntervalSet
 from edge_agent.mqtt import packets
 from edge_agent.publish import confirm
 from edge_agent.topics import Topics
-from fuzz.target import Target, demand
+from fuzz.target import FuzzTarget, demand
 
 _TOPICS: Final = Topics("edge", "enterprise", "site")
 logging.getLogger("edge_agent.publish.confirm").setLevel(logging.CRITICAL)  # each refusal is logged
@@ -51,7 +51,7 @@ def _state(payload: bytes) -> None:
     except MalformedError:
         return
     marks = Watermarks()
-    marks.heard(state)
+    marks.take_agent_state(state)
     named = state.get("streams")
     marks.committed([name for name in named if type(name) is str][:8] if type(named) is list else (), 1.0)
     known = {"a/0/1": IntervalSet([(1, 5), (7, 2**63 - 1)])}
@@ -71,7 +71,7 @@ def _seeds() -> Iterable[bytes]:
 
 
 TARGETS = (
-    Target(
+    FuzzTarget(
         "watermark",
         watermark,
         _seeds,

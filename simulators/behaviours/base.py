@@ -21,7 +21,7 @@ def number(value: SignalValue) -> float:
     return float(value) if isinstance(value, int | float) else 0.0
 
 
-class Item(IntEnum):
+class MachineryItemState(IntEnum):
     """OPC 40001-1, MachineryItemState."""
 
     NotAvailable = 0
@@ -30,7 +30,7 @@ class Item(IntEnum):
     Executing = 3
 
 
-class Mode(IntEnum):
+class MachineryOperationMode(IntEnum):
     """OPC 40001-1, MachineryOperationMode."""
 
     NONE = 0
@@ -53,18 +53,18 @@ class Execution(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class SimulatedState:
     """What a machine is doing, in the three vocabularies the agent normalises to."""
 
-    item: Item
-    mode: Mode
+    item: MachineryItemState
+    mode: MachineryOperationMode
     execution: Execution
 
 
 class Behaviour(ABC):
     """One simulated device. `step` moves it on, `signals` says what it shows; both depend on seed and time only."""
 
-    state: State | None = None
+    state: SimulatedState | None = None
     """None for what is not a machine (meters)."""
 
     def __init__(self, name: str, seed: int, line: LineState) -> None:

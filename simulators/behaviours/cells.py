@@ -6,16 +6,16 @@ from typing import Final
 
 from simulators.behaviours.base import SignalValue
 from simulators.behaviours.noise import Wave
-from simulators.behaviours.script import Alarm, Habits, Phase, ScriptedMachine
+from simulators.behaviours.script import Habits, MachineAlarm, Phase, ScriptedMachine
 from simulators.behaviours.stations import alarm_signals
 from simulators.calendar import Duty
 from simulators.flow import LineState
 
 BELT_LIFE_S: Final = 5400.0
-_DUST: Final = Alarm(90, "除尘联锁 DUST INTERLOCK", False, (1.0, 1.0))
+_DUST: Final = MachineAlarm(90, "除尘联锁 DUST INTERLOCK", False, (1.0, 1.0))
 
 
-def _habits(cycle: tuple[float, float], alarm: Alarm, kw_idle: float, kw_run: float, **more: float) -> Habits:
+def _habits(cycle: tuple[float, float], alarm: MachineAlarm, kw_idle: float, kw_run: float, **more: float) -> Habits:
     return Habits(
         cycle, (alarm,), load=(2.0, 4.0), setup=(60.0, 200.0), kw_idle=kw_idle, kw_run=kw_run,
         alarm_chance=more.get("alarm_chance", 0.002), hold_chance=more.get("hold_chance", 0.004),
@@ -38,7 +38,7 @@ class BeltGrinder(Cell):
     """A belt grinder: the abrasive wears, the motor current rises with it, a new belt resets the life counter."""
 
     def __init__(self, name: str, seed: int, line: LineState) -> None:
-        alarm = Alarm(12, "砂带断裂 BELT BREAK", False, (120.0, 360.0))
+        alarm = MachineAlarm(12, "砂带断裂 BELT BREAK", False, (120.0, 360.0))
         super().__init__(name, seed, line, _habits((24.0, 34.0), alarm, 1.5, 12.0))
         self.belt_s = self.random.uniform(0.0, 0.7 * BELT_LIFE_S)
         self._force = Wave(f"{seed}:{name}:force", 11.0)
@@ -86,7 +86,7 @@ class Washer(Cell):
     """An ultrasonic washer: ten parts a basket, heated bath."""
 
     def __init__(self, name: str, seed: int, line: LineState) -> None:
-        alarm = Alarm(21, "液位低 LEVEL LOW", False, (60.0, 240.0))
+        alarm = MachineAlarm(21, "液位低 LEVEL LOW", False, (60.0, 240.0))
         super().__init__(name, seed, line, _habits((280.0, 320.0), alarm, 3.0, 12.0, alarm_chance=0.01))
         self.batch_in = self.batch_out = 10
         self._bath = Wave(f"{seed}:{name}:bath", 900.0)
@@ -110,7 +110,7 @@ class Vision(Cell):
     """Vision inspection: OK and NG counters, last verdict and score."""
 
     def __init__(self, name: str, seed: int, line: LineState) -> None:
-        alarm = Alarm(31, "相机掉线 CAMERA LOST", False, (30.0, 120.0))
+        alarm = MachineAlarm(31, "相机掉线 CAMERA LOST", False, (30.0, 120.0))
         super().__init__(name, seed, line, _habits((7.0, 9.0), alarm, 0.3, 0.5, alarm_chance=0.0005))
         self._last_ok = True
         self._score = 98.0
@@ -137,7 +137,7 @@ class Agv(Cell):
     """An AGV that brings baskets of twenty raw parts; its battery follows its trips."""
 
     def __init__(self, name: str, seed: int, line: LineState) -> None:
-        alarm = Alarm(41, "障碍物停车 OBSTACLE", False, (15.0, 90.0))
+        alarm = MachineAlarm(41, "障碍物停车 OBSTACLE", False, (15.0, 90.0))
         super().__init__(name, seed, line, _habits((420.0, 620.0), alarm, 0.1, 0.8, alarm_chance=0.08))
         self.batch_out = 20
         self.scrap_rate = 0.0

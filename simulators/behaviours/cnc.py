@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from simulators.behaviours.base import Execution, Item, Mode, SignalValue, State
+from simulators.behaviours.base import (
+    Execution,
+    MachineryItemState,
+    MachineryOperationMode,
+    SignalValue,
+    SimulatedState,
+)
 from simulators.behaviours.noise import Wave, jitter
-from simulators.behaviours.script import Alarm, Habits, Phase, ScriptedMachine
+from simulators.behaviours.script import Habits, MachineAlarm, Phase, ScriptedMachine
 from simulators.flow import LineState
 
 ALARMS: Final = (
-    Alarm(1000, "急停按下 E-STOP", True, (30.0, 150.0)),
-    Alarm(506, "X轴正向超程 OVERTRAVEL +X", False, (60.0, 300.0)),
-    Alarm(414, "伺服报警 SERVO ALARM: Z AXIS", False, (180.0, 900.0)),
+    MachineAlarm(1000, "急停按下 E-STOP", True, (30.0, 150.0)),
+    MachineAlarm(506, "X轴正向超程 OVERTRAVEL +X", False, (60.0, 300.0)),
+    MachineAlarm(414, "伺服报警 SERVO ALARM: Z AXIS", False, (180.0, 900.0)),
 )
 #: Program names as operators write them, so that GBK-coded names occur.
 PROGRAMS: Final = ("O1001 法兰盘", "O1002 电机轴", "O2010 端盖", "O2044 阀体", "O3105 支架")
@@ -54,7 +60,7 @@ class Cnc(ScriptedMachine):
             "spindle_motor_temp": 38.0 + 14.0 * self.load() if cutting else 34.0,
             "feed_rate": (300.0 + 140.0 * (self.tool % 6)) * self._override / 100.0 if cutting else 0.0,
             "feed_override": 0.0 if self.phase is Phase.HOLD else self._override,
-            "rapid_override": 50.0 if self.state.mode is Mode.Setup else 100.0,
+            "rapid_override": 50.0 if self.state.mode is MachineryOperationMode.Setup else 100.0,
             "program": PROGRAMS[self.program % len(PROGRAMS)],
             "work_piece": PROGRAMS[self.program % len(PROGRAMS)].split(" ", 1)[1],
             "block": self._block(),
@@ -83,12 +89,12 @@ class Cnc(ScriptedMachine):
         }  # fmt: skip
 
 
-def controller_signals(state: State) -> dict[str, SignalValue]:
+def controller_signals(state: SimulatedState) -> dict[str, SignalValue]:
     """The machine state in the vocabularies of several controllers (umati, SINUMERIK, FANUC, KND)."""
-    active = state.item is Item.Executing
-    broken = state.item is Item.OutOfService
+    active = state.item is MachineryItemState.Executing
+    broken = state.item is MachineryItemState.OutOfService
     held = state.execution in (Execution.FEED_HOLD, Execution.INTERRUPTED)
-    manual = state.mode in (Mode.Setup, Mode.Maintenance) and not active
+    manual = state.mode in (MachineryOperationMode.Setup, MachineryOperationMode.Maintenance) and not active
     return {
         "channel_state": 0 if active else 1 if held or broken else 2,
         "channel_status": 1 if active else 2 if held or broken else 0,
@@ -96,12 +102,17 @@ def controller_signals(state: State) -> dict[str, SignalValue]:
         "channel_alarm": 2 if broken else 0,
         "program_status": _PROGRAM_STATUS[state.execution],
         "prog_active": 2 if active else 1 if held or broken else 0,
-        "op_mode": 2 if state.mode is not Mode.Setup else 1 if active else 0,
+        "op_mode": 2 if state.mode is not MachineryOperationMode.Setup else 1 if active else 0,
         "controller_mode": 2 if manual else 0,
-        "machine_mode": {Mode.Processing: 1, Mode.Setup: 2, Mode.Maintenance: 4, Mode.NONE: 5}[state.mode],
+        "machine_mode": {
+            MachineryOperationMode.Processing: 1,
+            MachineryOperationMode.Setup: 2,
+            MachineryOperationMode.Maintenance: 4,
+            MachineryOperationMode.NONE: 5,
+        }[state.mode],
         "active_program_state": 1 if active else 3 if held else 4 if broken else 2,
         "run": 3 if active else 2 if held else 0 if broken else 1,
         "run_status": 2 if active else 1 if held else 0,
         "is_rotating": active,
-        "is_warm_up": state.mode is Mode.Setup and active,
+        "is_warm_up": state.mode is MachineryOperationMode.Setup and active,
     }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-from simulators.behaviours.base import Item, Mode, SignalValue
+from simulators.behaviours.base import MachineryItemState, MachineryOperationMode, SignalValue
 from simulators.behaviours.noise import Wave
-from simulators.behaviours.script import Alarm, Habits, Phase, ScriptedMachine
+from simulators.behaviours.script import Habits, MachineAlarm, Phase, ScriptedMachine
 from simulators.flow import LineState
 
 _PRESS: Final = Habits(
     (25.0, 60.0),
-    (Alarm(1, "光幕 LIGHT CURTAIN", False, (30.0, 180.0)), Alarm(2, "急停 E-STOP", True, (30.0, 120.0))),
+    (MachineAlarm(1, "光幕 LIGHT CURTAIN", False, (30.0, 180.0)), MachineAlarm(2, "急停 E-STOP", True, (30.0, 120.0))),
     alarm_chance=0.01, load=(4.0, 12.0), kw_idle=0.9, kw_run=7.5,
 )  # fmt: skip
 _FLASH_S: Final = 1.0
@@ -29,9 +29,11 @@ class TowerLight(ScriptedMachine):
         item, working = self.state.item, self.phase is Phase.RUN
         powered = self.phase is not Phase.OFF
         flash = int(self.t / _FLASH_S) % 2 == 0
-        red = item is Item.OutOfService
-        green = item is Item.Executing
-        yellow = powered and not red and not green and (flash if self.state.mode is Mode.Setup else True)
+        red = item is MachineryItemState.OutOfService
+        green = item is MachineryItemState.Executing
+        yellow = (
+            powered and not red and not green and (flash if self.state.mode is MachineryOperationMode.Setup else True)
+        )
         inputs = (red, yellow, green, working, powered, self.alarm is not None and self.alarm.emergency, False, False)
         return {
             **self.common_signals(),

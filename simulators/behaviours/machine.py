@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from simulators.behaviours.base import Behaviour, Execution, Item, Mode, SignalValue, State
+from simulators.behaviours.base import (
+    Behaviour,
+    Execution,
+    MachineryItemState,
+    MachineryOperationMode,
+    SignalValue,
+    SimulatedState,
+)
 from simulators.flow import Buffer, LineState
 
-STANDBY = State(Item.NotExecuting, Mode.NONE, Execution.STOPPED)
+STANDBY = SimulatedState(MachineryItemState.NotExecuting, MachineryOperationMode.NONE, Execution.STOPPED)
 
 
-class Machine(Behaviour):
+class SimulatedMachine(Behaviour):
     """Counts parts and hours. A machine without an intake always finds material."""
 
-    state: State = STANDBY
+    state: SimulatedState = STANDBY
 
     def __init__(self, name: str, seed: int, line: LineState) -> None:
         super().__init__(name, seed, line)
@@ -56,7 +63,7 @@ class Machine(Behaviour):
 
     def common_signals(self) -> dict[str, SignalValue]:
         """Signals every machine has."""
-        executing = self.state.item is Item.Executing
+        executing = self.state.item is MachineryItemState.Executing
         return {
             "manufacturer": "仿真 Simulated",
             "serial_number": f"SN-{self.name}",
@@ -65,7 +72,7 @@ class Machine(Behaviour):
             "operation_mode": self.state.mode,
             "execution": self.state.execution,
             "running": executing,
-            "fault": self.state.item is Item.OutOfService,
+            "fault": self.state.item is MachineryItemState.OutOfService,
             "part_count": self.part_count,
             "parts_total": self.parts_total,
             "parts_good": self.parts_total - self.parts_scrap,

@@ -5,9 +5,15 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-from simulators.behaviours.base import Execution, Item, Mode, SignalValue, State
+from simulators.behaviours.base import (
+    Execution,
+    MachineryItemState,
+    MachineryOperationMode,
+    SignalValue,
+    SimulatedState,
+)
 from simulators.behaviours.cells import dust_signals
-from simulators.behaviours.machine import Machine
+from simulators.behaviours.machine import SimulatedMachine
 from simulators.behaviours.noise import Wave
 from simulators.calendar import Duty
 from simulators.flow import LineState
@@ -78,19 +84,25 @@ _EXECUTION: Final = {
 }  # fmt: skip
 _EXECUTING: Final = frozenset({Pack.Starting, Pack.Execute, Pack.Unholding, Pack.Unsuspending, Pack.Completing})
 _MODES: Final = {
-    UnitMode.Produce: Mode.Processing,
-    UnitMode.Maintenance: Mode.Maintenance,
-    UnitMode.Manual: Mode.Setup,
+    UnitMode.Produce: MachineryOperationMode.Processing,
+    UnitMode.Maintenance: MachineryOperationMode.Maintenance,
+    UnitMode.Manual: MachineryOperationMode.Setup,
 }
 
 
-def machine_state(pack: Pack, mode: UnitMode) -> State:
+def machine_state(pack: Pack, mode: UnitMode) -> SimulatedState:
     """The PackML state in the common vocabularies."""
-    item = Item.OutOfService if pack in ABORT_BRANCH else Item.Executing if pack in _EXECUTING else Item.NotExecuting
-    return State(item, _MODES[mode], _EXECUTION.get(pack, Execution.STOPPED))
+    item = (
+        MachineryItemState.OutOfService
+        if pack in ABORT_BRANCH
+        else MachineryItemState.Executing
+        if pack in _EXECUTING
+        else MachineryItemState.NotExecuting
+    )
+    return SimulatedState(item, _MODES[mode], _EXECUTION.get(pack, Execution.STOPPED))
 
 
-class PolishingRobot(Machine):
+class PolishingRobot(SimulatedMachine):
     """Held by the operator, suspended without parts, aborted by the dust interlock; force and abrasive wear."""
 
     def __init__(self, name: str, seed: int, line: LineState) -> None:
@@ -114,7 +126,7 @@ class PolishingRobot(Machine):
                 self._go(ACTING[self.pack][1])
         else:
             self._wait_or_act(dt, duty)
-        self.tick(dt, self.state.item is Item.Executing, duty is not Duty.OFF)
+        self.tick(dt, self.state.item is MachineryItemState.Executing, duty is not Duty.OFF)
         return self._power(duty)
 
     def _power(self, duty: Duty) -> float:

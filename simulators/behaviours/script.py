@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from simulators.behaviours.base import Execution, Item, Mode, State
-from simulators.behaviours.machine import STANDBY, Machine
+from simulators.behaviours.base import Execution, MachineryItemState, MachineryOperationMode, SimulatedState
+from simulators.behaviours.machine import STANDBY, SimulatedMachine
 from simulators.calendar import Duty
 from simulators.flow import LineState
 
@@ -30,17 +30,23 @@ class Phase(Enum):
 
 STATES: Final = {
     Phase.OFF: STANDBY,
-    Phase.WARM_UP: State(Item.Executing, Mode.Setup, Execution.ACTIVE),
-    Phase.SETUP: State(Item.NotExecuting, Mode.Setup, Execution.READY),
-    Phase.WAIT: State(Item.NotExecuting, Mode.Processing, Execution.READY),
-    Phase.LOAD: State(Item.NotExecuting, Mode.Processing, Execution.PROGRAM_COMPLETED),
-    Phase.RUN: State(Item.Executing, Mode.Processing, Execution.ACTIVE),
+    Phase.WARM_UP: SimulatedState(MachineryItemState.Executing, MachineryOperationMode.Setup, Execution.ACTIVE),
+    Phase.SETUP: SimulatedState(MachineryItemState.NotExecuting, MachineryOperationMode.Setup, Execution.READY),
+    Phase.WAIT: SimulatedState(MachineryItemState.NotExecuting, MachineryOperationMode.Processing, Execution.READY),
+    Phase.LOAD: SimulatedState(
+        MachineryItemState.NotExecuting, MachineryOperationMode.Processing, Execution.PROGRAM_COMPLETED
+    ),
+    Phase.RUN: SimulatedState(MachineryItemState.Executing, MachineryOperationMode.Processing, Execution.ACTIVE),
     # A tool change is a block of the running program, so the machine is executing.
-    Phase.TOOL_CHANGE: State(Item.Executing, Mode.Processing, Execution.ACTIVE),
-    Phase.HOLD: State(Item.NotExecuting, Mode.Processing, Execution.FEED_HOLD),
-    Phase.ALARM: State(Item.OutOfService, Mode.Processing, Execution.STOPPED),
-    Phase.RESTART: State(Item.NotExecuting, Mode.Processing, Execution.READY),
-    Phase.BREAK: State(Item.NotExecuting, Mode.NONE, Execution.PROGRAM_STOPPED),
+    Phase.TOOL_CHANGE: SimulatedState(
+        MachineryItemState.Executing, MachineryOperationMode.Processing, Execution.ACTIVE
+    ),
+    Phase.HOLD: SimulatedState(MachineryItemState.NotExecuting, MachineryOperationMode.Processing, Execution.FEED_HOLD),
+    Phase.ALARM: SimulatedState(MachineryItemState.OutOfService, MachineryOperationMode.Processing, Execution.STOPPED),
+    Phase.RESTART: SimulatedState(MachineryItemState.NotExecuting, MachineryOperationMode.Processing, Execution.READY),
+    Phase.BREAK: SimulatedState(
+        MachineryItemState.NotExecuting, MachineryOperationMode.NONE, Execution.PROGRAM_STOPPED
+    ),
 }
 
 #: Phases in which the calendar may take the machine away: between parts, never inside a cycle.
@@ -48,7 +54,7 @@ _INTERRUPTIBLE: Final = (Phase.SETUP, Phase.WAIT, Phase.LOAD, Phase.WARM_UP, Pha
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
+class MachineAlarm:
     """One way to stop: number, text, whether the e-stop is pressed, and how long it lasts (s)."""
 
     number: int
@@ -62,7 +68,7 @@ class Habits:
     """The numbers of a kind of machine; times in seconds, powers in kW."""
 
     cycle: tuple[float, float]
-    alarms: tuple[Alarm, ...]
+    alarms: tuple[MachineAlarm, ...]
     tools: int = 1
     tool_change: float = 8.0
     load: tuple[float, float] = (6.0, 14.0)
@@ -76,7 +82,7 @@ class Habits:
     kw_run: float = 6.0
 
 
-class ScriptedMachine(Machine):
+class ScriptedMachine(SimulatedMachine):
     """off -> warm-up -> setup -> wait -> load -> run [-> tool change -> run]... -> wait, with holds and alarms."""
 
     def __init__(self, name: str, seed: int, line: LineState, habits: Habits) -> None:
@@ -88,7 +94,7 @@ class ScriptedMachine(Machine):
         self.tool = 1
         self.program = 0
         """Index of the job; the next one begins when the target is reached."""
-        self.alarm: Alarm | None = None
+        self.alarm: MachineAlarm | None = None
         self._resume = 0.0
         self._stop: tuple[float, Phase] | None = None
         """An interruption to come: at this rest of the run, into that phase."""
@@ -101,9 +107,9 @@ class ScriptedMachine(Machine):
         self.remaining -= dt
         if self._stop is not None and self.phase is Phase.RUN and self.remaining <= self._stop[0]:
             self._interrupt()
-        elif not self._obey(duty) and self.remaining <= 0.0:
+        elif not self._follow_calendar(duty) and self.remaining <= 0.0:
             self._finish(duty)
-        self.tick(dt, self.state.item is Item.Executing, self.phase is not Phase.OFF)
+        self.tick(dt, self.state.item is MachineryItemState.Executing, self.phase is not Phase.OFF)
         return self._power()
 
     def _power(self) -> float:
@@ -121,7 +127,7 @@ class ScriptedMachine(Machine):
     def _draw(self, span: tuple[float, float]) -> float:
         return self.random.uniform(*span)
 
-    def _obey(self, duty: Duty) -> bool:
+    def _follow_calendar(self, duty: Duty) -> bool:
         """Follow the calendar where the script allows it; True when it decided the phase."""
         if self.phase is Phase.OFF:
             if duty is not Duty.OFF:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from simulators.behaviours.base import Item, Mode, SignalValue
+from simulators.behaviours.base import MachineryItemState, MachineryOperationMode, SignalValue
 from simulators.behaviours.cnc import controller_signals
 from simulators.behaviours.noise import Wave
-from simulators.behaviours.script import Alarm, Habits, Phase, ScriptedMachine
+from simulators.behaviours.script import Habits, MachineAlarm, Phase, ScriptedMachine
 from simulators.flow import LineState
 
 _EDM: Final = Habits(
     (600.0, 1500.0),
-    (Alarm(2001, "断丝 WIRE BREAK", False, (120.0, 420.0)), Alarm(2007, "水阻异常 RESISTIVITY", False, (60.0, 240.0))),
+    (MachineAlarm(2001, "断丝 WIRE BREAK", False, (120.0, 420.0)), MachineAlarm(2007, "水阻异常 RESISTIVITY", False, (60.0, 240.0))),
     alarm_chance=0.05, load=(60.0, 180.0), kw_idle=0.8, kw_run=4.2,
 )  # fmt: skip
 _ROBOT: Final = Habits(
     (16.0, 24.0),
-    (Alarm(50056, "碰撞检测 COLLISION", False, (60.0, 240.0)), Alarm(10013, "急停 E-STOP", True, (30.0, 120.0))),
+    (MachineAlarm(50056, "碰撞检测 COLLISION", False, (60.0, 240.0)), MachineAlarm(10013, "急停 E-STOP", True, (30.0, 120.0))),
     alarm_chance=0.001, hold_chance=0.003, load=(1.0, 3.0), setup=(60.0, 180.0), kw_idle=0.4, kw_run=2.2,
 )  # fmt: skip
 _CMM: Final = Habits(
     (35.0, 50.0),
-    (Alarm(301, "测头碰撞 PROBE CRASH", False, (60.0, 300.0)),),
+    (MachineAlarm(301, "测头碰撞 PROBE CRASH", False, (60.0, 300.0)),),
     alarm_chance=0.002, hold_chance=0.005, load=(5.0, 10.0), setup=(120.0, 300.0), kw_idle=0.5, kw_run=1.4,
 )  # fmt: skip
 
@@ -69,15 +69,15 @@ class Robot(ScriptedMachine):
             **controller_signals(self.state),
             **alarm_signals(self.alarm),
             **{f"axis_{i}": 90.0 * wave(t) for i, wave in enumerate(self._axes, 1)},
-            "operational_mode": 1 if self.state.mode is Mode.Setup else 4,
+            "operational_mode": 1 if self.state.mode is MachineryOperationMode.Setup else 4,
             "program": f"LOAD_{self.program % 3 + 1}",
             "in_motion": moving,
             "is_motion": moving,
-            "speed_override": 40.0 if self.state.mode is Mode.Setup else 100.0,
+            "speed_override": 40.0 if self.state.mode is MachineryOperationMode.Setup else 100.0,
             "tcp_speed": 850.0 + 300.0 * self._axes[0](self.t) if moving else 0.0,
             "motor_temperature": 41.0 + 4.0 * self._axes[1](self.t / 90.0),
             "gripper_closed": moving and self.remaining < 10.0,
-            "protective_stop": self.state.item is Item.OutOfService,
+            "protective_stop": self.state.item is MachineryItemState.OutOfService,
         }
 
 
@@ -110,7 +110,7 @@ class Cmm(ScriptedMachine):
         }
 
 
-def alarm_signals(alarm: Alarm | None) -> dict[str, SignalValue]:
+def alarm_signals(alarm: MachineAlarm | None) -> dict[str, SignalValue]:
     """Alarm number and text of a station."""
     return {
         "alarm_number": alarm.number if alarm else 0,

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from simulators.behaviours.base import Behaviour, Execution, Item, Mode, SignalValue, State
+from simulators.behaviours.base import (
+    Behaviour,
+    Execution,
+    MachineryItemState,
+    MachineryOperationMode,
+    SignalValue,
+    SimulatedState,
+)
 from simulators.behaviours.machine import STANDBY
 from simulators.behaviours.noise import Wave
 from simulators.calendar import Duty
 from simulators.flow import LineState
 
-_RUNNING = State(Item.Executing, Mode.Processing, Execution.ACTIVE)
-_TRIPPED = State(Item.OutOfService, Mode.Processing, Execution.STOPPED)
+_RUNNING = SimulatedState(MachineryItemState.Executing, MachineryOperationMode.Processing, Execution.ACTIVE)
+_TRIPPED = SimulatedState(MachineryItemState.OutOfService, MachineryOperationMode.Processing, Execution.STOPPED)
 _OVERCURRENT = 4
 """Error code a tripped drive shows."""
 _DUST_LIMIT = 8.0
@@ -19,7 +26,7 @@ _DUST_LIMIT = 8.0
 class Drive(Behaviour):
     """Frequency follows its demand by a ramp; current and power follow the frequency (affinity law, cubed)."""
 
-    state: State = STANDBY
+    state: SimulatedState = STANDBY
 
     def __init__(self, name: str, seed: int, line: LineState, rated_kw: float = 15.0, trip_chance: float = 0.0) -> None:
         super().__init__(name, seed, line)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from simulators.faults import LINK
-from simulators.modbus.image import Image, is_bits
+from simulators.modbus.image import RegisterImage, is_bits
 
 _LOG = logging.getLogger(__name__)
 
@@ -25,10 +25,10 @@ def refuse(pdu: bytes, code: int) -> bytes:
     return bytes((pdu[0] | 0x80 if pdu else 0x80, code))
 
 
-class Bus:
+class UnitBus:
     """The units behind one port or serial line."""
 
-    def __init__(self, units: Mapping[int, Image], gateway: bool) -> None:
+    def __init__(self, units: Mapping[int, RegisterImage], gateway: bool) -> None:
         self.units = dict(units)
         self.gateway = gateway
         """TCP: an unknown unit is answered by exception 0x0B, as a gateway does; a serial line stays silent."""
@@ -51,7 +51,7 @@ class Bus:
         return read(image, pdu)
 
 
-def read(image: Image, pdu: bytes) -> bytes:
+def read(image: RegisterImage, pdu: bytes) -> bytes:
     """Serve one read request."""
     table = _TABLES.get(pdu[0]) if pdu else None
     if table is None:

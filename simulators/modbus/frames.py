@@ -8,7 +8,7 @@ from typing import Final, Protocol
 _MAX_PDU: Final = 253
 
 
-class Request:
+class IncomingRequest:
     """One request as it came: the unit, the PDU, and what the framing needs to answer it."""
 
     __slots__ = ("pdu", "tag", "unit")
@@ -20,20 +20,20 @@ class Request:
         """MBAP: the transaction id."""
 
 
-class Framing(Protocol):
+class ServerFraming(Protocol):
     """Cuts requests out of a stream and frames the answers."""
 
-    def split(self, buffer: bytearray) -> list[Request]:
+    def split(self, buffer: bytearray) -> list[IncomingRequest]:
         """Complete requests, removed from the buffer."""
 
-    def wrap(self, request: Request, pdu: bytes) -> bytes:
+    def wrap(self, request: IncomingRequest, pdu: bytes) -> bytes:
         """The frame of an answer."""
 
 
-class Mbap:
+class MbapServerFraming:
     """Modbus TCP: transaction id, protocol 0, length, unit."""
 
-    def split(self, buffer: bytearray) -> list[Request]:
+    def split(self, buffer: bytearray) -> list[IncomingRequest]:
         found = []
         while len(buffer) >= 8:
             transaction, protocol, length, unit = struct.unpack_from(">HHHB", buffer)
@@ -42,18 +42,18 @@ class Mbap:
                 break
             if len(buffer) < 6 + length:
                 break
-            found.append(Request(unit, bytes(buffer[7 : 6 + length]), transaction))
+            found.append(IncomingRequest(unit, bytes(buffer[7 : 6 + length]), transaction))
             del buffer[: 6 + length]
         return found
 
-    def wrap(self, request: Request, pdu: bytes) -> bytes:
+    def wrap(self, request: IncomingRequest, pdu: bytes) -> bytes:
         return struct.pack(">HHHB", request.tag, 0, len(pdu) + 1, request.unit) + pdu
 
 
-class Rtu:
+class RtuServerFraming:
     """Modbus RTU: unit, PDU, CRC-16 with the low byte first. The length of a request follows from its function."""
 
-    def split(self, buffer: bytearray) -> list[Request]:
+    def split(self, buffer: bytearray) -> list[IncomingRequest]:
         found = []
         while len(buffer) >= 4:
             size = _rtu_size(buffer)
@@ -61,21 +61,21 @@ class Rtu:
                 break
             body = bytes(buffer[: size - 2])
             if crc16(body) == int.from_bytes(buffer[size - 2 : size], "little"):
-                found.append(Request(body[0], body[1:]))
+                found.append(IncomingRequest(body[0], body[1:]))
                 del buffer[:size]
             else:
                 del buffer[0]  # noise on the line: look for a frame one byte further on
         return found
 
-    def wrap(self, request: Request, pdu: bytes) -> bytes:
+    def wrap(self, request: IncomingRequest, pdu: bytes) -> bytes:
         body = bytes((request.unit,)) + pdu
         return body + crc16(body).to_bytes(2, "little")
 
 
-class Ascii:
+class AsciiServerFraming:
     """Modbus ASCII: colon, hex digits, LRC, CR LF."""
 
-    def split(self, buffer: bytearray) -> list[Request]:
+    def split(self, buffer: bytearray) -> list[IncomingRequest]:
         found = []
         while (end := buffer.find(b"\r\n")) >= 0:
             line = bytes(buffer[:end])
@@ -85,10 +85,10 @@ class Ascii:
             except ValueError:
                 continue  # noise on the line
             if len(body) >= 3 and sum(body) & 0xFF == 0:
-                found.append(Request(body[0], body[1:-1]))
+                found.append(IncomingRequest(body[0], body[1:-1]))
         return found
 
-    def wrap(self, request: Request, pdu: bytes) -> bytes:
+    def wrap(self, request: IncomingRequest, pdu: bytes) -> bytes:
         body = bytes((request.unit,)) + pdu
         return b":" + (body + bytes((-sum(body) & 0xFF,))).hex().upper().encode() + b"\r\n"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from simulators.behaviours.base import SignalValue
-from simulators.device import Device, is_counter
+from simulators.device import SimulatedDevice, is_counter
 from simulators.modbus.encode import NumberCodec, check, encode_text, limits, sentinel, size_in_bytes
 from simulators.spec import SpecError, TagSpec
 
@@ -16,7 +16,7 @@ PADDING: Final = 64
 
 
 @dataclass(slots=True)
-class Block:
+class RegisterBlock:
     """Contiguous addresses: two bytes each for registers, one (0 or 1) each for bits."""
 
     start: int
@@ -25,7 +25,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TagAddresses:
     """Where a tag lies: object, first address, number of addresses."""
 
     object: str
@@ -38,17 +38,17 @@ def is_bits(name: str) -> bool:
     return name in ("coil", "discrete")
 
 
-def span(tag: TagSpec) -> Span:
+def span(tag: TagSpec) -> TagAddresses:
     """The addresses of a tag. Raises SpecError."""
     kind, where = check(tag), tag.where
     address, count, name = int(where["address"]), int(where.get("count") or 1), str(where["object"])
     if is_bits(name):
-        return Span(name, address, count)
+        return TagAddresses(name, address, count)
     if kind == "bool":
-        return Span(name, address, (int(where.get("bit") or 0) + count + 15) // 16)
+        return TagAddresses(name, address, (int(where.get("bit") or 0) + count + 15) // 16)
     if kind == "string":
-        return Span(name, address, (int(where.get("length") or 2) + 1) // 2)
-    return Span(name, address, max(1, count * size_in_bytes(kind) // 2))
+        return TagAddresses(name, address, (int(where.get("length") or 2) + 1) // 2)
+    return TagAddresses(name, address, max(1, count * size_in_bytes(kind) // 2))
 
 
 def modulus(tag: TagSpec) -> tuple[float, float] | None:
@@ -58,10 +58,10 @@ def modulus(tag: TagSpec) -> tuple[float, float] | None:
     return None if bounds is None else (tag.scale * (bounds[1] + 1), tag.scale)
 
 
-class Image:
+class RegisterImage:
     """All blocks of one unit, rewritten when a request finds that time has gone on."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: SimulatedDevice) -> None:
         self.device = device
         tags = device.spec.tags
         self._spans = [span(tag) for tag in tags]
@@ -79,7 +79,7 @@ class Image:
         first = (address - block.start) * width
         return memoryview(block.data)[first : first + count * width]
 
-    def _find(self, name: str, address: int, count: int) -> Block | None:
+    def _find(self, name: str, address: int, count: int) -> RegisterBlock | None:
         for block in self._blocks.get(name, ()):
             if block.start <= address and address + count <= block.start + block.count:
                 return block
@@ -107,7 +107,7 @@ class Image:
         for write, value in zip(self._writers, values, strict=True):
             write(value)
 
-    def _writer(self, tag: TagSpec, where: Span) -> Callable[[SignalValue], None]:
+    def _writer(self, tag: TagSpec, where: TagAddresses) -> Callable[[SignalValue], None]:
         block = self._find(where.object, where.address, where.count)
         assert block is not None  # noqa: S101 - blocks are made from the spans
         first = where.address - block.start
@@ -123,7 +123,7 @@ class Image:
         low_byte = size_in_bytes(kind) == 1 and tag.where.get("byte") == "low"
         return self._number_writer(tag, block, 2 * first + low_byte)
 
-    def _text_writer(self, tag: TagSpec, block: Block, offset: int) -> Callable[[SignalValue], None]:
+    def _text_writer(self, tag: TagSpec, block: RegisterBlock, offset: int) -> Callable[[SignalValue], None]:
         length = int(tag.where.get("length") or 2)
         encoding, order = str(tag.where.get("encoding") or "ascii"), str(tag.where.get("word_order") or "ABCD").upper()
         board = self.device.board
@@ -135,7 +135,7 @@ class Image:
 
         return write
 
-    def _number_writer(self, tag: TagSpec, block: Block, offset: int) -> Callable[[SignalValue], None]:
+    def _number_writer(self, tag: TagSpec, block: RegisterBlock, offset: int) -> Callable[[SignalValue], None]:
         codec, board, name = NumberCodec(tag, is_counter(tag)), self.device.board, tag.name
         count = int(tag.where.get("count") or 1)
 
@@ -170,9 +170,9 @@ def _write_register_bits(data: bytearray, offset: int, bit: int, value: SignalVa
             data[offset + 2 * word + byte] |= 1 << place % 8
 
 
-def _blocks(spans: Iterable[Span], padding: int) -> dict[str, list[Block]]:
+def _blocks(spans: Iterable[TagAddresses], padding: int) -> dict[str, list[RegisterBlock]]:
     """Merge spans that touch, or lie no more than `padding` addresses apart, per object."""
-    out: dict[str, list[Block]] = {}
+    out: dict[str, list[RegisterBlock]] = {}
     for item in sorted(spans, key=lambda item: (item.object, item.address)):
         if item.address < 0 or item.address + item.count > 65536:
             raise SpecError(f"地址超出 0..65535：{item} / address outside 0..65535: {item}")
@@ -180,7 +180,7 @@ def _blocks(spans: Iterable[Span], padding: int) -> dict[str, list[Block]]:
         if blocks and item.address <= blocks[-1].start + blocks[-1].count + padding:
             blocks[-1].count = max(blocks[-1].count, item.address + item.count - blocks[-1].start)
         else:
-            blocks.append(Block(item.address, item.count))
+            blocks.append(RegisterBlock(item.address, item.count))
     for name, blocks in out.items():
         for block in blocks:
             block.data = bytearray(block.count * (1 if is_bits(name) else 2))

@@ -11,10 +11,10 @@ import tty
 from pathlib import Path
 from typing import Final, cast
 
-from simulators.device import Device
-from simulators.modbus.answer import Bus
-from simulators.modbus.frames import Ascii, Framing, Mbap, Rtu
-from simulators.modbus.image import Image, modulus
+from simulators.device import SimulatedDevice
+from simulators.modbus.answer import UnitBus
+from simulators.modbus.frames import AsciiServerFraming, MbapServerFraming, RtuServerFraming, ServerFraming
+from simulators.modbus.image import RegisterImage, modulus
 from simulators.spec import FaultSpec, SpecError
 
 _LOG = logging.getLogger(__name__)
@@ -22,11 +22,11 @@ _LOG = logging.getLogger(__name__)
 _SERIAL: Final = ("rtu", "ascii")
 
 
-def framing(transport: str) -> Framing:
+def framing(transport: str) -> ServerFraming:
     """How requests are cut out of what arrives."""
     if transport in ("tcp", "tls", "udp"):
-        return Mbap()
-    return Ascii() if transport == "ascii" else Rtu()
+        return MbapServerFraming()
+    return AsciiServerFraming() if transport == "ascii" else RtuServerFraming()
 
 
 class _Stream(asyncio.Protocol):
@@ -70,7 +70,7 @@ class ModbusPort:
     """One port or serial line with all its units."""
 
     def __init__(
-        self, devices: list[Device], tls: ssl.SSLContext | None = None, certificate: Path | None = None
+        self, devices: list[SimulatedDevice], tls: ssl.SSLContext | None = None, certificate: Path | None = None
     ) -> None:
         first = devices[0].spec
         self.devices = devices
@@ -81,7 +81,7 @@ class ModbusPort:
         self._tls = tls
         self.certificate = certificate
         """What a TLS client must trust."""
-        self._bus = Bus(_units(devices), gateway=self.transport not in _SERIAL)
+        self._bus = UnitBus(_units(devices), gateway=self.transport not in _SERIAL)
         self._server: asyncio.Server | None = None
         self._datagrams: asyncio.DatagramTransport | None = None
         self._pty: tuple[int, int] | None = None
@@ -127,7 +127,7 @@ class ModbusPort:
         elif not offline and not listening:
             await self._listen()
 
-    async def happen(self, device: Device, event: FaultSpec) -> None:
+    async def happen(self, device: SimulatedDevice, event: FaultSpec) -> None:
         """Carry out an event fault."""
         if event.kind in ("counter_reset", "rollover"):
             device.bend(event, modulus)
@@ -193,13 +193,13 @@ class ModbusPort:
                 self._buffer.clear()
 
 
-def _units(devices: list[Device]) -> dict[int, Image]:
-    units: dict[int, Image] = {}
+def _units(devices: list[SimulatedDevice]) -> dict[int, RegisterImage]:
+    units: dict[int, RegisterImage] = {}
     for device in devices:
         unit = int(device.spec.options.get("unit", 1))
         if unit in units:
             raise SpecError(
                 f"{device.spec.id}：同一总线上站号 {unit} 重复 / {device.spec.id}: unit {unit} twice on one bus"
             )
-        units[unit] = Image(device)
+        units[unit] = RegisterImage(device)
     return units

@@ -30,7 +30,7 @@ class Name:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NodePlace:
     """Where a tag lives: folders below Objects, its browse name, and its identifier (None = any)."""
 
     folders: tuple[Name, ...]
@@ -39,7 +39,7 @@ class Place:
     identifier: Identifier | None
 
 
-class Namespaces:
+class ServedNamespaces:
     """The namespace table: 0 the standard, 1 the server, then indexes that tags name, then URIs that tags name."""
 
     def __init__(self, tags: Iterable[TagSpec]) -> None:
@@ -81,7 +81,7 @@ def _uris(text: str) -> list[str]:
     return [unquote(uri)] if uri else []
 
 
-def place(device: DeviceSpec, tag: TagSpec, number: int, namespaces: Namespaces) -> Place:
+def place(device: DeviceSpec, tag: TagSpec, number: int, namespaces: ServedNamespaces) -> NodePlace:
     """The place of a device's tag number `number`. Raises SpecError."""
     path, node = tag.where.get("path"), tag.where.get("node")
     if not path and not node:
@@ -89,13 +89,13 @@ def place(device: DeviceSpec, tag: TagSpec, number: int, namespaces: Namespaces)
     uri, identifier = _node(device, str(node), namespaces) if node else (SERVER_URI, None)
     if path:
         steps = _steps(path, namespaces)
-        return Place(tuple(steps[:-1]), steps[-1], steps[-1].uri if identifier is None else uri, identifier)
+        return NodePlace(tuple(steps[:-1]), steps[-1], steps[-1].uri if identifier is None else uri, identifier)
     # Folders of at most 50 nodes: adding to one flat folder costs asyncua time that grows with its square.
     folders = (Name(SERVER_URI, device.id), Name(SERVER_URI, f"group-{number // 50:03d}"))
-    return Place(folders, Name(uri, tag.name), uri, identifier)
+    return NodePlace(folders, Name(uri, tag.name), uri, identifier)
 
 
-def _node(device: DeviceSpec, text: str, namespaces: Namespaces) -> tuple[str, Identifier]:
+def _node(device: DeviceSpec, text: str, namespaces: ServedNamespaces) -> tuple[str, Identifier]:
     found = _NODE.fullmatch(text.strip())
     if found is None:
         raise SpecError(f"{device.id}：节点 {text} 无效 / {device.id}: not a node id: {text}")
@@ -110,7 +110,7 @@ def _node(device: DeviceSpec, text: str, namespaces: Namespaces) -> tuple[str, I
         raise SpecError(f"{device.id}：节点 {text} 无效 / {device.id}: not a node id: {text}") from error
 
 
-def _steps(path: str | Sequence[Any], namespaces: Namespaces) -> list[Name]:
+def _steps(path: str | Sequence[Any], namespaces: ServedNamespaces) -> list[Name]:
     names = [part for part in path.split("/") if part] if isinstance(path, str) else [str(part) for part in path]
     steps = []
     for text in names:

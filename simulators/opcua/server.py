@@ -17,10 +17,10 @@ from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from simulators.behaviours.base import SignalValue
-from simulators.certificates import Identity, make
-from simulators.device import Device
+from simulators.certificates import CertificateFiles, make
+from simulators.device import SimulatedDevice
 from simulators.opcua.gate import Gate
-from simulators.opcua.nodes import SERVER_URI, Name, Namespaces, Place, place
+from simulators.opcua.nodes import SERVER_URI, Name, NodePlace, ServedNamespaces, place
 from simulators.opcua.space import LeanServer
 from simulators.opcua.values import ValueCodec
 from simulators.spec import FaultSpec, SpecError, TagSpec
@@ -67,7 +67,7 @@ class _Variable:
 
     __slots__ = ("codec", "last", "node", "place", "tag")
 
-    def __init__(self, tag: TagSpec, where: Place) -> None:
+    def __init__(self, tag: TagSpec, where: NodePlace) -> None:
         self.tag = tag
         self.place = where
         self.codec = ValueCodec(tag)
@@ -79,10 +79,10 @@ class _Variable:
 class OpcuaPort:
     """One endpoint and its server. Values are written when they change, with the simulated time as source time."""
 
-    def __init__(self, devices: list[Device], pki: Path) -> None:
+    def __init__(self, devices: list[SimulatedDevice], pki: Path) -> None:
         self.devices = devices
         self._pki = pki
-        self._namespaces = Namespaces(tag for device in devices for tag in device.spec.tags)
+        self._namespaces = ServedNamespaces(tag for device in devices for tag in device.spec.tags)
         self._variables = {
             device.spec.id: [
                 _Variable(tag, place(device.spec, tag, i, self._namespaces)) for i, tag in enumerate(device.spec.tags)
@@ -96,7 +96,7 @@ class OpcuaPort:
         self._server: Server | None = None
         self._changed_order = False
         self._pushed: dict[str, tuple[int, int]] = {}
-        self.identity: Identity | None = None
+        self.identity: CertificateFiles | None = None
 
     @property
     def endpoint(self) -> str:
@@ -129,7 +129,7 @@ class OpcuaPort:
             await self._gate.open()
         await self._push()
 
-    async def happen(self, device: Device, event: FaultSpec) -> None:
+    async def happen(self, device: SimulatedDevice, event: FaultSpec) -> None:
         """Carry out an event fault."""
         if event.kind in ("counter_reset", "rollover"):
             codecs = {variable.tag.name: variable.codec for variable in self._variables[device.spec.id]}
@@ -233,7 +233,7 @@ class OpcuaPort:
             ua.DataValue(ua.Variant(now)),
         )
 
-    async def _write(self, device: Device, values: Any, force: bool) -> None:
+    async def _write(self, device: SimulatedDevice, values: Any, force: bool) -> None:
         assert self._server is not None  # noqa: S101 - the caller checked
         jump = device.board.active("clock_jump")
         source = self._time(jump.seconds if jump is not None else 0.0)
@@ -253,7 +253,7 @@ class OpcuaPort:
         return _EPOCH + timedelta(microseconds=self.devices[0].world.t_ns // 1000, seconds=jump)
 
 
-def _shown(variable: _Variable, device: Device, value: SignalValue) -> ua.Variant:
+def _shown(variable: _Variable, device: SimulatedDevice, value: SignalValue) -> ua.Variant:
     """The value with the value faults applied that need the type."""
     name = variable.tag.name
     if device.board.hits("nan", name) and (nothing := variable.codec.nan()) is not None:
@@ -264,7 +264,7 @@ def _shown(variable: _Variable, device: Device, value: SignalValue) -> ua.Varian
     return variable.codec.variant(value)
 
 
-def _status(device: Device, tag: str) -> int:
+def _status(device: SimulatedDevice, tag: str) -> int:
     if device.board.hits("bad_status", tag):
         return StatusCodes.BadSensorFailure
     if device.board.hits("uncertain_status", tag):

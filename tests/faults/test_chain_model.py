@@ -22,9 +22,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import StoreError
-from edge_agent.ingest.quarantine import Quarantine
+from edge_agent.ingest.quarantine import MessageQuarantine
 from edge_agent.ingest.service import Ingest
-from edge_agent.outbox import Entry, Outbox
+from edge_agent.outbox import Outbox, OutboxEntry
 from edge_agent.publish import confirm
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.topics import Topics
@@ -59,7 +59,7 @@ class Chain(RuleBasedStateMachine):
         self.lives = 0
         self.t = 0
         self.accepted: dict[tuple[str, int], int] = {}
-        self.sent: list[Entry] = []
+        self.sent: list[OutboxEntry] = []
         self.queue: deque[bytes] = deque()
         self.delivered: dict[int, bytes] = {}
         self.mid = 0
@@ -76,7 +76,7 @@ class Chain(RuleBasedStateMachine):
 
     def open_ingest(self) -> None:
         config = Mqtt(url="mqtt://127.0.0.1:1")
-        quarantine = Quarantine(self.root / "quarantine")
+        quarantine = MessageQuarantine(self.root / "quarantine")
         self.ingest = Ingest(config, self.store, TOPICS, quarantine, client_id="i", clock=Clock())
         self.connect_ingest()
 
@@ -148,7 +148,7 @@ class Chain(RuleBasedStateMachine):
     def commit(self, acknowledged: bool) -> None:
         """A commit; without acknowledgement it is killed just after."""
         messages, self.ingest._pending = self.ingest._pending, []
-        self.runner.run(self.ingest._settle(messages))
+        self.runner.run(self.ingest._commit_messages(messages))
         if acknowledged:
             self.ingest._acknowledge(messages)
         else:
@@ -160,7 +160,7 @@ class Chain(RuleBasedStateMachine):
         messages = self.ingest._pending
         broken = patch.object(DuckDbStore, "_write_marks", side_effect=StoreError("gone"))
         with broken, contextlib.suppress(TimeoutError):  # it would go on trying; the kill below ends that
-            self.runner.run(asyncio.wait_for(self.ingest._settle(messages), 0.02))
+            self.runner.run(asyncio.wait_for(self.ingest._commit_messages(messages), 0.02))
         self.ingest_is_killed()
 
     @rule()

@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from faults.matrix import ROWS, obstacle, run_apart
-from faults.result import Result
+from faults.result import FaultResult
 from tests.support.servers import tool
 
 COMPACT = {
@@ -34,7 +34,7 @@ COMPACT = {
 
 
 @pytest.fixture(scope="module")
-def outcomes(request: pytest.FixtureRequest) -> dict[str, Future[Result]]:
+def outcomes(request: pytest.FixtureRequest) -> dict[str, Future[FaultResult]]:
     """What each selected row found; all of them have ended."""
     functions = [item for item in request.session.items if isinstance(item, pytest.Function)]
     selected = [item.callspec.params["row"] for item in functions if item.path == request.path]
@@ -46,7 +46,7 @@ def outcomes(request: pytest.FixtureRequest) -> dict[str, Future[Result]]:
 @pytest.mark.parametrize(
     "row", [pytest.param(row, marks=[pytest.mark.root] if ROWS[row].root else []) for row in COMPACT]
 )
-def test_promise_is_kept(row: str, outcomes: dict[str, Future[Result]]) -> None:
+def test_promise_is_kept(row: str, outcomes: dict[str, Future[FaultResult]]) -> None:
     for program in ROWS[row].needs:
         tool(program)  # missing it is a failure in CI and a counted skip elsewhere
     if why := obstacle(ROWS[row]):

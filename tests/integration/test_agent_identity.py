@@ -15,7 +15,7 @@ import orjson
 from edge_agent import payload
 from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt
-from edge_agent.ingest.quarantine import Quarantine
+from edge_agent.ingest.quarantine import MessageQuarantine
 from edge_agent.ingest.service import Ingest
 from edge_agent.intervals import IntervalSet
 from edge_agent.outbox import Outbox
@@ -67,7 +67,7 @@ async def agent(
 @asynccontextmanager
 async def ingesting(port: int, store: DuckDbStore, folder: Path) -> AsyncIterator[Ingest]:
     config = Mqtt(url=f"mqtt://127.0.0.1:{port}")
-    ingest = Ingest(config, store, TOPICS, Quarantine(folder / "q"), client_id="ingest", clock=Clock())
+    ingest = Ingest(config, store, TOPICS, MessageQuarantine(folder / "q"), client_id="ingest", clock=Clock())
     task = asyncio.create_task(ingest.run())
     try:
         await until(lambda: ingest.connected or task.done())

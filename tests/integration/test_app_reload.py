@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from edge_agent.app.agent.agent import EdgeAgent
-from edge_agent.app.status.ask import agent_door
+from edge_agent.app.status.ask import agent_socket
 from edge_agent.control.client import ask
 from edge_agent.errors import FindingsError
 from edge_agent.outbox.survey import export
@@ -31,7 +31,7 @@ def device(plc: Plc, more: str = TAGS) -> str:
 
 
 async def asked(agent: EdgeAgent, **arguments: Any) -> dict[str, Any]:
-    outcome: dict[str, Any] = await asyncio.to_thread(ask, agent_door(agent.site), "reload", **arguments)
+    outcome: dict[str, Any] = await asyncio.to_thread(ask, agent_socket(agent.site), "reload", **arguments)
     return outcome
 
 
@@ -114,14 +114,14 @@ def test_a_bad_file_is_refused_as_a_whole_with_every_finding(tmp_path: Path) -> 
                 await asked(agent)
             assert {"unknown-key", "no-tags"} <= {finding.code for finding in caught.value.findings}
             assert all("site.yaml:" in finding.where for finding in caught.value.findings)
-            agent.hang_up()
+            agent.request_reload()
             await until(lambda: "reload_refused" in reasons(agent))
             assert agent.devices == [old]
             polls = plc.polls
             await until(lambda: plc.polls >= polls + 2)
             assert (len(plc.connections), old.health.totals["bad"]) == (1, 0)
             configuration(tmp_path, 1884, {"d": device(plc)}, mqtt=", window: 10")
-            agent.hang_up()
+            agent.request_reload()
             await until(lambda: "restart_needed" in reasons(agent))
             assert "reload_refused" not in reasons(agent)
             assert agent.devices == [old]

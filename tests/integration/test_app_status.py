@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edge_agent.app.serve import StoreService
-from edge_agent.app.status.ask import agent_door, ask_missing, serve_door
+from edge_agent.app.status.ask import agent_socket, ask_missing, serve_socket
 from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load
@@ -140,7 +140,7 @@ def test_both_processes_say_what_they_hold_and_settle_when_asked(tmp_path: Path)
             serving = asyncio.create_task(StoreService(site, Clock()).run(stop))
             async with running(path) as agent:
                 await until(online(agent, "d"))
-                for door in (agent_door(site), serve_door(site)):
+                for door in (agent_socket(site), serve_socket(site)):
                     await until(door.exists)
                     settled = await asyncio.to_thread(ask, door, "settle")
                     assert settled["settled_bytes"] > 0
@@ -252,10 +252,10 @@ def test_what_a_broker_acknowledged_before_anyone_subscribed_is_told_as_before_t
                     before, stream = agent._outbox.stats.confirmed_entries, agent._outbox.stream
                     stop = asyncio.Event()
                     serving = asyncio.create_task(StoreService(site, Clock()).run(stop))
-                    await until(serve_door(site).exists)
+                    await until(serve_socket(site).exists)
 
                     def early() -> list[dict[str, Any]]:
-                        found: list[dict[str, Any]] = ask(serve_door(site), "missing")["before"]
+                        found: list[dict[str, Any]] = ask(serve_socket(site), "missing")["before"]
                         return found
 
                     async def told() -> bool:

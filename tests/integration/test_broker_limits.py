@@ -23,10 +23,10 @@ from edge_agent.config import load
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import Finding
 from edge_agent.health import agent as own
-from edge_agent.mqtt import Connection, Message
+from edge_agent.mqtt import MqttConnection, MqttMessage
 from edge_agent.mqtt.trouble import LinkError
 from edge_agent.outbox import Outbox
-from edge_agent.publish import Publisher, repetition
+from edge_agent.publish import Publisher, retransmit_schedule
 from edge_agent.topics import Topics
 from tests.support.agents import Plc, configuration, running
 from tests.support.aio import run, until
@@ -89,7 +89,7 @@ def test_without_retained_messages_values_births_and_confirmations_arrive(tmp_pa
                 assert not any(message.retain for message in found)
                 assert agent.health.judgement.reasons == []
 
-    with mosquitto(tmp_path / "broker", extra=NO_RETAIN) as broker, patch.object(repetition, "PERIOD_S", 1.0):
+    with mosquitto(tmp_path / "broker", extra=NO_RETAIN) as broker, patch.object(retransmit_schedule, "PERIOD_S", 1.0):
         run(scenario(broker.port))
 
 
@@ -110,7 +110,7 @@ def test_after_a_restart_of_such_a_broker_births_come_again_at_once(tmp_path: Pa
 
 async def refusal(url: str, version: str = "3.1.1", **more: bool) -> Finding:
     """Why an agent's connection with its retained last will is not accepted."""
-    link = Connection(Mqtt(url=url, version=version), "ipc", will=Message("w", b"x", retained=True), **more)
+    link = MqttConnection(Mqtt(url=url, version=version), "ipc", will=MqttMessage("w", b"x", retained=True), **more)
     with pytest.raises(LinkError) as caught:
         await link.open(None)
     return caught.value.finding
@@ -223,7 +223,7 @@ def test_a_broker_that_acknowledges_other_packet_ids_is_a_finding_and_costs_no_d
             box.append("edge/x/data", b'{"seq":', b"}", 1, 1)
         task = asyncio.create_task(publisher.run(), name="publisher")
         await until(lambda: publisher.fault is not None)
-        facts = own.Facts(connected=publisher.connected, broker_fault=publisher.fault)
+        facts = own.AgentFacts(connected=publisher.connected, broker_fault=publisher.fault)
         notice = next(notice for notice in own.notices(facts) if notice.reason == "broker_faulty")
         assert "never sent" in notice.en
         assert "从未发送过" in notice.zh

@@ -11,7 +11,7 @@ import pytest
 from edge_agent.config.models import Agent
 from edge_agent.control import http
 from edge_agent.health.ne107 import FINE, Health, Notice, judged
-from edge_agent.process import held
+from edge_agent.process import process_usage
 from tests.support.aio import run, until
 from tests.support.servers import free_port
 
@@ -34,7 +34,7 @@ async def talk(port: int, request: bytes) -> tuple[str, str]:
 def pages(notices: list[Notice]) -> dict[str, http.Page]:
     async def status() -> dict[str, Any]:
         document = {"ne107": judged(notices).full(), "counters": {"stored": 5}, "broker_connected": True}
-        return document | {"lag_s": 0.0, "devices": [], "process": held()}
+        return document | {"lag_s": 0.0, "devices": [], "process": process_usage()}
 
     return http.pages(status, "serve")
 

@@ -12,14 +12,14 @@ import numpy as np
 import orjson
 import pytest
 
-from edge_agent.config.models import Store as StoreConfig
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.ingest import decode
-from edge_agent.metrics.counters import U16, Rule, count
+from edge_agent.metrics.counters import U16, CounterRule, count
 from edge_agent.metrics.readings import Readings
 from edge_agent.model import STATUS
 from edge_agent.production import thinning
-from edge_agent.stores import Changes, Rows, Silence, Store, WriteBatch, open_store
-from edge_agent.stores.base import Seen
+from edge_agent.stores import Rows, SampleRuns, Silence, Store, WriteBatch, open_store
+from edge_agent.stores.base import TagCounts
 from edge_agent.stores.columns import FLOAT, NO_TIME, NONE
 from edge_agent.stores.line import LineStore
 from tests.support import servers
@@ -103,7 +103,7 @@ def story(store: Store) -> list[WriteBatch]:
     ]
 
 
-def told(runs: Changes) -> list[tuple[float, float, float | None, int]]:
+def told(runs: SampleRuns) -> list[tuple[float, float, float | None, int]]:
     """Runs as (first, last, value, status) in seconds after T0."""
     columns = zip(runs.first.tolist(), runs.last.tolist(), runs.num.tolist(), runs.status.tolist(), strict=True)
     return [
@@ -136,10 +136,10 @@ def test_readings_are_counted_by_their_status(opened: tuple[str, Store]) -> None
     server_has_it(store)
     found = store.seen([STATE, PARTS, stamped, ("m1", "nothing")], T0, T0 + HOUR)
     assert found.keys() == {STATE, PARTS, stamped}
-    assert found[STATE] == Seen(40, 5, 0, 35, 2.0, 3.0, ())
-    assert found[PARTS] == Seen(40, 0, 0, 40, 10.0, 11.0, ())
+    assert found[STATE] == TagCounts(40, 5, 0, 35, 2.0, 3.0, ())
+    assert found[PARTS] == TagCounts(40, 0, 0, 40, 10.0, 11.0, ())
     skews = found[stamped].skews
-    assert found[stamped] == Seen(3, 2, 1, 2, -1.0, 5.0, skews, not_there=1)
+    assert found[stamped] == TagCounts(3, 2, 1, 2, -1.0, 5.0, skews, not_there=1)
     assert [round(skew / 1e6) for skew in skews] == [2000, -70_000]
 
 
@@ -291,7 +291,7 @@ def test_a_counter_that_changes_each_second_counts_the_same_kept_or_not(opened: 
             edges = np.unique([start, *(t for t in (*quarters, *at.tolist()) if start < t < end), end])
             told = store.counted({PULSES: at}, start, end)[PULSES]
             whole = store.changes([PULSES], start, end + HOUR)[PULSES]
-            thin, full = (count(Readings(*thinning.counter_readings(runs)), Rule(U16)) for runs in (told, whole))
+            thin, full = (count(Readings(*thinning.counter_readings(runs)), CounterRule(U16)) for runs in (told, whole))
             assert thin.profile(edges) == full.profile(edges)
             assert [event.kind for event in thin.events] == [event.kind for event in full.events]
             assert len(told) < len(whole) / 4

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edge_agent.app.serve import StoreService
-from edge_agent.app.status.ask import serve_door
+from edge_agent.app.status.ask import serve_socket
 from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load
@@ -81,7 +81,7 @@ def test_a_running_service_is_told_and_names_agents_and_guests(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = plant(tmp_path)
-    door = serve_door(load(path))
+    door = serve_socket(load(path))
 
     def status() -> dict[str, Any]:
         found: dict[str, Any] = ask(door, "status")
@@ -127,15 +127,15 @@ def test_a_was_that_is_not_followed_is_told_by_status_and_check(
     with closing(open_store(site.store, "ipc-01")) as store:
         store.catalogue.born({"device": "d", "agent": "ipc-01", "was": "gone", "t": now - 10**12, "tags": {"a": {}}})
         store.catalogue.born({"device": "e", "agent": "ipc-02", "was": "ipc-01:d", "t": now, "tags": {"a": {}}})
-        store.catalogue.former.spoke("gone", now)
+        store.catalogue.former.note_message("gone", now)
         store.write(WriteBatch(Rows.empty(), now))
 
     async def scenario() -> None:
         service, stop = StoreService(load(path), Clock()), asyncio.Event()
-        service._store.catalogue.former.spoke("gone", now)
+        service._store.catalogue.former.note_message("gone", now)
         task = asyncio.create_task(service.run(stop))
         try:
-            await until(lambda: running(serve_door(site)))
+            await until(lambda: running(serve_socket(site)))
             await asyncio.to_thread(main, ["status", str(path)])
             await asyncio.to_thread(main, ["check", str(path)])
         finally:

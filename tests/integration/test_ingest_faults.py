@@ -21,7 +21,7 @@ from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt
 from edge_agent.control import client, server, store_questions
 from edge_agent.ingest import service as service_module
-from edge_agent.ingest.quarantine import Quarantine
+from edge_agent.ingest.quarantine import MessageQuarantine
 from edge_agent.ingest.service import Ingest
 from edge_agent.mqtt import backoff
 from edge_agent.stores import Store
@@ -39,7 +39,7 @@ def data(seq: int, **values: Any) -> bytes:
 
 @contextlib.asynccontextmanager
 async def ingesting(store: Store, folder: Path, **mqtt: Any) -> AsyncIterator[Ingest]:
-    topics, quarantine = Topics("edge", "enterprise", "site"), Quarantine(folder / "quarantine")
+    topics, quarantine = Topics("edge", "enterprise", "site"), MessageQuarantine(folder / "quarantine")
     ingest = Ingest(Mqtt.model_validate(mqtt), store, topics, quarantine, client_id="i", clock=Clock())
     task = asyncio.create_task(ingest.run())
     try:
@@ -120,7 +120,9 @@ def test_tls_checks_the_broker_and_a_bug_of_ours_costs_one_message(
                 )
                 await asyncio.to_thread(send)
                 await until(lambda: ingest.counters.stored == 2 and ingest.counters.malformed == 1)
-            assert [e.reason for e in Quarantine(tmp_path / "quarantine").entries()] == ["internal error: RuntimeError"]
+            assert [e.reason for e in MessageQuarantine(tmp_path / "quarantine").entries()] == [
+                "internal error: RuntimeError"
+            ]
 
     run(check())
 
@@ -161,10 +163,13 @@ def test_quarantine_from_the_command_line(tmp_path: Path, capsys: pytest.Capture
     command = lambda *words: (main.main(["quarantine", *map(str, words)]), capsys.readouterr().out)  # noqa: E731
     assert command("list", config)[0] == 0
 
-    from edge_agent.ingest.quarantine import Entry
+    from edge_agent.ingest.quarantine import RefusedMessage
 
-    good, bad = Entry.new(5, TOPIC, data(1, x=2), "was refused", 1), Entry.new(6, TOPIC, b"\xff", "not JSON", 0)
-    Quarantine(tmp_path / "quarantine").append([good, bad])
+    good, bad = (
+        RefusedMessage.new(5, TOPIC, data(1, x=2), "was refused", 1),
+        RefusedMessage.new(6, TOPIC, b"\xff", "not JSON", 0),
+    )
+    MessageQuarantine(tmp_path / "quarantine").append([good, bad])
     status, out = command("list", config)
     assert status == 1
     assert "was refused" in out
@@ -183,11 +188,11 @@ def test_quarantine_from_the_command_line(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_replay_asks_the_running_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from edge_agent.ingest.quarantine import Entry
+    from edge_agent.ingest.quarantine import RefusedMessage
 
     config = tmp_path / "site.yaml"
     config.write_text(CONFIG.format(folder=tmp_path))
-    Quarantine(tmp_path / "quarantine").append([Entry.new(5, TOPIC, data(1, x=2), "was refused", 1)])
+    MessageQuarantine(tmp_path / "quarantine").append([RefusedMessage.new(5, TOPIC, data(1, x=2), "was refused", 1)])
 
     async def check() -> None:
         with closing(DuckDbStore(tmp_path / "s.duckdb", agent="a")) as store:

@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import PoisonError, StoreError
-from edge_agent.ingest.quarantine import Quarantine
+from edge_agent.ingest.quarantine import MessageQuarantine
 from edge_agent.ingest.service import Ingest
 from edge_agent.mqtt.trouble import silent
 from edge_agent.stores import WriteBatch
@@ -100,7 +100,7 @@ def opened(path: Path) -> Iterator[FaultyStore]:
 @contextlib.asynccontextmanager
 async def ingesting(port: int, store: FaultyStore, folder: Path, version: str = "3.1.1") -> AsyncIterator[Ingest]:
     config = Mqtt.model_validate({"url": f"mqtt://127.0.0.1:{port}", "version": version})
-    quarantine = Quarantine(folder / "quarantine")
+    quarantine = MessageQuarantine(folder / "quarantine")
     ingest = Ingest(config, store, TOPICS, quarantine, client_id="ipc-01-ingest", clock=Clock())
     task = asyncio.create_task(ingest.run())
     try:
@@ -272,7 +272,7 @@ def test_poison_never_blocks_its_neighbours(tmp_path: Path) -> None:
                     c = ingest.counters
                     assert (c.received, c.stored, c.quarantined) == (79, 76, 3)
                     assert len(speeds(store)) == 38
-                    quarantine = Quarantine(tmp_path / "quarantine")
+                    quarantine = MessageQuarantine(tmp_path / "quarantine")
                     assert sum(entry.values for entry in quarantine.entries()) == 3
                     assert store.counts().quarantined == 3
                     store.poison = ""

@@ -16,7 +16,7 @@ import pytest
 from connectors.opcua.options import OpcuaTag
 from connectors.opcua.resolve import report
 from edge_agent.app.log_limit import LimitedHandler
-from edge_agent.ingest.quarantine import Entry, Quarantine
+from edge_agent.ingest.quarantine import MessageQuarantine, RefusedMessage
 from edge_agent.model import STATUS, Tag, TagTable
 from tests.support.sites import write
 
@@ -55,10 +55,10 @@ def written() -> Iterator[io.StringIO]:
 
 
 def test_a_poisoned_message_each_second_is_one_line(tmp_path: Path, written: io.StringIO) -> None:
-    quarantine = Quarantine(tmp_path / "quarantine")
+    quarantine = MessageQuarantine(tmp_path / "quarantine")
     for second in range(100):
-        quarantine.append([Entry.new(second, "edge/a/data", b"x", "not JSON", 1)])
-    quarantine.append([Entry.new(101, "edge/b/data", b"x", "not JSON", 1)])
+        quarantine.append([RefusedMessage.new(second, "edge/a/data", b"x", "not JSON", 1)])
+    quarantine.append([RefusedMessage.new(101, "edge/b/data", b"x", "not JSON", 1)])
     assert written.getvalue().count("quarantined id=") == 2
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from connectors.modbus import identity
-from edge_agent.app.status.ask import agent_door
+from edge_agent.app.status.ask import agent_socket
 from edge_agent.control.client import ask
 from edge_agent.model import status_name
 from edge_agent.outbox.survey import export
@@ -252,7 +252,7 @@ def test_the_agent_says_what_it_expected_and_reload_confirms(names, tmp_path):
                 assert "应为 vendor 'ACME', product 'X100'" in notice["zh"]
                 assert "answered vendor 'ACME', product 'X200'" in notice["en"]
                 assert not agent.devices[0].health.values_total
-                outcome = await asyncio.to_thread(ask, agent_door(agent.site), "reload")
+                outcome = await asyncio.to_thread(ask, agent_socket(agent.site), "reload")
                 assert outcome["confirmed"] == ["meter"]
                 await until(online(agent, "meter"))
         documents = [json.loads(line) for line in export(tmp_path / "data" / "outbox", everything=True)]

@@ -14,7 +14,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent import names
-from edge_agent.config.models import Store as StoreConfig
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.ingest import messages
 from edge_agent.stores import Rows, WriteBatch, open_store
 from edge_agent.topics import Topics

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from edge_agent.app.serve import StoreService
-from edge_agent.app.status.ask import ask_agent, ask_missing, ask_serve, serve_door
+from edge_agent.app.status.ask import ask_agent, ask_missing, ask_serve, serve_socket
 from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load
@@ -82,7 +82,7 @@ async def asked(site: Any) -> dict[str, Any]:
     """Every place that tells of a device, asked at once."""
     agent, service = await asyncio.to_thread(ask_agent, site), await asyncio.to_thread(ask_serve, site)
     missing = await asyncio.to_thread(ask_missing, site, 3600.0)
-    moves = await asyncio.to_thread(ask, serve_door(site), "transitions", from_ns=0, to_ns=2**62)
+    moves = await asyncio.to_thread(ask, serve_socket(site), "transitions", from_ns=0, to_ns=2**62)
     assert agent is not None
     assert service is not None
     return {"agent": agent, "serve": service, "missing": missing, "moves": moves}

@@ -19,9 +19,9 @@ from asyncua import ua
 from connectors.opcua import session as sessions
 from connectors.opcua.audit import Audit
 from connectors.opcua.polled import PolledConnection
-from connectors.opcua.session import Session
+from connectors.opcua.raw_transport import STOCK_ONLY
+from connectors.opcua.session import OpcuaSession
 from connectors.opcua.stream import StreamingConnection
-from connectors.opcua.wire import STOCK_ONLY
 from edge_agent.sdk import STATUS, Batch
 from tests.support import opcua_foreign
 from tests.support.aio import run, until
@@ -73,13 +73,13 @@ def path(name: str, *steps: str, **more: Any) -> Any:
 def opens(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     """One entry for each session made from now on."""
     made: list[None] = []
-    really = Session.open
+    really = OpcuaSession.open
 
-    async def counted(self: Session) -> None:
+    async def counted(self: OpcuaSession) -> None:
         made.append(None)
         await really(self)
 
-    monkeypatch.setattr(Session, "open", counted)
+    monkeypatch.setattr(OpcuaSession, "open", counted)
     return made
 
 
@@ -119,10 +119,10 @@ def test_opcua_a_poll_whose_session_was_forgotten_is_asked_again_at_once(
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(sessions, "SESSION_S", 0.3)
 
-    async def idle(self: Session, client: object) -> None:
+    async def idle(self: OpcuaSession, client: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(Session, "_keep_alive", idle)
+    monkeypatch.setattr(OpcuaSession, "_keep_alive", idle)
     made = opens(monkeypatch)
 
     async def case() -> None:
@@ -167,10 +167,10 @@ def test_opcua_a_subscription_taken_away_with_a_good_code_is_bad_and_made_anew(
 ) -> None:
     monkeypatch.setattr(sessions, "SESSION_S", 0.3)
 
-    async def idle(self: Session, client: object) -> None:
+    async def idle(self: OpcuaSession, client: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(Session, "_keep_alive", idle)
+    monkeypatch.setattr(OpcuaSession, "_keep_alive", idle)
 
     async def case() -> None:
         slow = plan(endpoint(node_opcua.port), table([node("Float")]), publishing_ms=10_000, timeout=8)
@@ -220,8 +220,8 @@ class Watched:
 def test_opcua_nodes_that_a_program_download_removes_are_good_again_without_a_restart(
     node_opcua: Server, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Session, "seek_first_s", 0.05)
-    monkeypatch.setattr(Session, "seek_s", 0.2)
+    monkeypatch.setattr(OpcuaSession, "seek_first_s", 0.05)
+    monkeypatch.setattr(OpcuaSession, "seek_s", 0.2)
     tags = [node("Loaded"), path("Moved", "Moved"), path("steady", "Int32")]
 
     async def case() -> None:
@@ -245,7 +245,7 @@ def test_opcua_nodes_that_a_program_download_removes_are_good_again_without_a_re
 def test_opcua_an_item_that_the_server_lost_cannot_keep_its_last_value_good(
     machine: Running, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(Session, "audit_s", 0.2)
+    monkeypatch.setattr(OpcuaSession, "audit_s", 0.2)
     monkeypatch.setattr("connectors.opcua.audit._SLACK_S", 0.1)
 
     async def case() -> None:
@@ -278,7 +278,7 @@ def test_opcua_a_value_that_changes_while_it_is_read_is_no_lost_item(
         looks.append(None)
 
     monkeypatch.setattr(Audit, "look", counted)
-    monkeypatch.setattr(Session, "audit_s", 0.05)
+    monkeypatch.setattr(OpcuaSession, "audit_s", 0.05)
     monkeypatch.setattr("connectors.opcua.audit._SLACK_S", 0.3)
 
     async def case() -> None:

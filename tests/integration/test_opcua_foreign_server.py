@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from connectors.opcua import asker, stock, stream
-from connectors.opcua.wire import STOCK_ONLY
+from connectors.opcua.raw_transport import STOCK_ONLY
 from edge_agent.sdk import STATUS
 from tests.support.aio import run, until
 from tests.support.opcua_devices import plan, read, streaming, table, tag

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from connectors.opcua import PLUGIN
-from connectors.opcua.wire import STOCK_ONLY
+from connectors.opcua.raw_transport import STOCK_ONLY
 from edge_agent.sdk import STATUS, Clock, DeviceError, Pollable
 from tests.support import opcua_server
 from tests.support.aio import run, until

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from connectors.opcua import pki
-from connectors.opcua.wire import STOCK_ONLY
+from connectors.opcua.raw_transport import STOCK_ONLY
 from edge_agent.sdk import STATUS, DeviceError
 from tests.support.aio import run
 from tests.support.opcua_devices import plan, read, streaming, table, tag

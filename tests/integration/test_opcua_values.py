@@ -11,8 +11,8 @@ from asyncua import ua
 from asyncua.common.utils import ServiceError
 from asyncua.server.internal_session import InternalSession
 
-from connectors.opcua.session import Session
-from connectors.opcua.wire import STOCK_ONLY
+from connectors.opcua.raw_transport import STOCK_ONLY
+from connectors.opcua.session import OpcuaSession
 from edge_agent.sdk import STATUS, Batch, Pollable, Streaming
 from tests.support.aio import run, until
 from tests.support.opcua_devices import opened, plan, read, streaming, table, tag
@@ -273,7 +273,7 @@ def test_opcua_an_error_of_the_sink_is_not_taken_for_one_of_the_server(machine: 
 def test_opcua_tags_that_appear_later_are_found(
     machine: Running, mode: str, monkeypatch: pytest.MonkeyPatch, codec: None, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setattr(Session, "seek_s", 0.05)
+    monkeypatch.setattr(OpcuaSession, "seek_s", 0.05)
     name = f"late-{abs(hash(request.node.name))}"
     tags = [node("Double"), tag("by_node", node=f"nsu={URI};s={name}"), tag("by_path", path=f"2:Machine/2:{name}")]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import duckdb
 
 from edge_agent import payload
-from edge_agent.app.status.ask import last_words
+from edge_agent.app.status.ask import final_status
 from edge_agent.config import load
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.folders import folder_of, outboxes
 from edge_agent.outbox.survey import verify
-from faults.rig import Child, Site, module, plant, wait_for
+from faults.rig import RigProcess, RigSite, module, plant, wait_for
 from tests.support.aio import run
 from tests.support.servers import free_port
 
@@ -39,11 +39,11 @@ def leave(path: Path, worker: int, first: int) -> str:
     return run(fill())
 
 
-def agent_of(site: Site, **environment: str) -> Child:
+def agent_of(site: RigSite, **environment: str) -> RigProcess:
     return site.start(module("edge_agent", "run", site.config()), "agent.log", environment)
 
 
-def numbers(site: Site) -> list[int]:
+def numbers(site: RigSite) -> list[int]:
     with duckdb.connect(str(site.database), read_only=True) as connection:
         rows = connection.execute("select num from samples join series using (sid) where tag = 'n'").fetchall()
     return sorted(int(number) for (number,) in rows)
@@ -61,7 +61,7 @@ def test_all_of_it_arrives_once_also_when_the_agent_is_killed_meanwhile(tmp_path
         agent = agent_of(site)
         wait_for(lambda: agent.said().count("leftover-empty") == 2, 60, "both outboxes to be empty")
         agent.stop()
-        words = last_words(load(site.folder / "site.yaml"))
+        words = final_status(load(site.folder / "site.yaml"))
         assert words is not None
         assert words["counters"]["acknowledged"] >= 2 * READINGS, "what others left is counted"
         service.stop()

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from connectors.modbus.readings import decodings, plausible
 from edge_agent.cli.main import main
-from edge_agent.commissioning.probe import Changes
+from edge_agent.commissioning.probe import ChangedRegisters
 from edge_agent.commissioning.probe_view import view
 from edge_agent.discovery import ProbedPlace, ProbeLook
 from tests.support.aio import run, until
@@ -111,7 +111,7 @@ def test_a_gap_is_one_row_and_the_registers_stay_readable_beside_wide_numbers() 
     block: list[int | None] = [None] * 10 + list(words((-4.290008e8, "float32", "CDAB"), (1480.5, "float32", "BADC")))
     places = [ProbedPlace(f"holding/{at}", word, "", decodings(block, at)) for at, word in enumerate(block)]
     screen = Console(width=80, file=io.StringIO(), force_terminal=False)
-    screen.print(view(ProbeLook(places, []), Changes(), 80))
+    screen.print(view(ProbeLook(places, []), ChangedRegisters(), 80))
     text = screen.file.getvalue()  # type: ignore[attr-defined]
     assert text.count("—") == 1
     assert "–9" in text
@@ -305,7 +305,7 @@ def look_at(values: list[int]) -> ProbeLook:
 def test_it_fits_a_terminal(width: int) -> None:
     values = [round(struct.unpack(">f", struct.pack(">f", 230.4 + at))[0], 2) for at in range(20)]
     look = look_at(words(*((value, "float32", "CDAB") for value in values)))
-    changes = Changes()
+    changes = ChangedRegisters()
     changes.note(look)
     screen = Console(width=width, height=24, file=io.StringIO(), highlight=False, markup=False, emoji=False)
     screen.print(view(look, changes, width, 24))

@@ -26,7 +26,7 @@ from pymodbus.client.base import ModbusBaseClient
 from edge_agent.app.demo import rehearse
 from edge_agent.config import load
 from edge_agent.config.compile import plans
-from edge_agent.config.plugins import Installed
+from edge_agent.config.plugins import InstalledPlugins
 from edge_agent.config.profiles import available
 from edge_agent.normalise import Normaliser
 from edge_agent.sdk import Batch, Clock, DevicePlan, Pollable, Streaming, TagTable, Value, status_name
@@ -68,7 +68,7 @@ def configuration() -> str:
 async def read_all(folder: Path) -> dict[str, Reading]:
     original = folder / "plant.yaml"
     original.write_text(configuration(), encoding="utf-8")
-    site, simulation = load(original), rehearse.Simulation(folder / "simulators.log")
+    site, simulation = load(original), rehearse.SimulatorProcess(folder / "simulators.log")
     frozen = {name: [{"kind": "frozen"}] for name in READABLE}
     try:
         endpoints = await simulation.start(rehearse.spec(site, plans(site), Clock(), faults=frozen))
@@ -84,7 +84,7 @@ async def read_all(folder: Path) -> dict[str, Reading]:
 
 
 async def as_the_agent(config: Path) -> dict[str, Reading]:
-    site, plugins = load(config), Installed()
+    site, plugins = load(config), InstalledPlugins()
     plugin_of = {device.id: plugins[device.connector] for device in site.devices}
     connections: dict[str, list[DevicePlan]] = {}
     for plan in plans(site):

@@ -10,7 +10,7 @@ import pytest
 from edge_agent.app.demo import rehearse
 from edge_agent.config import load
 from edge_agent.config.compile import plans
-from edge_agent.config.plugins import Installed
+from edge_agent.config.plugins import InstalledPlugins
 from edge_agent.sdk import Batch, Clock, Connection, DevicePlan, Pollable, Streaming
 from tests.support.aio import run, until
 
@@ -44,7 +44,7 @@ async def first_batch(connection: Connection, plan: DevicePlan) -> Batch:
 
 
 async def good_devices(folder: Path) -> dict[str, bool]:
-    original, simulation = folder / "plant.yaml", rehearse.Simulation()
+    original, simulation = folder / "plant.yaml", rehearse.SimulatorProcess()
     original.write_text(SITE, encoding="utf-8")
     site = load(original)
     try:
@@ -57,7 +57,7 @@ async def good_devices(folder: Path) -> dict[str, bool]:
         site = load(redirected)
         good = {}
         for device, plan in zip(site.devices, plans(site), strict=True):
-            connection = Installed()[device.connector].connect([plan], Clock())
+            connection = InstalledPlugins()[device.connector].connect([plan], Clock())
             try:
                 await connection.open()
                 batch = await first_batch(connection, plan)

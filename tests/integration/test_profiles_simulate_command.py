@@ -15,7 +15,7 @@ import pytest
 
 from edge_agent.config import load
 from edge_agent.config.compile import plans
-from edge_agent.config.plugins import Installed
+from edge_agent.config.plugins import InstalledPlugins
 from edge_agent.model import STATUS
 from edge_agent.sdk import Clock, DeviceError, Pollable
 from tests.support.aio import run
@@ -61,7 +61,7 @@ def test_the_command_serves_every_device_and_ends_on_ctrl_c(config: Path) -> Non
 
     async def read_both() -> dict[str, object]:
         members = plans(load(redirected))
-        plugin = Installed()["modbus"]
+        plugin = InstalledPlugins()["modbus"]
         assert len({plugin.connection_key(plan.options) for plan in members}) == 1
         connection = plugin.connect(members, Clock())
         assert isinstance(connection, Pollable)
@@ -82,7 +82,7 @@ def test_the_command_serves_every_device_and_ends_on_ctrl_c(config: Path) -> Non
 def test_a_fault_on_the_command_line_is_felt_through_the_wire(config: Path) -> None:
     async def read_one() -> int:
         plan = plans(load(config.with_name("plant.simulated.yaml")))[1]
-        connection = Installed()["modbus"].connect([plan], Clock())
+        connection = InstalledPlugins()["modbus"].connect([plan], Clock())
         assert isinstance(connection, Pollable)
         await connection.open()
         try:

@@ -209,7 +209,7 @@ def test_no_more_than_the_window_is_ever_under_way(tmp_path: Path) -> None:
                 put(box, 100)
                 while box.pending:
                     session = publisher._session
-                    most = max(most, session.under_way if session else 0)
+                    most = max(most, session.in_flight if session else 0)
                     await asyncio.sleep(0)  # poll interval: every turn of the loop
             assert 0 < most <= 7
 
@@ -252,11 +252,11 @@ def test_a_part_of_the_window_is_kept_for_live_data(tmp_path: Path) -> None:
                 await until(lambda: stopped(server))
                 for _ in range(10):  # turns of the loop, in which it reads what the broker said before
                     await asyncio.sleep(0)
-                assert session._backlog_under_way == session.under_way > 0
+                assert session._backlog_under_way == session.in_flight > 0
                 assert box.pending > 1000, "the backlog was through before the test began"
                 put(box, 1)
                 await until(lambda: not session.live_done() and not box.live_waiting)
-                assert session.under_way <= 4
+                assert session.in_flight <= 4
                 server.resume()
 
     run(scenario())

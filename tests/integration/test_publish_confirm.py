@@ -223,7 +223,7 @@ def test_an_outbox_that_never_met_an_ingest_lets_the_oldest_go_at_four_fifths(tm
             async with publishing(tmp_path / "box", server.port, SMALL) as (box, publisher):
                 put(box, 100, filling=5000)
                 await until(lambda: box.unconfirmed == 100)
-                assert (box.pending, publisher.freed_unseen) == (100, 0), "half full: nothing goes"
+                assert (box.pending, publisher.freed_before_store) == (100, 0), "half full: nothing goes"
                 for first in range(100, 400, 10):
                     put(box, 10, filling=5000)
                     await until(lambda count=first + 10: len(ingest.arrived) == count)  # type: ignore[misc]
@@ -231,7 +231,7 @@ def test_an_outbox_that_never_met_an_ingest_lets_the_oldest_go_at_four_fifths(tm
                 stats = box.stats
                 assert 0.7 < share(box) <= 0.85
                 assert (stats.dropped, box.gaps()) == (0, [])
-                assert publisher.freed_unseen == stats.unseen == stats.confirmed == (400 - box.pending) * 5
+                assert publisher.freed_before_store == stats.unseen == stats.confirmed == (400 - box.pending) * 5
                 assert box.awaiting()[box.stream][-1] == (401 - box.pending, 400), "the newest stay"
                 facts = SelfHealth(box, publisher, Clock()).facts([], [])
                 assert "ingest_never_seen" in [notice.reason for notice in own.notices(facts)]
@@ -252,7 +252,7 @@ def test_an_outbox_that_met_an_ingest_keeps_all_for_it_also_after_a_restart(tmp_
                 put(box, 180, filling=5000)
                 await until(lambda: box.unconfirmed == 180)
                 assert share(box) > 0.85
-                assert (box.pending, publisher.freed_unseen, box.stats.dropped) == (180, 0, 0)
+                assert (box.pending, publisher.freed_before_store, box.stats.dropped) == (180, 0, 0)
 
     run(scenario())
 

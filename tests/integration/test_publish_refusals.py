@@ -14,12 +14,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt
-from edge_agent.ingest.quarantine import Quarantine
+from edge_agent.ingest.quarantine import MessageQuarantine
 from edge_agent.ingest.service import Ingest
-from edge_agent.mqtt.restless import LONGEST_S, MANY, SHORT_S, Restless
+from edge_agent.mqtt.flap_detector import LONGEST_S, MANY, SHORT_S, FlapDetector
 from edge_agent.outbox import Outbox
 from edge_agent.publish import Publisher
-from edge_agent.publish.holds import HANGS_UP_S, Holds
+from edge_agent.publish.suspect_messages import HANGS_UP_S, SuspectMessages
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.topics import Topics
 from tests.support.aio import run, until
@@ -138,7 +138,7 @@ def test_two_agents_of_one_name_are_told_so_and_do_not_fight_all_the_time(tmp_pa
 
 
 def test_only_connections_that_were_accepted_and_did_not_hold_count() -> None:
-    restless = Restless()
+    restless = FlapDetector()
     for _ in range(MANY):
         assert not restless.now
         assert restless.wait(0.2) == 0.2
@@ -157,11 +157,11 @@ def test_only_connections_that_were_accepted_and_did_not_hold_count() -> None:
 
 
 def test_a_topic_is_held_after_the_second_time_and_not_for_ever() -> None:
-    holds = Holds()
+    holds = SuspectMessages()
     for topic in ("a", "b", None, "a", None, "b"):
-        holds.hung_up(topic and (topic, (topic, 0)), 0.0)
+        holds.note_disconnect(topic and (topic, (topic, 0)), 0.0)
     assert holds.until == {}
-    holds.hung_up(("b", ("b", 0)), 5.0)
+    holds.note_disconnect(("b", ("b", 0)), 5.0)
     assert set(holds.until) == {"b"}
     assert not holds.expired(HANGS_UP_S[0])
     assert holds.expired(HANGS_UP_S[0] + 5.0)
@@ -174,7 +174,7 @@ def test_two_store_services_of_one_name_are_told_so(tmp_path: Path) -> None:
     def service(name: str, port: int) -> tuple[Ingest, DuckDbStore]:
         store = DuckDbStore(tmp_path / f"{name}.duckdb")
         config = Mqtt(url=f"mqtt://127.0.0.1:{port}")
-        return Ingest(config, store, TOPICS, Quarantine(tmp_path / name), client_id="i", clock=Clock()), store
+        return Ingest(config, store, TOPICS, MessageQuarantine(tmp_path / name), client_id="i", clock=Clock()), store
 
     async def scenario() -> None:
         with mosquitto(tmp_path / "m") as broker:
@@ -192,14 +192,14 @@ def test_two_store_services_of_one_name_are_told_so(tmp_path: Path) -> None:
 
 
 def test_a_topic_at_which_the_broker_hangs_up_is_tried_ever_more_seldom() -> None:
-    holds, now, pauses, a = Holds(), 0.0, [], ("a", ("stream", 1))
-    holds.hung_up(a, now)
+    holds, now, pauses, a = SuspectMessages(), 0.0, [], ("a", ("stream", 1))
+    holds.note_disconnect(a, now)
     for _ in range(6):
-        holds.hung_up(a, now)
+        holds.note_disconnect(a, now)
         pauses.append(holds.until["a"] - now)
         now = holds.until["a"]
         assert holds.expired(now)
     assert pauses == [*HANGS_UP_S, HANGS_UP_S[-1]]
     holds.taken("a", ("stream", 2))
-    holds.hung_up(a, now)
+    holds.note_disconnect(a, now)
     assert holds.until["a"] - now == HANGS_UP_S[0]

@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from edge_agent.app.serve import StoreService
-from edge_agent.app.status.ask import serve_door
+from edge_agent.app.status.ask import serve_socket
 from edge_agent.cli.main import main
 from edge_agent.cli.read_view import show
 from edge_agent.clock import Clock
@@ -432,7 +432,7 @@ def test_a_device_with_a_twin_is_named_with_its_agent(tmp_path: Path) -> None:
             service, stop = StoreService(site, Clock()), asyncio.Event()
             task = asyncio.create_task(service.run(stop))
             try:
-                await until(lambda: listening(serve_door(site)))
+                await until(lambda: listening(serve_socket(site)))
                 status, out, _ = await command("read", path, "ipc-01:plc-1/speed", "plc-2/speed", "--json")
                 assert status == 0
                 rows = read_rows(out)

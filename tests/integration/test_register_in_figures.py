@@ -18,7 +18,7 @@ from edge_agent.app.figures.served_facts import fact_source
 from edge_agent.app.reports import command
 from edge_agent.app.reports.command import health_check, monthly, subject
 from edge_agent.cli.main import main
-from edge_agent.metrics.result import Result
+from edge_agent.metrics.result import MetricResult
 from edge_agent.production.figures import figures
 from edge_agent.production.live_rates import LiveRates
 from edge_agent.report.issue import Issue
@@ -83,7 +83,7 @@ def issued(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         yield out, health_check(subject(config), out, None, ["both"])
 
 
-def computed(config: Path, start: int, end: int) -> dict[str, Result]:
+def computed(config: Path, start: int, end: int) -> dict[str, MetricResult]:
     """All figures of a window, from the store to the result, as a report has them."""
     about = subject(config)
     with fact_source(about.site) as source:

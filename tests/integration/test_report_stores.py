@@ -27,7 +27,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from edge_agent.app.status.ask import ask_serve, serve_door
+from edge_agent.app.status.ask import ask_serve, serve_socket
 from edge_agent.cli.main import main
 from edge_agent.clock import Clock
 from edge_agent.config import load
@@ -221,7 +221,7 @@ def wait_all(services: Mapping[str, Service], values: int) -> None:
 
 def heard(service: Service) -> dict[str, tuple[int, int]]:
     """Turns and good readings of each device, by the health rows the store answers with."""
-    rows = ask(serve_door(service.site), "health", from_ns=T0, to_ns=END)
+    rows = ask(serve_socket(service.site), "health", from_ns=T0, to_ns=END)
     return {device: (row["due"], row["good"]) for device, row in rows.items()}
 
 
@@ -340,7 +340,7 @@ def differences(one: Any, other: Any, kind: str, path: str = "") -> Iterator[str
 
 
 def production(service: Service) -> dict[str, Any]:
-    found: dict[str, Any] = ask(serve_door(service.site), "production", from_ns=T0, to_ns=END)
+    found: dict[str, Any] = ask(serve_socket(service.site), "production", from_ns=T0, to_ns=END)
     return found
 
 
@@ -434,7 +434,7 @@ def test_results_are_kept_and_published_retained(stores: tuple[dict[str, Service
         for metric in _TIMELESS:
             same = ("id", "value_exact", "numerator_ids", "denominator_ids", "grade", "register_version")
             assert [heard[metric][key] for key in same] == [first[metric][key] for key in same], metric
-        kept = {document["id"]: document for document in ask(serve_door(service.site), "metrics")}
+        kept = {document["id"]: document for document in ask(serve_socket(service.site), "metrics")}
         assert kept.keys() == {metric for metric in heard if "/" not in metric}
         assert main(["metrics", "show", str(service.config), "--json"]) == 0
 

@@ -26,7 +26,7 @@ from rich.console import Console
 from connectors.modbus.framing import crc16
 from edge_agent.app.demo import rehearse
 from edge_agent.cli.main import main
-from edge_agent.commissioning.scan import Scanned, alike, scan, units
+from edge_agent.commissioning.scan import Scanned, all_answers_equal, scan, units
 from edge_agent.commissioning.scan_view import show
 from edge_agent.config import load
 from edge_agent.config.compile import plans
@@ -115,7 +115,7 @@ def test_every_profiles_simulator_is_recognised_as_that_profile(tmp_path: Path) 
     file.write_text("\n".join(lines), encoding="utf-8")
 
     async def scenario() -> dict[str, str | None]:
-        site, simulation = load(file), rehearse.Simulation(tmp_path / "simulators.log")
+        site, simulation = load(file), rehearse.SimulatorProcess(tmp_path / "simulators.log")
         found: dict[str, str | None] = {}
         try:
             ends = await simulation.start(rehearse.spec(site, plans(site), Clock()))
@@ -222,8 +222,8 @@ def test_one_device_that_ignores_the_unit_is_said_to_be_one() -> None:
             return await scanned(url, "1-5", compare=False)
 
     found = run(scenario())
-    assert alike(found, units("1-5"))
-    assert not alike(found[:-1], units("1-5"))
+    assert all_answers_equal(found, units("1-5"))
+    assert not all_answers_equal(found[:-1], units("1-5"))
 
 
 def test_a_server_that_refuses_for_units_it_does_not_have_is_its_own_units(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_a_unit_that_is_slow_to_refuse_its_identification_costs_no_other(tmp_pat
     with serving([program, "tcp", port], port, tmp_path / "libmodbus.log"):
         found = run(scanned(f"tcp://127.0.0.1:{port}", "1-4", compare=False))
     assert [one.answer.device["unit"] for one in found] == [1, 2, 3, 4]
-    assert alike(found, units("1-4"))
+    assert all_answers_equal(found, units("1-4"))
 
 
 def test_the_command_prints_and_writes_what_check_accepts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

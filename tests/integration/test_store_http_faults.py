@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_agent.config.models import Store as StoreConfig
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.errors import PoisonError, StoreError
-from edge_agent.stores import Chunk, Mark, Rows, Store, WriteBatch, open_store
+from edge_agent.stores import Chunk, Rows, Store, StreamMark, WriteBatch, open_store
 from edge_agent.stores.columns import FLOAT
 from tests.support.servers import free_port
 
@@ -89,7 +89,7 @@ def opened(kind: str, port: int, folder: Path, **keys: Any) -> Store:
 
 def batch(store: Store) -> WriteBatch:
     chunk = Chunk(store.catalogue.ids("m1", ("x y",)), T0, np.array([1.5]), np.full(1, FLOAT, np.uint8))
-    return WriteBatch(Rows.of([chunk]), T0 + 1, marks=[Mark("a/0/1", 1, 1)])
+    return WriteBatch(Rows.of([chunk]), T0 + 1, marks=[StreamMark("a/0/1", 1, 1)])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -20,7 +20,7 @@ from edge_agent.app.status import overview
 from edge_agent.app.status.absent import holes
 from edge_agent.app.status.missing import of_plant, report
 from edge_agent.app.status.recent_health import RecentHealth
-from edge_agent.config.models import Store as StoreConfig
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.errors import FindingsError, StoreError
 from edge_agent.health import DeviceHealth
 from edge_agent.ingest import messages

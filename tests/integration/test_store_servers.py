@@ -15,10 +15,10 @@ import orjson
 import pytest
 
 from edge_agent.app.values.source import StoreSource, pages
-from edge_agent.app.values.steps import Steps
-from edge_agent.config.models import Store as StoreConfig
+from edge_agent.app.values.steps import HistorySteps
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.ingest import decode
-from edge_agent.stores import Mark, Rows, Store, WriteBatch, open_store
+from edge_agent.stores import Rows, Store, StreamMark, WriteBatch, open_store
 from edge_agent.stores.columns import NO_TIME
 from tests.support import servers
 
@@ -71,7 +71,7 @@ def test_all_kinds_read_back_equal(server: tuple[str, int], tmp_path: Path) -> N
         extra = {"quality": {"count": "UncertainLastUsableValue", "dead": "BadTimeout"},
                  "source": {"count": T0 // 1_000_000 - 5}}  # fmt: skip
         batch = WriteBatch(rows_of(store, *(document("m1", i, **extra) for i in range(3))), T0 + 5 * SECOND,
-                           marks=[Mark("a/0/b", i, len(VALUES) + 1) for i in range(3)])  # fmt: skip
+                           marks=[StreamMark("a/0/b", i, len(VALUES) + 1) for i in range(3)])  # fmt: skip
         assert store.check(batch) == []
         store.write(batch)
         store.write(batch)  # a crash before the marks were kept brings it again
@@ -123,7 +123,9 @@ def read_across_kinds(store: Store) -> None:
     assert store.changes([("m3", "x")], T0, end)["m3", "x"].num.tolist() == numbers
     assert store.counted({("m3", "x"): np.zeros(0, np.int64)}, T0, end)["m3", "x"].num.tolist() == numbers
     source = StoreSource(store)
-    steps = Steps(T0, T0 + 7 * SECOND, 7 * SECOND, origin=T0, limit=10 * SECOND, vouched=lambda begin, until: True)
+    steps = HistorySteps(
+        T0, T0 + 7 * SECOND, 7 * SECOND, origin=T0, limit=10 * SECOND, vouched=lambda begin, until: True
+    )
     for page in pages(source, "m3", "x", T0, end):
         steps.feed(page)
     (step,) = steps.finish()
@@ -169,7 +171,9 @@ def test_health_sums_and_facts(server: tuple[str, int], tmp_path: Path) -> None:
         rows[-1]["last_good_t"] = T0 + 16 * SECOND
         gap = {"device": "ipc-01", "t": T0, "gap": {"stream": "a/0/b", "from_seq": 1, "to_seq": 2, "values": 9}}
         for _ in range(2):
-            store.write(WriteBatch(Rows.empty(), T0, health=rows, marks=[Mark("a/0/b", 1, 0)], quarantined={"x": 2}))
+            store.write(
+                WriteBatch(Rows.empty(), T0, health=rows, marks=[StreamMark("a/0/b", 1, 0)], quarantined={"x": 2})
+            )
         store.write(WriteBatch(Rows.empty(), T0, agents=[gap]))
         flush(kind, port)
         found = store.health(T0 + 5 * SECOND, T0 + 20 * SECOND)["vmc-02"]
@@ -212,7 +216,7 @@ def test_what_a_server_would_drop_is_found_before(server: tuple[str, int], tmp_p
 def test_influxdb_client_writes_what_victoria_metrics_reads(tmp_path: Path) -> None:
     with servers.victoria_metrics(tmp_path / "vm") as running:
         with closing(open_store(config("influxdb", running.port, tmp_path / "a"))) as store:
-            store.write(WriteBatch(rows_of(store, document("m1", 0)), T0, marks=[Mark("a/0/b", 1, 7)]))
+            store.write(WriteBatch(rows_of(store, document("m1", 0)), T0, marks=[StreamMark("a/0/b", 1, 7)]))
             assert store.counts().stored == 7
         flush("line", running.port)
         with closing(open_store(config("line", running.port, tmp_path / "b"))) as reader:

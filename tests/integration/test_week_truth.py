@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from edge_agent.app.status.ask import serve_door
+from edge_agent.app.status.ask import serve_socket
 from edge_agent.clock import Clock
 from edge_agent.config.models import Site
 from edge_agent.control.client import ask
@@ -30,8 +30,8 @@ from edge_agent.metrics.calendar import Calendar, load_calendar
 from edge_agent.metrics.planned import planned
 from edge_agent.metrics.timemodel import (
     Bucket,
-    Item,
-    Mode,
+    ItemState,
+    OperationMode,
     Timeline,
     Totals,
     Track,
@@ -173,7 +173,7 @@ async def rehearse(rehearsal: Rehearsal, window: list[int]) -> tuple[dict[str, A
             return WEEK or row["period"]["from_ns"] == start
 
         def closed() -> list[dict[str, Any]]:
-            found = ask(serve_door(rehearsal.site), "production_metrics")
+            found = ask(serve_socket(rehearsal.site), "production_metrics")
             return [row for row in found if row["complete"] and row["period"]["kind"] == "shift" and wanted(row)]
 
         newest = await until(lambda: asyncio.to_thread(closed), left + 60, "the shift's figures are kept")
@@ -186,7 +186,7 @@ def truth_timeline(story: Story, device: str, schedule: str) -> Timeline:
     """The time model of what the machine really did."""
     rows = story.truth.states[device]
     t = [row[0] for row in rows]
-    item, mode = Track(t, [Item(row[1]) for row in rows]), Track(t, [Mode(row[2]) for row in rows])
+    item, mode = Track(t, [ItemState(row[1]) for row in rows]), Track(t, [OperationMode(row[2]) for row in rows])
     plan = story.calendar.plan(schedule, t[0], story.end)
     return classify(spans(t[0], story.end, item, mode, None, plan))
 

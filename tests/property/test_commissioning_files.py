@@ -19,14 +19,14 @@ from edge_agent.commissioning.lists.spreadsheet import FractionCell, SheetRows
 from edge_agent.config import load
 from edge_agent.config.dump import inline
 from edge_agent.config.findings import Findings
-from edge_agent.config.plugins import Installed, tag_model
+from edge_agent.config.plugins import InstalledPlugins, tag_model
 from edge_agent.config.scalars import plain
 from edge_agent.config.shape import keys
 from edge_agent.config.source import read
 from edge_agent.errors import ConfigError, FindingsError
 from tests.support.exploration import examples
 
-PLUGINS = Installed()
+PLUGINS = InstalledPlugins()
 TARGETS = {name: ListTarget(frozenset(keys(tag_model(PLUGINS[name])))) for name in ("modbus", "opcua")}
 HEADS = [column.zh for column in COLUMNS]
 ODD = st.sampled_from(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from edge_agent.config import dump, load
 from edge_agent.config.findings import Findings
-from edge_agent.config.places import Reference
+from edge_agent.config.places import SecretReference
 from edge_agent.config.source import read
 from edge_agent.errors import ConfigError
 
@@ -150,7 +150,7 @@ def test_any_tree_in_place_of_a_device(devices: list[Any], device: dict[str, Any
 
 @given(st.dictionaries(st.one_of(WORDS, st.text("abc", max_size=2)), TREES, max_size=4))
 def test_what_is_dumped_reads_back_equal(tree: dict[str, Any]) -> None:
-    tree["secret"] = Reference("!env", "NAME")
+    tree["secret"] = SecretReference("!env", "NAME")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.yaml"
         path.write_text(dump(tree), encoding="utf-8")

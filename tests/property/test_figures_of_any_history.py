@@ -28,11 +28,11 @@ from hypothesis import strategies as st
 
 from edge_agent.metrics.calendar import Calendar, load_calendar
 from edge_agent.metrics.rollup import ALL
-from edge_agent.production.figures import Options, production_figures
+from edge_agent.production.figures import FigureOptions, production_figures
 from edge_agent.production.plant import Plant
 from edge_agent.register.model import Equipment, Register
 from edge_agent.report import html, tables
-from edge_agent.report.document import Setting, build
+from edge_agent.report.document import ReportSetting, build
 from tests.support.count_plant import DAY, DEVICES, HOUR, MINUTE, REGISTER, T0, CountPlant, S
 from tests.support.exploration import FREELY, examples
 
@@ -258,7 +258,9 @@ def check_window(made: CountPlant, calendar: Calendar, start: int, end: int) -> 
             check_range(metric, result)
     plant = made.plant(start, end, calendar)
     check_levels(plant)
-    setting = Setting("health-check", "p", "e", "s", "ipc-01", Options(), {}, timezone="UTC", issued_ns=T0 + LAST)
+    setting = ReportSetting(
+        "health-check", "p", "e", "s", "ipc-01", FigureOptions(), {}, timezone="UTC", issued_ns=T0 + LAST
+    )
     report = build(plant, setting)
     for figure in report["figures"]:
         check_range(figure["key"], figure)
@@ -271,7 +273,7 @@ def check_window(made: CountPlant, calendar: Calendar, start: int, end: int) -> 
 def check_levels(plant: Plant) -> None:
     """The sums of a line, a workshop and the site are exactly those of their machines; the site's energy is that of its
     lines, and that of a line without a meter its machines'."""
-    found = production_figures(plant, Options())
+    found = production_figures(plant, FigureOptions())
     for key, result in found.items():
         metric, _, scope = key.partition("@")
         if metric in ("M-12", "M-15", "M-18", "M-19") or scope.startswith("EQ-"):

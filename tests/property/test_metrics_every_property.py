@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.collection import LINKS
-from edge_agent.metrics.counters import Rule, count
+from edge_agent.metrics.counters import CounterRule, count
 from edge_agent.metrics.definitions import DEFINITIONS
 from edge_agent.metrics.evaluate import METRICS
-from edge_agent.metrics.live import DeviceFacts, Live
-from edge_agent.metrics.result import Result
-from edge_agent.production.facts import Counter, Minutes, Planned, State
-from edge_agent.production.figures import Options, figures
+from edge_agent.metrics.live import DeviceFacts, LiveEvidence
+from edge_agent.metrics.result import MetricResult
+from edge_agent.production.facts import CounterReadings, MinuteHealth, PlannedChange, StateChange
+from edge_agent.production.figures import FigureOptions, figures
 from edge_agent.register.model import Register
 from tests.property.test_metrics_register_rates import DEVICES, lives, registers
 from tests.support import report_plant as golden
@@ -102,7 +102,7 @@ def test_the_table_is_complete_and_names_tests_that_exist() -> None:
 # --- M-04 to M-10: what the other module leaves open ---------------------------------------------------------------
 
 
-def value(metric: str, register: Register, live: Live) -> Fraction | None:
+def value(metric: str, register: Register, live: LiveEvidence) -> Fraction | None:
     return METRICS[metric](Assessment(register, live)).value
 
 
@@ -111,14 +111,16 @@ def not_lower(old: Fraction | None, new: Fraction | None) -> bool:
 
 
 @given(registers, lives, st.integers(0, 11), st.sampled_from("abc"))
-def test_declaring_never_lowers_a_declared_rate(register: Register, live: Live, at: int, kind: str) -> None:
+def test_declaring_never_lowers_a_declared_rate(register: Register, live: LiveEvidence, at: int, kind: str) -> None:
     rows = tuple(replace(row, networked_declared=True) if i == at else row for i, row in enumerate(register.equipment))
     metric = f"M-04{kind}-declared"
     assert not_lower(value(metric, register, live), value(metric, Register(rows, register.processes), live))
 
 
 @given(registers, lives, st.sampled_from(DEVICES), st.sampled_from(["M-04d", "M-05", "M-05-process", "M-06", "M-07"]))
-def test_more_evidence_never_lowers_what_is_collected(register: Register, live: Live, device: str, metric: str) -> None:
+def test_more_evidence_never_lowers_what_is_collected(
+    register: Register, live: LiveEvidence, device: str, metric: str
+) -> None:
     """The device was online all the time, each reading was good and recent, with one link and the common model more."""
     if device not in live.devices:
         return
@@ -135,7 +137,9 @@ def test_more_evidence_never_lowers_what_is_collected(register: Register, live: 
 def test_a_better_plant_never_lowers_its_composition(register: Register, at: int, metric: str) -> None:
     change: dict[str, Any] = {"digital": True, "control_class": "cnc"} if metric < "M-09" else {"brand_origin": "local"}
     rows = tuple(replace(row, **change) if i == at else row for i, row in enumerate(register.equipment))
-    assert not_lower(value(metric, register, Live()), value(metric, Register(rows, register.processes), Live()))
+    assert not_lower(
+        value(metric, register, LiveEvidence()), value(metric, Register(rows, register.processes), LiveEvidence())
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 100)), min_size=1, max_size=10), st.integers(0, 10))
@@ -143,7 +147,7 @@ def test_sums_of_readings_add_up(parts: list[tuple[int, int]], cut: int) -> None
     """M-04d and M-05 are sums over sums: two windows together have the sums of both."""
     rows = [[START + i * MINUTE, 60_000, 600 * good, good + bad, good + bad, good, bad, good, 0, START]
             for i, (good, bad) in enumerate(parts, 1)]  # fmt: skip
-    whole = Minutes(rows)
+    whole = MinuteHealth(rows)
     edge, end = START + cut * MINUTE, START + len(rows) * MINUTE
     for column in ("good", "bad", "covered_ms", "scheduled_ms"):
         halves = whole.inside(START, edge).total(column) + whole.inside(edge, max(edge, end)).total(column)
@@ -151,7 +155,7 @@ def test_sums_of_readings_add_up(parts: list[tuple[int, int]], cut: int) -> None
 
 
 def test_the_links_are_those_of_the_questionnaire() -> None:
-    result = METRICS["M-06"](Assessment(golden.register(), Live({"d": marked("生产管控", "设备管理")})))
+    result = METRICS["M-06"](Assessment(golden.register(), LiveEvidence({"d": marked("生产管控", "设备管理")})))
     assert (result.numerator, result.denominator) == (2, 14)
     assert result.denominator_ids == LINKS
     assert len(set(LINKS)) == 14
@@ -174,25 +178,27 @@ ONE: Final = golden.only(
 class Shift:
     """What one machine did in a random shift: states by minute, parts, scrap, energy, lateness."""
 
-    states: tuple[State, ...]
-    plan: tuple[Planned, ...]
+    states: tuple[StateChange, ...]
+    plan: tuple[PlannedChange, ...]
     made: tuple[tuple[int, int], ...]
     scrap: tuple[tuple[int, int], ...]
     kwh: tuple[tuple[int, Fraction], ...]
     late: Mapping[int, int]
 
-    def counters(self) -> list[Counter]:
+    def counters(self) -> list[CounterReadings]:
         return [
-            Counter("lathe01", "produced", "parts", Fraction(1), None, exact(self.made)),
-            Counter("lathe01", "scrap", "scrap", Fraction(1), None, exact(self.scrap)),
-            Counter("lathe01", "energy", "kwh", Fraction(1), None, self.kwh),
+            CounterReadings("lathe01", "produced", "parts", Fraction(1), None, exact(self.made)),
+            CounterReadings("lathe01", "scrap", "scrap", Fraction(1), None, exact(self.scrap)),
+            CounterReadings("lathe01", "energy", "kwh", Fraction(1), None, self.kwh),
         ]
 
-    def figures(self, start: int = START, end: int = END, **changes: Any) -> dict[str, Result]:
+    def figures(self, start: int = START, end: int = END, **changes: Any) -> dict[str, MetricResult]:
         known = {"states": {"lathe01": self.states}, "plan": self.plan, "counters": self.counters(),
                  "lateness": {"lathe01": self.late}, "states_until": END}  # fmt: skip
         plant = golden.plant(ONE, start=start, end=end, **{**known, **changes})
-        return {key: result for key, result in figures(plant, Options()).items() if "@EQ-001" in key or "@" not in key}
+        return {
+            key: result for key, result in figures(plant, FigureOptions()).items() if "@EQ-001" in key or "@" not in key
+        }
 
 
 def exact(rows: tuple[tuple[int, int], ...]) -> tuple[tuple[int, Fraction], ...]:
@@ -205,14 +211,14 @@ moments = st.lists(st.integers(1, 479), max_size=6, unique=True).map(sorted)
 @st.composite
 def shifts(draw: st.DrawFn) -> Shift:
     ordered = draw(st.booleans())
-    states = [State(START - DAY, 0, 0, True if ordered else None, "no-coverage")]
+    states = [StateChange(START - DAY, 0, 0, True if ordered else None, "no-coverage")]
     for minute in [0, *draw(moments)]:
         order = draw(st.booleans()) if ordered else None
-        states.append(State(START + minute * MINUTE, draw(st.integers(0, 3)), draw(st.integers(0, 3)), order))
-    plan = [Planned("", START - DAY, "off"), Planned("", START, "shift")]
+        states.append(StateChange(START + minute * MINUTE, draw(st.integers(0, 3)), draw(st.integers(0, 3)), order))
+    plan = [PlannedChange("", START - DAY, "off"), PlannedChange("", START, "shift")]
     for minute in draw(moments):
         plan.append(
-            Planned("", START + minute * MINUTE, draw(st.sampled_from(["shift", "stop", "maintenance", "off"])))
+            PlannedChange("", START + minute * MINUTE, draw(st.sampled_from(["shift", "stop", "maintenance", "off"])))
         )
     times = [START, *(START + minute * MINUTE for minute in draw(moments)), END]
     made = list(accumulate([draw(st.integers(0, 50)) for _ in times]))
@@ -232,9 +238,9 @@ _AT_LEAST_ZERO: Final = ("M-13", "M-14", "M-15", "M-17-mtbf", "M-17-mttr", "M-18
 
 #: Found by chance: one part and two of scrap are counted in planned time, since the stop between cuts the steps apart.
 MORE_SCRAP: Final = Shift(
-    (State(START - DAY, 0, 0, None, "no-coverage"), State(START, 3, 3, None)),
-    (Planned("", START - DAY, "off"), Planned("", START, "shift"), Planned("", START + 100 * MINUTE, "stop"),
-     Planned("", START + 200 * MINUTE, "shift")),
+    (StateChange(START - DAY, 0, 0, None, "no-coverage"), StateChange(START, 3, 3, None)),
+    (PlannedChange("", START - DAY, "off"), PlannedChange("", START, "shift"), PlannedChange("", START + 100 * MINUTE, "stop"),
+     PlannedChange("", START + 200 * MINUTE, "shift")),
     tuple(zip((START, START + 100 * MINUTE, START + 200 * MINUTE, END), (0, 0, 2, 3), strict=True)),
     tuple(zip((START, START + 100 * MINUTE, START + 200 * MINUTE, END), (0, 0, 0, 2), strict=True)),
     ((START, Fraction(0)), (END, Fraction(1))),
@@ -290,10 +296,10 @@ _ADDED: Final = ("M-11", "M-12", "M-13", "M-14", "M-16-allocation", "M-16-utilis
 _READ_AT: Final = tuple(START + minute * MINUTE for minute in (0, 1, 19, 145, 287, 467, 480))
 #: Found by chance: idle energy that is cut in steps of more than four lengths, and once more where the window is split.
 CUT_OFTEN: Final = Shift(
-    (State(START - DAY, 0, 0, True, "no-coverage"), *(
-        State(START + minute * MINUTE, item, 0, False) for minute, item in ((0, 2), (144, 0), (188, 0), (278, 2)))),
-    (Planned("", START - DAY, "off"),
-     *(Planned("", START + minute * MINUTE, "shift") for minute in (0, 1, 18, 254, 271, 466, 468))),
+    (StateChange(START - DAY, 0, 0, True, "no-coverage"), *(
+        StateChange(START + minute * MINUTE, item, 0, False) for minute, item in ((0, 2), (144, 0), (188, 0), (278, 2)))),
+    (PlannedChange("", START - DAY, "off"),
+     *(PlannedChange("", START + minute * MINUTE, "shift") for minute in (0, 1, 18, 254, 271, 466, 468))),
     tuple((t, 0) for t in _READ_AT),
     tuple((t, 0) for t in _READ_AT),
     tuple((t, Fraction(int(t >= _READ_AT[4]), 16)) for t in _READ_AT),
@@ -330,7 +336,7 @@ def test_facts_told_twice_change_nothing(shift: Shift, seed: int) -> None:
 
     again = replace(shift, made=twice(shift.made), scrap=twice(shift.scrap), kwh=twice(shift.kwh))
     assert again.figures() == shift.figures()
-    told: list[State] = []
+    told: list[StateChange] = []
     for row, after in zip(shift.states, [*shift.states[1:], None], strict=True):
         told.append(row)
         if after is not None and after.t - row.t > 2 * MINUTE and chosen.random() < 0.5:
@@ -406,4 +412,4 @@ def test_replayed_readings_count_once(rows: list[tuple[int, int]], restarts: boo
     chosen = randomness.Random(seed)
     times = list(zip(accumulate(step for step, _ in rows), (number for _, number in rows), strict=True))
     again = [row for row in times for _ in range(chosen.randint(1, 3))]
-    assert count(again, Rule(restarts=restarts)) == count(times, Rule(restarts=restarts))
+    assert count(again, CounterRule(restarts=restarts)) == count(times, CounterRule(restarts=restarts))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.evaluate import METRICS, compute, evaluate
 from edge_agent.metrics.evidence import DAY_S
-from edge_agent.metrics.live import DeviceFacts, Live
+from edge_agent.metrics.live import DeviceFacts, LiveEvidence
 from edge_agent.metrics.result import percent
 from edge_agent.register.columns import CONTROL, INTERFACE, ORIGIN, STATUS
 from edge_agent.register.model import Equipment, Process, Register
@@ -40,7 +40,7 @@ facts = st.builds(
     )
 )  # fmt: skip
 lives = st.builds(
-    Live, st.dictionaries(st.sampled_from(DEVICES), facts), st.just(10**18), st.none() | st.integers(1, 86_400)
+    LiveEvidence, st.dictionaries(st.sampled_from(DEVICES), facts), st.just(10**18), st.none() | st.integers(1, 86_400)
 )
 machines = st.builds(
     Equipment,
@@ -76,7 +76,7 @@ few = settings(max_examples=examples(40))
 @few
 @given(registers, lives, st.booleans())
 def test_every_rate_is_between_zero_and_one_or_null_with_a_reason(
-    register: Register, live: Live, robot_is_nc: bool
+    register: Register, live: LiveEvidence, robot_is_nc: bool
 ) -> None:
     for metric, result in compute(Assessment(register, live, 0, robot_is_nc)).items():
         assert (result.value is None) == (result.reason is not None), metric
@@ -92,7 +92,7 @@ def test_every_rate_is_between_zero_and_one_or_null_with_a_reason(
 
 @few
 @given(registers, lives, st.randoms(use_true_random=False))
-def test_the_order_of_rows_changes_nothing(register: Register, live: Live, random) -> None:  # type: ignore[no-untyped-def]
+def test_the_order_of_rows_changes_nothing(register: Register, live: LiveEvidence, random) -> None:  # type: ignore[no-untyped-def]
     equipment, steps = list(register.equipment), list(register.processes)
     random.shuffle(equipment)
     random.shuffle(steps)
@@ -101,7 +101,7 @@ def test_the_order_of_rows_changes_nothing(register: Register, live: Live, rando
 
 @few
 @given(registers, lives)
-def test_readings_are_ordered_and_counts_are_the_ids(register: Register, live: Live) -> None:
+def test_readings_are_ordered_and_counts_are_the_ids(register: Register, live: LiveEvidence) -> None:
     results = compute(Assessment(register, live))
     strict, prorata, some = (results[f"M-01-{kind}"].value for kind in ("strict", "prorata", "any"))
     if prorata is not None:
@@ -132,7 +132,9 @@ MONOTONE = {
 
 @few
 @given(registers, lives, st.integers(0, 11), st.sampled_from(sorted(MONOTONE)))
-def test_a_machine_made_better_never_lowers_its_rate(register: Register, live: Live, at: int, metric: str) -> None:
+def test_a_machine_made_better_never_lowers_its_rate(
+    register: Register, live: LiveEvidence, at: int, metric: str
+) -> None:
     discrete = tuple(replace(process, industry_type="discrete") for process in register.processes)
     before = Register(register.equipment, discrete)
     better = tuple(
@@ -149,7 +151,7 @@ def test_a_machine_made_better_never_lowers_its_rate(register: Register, live: L
 @few
 @given(registers, lives, st.sampled_from(DEVICES), st.sampled_from(sorted(METRICS)))
 def test_better_coverage_never_lowers_effective_networking(
-    register: Register, live: Live, device: str, metric: str
+    register: Register, live: LiveEvidence, device: str, metric: str
 ) -> None:
     if device not in live.devices or not metric.endswith("effective"):
         return
@@ -161,7 +163,9 @@ def test_better_coverage_never_lowers_effective_networking(
 
 @few
 @given(registers, lives, machines)
-def test_machines_out_of_scope_or_not_in_use_change_nothing(register: Register, live: Live, machine: Equipment) -> None:
+def test_machines_out_of_scope_or_not_in_use_change_nothing(
+    register: Register, live: LiveEvidence, machine: Equipment
+) -> None:
     out = replace(machine, in_scope=False, gateway_device="")
     scrapped = replace(machine, equipment_id=machine.equipment_id + "s", status="scrapped")
     more = Register((*register.equipment, out, scrapped), register.processes)

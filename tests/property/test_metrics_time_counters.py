@@ -8,9 +8,19 @@ from itertools import accumulate, pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.metrics.counters import U16, Rule, count
+from edge_agent.metrics.counters import U16, CounterRule, count
 from edge_agent.metrics.oee import Production, evaluate
-from edge_agent.metrics.timemodel import Bucket, Item, Mode, Plan, Timeline, Track, classify, spans, totals
+from edge_agent.metrics.timemodel import (
+    Bucket,
+    ItemState,
+    OperationMode,
+    Plan,
+    Timeline,
+    Track,
+    classify,
+    spans,
+    totals,
+)
 
 S = 1_000_000_000
 END = 4000 * S
@@ -27,8 +37,8 @@ def tracks(values: st.SearchStrategy[object]) -> st.SearchStrategy[Track[object]
 
 timelines = st.builds(
     lambda item, mode, order, plan: classify(spans(0, END, item, mode, order, plan)),
-    tracks(st.sampled_from(Item)),
-    tracks(st.sampled_from(Mode)),
+    tracks(st.sampled_from(ItemState)),
+    tracks(st.sampled_from(OperationMode)),
     st.none() | tracks(st.booleans()),
     tracks(st.sampled_from(Plan)),
 )
@@ -80,12 +90,12 @@ def test_oee_identities(timeline: Timeline, pq: Fraction | None, good: int | Non
 readings = st.lists(st.tuples(st.integers(1, 100), st.integers(0, U16 - 1)), max_size=20).map(
     lambda rows: list(zip(accumulate(row[0] * S for row in rows), (row[1] for row in rows), strict=True))
 )
-rules = st.builds(Rule, modulus=st.sampled_from([None, U16]), restarts=st.booleans())
+rules = st.builds(CounterRule, modulus=st.sampled_from([None, U16]), restarts=st.booleans())
 
 
 @given(readings, rules, st.lists(st.integers(0, 2000), max_size=5))
 def test_counted_windows_add_up_and_are_never_negative(
-    rows: list[tuple[int, int]], rule: Rule, cuts: list[int]
+    rows: list[tuple[int, int]], rule: CounterRule, cuts: list[int]
 ) -> None:
     counted = count(rows, rule)
     edges = [0, *sorted(cut * S for cut in cuts), 2001 * S]
@@ -98,4 +108,4 @@ def test_counted_windows_add_up_and_are_never_negative(
 def test_a_rolling_counter_counts_what_was_counted(increments: list[int], first: int) -> None:
     truth = list(accumulate([first, *increments]))
     rows = [(index * S, value % U16) for index, value in enumerate(truth)]
-    assert count(rows, Rule(U16)).total == truth[-1] - truth[0]
+    assert count(rows, CounterRule(U16)).total == truth[-1] - truth[0]

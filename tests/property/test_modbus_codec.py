@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.modbus.codec import Block
-from connectors.modbus.frame import ProtocolError, Request, answer
+from connectors.modbus.codec import BlockDecoder
+from connectors.modbus.frame import ProtocolError, ReadRequest, answer
 from connectors.modbus.framing import Framing, MbapFraming, RtuFraming, crc16
 from connectors.modbus.options import ModbusDevice, ModbusTag
 from connectors.modbus.point import resolve
@@ -33,7 +33,7 @@ VALUES = {
 
 def decode(start, size, points, data):
     values, status = [None] * len(points), {}
-    Block(start, size, list(enumerate(points))).decode(data, values, status)
+    BlockDecoder(start, size, list(enumerate(points))).decode(data, values, status)
     return values, status
 
 
@@ -154,7 +154,7 @@ def test_what_cannot_be_decoded_has_no_value(keys, data):
 @given(st.sampled_from([MbapFraming, RtuFraming]), st.lists(st.binary(max_size=40)))
 def test_no_bytes_crash_a_framing_or_are_taken_for_an_answer(framing_type, chunks):
     framing: Framing = framing_type()
-    request = Request(1, "holding", 100, 4)
+    request = ReadRequest(1, "holding", 100, 4)
     framing.encode(0, request)
     for chunk in chunks:
         try:
@@ -167,7 +167,7 @@ def test_no_bytes_crash_a_framing_or_are_taken_for_an_answer(framing_type, chunk
 
 @given(st.binary(max_size=300), st.integers(1, 125))
 def test_an_answer_is_taken_only_when_all_of_it_fits(adu, count):
-    request = Request(7, "holding", 0, count)
+    request = ReadRequest(7, "holding", 0, count)
     try:
         got = answer(request, adu)
     except ProtocolError:
@@ -185,7 +185,7 @@ def test_a_damaged_answer_is_never_a_wrong_value(position, byte, framing_type):
     data = bytes(range(40, 48))
     body = bytes([1, 3, 8]) + data
     framing = framing_type()
-    sent = framing.encode(0, Request(1, "holding", 100, 4))
+    sent = framing.encode(0, ReadRequest(1, "holding", 100, 4))
     if framing_type is MbapFraming:
         frame = bytearray(sent[:2] + b"\0\0" + len(body).to_bytes(2, "big") + body)
         position %= 9

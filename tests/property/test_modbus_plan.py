@@ -7,20 +7,24 @@ from collections.abc import Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connectors.modbus.plan import Group, Knowledge, Limits, Span, accepted, plan, refused
+from connectors.modbus.plan import AddressSpan, Knowledge, RequestLimits, RequestSpans, accepted, plan, refused
 from tests.support.exploration import examples
 
-REGISTERS = st.builds(lambda start, size: Span("holding", start, start + size), st.integers(0, 30), st.integers(1, 5))
+REGISTERS = st.builds(
+    lambda start, size: AddressSpan("holding", start, start + size), st.integers(0, 30), st.integers(1, 5)
+)
 SPANS = st.lists(REGISTERS, min_size=1, max_size=6, unique=True)
-LIMITS = st.builds(Limits, registers=st.integers(5, 16), gap=st.integers(0, 8))
-BARRIERS = st.sets(st.builds(lambda a, n: Span("holding", a, a + n), st.integers(0, 33), st.integers(1, 3)), max_size=3)
+LIMITS = st.builds(RequestLimits, registers=st.integers(5, 16), gap=st.integers(0, 8))
+BARRIERS = st.sets(
+    st.builds(lambda a, n: AddressSpan("holding", a, a + n), st.integers(0, 33), st.integers(1, 3)), max_size=3
+)
 
 
-def hull(spans: list[Span]) -> tuple[int, int]:
+def hull(spans: list[AddressSpan]) -> tuple[int, int]:
     return min(s.start for s in spans), max(s.end for s in spans)
 
 
-def allowed(spans: list[Span], limits: Limits, known: Knowledge) -> bool:
+def allowed(spans: list[AddressSpan], limits: RequestLimits, known: Knowledge) -> bool:
     """Whether one request may read these spans: written down anew, register by register."""
     if len(spans) == 1:
         return True
@@ -34,7 +38,7 @@ def allowed(spans: list[Span], limits: Limits, known: Knowledge) -> bool:
     return end - start <= limits.registers and longest <= limits.gap and not crossed
 
 
-def partitions(spans: list[Span]) -> Iterator[list[list[Span]]]:
+def partitions(spans: list[AddressSpan]) -> Iterator[list[list[AddressSpan]]]:
     """All ways to put spans into requests."""
     if not spans:
         yield []
@@ -57,10 +61,10 @@ def test_as_few_requests_as_the_best_of_all_partitions(spans, limits, barriers):
     assert len(groups) == best
 
 
-@given(st.lists(st.builds(lambda t, a, n: Span(t, a, a + n), st.sampled_from(["coil", "discrete", "input", "holding"]),
+@given(st.lists(st.builds(lambda t, a, n: AddressSpan(t, a, a + n), st.sampled_from(["coil", "discrete", "input", "holding"]),
                           st.integers(0, 65000), st.integers(1, 125)), max_size=60))  # fmt: skip
 def test_tables_are_never_mixed_and_limits_hold(spans):
-    limits = Limits()
+    limits = RequestLimits()
     groups = plan(spans, limits, Knowledge())
     assert {span for group in groups for span in group.spans} == set(spans)
     for group in groups:
@@ -73,14 +77,14 @@ def test_a_search_finds_all_that_a_device_gives_and_then_asks_for_nothing_in_vai
     """Devices with holes, and with a limit of their own that nobody configured."""
     known = Knowledge()
 
-    def refuses(group: Group) -> bool:
+    def refuses(group: RequestSpans) -> bool:
         return bool(holes & set(range(group.start, group.end))) or group.end - group.start > most
 
-    readable = {s for s in spans if not refuses(Group((s,)))}
+    readable = {s for s in spans if not refuses(RequestSpans((s,)))}
     for _ in range(20):
         waiting = plan(spans, limits, known)
         vain = 0
-        got: set[Span] = set()
+        got: set[AddressSpan] = set()
         while waiting:
             group = waiting.pop()
             if refuses(group):
@@ -98,19 +102,19 @@ def test_a_search_finds_all_that_a_device_gives_and_then_asks_for_nothing_in_vai
 
 
 def test_one_thousand_floats_take_seventeen_requests():
-    spans = [Span("holding", 2 * n, 2 * n + 2) for n in range(1000)]
-    assert len(plan(spans, Limits(), Knowledge())) == 17
+    spans = [AddressSpan("holding", 2 * n, 2 * n + 2) for n in range(1000)]
+    assert len(plan(spans, RequestLimits(), Knowledge())) == 17
 
 
 def test_one_register_gaps_are_read_across():
-    spans = [Span("holding", 2 * n, 2 * n + 1) for n in range(1000)]
-    assert len(plan(spans, Limits(), Knowledge())) == 16
+    spans = [AddressSpan("holding", 2 * n, 2 * n + 1) for n in range(1000)]
+    assert len(plan(spans, RequestLimits(), Knowledge())) == 16
 
 
 def test_a_value_that_is_missing_is_found_again_when_it_appears():
-    span, other = Span("holding", 0, 1), Span("holding", 1, 2)
+    span, other = AddressSpan("holding", 0, 1), AddressSpan("holding", 1, 2)
     known = Knowledge()
-    assert refused(Group((span,)), 2, known) == ()
-    assert [g.spans for g in plan([span, other], Limits(), known)] == [(other,)]
-    assert accepted(Group((span,)), known)
-    assert [g.spans for g in plan([span, other], Limits(), known)] == [(span, other)]
+    assert refused(RequestSpans((span,)), 2, known) == ()
+    assert [g.spans for g in plan([span, other], RequestLimits(), known)] == [(other,)]
+    assert accepted(RequestSpans((span,)), known)
+    assert [g.spans for g in plan([span, other], RequestLimits(), known)] == [(span, other)]

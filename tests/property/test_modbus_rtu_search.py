@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.modbus.frame import Request
+from connectors.modbus.frame import ReadRequest
 from connectors.modbus.framing import AsciiFraming, Framing, RtuFraming, crc16
 
-REQUEST = Request(5, "holding", 0x0203, 2)
+REQUEST = ReadRequest(5, "holding", 0x0203, 2)
 DATA = bytes.fromhex("12345678")
 
 
@@ -57,7 +57,7 @@ def searched(framing: Framing, chunks: list[bytes]) -> list[object]:
     """All that is taken for an answer, before the time is over and then."""
     framing.encode(0, REQUEST)
     found = [answer for chunk in chunks for _, answer in framing.feed(chunk)]
-    last = framing.give_up()
+    last = framing.end_wait()
     return found + ([last] if isinstance(last, bytes | int) else [])
 
 

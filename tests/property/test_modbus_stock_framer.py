@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.modbus.frame import Request
+from connectors.modbus.frame import ReadRequest
 from connectors.modbus.framing import crc16
-from connectors.modbus.stock_framer import FRAMERS, Judged
+from connectors.modbus.pymodbus_framer import FRAMERS, Judged
 
 TID = 0x0102
-REQUESTS = [Request(5, "holding", 0, 4), Request(5, "coil", 0, 20), Request(0, "input", 7, 1)]
+REQUESTS = [ReadRequest(5, "holding", 0, 4), ReadRequest(5, "coil", 0, 20), ReadRequest(0, "input", 7, 1)]
 
 
 def frames(scheme: str, adu: bytes, tid: int = TID) -> bytes:
@@ -23,11 +23,11 @@ def frames(scheme: str, adu: bytes, tid: int = TID) -> bytes:
     return tid.to_bytes(2, "big") + b"\0\0" + len(adu).to_bytes(2, "big") + adu
 
 
-def right(request: Request, data: bytes) -> bytes:
+def right(request: ReadRequest, data: bytes) -> bytes:
     return bytes([request.unit, request.function, len(data)]) + data
 
 
-def feed(scheme: str, request: Request, chunks: list[bytes]) -> list[object]:
+def feed(scheme: str, request: ReadRequest, chunks: list[bytes]) -> list[object]:
     """As pymodbus' transport does: the bytes that come, once each, until the connection is given up."""
     broken: list[object] = []
     framer = FRAMERS[scheme](broken.append)

@@ -17,7 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from edge_agent.outbox import Entry, Outbox
+from edge_agent.outbox import Outbox, OutboxEntry
 from edge_agent.outbox.acks import AckLog
 from edge_agent.outbox.segment import Segment
 from tests.support.exploration import examples
@@ -40,7 +40,7 @@ class Promises(RuleBasedStateMachine):
         self.gapped: set[Key] = set()
         self.excused: set[Key] = set()
         self.certain = True
-        self.taken: list[Entry] = []
+        self.taken: list[OutboxEntry] = []
         self.acks_synced: dict[Path, int] = {}
         self._sync, self._rewritten = AckLog.sync, AckLog.rewrite
         self.patches: list[Any] = [

@@ -8,21 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_agent.metrics.definitions import BY_ID
-from edge_agent.metrics.result import Result, Window
+from edge_agent.metrics.result import MetricResult, Window
 from edge_agent.metrics.rollup import ALL, FACTORS, ROW, scope_results
 from edge_agent.production.figures import figures
 from tests.support.any_plant import any_plant
 from tests.support.exploration import examples
 
 
-def machine(planned: int, run: int, made: int | None, good: int | None, cycle: int | None) -> dict[str, Result]:
+def machine(planned: int, run: int, made: int | None, good: int | None, cycle: int | None) -> dict[str, MetricResult]:
     """The row of one machine from what it did, as `oee` makes it."""
     nominal = None if made is None or cycle is None else Fraction(made * cycle)
     worth = None if good is None or cycle is None or (good and not run) else Fraction(good * cycle)
     pairs = {"M-11": (Fraction(run), Fraction(planned)), "M-13": (nominal, Fraction(run)),
              "M-12": (None if good is None else Fraction(good), None if made is None else Fraction(made)),
              "M-14": (worth, Fraction(planned))}  # fmt: skip
-    return {metric: Result(BY_ID[metric], None, *pair) for metric, pair in pairs.items()}
+    return {metric: MetricResult(BY_ID[metric], None, *pair) for metric, pair in pairs.items()}
 
 
 MACHINES = st.lists(
@@ -40,7 +40,7 @@ MACHINES = st.lists(
 
 @settings(max_examples=examples(200))
 @given(MACHINES)
-def test_the_row_of_any_machines_multiplies(machines: list[dict[str, Result]]) -> None:
+def test_the_row_of_any_machines_multiplies(machines: list[dict[str, MetricResult]]) -> None:
     rows = {f"EQ-{number}": results for number, results in enumerate(machines)}
     found = scope_results([*ROW, *ALL], rows, dict.fromkeys(rows, Fraction(1)), ["site"], Window())
     check(found)
@@ -52,7 +52,7 @@ def test_the_row_of_any_machines_multiplies(machines: list[dict[str, Result]]) -
     assert found["M-11-all"].value == (run / planned if planned else None), "of all, whatever the row rests on"
 
 
-def check(found: dict[str, Result], scope: str = "") -> bool:
+def check(found: dict[str, MetricResult], scope: str = "") -> bool:
     """Whether the row has all four values; and if so, that they multiply."""
     values = [found[metric + scope].value for metric in FACTORS]
     oee = found[f"M-14{scope}"].value

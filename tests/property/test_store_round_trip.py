@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from edge_agent.ingest import decode
 from edge_agent.names import fault
-from edge_agent.stores import Mark, Rows, WriteBatch
+from edge_agent.stores import Rows, StreamMark, WriteBatch
 from edge_agent.stores.base import merged
 from edge_agent.stores.columns import Chunk
 from edge_agent.stores.duckdb import DuckDbStore
-from edge_agent.stores.newest import Newest
+from edge_agent.stores.newest_samples import NewestSamples
 
 NAMES = st.text(st.characters(blacklist_categories=("C", "Z"), blacklist_characters="\\"), min_size=1, max_size=12)
 NAMES = NAMES.filter(lambda name: fault(name) is None)
@@ -84,7 +84,7 @@ ROWS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 20), st.floats(-9, 9
 
 @given(st.lists(ROWS, max_size=4))
 def test_newest_is_the_last_of_the_newest_times(batches: list[list[tuple[int, int, float]]]) -> None:
-    newest, model = Newest(), {}
+    newest, model = NewestSamples(), {}
     for batch in batches:
         kinds = np.full(1, 3, np.uint8)
         chunks = [Chunk(np.array([sid], np.int32), t, np.array([x]), kinds) for sid, t, x in batch]
@@ -99,7 +99,7 @@ def test_newest_is_the_last_of_the_newest_times(batches: list[list[tuple[int, in
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 30), st.integers(0, 9)), unique_by=lambda m: m[:2]))
 def test_merged_marks_cover_the_same_numbers_and_values(marks: list[tuple[str, int, int]]) -> None:
-    rows = merged([Mark(*mark) for mark in marks])
+    rows = merged([StreamMark(*mark) for mark in marks])
     covered = {(stream, seq) for stream, first, last, _ in rows for seq in range(first, last + 1)}
     assert covered == {(stream, seq) for stream, seq, _ in marks}
     for name in "ab":

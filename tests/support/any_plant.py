@@ -10,9 +10,18 @@ from random import Random
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from edge_agent.metrics.live import Stored
-from edge_agent.production.facts import BEFORE_NS, Counter, Device, Facts, Minutes, Planned, Role, State
-from edge_agent.production.figures import Options, plant_of
+from edge_agent.metrics.live import StoredSignals
+from edge_agent.production.facts import (
+    BEFORE_NS,
+    AssessedDevice,
+    CounterReadings,
+    MinuteHealth,
+    PlannedChange,
+    Role,
+    StateChange,
+    WindowFacts,
+)
+from edge_agent.production.figures import FigureOptions, plant_of
 from edge_agent.production.plant import Plant
 from edge_agent.register.model import Equipment, Register
 from tests.support.report_plant import DAY, MINUTE, register
@@ -24,10 +33,10 @@ _ROLES: Final[tuple[Role, ...]] = ("produced", "good", "scrap", "energy", "integ
 _DEVICES: Final = tuple(f"d{number:02}" for number in range(24))
 
 
-def any_plant(seed: int) -> tuple[Plant, Options]:
+def any_plant(seed: int) -> tuple[Plant, FigureOptions]:
     """A plant and the options it is computed with; of one seed always the same."""
     chance = Random(seed)
-    options = Options(
+    options = FigureOptions(
         chance.random() < 0.5,
         Fraction(chance.choice(["0.1229", "0.3"])),
         ZoneInfo(chance.choice(["UTC", "Asia/Shanghai", "America/New_York"])),
@@ -77,9 +86,9 @@ def _day(chance: Random) -> date:
     return date(2026, 5, 4) + timedelta(days=chance.randrange(-2, 3))
 
 
-def _facts(chance: Random) -> Facts:
+def _facts(chance: Random) -> WindowFacts:
     first = {device: END - chance.choice([-MINUTE, 2 * 60 * MINUTE, 3 * DAY, 90 * DAY]) for device in _DEVICES[:21]}
-    return Facts(
+    return WindowFacts(
         START,
         END,
         {device: _device(chance, device) for device in _DEVICES},
@@ -95,22 +104,22 @@ def _facts(chance: Random) -> Facts:
     )
 
 
-def _stored(chance: Random) -> Stored:
+def _stored(chance: Random) -> StoredSignals:
     sample = chance.choice([END - MINUTE] * 7 + [None])
     change = END - chance.choice([MINUTE, 3 * 60 * MINUTE, 9 * 60 * MINUTE, 3 * DAY])
-    return Stored(sample, None if sample is None or chance.random() < 0.1 else change)
+    return StoredSignals(sample, None if sample is None or chance.random() < 0.1 else change)
 
 
-def _device(chance: Random, device: str) -> Device:
+def _device(chance: Random, device: str) -> AssessedDevice:
     links = (
         ()
         if chance.random() < 0.7
         else tuple(chance.sample(["设备管理", "能耗管理", "生产管控", "采购管理", "其他"], chance.randrange(3)))
     )
-    return Device(device, normalised=chance.random() < 0.7, business_links=links)
+    return AssessedDevice(device, normalised=chance.random() < 0.7, business_links=links)
 
 
-def _minutes(chance: Random) -> Minutes:
+def _minutes(chance: Random) -> MinuteHealth:
     """Few rows; those before the window stand for days of scheduled and covered time."""
     share, rows = chance.choice([0.5, 0.89, 0.95, 1]), []
     silent = END - chance.choice([-1, -1, -1, 8]) * DAY
@@ -120,22 +129,22 @@ def _minutes(chance: Random) -> Minutes:
         last = chance.choice([-1, end - MINUTE // 2, end - 8 * DAY]) if end < silent else -1
         good, bad = chance.randrange(90), chance.randrange(9)
         rows.append([end, scheduled, int(scheduled * share), 9, 9, good, bad, good + bad, 0, last])
-    return Minutes(rows)
+    return MinuteHealth(rows)
 
 
-def _states(chance: Random) -> list[State]:
+def _states(chance: Random) -> list[StateChange]:
     """Mostly at work, with stops about as long as what makes one a failure."""
     orders, unseen = chance.random() < 0.7, chance.random() < 0.1
     rows, t = [], START - BEFORE_NS
     while t < END:
         item, mode = chance.choice([0, 1, 1, 2, 3, 3, 3]), chance.choice([0, 1, 2, 3, 3, 3])
         order = chance.random() < 0.8 if orders else None
-        rows.append(State(t, 0 if unseen else item, mode, order))
+        rows.append(StateChange(t, 0 if unseen else item, mode, order))
         t += chance.choice([9, 29, 30, 31, 600, 3600]) * SECOND
     return rows
 
 
-def _counter(chance: Random, device: str, role: Role) -> Counter:
+def _counter(chance: Random, device: str, role: Role) -> CounterReadings:
     """It rises, restarts, breaks, rolls over; some readings are told twice."""
     modulus, reading, t, readings = chance.choice([None, 1 << 16]), 65_000, START - 7 * MINUTE, []
     while t < END + 9 * MINUTE:
@@ -144,15 +153,15 @@ def _counter(chance: Random, device: str, role: Role) -> Counter:
         reading = reading % (modulus or 1 << 40)
         t += chance.choice([0, 1, 7, 13, 40, chance.randrange(50)]) * MINUTE
     ratio = Fraction(1) if role in ("produced", "good", "scrap") else chance.choice([Fraction(40), Fraction(1, 1000)])
-    return Counter(device, role, role, ratio, modulus, tuple(readings))
+    return CounterReadings(device, role, role, ratio, modulus, tuple(readings))
 
 
-def _plan(chance: Random) -> list[Planned]:
+def _plan(chance: Random) -> list[PlannedChange]:
     """Schedules A and C are drawn; B is off all along; machines without a schedule have none of it."""
-    rows = [Planned("B", END - 40 * DAY, "off")]
+    rows = [PlannedChange("B", END - 40 * DAY, "off")]
     for schedule in "AC":
         t = END - chance.choice([20, 40]) * DAY
         while t < END:
-            rows.append(Planned(schedule, t, chance.choice(["shift", "shift", "stop", "maintenance", "off"])))
+            rows.append(PlannedChange(schedule, t, chance.choice(["shift", "shift", "stop", "maintenance", "off"])))
             t += chance.choice([1, 30, 600]) * MINUTE if t > END - 2 * DAY else 600 * MINUTE
     return rows

@@ -15,14 +15,14 @@ from edge_agent.app.agent.births import Meaning, birth
 from edge_agent.config import load
 from edge_agent.config.compile import plan
 from edge_agent.config.models import Site
-from edge_agent.config.plugins import Installed
+from edge_agent.config.plugins import InstalledPlugins
 from edge_agent.ingest import decode
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.calendar import Calendar
-from edge_agent.metrics.live import Live
-from edge_agent.metrics.result import Result
+from edge_agent.metrics.live import LiveEvidence
+from edge_agent.metrics.result import MetricResult
 from edge_agent.production.count_notes import CountNotes
-from edge_agent.production.figures import Options, production_figures
+from edge_agent.production.figures import FigureOptions, production_figures
 from edge_agent.production.gather import gather_production
 from edge_agent.production.plant import Plant
 from edge_agent.production.signals import PlantSignals
@@ -99,7 +99,7 @@ class CountPlant:
     def born(self, t: int = 0) -> None:
         """Its devices are announced as they are configured now."""
         for device in self.site().devices:
-            plugin = Installed()[device.connector]
+            plugin = InstalledPlugins()[device.connector]
             tables = plan(device, plugin).tables
             pieces = birth(
                 device, tables, {}, agent="ipc-01", path=f"x/{device.id}", area="", staleness=180.0, t=T0 + t, notes={},
@@ -144,14 +144,14 @@ class CountPlant:
         signals = PlantSignals(site, self.register, devices, window=window, notes=notes)
         facts, _ = gather_production(StoreFacts(self.store), signals, calendar, *window, T0 + start)
         assessment = Assessment(
-            signals.register, Live({}, window[1]), configured=facts.devices.keys(), start=window[0],
+            signals.register, LiveEvidence({}, window[1]), configured=facts.devices.keys(), start=window[0],
             zone=signals.members.zone,
         )  # fmt: skip
         return Plant(facts, assessment, grades=dict.fromkeys(facts.devices, "E3"))
 
-    def figures(self, start: int, end: int) -> dict[str, Result]:
+    def figures(self, start: int, end: int) -> dict[str, MetricResult]:
         """All figures of a window."""
-        return production_figures(self.plant(start, end), Options())
+        return production_figures(self.plant(start, end), FigureOptions())
 
     def document(self, start: int, end: int, calendar: Calendar | None = None) -> dict[str, Any]:
         """What the service publishes and answers."""

@@ -12,7 +12,7 @@ import duckdb
 import numpy as np
 
 from edge_agent.errors import FindingsError, StoreError
-from edge_agent.stores import Chunk, Mark, Rows, WriteBatch
+from edge_agent.stores import Chunk, Rows, StreamMark, WriteBatch
 from edge_agent.stores.columns import FLOAT, TEXT
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.stores.duckdb_check import NO_NETWORK
@@ -56,7 +56,7 @@ def batch(store: DuckDbStore, first: int, end: int, chance: np.random.Generator)
         t = T0 + number * SECOND
         numbers = np.append(chance.random(len(TAGS)) * 100, np.nan)
         chunks.append(Chunk(sids, t, numbers, kinds, texts={len(TAGS): f"O{number % 97:04d}"}))
-        marks.append(Mark(STREAM, number + 1, len(sids)))
+        marks.append(StreamMark(STREAM, number + 1, len(sids)))
         if number % 10 == 0:
             row = {"device": "m1", "t": t, "period_s": 5.0, "scheduled_s": 10.0, "covered_s": 10.0, "due": 10}
             health.append(row | {"done": 10, "good": 210, "bad": 0, "values": 210, "state": "online", "last_good_t": t})

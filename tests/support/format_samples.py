@@ -17,7 +17,7 @@ import orjson
 
 from edge_agent.identity import DeviceKeys
 from edge_agent.ingest import messages
-from edge_agent.ingest.messages import Assembly, Message
+from edge_agent.ingest.messages import Assembly, IngestMessage
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.duckdb import DuckDbStore
 from edge_agent.stores.registers import RegisterVersion
@@ -37,7 +37,7 @@ def _births() -> list[dict[str, Any]]:
     ]
 
 
-def _read(kind: str, document: dict[str, object], catalogue: Catalogue) -> Message:
+def _read(kind: str, document: dict[str, object], catalogue: Catalogue) -> IngestMessage:
     document = {"v": 1, "device": "plc-1", "agent": "ipc-01", **document}
     return messages.read(f"edge/e/s/a/l/plc-1/{kind}", orjson.dumps(document), catalogue)
 

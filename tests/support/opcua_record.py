@@ -21,8 +21,8 @@ from asyncua import ua
 from asyncua.ua.ua_binary import struct_to_binary
 
 from connectors.opcua.messages import ServiceFault, publish_response
-from connectors.opcua.session import Session
-from connectors.opcua.wire import Wire
+from connectors.opcua.raw_transport import RawTransport
+from connectors.opcua.session import OpcuaSession
 from tests.support.opcua_devices import plan, table, tag
 from tests.support.opcua_foreign import SERVERS, VERSIONS
 from tests.support.opcua_server import KINDS, URI, endpoint
@@ -60,7 +60,7 @@ def load(path: Path) -> list[Recorded]:
 class _Recorder:
     """Asks one server, and keeps what it answers."""
 
-    def __init__(self, server: str, session: Session, wire: Wire, index: int) -> None:
+    def __init__(self, server: str, session: OpcuaSession, wire: RawTransport, index: int) -> None:
         self.kept: list[Recorded] = []
         self._server, self._session, self._wire, self._index = server, session, wire, index
 
@@ -154,8 +154,8 @@ class _Recorder:
 
 
 @contextlib.asynccontextmanager
-async def _session(port: int) -> AsyncIterator[Session]:
-    session = Session([plan(endpoint(port), table([tag("Double", node=f"nsu={URI};s=Double")]))])
+async def _session(port: int) -> AsyncIterator[OpcuaSession]:
+    session = OpcuaSession([plan(endpoint(port), table([tag("Double", node=f"nsu={URI};s=Double")]))])
     await session.open()
     try:
         yield session

@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from edge_agent.app.demo import rehearse
 from edge_agent.app.demo.broker import configuration, free_port, program, wait_for_port
-from edge_agent.app.demo.children import Child, python
-from edge_agent.app.status.ask import ask_agent, ask_serve, last_words
+from edge_agent.app.demo.children import ChildProcess, python
+from edge_agent.app.status.ask import ask_agent, ask_serve, final_status
 from edge_agent.clock import Clock
 from edge_agent.config import load
 from edge_agent.config.compile import plans
@@ -41,8 +41,8 @@ class Rehearsal:
     site: Site = field(init=False)
     spec: dict[str, Any] = field(init=False)
     """What the simulators were given."""
-    simulation: rehearse.Simulation = field(init=False)
-    children: list[Child] = field(default_factory=list)
+    simulation: rehearse.SimulatorProcess = field(init=False)
+    children: list[ChildProcess] = field(default_factory=list)
 
     @property
     def truth(self) -> Path:
@@ -52,7 +52,7 @@ class Rehearsal:
     async def running(self, faults: rehearse.Faults | None = None) -> AsyncIterator[Rehearsal]:
         """Broker, simulators, serve and agent, each a process; whatever happens they are ended."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.simulation = rehearse.Simulation(self.folder / "simulators.log")
+        self.simulation = rehearse.SimulatorProcess(self.folder / "simulators.log")
         try:
             await self._start(faults)
             yield self
@@ -94,12 +94,12 @@ class Rehearsal:
         }
 
     async def _child(self, name: str, argv: list[str]) -> None:
-        self.children.append(await Child.start(name, argv, self.folder, self.clock.to_environment()))
+        self.children.append(await ChildProcess.start(name, argv, self.folder, self.clock.to_environment()))
 
     async def settle(self) -> dict[str, Any]:
         """End the agent and wait until the store has all it acknowledged; the agent's last words."""
         await self.children.pop().stop()
-        words = last_words(self.site)
+        words = final_status(self.site)
         assert words is not None
 
         def stored() -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from simulators.behaviours.machine import Machine
+from simulators.behaviours.machine import SimulatedMachine
 from simulators.behaviours.meter import Meter
 from simulators.clock import SimClock
 from simulators.spec import parse
@@ -75,7 +75,7 @@ def replay(spec: Mapping[str, Any], until: int) -> Replay:
     assert parsed.step_s == 1.0
     world = World(parsed, SimClock(parsed.speed, parsed.epoch_ns))
     steps = (until - parsed.epoch_ns) // SECOND + 1
-    machines = {name: each for name, each in world.behaviours.items() if isinstance(each, Machine)}
+    machines = {name: each for name, each in world.behaviours.items() if isinstance(each, SimulatedMachine)}
     meters = {name: each for name, each in world.behaviours.items() if isinstance(each, Meter)}
     kw = {name: np.zeros(steps) for name in machines}
     kwh = {name: np.zeros(steps) for name in (*machines, *meters)}

@@ -7,7 +7,7 @@ from typing import Any
 
 from edge_agent.control.prometheus import agent_metrics, serve_metrics
 from edge_agent.health import DeviceHealth
-from edge_agent.health.agent import Facts, notices
+from edge_agent.health.agent import AgentFacts, notices
 from edge_agent.health.ne107 import judged
 from edge_agent.reasons import cause_of_status
 
@@ -54,7 +54,7 @@ def device(name: str) -> dict[str, Any]:
 def status() -> dict[str, Any]:
     return {
         "agent": "ipc-01", "version": "0.1.0", "stream": "ipc-01/0/ab", "uptime_s": 12.5,
-        "ne107": judged(notices(Facts(dropping=3, stalled=["x"]))).full(), "broker_connected": True,
+        "ne107": judged(notices(AgentFacts(dropping=3, stalled=["x"]))).full(), "broker_connected": True,
         "ack_age_s": 0.25, "counters": {"read": 10, "enqueued": 10, "published": 9, "acknowledged": 8, "dropped": 3},
         "entries": {"enqueued": 2, "published": 2, "acknowledged": 1, "dropped": 0, "resent": 0, "refused": 0},
         "outbox": {

@@ -16,7 +16,7 @@ from edge_agent.app.agent.agent import DEVICES_AT_ONCE, EdgeAgent
 from edge_agent.app.service import YOUNG_OBJECTS, run_service
 from edge_agent.clock import Clock
 from edge_agent.config import load
-from edge_agent.config.places import Table
+from edge_agent.config.places import YamlMapping
 from tests.support.aio import run, until
 from tests.support.sites import write
 
@@ -48,7 +48,7 @@ def test_health_rows_are_spread_and_each_device_has_one_in_a_period(
 
     async def scenario() -> None:
         with pytest.raises(asyncio.CancelledError):
-            await made._tell_health()
+            await made._write_health_periodically()
         await made._outbox.close(1.0)
 
     run(scenario())
@@ -74,7 +74,7 @@ def test_nothing_of_the_written_file_stays_behind(tmp_path: Path) -> None:
     gc.disable()
     try:
         site = load(path)
-        left = [one for one in gc.get_objects() if isinstance(one, Table)]
+        left = [one for one in gc.get_objects() if isinstance(one, YamlMapping)]
     finally:
         gc.enable()
     assert len(site.devices) == DEVICES + 1

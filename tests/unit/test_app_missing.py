@@ -14,7 +14,7 @@ from edge_agent.app.status.view import _missing
 from edge_agent.control.prometheus import _missing as _exposed
 from edge_agent.control.prometheus import _Text
 from edge_agent.ingest.agents import Agents
-from edge_agent.stores.base import Mark, WriteBatch
+from edge_agent.stores.base import StreamMark, WriteBatch
 from edge_agent.stores.columns import Rows
 from edge_agent.stores.duckdb import DuckDbStore
 
@@ -259,7 +259,7 @@ def test_a_device_that_was_away_before_the_first_row_of_this_store_is_away(store
 def test_messages_that_never_came_are_told_unless_a_gap_record_does(store: DuckDbStore) -> None:
     gap = {"stream": "s", "from_seq": 5, "to_seq": 6, "entries": 2, "values": 9, "from_t": T0, "to_t": T0}
     agent = {"device": "ipc", "t": T0 + S, "gap": gap | {"reason": "full"}}
-    marks = [Mark(stream, seq, 1) for stream, seqs in (("s", (3, 4, 7, 10)), ("whole", (1, 2))) for seq in seqs]
+    marks = [StreamMark(stream, seq, 1) for stream, seqs in (("s", (3, 4, 7, 10)), ("whole", (1, 2))) for seq in seqs]
     found = Night(store).becomes(0, "online").runs(0, 60).asked(0, 60, marks=marks, agents=[agent])
     told = {part: [(row["stream"], row["from_seq"], row["to_seq"], row["entries"]) for row in found[part]]
             for part in ("before", "absent")}  # fmt: skip
@@ -268,7 +268,7 @@ def test_messages_that_never_came_are_told_unless_a_gap_record_does(store: DuckD
 
 def test_never_arrived_is_shown_and_measured(store: DuckDbStore, capsys: pytest.CaptureFixture[str]) -> None:
     night = Night(store).becomes(0, "online").runs(0, 60)
-    found = night.asked(0, 60, marks=[Mark("s", seq, 1) for seq in (1, *range(963, 1403))])
+    found = night.asked(0, 60, marks=[StreamMark("s", seq, 1) for seq in (1, *range(963, 1403))])
     _missing(Console(highlight=False, markup=False, soft_wrap=True), found, "UTC")
     shown = capsys.readouterr().out
     assert "s 2–962: 961" in shown
@@ -282,7 +282,7 @@ def test_what_a_stream_did_before_this_stores_time_is_shown_and_is_no_loss(
     store: DuckDbStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
     night = Night(store).becomes(0, "online").runs(0, 60)
-    found = night.asked(0, 60, marks=[Mark("s", seq, 1) for seq in range(963, 1403)])
+    found = night.asked(0, 60, marks=[StreamMark("s", seq, 1) for seq in range(963, 1403)])
     _missing(Console(highlight=False, markup=False, soft_wrap=True), found, "UTC")
     shown = capsys.readouterr().out
     assert "before this store's time s 1–962: 962" in shown
@@ -299,7 +299,7 @@ def test_what_the_agent_still_holds_is_neither_lost_nor_before_the_stores_time(
 ) -> None:
     """A first `serve` that comes late, `confirm: store`: the broker dropped them, and the agent has them all."""
     night = Night(store).becomes(0, "online").runs(0, 60)
-    night.asked(0, 60, marks=[Mark("ipc-01/0/f", seq, 1) for seq in (500, 501, 510)])
+    night.asked(0, 60, marks=[StreamMark("ipc-01/0/f", seq, 1) for seq in (500, 501, 510)])
     held = Agents(store.catalogue)
     state = {
         "agent": "ipc-01",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_agent.app.agent.whole import added, ended
+from edge_agent.app.agent.delivery_counters import ended, sum_documents
 from tests.unit.test_app_exposition import status
 
 
@@ -16,10 +16,10 @@ def figures(read: int, pending: int, oldest: int | None) -> dict[str, Any]:
 
 
 def test_figures_are_added_and_of_the_oldest_values_the_oldest_counts() -> None:
-    whole = added([figures(10, 1, None), figures(5, 2, 700), figures(1, 3, 600)])
+    whole = sum_documents([figures(10, 1, None), figures(5, 2, 700), figures(1, 3, 600)])
     assert (whole["counters"]["read"], whole["outbox"]["pending_values"], whole["outbox"]["oldest_t"]) == (16, 6, 600)
     assert whole.keys() == {"counters", "entries", "outbox"}
-    assert added([figures(1, 0, None)])["outbox"]["oldest_t"] is None
+    assert sum_documents([figures(1, 0, None)])["outbox"]["oldest_t"] is None
 
 
 def test_a_life_that_is_over_has_counted_and_holds_nothing() -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import orjson
 
-from edge_agent.app.agent.devices import Workshop
-from edge_agent.app.agent.fleet import Fleet
+from edge_agent.app.agent.device_factory import DeviceFactory
+from edge_agent.app.agent.device_registry import DeviceRegistry
 from edge_agent.clock import Clock
 from edge_agent.config.plugins import plugins_or_installed
 from edge_agent.model import STATUS, Batch, Value
 from edge_agent.outbox import Outbox
-from edge_agent.polling.metronome import Metronome
+from edge_agent.polling.poll_timer import PollTimer
 from edge_agent.topics import Topics
 from tests.support.sites import site
 
@@ -41,9 +41,12 @@ def test_the_birth_document_follows_the_types_that_values_show(tmp_path: Path) -
     found = site(tmp_path, "devices:\n" + DEVICE % "cnc-1" + DEVICE % "cnc-2")
     outbox = Outbox(tmp_path / "outbox", agent="ipc-01", max_bytes=1 << 20, fsync_ms=10_000)
     try:
-        workshop, plugins = Workshop(found.agent, Topics("e", "s", "t"), outbox, Clock()), plugins_or_installed(None)
+        workshop, plugins = (
+            DeviceFactory(found.agent, Topics("e", "s", "t"), outbox, Clock()),
+            plugins_or_installed(None),
+        )
         broker = Broker()
-        fleet = Fleet(found, workshop, plugins, Clock(), broker, Metronome())
+        fleet = DeviceRegistry(found, workshop, plugins, Clock(), broker, PollTimer())
         first, _ = fleet.devices
         (table,) = first.plan.tables
 

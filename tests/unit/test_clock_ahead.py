@@ -9,7 +9,7 @@ from edge_agent.app.status.overview import _device
 from edge_agent.app.status.recent_health import NOTHING_RECENT
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import Chunk, Rows
-from edge_agent.stores.newest import Newest
+from edge_agent.stores.newest_samples import NewestSamples
 
 S = 1_000_000_000
 NOW = 1_800_000_000 * S
@@ -23,7 +23,7 @@ def _rows(*samples: tuple[int, float]) -> Rows:
 
 @pytest.mark.parametrize("ahead", [NOW + 3600 * S, 2**63 - 1])
 def test_what_comes_after_a_jump_replaces_what_was_stamped_ahead(ahead: int) -> None:
-    newest = Newest()
+    newest = NewestSamples()
     newest.update(_rows((ahead, 1.0)), NOW)
     newest.update(_rows((NOW, 2.0)), NOW)
     assert (newest.rows().t.tolist(), newest.rows().num.tolist()) == ([NOW], [2.0])
@@ -34,7 +34,7 @@ def test_what_comes_after_a_jump_replaces_what_was_stamped_ahead(ahead: int) -> 
 
 @pytest.mark.parametrize(("ahead", "quality"), [(0, "Good"), (1, "Good"), (3600, "UncertainLastUsableValue")])
 def test_a_sample_from_the_future_is_not_fresh(ahead: int, quality: str) -> None:
-    catalogue, newest = Catalogue(), Newest()
+    catalogue, newest = Catalogue(), NewestSamples()
     newest.update(Rows.of([Chunk(catalogue.ids("m1", ("n", "machine_state")), NOW + ahead * S, np.ones(2), TWO_KINDS)]))
     readings, state = newest.by_device(catalogue, NOW)["m1"], newest.of_tag(catalogue, "m1", "machine_state")
     row = _device("m1", {"tags": 2}, readings, state, NOTHING_RECENT, NOW)

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from edge_agent.config import load
-from edge_agent.config.plugins import Installed
+from edge_agent.config.plugins import InstalledPlugins
 from edge_agent.errors import ConfigError
 
-PLUGINS = Installed()
+PLUGINS = InstalledPlugins()
 CASES = Path(__file__).parent.parent / "cases" / "config"
 
 

@@ -17,8 +17,8 @@ from edge_agent.config import load
 from edge_agent.config.docstrings import meanings
 from edge_agent.config.findings import Findings
 from edge_agent.config.models import File
-from edge_agent.config.places import Reference
-from edge_agent.config.plugins import Installed, device_model, tag_model
+from edge_agent.config.places import SecretReference
+from edge_agent.config.plugins import InstalledPlugins, device_model, tag_model
 from edge_agent.config.reference import markdown
 from edge_agent.config.schema import json_schema
 from edge_agent.config.shape import keys
@@ -47,7 +47,7 @@ def plain(value: Any) -> Any:
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [plain(inner) for inner in value]
-    return value.argument if isinstance(value, Reference) else value
+    return value.argument if isinstance(value, SecretReference) else value
 
 
 def test_the_checked_in_schema_is_current() -> None:
@@ -61,9 +61,9 @@ def test_the_checked_in_reference_is_current() -> None:
 
 
 def test_the_schema_knows_every_key() -> None:
-    document = json_schema(Installed())
+    document = json_schema(InstalledPlugins())
     assert set(document["properties"]) == set(keys(File))
-    for name, plugin in Installed().items():
+    for name, plugin in InstalledPlugins().items():
         device = document["definitions"][device_model(plugin).__name__]["properties"]
         assert set(device) == {*keys(device_model(plugin)), "for", "template"}, name
         assert set(document["definitions"][tag_model(plugin).__name__]["properties"]) == {
@@ -76,7 +76,7 @@ def test_the_schema_knows_every_key() -> None:
 def test_every_example_names_the_schema_and_fits_it(path: Path) -> None:
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert first == "# yaml-language-server: $schema=../edge-agent.schema.json"
-    document = json_schema(Installed())
+    document = json_schema(InstalledPlugins())
     assert faults(plain(read(path, Findings(path))), document, document) == []
 
 
@@ -112,14 +112,14 @@ def test_a_hundred_plcs_take_at_most_twelve_lines() -> None:
 )
 def test_an_editor_sees_a_slip(tmp_path: Path, text: str, fault: str) -> None:
     path = write(tmp_path, text, head="")
-    document = json_schema(Installed())
+    document = json_schema(InstalledPlugins())
     (found,) = faults(plain(read(path, Findings(path))), document, document)
     assert found.startswith(fault)
 
 
 def test_the_reference_has_a_row_and_a_meaning_for_every_key() -> None:
-    text = markdown(Installed())
-    for model in (File, *(device_model(plugin) for plugin in Installed().values())):
+    text = markdown(InstalledPlugins())
+    for model in (File, *(device_model(plugin) for plugin in InstalledPlugins().values())):
         for key in keys(model):
             assert f"| `{key}` |" in text
     assert keys(File).keys() == meanings(File).keys()
@@ -130,7 +130,7 @@ def test_the_reference_has_a_row_and_a_meaning_for_every_key() -> None:
 
 
 def test_the_yaml_of_the_reference_loads(tmp_path: Path) -> None:
-    (block,) = re.findall(r"```yaml\n(.*?)```", markdown(Installed()), re.DOTALL)
+    (block,) = re.findall(r"```yaml\n(.*?)```", markdown(InstalledPlugins()), re.DOTALL)
     write(tmp_path, "devices: []\n", "lines/empty.yaml", head="")
     assert len(load(write(tmp_path, block)).devices) == 100
 
@@ -197,7 +197,7 @@ def test_a_broken_connector_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> No
         EntryPoint("odd", "json:dumps", "edge_agent.connectors"),
     ]
     monkeypatch.setattr("edge_agent.config.plugins.entry_points", lambda group: entries)
-    plugins = Installed()
+    plugins = InstalledPlugins()
     assert list(plugins) == ["gone", "odd"]
     with pytest.raises(ConfigError, match="cannot be loaded"):
         plugins["gone"]

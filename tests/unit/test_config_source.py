@@ -10,13 +10,13 @@ import pytest
 
 from edge_agent.config.dump import dump
 from edge_agent.config.findings import Findings
-from edge_agent.config.places import Place, Reference, Table
+from edge_agent.config.places import FilePosition, SecretReference, YamlMapping
 from edge_agent.config.scalars import plain
 from edge_agent.config.source import MAX_BYTES, MAX_DEPTH, MAX_NODES, read
 from tests.support.sites import refused
 
 
-def parsed(path: Path, text: str | bytes) -> tuple[Table | None, list[str]]:
+def parsed(path: Path, text: str | bytes) -> tuple[YamlMapping | None, list[str]]:
     """What a file holds, and the codes of what is wrong with it."""
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     found = Findings(path)
@@ -57,10 +57,10 @@ def test_every_key_and_value_knows_its_place(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     table, _ = parsed(path, "a: 1\nb:\n  - x\n  - {c: !env N, 7: '8'}\n")
     assert table is not None
-    assert table["b"][1] == {"c": Reference("!env", "N"), 7: "8"}
-    assert table.keys_at["b"] == Place(path, 2, 1)
-    assert table["b"].at == [Place(path, 3, 5), Place(path, 4, 5)]
-    assert table["b"][1].values_at["c"] == Place(path, 4, 9)
+    assert table["b"][1] == {"c": SecretReference("!env", "N"), 7: "8"}
+    assert table.keys_at["b"] == FilePosition(path, 2, 1)
+    assert table["b"].at == [FilePosition(path, 3, 5), FilePosition(path, 4, 5)]
+    assert table["b"][1].values_at["c"] == FilePosition(path, 4, 9)
     assert str(table["b"][1].keys_at[7]) == f"{path}:4:17"
 
 

@@ -25,19 +25,19 @@ import orjson
 import pytest
 
 from connectors.modbus.options import device_options
-from connectors.modbus.reader import Reader
+from connectors.modbus.reader import ModbusTableReader
 from connectors.modbus.unit import Unit
-from edge_agent.app.agent.devices import Workshop
+from edge_agent.app.agent.device_factory import DeviceFactory
 from edge_agent.clock import Clock
 from edge_agent.config import load
 from edge_agent.config.models import Mqtt
 from edge_agent.config.plugins import plugins_or_installed
 from edge_agent.model import Batch
-from edge_agent.mqtt import Connection, connection
+from edge_agent.mqtt import MqttConnection, connection
 from edge_agent.outbox import Outbox
 from edge_agent.polling.device import PolledDevice
-from edge_agent.publish.holds import Holds
-from edge_agent.publish.session import Counters, Session
+from edge_agent.publish.session import PublishCounters, PublishSession
+from edge_agent.publish.suspect_messages import SuspectMessages
 from edge_agent.topics import Topics
 from tests.support.aio import run, until
 from tests.support.calls import calls_during
@@ -61,7 +61,7 @@ class Bench:
         found = site(folder, text)
         self.outbox = Outbox(folder / "outbox", agent="ipc-01", max_bytes=1 << 28, fsync_ms=fsync_ms)
         self.topics = Topics("edge", "demo", "dongguan")
-        workshop, plugins = Workshop(found.agent, self.topics, self.outbox, Clock()), plugins_or_installed(None)
+        workshop, plugins = DeviceFactory(found.agent, self.topics, self.outbox, Clock()), plugins_or_installed(None)
         self.devices = [workshop.make(device, plugins[device.connector]).polled for device in found.devices]
         self.columns = [[n + 0.1 for n in range(tags)], [n + 0.2 for n in range(tags)]]
         self.cycles = 0
@@ -196,17 +196,17 @@ def held_by(folder: Path, devices: int, tags: int) -> int:
     tracemalloc.start()
     try:
         found = load(path)
-        workshop = Workshop(found.agent, topics, outbox, Clock())
+        workshop = DeviceFactory(found.agent, topics, outbox, Clock())
         kept = [workshop.make(device, plugins[device.connector]) for device in found.devices]
         readers = []
         for member in kept:
             (table,) = member.polled.plan.tables
-            readers.append(Reader(table, Unit(table.device, device_options(member.polled.plan.options))))
+            readers.append(ModbusTableReader(table, Unit(table.device, device_options(member.polled.plan.options))))
             member.polled.answered(Batch(table, CYCLE_NS, [1.0] * tags), 1.0, 0.001)
         while (entry := outbox.take_live() or outbox.take_backlog()) is not None:
             outbox.acknowledge([entry], release=True)
         outbox.sync()
-        kept[0].polled.tell()  # what was kept for the case that the sync fails goes now
+        kept[0].polled.write_health_row()  # what was kept for the case that the sync fails goes now
         gc.collect()
         assert len(kept) == len(readers) == devices
         return tracemalloc.get_traced_memory()[0]
@@ -250,9 +250,9 @@ def test_no_pydantic_and_no_logging_on_the_way(tmp_path: Path) -> None:
 class Sending:
     """A session of the publisher, and the test at the other end of its socket."""
 
-    session: Session
-    link: Connection
-    counters: Counters
+    session: PublishSession
+    link: MqttConnection
+    counters: PublishCounters
     broker: socket.socket
 
     def acknowledge(self, count: int) -> None:
@@ -269,15 +269,15 @@ async def sending(made: Bench) -> AsyncIterator[Sending]:
     async def dialled(*_: object) -> socket.socket:
         return ours
 
-    config, counters = Mqtt(url="mqtt://broker"), Counters()
-    link = Connection(config, "test")
+    config, counters = Mqtt(url="mqtt://broker"), PublishCounters()
+    link = MqttConnection(config, "test")
     with theirs, patch.object(connection, "dialled", dialled):
         theirs.sendall(b"\x20\x02\x00\x00")
         await link.open(None)
         made.outbox.attach()
         while made.outbox.take_backlog() is not None:
             continue
-        session = Session(config, link, made.outbox, {}, counters, lambda message: None, Holds())
+        session = PublishSession(config, link, made.outbox, {}, counters, lambda message: None, SuspectMessages())
         made.outbox.on_append = session.appended
         try:
             yield Sending(session, link, counters, theirs)
@@ -296,7 +296,7 @@ def test_a_cycle_is_one_send_and_its_acknowledgements_one_write(
             assert pipe is not None
             with patch.object(pipe, "_sock", wraps=pipe._sock) as sock, counting("write") as written:
                 made.cycle()
-                await until(lambda: under.session.under_way == 10)
+                await until(lambda: under.session.in_flight == 10)
                 assert sock.send.call_count == 1
                 under.acknowledge(10)
                 await until(lambda: made.outbox.stats.acknowledged == 10 * 20)
@@ -317,7 +317,7 @@ def test_sending_and_acknowledging_call_little(tmp_path: Path, monkeypatch: pyte
             assert len(called) <= 17 * 10
             under.acknowledge(10)
             called += calls_during(under.link._readable)
-            called += calls_during(under.session.book)
+            called += calls_during(under.session.persist_acks)
             assert under.counters.acknowledged == made.outbox.stats.acknowledged == 10 * 20
             assert len(called) <= 28 * 10
             assert not [name for name in called if "pydantic" in name or "_packet" in name]
@@ -335,15 +335,15 @@ def test_what_nobody_joins_is_sent_and_booked_without_a_timer(tmp_path: Path, mo
         async with sending(made) as under:
             under.session._booked_at = float("-inf")
             made.cycle()
-            assert under.session.under_way == 0, "it waits for company"
+            assert under.session.in_flight == 0, "it waits for company"
             with patch.object(loop, "call_at", wraps=loop.call_at) as timers:
-                under.session.hurry()
+                under.session.flush_now()
                 await asyncio.sleep(0)
-                assert under.session.under_way == 3
+                assert under.session.in_flight == 3
                 under.acknowledge(3)
                 under.link._readable()
                 assert made.outbox.stats.acknowledged == 3 * 20, "with nothing under way there is nothing to wait for"
-                under.session.hurry()
+                under.session.flush_now()
                 assert not timers.called
 
     with bench(tmp_path / "b", 3, 20) as made:

@@ -17,22 +17,22 @@ import pytest
 from asyncua import ua
 
 from connectors.modbus.channel import Channel
-from connectors.modbus.frame import Request
+from connectors.modbus.frame import ReadRequest
 from connectors.modbus.framing import MbapFraming
-from connectors.modbus.line import Timing
 from connectors.modbus.options import ModbusDevice, ModbusTag
-from connectors.modbus.plan import Knowledge, Limits, Span, plan
-from connectors.modbus.reader import Reader
+from connectors.modbus.plan import AddressSpan, Knowledge, RequestLimits, plan
+from connectors.modbus.reader import ModbusTableReader
+from connectors.modbus.transport import Timing
 from connectors.modbus.unit import Unit
 from connectors.opcua.audit import Audit
 from connectors.opcua.columns import Columns
-from connectors.opcua.feed import GrantedSubscription
-from connectors.opcua.limits import Limits as OperationLimits
+from connectors.opcua.limits import OperationLimits as OperationLimits
 from connectors.opcua.messages import read_response
+from connectors.opcua.monitored_table import GrantedSubscription
 from connectors.opcua.options import OpcuaDevice, OpcuaTag
+from connectors.opcua.raw_transport import BoundedProtocol, RawTransport
 from connectors.opcua.resolve import Resolved
-from connectors.opcua.session import Session as OpcuaSession
-from connectors.opcua.wire import BoundedProtocol, Wire
+from connectors.opcua.session import OpcuaSession as OpcuaSession
 from edge_agent.clock import Clock
 from edge_agent.model import Batch, Tag, TagTable
 from tests.support.aio import run
@@ -40,8 +40,8 @@ from tests.support.calls import calls_during
 
 
 def requests(tags: int, step: int) -> int:
-    spans = [Span("holding", n * step, n * step + 2) for n in range(tags)]
-    return len(plan(spans, Limits(), Knowledge()))
+    spans = [AddressSpan("holding", n * step, n * step + 2) for n in range(tags)]
+    return len(plan(spans, RequestLimits(), Knowledge()))
 
 
 @pytest.mark.parametrize(("tags", "step", "most"), [(1000, 2, 17), (1000, 3, 24), (100, 2, 2), (62, 2, 1)])
@@ -84,7 +84,7 @@ def test_modbus_reads_call_little(window: int, most: int) -> None:
         loop, device = asyncio.get_running_loop(), Answering()
         tags = [Tag(f"v{n}", "float", ModbusTag(address=f"holding/{2 * n}", type="float32")) for n in range(1000)]
         table = TagTable("plc", 0.1, tuple(tags))
-        reader = Reader(table, Unit("plc", ModbusDevice(url="tcp://h")))
+        reader = ModbusTableReader(table, Unit("plc", ModbusDevice(url="tcp://h")))
         channel = Channel(MbapFraming(), time.time_ns)
         channel.connection_made(device)
 
@@ -117,7 +117,7 @@ def test_modbus_pipelines_write_little(window: int, writes: int) -> None:
         device = Answering()
         channel = Channel(MbapFraming(), time.time_ns)
         channel.connection_made(device)
-        wave = [Request(1, "holding", 100 * n, 100) for n in range(17)]
+        wave = [ReadRequest(1, "holding", 100 * n, 100) for n in range(17)]
         exchange = asyncio.create_task(channel.exchange(wave, Timing(1.0, window)))
         most = 0
         while not exchange.done():
@@ -213,7 +213,7 @@ def test_opcua_reads_call_little() -> None:
         protocol = BoundedProtocol(1.0)
         protocol.transport = Answering()  # type: ignore[assignment]
         protocol._connection._peer_sequence_number = 1
-        future = Wire(protocol).send(b"request")
+        future = RawTransport(protocol).send(b"request")
         called = calls_during(lambda: protocol.data_received(header + body))
         called += calls_during(lambda: read_response(bytes(future.result())))
         assert len(read_response(bytes(future.result())).values) == 1000

@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from benchmarks import month
 from edge_agent.app.reports.command import subject
 from edge_agent.metrics import counters
-from edge_agent.metrics.counters import U16, Count, Rule, count
+from edge_agent.metrics.counters import U16, CountedQuantity, CounterRule, count
 from edge_agent.metrics.readings import Readings, exact, integers
 from edge_agent.production.gather import gather
 from edge_agent.production.store_source import StoreFacts
 from edge_agent.production.thinning import counter_readings
-from edge_agent.stores import Changes, Rows, WriteBatch
+from edge_agent.stores import Rows, SampleRuns, WriteBatch
 from edge_agent.stores import duckdb_runs as runs
 from edge_agent.stores.columns import INT, NO_TIME
+from edge_agent.stores.decisive_readings import QUARTER_NS, counted, in_order
 from edge_agent.stores.duckdb import DuckDbStore
-from edge_agent.stores.telling import QUARTER_NS, counted, in_order
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def test_a_month_of_readings_makes_the_few_exact_that_a_figure_asks_for(step: fl
         made.append(len(value))
         return integers(value)
 
-    counted = count(column, Rule(restarts=True))
+    counted = count(column, CounterRule(restarts=True))
     with patch.object(counters, "integers", seen):
         edges = np.arange(0, 31 * 96 + 1) * QUARTER_NS + 7
         profile = counted.profile(edges)
@@ -90,23 +90,23 @@ def test_what_is_left_out_changes_no_figure(
     number[[fall and i % 50 == 7 for i, (_, _, fall) in enumerate(rows)]] = 1.0
     status = np.array([0x80000000 if rise is None else 0 for _, rise, _ in rows], np.uint32)
     moments = np.array(sorted({second * SECOND for second in at}), np.int64)
-    with patch("edge_agent.stores.telling.QUIET", 3):
+    with patch("edge_agent.stores.decisive_readings.QUIET", 3):
         told = counted(t, number, status, moments)
         hours = [t // HOUR == hour for hour in np.unique(t // HOUR)]
         apart = in_order([counted(t[own], number[own], status[own], moments) for own in hours])
-    whole, thin, by_hour = (_count(runs, modulus) for runs in (Changes.of(t, number, status), told, apart))
+    whole, thin, by_hour = (_count(runs, modulus) for runs in (SampleRuns.of(t, number, status), told, apart))
     edges = np.unique(np.concatenate([t[[0, -1]], moments, np.arange(0, t[-1] + QUARTER_NS, QUARTER_NS)]))
     assert thin.profile(edges) == by_hour.profile(edges) == whole.profile(edges)
     assert [event.t for event in thin.events] == [event.t for event in by_hour.events]
     assert len(thin.events) == len(whole.events)
 
 
-def _count(found: Changes, modulus: int | None) -> Count:
-    return count(Readings(*counter_readings(found)), Rule(modulus, restarts=True))
+def _count(found: SampleRuns, modulus: int | None) -> CountedQuantity:
+    return count(Readings(*counter_readings(found)), CounterRule(modulus, restarts=True))
 
 
 def test_a_report_reads_a_few_rows_and_asks_few_questions_however_many_machines(tmp_path: Path) -> None:
-    about, plant = subject(month.configuration(tmp_path, "counters")), month.Plant("counters")
+    about, plant = subject(month.configuration(tmp_path, "counters")), month.MonthOfMachines("counters")
     start, end = month.START, month.START + 2 * HOUR
     with closing(month.open_duckdb(about)) as store:
         sids = {tag: np.array([store.catalogue.sid(month.name(i), tag) for i in range(month.MACHINES)], np.int32)
@@ -142,7 +142,7 @@ def test_a_series_that_is_not_kept_leaves_the_others_theirs(tmp_path: Path) -> N
         none = np.zeros(0, np.int64)
         for ask in (lambda: store.counted({kept: none, other: none}, month.START, month.START + HOUR),
                     lambda: store.changes([state, other], month.START, month.START + HOUR)):  # fmt: skip
-            with patch.object(runs, "kept", side_effect=runs.kept) as read:
+            with patch.object(runs, "kept", side_effect=runs.read_kept_runs) as read:
                 assert len(ask()) == 2
             assert read.call_count == 1
 

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 from edge_agent.errors import RegisterError
-from edge_agent.metrics.counters import U16, Count, Rule, count
+from edge_agent.metrics.counters import U16, CountedQuantity, CounterRule, count
 from edge_agent.metrics.epochs import judged
 from edge_agent.metrics.learning import limits
-from edge_agent.metrics.plausibility import Bounds, Runs, by_cycle, by_power
+from edge_agent.metrics.plausibility import Bounds, CounterRuns, by_cycle, by_power
 from edge_agent.metrics.readings import Readings
-from edge_agent.production.figures import Options, figures
+from edge_agent.production.figures import FigureOptions, figures
 from edge_agent.register.model import Register
 from edge_agent.report.parts.production import production
-from edge_agent.stores import Changes
+from edge_agent.stores import SampleRuns
 from edge_agent.stores.base import DaySteps, step_below
 from tests.support.count_plant import DAY, DEVICES, HOUR, MACHINE, METER, MINUTE, T0, CountPlant, each_minute
 
@@ -144,7 +144,7 @@ GLITCHES = {
     "three that fall, and as high again": {200: 65535, 201: 65534, 202: 65530, 400: 65535},
     "zero at both ends of an hour": {200: 0, 260: 0},
 }
-PARTS_RULE, METER_RULE = Rule(U16, restarts=True), Rule()
+PARTS_RULE, METER_RULE = CounterRule(U16, restarts=True), CounterRule()
 RULES = {
     "parts with a cycle": (PARTS_RULE, Bounds(physical=(by_cycle(40.0),))),
     "parts": (PARTS_RULE, Bounds()),
@@ -153,11 +153,11 @@ RULES = {
 }
 
 
-def counted(values: Sequence[float], rule: Rule, bounds: Bounds, step: int = MINUTE) -> Count:
+def counted(values: Sequence[float], rule: CounterRule, bounds: Bounds, step: int = MINUTE) -> CountedQuantity:
     """One reading a step, judged and counted."""
     t = np.arange(len(values), dtype=np.int64) * step
-    runs = Changes.of(t, np.array(values, np.float64), np.zeros(len(t), np.uint32))
-    found = judged(Runs(runs.first, runs.last, runs.num), rule, bounds)
+    runs = SampleRuns.of(t, np.array(values, np.float64), np.zeros(len(t), np.uint32))
+    found = judged(CounterRuns(runs.first, runs.last, runs.num), rule, bounds)
     times = np.stack([found.runs.first, found.runs.last], axis=1).ravel()
     new = np.append(True, np.diff(times) > 0)
     return count(Readings(times[new], np.repeat(found.runs.value, 2)[new]), rule, found.epochs, found.events)
@@ -165,7 +165,7 @@ def counted(values: Sequence[float], rule: Rule, bounds: Bounds, step: int = MIN
 
 @pytest.mark.parametrize("wrong", GLITCHES.values(), ids=GLITCHES)
 @pytest.mark.parametrize(("rule", "bounds"), RULES.values(), ids=RULES)
-def test_other_glitches(rule: Rule, bounds: Bounds, wrong: dict[int, int]) -> None:
+def test_other_glitches(rule: CounterRule, bounds: Bounds, wrong: dict[int, int]) -> None:
     made = counted([wrong.get(place, value) for place, value in enumerate(PARTS)], rule, bounds)
     assert made.total == 720
     assert made.between(0, 200 * MINUTE + 7) + made.between(200 * MINUTE + 7, 480 * MINUTE) == 720
@@ -174,7 +174,7 @@ def test_other_glitches(rule: Rule, bounds: Bounds, wrong: dict[int, int]) -> No
 
 
 @pytest.mark.parametrize(("rule", "bounds"), RULES.values(), ids=RULES)
-def test_what_a_counter_really_does_stays(rule: Rule, bounds: Bounds) -> None:
+def test_what_a_counter_really_does_stays(rule: CounterRule, bounds: Bounds) -> None:
     rolled = counted([(U16 - 300 + value) % U16 for value in PARTS], rule, bounds)
     restarted = counted([value % 90 for value in PARTS], rule, bounds)
     if rule.restarts:
@@ -209,10 +209,10 @@ def test_a_glitch_as_the_first_reading_counts_nothing_by_itself() -> None:
 
 
 @pytest.mark.parametrize(("rule", "bounds"), RULES.values(), ids=RULES)
-def test_a_glitch_as_the_last_reading_waits_for_the_next(rule: Rule, bounds: Bounds) -> None:
+def test_a_glitch_as_the_last_reading_waits_for_the_next(rule: CounterRule, bounds: Bounds) -> None:
     made = counted([*PARTS[:-1], 65535], rule, bounds)
     assert made.total == PARTS[-2]
-    assert [(event.kind, event.undecided) for event in made.events] == [("jump", True)]
+    assert [(event.kind, event.is_undecided) for event in made.events] == [("jump", True)]
     made = counted([*PARTS[:-1], 65535, 722], rule, bounds)
     assert (made.total, [event.kind for event in made.events]) == (722, ["glitch"])
 
@@ -333,7 +333,7 @@ def test_the_report_lists_the_event_and_says_so_in_the_same_row(tmp_path: Path) 
     with counting(tmp_path, register=Register((machine, METER))) as made:
         shift(made, values)
         plant = made.plant(*SHIFT)
-        part = production(plant, figures(plant, Options()))
+        part = production(plant, figures(plant, FigureOptions()))
         tables = {block["name"]: block for block in part["blocks"] if block["kind"] == "table"}
         (row,) = tables["counter_events"]["rows"]
         assert row[:3] == ["EQ-1", "L1", "m1/parts_total"]

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_agent.metrics.epochs import Definition
-from edge_agent.production.counting import Meanings
+from edge_agent.metrics.epochs import TagDefinition
+from edge_agent.production.counting import TagMeanings
 from edge_agent.production.roles import conversion
 from edge_agent.register.model import Register
 from edge_agent.stores.definitions import DefinitionChange, differs
@@ -102,11 +102,11 @@ def test_an_incompatible_unit_is_no_sum(tmp_path: Path, units: tuple[str, str], 
 def test_a_unit_that_was_not_said_before_a_new_scaling_is_unknown() -> None:
     """Without unit and with scale 1, then kWh with 0.001: what the first numbers were nobody can say. With the same
     scaling the unit was written down later, no more."""
-    own = Definition(unit="kWh")
+    own = TagDefinition(unit="kWh")
     for scale, factor in (("0.001", None), ("1", 1)):
         before = '{"type": "int", "address": "holding/0", "unit": ""}'
         after = f'{{"type": "int", "address": "holding/0", "unit": "kWh", "scale": {scale}}}'
-        meanings = Meanings.of(after, [DefinitionChange(1, NOON, before, after)], own)
+        meanings = TagMeanings.of(after, [DefinitionChange(1, NOON, before, after)], own)
         assert meanings.first.factor == factor
         assert meanings.at(NOON).factor == 1
         assert meanings.first.unit == ("" if factor is None else "kWh")
@@ -115,7 +115,7 @@ def test_a_unit_that_was_not_said_before_a_new_scaling_is_unknown() -> None:
 def test_units_as_rows_of_before_say_them() -> None:
     """A row of before units were kept says nothing of them: the unit is that of the configuration, as it was."""
     row = DefinitionChange(1, NOON, '{"type": "int", "address": "a"}', '{"type": "float", "address": "a"}')
-    meanings = Meanings.of("", [row], Definition(unit="Wh"))
+    meanings = TagMeanings.of("", [row], TagDefinition(unit="Wh"))
     assert (meanings.first.factor, meanings.at(NOON).factor) == (1, 1)
     assert differs({"address": "a", "unit": "Wh"}, {"address": "a", "unit": "kWh"})
     assert differs({"unit": "Wh"}, {"unit": "kWh"})

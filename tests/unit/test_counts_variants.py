@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge_agent.metrics.counters import U16, Rule, count
+from edge_agent.metrics.counters import U16, CounterRule, count
 from edge_agent.metrics.epochs import judged
-from edge_agent.metrics.plausibility import Bounds, Runs, by_cycle, by_power
+from edge_agent.metrics.plausibility import Bounds, CounterRuns, by_cycle, by_power
 from edge_agent.metrics.readings import Readings
 from edge_agent.register.model import Register
-from edge_agent.stores import Changes
+from edge_agent.stores import SampleRuns
 from tests.support.count_plant import DAY, DEVICES, HOUR, MACHINE, METER, MINUTE, each_minute
 from tests.unit.test_counts_possible import PARTS, RULES, SHIFT, counted, counting
 
@@ -44,12 +44,12 @@ def test_a_meter_whose_first_readings_are_zero(tmp_path: Path, zeros: int) -> No
 
 def test_a_meter_read_once_an_hour_whose_first_reading_is_zero() -> None:
     """30 001, then 10 kWh an hour: 20 kWh, although hardly anything is there to compare with."""
-    made = counted([0.0, 30_001.0, 30_011.0, 30_021.0], Rule(), Bounds(), HOUR)
+    made = counted([0.0, 30_001.0, 30_011.0, 30_021.0], CounterRule(), Bounds(), HOUR)
     assert (made.total, [event.kind for event in made.events]) == (20, ["jump"])
 
 
 def test_a_new_meter_that_begins_at_zero_counts_from_there() -> None:
-    assert counted([0.0, 3.0, 5.0, 9.0, 10.0], Rule(), Bounds(), HOUR).total == 10
+    assert counted([0.0, 3.0, 5.0, 9.0, 10.0], CounterRule(), Bounds(), HOUR).total == 10
 
 
 def test_a_first_reading_before_a_long_silence_counts() -> None:
@@ -62,7 +62,7 @@ def test_a_first_reading_before_a_long_silence_counts() -> None:
 
 @pytest.mark.parametrize(("rule", "bounds"), RULES.values(), ids=RULES)
 @pytest.mark.parametrize("low", [0, 1])
-def test_three_false_zeros_of_a_low_count(rule: Rule, bounds: Bounds, low: int) -> None:
+def test_three_false_zeros_of_a_low_count(rule: CounterRule, bounds: Bounds, low: int) -> None:
     """From 58 to 0, 0, 0 and to 63: a machine of 40 s makes 63 parts in 42 minutes, not in one."""
     wrong = dict.fromkeys(range(40, 43), low)
     made = counted([wrong.get(place, value) for place, value in enumerate(PARTS)], rule, bounds)
@@ -71,7 +71,7 @@ def test_three_false_zeros_of_a_low_count(rule: Rule, bounds: Bounds, low: int) 
 
 def test_a_fast_counter_that_restarts_keeps_its_parts() -> None:
     """A press of 1 s: 60 a minute, set to zero at 60, three minutes of pause: each 60 was made."""
-    made = counted([60, 0, 0, 0] * 10 + [60], Rule(U16, restarts=True), Bounds(physical=(by_cycle(1.0),)))
+    made = counted([60, 0, 0, 0] * 10 + [60], CounterRule(U16, restarts=True), Bounds(physical=(by_cycle(1.0),)))
     assert made.total == 10 * 60
     assert {event.kind for event in made.events} == {"restart"}
 
@@ -87,7 +87,9 @@ FALLS = {
 
 @pytest.mark.parametrize("case", FALLS.values(), ids=FALLS)
 @pytest.mark.parametrize(("rule", "bounds"), RULES.values(), ids=RULES)
-def test_a_glitch_after_which_the_counter_is_lower(rule: Rule, bounds: Bounds, case: tuple[list[int], Any]) -> None:
+def test_a_glitch_after_which_the_counter_is_lower(
+    rule: CounterRule, bounds: Bounds, case: tuple[list[int], Any]
+) -> None:
     """PARTS is 298 at place 199 and 720 at the end. After the glitch at 200 (and 201) the counter goes on from
     place 201 (or 202), where PARTS is 301 (303), lower: what is counted is 298, and 720 - 301 (720 - 303); two less
     where the last of them still repeats what is counted before. Never the 65 535."""
@@ -104,7 +106,7 @@ def test_a_batch_counter_read_after_a_silence_and_set_to_zero_is_no_glitch() -> 
     """1.5 parts a minute; one hour without a reading, 90 parts more, then set to zero."""
     rows = [(place * MINUTE, float(value)) for place, value in enumerate(PARTS[:200])]
     rows += [(260 * MINUTE, 390.0), *((place * MINUTE, (place - 261) * 1.0) for place in range(261, 300))]
-    made = counted_at(rows, Rule(restarts=True))
+    made = counted_at(rows, CounterRule(restarts=True))
     assert made.total == 390 + 38
 
 
@@ -113,17 +115,17 @@ def test_readings_at_the_ends_of_what_a_double_holds(bounds: Bounds) -> None:
     """A torn float64: +-1.7e308 between 1049 and 1053; 1000 to 1099 is 99."""
     values = [1000.0 + i for i in range(100)]
     values[50:53] = [1.7e308, -1.7e308, 1.7e308]
-    made = counted(values, Rule(), bounds)
+    made = counted(values, CounterRule(), bounds)
     assert made.total == 99
     assert {event.kind for event in made.events} <= {"glitch", "false_zero"}
 
 
-def counted_at(rows: Sequence[tuple[int, float]], rule: Rule | None = None) -> Any:
+def counted_at(rows: Sequence[tuple[int, float]], rule: CounterRule | None = None) -> Any:
     """As `counted`, at given times."""
     times = np.array([t for t, _ in rows], np.int64)
-    runs = Changes.of(times, np.array([value for _, value in rows]), np.zeros(len(rows), np.uint32))
-    rule = rule or Rule()
-    found = judged(Runs(runs.first, runs.last, runs.num), rule, Bounds())
+    runs = SampleRuns.of(times, np.array([value for _, value in rows]), np.zeros(len(rows), np.uint32))
+    rule = rule or CounterRule()
+    found = judged(CounterRuns(runs.first, runs.last, runs.num), rule, Bounds())
     return count(Readings(found.runs.first, found.runs.value), rule, found.epochs, found.events)
 
 

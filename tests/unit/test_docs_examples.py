@@ -19,7 +19,7 @@ import yaml
 from edge_agent.cli.main import COMMANDS, main, parser
 from edge_agent.config import load
 from edge_agent.config.models import File
-from edge_agent.config.plugins import Installed
+from edge_agent.config.plugins import InstalledPlugins
 from edge_agent.config.schema import json_schema
 from edge_agent.sdk import Plugin
 from tests.unit.test_docs_connector_guide import guide_code
@@ -104,7 +104,7 @@ def guide_plugins() -> dict[str, Plugin]:
     """The installed connectors, and the one that the connector guide prints."""
     names: dict[str, Any] = {"__name__": "scpi"}
     exec(compile(guide_code(), "connector-guide.md", "exec"), names)
-    return {**dict(Installed()), "scpi": names["PLUGIN"]}
+    return {**dict(InstalledPlugins()), "scpi": names["PLUGIN"]}
 
 
 @pytest.mark.parametrize("block", YAML, ids=str)
@@ -149,7 +149,7 @@ def test_the_first_pages_show_a_whole_configuration() -> None:
 
 @cache
 def published() -> dict[str, Any]:
-    found: dict[str, Any] = json_schema(Installed())
+    found: dict[str, Any] = json_schema(InstalledPlugins())
     return found
 
 

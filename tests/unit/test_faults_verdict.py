@@ -9,14 +9,14 @@ import pytest
 
 from faults import __main__ as command
 from faults.matrix import ROWS
-from faults.result import Result
+from faults.result import FaultResult
 
-KEPT, LATE, BROKEN = Result(1), Result(1, late=["slow"]), Result(1, {"lost": 1}, ["lost: 1"], ["slow"])
+KEPT, LATE, BROKEN = FaultResult(1), FaultResult(1, late=["slow"]), FaultResult(1, {"lost": 1}, ["lost: 1"], ["slow"])
 ROW_OF = {"F7": KEPT, "F13": KEPT, "F21": KEPT, "F21-http": KEPT}
 
 
-def outcome(monkeypatch: pytest.MonkeyPatch, results: Mapping[str, Result | None], *words: str) -> int:
-    def run(row: str, times: int) -> Result:
+def outcome(monkeypatch: pytest.MonkeyPatch, results: Mapping[str, FaultResult | None], *words: str) -> int:
+    def run(row: str, times: int) -> FaultResult:
         result = results[row]
         if result is None:
             raise RuntimeError(f"{row}: it fell over")
@@ -39,7 +39,10 @@ def outcome(monkeypatch: pytest.MonkeyPatch, results: Mapping[str, Result | None
     ],
 )
 def test_the_worst_row_decides(
-    changed: dict[str, Result | None], status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    changed: dict[str, FaultResult | None],
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert outcome(monkeypatch, {**ROW_OF, **changed}, "F7", "F13", "F21") == status
     head, rule, *lines = capsys.readouterr().out.splitlines()

@@ -16,10 +16,10 @@ from edge_agent.metrics.readings import Readings
 from edge_agent.metrics.result import Window
 from edge_agent.production.power_energy import energy_while_known, moments
 from edge_agent.production.store_source import _rounded
-from edge_agent.stores import Changes
+from edge_agent.stores import SampleRuns
 from edge_agent.stores.evidence import bridged, clipped, joined
-from edge_agent.stores.held import Adding, piece
-from edge_agent.stores.held import joined as joined_pieces
+from edge_agent.stores.stretch_integrals import StretchTotals, piece
+from edge_agent.stores.stretch_integrals import joined as joined_pieces
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def test_a_power_holds_until_the_next_reading_and_only_where_it_was_known() -> N
     kw, bad = np.array([1.0, 10.0, np.nan]), np.zeros(3, np.uint32)
     known = [(HOUR // 2, 5 * HOUR // 2), (11 * HOUR // 4, 5 * HOUR)]
     at = moments(0, 9 * HOUR, HOUR, [], known)
-    adding = Adding(at, None)
+    adding = StretchTotals(at, None)
     adding.add(piece(t, kw, bad, 9 * HOUR), 9 * HOUR)
     used = energy_while_known(at, adding.total, known)
     assert used is not None
@@ -68,7 +68,7 @@ def test_a_total_is_the_same_however_the_readings_are_cut(
     before = np.flatnonzero(t < first)
     held = lead if not len(before) else float(np.nan_to_num(num[before[-1]])) * (status[before[-1]] == 0)
     bounds = [first, *sorted(cut for cut in cuts if first < cut < last), last]
-    whole, thinned = Adding(at, held), Adding(at, held)
+    whole, thinned = StretchTotals(at, held), StretchTotals(at, held)
     for start, end in pairwise(bounds):
         own = (t >= start) & (t < end)
         part = piece(t[own], num[own], status[own], end)
@@ -97,14 +97,14 @@ def test_runs_are_the_same_however_the_samples_are_cut(samples: list[tuple[int, 
     t = np.arange(len(samples), dtype=np.int64)
     num = np.array([np.nan if value == 3 else float(value) for value, _ in samples])
     status = np.array([0x80000000 if bad else 0 for _, bad in samples], np.uint32)
-    whole = Changes.of(t, num, status)
-    parts = [Changes.of(t[a], num[a], status[a]) for a in (slice(0, cut), slice(cut, None))]
-    assert told(Changes.join(parts)) == told(whole)
+    whole = SampleRuns.of(t, num, status)
+    parts = [SampleRuns.of(t[a], num[a], status[a]) for a in (slice(0, cut), slice(cut, None))]
+    assert told(SampleRuns.join(parts)) == told(whole)
     assert sum(whole.last - whole.first + 1) == len(samples)
-    assert len(Changes.join([])) == 0
+    assert len(SampleRuns.join([])) == 0
 
 
-def told(runs: Changes) -> list[tuple[int, int, str, int]]:
+def told(runs: SampleRuns) -> list[tuple[int, int, str, int]]:
     columns = (runs.first.tolist(), runs.last.tolist(), map(str, runs.num.tolist()), runs.status.tolist())
     return list(zip(*columns, strict=True))
 

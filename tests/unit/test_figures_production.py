@@ -16,10 +16,10 @@ import orjson
 import pytest
 
 from edge_agent.config.models import DeviceCommon, Site, TagCommon
-from edge_agent.config.plugins import Installed, tag_model
+from edge_agent.config.plugins import InstalledPlugins, tag_model
 from edge_agent.ingest import decode
 from edge_agent.metrics.calendar import Calendar
-from edge_agent.production.figures import Options, plant_of
+from edge_agent.production.figures import FigureOptions, plant_of
 from edge_agent.production.gather import gather
 from edge_agent.production.live_rates import LiveRates
 from edge_agent.production.schedule import Period, ProductionFigures
@@ -40,7 +40,7 @@ RULES = {"item": [{"gives": "Executing"}], "mode": [{"gives": "Processing"}]}
 
 
 #: A tag whose connector says how wide its register is.
-UINT16 = tag_model(Installed()["modbus"]).model_validate({"address": "holding/0", "type": "uint16"})
+UINT16 = tag_model(InstalledPlugins()["modbus"]).model_validate({"address": "holding/0", "type": "uint16"})
 
 TAGS = {
     "parts_total": UINT16,
@@ -161,7 +161,7 @@ def test_parts_of_a_subscription_are_counted_when_they_came_and_not_over_a_break
     about, window = site(tmp_path), (T0, T0 + 2 * HOUR)
     live = production(store, about, REGISTER, paused, *window)["machines"]["EQ-1"]["parts"]
     facts = gather(about, StoreFacts(store), REGISTER, paused, *window)
-    told = next(each.production for each in plant_of(facts, REGISTER, Options()).machines if each.id == "EQ-1")
+    told = next(each.production for each in plant_of(facts, REGISTER, FigureOptions()).machines if each.id == "EQ-1")
     assert told is not None
     assert (live["produced"], live["produced_outside_planned"], live["good"]) == (5, 0, 5)
     assert (told.pq, told.whole_pq, told.gq) == (5, 5, 5)
@@ -460,7 +460,7 @@ def test_a_meter_of_one_machine_is_told_at_the_machines_states_kept_or_not(store
 def every_figure(store: DuckDbStore, where: Site, register: Register, start: int, end: int) -> list[Any]:
     """All that is computed of a window: production, the rates now, and a report's."""
     facts = gather(where, StoreFacts(store), register, CALENDAR, start, end)
-    plant = plant_of(facts, register, Options())
+    plant = plant_of(facts, register, FigureOptions())
     live = LiveRates(where).live(store, end)
     windows = ProductionFigures(where, register).compute(store, Period(start, end, "shift"), end + HOUR)
     minutes = {name: rows.rows.tolist() for name, rows in facts.minutes.items()}

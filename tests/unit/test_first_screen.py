@@ -14,18 +14,18 @@ from rich.console import Console
 
 from edge_agent.app.demo.view import picture
 from edge_agent.app.status.first_screen import FirstScreen
-from edge_agent.app.status.not_well import not_well
 from edge_agent.app.status.rates_view import figure, headlines, judgement, others
+from edge_agent.app.status.status_faults import not_well
 from edge_agent.app.status.terminal import Language, Terminal, language, wrapped
 from edge_agent.app.status.view import show
 from edge_agent.cli.status import _well
 from edge_agent.health.reasons import sentence
 from edge_agent.metrics.evaluate import evaluate
-from edge_agent.metrics.live import Live, read_live
+from edge_agent.metrics.live import LiveEvidence, read_live
 from edge_agent.reasons import cause
 from edge_agent.reasons.causes import CAUSES
 from edge_agent.register.importing import load
-from edge_agent.report.document import Setting, build
+from edge_agent.report.document import ReportSetting, build
 from edge_agent.report.html import render
 from edge_agent.words import commands_in, number_of
 from tests.support import report_plant
@@ -41,7 +41,7 @@ SIZES = [(80, 24), (120, 30), (160, 50)]
 LANGUAGES: list[Language] = ["zh", "en", "both"]
 
 
-def metrics(live: Live | None = None) -> list[dict[str, Any]]:
+def metrics(live: LiveEvidence | None = None) -> list[dict[str, Any]]:
     return list(evaluate(REGISTER, live or read_live(FACTORY / "live.json"))["results"].values())
 
 
@@ -296,7 +296,7 @@ def stated(document: dict[str, Any]) -> bool | None:
     return met
 
 
-@pytest.mark.parametrize("figures", [metrics(), young(), metrics(Live())], ids=["golden", "young", "no data"])
+@pytest.mark.parametrize("figures", [metrics(), young(), metrics(LiveEvidence())], ids=["golden", "young", "no data"])
 def test_every_judgement_that_is_printed_is_that_of_the_document(figures: list[dict[str, Any]]) -> None:
     """Demo, status and `metrics show` print these lines; what is not judged is never met or not met."""
     terminal = Terminal(10_000, None, "both")
@@ -325,7 +325,7 @@ def test_domestic_robots_are_not_judged_for_the_local_market() -> None:
 
 
 def test_every_judgement_of_a_report_is_that_of_its_figures() -> None:
-    document = build(report_plant.plant(), Setting("health-check", "30d", issued_ns=END))
+    document = build(report_plant.plant(), ReportSetting("health-check", "30d", issued_ns=END))
     figures = {each["key"]: each for each in document["figures"]}
     table = next(block for part in document["parts"] for block in part["blocks"] if block.get("name") == "rates")
     for row in table["rows"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fuzz import catalogue
-from fuzz.target import Feed, WrongError, demand, mutants
+from fuzz.target import FuzzInput, WrongError, demand, mutants
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +25,6 @@ def test_a_broken_demand_is_a_finding() -> None:
 
 
 def test_decisions_end_in_zeros() -> None:
-    feed = Feed(b"\x05\x01\x02rest")
+    feed = FuzzInput(b"\x05\x01\x02rest")
     assert (feed.number(3), feed.number(1024), bool(feed), feed.rest()) == (2, 258, True, b"rest")
     assert (bool(feed), feed.number(7), feed.take(2)) == (False, 0, b"")

@@ -10,7 +10,7 @@ import pytest
 from edge_agent.errors import Finding
 from edge_agent.health import agent, ne107
 from edge_agent.health.ne107 import FINE, Health, Notice, judged
-from edge_agent.mqtt.trouble import hangs_up, not_taken, too_large
+from edge_agent.mqtt.trouble import hangs_up, publish_refused, too_large
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
@@ -58,29 +58,33 @@ AWAY = Finding("mqtt-refused", "mqtt://h", "没有代理。", "No broker.")
 @pytest.mark.parametrize(
     ("facts", "health", "reason"),
     [
-        (agent.Facts(), Health.NORMAL, ""),
-        (agent.Facts(connected=False), Health.CHECK_FUNCTION, "broker_connecting"),
-        (agent.Facts(connected=False, broker=AWAY), Health.MAINTENANCE_REQUIRED, "broker_away"),
-        (agent.Facts(ingest_silent=True), Health.MAINTENANCE_REQUIRED, "ingest_silent"),
-        (agent.Facts(lacking=True), Health.MAINTENANCE_REQUIRED, "not_stored"),
-        (agent.Facts(refusal=not_taken("t", "Not authorized")), Health.MAINTENANCE_REQUIRED, "broker_refuses"),
-        (agent.Facts(outbox_bytes=81, outbox_limit=100), Health.MAINTENANCE_REQUIRED, "outbox_nearly_full"),
-        (agent.Facts(outbox_bytes=79, outbox_limit=100), Health.NORMAL, ""),
-        (agent.Facts(dropping=5, dropped=9), Health.FAILURE, "outbox_dropping"),
-        (agent.Facts(dropped=9), Health.OFF_SPEC, "outbox_dropped"),
-        (agent.Facts(damaged=512), Health.OFF_SPEC, "outbox_damaged"),
-        (agent.Facts(unsynced_s=6.0), Health.FAILURE, "disk"),
-        (agent.Facts(stalled=["tcp://plc"]), Health.FAILURE, "loop_stalled"),
-        (agent.Facts(devices=2, offline=2), Health.OFF_SPEC, "all_devices_offline"),
-        (agent.Facts(devices=2, offline=1), Health.NORMAL, ""),
-        (agent.Facts(clock=["clock_unset"]), Health.OFF_SPEC, "clock_unset"),
-        (agent.Facts(clock=["clock_jump"], jump_s=-7200.0), Health.OFF_SPEC, "clock_jump"),
-        (agent.Facts(refused="x.yaml:3:1"), Health.MAINTENANCE_REQUIRED, "reload_refused"),
-        (agent.Facts(restart=["mqtt"]), Health.MAINTENANCE_REQUIRED, "restart_needed"),
-        (agent.Facts(listen="127.0.0.1:1"), Health.MAINTENANCE_REQUIRED, "listen_failed"),
+        (agent.AgentFacts(), Health.NORMAL, ""),
+        (agent.AgentFacts(connected=False), Health.CHECK_FUNCTION, "broker_connecting"),
+        (agent.AgentFacts(connected=False, broker=AWAY), Health.MAINTENANCE_REQUIRED, "broker_away"),
+        (agent.AgentFacts(ingest_silent=True), Health.MAINTENANCE_REQUIRED, "ingest_silent"),
+        (agent.AgentFacts(lacking=True), Health.MAINTENANCE_REQUIRED, "not_stored"),
+        (
+            agent.AgentFacts(refusal=publish_refused("t", "Not authorized")),
+            Health.MAINTENANCE_REQUIRED,
+            "broker_refuses",
+        ),
+        (agent.AgentFacts(outbox_bytes=81, outbox_limit=100), Health.MAINTENANCE_REQUIRED, "outbox_nearly_full"),
+        (agent.AgentFacts(outbox_bytes=79, outbox_limit=100), Health.NORMAL, ""),
+        (agent.AgentFacts(dropping=5, dropped=9), Health.FAILURE, "outbox_dropping"),
+        (agent.AgentFacts(dropped=9), Health.OFF_SPEC, "outbox_dropped"),
+        (agent.AgentFacts(damaged=512), Health.OFF_SPEC, "outbox_damaged"),
+        (agent.AgentFacts(unsynced_s=6.0), Health.FAILURE, "disk"),
+        (agent.AgentFacts(stalled=["tcp://plc"]), Health.FAILURE, "loop_stalled"),
+        (agent.AgentFacts(devices=2, offline=2), Health.OFF_SPEC, "all_devices_offline"),
+        (agent.AgentFacts(devices=2, offline=1), Health.NORMAL, ""),
+        (agent.AgentFacts(clock=["clock_unset"]), Health.OFF_SPEC, "clock_unset"),
+        (agent.AgentFacts(clock=["clock_jump"], jump_s=-7200.0), Health.OFF_SPEC, "clock_jump"),
+        (agent.AgentFacts(refused="x.yaml:3:1"), Health.MAINTENANCE_REQUIRED, "reload_refused"),
+        (agent.AgentFacts(restart=["mqtt"]), Health.MAINTENANCE_REQUIRED, "restart_needed"),
+        (agent.AgentFacts(listen="127.0.0.1:1"), Health.MAINTENANCE_REQUIRED, "listen_failed"),
     ],
 )
-def test_the_agent_is_judged(facts: agent.Facts, health: Health, reason: str) -> None:
+def test_the_agent_is_judged(facts: agent.AgentFacts, health: Health, reason: str) -> None:
     worst = judged(agent.notices(facts)).worst
     assert (worst.health, worst.reason) == (health, reason)
     assert CHINESE.search(worst.zh)
@@ -89,7 +93,7 @@ def test_the_agent_is_judged(facts: agent.Facts, health: Health, reason: str) ->
 
 def test_a_refused_file_is_told_in_one_language_a_sentence() -> None:
     worst = judged(
-        agent.notices(agent.Facts(refused="x.yaml:3:1 Unknown key.", refused_zh="x.yaml:3:1 未知的键。"))
+        agent.notices(agent.AgentFacts(refused="x.yaml:3:1 Unknown key.", refused_zh="x.yaml:3:1 未知的键。"))
     ).worst
     assert "未知的键" in worst.zh
     assert "Unknown" not in worst.zh
@@ -97,15 +101,15 @@ def test_a_refused_file_is_told_in_one_language_a_sentence() -> None:
 
 
 def test_values_are_said_to_queue_only_while_there_is_no_connection() -> None:
-    away, unstable = (judged(agent.notices(agent.Facts(connected=on, broker=AWAY))).worst for on in (False, True))
+    away, unstable = (judged(agent.notices(agent.AgentFacts(connected=on, broker=AWAY))).worst for on in (False, True))
     assert ("queue" in away.en, "排队" in away.zh) == (True, True)
     assert ("queue" in unstable.en, "排队" in unstable.zh) == (False, False)
     assert ("unstable" in unstable.en, "不稳定" in unstable.zh) == (True, True)
 
 
-@pytest.mark.parametrize("why", [not_taken("a/b", "Quota exceeded"), too_large("a/b", 10, 5), hangs_up("a/b")])
+@pytest.mark.parametrize("why", [publish_refused("a/b", "Quota exceeded"), too_large("a/b", 10, 5), hangs_up("a/b")])
 def test_what_the_broker_refuses_is_said_in_both_languages(why: Finding) -> None:
-    (notice,) = agent.notices(agent.Facts(refusal=why))
+    (notice,) = agent.notices(agent.AgentFacts(refusal=why))
     assert f"a/b：{why.zh}。" in notice.zh
     assert CHINESE.search(why.zh)
     assert f"a/b: {why.en}." in notice.en
@@ -113,4 +117,4 @@ def test_what_the_broker_refuses_is_said_in_both_languages(why: Finding) -> None
 
 
 def test_a_reason_that_nobody_knows_is_quoted() -> None:
-    assert not_taken("t", "0xA7").zh.endswith("（0xA7）")
+    assert publish_refused("t", "0xA7").zh.endswith("（0xA7）")

@@ -121,7 +121,7 @@ def test_claims_that_exclude_each_other_are_not_followed_together() -> None:
     assert former.current == {"p": "b:p"}
     former.born("p", {"was": "b:p", "t": 1000 * second})
     assert (former.current, former.devices("b:p")) == ({"b:p": "p"}, ["b:p"]), "it moved back"
-    former.spoke("p", 1100 * second)
+    former.note_message("p", 1100 * second)
     assert former.current == {"b:p": "p"}
     former.born("q", {"was": "b:p", "t": 2000 * second})
     assert (former.current, former.devices("p")) == ({"b:p": "q"}, ["p"]), "one history goes on in one device"
@@ -131,17 +131,17 @@ def test_a_claim_that_is_not_followed_says_why() -> None:
     second = 1_000_000_000
     former = FormerNames(DeviceKeys("a", ["b"]))
     former.born("new", {"was": "old", "t": 100 * second})
-    assert former.aside() == []
+    assert former.unfollowed_claims() == []
     former.born("thief:x", {"was": "a:old", "t": 100 * second})
     former.born("b:new", {"was": "a:old", "t": 90 * second})
     former.born("x", {"was": "y", "t": 100 * second})
     former.born("y", {"was": "x", "t": 200 * second})
-    reasons = {claim.key: (claim.former, claim.reason) for claim in former.aside()}
+    reasons = {claim.key: (claim.former, claim.reason) for claim in former.unfollowed_claims()}
     assert reasons == {
         "thief:x": ("old", "was_of_guest"), "b:new": ("old", "was_taken"), "x": ("y", "was_circle"),
     }  # fmt: skip
-    former.spoke("old", 1000 * second)
-    assert {claim.key: claim.reason for claim in former.aside()}["new"] == "was_still_speaks"
+    former.note_message("old", 1000 * second)
+    assert {claim.key: claim.reason for claim in former.unfollowed_claims()}["new"] == "was_still_speaks"
     former.born("new", {"t": 2000 * second})
-    assert "new" not in {claim.key for claim in former.aside()}
+    assert "new" not in {claim.key for claim in former.unfollowed_claims()}
     assert all(reason in STATES for _, reason in reasons.values())

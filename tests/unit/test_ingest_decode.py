@@ -16,7 +16,7 @@ TOPIC = "edge/e/s/area/line/m1/data"
 GOOD: dict[str, Any] = {"v": 1, "device": "m1", "stream": "ipc/0/9f", "seq": 7, "ts": 1, "t": 1_000_001, "values": {}}
 
 
-def read(topic: str = TOPIC, **changes: Any) -> messages.Message:
+def read(topic: str = TOPIC, **changes: Any) -> messages.IngestMessage:
     return messages.read(topic, orjson.dumps(GOOD | changes), Catalogue())
 
 

@@ -11,21 +11,21 @@ import orjson
 import pytest
 
 from edge_agent.clock import Clock
-from edge_agent.config.models import Store as StoreConfig
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.control import client, server, store_questions
 from edge_agent.errors import FindingsError, StoreError
 from edge_agent.identity import agent_of
-from edge_agent.ingest.quarantine import Entry, Quarantine
+from edge_agent.ingest.quarantine import MessageQuarantine, RefusedMessage
 from edge_agent.ingest.replay import replay
 from edge_agent.ingest.watermark import Watermarks
-from edge_agent.ingest.window import Window
+from edge_agent.ingest.window import ReceiveWindow
 from edge_agent.intervals import IntervalSet
 from edge_agent.stores.duckdb import DuckDbStore
 from tests.support.aio import run
 
 
 def test_a_window_is_learned_from_stopping_twice_at_the_same_number() -> None:
-    window = Window()
+    window = ReceiveWindow()
     assert not window.full(20)
     window.waited(20)
     window.waited(20)
@@ -34,7 +34,7 @@ def test_a_window_is_learned_from_stopping_twice_at_the_same_number() -> None:
 
 
 def test_more_than_the_window_proves_it_wrong() -> None:
-    window = Window()
+    window = ReceiveWindow()
     window.waited(3)
     window.waited(3)
     window.seen(3)
@@ -53,7 +53,7 @@ def told(marks: Watermarks, agent: str, known: dict[str, IntervalSet]) -> dict[s
 def test_watermarks_speak_of_named_and_recent_streams() -> None:
     marks = Watermarks()
     known = {"a/0/1": IntervalSet([(1, 5), (7, 9)]), "a/0/2": IntervalSet([(1, 1)]), "b/0/1": IntervalSet([(4, 4)])}
-    marks.heard({"agent": "a", "streams": ["a/0/1", "a/0/9", 5]})
+    marks.take_agent_state({"agent": "a", "streams": ["a/0/1", "a/0/9", 5]})
     assert marks.due(0.0, everyone=False) == ["a"]
     assert marks.due(0.0, everyone=False) == []
     assert told(marks, "a", known)["streams"] == {"a/0/1": [[1, 5], [7, 9]], "a/0/9": []}
@@ -69,7 +69,7 @@ def test_watermarks_speak_of_named_and_recent_streams() -> None:
 @pytest.mark.parametrize("state", [{}, {"agent": 1, "streams": []}, {"agent": "a", "streams": "x"}])
 def test_malformed_agent_states_are_passed_over(state: dict[str, Any]) -> None:
     marks = Watermarks()
-    marks.heard(state)
+    marks.take_agent_state(state)
     assert marks.due(0.0, everyone=True) == []
 
 
@@ -77,19 +77,19 @@ def test_malformed_agent_states_are_passed_over(state: dict[str, Any]) -> None:
 def test_a_name_that_no_topic_can_have_is_told_nothing(name: str) -> None:
     """It would be the watermark's topic, and publishing to it would end the service."""
     marks = Watermarks()
-    marks.heard({"agent": name, "streams": [f"{name}/0/1"]})
+    marks.take_agent_state({"agent": name, "streams": [f"{name}/0/1"]})
     marks.committed({f"{name}/0/1", "a/0/1"}, 0.0)
     assert marks.due(0.0, everyone=True) == ["a"]
-    marks.heard({"agent": "a/b", "streams": []})
+    marks.take_agent_state({"agent": "a/b", "streams": []})
     assert marks.due(0.0, everyone=True) == ["a"]
 
 
-def entry(payload: bytes = b"{}", **fields: Any) -> Entry:
-    return Entry.new(5, "edge/e/s/a/l/m1/data", payload, "reason", 1, **fields)
+def entry(payload: bytes = b"{}", **fields: Any) -> RefusedMessage:
+    return RefusedMessage.new(5, "edge/e/s/a/l/m1/data", payload, "reason", 1, **fields)
 
 
 def test_quarantine_keeps_every_byte_and_is_private(tmp_path: Path) -> None:
-    quarantine = Quarantine(tmp_path / "q")
+    quarantine = MessageQuarantine(tmp_path / "q")
     assert list(quarantine.entries()) == []
     assert quarantine.drop(["x"]) == 0
     entries = [entry("中文\n".encode()), entry(b"\xff\x00"), entry(tags=["a", "b"])]
@@ -110,7 +110,7 @@ def test_quarantine_keeps_every_byte_and_is_private(tmp_path: Path) -> None:
 def test_a_flood_of_poison_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_agent.ingest.quarantine._FILE_BYTES", 100)
     monkeypatch.setattr("edge_agent.ingest.quarantine._FILES", 3)
-    quarantine = Quarantine(tmp_path / "q")
+    quarantine = MessageQuarantine(tmp_path / "q")
     entries = [entry(b"x" * 100) for _ in range(6)]
     for one in entries:
         quarantine.append([one])
@@ -120,7 +120,7 @@ def test_a_flood_of_poison_is_bounded(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_quarantine_that_cannot_be_written_stops_the_acknowledgement(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError):
-        Quarantine(tmp_path / "file").append([entry()])
+        MessageQuarantine(tmp_path / "file").append([entry()])
 
 
 def data(tag: str, value: Any, device: str = "m1") -> bytes:
@@ -128,7 +128,7 @@ def data(tag: str, value: Any, device: str = "m1") -> bytes:
 
 
 def test_replay_stores_what_it_can_and_keeps_the_rest(tmp_path: Path) -> None:
-    quarantine = Quarantine(tmp_path / "q")
+    quarantine = MessageQuarantine(tmp_path / "q")
     quarantine.append([entry(data("x", 2)), entry(b"not json"), entry(data("y", 3), tags=["y"])])
     with closing(DuckDbStore(tmp_path / "s.duckdb", agent="a")) as store:
         done = replay(list(quarantine.entries()), store, quarantine, Clock())
@@ -140,7 +140,7 @@ def test_replay_stores_what_it_can_and_keeps_the_rest(tmp_path: Path) -> None:
 
 
 def test_an_entry_behind_a_torn_line_is_not_lost_with_it(tmp_path: Path) -> None:
-    quarantine = Quarantine(tmp_path / "q")
+    quarantine = MessageQuarantine(tmp_path / "q")
     quarantine.append([entry(b"1"), entry(b"2")])
     (path,) = (tmp_path / "q").glob("*.jsonl")
     path.write_bytes(path.read_bytes()[:-9])  # a power cut amid the second

@@ -15,7 +15,7 @@ from edge_agent.app.status.missing import recent_report
 from edge_agent.app.status.recent_health import RecentHealth
 from edge_agent.ingest.stream_marks import IDLE_S, StreamMarks
 from edge_agent.intervals import IntervalSet
-from edge_agent.stores import Mark, Rows, WriteBatch
+from edge_agent.stores import Rows, StreamMark, WriteBatch
 from edge_agent.stores import duckdb_marks as marks
 from edge_agent.stores import duckdb_write as write
 from edge_agent.stores.catalogue import Catalogue
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[DuckDbStore]:
 
 
 def batch(*found: tuple[str, int]) -> WriteBatch:
-    return WriteBatch(Rows.empty(), T0, marks=[Mark(stream, seq, 1) for stream, seq in found])
+    return WriteBatch(Rows.empty(), T0, marks=[StreamMark(stream, seq, 1) for stream, seq in found])
 
 
 def test_joining_marks_writes_the_streams_that_changed_and_no_others(

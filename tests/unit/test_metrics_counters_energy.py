@@ -6,10 +6,10 @@ from fractions import Fraction
 
 import pytest
 
-from edge_agent.metrics.counters import U16, U32, Rule, count
+from edge_agent.metrics.counters import U16, U32, CounterRule, count
 from edge_agent.metrics.energy import (
     KGCE_PER_KWH,
-    Scope,
+    EnergyScope,
     demand,
     disagreement,
     idle_share,
@@ -19,7 +19,7 @@ from edge_agent.metrics.energy import (
     standard_coal,
 )
 from edge_agent.metrics.lateness import lateness, percentile
-from edge_agent.metrics.timemodel import Item, Mode, Plan, Span, classify
+from edge_agent.metrics.timemodel import ItemState, OperationMode, Plan, StateSpan, classify
 
 S = 1_000_000_000
 MINUTE, HOUR = 60 * S, 3600 * S
@@ -28,29 +28,29 @@ MINUTE, HOUR = 60 * S, 3600 * S
 @pytest.mark.parametrize(
     ("values", "rule", "total", "events"),
     [
-        ([5, 5, 8, 12], Rule(), 7, []),
-        ([65530, 4], Rule(U16), 10, ["rollover"]),
-        ([U32 - 1, 0], Rule(U32), 1, ["rollover"]),
-        ([200, 0, 3], Rule(restarts=True), 3, ["restart"]),
-        ([200, 2, 3], Rule(restarts=True), 3, ["restart"]),
-        ([200, 0, 3], Rule(U16, restarts=True), 3, ["restart"]),
-        ([200, 199, 201], Rule(restarts=True), 2, ["break"]),
-        ([5000, 12, 14], Rule(), 2, ["break"]),
-        ([30000, 4], Rule(U16), 0, ["break"]),
-        ([10, 1_000_000, 1_000_001], Rule(max_step=50), 1, ["jump"]),
-        ([1, 3], Rule(ratio=Fraction(40)), 80, []),
-        ([7], Rule(), 0, []),
-        ([], Rule(), 0, []),
+        ([5, 5, 8, 12], CounterRule(), 7, []),
+        ([65530, 4], CounterRule(U16), 10, ["rollover"]),
+        ([U32 - 1, 0], CounterRule(U32), 1, ["rollover"]),
+        ([200, 0, 3], CounterRule(restarts=True), 3, ["restart"]),
+        ([200, 2, 3], CounterRule(restarts=True), 3, ["restart"]),
+        ([200, 0, 3], CounterRule(U16, restarts=True), 3, ["restart"]),
+        ([200, 199, 201], CounterRule(restarts=True), 2, ["break"]),
+        ([5000, 12, 14], CounterRule(), 2, ["break"]),
+        ([30000, 4], CounterRule(U16), 0, ["break"]),
+        ([10, 1_000_000, 1_000_001], CounterRule(max_step=50), 1, ["jump"]),
+        ([1, 3], CounterRule(ratio=Fraction(40)), 80, []),
+        ([7], CounterRule(), 0, []),
+        ([], CounterRule(), 0, []),
     ],
 )
-def test_falling_counters(values: list[int], rule: Rule, total: int, events: list[str]) -> None:
+def test_falling_counters(values: list[int], rule: CounterRule, total: int, events: list[str]) -> None:
     counted = count([(index * S, value) for index, value in enumerate(values)], rule)
     assert counted.total == total
     assert [event.kind for event in counted.events] == events
 
 
 def test_events_keep_what_was_seen() -> None:
-    event = count([(0, 65530), (S, 4)], Rule(U16)).events[0]
+    event = count([(0, 65530), (S, 4)], CounterRule(U16)).events[0]
     assert (event.t, event.before, event.after) == (S, 65530, 4)
 
 
@@ -65,7 +65,7 @@ def test_float_resolution_is_kept_exactly() -> None:
     assert count([(0, 1_000_000.0), (S, 1_000_000.0625)]).total == Fraction(1, 16)
 
 
-SCOPE = Scope("ML1", 0, HOUR)
+SCOPE = EnergyScope("ML1", 0, HOUR)
 ENERGY = count([(0, 100), (30 * MINUTE, 106), (HOUR, 108)])
 
 
@@ -88,8 +88,8 @@ def test_standard_coal_prints_its_coefficient() -> None:
 
 def test_idle_share_follows_the_item_state() -> None:
     rows = [
-        Span(0, 45 * MINUTE, Item.EXECUTING, Mode.PROCESSING, True, Plan.SHIFT),
-        Span(45 * MINUTE, HOUR, Item.NOT_EXECUTING, Mode.NONE, True, Plan.OFF),
+        StateSpan(0, 45 * MINUTE, ItemState.EXECUTING, OperationMode.PROCESSING, True, Plan.SHIFT),
+        StateSpan(45 * MINUTE, HOUR, ItemState.NOT_EXECUTING, OperationMode.NONE, True, Plan.OFF),
     ]
     assert idle_share(SCOPE, ENERGY, classify(rows)).value == Fraction(1, 8)
     assert idle_share(SCOPE, count([]), classify(rows)).value is None

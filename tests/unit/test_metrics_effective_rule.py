@@ -16,7 +16,7 @@ from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.definitions import BY_ID, DEFINITIONS
 from edge_agent.metrics.evaluate import METRICS, compute, evaluate
 from edge_agent.metrics.evidence import DAY_S, collect
-from edge_agent.metrics.live import DeviceFacts, Live, Sums, from_health, parse_live, read_live
+from edge_agent.metrics.live import DeviceFacts, HealthSums, LiveEvidence, from_health, parse_live, read_live
 from edge_agent.register.model import Equipment, Process, Register
 
 MACHINE = Equipment("EQ-1", gateway_device="d1", networked_declared=True, digital=True, interface="opc_ua",
@@ -26,7 +26,7 @@ GOOD = DeviceFacts(Fraction(1), Fraction(1), connected=True, history_s=40 * DAY_
 
 
 def evidence(facts: DeviceFacts, machine: Equipment = MACHINE, **rest: object):  # type: ignore[no-untyped-def]
-    return collect(Register((machine,)), Live({"d1": facts}), **rest)["EQ-1"]  # type: ignore[arg-type]
+    return collect(Register((machine,)), LiveEvidence({"d1": facts}), **rest)["EQ-1"]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -76,24 +76,24 @@ def test_of_two_devices_the_first_speaks_and_one_device_is_no_evidence_for_two_m
     assert evidence(GOOD, replace(MACHINE, gateway_device="d1;d2")).grade == "E2"
     assert evidence(GOOD, replace(MACHINE, gateway_device="d2;d1"), configured={"d1", "d2"}).grade == "E0"
     twins = Register((MACHINE, replace(MACHINE, equipment_id="EQ-2")))
-    assert not any(each.live for each in collect(twins, Live({"d1": GOOD})).values())
+    assert not any(each.live for each in collect(twins, LiveEvidence({"d1": GOOD})).values())
 
 
 def test_a_scrapped_twin_does_not_take_the_evidence_away() -> None:
     twins = Register((MACHINE, replace(MACHINE, equipment_id="EQ-2", status="scrapped")))
-    assert collect(twins, Live({"d1": GOOD}))["EQ-1"].effective
+    assert collect(twins, LiveEvidence({"d1": GOOD}))["EQ-1"].effective
 
 
 def test_live_and_not_declared_is_listed_and_not_counted() -> None:
     register = Register((replace(MACHINE, networked_declared=False),))
-    document = evaluate(register, Live({"d1": GOOD}))
+    document = evaluate(register, LiveEvidence({"d1": GOOD}))
     assert document["networked_effective"] == 0
     assert document["live_not_declared"] == ["EQ-1"]
 
 
 @pytest.mark.parametrize(("history", "provisional"), [(30 * DAY_S, False), (30 * DAY_S - 1, True), (None, False)])
 def test_provisional_under_thirty_days(history: Fraction | None, provisional: bool) -> None:
-    live = Live({"d1": replace(GOOD, history_s=history)}, end_ns=10**18)
+    live = LiveEvidence({"d1": replace(GOOD, history_s=history)}, end_ns=10**18)
     result = compute(Assessment(REGISTER, live))["M-04a-effective"]
     assert result.provisional is provisional
     assert result.window.end == 10**18
@@ -141,7 +141,7 @@ def test_a_missing_price_makes_the_value_share_null_and_names_the_machine() -> N
 
 def test_online_and_acquisition_sum_over_devices() -> None:
     facts = replace(GOOD, online_s=Fraction(50), scheduled_s=Fraction(60), good=90, expected=100)
-    results = compute(Assessment(REGISTER, Live({"d1": facts}, 10**18, 60)))
+    results = compute(Assessment(REGISTER, LiveEvidence({"d1": facts}, 10**18, 60)))
     assert results["M-04d"].value == Fraction(5, 6)
     assert results["M-05"].value == Fraction(9, 10)
     assert results["M-05"].window.start == 10**18 - 60 * 10**9
@@ -149,7 +149,7 @@ def test_online_and_acquisition_sum_over_devices() -> None:
 
 def test_links_and_interfaces() -> None:
     facts = replace(GOOD, normalised=True, business_links=frozenset({"设备管理", "能耗管理", "别的"}))
-    results = compute(Assessment(REGISTER, Live({"d1": facts})))
+    results = compute(Assessment(REGISTER, LiveEvidence({"d1": facts})))
     assert results["M-06"].value == Fraction(2, 14)
     assert results["M-07"].value == 1
 
@@ -183,7 +183,7 @@ NS = 1_000_000_000
 
 
 def test_health_rows_become_facts_and_missing_rows_are_uncovered() -> None:
-    sums = Sums(scheduled_s=60.0, covered_s=54.0, good=500, bad=40)
+    sums = HealthSums(scheduled_s=60.0, covered_s=54.0, good=500, bad=40)
     facts = from_health(1000 * NS, 900 * NS, 995 * NS, (0, sums), (0, sums))
     assert facts.coverage == Fraction(54, 100)
     assert facts.last_good_age_s == 5
@@ -194,9 +194,9 @@ def test_health_rows_become_facts_and_missing_rows_are_uncovered() -> None:
 
 
 def test_coverage_never_exceeds_one_and_a_device_never_seen_is_due_while_the_agent_tries() -> None:
-    sums = Sums(scheduled_s=60.0, covered_s=60.0, good=1, bad=0)
+    sums = HealthSums(scheduled_s=60.0, covered_s=60.0, good=1, bad=0)
     assert from_health(50 * NS, 0, 0, (0, sums), (0, sums)).coverage == 1
-    never = from_health(50 * NS, None, None, (0, Sums(0, 0, 0, 0)), (20 * NS, Sums(12.5, 0, 0, 0)))
+    never = from_health(50 * NS, None, None, (0, HealthSums(0, 0, 0, 0)), (20 * NS, HealthSums(12.5, 0, 0, 0)))
     assert (never.connected, never.scheduled_s, never.online_s, never.coverage) == (False, 12.5, 0, None)
 
 

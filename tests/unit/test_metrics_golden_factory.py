@@ -12,7 +12,7 @@ import pytest
 from edge_agent.cli import main
 from edge_agent.metrics.assessment import Assessment
 from edge_agent.metrics.evaluate import compute, evaluate
-from edge_agent.metrics.live import Live, read_live
+from edge_agent.metrics.live import LiveEvidence, read_live
 from edge_agent.register.importing import load
 from edge_agent.register.model import Register
 
@@ -91,9 +91,9 @@ def test_without_live_facts_nothing_is_said_of_what_data_would_show() -> None:
 
 def test_devices_that_were_tried_in_vain_are_networked_at_nought() -> None:
     dark = {device: replace(fact, last_good_age_s=None, connected=False) for device, fact in LIVE.devices.items()}
-    assert evaluate(REGISTER, Live(dark))["networked_effective"] == 0
+    assert evaluate(REGISTER, LiveEvidence(dark))["networked_effective"] == 0
     never = {device: replace(fact, collected=False) for device, fact in dark.items()}
-    assert evaluate(REGISTER, Live(never))["networked_effective"] is None
+    assert evaluate(REGISTER, LiveEvidence(never))["networked_effective"] is None
 
 
 def test_where_there_is_nothing_to_divide_by_that_is_the_reason() -> None:

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from edge_agent.metrics.oee import Production, evaluate, losses
-from edge_agent.metrics.result import Result
+from edge_agent.metrics.result import MetricResult
 from edge_agent.metrics.timemodel import (
     DEBOUNCE_NS,
     Bucket,
-    Item,
-    Mode,
+    ItemState,
+    OperationMode,
     Plan,
     Reason,
-    Span,
+    StateSpan,
     Track,
     bucket_of,
     classify,
@@ -35,9 +35,9 @@ ITEMS = {"NotAvailable": 0, "OutOfService": 1, "NotExecuting": 2, "Executing": 3
 MODES = {"None": 0, "Maintenance": 1, "Setup": 2, "Processing": 3}
 
 
-def shift() -> tuple[list[Span], Production]:
+def shift() -> tuple[list[StateSpan], Production]:
     rows = [
-        (a * MINUTE, Item(ITEMS[item]), Mode(MODES[mode.split()[0]]), order == "order")
+        (a * MINUTE, ItemState(ITEMS[item]), OperationMode(MODES[mode.split()[0]]), order == "order")
         for a, _, item, mode, order, *_ in GOLDEN["segments"]
     ]
     times = tuple(row[0] for row in rows)
@@ -64,7 +64,7 @@ def test_each_segment_falls_into_its_bucket() -> None:
     assert [bucket_of(part)[0].value for part in parts] == [row[5] for row in GOLDEN["segments"]]
 
 
-def figures(machine: Production, results: dict[str, Result]) -> dict[str, Fraction | None]:
+def figures(machine: Production, results: dict[str, MetricResult]) -> dict[str, Fraction | None]:
     minutes = {bucket.value: machine.seconds(bucket) / 60 for bucket in Bucket}
     return {
         **minutes,
@@ -111,50 +111,58 @@ def test_the_loss_pareto_is_sorted_and_complete() -> None:
     ]  # fmt: skip
 
 
-def span(item: Item, mode: Mode = Mode.PROCESSING, order: bool = True, plan: Plan = Plan.SHIFT, s: int = 60) -> Span:
-    return Span(0, s * S, item, mode, order, plan)
+def span(
+    item: ItemState,
+    mode: OperationMode = OperationMode.PROCESSING,
+    order: bool = True,
+    plan: Plan = Plan.SHIFT,
+    s: int = 60,
+) -> StateSpan:
+    return StateSpan(0, s * S, item, mode, order, plan)
 
 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (span(Item.EXECUTING, plan=Plan.OFF), (Bucket.OVERTIME, Reason.NONE)),
-        (span(Item.NOT_AVAILABLE, plan=Plan.OFF), (Bucket.OFF, Reason.NONE)),
-        (span(Item.NOT_EXECUTING, plan=Plan.STOP), (Bucket.PLANNED, Reason.NONE)),
-        (span(Item.EXECUTING, plan=Plan.STOP), (Bucket.PLANNED, Reason.WORK_IN_STOP)),
-        (span(Item.NOT_EXECUTING, plan=Plan.MAINTENANCE), (Bucket.PLANNED, Reason.PLANNED_MAINTENANCE)),
-        (span(Item.NOT_AVAILABLE), (Bucket.ADET, Reason.UNKNOWN)),
-        (span(Item.NOT_AVAILABLE, order=False), (Bucket.ADOT, Reason.UNKNOWN)),
-        (span(Item.EXECUTING, Mode.MAINTENANCE), (Bucket.ADET, Reason.MAINTENANCE)),
-        (span(Item.NOT_EXECUTING, Mode.MAINTENANCE, order=False), (Bucket.ADET, Reason.MAINTENANCE)),
-        (span(Item.EXECUTING, Mode.SETUP), (Bucket.ASUT, Reason.NONE)),
-        (span(Item.OUT_OF_SERVICE, Mode.SETUP, order=False), (Bucket.ASUT, Reason.NONE)),
-        (span(Item.EXECUTING), (Bucket.APT, Reason.NONE)),
-        (span(Item.EXECUTING, Mode.NONE, order=False), (Bucket.APT, Reason.NONE)),
-        (span(Item.OUT_OF_SERVICE), (Bucket.ADET, Reason.SHORT_STOP)),
-        (span(Item.NOT_EXECUTING), (Bucket.ADET, Reason.STANDING)),
-        (span(Item.NOT_EXECUTING, order=False), (Bucket.ADOT, Reason.NONE)),
-        (span(Item.OUT_OF_SERVICE, order=False), (Bucket.ADOT, Reason.NONE)),
+        (span(ItemState.EXECUTING, plan=Plan.OFF), (Bucket.OVERTIME, Reason.NONE)),
+        (span(ItemState.NOT_AVAILABLE, plan=Plan.OFF), (Bucket.OFF, Reason.NONE)),
+        (span(ItemState.NOT_EXECUTING, plan=Plan.STOP), (Bucket.PLANNED, Reason.NONE)),
+        (span(ItemState.EXECUTING, plan=Plan.STOP), (Bucket.PLANNED, Reason.WORK_IN_STOP)),
+        (span(ItemState.NOT_EXECUTING, plan=Plan.MAINTENANCE), (Bucket.PLANNED, Reason.PLANNED_MAINTENANCE)),
+        (span(ItemState.NOT_AVAILABLE), (Bucket.ADET, Reason.UNKNOWN)),
+        (span(ItemState.NOT_AVAILABLE, order=False), (Bucket.ADOT, Reason.UNKNOWN)),
+        (span(ItemState.EXECUTING, OperationMode.MAINTENANCE), (Bucket.ADET, Reason.MAINTENANCE)),
+        (span(ItemState.NOT_EXECUTING, OperationMode.MAINTENANCE, order=False), (Bucket.ADET, Reason.MAINTENANCE)),
+        (span(ItemState.EXECUTING, OperationMode.SETUP), (Bucket.ASUT, Reason.NONE)),
+        (span(ItemState.OUT_OF_SERVICE, OperationMode.SETUP, order=False), (Bucket.ASUT, Reason.NONE)),
+        (span(ItemState.EXECUTING), (Bucket.APT, Reason.NONE)),
+        (span(ItemState.EXECUTING, OperationMode.NONE, order=False), (Bucket.APT, Reason.NONE)),
+        (span(ItemState.OUT_OF_SERVICE), (Bucket.ADET, Reason.SHORT_STOP)),
+        (span(ItemState.NOT_EXECUTING), (Bucket.ADET, Reason.STANDING)),
+        (span(ItemState.NOT_EXECUTING, order=False), (Bucket.ADOT, Reason.NONE)),
+        (span(ItemState.OUT_OF_SERVICE, order=False), (Bucket.ADOT, Reason.NONE)),
     ],
 )
-def test_the_rows_of_the_table(row: Span, expected: tuple[Bucket, Reason]) -> None:
+def test_the_rows_of_the_table(row: StateSpan, expected: tuple[Bucket, Reason]) -> None:
     assert bucket_of(row) == expected
 
 
 def test_the_table_is_total() -> None:
-    for item, mode, order, plan in product(Item, Mode, (True, False), Plan):
+    for item, mode, order, plan in product(ItemState, OperationMode, (True, False), Plan):
         assert bucket_of(span(item, mode, order, plan))[0] in Bucket
 
 
-def story(*parts: tuple[Item, int] | tuple[Item, int, Mode]) -> list[Span]:
+def story(*parts: tuple[ItemState, int] | tuple[ItemState, int, OperationMode]) -> list[StateSpan]:
     rows, t = [], 0
     for item, seconds, *mode in parts:
-        rows.append(Span(t, t + seconds * S, item, mode[0] if mode else Mode.PROCESSING, True, Plan.SHIFT))
+        rows.append(
+            StateSpan(t, t + seconds * S, item, mode[0] if mode else OperationMode.PROCESSING, True, Plan.SHIFT)
+        )
         t += seconds * S
     return rows
 
 
-UP, DOWN, LOST, IDLE = Item.EXECUTING, Item.OUT_OF_SERVICE, Item.NOT_AVAILABLE, Item.NOT_EXECUTING
+UP, DOWN, LOST, IDLE = ItemState.EXECUTING, ItemState.OUT_OF_SERVICE, ItemState.NOT_AVAILABLE, ItemState.NOT_EXECUTING
 
 
 @pytest.mark.parametrize(
@@ -166,20 +174,28 @@ UP, DOWN, LOST, IDLE = Item.EXECUTING, Item.OUT_OF_SERVICE, Item.NOT_AVAILABLE, 
         (((UP, 60), (DOWN, 60), (UP, 30), (DOWN, 60), (UP, 60)), 2),
         (((UP, 60), (DOWN, 60), (LOST, 600), (DOWN, 60), (UP, 60)), 1),
         (((UP, 60), (LOST, 600), (UP, 60)), 0),
-        (((UP, 60), (DOWN, 60), (IDLE, 600, Mode.MAINTENANCE), (DOWN, 60), (UP, 60)), 1),
+        (((UP, 60), (DOWN, 60), (IDLE, 600, OperationMode.MAINTENANCE), (DOWN, 60), (UP, 60)), 1),
         (((UP, 60), *((DOWN, 5), (UP, 5)) * 6, (UP, 60)), 1),
         (((UP, 60), *((DOWN, 5), (UP, 5)) * 5, (UP, 60)), 0),
         (((DOWN, 60),), 1),
         ((), 0),
     ],
 )
-def test_failures_are_debounced(parts: tuple[tuple[Item, int], ...], failures: int) -> None:
+def test_failures_are_debounced(parts: tuple[tuple[ItemState, int], ...], failures: int) -> None:
     assert DEBOUNCE_NS == 30 * S
     assert len(classify(story(*parts)).failures) == failures
 
 
 def test_maintenance_after_a_failure_is_corrective() -> None:
-    line = classify(story((UP, 60), (DOWN, 60), (IDLE, 600, Mode.MAINTENANCE), (UP, 60), (IDLE, 300, Mode.MAINTENANCE)))
+    line = classify(
+        story(
+            (UP, 60),
+            (DOWN, 60),
+            (IDLE, 600, OperationMode.MAINTENANCE),
+            (UP, 60),
+            (IDLE, 300, OperationMode.MAINTENANCE),
+        )
+    )
     machine = Production("EQ-1", totals(line, 0, 10**15))
     results = evaluate(machine)
     assert results["M-17-mttr"].value == 660
@@ -220,7 +236,11 @@ def test_effectiveness_above_one_is_flagged_and_not_clipped() -> None:
 
 def test_numbers_outside_the_vocabulary_are_no_state() -> None:
     assert [item_of(value) for value in (3, 9, None, True, 2.5, "3")] == [UP, LOST, LOST, LOST, LOST, LOST]
-    assert [mode_of(value) for value in (1, 9, None)] == [Mode.MAINTENANCE, Mode.NONE, Mode.NONE]
+    assert [mode_of(value) for value in (1, 9, None)] == [
+        OperationMode.MAINTENANCE,
+        OperationMode.NONE,
+        OperationMode.NONE,
+    ]
 
 
 def test_tracks_are_checked() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.modbus.frame import ProtocolError, Request, answer
+from connectors.modbus.frame import ProtocolError, ReadRequest, answer
 from connectors.modbus.framing import AsciiFraming, MbapFraming, RtuFraming, crc16
 
 H = bytes.fromhex
@@ -20,7 +20,7 @@ SPEC = [
 
 @pytest.mark.parametrize(("table", "address", "count", "request_pdu", "response_pdu", "data"), SPEC)
 def test_the_examples_of_the_specification(table, address, count, request_pdu, response_pdu, data):
-    request = Request(17, table, address, count)
+    request = ReadRequest(17, table, address, count)
     assert request.adu == b"\x11" + H(request_pdu)
     assert answer(request, b"\x11" + H(response_pdu)) == H(data)
 
@@ -33,14 +33,14 @@ def test_the_examples_of_the_specification(table, address, count, request_pdu, r
 def test_the_known_rtu_frame():
     # The request of 6.3 for unit 17 on a serial line; its CRC 0x8776 is sent low byte first.
     framing = RtuFraming()
-    assert framing.encode(0, Request(17, "holding", 0x6B, 3)) == H("11 03 006B 0003 7687")
+    assert framing.encode(0, ReadRequest(17, "holding", 0x6B, 3)) == H("11 03 006B 0003 7687")
     assert crc16(H("11 03 006B 0003 7687")) == 0
     reply = H("11 03 06 022B 0000 0064")
     assert framing.feed(reply + crc16(reply).to_bytes(2, "little")) == [(0, H("022B00000064"))]
 
 
 def test_an_exception_is_its_code():
-    request = Request(1, "holding", 0, 2)
+    request = ReadRequest(1, "holding", 0, 2)
     assert answer(request, H("01 83 02")) == 2
     assert answer(request, H("01 83 77")) == 0x77
 
@@ -66,13 +66,13 @@ def test_an_exception_is_its_code():
 )
 def test_what_is_no_answer_is_refused(adu):
     with pytest.raises(ProtocolError):
-        answer(Request(1, "holding", 0, 2), H(adu))
+        answer(ReadRequest(1, "holding", 0, 2), H(adu))
 
 
 def mbap(*frames: str) -> list[tuple[int, object]]:
     """What a request for two registers (slot 0) gets from these bytes."""
     framing = MbapFraming()
-    framing.encode(0, Request(1, "holding", 0, 2))
+    framing.encode(0, ReadRequest(1, "holding", 0, 2))
     found = []
     for frame in frames:
         found += framing.feed(H(frame))
@@ -133,27 +133,27 @@ def test_tcp_frames_that_answer_nothing_under_way_are_passed_over(frames):
 
 def test_noise_behind_an_answer_ends_the_connection_with_the_next_bytes():
     framing = MbapFraming()
-    framing.encode(0, Request(1, "holding", 0, 2))
+    framing.encode(0, ReadRequest(1, "holding", 0, 2))
     assert framing.feed(H(RIGHT) + b"\xff" * 9) == [(0, H("00010002"))]
-    framing.encode(0, Request(1, "holding", 0, 2))
+    framing.encode(0, ReadRequest(1, "holding", 0, 2))
     with pytest.raises(ProtocolError):
         framing.feed(H("0002 0000 0007 01 03 04 00010002"))
 
 
 def test_giving_up_says_what_came_instead():
-    request = Request(1, "holding", 0, 2)
+    request = ReadRequest(1, "holding", 0, 2)
     framing = MbapFraming()
     framing.encode(0, request)
-    assert framing.give_up() is None
+    assert framing.end_wait() is None
     framing.encode(0, request)
     framing.feed(H("0000 0000 0007 01 03 04 DEADDEAD"))
-    instead = framing.give_up()
+    instead = framing.end_wait()
     assert isinstance(instead, ProtocolError)
     assert "Transaction id 0" in str(instead)
     framing.encode(0, request)
     framing.feed(H("0003 0000 0007 01"))
     with pytest.raises(ProtocolError, match="first 7 bytes") as midway:
-        framing.give_up()
+        framing.end_wait()
     assert midway.value.cause.name == "modbus_unfinished"
     assert "前 7 字节" in midway.value.cause.zh
 
@@ -169,7 +169,7 @@ def test_giving_up_says_what_came_instead():
 )
 def test_an_answer_of_another_size_says_what_came_in_both_languages(adu, name, words):
     with pytest.raises(ProtocolError) as wrong:
-        answer(Request(1, "coil", 0, 12), H(adu))
+        answer(ReadRequest(1, "coil", 0, 12), H(adu))
     why = wrong.value.cause
     assert (why.name, wrong.value.answered) == (name, True)
     assert words[0] in why.en
@@ -181,7 +181,7 @@ def test_an_answer_of_another_size_says_what_came_in_both_languages(adu, name, w
 )
 def test_bytes_that_are_no_modbus_say_why_in_both_languages(header, zh):
     framing = MbapFraming()
-    framing.encode(0, Request(1, "holding", 0, 1))
+    framing.encode(0, ReadRequest(1, "holding", 0, 1))
     with pytest.raises(ProtocolError) as foreign:
         framing.feed(H(header))
     assert foreign.value.cause.name == "modbus_not_modbus"
@@ -190,7 +190,7 @@ def test_bytes_that_are_no_modbus_say_why_in_both_languages(header, zh):
 
 def test_a_tcp_answer_may_come_byte_by_byte_and_several_at_once_in_any_order():
     framing = MbapFraming()
-    first, second = Request(1, "holding", 0, 1), Request(1, "holding", 9, 1)
+    first, second = ReadRequest(1, "holding", 0, 1), ReadRequest(1, "holding", 9, 1)
     framing.encode(0, first)
     framing.encode(1, second)
     replies = H("0002 0000 0005 01 03 02 0009") + H("0001 0000 0005 01 03 02 0001")
@@ -202,11 +202,11 @@ def test_a_tcp_answer_may_come_byte_by_byte_and_several_at_once_in_any_order():
 
 def test_transaction_ids_wrap_round_and_skip_zero():
     framing = MbapFraming()
-    request = Request(1, "holding", 0, 1)
+    request = ReadRequest(1, "holding", 0, 1)
     ids = set()
     for _ in range(0x10000):
         ids.add(framing.encode(0, request)[:2])
-        framing.give_up()
+        framing.end_wait()
     assert b"\0\0" not in ids
     assert len(ids) == 0xFFFF
 
@@ -230,9 +230,9 @@ def _rtu(text: str) -> bytes:
 )
 def test_rtu_what_is_no_answer_is_not_taken_and_named_when_the_time_is_over(frame, status, answered):
     framing = RtuFraming()
-    framing.encode(0, Request(1, "holding", 0, 1))
+    framing.encode(0, ReadRequest(1, "holding", 0, 1))
     assert framing.feed(frame) == []
-    instead = framing.give_up()
+    instead = framing.end_wait()
     if status is None:
         assert instead is None
     else:
@@ -268,7 +268,7 @@ def test_rtu_the_answer_is_found_among_other_bytes(kind, bytewise):
     if bytewise and kind == "a-frame-within-a-frame":
         pytest.skip("a frame that is whole within an unfinished one cannot be told from an answer behind noise")
     framing = RtuFraming()
-    assert framing.encode(0, Request(1, "holding", 7, 1)) == ECHO
+    assert framing.encode(0, ReadRequest(1, "holding", 7, 1)) == ECHO
     pieces = [bytes([byte]) for byte in b"".join(AMONG[kind])] if bytewise else AMONG[kind]
     found = []
     for piece in pieces:
@@ -278,28 +278,28 @@ def test_rtu_the_answer_is_found_among_other_bytes(kind, bytewise):
 
 def test_rtu_an_answer_behind_what_looks_like_one_is_found_when_the_time_is_over():
     framing = RtuFraming()
-    framing.encode(0, Request(1, "holding", 0, 60))
+    framing.encode(0, ReadRequest(1, "holding", 0, 60))
     head, right = H("01 03 78"), H("01 03 78") + bytes(range(120))
     whole = right + crc16(right).to_bytes(2, "little")
     assert framing.feed(head + whole[:-3]) == []
     assert framing.feed(whole[-3:]) == [(0, bytes(range(120)))]
-    framing.encode(0, Request(1, "holding", 0, 60))
+    framing.encode(0, ReadRequest(1, "holding", 0, 60))
     assert framing.feed(head + _rtu("01 83 02")) == []
-    assert framing.give_up() == 2
+    assert framing.end_wait() == 2
 
 
 @pytest.mark.parametrize("address", range(0x0200, 0x0300))
 def test_rtu_no_part_of_an_echo_is_an_answer(address):
     """Requests whose address has the byte count of the answer in front look like the beginning of one."""
     framing = RtuFraming()
-    echo = framing.encode(0, Request(1, "holding", address, 1))
+    echo = framing.encode(0, ReadRequest(1, "holding", address, 1))
     for byte in echo:
         assert framing.feed(bytes([byte])) == []
 
 
 def test_rtu_endless_noise_is_given_up():
     framing = RtuFraming()
-    framing.encode(0, Request(1, "holding", 0, 1))
+    framing.encode(0, ReadRequest(1, "holding", 0, 1))
     assert framing.feed(b"\xa5" * 4000) == []
     with pytest.raises(ProtocolError):
         framing.feed(b"\xa5" * 100)
@@ -308,17 +308,17 @@ def test_rtu_endless_noise_is_given_up():
 def test_rtu_bytes_from_before_the_request_are_no_answer():
     framing = RtuFraming()
     assert framing.feed(ANSWER[:5]) == []
-    framing.encode(0, Request(1, "holding", 7, 1))
+    framing.encode(0, ReadRequest(1, "holding", 7, 1))
     assert framing.feed(ANSWER[5:]) == []
-    framing.give_up()
-    framing.encode(0, Request(1, "holding", 7, 1))
+    framing.end_wait()
+    framing.encode(0, ReadRequest(1, "holding", 7, 1))
     framing.feed(ANSWER[:5])
-    framing.encode(0, Request(1, "holding", 9, 1))
+    framing.encode(0, ReadRequest(1, "holding", 9, 1))
     assert framing.feed(ANSWER[5:]) == []
 
 
 def test_another_unit_is_accepted_where_it_is_named():
-    request = Request(5, "holding", 0, 1, frozenset({0, 1}))
+    request = ReadRequest(5, "holding", 0, 1, frozenset({0, 1}))
     assert answer(request, H("00 03 02 0007")) == answer(request, H("01 03 02 0007")) == H("0007")
     assert answer(request, H("00 83 02")) == 2
     with pytest.raises(ProtocolError, match="accept_unit: 2"):
@@ -327,7 +327,7 @@ def test_another_unit_is_accepted_where_it_is_named():
 
 def test_ascii_the_answer_is_found_among_other_lines():
     framing = AsciiFraming()
-    assert framing.encode(0, Request(1, "holding", 7, 1)) == b":010300070001F4\r\n"
+    assert framing.encode(0, ReadRequest(1, "holding", 7, 1)) == b":010300070001F4\r\n"
     lines = b":010300070001F4\r\n" + b"\xff:0103020BADxx\r\n" + b":0203020BAD41\r\n" + b":0103020BAD43\r\n"
     assert framing.feed(lines) == []
     assert framing.feed(b"\0:01030") == []
@@ -336,9 +336,9 @@ def test_ascii_the_answer_is_found_among_other_lines():
 
 def test_a_late_rtu_answer_of_another_unit_is_passed_over():
     framing = RtuFraming()
-    framing.encode(0, Request(2, "holding", 0, 1))
+    framing.encode(0, ReadRequest(2, "holding", 0, 1))
     assert framing.feed(_rtu("01 03 02 0BAD") + _rtu("02 03 02 0001")[:3]) == []
     assert framing.feed(_rtu("02 03 02 0001")[3:] + b"\xff") == [(0, H("0001"))]
     assert framing.feed(_rtu("02 03 02 0BAD")) == []
-    framing.encode(0, Request(2, "holding", 0, 1))
+    framing.encode(0, ReadRequest(2, "holding", 0, 1))
     assert framing.feed(_rtu("02 83 02")) == [(0, 2)]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from connectors.modbus.line import MalformedReplyError, SkippedError
 from connectors.modbus.options import ModbusDevice
-from connectors.modbus.reader import REASK, SEARCH_BUDGET, Reader
+from connectors.modbus.reader import REASK, SEARCH_BUDGET, ModbusTableReader
+from connectors.modbus.transport import MalformedReplyError, SkippedError
 from connectors.modbus.unit import Unit
 from edge_agent.model import STATUS, status_name
 from edge_agent.sdk import DeviceError
@@ -14,7 +14,7 @@ from tests.support.modbus_wire import Device, make_table
 
 
 def reader(tags, **options):
-    return Reader(make_table(tags), Unit("d", ModbusDevice(url="tcp://h", **options)))
+    return ModbusTableReader(make_table(tags), Unit("d", ModbusDevice(url="tcp://h", **options)))
 
 
 def read(made, device):
@@ -132,9 +132,11 @@ def test_the_tables_of_a_device_share_what_was_learnt():
     device = Device({a: a for a in range(20)})
     device.holes = {7}
     unit = Unit("d", ModbusDevice(url="tcp://h"))
-    first = Reader(make_table(holding(range(20))), unit)
+    first = ModbusTableReader(make_table(holding(range(20))), unit)
     read(first, device)
-    second = Reader(make_table({**holding([5, 9]), "wide": {"address": "holding/6", "type": "uint32"}}), unit)
+    second = ModbusTableReader(
+        make_table({**holding([5, 9]), "wide": {"address": "holding/6", "type": "uint32"}}), unit
+    )
     values, status, asked = read(second, device)
     assert (values, status) == ([5, 9, None], {2: "BadConfigurationError"})
     assert asked == [[("holding", 5, 1), ("holding", 6, 2), ("holding", 9, 1)]]
@@ -144,7 +146,7 @@ def test_reopening_asks_again_for_what_was_missing():
     device = Device({a: a for a in range(10)})
     device.holes = {4}
     unit = Unit("d", ModbusDevice(url="tcp://h"))
-    made = Reader(make_table(holding(range(10))), unit)
+    made = ModbusTableReader(make_table(holding(range(10))), unit)
     read(made, device)
     device.holes = set()
     unit.forget_missing()
@@ -251,7 +253,7 @@ def test_f07_several_addresses_that_cost_the_connection():
 
 def test_f07_a_span_that_costs_something_is_asked_for_once_a_minute():
     device, clock = Device({2: 2, 500: 500}), Clockwork()
-    made = Reader(make_table(holding([2, 500])), Unit("d", ModbusDevice(url="tcp://h"), clock))
+    made = ModbusTableReader(make_table(holding([2, 500])), Unit("d", ModbusDevice(url="tcp://h"), clock))
     for _ in range(3):
         failing(made, device, {500})
     asked = []
@@ -266,7 +268,7 @@ def test_f07_a_span_that_costs_something_is_asked_for_once_a_minute():
 
 def test_f07_a_span_that_costs_something_says_so_and_a_retry_asks_for_it_at_once():
     device, unit = Device({2: 2, 500: 500}), Unit("d", ModbusDevice(url="tcp://h"), Clockwork())
-    made = Reader(make_table(holding([2, 500])), unit)
+    made = ModbusTableReader(make_table(holding([2, 500])), unit)
     for _ in range(5):
         asked = failing(made, device, {500})[2]
     assert asked == [(2, 1)]
@@ -356,7 +358,7 @@ def test_a_hole_under_an_optional_tag_is_not_logged(caplog):
     device.holes = {3, 4}
     table = make_table(holding(range(6)))
     tags = tuple(replace(tag, optional=tag.name == "t3") for tag in table.tags)
-    made = Reader(type(table)(table.device, table.every, tags), Unit("d", ModbusDevice(url="tcp://h")))
+    made = ModbusTableReader(type(table)(table.device, table.every, tags), Unit("d", ModbusDevice(url="tcp://h")))
     _, status, _ = read(made, device)
     assert status == {3: "BadConfigurationError", 4: "BadConfigurationError"}
     assert "t4" in caplog.text

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from connectors.modbus.codec import Block
+from connectors.modbus.codec import BlockDecoder
 from connectors.modbus.denormal import other_readings
-from connectors.modbus.frame import Request
+from connectors.modbus.frame import ReadRequest
 from connectors.modbus.options import ModbusDevice, ModbusTag
 from connectors.modbus.point import resolve
-from connectors.modbus.reader import Reader
+from connectors.modbus.reader import ModbusTableReader
 from connectors.modbus.unit import Unit
 from edge_agent.config import load
 from edge_agent.config.compile import plans
@@ -40,7 +40,7 @@ def read(tags: dict[str, dict[str, object]], registers: dict[int, int], **device
         kind = str(common.pop("kind", "int"))
         compiled.append(Tag(name, kind, ModbusTag(**own), **common))  # type: ignore[arg-type]
     table = TagTable("d", 1.0, tuple(compiled))
-    reader = Reader(table, Unit("d", options))
+    reader = ModbusTableReader(table, Unit("d", options))
     wave = reader.first()
     while wave:
         wave = reader.next([answer(request, registers) for request in wave])
@@ -49,7 +49,7 @@ def read(tags: dict[str, dict[str, object]], registers: dict[int, int], **device
     return batch
 
 
-def answer(request: Request, registers: dict[int, int]) -> bytes:
+def answer(request: ReadRequest, registers: dict[int, int]) -> bytes:
     addresses = range(request.address, request.address + request.count)
     return b"".join(struct.pack(">H", registers.get(address, 0)) for address in addresses)
 
@@ -139,7 +139,7 @@ def test_a_value_and_its_scale_factor_come_with_one_request() -> None:
     ]  # fmt: skip
     table = TagTable("d", 1.0, tuple(compiled))
     options = ModbusDevice(url="tcp://h", max_gap=0)
-    reader = Reader(table, Unit("d", options))
+    reader = ModbusTableReader(table, Unit("d", options))
     requests = [(request.address, request.count) for request in reader.first()]
     assert (100, 21) in requests
 
@@ -200,7 +200,7 @@ def text(data: bytes, **keys: object) -> tuple[object, int | None]:
     tag = ModbusTag(address="holding/0", type="string", length=len(data), **keys)  # type: ignore[arg-type]
     values: list[object] = [None]
     status: dict[int, int] = {}
-    block = Block(0, (len(data) + 1) // 2, [(0, resolve(tag, DEVICE))])
+    block = BlockDecoder(0, (len(data) + 1) // 2, [(0, resolve(tag, DEVICE))])
     block.decode(data + bytes(len(data) % 2), values, status)  # type: ignore[arg-type]
     return values[0], status.get(0)
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edge_agent.config.models import Mqtt
-from edge_agent.mqtt import Connection, Inbound, Message, connection, packets
+from edge_agent.mqtt import Inbound, MqttConnection, MqttMessage, connection, packets
 from edge_agent.mqtt.trouble import LinkError
 from tests.support.aio import run, until
 from tests.support.exploration import examples
@@ -55,7 +55,7 @@ class Broker:
 @asynccontextmanager
 async def connected(
     version: str = "3.1.1", answer: bytes | None = None, **options: Any
-) -> AsyncIterator[tuple[Connection, Broker]]:
+) -> AsyncIterator[tuple[MqttConnection, Broker]]:
     """An open connection and its broker; CONNECT is not among what the broker got."""
     ours, theirs = socket.socketpair()
     for sock in (ours, theirs):
@@ -65,7 +65,7 @@ async def connected(
     async def dialled(*_: object) -> socket.socket:
         return ours
 
-    link = Connection(Mqtt(url="mqtt://broker", version=version), "test", **options)
+    link = MqttConnection(Mqtt(url="mqtt://broker", version=version), "test", **options)
     with patch.object(connection, "dialled", dialled), theirs:
         opening = asyncio.create_task(link.open(None))
         await broker.read()
@@ -186,9 +186,9 @@ def test_what_the_socket_does_not_take_follows_when_it_does() -> None:
 def test_a_paused_connection_delivers_nothing_and_forgets_nothing() -> None:
     async def scenario() -> None:
         async with connected(inbound=Inbound(60, 10)) as (link, broker):
-            messages: list[Message] = []
+            messages: list[MqttMessage] = []
 
-            def take(message: Message) -> None:
+            def take(message: MqttMessage) -> None:
                 messages.append(message)
                 if len(messages) == 2:
                     link.pause()

@@ -32,7 +32,7 @@ def test_a_connection_made_in_the_turn_of_the_cancellation_is_closed(monkeypatch
 
         monkeypatch.setattr(dial, "dial", connected)
         monkeypatch.setattr(dial, "threading", SimpleNamespace(Thread=Inline))
-        task = asyncio.create_task(dial.dialled("broker", 1883, None, 1.0))
+        task = asyncio.create_task(dial.dial_async("broker", 1883, None, 1.0))
         with pytest.raises(asyncio.CancelledError):
             await task
 

@@ -10,7 +10,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from edge_agent.config.models import Mqtt
 from edge_agent.mqtt import answers, reasons
-from edge_agent.mqtt.trouble import Attempt, closed_early, ended, no_answer, not_mqtt, not_taken, refused
+from edge_agent.mqtt.trouble import Attempt, closed_early, ended, no_answer, not_mqtt, publish_refused, refused
 
 CHINESE = re.compile(r"[一-鿿]")
 NEXT_STEP = re.compile(r"mqtt\.\w+|[Cc]heck|[Ss]ee its|see the broker|[Ll]ower|[Rr]aise|[Aa]sk |(tri|mad|sen)\w+ again")
@@ -47,7 +47,7 @@ def test_a_refused_message_has_its_own_sentence_for_each_code_of_puback() -> Non
     for code, names in REFUSING.items():
         for name, packets in names.items():
             if PacketTypes.PUBACK in packets:
-                found = not_taken("a/b", name)
+                found = publish_refused("a/b", name)
                 assert found.en.endswith(f"({name})"), code
                 assert CHINESE.search(found.zh)
                 assert "login" not in found.en

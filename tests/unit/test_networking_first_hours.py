@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from edge_agent.metrics.assessment import Assessment
-from edge_agent.metrics.evaluate import compute, evaluate, not_effective, not_judged_yet, to_mend
-from edge_agent.metrics.live import DeviceFacts, Live
-from edge_agent.production.facts import Minutes, Planned
-from edge_agent.report.document import Setting, build
+from edge_agent.metrics.evaluate import compute, evaluate, needing_attention, not_effective, not_judged_yet
+from edge_agent.metrics.live import DeviceFacts, LiveEvidence
+from edge_agent.production.facts import MinuteHealth, PlannedChange
+from edge_agent.report.document import ReportSetting, build
 from edge_agent.report.html import render
 from edge_agent.report.pack import verify
 from edge_agent.report.tables import csv_files
@@ -34,7 +34,7 @@ def connected(planned_h: float, history_h: float, coverage: str = "0.5", *, onli
 
 def assessed(fact: DeviceFacts, **others: DeviceFacts) -> Assessment:
     facts = {device: others.get(device, fact) for device in DEVICES}
-    return Assessment(REGISTER, Live(facts, END, 86_400))
+    return Assessment(REGISTER, LiveEvidence(facts, END, 86_400))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,9 @@ def test_a_networking_rate_means_something_from_8_planned_hours_or_30_days_on(
         assert "now_online" not in compute(assessment)["M-03"].to_json()
     assert bool(not_judged_yet(assessment)) is young
     linked = {row.equipment_id for row in DECLARED if row.devices}
-    assert bool(linked & {*to_mend(assessment)}) is not young, "a machine that is online and new needs nothing"
+    assert bool(linked & {*needing_attention(assessment)}) is not young, (
+        "a machine that is online and new needs nothing"
+    )
     assert {*not_effective(assessment)} == {row.equipment_id for row in DECLARED}, "the key of the contract as it was"
 
 
@@ -71,7 +73,7 @@ def test_what_is_online_is_counted_among_the_declared_ones() -> None:
     online, declared = compute(assessment)["M-04a-effective"].now_online or (0, 0)
     assert declared == len(DECLARED)
     assert online < declared
-    assert one.equipment_id in to_mend(assessment), "it is new too, and not online"
+    assert one.equipment_id in needing_attention(assessment), "it is new too, and not online"
     document = evaluate(REGISTER, assessment.live)
     assert document["now_online"] == [online, declared]
     text = document["results"]["M-04a-effective"]["effective_after"]
@@ -87,7 +89,7 @@ def test_a_plant_with_history_judges_and_lists_its_new_machine_as_waiting() -> N
     assessment = assessed(old, **{new.gateway_device: connected(0.5, 0.5)})
     assert compute(assessment)["M-04a-effective"].effective_after is None
     assert not_judged_yet(assessment) == [new.equipment_id]
-    assert new.equipment_id not in to_mend(assessment)
+    assert new.equipment_id not in needing_attention(assessment)
 
 
 def young_plant(minutes: int = 20) -> dict[str, Any]:
@@ -98,12 +100,12 @@ def young_plant(minutes: int = 20) -> dict[str, Any]:
             for i in range(1, minutes + 1)]  # fmt: skip
     return {
         "first_good": dict.fromkeys(known.devices, since),
-        "minutes": {device: Minutes(rows) for device in known.devices},
+        "minutes": {device: MinuteHealth(rows) for device in known.devices},
     }
 
 
 def report(**changes: Any) -> dict[str, Any]:
-    return build(golden.plant(**{**young_plant(), **changes}), Setting("health-check", "30d", issued_ns=END))
+    return build(golden.plant(**{**young_plant(), **changes}), ReportSetting("health-check", "30d", issued_ns=END))
 
 
 def test_the_first_page_after_20_minutes_says_what_is_online_and_sends_nobody_to_a_healthy_machine() -> None:
@@ -131,16 +133,16 @@ def test_a_first_connection_on_a_holiday_is_no_failure_until_the_first_shift() -
     """12 of 16 hours worked, none of them planned."""
     hours = young_plant(16 * 60)
     rows = hours["minutes"]["lathe01"].rows.copy()
-    rows[: 4 * 60, Minutes.COLUMNS.index("covered_ms")] = 0
-    hours["minutes"] = dict.fromkeys(hours["minutes"], Minutes(rows))
-    holiday = (Planned("", END - 30 * DAY, "shift"), Planned("", START - 8 * 60 * MINUTE, "off"))
+    rows[: 4 * 60, MinuteHealth.COLUMNS.index("covered_ms")] = 0
+    hours["minutes"] = dict.fromkeys(hours["minutes"], MinuteHealth(rows))
+    holiday = (PlannedChange("", END - 30 * DAY, "shift"), PlannedChange("", START - 8 * 60 * MINUTE, "off"))
     document = report(**hours, plan=holiday)
     figure = next(each for each in document["figures"] if each["key"] == "M-04a-effective")
     assert figure["effective_after"]["so_far"] == 0
     assert figure["now_online"][0] > 10
     again = golden.plant(**hours, plan=(replace(holiday[0]),)).assessment
     assert not again.young, "16 planned hours: 12 of them are 75 %, and that is judged"
-    assert to_mend(again)
+    assert needing_attention(again)
 
 
 def test_a_pack_of_an_earlier_version_is_not_held_against_keys_it_could_not_have() -> None:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from edge_agent import payload
-from edge_agent.config.models import State
+from edge_agent.config.models import StateConfig
 from edge_agent.model import STATUS, Batch, Report, Tag, TagTable
 from edge_agent.normalise import Normaliser
 from edge_agent.normalise.state import StateMachine
@@ -68,7 +68,7 @@ def test_report_by_change_keeps_deadband_quality_and_silence() -> None:
     def sent(t: int, value: float | None, status: dict[int, int] | None = None) -> list[str]:
         batch = Batch(normaliser.table, t * SECOND, [value, 1.0], status)
         normaliser.apply(batch)
-        news = normaliser.news(batch)
+        news = normaliser.reportable(batch)
         if news is None:
             return []
         return list(orjson.loads(b'{"a":1' + payload.data_tail(news)).get("values"))
@@ -90,11 +90,11 @@ def test_percent_deadband_is_of_the_range() -> None:
     for t, value in enumerate([100.0, 101.9, 102.1]):
         batch = Batch(normaliser.table, t, [value])
         normaliser.apply(batch)
-        news.append(normaliser.news(batch) is not None)
+        news.append(normaliser.reportable(batch) is not None)
     assert news == [True, False, True]
 
 
-STATE = State.model_validate(
+STATE = StateConfig.model_validate(
     {
         "item": [
             {"tag": "alarm", "equals": True, "gives": "OutOfService"},

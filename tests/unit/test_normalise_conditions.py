@@ -9,15 +9,15 @@ import orjson
 import pytest
 
 from edge_agent import payload
-from edge_agent.app.agent.devices import Workshop
+from edge_agent.app.agent.device_factory import DeviceFactory
 from edge_agent.clock import Clock
-from edge_agent.config.models import DeviceCommon, State
+from edge_agent.config.models import DeviceCommon, StateConfig
 from edge_agent.config.plugins import plugins_or_installed
 from edge_agent.model import STATUS, Batch, Tag, TagTable, Value, is_good
 from edge_agent.normalise import Normaliser
 from edge_agent.normalise.state import StateMachine
 from edge_agent.outbox import Outbox
-from edge_agent.production.signals import speaks_for_its_controller
+from edge_agent.production.signals import is_controller
 from edge_agent.topics import Topics
 from tests.support.sites import site
 
@@ -31,7 +31,7 @@ class Watched:
 
     def __init__(self, tags: tuple[Tag, ...], item: list[dict[str, Any]]) -> None:
         self.table, self.now = TagTable("press", 1.0, tags), 100.0
-        state = State.model_validate({"item": item})
+        state = StateConfig.model_validate({"item": item})
         machine = StateMachine.compile(state, (self.table,), frozenset(), now=lambda: self.now)
         assert machine is not None
         self.normaliser = Normaliser(self.table, machine)
@@ -263,7 +263,7 @@ def test_the_state_changes_when_its_time_is_over_although_no_value_comes(tmp_pat
     try:
         found = site(tmp_path, PUMP)
         clock = Clock()
-        workshop = Workshop(found.agent, Topics("edge", "e", "s"), outbox, clock)
+        workshop = DeviceFactory(found.agent, Topics("edge", "e", "s"), outbox, clock)
         member = workshop.make(found.devices[0], plugins_or_installed(None)["modbus"])
         device = member.polled
         (table,) = device.plan.tables
@@ -306,14 +306,14 @@ def test_what_a_state_rests_on_decides_whether_the_controller_speaks(
         {"id": "m", "connector": "modbus", "state": state, "state_basis": basis, "tags": {"part_count": {}}}
     )
     assert device.derives_state is derived
-    assert speaks_for_its_controller(device) is (not derived and state is not None)
+    assert is_controller(device) is (not derived and state is not None)
 
 
 def test_rules_without_a_time_ask_no_clock() -> None:
     def never() -> float:
         raise AssertionError("asked for the time")
 
-    state = State.model_validate({"item": [{"tag": "current", "above": 5, "gives": "Executing"}]})
+    state = StateConfig.model_validate({"item": [{"tag": "current", "above": 5, "gives": "Executing"}]})
     table = TagTable("pump", 1.0, CURRENT)
     machine = StateMachine.compile(state, (table,), frozenset(), now=never)
     normaliser = Normaliser(table, machine)

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from connectors.opcua.address import NodeAddress, Step, parse_node, parse_path
+from connectors.opcua.address import NodeAddress, PathSegment, parse_node, parse_path
 
 GUID = "09087e75-8e5e-499b-954f-f2a9603db28a"
 
@@ -37,23 +37,23 @@ def test_opcua_not_node_ids(text: str) -> None:
         parse_node(text)
 
 
-OBJECTS = Step(0, "Objects")
+OBJECTS = PathSegment(0, "Objects")
 
 
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("Objects/2:Machine/2:Speed", (OBJECTS, Step(2, "Machine"), Step(2, "Speed"))),
-        ("/Root/Objects/2:M", (OBJECTS, Step(2, "M"))),
-        ("2:M", (OBJECTS, Step(2, "M"))),
-        ("Types/0:x", (Step(0, "Types"), Step(0, "x"))),
-        ("{http://a/b}M/{urn:c:d}S", (OBJECTS, Step("http://a/b", "M"), Step("urn:c:d", "S"))),
-        ("2:a&/b/3:c&&d&:e", (OBJECTS, Step(2, "a/b"), Step(3, "c&d:e"))),
-        (["Objects", "2:a/b", "{http://x/y}c/d"], (OBJECTS, Step(2, "a/b"), Step("http://x/y", "c/d"))),
-        (["2:温度 (℃)"], (OBJECTS, Step(2, "温度 (℃)"))),
+        ("Objects/2:Machine/2:Speed", (OBJECTS, PathSegment(2, "Machine"), PathSegment(2, "Speed"))),
+        ("/Root/Objects/2:M", (OBJECTS, PathSegment(2, "M"))),
+        ("2:M", (OBJECTS, PathSegment(2, "M"))),
+        ("Types/0:x", (PathSegment(0, "Types"), PathSegment(0, "x"))),
+        ("{http://a/b}M/{urn:c:d}S", (OBJECTS, PathSegment("http://a/b", "M"), PathSegment("urn:c:d", "S"))),
+        ("2:a&/b/3:c&&d&:e", (OBJECTS, PathSegment(2, "a/b"), PathSegment(3, "c&d:e"))),
+        (["Objects", "2:a/b", "{http://x/y}c/d"], (OBJECTS, PathSegment(2, "a/b"), PathSegment("http://x/y", "c/d"))),
+        (["2:温度 (℃)"], (OBJECTS, PathSegment(2, "温度 (℃)"))),
     ],
 )
-def test_opcua_paths(path: str | list[str], expected: tuple[Step, ...]) -> None:
+def test_opcua_paths(path: str | list[str], expected: tuple[PathSegment, ...]) -> None:
     assert parse_path(path) == expected
 
 

@@ -11,8 +11,8 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 
 from connectors.opcua.browse import Browser
 from connectors.opcua.faults import explain
-from connectors.opcua.limits import Limits
-from connectors.opcua.namespaces import Namespaces
+from connectors.opcua.limits import OperationLimits
+from connectors.opcua.namespaces import NamespaceTable
 from connectors.opcua.options import OpcuaTag
 from connectors.opcua.resolve import explained
 from connectors.opcua.walk import Walker
@@ -70,7 +70,7 @@ def test_opcua_a_server_that_always_has_more_and_brings_nothing_ends_a_path() ->
 
 def test_opcua_a_server_that_always_has_more_and_brings_nothing_ends_a_walk() -> None:
     folder = Endless()
-    walker = Walker(cast(Any, SimpleNamespace(service=folder, limits=Limits())), lambda *_: None)
+    walker = Walker(cast(Any, SimpleNamespace(service=folder, limits=OperationLimits())), lambda *_: None)
     found: list[list[Any]] = [[]]
     run(walker._continue(found, {0: b"more"}))
     assert found == [[]]
@@ -91,7 +91,7 @@ def causes(
     known: Mapping[int, Cause] | None = None,
     optional: bool = False,
 ) -> dict[int, Cause]:
-    browser = Browser(cast(Any, folder), Namespaces(["http://opcfoundation.org/UA/", "urn:plant"]))
+    browser = Browser(cast(Any, folder), NamespaceTable(["http://opcfoundation.org/UA/", "urn:plant"]))
     table = TagTable("d", 1.0, tuple(Tag(f"t{at}", "float", tag, optional=optional) for at, tag in enumerate(tags)))
     now = dict.fromkeys(range(len(tags)), UNKNOWN)
     return run(explained(browser, table, before or {}, now, known or {}))

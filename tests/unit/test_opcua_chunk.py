@@ -12,7 +12,7 @@ from asyncua.crypto.security_policies import Cryptography, SecurityPolicyNone
 from asyncua.ua import ChannelSecurityToken
 from asyncua.ua import MessageSecurityMode as Mode
 
-from connectors.opcua import chunk, wire
+from connectors.opcua import chunk, raw_transport
 from tests.support.aio import run
 
 
@@ -98,8 +98,8 @@ class Transport:
         return False
 
 
-def opened() -> wire.BoundedProtocol:
-    protocol = wire.BoundedProtocol(1.0)
+def opened() -> raw_transport.BoundedProtocol:
+    protocol = raw_transport.BoundedProtocol(1.0)
     protocol._connection = channel(heard=9)
     protocol.transport = Transport()  # type: ignore[assignment]
     return protocol
@@ -111,7 +111,7 @@ def test_answers_find_who_asked_however_the_bytes_come(cut: int) -> None:
 
     async def scenario() -> None:
         protocol = opened()
-        link = wire.Wire(protocol)
+        link = raw_transport.RawTransport(protocol)
         first = link.send(b"one")
         theirs: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         protocol._callbackmap[50] = theirs
@@ -129,7 +129,7 @@ def test_answers_find_who_asked_however_the_bytes_come(cut: int) -> None:
 def test_an_answer_in_two_chunks_is_put_together_by_asyncua() -> None:
     async def scenario() -> None:
         protocol = opened()
-        future = wire.Wire(protocol).send(b"one")
+        future = raw_transport.RawTransport(protocol).send(b"one")
         protocol.data_received(altered(0, "4s", b"MSGC")[:20] + struct.pack("<I", 1) + b"body")
         protocol.data_received(sent(b" and soul", 11, 1))
         assert bytes(await future) == b"body and soul"
@@ -140,7 +140,7 @@ def test_an_answer_in_two_chunks_is_put_together_by_asyncua() -> None:
 def test_a_silent_server_ends_all_that_was_asked_together() -> None:
     async def scenario() -> None:
         protocol = opened()
-        link = wire.Wire(protocol)
+        link = raw_transport.RawTransport(protocol)
         with pytest.raises(TimeoutError):
             await link.ask([b"one", b"two"], 0.01)
         protocol.data_received(sent(b"late", 10, 1))

@@ -9,9 +9,9 @@ import pytest
 
 from connectors.opcua.binary import UNSUPPORTED, DecodeError, time_text
 from connectors.opcua.columns import Columns
-from connectors.opcua.feed import Feed
+from connectors.opcua.monitored_table import MonitoredTable
 from connectors.opcua.options import OpcuaTag
-from connectors.opcua.values import Shape
+from connectors.opcua.values import ValueShape
 from edge_agent.sdk import STATUS, Batch, Kind, Tag, TagTable
 
 MISMATCH, EMPTY, STRANGE = STATUS["BadTypeMismatch"], STATUS["BadWaitingForInitialData"], STATUS["BadDecodingError"]
@@ -36,7 +36,7 @@ def table(*kinds: Kind) -> TagTable:
 )  # fmt: skip
 def test_opcua_values_fit_their_tags_or_are_bad(kind: Kind, value: Any, expected: Any, status: int) -> None:
     values, codes = [value], {}
-    Shape(table(kind)).settle(values, codes)
+    ValueShape(table(kind)).coerce(values, codes)
     assert (values, type(values[0]), codes) == ([expected], type(expected), {0: status} if status else {})
 
 
@@ -50,14 +50,14 @@ def test_opcua_values_fit_their_tags_or_are_bad(kind: Kind, value: Any, expected
 def test_opcua_status_is_kept_in_full_where_it_is_not_good(code: int, value: float | None, kept: int | None) -> None:
     values: list[Any] = [1.5, 2.5]
     status = {0: code}
-    Shape(table("float", "float")).settle(values, status)
+    ValueShape(table("float", "float")).coerce(values, status)
     assert (values, status) == ([value, 2.5], {} if kept is None else {0: kept})
 
 
 def test_opcua_a_bad_value_of_another_type_keeps_the_servers_reason() -> None:
     values: list[Any] = ["text", None]
     status = {0: 0x808C0000, 1: 0x80310000}
-    Shape(table("float", "float")).settle(values, status)
+    ValueShape(table("float", "float")).coerce(values, status)
     assert (values, status) == ([None, None], {0: 0x808C0000, 1: 0x80310000})
 
 
@@ -72,8 +72,8 @@ def test_opcua_times_as_text(ticks: int, text: str) -> None:
     assert time_text(ticks) == text
 
 
-def feed(*kinds: Kind) -> Feed:
-    return Feed(table(*kinds))
+def feed(*kinds: Kind) -> MonitoredTable:
+    return MonitoredTable(table(*kinds))
 
 
 def changes(handles: list[int], values: list[Any], status: dict[int, int] | None = None) -> Columns:

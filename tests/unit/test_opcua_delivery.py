@@ -10,15 +10,15 @@ from typing import Any, cast
 import pytest
 from asyncua import ua
 
-from connectors.opcua import chunk, subscriptions, wire
+from connectors.opcua import chunk, raw_transport, subscriptions
 from connectors.opcua.binary import DecodeError
 from connectors.opcua.columns import Columns
 from connectors.opcua.delivery import Delivery
 from connectors.opcua.faults import device_errors, explain
-from connectors.opcua.feed import GrantedSubscription
 from connectors.opcua.messages import Published, ServiceFault
+from connectors.opcua.monitored_table import GrantedSubscription
 from connectors.opcua.options import OpcuaDevice, OpcuaTag
-from connectors.opcua.session import Session
+from connectors.opcua.session import OpcuaSession
 from edge_agent.sdk import STATUS, Batch, Clock, DeviceError, Tag, TagTable, status_name
 from tests.support.aio import run
 
@@ -56,7 +56,7 @@ class Delivered:
         self.batches: list[Batch] = []
         self.alive: list[str] = []
         self.server = Server(kept or {})
-        session = cast(Session, self.server)
+        session = cast(OpcuaSession, self.server)
         self.delivery = Delivery(session, Clock(), self.batches.append, self.alive.append)
         subscription = GrantedSubscription(7, 0.01, 0.02)
         self.feed = subscription.add(TABLE)
@@ -251,13 +251,13 @@ def test_opcua_sampling_and_queue(options: dict[str, Any], expected: tuple[float
 def test_opcua_another_asyncua_means_the_stock_path_and_one_warning(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv(wire.STOCK_ONLY, raising=False)
-    wire._warn_once.cache_clear()
+    monkeypatch.delenv(raw_transport.STOCK_ONLY, raising=False)
+    raw_transport._warn_once.cache_clear()
     strange = cast(Any, SimpleNamespace(uaclient=SimpleNamespace(protocol=SimpleNamespace(_callbackmap={}))))
-    assert wire.open_wire(strange) is None
-    assert wire.open_wire(strange) is None
+    assert raw_transport.open_wire(strange) is None
+    assert raw_transport.open_wire(strange) is None
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert not wire.has_bounded_seam(strange)
+    assert not raw_transport.has_bounded_seam(strange)
 
 
 @pytest.mark.parametrize("name", ["_peer_sequence_number", "security_token", "_limits", "_incoming_parts"])
@@ -268,11 +268,11 @@ def test_opcua_an_asyncua_that_keeps_a_channel_elsewhere_judges_every_chunk_itse
     judged: list[bytes] = []
 
     async def case() -> None:
-        protocol = wire.BoundedProtocol(1.0)
+        protocol = raw_transport.BoundedProtocol(1.0)
         protocol.transport = cast(Any, SimpleNamespace(is_closing=lambda: False))
         monkeypatch.delattr(protocol._connection, name)
         monkeypatch.setattr(protocol, "_process_received_data", judged.append)
-        wire.limit_messages(cast(Any, SimpleNamespace(uaclient=SimpleNamespace(protocol=protocol))))
+        raw_transport.limit_messages(cast(Any, SimpleNamespace(uaclient=SimpleNamespace(protocol=protocol))))
         protocol.data_received(struct.pack("<4sIIIII", b"MSGF", 28, 0, 0, 1, 1) + b"body")
 
     run(case())

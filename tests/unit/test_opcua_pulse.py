@@ -11,7 +11,7 @@ from asyncua import ua
 
 from connectors.opcua import pulse
 from connectors.opcua.options import OpcuaDevice
-from connectors.opcua.session import Session
+from connectors.opcua.session import OpcuaSession
 from edge_agent.sdk import STATUS, DeviceError
 from tests.support.aio import run, until
 
@@ -38,7 +38,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def watched(server: Server, heard: Callable[[], float], times: int) -> bool:
     """Whether the watch went on through so many questions."""
-    task = asyncio.create_task(pulse.watch(cast(Session, server), heard))
+    task = asyncio.create_task(pulse.watch(cast(OpcuaSession, server), heard))
     try:
         await until(lambda: server.asked >= times or task.done())
         return not task.done()
@@ -59,7 +59,7 @@ def test_opcua_a_silent_server_that_answers_is_kept(answer: Callable[[], object]
 def test_opcua_a_server_that_answers_nothing_is_dropped() -> None:
     async def case() -> None:
         with pytest.raises(DeviceError) as failed:
-            await pulse.watch(cast(Session, Server(lambda: None)), lambda: 0.0)
+            await pulse.watch(cast(OpcuaSession, Server(lambda: None)), lambda: 0.0)
         assert (failed.value.lost, failed.value.status) == (True, STATUS["BadTimeout"])
 
     run(case())
@@ -79,7 +79,7 @@ def test_opcua_a_server_that_reports_is_not_asked() -> None:
     async def case() -> int:
         loop = asyncio.get_running_loop()
         server = Server(object)
-        task = asyncio.create_task(pulse.watch(cast(Session, server), loop.time))
+        task = asyncio.create_task(pulse.watch(cast(OpcuaSession, server), loop.time))
         await asyncio.wait([task], timeout=0.3)  # many times the patience
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -13,7 +13,7 @@ import pytest
 
 from edge_agent.control import client, server
 from edge_agent.errors import FindingsError
-from edge_agent.ingest.quarantine import Entry, Quarantine
+from edge_agent.ingest.quarantine import MessageQuarantine, RefusedMessage
 from tests.support.aio import run
 
 NOBODY = 65534
@@ -47,9 +47,9 @@ def test_a_service_of_another_user_is_not_said_to_be_absent() -> None:
 
 
 def test_a_quarantine_of_another_user_is_not_said_to_be_empty(tmp_path: Path) -> None:
-    quarantine = Quarantine(tmp_path / "quarantine")
+    quarantine = MessageQuarantine(tmp_path / "quarantine")
     assert not quarantine.filled
-    quarantine.append([Entry.new(1, "edge/x", b"?", "not JSON", 0)])
+    quarantine.append([RefusedMessage.new(1, "edge/x", b"?", "not JSON", 0)])
     with _as_another(quarantine.folder):
         with pytest.raises(FindingsError) as caught:
             list(quarantine.entries())

@@ -14,9 +14,9 @@ from unittest.mock import patch
 
 import pytest
 
-from edge_agent.outbox import Entry, Gap, Outbox, journal
-from edge_agent.outbox.acks import Ack, Kind, pack
-from edge_agent.outbox.record import FOOTER_SIZE, Index, parse_trailer, trailer_length
+from edge_agent.outbox import Outbox, OutboxEntry, UndeliveredRange, journal
+from edge_agent.outbox.acks import Ack, AckKind, pack
+from edge_agent.outbox.record import FOOTER_SIZE, SegmentIndex, parse_trailer, trailer_length
 from edge_agent.outbox.survey import verify
 
 
@@ -34,7 +34,7 @@ def put(outbox: Outbox, count: int, size: int = 50) -> None:
         outbox.append("t", b"h", b":" + b"x" * size, time.time_ns(), 2)
 
 
-def backlog(outbox: Outbox) -> list[Entry]:
+def backlog(outbox: Outbox) -> list[OutboxEntry]:
     return list(iter(outbox.take_backlog, None))
 
 
@@ -45,7 +45,7 @@ def wait(condition: Callable[[], object]) -> None:
         time.sleep(0.005)  # poll interval of this waiter
 
 
-def lost(gaps: list[Gap]) -> set[int]:
+def lost(gaps: list[UndeliveredRange]) -> set[int]:
     return {n for gap in gaps for n in range(gap.from_seq, gap.to_seq + 1)}
 
 
@@ -76,7 +76,7 @@ def test_a_full_disk_is_bridged_in_memory_and_recovers_by_itself(tmp_path: Path,
         assert [e.seq for e in backlog(outbox)] == list(range(1, 31)), "what is in memory can be sent"
         outbox.detach()
         disk.full = False
-        wait(lambda: outbox.tick() or not list(outbox._journal.held))
+        wait(lambda: outbox.tick() or not list(outbox._journal.unsynced_records))
         put(outbox, 5)
     with opened(tmp_path) as outbox:
         assert [e.seq for e in backlog(outbox)] == list(range(1, 36))
@@ -91,7 +91,7 @@ def test_what_memory_cannot_bridge_is_counted_exactly(tmp_path: Path) -> None:
         disk.full = True
         put(outbox, 50, size=1000)
         disk.full = False
-        wait(lambda: outbox.tick() or not list(outbox._journal.held))
+        wait(lambda: outbox.tick() or not list(outbox._journal.unsynced_records))
         put(outbox, 5)
         gaps, stats = outbox.gaps(), outbox.stats
         arrived = {e.seq for e in backlog(outbox)}
@@ -142,7 +142,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 def test_a_file_system_full_to_the_end_leaves_room_to_tell(small: Path) -> None:
     with opened(small / "box") as outbox:
         put(outbox, 400, size=1000)
-        held = len(list(outbox._journal.held))
+        held = len(list(outbox._journal.unsynced_records))
         assert held
     with opened(small / "box") as outbox:
         assert sum(gap.entries for gap in outbox.gaps()) == held
@@ -157,7 +157,7 @@ def test_a_really_full_file_system(small: Path) -> None:
         assert {e.seq for e in arrived} | lost(outbox.gaps()) == set(range(1, 601))
         outbox.acknowledge(arrived, release=True)
         outbox.sync()
-        wait(lambda: outbox.tick() or not list(outbox._journal.held))
+        wait(lambda: outbox.tick() or not list(outbox._journal.unsynced_records))
         put(outbox, 3)
         assert outbox.pending == 3
 
@@ -215,7 +215,7 @@ def filled(path: Path, count: int = 40) -> bytes:
     return (path / "0000000001.seg").read_bytes()
 
 
-def outcome(path: Path) -> tuple[list[Entry], list[Gap], Outbox]:
+def outcome(path: Path) -> tuple[list[OutboxEntry], list[UndeliveredRange], Outbox]:
     with opened(path) as outbox:
         entries = backlog(outbox)
         return entries, outbox.gaps(), outbox
@@ -294,7 +294,7 @@ def unfinished(path: Path, count: int) -> tuple[bytes, list[int]]:
     return whole[: index.data_end], list(index.offsets)
 
 
-def parse(whole: bytes) -> Index:
+def parse(whole: bytes) -> SegmentIndex:
     length = trailer_length(whole[-FOOTER_SIZE:]) + FOOTER_SIZE
     index = parse_trailer(whole[-length:], len(whole))
     assert index is not None
@@ -333,7 +333,7 @@ def test_acknowledgements_tell_of_entries_that_are_nowhere(tmp_path: Path) -> No
     raw, begins = unfinished(path, 6)
     (path / "0000000001.seg").write_bytes(raw[: begins[3] + 20])
     stream = parse((tmp_path / "whole" / "0000000001.seg").read_bytes()).stream
-    (path / "acks.log").write_bytes(pack(Ack(Kind.ACKED, stream, 2, 2)) + pack(Ack(Kind.ACKED, stream, 6, 6)))
+    (path / "acks.log").write_bytes(pack(Ack(AckKind.ACKED, stream, 2, 2)) + pack(Ack(AckKind.ACKED, stream, 6, 6)))
     entries, gaps, outbox = outcome(path)
     assert [entry.seq for entry in entries] == [1, 3]
     assert [(gap.from_seq, gap.to_seq, gap.reason) for gap in gaps] == [(4, 5, "missing")]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent.errors import FindingsError
-from edge_agent.outbox import Entry, Outbox
-from edge_agent.outbox.ledger import Gap
+from edge_agent.outbox import Outbox, OutboxEntry
+from edge_agent.outbox.ledger import UndeliveredRange
 
 
 @contextmanager
@@ -30,11 +30,11 @@ def put(outbox: Outbox, count: int = 1, size: int = 0, values: int = 3) -> list[
     return [outbox.append("edge/a/data", b'{"seq":', tail, 1000 + outbox.last_seq, values) for _ in range(count)]
 
 
-def backlog(outbox: Outbox) -> list[Entry]:
+def backlog(outbox: Outbox) -> list[OutboxEntry]:
     return list(iter(outbox.take_backlog, None))
 
 
-def live(outbox: Outbox) -> list[Entry]:
+def live(outbox: Outbox) -> list[OutboxEntry]:
     return list(iter(outbox.take_live, None))
 
 
@@ -43,7 +43,7 @@ def test_the_sequence_number_is_spliced_into_the_payload(tmp_path: Path) -> None
         assert put(outbox, 2) == [1, 2]
         entries = backlog(outbox)
     assert [json.loads(e.payload)["seq"] for e in entries] == [1, 2]
-    assert entries[1] == Entry(outbox.stream, 2, "edge/a/data", b'{"seq":2,"x":""}', 1001, 3)
+    assert entries[1] == OutboxEntry(outbox.stream, 2, "edge/a/data", b'{"seq":2,"x":""}', 1001, 3)
 
 
 def test_every_opening_is_a_new_stream_and_old_entries_keep_theirs(tmp_path: Path) -> None:
@@ -300,7 +300,9 @@ def test_a_kill_right_after_a_drop_does_not_forget_the_hole(tmp_path: Path) -> N
         shutil.copytree(tmp_path / "a", tmp_path / "killed")
         dropped = outbox.stats.dropped_entries
     with opened(tmp_path / "killed") as after:
-        told = [gap for entry in backlog(after) if (gap := Gap.told_by(entry.payload)) is not None]
+        told = [
+            gap for entry in backlog(after) if (gap := UndeliveredRange.gap_from_document(entry.payload)) is not None
+        ]
         assert [(gap.from_seq, gap.to_seq, gap.reason) for gap in told] == [(1, dropped, "full")]
         assert after.gaps() == []
 
@@ -309,7 +311,9 @@ def test_telling_of_drops_that_cause_drops_comes_to_an_end(tmp_path: Path) -> No
     with opened(tmp_path, 1_000_000) as outbox:
         outbox.on_dropped = lambda: [tell_gaps(outbox), put(outbox, 10, size=4000)]  # type: ignore[func-returns-value]
         put(outbox, 300, size=4000)
-        told = [gap for entry in backlog(outbox) if (gap := Gap.told_by(entry.payload)) is not None]
+        told = [
+            gap for entry in backlog(outbox) if (gap := UndeliveredRange.gap_from_document(entry.payload)) is not None
+        ]
         assert sum(gap.values for gap in [*told, *outbox.gaps()]) == outbox.stats.dropped > 0
 
 
@@ -324,7 +328,7 @@ def test_an_outage_longer_than_the_outbox_is_deep_leaves_no_hole_untold(tmp_path
             tell_gaps(outbox)
             dropped += outbox.stats.dropped
             entries = backlog(outbox)
-            told = [gap for entry in entries if (gap := Gap.told_by(entry.payload)) is not None]
+            told = [gap for entry in entries if (gap := UndeliveredRange.gap_from_document(entry.payload)) is not None]
     assert sum(gap.values for gap in told) == dropped > 6 * len(entries)
     numbers = [(gap.stream, n) for gap in told for n in range(gap.from_seq, gap.to_seq + 1)]
     assert len(numbers) == len(set(numbers)), "and none twice"

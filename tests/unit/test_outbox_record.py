@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.outbox.record import MARKER, Damage, Entry, Head, claimed_size, entry_of, head_at, scan
-from edge_agent.outbox.segment import Raw
+from edge_agent.outbox.record import MARKER, Damage, OutboxEntry, RecordHead, claimed_size, entry_of, head_at, scan
+from edge_agent.outbox.segment import RecordInMemory
 
 pytestmark = pytest.mark.slow
 
 ENTRIES = st.builds(
-    Entry,
+    OutboxEntry,
     stream=st.text(min_size=1, max_size=20),
     seq=st.integers(1, 2**64 - 1),
     topic=st.text(max_size=30),
@@ -22,23 +22,23 @@ ENTRIES = st.builds(
 )
 
 
-def bytes_of(entry: Entry) -> bytes:
-    return Raw.of(entry).prefix + entry.payload
+def bytes_of(entry: OutboxEntry) -> bytes:
+    return RecordInMemory.of(entry).prefix + entry.payload
 
 
-def read_all(raw: bytes) -> tuple[list[Entry], list[Damage]]:
+def read_all(raw: bytes) -> tuple[list[OutboxEntry], list[Damage]]:
     found = list(scan(raw, 0, len(raw)))
-    heads = [f for f in found if isinstance(f, Head)]
+    heads = [f for f in found if isinstance(f, RecordHead)]
     return [entry_of(h, raw[h.offset : h.offset + h.size]) for h in heads], [f for f in found if isinstance(f, Damage)]
 
 
 @given(st.lists(ENTRIES, max_size=6))
-def test_round_trip(entries: list[Entry]) -> None:
+def test_round_trip(entries: list[OutboxEntry]) -> None:
     assert read_all(b"".join(map(bytes_of, entries))) == (entries, [])
 
 
 @given(st.lists(ENTRIES, min_size=3, max_size=6), st.data())
-def test_damage_costs_only_the_records_it_touches(entries: list[Entry], data: st.DataObject) -> None:
+def test_damage_costs_only_the_records_it_touches(entries: list[OutboxEntry], data: st.DataObject) -> None:
     records = [bytes_of(entry) for entry in entries]
     raw = bytearray(b"".join(records))
     start = data.draw(st.integers(0, len(raw) - 1))
@@ -58,7 +58,7 @@ def test_damage_costs_only_the_records_it_touches(entries: list[Entry], data: st
 
 
 @given(ENTRIES)
-def test_every_truncation_of_a_record_is_no_record(entry: Entry) -> None:
+def test_every_truncation_of_a_record_is_no_record(entry: OutboxEntry) -> None:
     raw = bytes_of(entry)
     for end in range(len(raw)):
         assert head_at(raw[:end], 0) is None
@@ -68,7 +68,7 @@ def test_every_truncation_of_a_record_is_no_record(entry: Entry) -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes_can_be_scanned(raw: bytes) -> None:
     covered = [
-        (f.offset, f.offset + f.size) if isinstance(f, Head) else (f.start, f.end) for f in scan(raw, 0, len(raw))
+        (f.offset, f.offset + f.size) if isinstance(f, RecordHead) else (f.start, f.end) for f in scan(raw, 0, len(raw))
     ]
     assert [start for start, _ in covered] == [0, *[end for _, end in covered]][: len(covered)]
     assert (covered[-1][1] if covered else 0) == len(raw)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.app.agent.shares import LEAST, divided
+from edge_agent.app.agent.outbox_shares import LEAST, divided
 from edge_agent.cli.main import main
 from tests.support.sites import refused, write
 

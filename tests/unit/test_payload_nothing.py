@@ -12,7 +12,7 @@ import pytest
 from edge_agent.errors import DeviceError
 from edge_agent.model import STATUS, Batch, Tag, TagTable, is_bad
 from edge_agent.payload import data_tail
-from edge_agent.stores.columns import FLOAT, NO_TIME, NONE, Samples, without_good_nothing
+from edge_agent.stores.columns import FLOAT, NO_TIME, NONE, Samples, bad_where_null
 
 TRANSFERRED = 0x002D0000
 """GoodSubscriptionTransferred."""
@@ -53,7 +53,7 @@ def test_a_failure_is_never_good(code: int) -> None:
 def test_a_stored_row_without_a_value_is_bad_whatever_its_code() -> None:
     kind = np.array([NONE, FLOAT, NONE, NONE], np.uint8)
     status = np.array([TRANSFERRED, TRANSFERRED, 0x800A0000, 0], np.uint32)
-    assert without_good_nothing(kind, status).tolist() == [0x80000000, TRANSFERRED, 0x800A0000, 0x80000000]
+    assert bad_where_null(kind, status).tolist() == [0x80000000, TRANSFERRED, 0x800A0000, 0x80000000]
     column = np.zeros(4, np.int64)
     samples = Samples(column, np.full(4, np.nan), kind, status, column + NO_TIME, column, [None] * 4)
     assert [bool(code & 0x80000000) for code in samples.status.tolist()] == [True, False, True, True]

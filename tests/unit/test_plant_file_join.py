@@ -13,7 +13,7 @@ from edge_agent.commissioning.lists.importing import import_list
 from edge_agent.commissioning.plant_file import FoundDevice, join
 from edge_agent.commissioning.stub_note import stub_note
 from edge_agent.config import load
-from edge_agent.config.places import Reference
+from edge_agent.config.places import SecretReference
 from edge_agent.errors import FindingsError
 
 HEAD = "agent: {id: ipc-01}   # ours\nmqtt: {url: mqtt://127.0.0.1}\n"
@@ -248,7 +248,7 @@ def test_what_a_waiting_server_lacks_of_its_security_is_added(tmp_path: Path) ->
     where = {"connector": "opcua", "endpoint": "opc.tcp://10.0.0.2:4840"}
     stub = {"id": "opcua-01", **where, "security": {"policy": "Basic256Sha256"}, "tags": {}}
     security = {"policy": "Basic256Sha256", "check_host": False}
-    user = {"name": "op", "password": Reference("!env", "OPC_PW")}
+    user = {"name": "op", "password": SecretReference("!env", "OPC_PW")}
     join(path, [FoundDevice(stub)], "scan")
     browsed = {"id": "opcua-01", **where, "security": security, "user": user, "tags": {"t": {"node": "i=2258"}}}
     assert join(path, [FoundDevice(browsed)], "browse").changed == ["opcua-01"]

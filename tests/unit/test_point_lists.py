@@ -22,22 +22,22 @@ import pytest
 
 from edge_agent.cli.main import main
 from edge_agent.commissioning.lists import spreadsheet
-from edge_agent.commissioning.lists.addresses import UNSTATED, Counting
+from edge_agent.commissioning.lists.addresses import UNSTATED, AddressCounting
 from edge_agent.commissioning.lists.points import ListTarget, PointList, parse
 from edge_agent.commissioning.lists.writing import encode, rows_of
 from edge_agent.config import load
 from edge_agent.config.models import TagCommon
-from edge_agent.config.plugins import Installed, tag_model
+from edge_agent.config.plugins import InstalledPlugins, tag_model
 from edge_agent.config.scalars import WrittenFloat, WrittenInt
 from edge_agent.config.shape import keys
 from edge_agent.errors import FindingsError
 
 ROOT = Path(__file__).parents[2]
-PLUGINS = Installed()
+PLUGINS = InstalledPlugins()
 SECRETS = {"MQTT_PASSWORD": "hunter1", "CNC_PASSWORD": "hunter2"}
 
 
-def target(connector: str = "modbus", counting: Counting = UNSTATED, unit: int | None = None) -> ListTarget:
+def target(connector: str = "modbus", counting: AddressCounting = UNSTATED, unit: int | None = None) -> ListTarget:
     return ListTarget(frozenset(keys(tag_model(PLUGINS[connector]))), unit=unit, counting=counting)
 
 
@@ -161,7 +161,7 @@ def test_a_list_that_counts_from_zero_says_so_once(tmp_path: Path) -> None:
     text = "变量名,地址,类型\na,4x0,INT\nb,4x10.2,BOOL\n"
     found = listed(tmp_path, text)
     assert [problem.where.rpartition("/")[2] for problem in found.problems] == ["list.csv:2:地址"]
-    assert tags(listed(tmp_path, text, counting=Counting(base=0))) == {
+    assert tags(listed(tmp_path, text, counting=AddressCounting(base=0))) == {
         "a": {"address": "holding/0", "type": "int16", "base": 0},
         "b": {"address": "holding/10.2", "type": "bool", "base": 0},
     }

@@ -28,7 +28,7 @@ def test_failed_attempts_share_the_rate() -> None:
             await asyncio.sleep(0)
         before = made
         for _ in range(4):  # four of them got an answer
-            budget.give_back()
+            budget.refund()
         for _ in range(20):
             await asyncio.sleep(0)
         after = made
@@ -59,7 +59,7 @@ def test_who_gives_up_takes_no_place() -> None:
         await asyncio.sleep(0)
         gone.cancel()
         await asyncio.gather(gone, return_exceptions=True)
-        budget.give_back()
+        budget.refund()
         await asyncio.wait_for(waits, 5)
         return True
 
@@ -73,7 +73,7 @@ def test_a_token_given_to_a_cancelled_attempt_returns() -> None:
         first = asyncio.create_task(budget.take())
         second = asyncio.create_task(budget.take())
         await asyncio.sleep(0)
-        budget.give_back()  # the token is first's, who is cancelled before it wakes
+        budget.refund()  # the token is first's, who is cancelled before it wakes
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         await asyncio.wait_for(second, 5)

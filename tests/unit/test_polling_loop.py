@@ -15,7 +15,7 @@ from edge_agent.normalise import Normaliser
 from edge_agent.polling.attempts import RetryBudget
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
-from edge_agent.polling.metronome import Metronome
+from edge_agent.polling.poll_timer import PollTimer
 from edge_agent.sdk import DevicePlan, Options
 from tests.support.aio import run, until
 
@@ -246,7 +246,7 @@ def test_connections_that_begin_at_different_moments_have_their_turns_together()
     got: list[Batch] = []
 
     async def scenario() -> None:
-        metronome, every = Metronome(), 1.0
+        metronome, every = PollTimer(), 1.0
         loops, tasks = [], []
         for number in range(4):
             one = device(f"d{number}", got, every)
@@ -288,7 +288,7 @@ def test_a_lone_device_that_is_silent_takes_its_place_among_the_dead() -> None:
         loop._patience = -1.0
         assert not loop.stalled()
         silent = False
-        budget.give_back()
+        budget.refund()
         await until(lambda: one.health.state != "offline")
         overruns = one.health.overruns_total  # before turns in which this machine itself may be late
         await until(lambda: one.health.state == "online")
@@ -354,7 +354,7 @@ def test_units_of_which_none_answers_take_their_place_among_the_dead() -> None:
         for one in devices:
             one.breaker.retry()
         for _ in range(3):
-            budget.give_back()
+            budget.refund()
         loop.retry()
         await until(lambda: devices[1].health.state == "online")
         overruns = [one.health.overruns_total for one in devices]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.polling.metronome import BURST_VALUES, SLOT_S, TOGETHER, Metronome
+from edge_agent.polling.poll_timer import BURST_VALUES, SLOT_S, TOGETHER, PollTimer
 from tests.support.aio import run
 
 
@@ -18,7 +18,7 @@ def test_sleepers_wake_in_order_and_none_before_its_time() -> None:
     woken: list[float] = []
 
     async def scenario() -> None:
-        metronome, loop = Metronome(), asyncio.get_running_loop()
+        metronome, loop = PollTimer(), asyncio.get_running_loop()
 
         async def sleeper(seconds: float) -> None:
             began = loop.time()
@@ -34,7 +34,7 @@ def test_sleepers_wake_in_order_and_none_before_its_time() -> None:
 
 def test_a_hundred_sleepers_with_one_moment_are_one_timer() -> None:
     async def scenario() -> None:
-        metronome, loop = Metronome(), asyncio.get_running_loop()
+        metronome, loop = PollTimer(), asyncio.get_running_loop()
         with patch.object(loop, "time", lambda: 5.0), patch.object(loop, "call_at", wraps=loop.call_at) as timers:
             sleepers = [asyncio.create_task(metronome.sleep(0.01)) for _ in range(100)]
             await asyncio.sleep(0)
@@ -46,7 +46,7 @@ def test_a_hundred_sleepers_with_one_moment_are_one_timer() -> None:
 
 def test_a_crowd_is_woken_in_groups() -> None:
     async def scenario() -> None:
-        metronome, loop = Metronome(), asyncio.get_running_loop()
+        metronome, loop = PollTimer(), asyncio.get_running_loop()
         crowd = [asyncio.create_task(metronome.sleep(3600.0)) for _ in range(2 * TOGETHER + 5)]
         await asyncio.sleep(0)
         left, later = [], loop.time() + 7200.0
@@ -62,7 +62,7 @@ def test_a_crowd_is_woken_in_groups() -> None:
 
 def test_one_cancelled_in_its_sleep_holds_up_nobody() -> None:
     async def scenario() -> None:
-        metronome = Metronome()
+        metronome = PollTimer()
         first, second = (asyncio.create_task(metronome.sleep(0.01)) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
@@ -74,7 +74,7 @@ def test_one_cancelled_in_its_sleep_holds_up_nobody() -> None:
 
 def test_the_end_of_the_last_read_is_told_and_of_no_other() -> None:
     told: list[int] = []
-    metronome = Metronome(lambda: told.append(1))
+    metronome = PollTimer(lambda: told.append(1))
     metronome.begin()
     metronome.begin()
     metronome.end()
@@ -87,7 +87,7 @@ def test_the_end_of_the_last_read_is_told_and_of_no_other() -> None:
     st.floats(0, 1e6), st.lists(st.floats(0, 1e5), min_size=1), st.sampled_from((0.05, 0.1, 0.25, 1.0, 60.0, 86_400.0))
 )
 def test_whoever_begins_later_falls_in_with_the_others(origin: float, later: list[float], period: float) -> None:
-    metronome = Metronome()
+    metronome = PollTimer()
     assert metronome.on_grid(origin, period, 1) == origin
     for wait in later:
         now = origin + wait
@@ -101,7 +101,7 @@ def test_whoever_begins_later_falls_in_with_the_others(origin: float, later: lis
 def test_no_moment_gets_more_than_a_burst_and_one_table_until_the_period_is_full(
     sizes: list[int], period: float
 ) -> None:
-    metronome, at = Metronome(), defaultdict[int, list[int]](list)
+    metronome, at = PollTimer(), defaultdict[int, list[int]](list)
     for size in sizes:
         at[round(metronome.on_grid(1000.0, period, size) % period / SLOT_S) % round(period / SLOT_S)].append(size)
     rounds = 1 + sum(sizes) // BURST_VALUES // round(period / SLOT_S)

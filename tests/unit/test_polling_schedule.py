@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.model import Tag, TagTable
-from edge_agent.polling.backoff import Backoff
+from edge_agent.polling.backoff import DeviceBackoff
 from edge_agent.polling.breaker import PROBE_SHARE, Breaker
-from edge_agent.polling.schedule import Schedule
+from edge_agent.polling.schedule import PollSchedule
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
     delays=st.lists(st.floats(0, 5, allow_nan=False), min_size=1, max_size=60),
 )
 def test_turns_stay_on_the_grid_and_every_turn_is_served_or_counted(period: float, delays: list[float]) -> None:
-    schedule = Schedule(100.0, period)
+    schedule = PollSchedule(100.0, period)
     now, skipped = 100.0, 0
     for served, delay in enumerate(delays, 1):
         now = max(now, schedule.due) + delay
@@ -31,7 +31,7 @@ def test_turns_stay_on_the_grid_and_every_turn_is_served_or_counted(period: floa
 
 
 def test_a_fast_reader_never_drifts() -> None:
-    schedule = Schedule(0.0, 0.1)
+    schedule = PollSchedule(0.0, 0.1)
     for _ in range(10_000):
         assert schedule.advance(schedule.due + 0.01) == 0
     assert schedule.due == 10_000 * 0.1
@@ -104,7 +104,7 @@ def test_one_failure_does_not_set_a_unit_aside_and_an_answer_brings_it_back() ->
 
 
 def test_back_off_grows_is_bounded_on_both_sides_and_starts_again_after_success() -> None:
-    backoff = Backoff()
+    backoff = DeviceBackoff()
     waits = [backoff.wait() for _ in range(50)]
     assert all(0.05 <= wait <= 1.6 for wait in waits)
     assert min(waits[10:]) >= 0.8

@@ -9,7 +9,7 @@ from edge_agent.errors import DeviceError
 from edge_agent.model import STATUS, Batch, TagTable
 from edge_agent.polling.attempts import RetryBudget
 from edge_agent.polling.loop import ConnectionLoop
-from edge_agent.polling.turnstile import Turnstile
+from edge_agent.polling.start_limiter import StartLimiter
 from tests.support.aio import run, until
 from tests.unit.test_polling_loop import Scripted, device, good
 
@@ -19,7 +19,7 @@ STEPS = 5
 
 def test_however_many_wait_few_are_under_way_and_none_waits_for_their_end() -> None:
     async def scenario(count: int) -> tuple[int, list[int]]:
-        turnstile, under_way, most, passed = Turnstile(), 0, 0, list[int]()
+        turnstile, under_way, most, passed = StartLimiter(), 0, 0, list[int]()
 
         async def connect(number: int) -> None:
             nonlocal under_way, most
@@ -42,7 +42,7 @@ def test_however_many_wait_few_are_under_way_and_none_waits_for_their_end() -> N
 
 def test_who_gives_up_takes_no_turn_and_a_lone_one_does_not_wait() -> None:
     async def scenario() -> None:
-        turnstile = Turnstile()
+        turnstile = StartLimiter()
         await turnstile.turn()
         tasks = [asyncio.create_task(turnstile.turn()) for _ in range(3)]
         await asyncio.sleep(0)
@@ -71,7 +71,7 @@ class Dark(Scripted):
 
 def test_devices_that_are_switched_off_hold_nobody_up() -> None:
     async def scenario() -> None:
-        turnstile, got = Turnstile(), list[Batch]()
+        turnstile, got = StartLimiter(), list[Batch]()
         dark = [Dark(good) for _ in range(50)]
         connections = [*dark, Scripted(good)]
         loops = [
@@ -91,7 +91,7 @@ def test_devices_that_are_switched_off_hold_nobody_up() -> None:
 def test_before_its_turn_nothing_of_a_device_is_late() -> None:
     """On a slow processor the last of a thousand devices is asked many seconds after the start."""
 
-    class Shut(Turnstile):
+    class Shut(StartLimiter):
         async def turn(self) -> None:
             await asyncio.Event().wait()
 
@@ -114,7 +114,7 @@ def test_a_connection_takes_a_turn_to_begin_and_a_place_in_the_budget_to_begin_a
     turns = 0
     places = 0
 
-    class Counted(Turnstile):
+    class Counted(StartLimiter):
         async def turn(self) -> None:
             nonlocal turns
             turns += 1

@@ -21,13 +21,13 @@ linux = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs 
 @linux
 def test_one_more_of_each_is_counted_as_one_more() -> None:
     async def case() -> None:
-        before = process.held()
+        before = process.process_usage()
         ended = threading.Event()
         thread = threading.Thread(target=ended.wait)
         task = asyncio.create_task(asyncio.Event().wait())
         with socket.socket():
             thread.start()
-            after = process.held()
+            after = process.process_usage()
         ended.set()
         thread.join()
         task.cancel()
@@ -66,8 +66,8 @@ def test_without_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", Bare)
     process._glibc.cache_clear()
     try:
-        process.settle_heap()
-        process.give_back()
+        process.configure_heap()
+        process.release_free_memory()
         assert process._glibc() is None
     finally:
         process._glibc.cache_clear()

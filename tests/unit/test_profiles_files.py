@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from edge_agent.config.models import State, StateMap, StateRule, TagCommon
+from edge_agent.config.models import StateConfig, StateMap, StateRule, TagCommon
 
 FOLDER = Path(__file__).parents[2] / "configs" / "profiles"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -124,7 +124,7 @@ def test_tags_are_sorted_by_address(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(n for n, p in PROFILES.items() if "state" in p))
 def test_state_rules_use_the_profiles_tags_and_the_vocabulary(name: str) -> None:
     profile = PROFILES[name]
-    state = State.model_validate(profile["state"])
+    state = StateConfig.model_validate(profile["state"])
     for part, words in VOCABULARY.items():
         source = getattr(state, part)
         if isinstance(source, StateMap):

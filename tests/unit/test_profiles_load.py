@@ -10,7 +10,7 @@ import yaml
 
 from edge_agent.config import load
 from edge_agent.config.compile import plans
-from edge_agent.config.plugins import Installed
+from edge_agent.config.plugins import InstalledPlugins
 from edge_agent.config.profiles import available
 from edge_agent.normalise.state import StateMachine
 
@@ -73,7 +73,7 @@ def test_vendor_addresses_become_the_right_modbus_addresses(name: str, tmp_path:
     tags = "".join(f"      t{i}: {line}\n" for i, line in enumerate(lines))
     site = load(written(tmp_path, f"  - id: d\n    profile: {name}\n    {WHERE['modbus']}\n    tags:\n{tags}"))
     (plan,) = plans(site)
-    described = Installed()["modbus"].describe(plan)["tags"]
+    described = InstalledPlugins()["modbus"].describe(plan)["tags"]
     found = {at: (described[f"t{i}"]["object"], described[f"t{i}"]["address"]) for i, at in enumerate(POINTS[name])}
     assert found == POINTS[name]
 

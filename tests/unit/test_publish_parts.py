@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from edge_agent.config.models import Mqtt
 from edge_agent.errors import FindingsError
-from edge_agent.mqtt.backoff import AWAY_S, LONGEST_S, Backoff
+from edge_agent.mqtt.backoff import AWAY_S, LONGEST_S, ReconnectBackoff
 from edge_agent.mqtt.trouble import explain, refused, tls_context
 from edge_agent.publish import confirm
-from edge_agent.publish.pace import Pace
+from edge_agent.publish.in_flight_window import InFlightWindow
 
 
 def test_the_backlog_gets_more_room_while_the_broker_is_quick() -> None:
-    pace = Pace(40, None, 0.0)
+    pace = InFlightWindow(40, None, 0.0)
     for n in range(100):
         pace.acknowledged(0.01, float(n))
     assert pace.allows(39, 0.0)
@@ -28,7 +28,7 @@ def test_the_backlog_gets_more_room_while_the_broker_is_quick() -> None:
 
 
 def test_the_backlog_yields_when_the_broker_is_slow_but_never_stops() -> None:
-    pace = Pace(40, None, 0.0)
+    pace = InFlightWindow(40, None, 0.0)
     for n in range(100):
         pace.acknowledged(5.0, 10.0 * n)
     assert pace.allows(0, 0.0)
@@ -38,7 +38,7 @@ def test_the_backlog_yields_when_the_broker_is_slow_but_never_stops() -> None:
 @pytest.mark.slow
 @given(st.integers(1, 500), st.lists(st.floats(0.001, 3), min_size=50, max_size=200))
 def test_the_drain_limit_holds_over_any_time(rate: int, steps: list[float]) -> None:
-    pace, now, sent = Pace(1000, rate, 0.0), 0.0, 0
+    pace, now, sent = InFlightWindow(1000, rate, 0.0), 0.0, 0
     for step in steps:
         now += step
         while pace.allows(0, now):
@@ -48,7 +48,7 @@ def test_the_drain_limit_holds_over_any_time(rate: int, steps: list[float]) -> N
 
 
 def test_back_off_grows_to_its_limit_and_starts_over() -> None:
-    backoff = Backoff()
+    backoff = ReconnectBackoff()
     assert backoff.next(slow=False) <= 0.2
     waits = [backoff.next(slow=False) for _ in range(200)]
     assert 1 < max(waits) <= AWAY_S
@@ -122,14 +122,14 @@ AWAITING = {"a/0/1": [(1, 5)]}
 
 
 def test_nothing_is_sent_again_without_a_living_ingest() -> None:
-    watch = confirm.Watch(0.0)
+    watch = confirm.ConfirmationWatch(0.0)
     assert not any(watch.overdue(float(now), AWAITING) for now in range(300))
     assert watch.silent(60.0)
     assert not watch.alive(60.0)
 
 
 def test_a_living_ingest_has_thirty_seconds() -> None:
-    watch = confirm.Watch(0.0)
+    watch = confirm.ConfirmationWatch(0.0)
     due = []
     for now in range(100):
         if now % 10 == 0:
@@ -143,7 +143,7 @@ def test_a_living_ingest_has_thirty_seconds() -> None:
 
 
 def test_an_ingest_that_comes_back_gets_its_time_anew() -> None:
-    watch = confirm.Watch(0.0)
+    watch = confirm.ConfirmationWatch(0.0)
     watch.life(1.0)
     watch.overdue(2.0, AWAITING)
     assert not watch.alive(31.0)
@@ -155,11 +155,11 @@ def test_an_ingest_that_comes_back_gets_its_time_anew() -> None:
 
 
 def test_sending_again_once_is_chance_and_twice_in_a_row_is_a_finding() -> None:
-    watch = confirm.Watch(0.0)
-    assert not watch.lacking(0.0)
+    watch = confirm.ConfirmationWatch(0.0)
+    assert not watch.is_lacking(0.0)
     watch.sent_again(100.0)
     watch.sent_again(100.0)
-    assert not watch.lacking(101.0), "two streams in one round are one time"
+    assert not watch.is_lacking(101.0), "two streams in one round are one time"
     watch.sent_again(131.0)
-    assert watch.lacking(140.0)
-    assert not watch.lacking(100.0 + confirm.LACKING_S), "nothing had to be sent again since"
+    assert watch.is_lacking(140.0)
+    assert not watch.is_lacking(100.0 + confirm.LACKING_S), "nothing had to be sent again since"

@@ -15,20 +15,20 @@ from pathlib import Path
 import pytest
 from asyncua.ua import status_codes
 
-from connectors.modbus.frame import Request, exception_cause
-from edge_agent.config.models import Store as StoreConfig
+from connectors.modbus.frame import ReadRequest, exception_cause
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.errors import DeviceError, Finding, StoreError
 from edge_agent.health import DeviceHealth
 from edge_agent.ingest.session import SessionLostError, _joined
 from edge_agent.model import STATUS, Batch, Tag, TagTable, status_code, status_name
-from edge_agent.mqtt.restless import restless
+from edge_agent.mqtt.flap_detector import flapping
 from edge_agent.mqtt.trouble import explain, trouble
 from edge_agent.reasons import cause, cause_of_error, sentence
 from edge_agent.reasons.causes import CAUSES
 from edge_agent.reasons.refusals import refusal_sentence
 from edge_agent.reasons.states import STATES
 from edge_agent.reasons.statuses import STATUSES
-from edge_agent.stores.http import Endpoint, refusal
+from edge_agent.stores.http import HttpEndpoint, refusal
 
 ROOT = Path(__file__).parents[2]
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -79,7 +79,7 @@ def test_every_cause_is_a_sentence_in_both_languages_with_the_same_facts(name: s
 
 
 def test_each_modbus_exception_has_a_sentence_of_its_own() -> None:
-    request = Request(3, "holding", 100, 2)
+    request = ReadRequest(3, "holding", 100, 2)
     found = [exception_cause(code, request) for code in range(1, 12)]
     assert len({one.name for one in found}) == len({one.zh for one in found}) == 11
     assert all(f"{code}" in one.en and "holding/100" in one.en for code, one in enumerate(found, 1))
@@ -225,7 +225,7 @@ def test_the_systems_words_are_said_in_the_readers_language(number: int) -> None
     error = OSError(number, os.strerror(number))
     told = [
         explain(error, "mqtt://broker").finding,
-        restless("ipc-01", "mqtt://broker", explain(error, "mqtt://broker").finding),
+        flapping("ipc-01", "mqtt://broker", explain(error, "mqtt://broker").finding),
     ]
     for finding in told:
         plain = re.sub(r"mqtt\.[a-z_]+|client_id|'ipc-01'|DNS|retain|false", "", finding.zh)
@@ -244,7 +244,7 @@ def test_a_certificate_that_is_not_trusted_is_explained_in_chinese() -> None:
 
 def test_what_a_client_library_wraps_is_still_the_systems_error() -> None:
     """`influxdb-client` raises an error of urllib3 whose cause is the refusal."""
-    endpoint = Endpoint(StoreConfig.model_validate({"kind": "influxdb", "url": "http://10.0.0.9:8086"}))
+    endpoint = HttpEndpoint(StoreConfig.model_validate({"kind": "influxdb", "url": "http://10.0.0.9:8086"}))
     refused = ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")
     wrapped = RuntimeError("HTTPConnectionPool: Max retries exceeded")
     wrapped.__cause__ = refused
@@ -257,7 +257,7 @@ def test_a_store_that_took_the_connection_and_is_silent_is_no_fault_of_the_way_t
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         config = StoreConfig.model_validate({"kind": "influxdb1", "url": f"http://127.0.0.1:{port}"})
-        with contextlib.closing(Endpoint(config, timeout=0.05)) as endpoint, pytest.raises(StoreError) as silent:
+        with contextlib.closing(HttpEndpoint(config, timeout=0.05)) as endpoint, pytest.raises(StoreError) as silent:
             endpoint.request("GET", "/query", {})
     assert silent.value.cause.name == "store_silent"
     assert f"127.0.0.1:{port} took the connection" in silent.value.cause.en

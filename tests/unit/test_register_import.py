@@ -15,7 +15,7 @@ import openpyxl
 import pytest
 
 from edge_agent.errors import RegisterError
-from edge_agent.register.columns import EQUIPMENT, PROCESSES, Column
+from edge_agent.register.columns import EQUIPMENT, PROCESSES, RegisterColumn
 from edge_agent.register.encodings import decoded
 from edge_agent.register.exporting import encode, template, to_csv, to_xlsx
 from edge_agent.register.importing import inspect, load
@@ -340,7 +340,7 @@ def test_the_template_has_drop_downs_and_is_accepted_when_filled_in(tmp_path: Pa
     assert register.processes[0].is_key is False
 
 
-def filled(column: Column, flag: str | None) -> str | None:
+def filled(column: RegisterColumn, flag: str | None) -> str | None:
     if column.kind == "word":
         return next(iter(column.words.values()))[0]
     return flag if column.kind == "flag" else "X1" if column.kind == "id" else None

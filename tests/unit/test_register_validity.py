@@ -12,7 +12,7 @@ import pytest
 
 from edge_agent.errors import Finding
 from edge_agent.production.registers import keep, valid_register
-from edge_agent.register.kinds import Kinds, published
+from edge_agent.register.kinds import MachineKinds, published
 from edge_agent.register.membership import Absence, Membership
 from edge_agent.register.model import Equipment, Process, Register, canonical, from_canonical
 from edge_agent.stores.duckdb import DuckDbStore
@@ -154,6 +154,6 @@ def test_the_table_of_kinds_is_reviewed_and_says_why() -> None:
     for kind in kinds.values():
         assert all((kind.zh, kind.en, kind.reason_zh, kind.reason_en, kind.source))
         date.fromisoformat(kind.reviewed_on)
-    assert Kinds.read(kinds.to_csv()).to_csv() == kinds.to_csv()
+    assert MachineKinds.read(kinds.to_csv()).to_csv() == kinds.to_csv()
     with pytest.raises(ValueError, match="kinds"):
-        Kinds.read(kinds.to_csv().replace(b",Y,", b",maybe,", 1))
+        MachineKinds.read(kinds.to_csv().replace(b",Y,", b",maybe,", 1))

@@ -15,14 +15,14 @@ import pytest
 
 from edge_agent.errors import Finding
 from edge_agent.metrics.calendar import Calendar, check_schedules
-from edge_agent.production.facts import Counter, Minutes, Planned, State
+from edge_agent.production.facts import CounterReadings, MinuteHealth, PlannedChange, StateChange
 from edge_agent.production.plant import Plant
 from edge_agent.production.windows import instant
 from edge_agent.register.exporting import to_xlsx
 from edge_agent.register.importing import load
 from edge_agent.register.model import Register
 from edge_agent.report import html, tables
-from edge_agent.report.document import Setting, build
+from edge_agent.report.document import ReportSetting, build
 from tests.support import report_plant as golden
 from tests.support.report_plant import DAY, END, MINUTE, START
 
@@ -33,7 +33,7 @@ HOUR = 60 * MINUTE
 
 def reported(plant: Plant, noted: Sequence[Finding] = ()) -> dict[str, Any]:
     """The whole report in every form; whatever was fed in, it stands, and no null is without its reason."""
-    document = build(plant, Setting("health-check", "test", "测试厂", "dongguan", "ipc-01", noted=noted))
+    document = build(plant, ReportSetting("health-check", "test", "测试厂", "dongguan", "ipc-01", noted=noted))
     assert [part["number"] for part in document["parts"]] == list(range(1, 13))
     for figure in document["figures"]:
         assert (figure["value"] is None) == (figure["reason"] is not None), figure["key"]
@@ -100,7 +100,9 @@ def test_a_machine_linked_to_two_devices(tmp_path: Path) -> None:
 
 def test_a_counter_that_runs_backwards() -> None:
     made = [(START, 1000), (START + HOUR, 1060), (START + 2 * HOUR, 900), (START + 7 * HOUR, 950)]
-    counter = Counter("lathe01", "produced", "parts", Fraction(1), None, tuple((t, Fraction(n)) for t, n in made))
+    counter = CounterReadings(
+        "lathe01", "produced", "parts", Fraction(1), None, tuple((t, Fraction(n)) for t, n in made)
+    )
     document = reported(golden.plant(counters=[counter, *golden.shift_counters()[1:]]))
     assert any(each.startswith("lathe01.parts The counter ran backwards 1 time ") for each in remarks(document))
     assert figure(document, "M-12@EQ-001")["denominator"] == 60 + 50  # the fall itself counts nothing
@@ -115,8 +117,8 @@ def metered(integral: int) -> list[str]:
     counted = tuple((START + i * 4 * MINUTE, Fraction(i)) for i in range(121))
     power = ((START, Fraction(0)), (END, Fraction(integral)))
     counters = [
-        Counter("lathe01", "energy", "import", Fraction(1), None, counted),
-        Counter("lathe01", "integrated_power", "power", Fraction(1), None, power),
+        CounterReadings("lathe01", "energy", "import", Fraction(1), None, counted),
+        CounterReadings("lathe01", "integrated_power", "power", Fraction(1), None, power),
     ]
     found = remarks(reported(golden.plant(counters=[*golden.shift_counters()[:2], *counters])))
     return [each for each in found if each.startswith("lathe01.import")]
@@ -139,8 +141,8 @@ def test_a_shift_over_midnight_and_a_change_of_clock(day: int, hours: int) -> No
     """In the night to 2026-03-29 the clock in Berlin is put forward: that shift has seven hours, and no second less."""
     start, end = instant(datetime(2026, 3, day, 12), BERLIN), instant(datetime(2026, 3, day + 1, 12), BERLIN)
     track = NIGHT.plan("", start, end)
-    plan = [Planned("", t, str(what)) for t, what in zip(track.times, track.values, strict=True)]
-    plant = golden.plant(start=start, end=end, states={"lathe01": (State(start, 3, 3),)}, counters=(), plan=plan)
+    plan = [PlannedChange("", t, str(what)) for t, what in zip(track.times, track.values, strict=True)]
+    plant = golden.plant(start=start, end=end, states={"lathe01": (StateChange(start, 3, 3),)}, counters=(), plan=plan)
     document = reported(plant)
     assert figure(document, "M-11@EQ-001")["denominator"] == hours * 3600
     assert figure(document, "M-11@EQ-001")["value"] == 1
@@ -185,16 +187,16 @@ def test_a_key_process_without_machines(tmp_path: Path) -> None:
     assert any("P65" in item["zh"] for item in document["summary"][1]["items"])
 
 
-def minutes_of(device: str, spans: Sequence[tuple[int, int]]) -> dict[str, Minutes]:
+def minutes_of(device: str, spans: Sequence[tuple[int, int]]) -> dict[str, MinuteHealth]:
     """Fully covered minutes inside these spans."""
     ends = [t for start, end in spans for t in range(start + MINUTE, end + MINUTE, MINUTE)]
-    return {device: Minutes([[t, 60_000, 60_000, 60, 60, 600, 0, 600, 0, t] for t in ends])}
+    return {device: MinuteHealth([[t, 60_000, 60_000, 60, 60, 600, 0, 600, 0, t] for t in ends])}
 
 
 def test_a_gap_of_three_days_from_an_outage() -> None:
     start = END - 5 * DAY
     down = (start + DAY, start + 4 * DAY)
-    states = (State(start, 3, 3), State(down[0], 0, 0, None, "no-coverage"), State(down[1], 3, 3))
+    states = (StateChange(start, 3, 3), StateChange(down[0], 0, 0, None, "no-coverage"), StateChange(down[1], 3, 3))
     plant = golden.plant(
         start=start, states={"lathe01": states}, counters=(), plan=(), first_good={"lathe01": start},
         minutes=minutes_of("lathe01", [(start, down[0]), (down[1], END)]),
@@ -211,7 +213,11 @@ def test_a_gap_of_three_days_from_an_outage() -> None:
 
 
 def test_an_outage_outside_the_shifts_is_no_remark() -> None:
-    plan = [Planned("", START - DAY, "off"), Planned("", START, "shift"), Planned("", START + 2 * HOUR, "off")]
+    plan = [
+        PlannedChange("", START - DAY, "off"),
+        PlannedChange("", START, "shift"),
+        PlannedChange("", START + 2 * HOUR, "off"),
+    ]
     minutes = minutes_of("lathe01", [(START, START + 2 * HOUR)])
     plant = golden.plant(plan=plan, minutes=minutes, first_good={"lathe01": START})
     assert rows(reported(plant), "data_remarks") == []
@@ -219,14 +225,18 @@ def test_an_outage_outside_the_shifts_is_no_remark() -> None:
 
 def test_a_device_first_connected_after_the_window_was_scheduled_in_its_shifts_only() -> None:
     """A past window is reported on later: its minutes without data, outside the shifts, were never due."""
-    plan = [Planned("", END - 30 * DAY, "off"), Planned("", START, "shift"), Planned("", START + HOUR, "off")]
+    plan = [
+        PlannedChange("", END - 30 * DAY, "off"),
+        PlannedChange("", START, "shift"),
+        PlannedChange("", START + HOUR, "off"),
+    ]
     minutes = minutes_of("lathe01", [(START, START + 3 * HOUR)])
     document = reported(golden.plant(plan=plan, minutes=minutes, first_good={"lathe01": END + HOUR}))
     assert figure(document, "M-04d")["denominator"] == 3600
 
 
 def test_state_numbers_outside_the_map() -> None:
-    states = (State(START - DAY, 3, 3), State(START + 4 * HOUR, 0, 3, None, "unknown-state"))
+    states = (StateChange(START - DAY, 3, 3), StateChange(START + 4 * HOUR, 0, 3, None, "unknown-state"))
     document = reported(golden.plant(states={"lathe01": states}, plan=()))
     assert any(each.startswith("lathe01 The device told a state outside its map") for each in remarks(document))
     assert any("240.0 min" in each for each in remarks(document))
@@ -237,8 +247,8 @@ def test_state_numbers_outside_the_map() -> None:
 def test_a_machine_that_is_switched_off_outside_its_shifts_is_networked() -> None:
     """Off by night, it was covered for all of its planned time; in a planned stop nothing is due either."""
     day, stop = START + 2 * HOUR, START + 3 * HOUR
-    plan = [Planned("", END - 30 * DAY, "off"), Planned("", START, "shift"), Planned("", day, "stop"),
-            Planned("", stop, "shift"), Planned("", START + 5 * HOUR, "off")]  # fmt: skip
+    plan = [PlannedChange("", END - 30 * DAY, "off"), PlannedChange("", START, "shift"), PlannedChange("", day, "stop"),
+            PlannedChange("", stop, "shift"), PlannedChange("", START + 5 * HOUR, "off")]  # fmt: skip
     minutes = minutes_of("lathe01", [(START, day), (stop, START + 5 * HOUR)])
     document = reported(golden.plant(plan=plan, minutes=minutes, first_good={"lathe01": START - DAY}))
     assert "EQ-001" in figure(document, "M-04a-effective")["numerator_ids"]

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.metrics.counters import Rule, count
+from edge_agent.metrics.counters import CounterRule, count
 from edge_agent.production import thinning
 from edge_agent.production.facts import MINUTE_NS
 from edge_agent.production.roles import counters_of
 from edge_agent.production.states import SILENT, TagChanges, states
-from edge_agent.stores import Changes, HealthSummary
+from edge_agent.stores import HealthSummary, SampleRuns
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.remote import RemoteStore
 
@@ -52,7 +52,7 @@ def test_a_thinned_counter_counts_the_same(values: list[int], every: int) -> Non
     t = np.arange(len(values), dtype=np.int64) * every * SECOND
     number = np.array(values, np.float64)
     kept = np.flatnonzero(thinning.deciding_readings(t, number))
-    rule = Rule(restarts=True)
+    rule = CounterRule(restarts=True)
     whole = count([(int(t[i]), values[i]) for i in range(len(values))], rule)
     thin = count([(int(t[i]), values[i]) for i in kept], rule)
     assert thin.total == whole.total
@@ -80,7 +80,7 @@ def test_a_counter_is_kept_around_changes_of_state() -> None:
 
 
 def test_readings_of_runs_are_their_ends() -> None:
-    runs = Changes(np.array([0, 10, 20]), np.array([5, 10, 30]), np.array([1.0, np.nan, 2.0]),
+    runs = SampleRuns(np.array([0, 10, 20]), np.array([5, 10, 30]), np.array([1.0, np.nan, 2.0]),
                    np.array([0, 0x80000000, 0x40000000], np.uint32))  # fmt: skip
     t, value = thinning.counter_readings(runs)
     assert (t.tolist(), value.tolist()) == ([0, 5, 20, 30], [1.0, 1.0, 2.0, 2.0])

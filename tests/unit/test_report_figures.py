@@ -12,15 +12,15 @@ import pytest
 
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.result import percent
-from edge_agent.production.facts import Counter, Facts, Planned, State
-from edge_agent.production.figures import Options, figures
+from edge_agent.production.facts import CounterReadings, PlannedChange, StateChange, WindowFacts
+from edge_agent.production.figures import FigureOptions, figures
 from edge_agent.register.importing import load
-from edge_agent.report.document import Setting, build
+from edge_agent.report.document import ReportSetting, build
 from tests.support import report_plant as golden
 from tests.support.report_plant import END, START
 
 HOUR = 3600 * 10**9
-SETTING = Setting("health-check", "test", "测试厂", "dongguan", "ipc-01", issued_ns=END)
+SETTING = ReportSetting("health-check", "test", "测试厂", "dongguan", "ipc-01", issued_ns=END)
 
 
 def table(document: dict, name: str) -> list[list]:
@@ -28,7 +28,7 @@ def table(document: dict, name: str) -> list[list]:
 
 
 def test_golden_factory_through_facts() -> None:
-    found = figures(golden.plant(), Options())
+    found = figures(golden.plant(), FigureOptions())
     expected = json.loads((golden.GOLDEN / "expected.json").read_text(encoding="utf-8"))
     assert percent(found["M-03"].value) == expected["digital_rate_pct"]
     assert percent(found["M-04a-effective"].value) == expected["networking_rate_miit_effective_pct"]
@@ -37,7 +37,7 @@ def test_golden_factory_through_facts() -> None:
 
 
 def test_golden_shift_through_facts() -> None:
-    found, expected = figures(golden.plant(), Options()), golden.golden_shift()["expected"]
+    found, expected = figures(golden.plant(), FigureOptions()), golden.golden_shift()["expected"]
     pairs = {
         "M-11": "availability", "M-12": "quality_ratio", "M-13": "effectiveness", "M-14": "oee", "M-15": "nee",
         "M-16-allocation": "allocation_efficiency", "M-16-utilisation": "utilization_efficiency",
@@ -54,15 +54,19 @@ def test_golden_shift_through_facts() -> None:
 
 def test_parts_of_overtime_are_no_part_of_oee() -> None:
     """Of two hours at work one is a shift: its time and its parts, 60 of 180; energy goes over all of them."""
-    plan = (Planned("", START - golden.DAY, "off"), Planned("", START, "shift"), Planned("", START + HOUR, "off"))
+    plan = (
+        PlannedChange("", START - golden.DAY, "off"),
+        PlannedChange("", START, "shift"),
+        PlannedChange("", START + HOUR, "off"),
+    )
     made = tuple((START + hour * HOUR, Fraction(parts)) for hour, parts in ((0, 5), (1, 65), (2, 185)))
     kwh = ((START, Fraction(0)), (START + 2 * HOUR, Fraction(9)))
-    counters = [Counter("lathe01", "produced", "parts", Fraction(1), None, made),
-                Counter("lathe01", "good", "ok", Fraction(1), None, made),
-                Counter("lathe01", "energy", "import", Fraction(1), None, kwh)]  # fmt: skip
+    counters = [CounterReadings("lathe01", "produced", "parts", Fraction(1), None, made),
+                CounterReadings("lathe01", "good", "ok", Fraction(1), None, made),
+                CounterReadings("lathe01", "energy", "import", Fraction(1), None, kwh)]  # fmt: skip
     plant = golden.plant(end=START + 2 * HOUR, plan=plan, counters=counters,
-                         states={"lathe01": (State(START - golden.DAY, 3, 3),)})  # fmt: skip
-    found = figures(plant, Options())
+                         states={"lathe01": (StateChange(START - golden.DAY, 3, 3),)})  # fmt: skip
+    found = figures(plant, FigureOptions())
     assert (found["M-11@EQ-001"].value, found["M-14@EQ-001"].value) == (1, 1)  # a nominal cycle of a minute
     assert found["M-13@EQ-001"].numerator == 3600
     assert (found["M-12@EQ-001"].numerator, found["M-12@EQ-001"].denominator) == (60, 60)
@@ -73,12 +77,12 @@ def test_parts_of_overtime_are_no_part_of_oee() -> None:
 
 
 def test_a_step_across_a_shifts_end_is_shared_by_time() -> None:
-    plan = (Planned("", START - golden.DAY, "off"), Planned("", START, "shift"), Planned("", START + HOUR, "stop"),
-            Planned("", START + 2 * HOUR, "shift"))  # fmt: skip
+    plan = (PlannedChange("", START - golden.DAY, "off"), PlannedChange("", START, "shift"), PlannedChange("", START + HOUR, "stop"),
+            PlannedChange("", START + 2 * HOUR, "shift"))  # fmt: skip
     made = ((START, Fraction(0)), (START + 4 * HOUR, Fraction(40)))
-    plant = golden.plant(end=START + 3 * HOUR, plan=plan, states={"lathe01": (State(START - golden.DAY, 3, 3),)},
-                         counters=[Counter("lathe01", "produced", "parts", Fraction(1), None, made)])  # fmt: skip
-    assert figures(plant, Options())["M-13@EQ-001"].numerator == 20 * 60
+    plant = golden.plant(end=START + 3 * HOUR, plan=plan, states={"lathe01": (StateChange(START - golden.DAY, 3, 3),)},
+                         counters=[CounterReadings("lathe01", "produced", "parts", Fraction(1), None, made)])  # fmt: skip
+    assert figures(plant, FigureOptions())["M-13@EQ-001"].numerator == 20 * 60
 
 
 @pytest.mark.parametrize("text", ["0", "0.0"])
@@ -96,7 +100,7 @@ def test_a_nominal_cycle_of_nothing_is_none_and_not_an_oee_of_zero(tmp_path: Pat
         f"“{text}” is not a number above 0; nominal_cycle_s was left empty, correct it."
     ]
     for known in (register, golden.with_row(golden.register(), "EQ-001", nominal_cycle_s=Decimal(text))):
-        found = figures(golden.plant(known), Options())
+        found = figures(golden.plant(known), FigureOptions())
         for key in ("M-13@EQ-001", "M-14@EQ-001", "M-15@EQ-001", "M-14", "M-14@line:ML1"):
             reason = found[key].reason
             assert found[key].value is None
@@ -106,11 +110,11 @@ def test_a_nominal_cycle_of_nothing_is_none_and_not_an_oee_of_zero(tmp_path: Pat
 
 def test_a_machine_connected_inside_the_window_makes_provisional_figures() -> None:
     late = golden.plant(first_good={"lathe01": START + 2 * HOUR})
-    found = figures(late, Options())
+    found = figures(late, FigureOptions())
     for key in ("M-11@EQ-001", "M-14@EQ-001", "M-11@line:ML1", "M-14"):
         assert found[key].provisional, key
         assert any("before the first connection" in note.en for note in found[key].notes)
-    known = figures(golden.plant(), Options())
+    known = figures(golden.plant(), FigureOptions())
     assert known["M-14"].value == found["M-14"].value
     assert not known["M-11@EQ-001"].provisional
     assert not known["M-14"].provisional
@@ -123,7 +127,7 @@ def test_a_window_that_is_not_all_of_its_period_says_so_first() -> None:
 
 
 def test_a_line_is_the_sum_of_its_machines() -> None:
-    found = figures(golden.plant(), Options())
+    found = figures(golden.plant(), FigureOptions())
     assert found["M-14@line:ML1"].value == found["M-14@EQ-001"].value == found["M-14"].value
     left_out = found["M-14@line:ML1"].details["without_states"]
     assert "EQ-002" in left_out
@@ -145,7 +149,7 @@ def test_a_lines_row_says_how_many_machines_are_behind_each_figure() -> None:
 
 
 def test_lateness_is_ranked_over_all_messages() -> None:
-    found = figures(golden.plant(), Options())
+    found = figures(golden.plant(), FigureOptions())
     assert (found["M-21-p50"].value, found["M-21-p95"].value) == (Fraction("0.12"), Fraction("0.9"))
 
 
@@ -169,7 +173,7 @@ def test_the_plan_counts_on_to_the_next_band() -> None:
 def test_a_month_without_data_is_null_with_reasons() -> None:
     first = {"lathe01": END + HOUR, "lathe02": START - 60 * golden.DAY}  # one connected later, one before
     plant = golden.plant(minutes={}, first_good=first, states={}, counters=(), lateness={})
-    found = figures(plant, Options())
+    found = figures(plant, FigureOptions())
     for key in ("M-11", "M-14", "M-18", "M-19", "M-21-p95", "M-05"):
         assert found[key].value is None, key
         assert found[key].reason, key
@@ -190,7 +194,7 @@ def test_a_month_without_data_is_null_with_reasons() -> None:
 def test_all_machines_scrapped() -> None:
     rows = [replace(row, status="scrapped") for row in golden.register().equipment]
     plant = golden.plant(golden.only(golden.register(), *rows))
-    found = figures(plant, Options())
+    found = figures(plant, FigureOptions())
     for key in ("M-03", "M-04a-effective", "M-02"):
         assert found[key].value is None, key
         assert found[key].reason is not None, key
@@ -214,9 +218,9 @@ def test_a_key_process_without_machines_counts_as_zero_and_is_listed() -> None:
 
 def test_a_gap_of_three_days_is_unknown_time_and_the_rest_stands() -> None:
     start = END - 4 * golden.DAY
-    states = (State(start, 3, 3), State(start + golden.DAY, 0, 0, None, "no-coverage"))
+    states = (StateChange(start, 3, 3), StateChange(start + golden.DAY, 0, 0, None, "no-coverage"))
     plant = golden.plant(start=start, states={"lathe01": states}, counters=(), plan=())
-    found = figures(plant, Options())
+    found = figures(plant, FigureOptions())
     assert found["M-11@EQ-001"].value == Fraction(1, 4)
     assert found["M-11@EQ-001"].details["data_coverage"] == 0.25
     assert found["M-12@EQ-001"].value is None
@@ -226,14 +230,14 @@ def test_a_gap_of_three_days_is_unknown_time_and_the_rest_stands() -> None:
 
 def test_a_device_shared_by_two_machines_speaks_for_neither() -> None:
     plant = golden.plant(golden.with_row(golden.register(), "EQ-002", gateway_device="lathe01"))
-    found = figures(plant, Options())
+    found = figures(plant, FigureOptions())
     assert "M-11@EQ-001" not in found
     assert found["M-11@line:ML1"].value is None
 
 
 def test_an_empty_window_gives_nulls() -> None:
     plant = golden.plant(start=END, plan=())
-    assert figures(plant, Options())["M-11@EQ-001"].value is None
+    assert figures(plant, FigureOptions())["M-11@EQ-001"].value is None
     assert plant.facts.hours == 0
 
 
@@ -241,7 +245,7 @@ def test_energy_of_a_line_from_its_meter_and_its_last_station() -> None:
     known = golden.with_row(golden.register(), "EQ-021", line="ML1", status="in_use")
     meter = next(row for row in known.equipment if row.category == "meter")
     counters = [*golden.shift_counters(), replace(golden.shift_counters()[2], device=meter.gateway_device)]
-    found = figures(golden.plant(known, counters=counters), Options())
+    found = figures(golden.plant(known, counters=counters), FigureOptions())
     assert found["M-19@line:ML1"].value == Fraction(25, 2) * Fraction("0.1229") / 1000
     assert found["M-18@line:ML1"].value is None  # the inspection machine counts no good parts
     assert found["M-18@line:ML1"].reason is not None
@@ -255,7 +259,7 @@ def test_equal_facts_give_an_equal_content_hash() -> None:
 
 
 def test_a_window_needs_no_whole_history() -> None:
-    assert Facts(START, END).history_start == END - 30 * golden.DAY
+    assert WindowFacts(START, END).history_start == END - 30 * golden.DAY
 
 
 def test_a_target_for_the_local_market_is_not_judged_by_the_factorys_share() -> None:

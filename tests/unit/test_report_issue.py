@@ -12,20 +12,20 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from edge_agent.app.reports.command import _setting
-from edge_agent.app.reports.validity import Subject
+from edge_agent.app.reports.validity import ReportSubject
 from edge_agent.config.models import Agent, Mqtt, Site
 from edge_agent.errors import FindingsError
-from edge_agent.production.figures import Options
+from edge_agent.production.figures import FigureOptions
 from edge_agent.production.windows import day_end, month, month_so_far, months_before, window
 from edge_agent.report.archive import zipped
 from edge_agent.report.compare import compare, months, read_document
-from edge_agent.report.document import Setting, build, content_hash
-from edge_agent.report.issue import read_index, record, settle
+from edge_agent.report.document import ReportSetting, build, content_hash
+from edge_agent.report.issue import assign_revision, read_index, record
 from edge_agent.report.pack import build as pack
 from edge_agent.report.parts.trend import _trend_titles
 from tests.support import report_plant as golden
 
-SETTING = Setting("monthly", "2026-05", "测试厂", "dongguan", "ipc-01", issued_ns=golden.END)
+SETTING = ReportSetting("monthly", "2026-05", "测试厂", "dongguan", "ipc-01", issued_ns=golden.END)
 SITE = Site(agent=Agent(id="ipc-01"), mqtt=Mqtt(url="mqtt://127.0.0.1:1883"))
 DAY = golden.DAY
 
@@ -36,7 +36,7 @@ def document(cycle: int = 60) -> dict[str, Any]:
 
 
 def issue(folder: Path, issued: dict[str, Any]) -> tuple[str, bool]:
-    settled = settle(folder, issued)
+    settled = assign_revision(folder, issued)
     files = {f"{settled.stem}.json": json.dumps(settled.document).encode()} if settled.new else {}
     record(folder, settled, files | {f"{settled.stem}.zh.html": b"<html>"})
     return settled.stem, settled.new
@@ -82,7 +82,7 @@ def test_the_revision_before_may_have_been_moved_away(tmp_path: Path) -> None:
 def test_an_index_that_cannot_be_read_stops_the_issue(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text("{", encoding="utf-8")
     with pytest.raises(FindingsError, match=r"index\.json"):
-        settle(tmp_path, document())
+        assign_revision(tmp_path, document())
 
 
 def test_sums_list_every_file_of_every_issue(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ def test_compare_names_what_entered_the_numerator() -> None:
 
 
 def test_compare_takes_reports_packs_and_snapshots(tmp_path: Path) -> None:
-    files = pack.build(golden.plant(), pack.Claim("P", "e", "s", Options(), golden.END))
+    files = pack.build(golden.plant(), pack.PackClaim("P", "e", "s", FigureOptions(), golden.END))
     archive, report = tmp_path / "pack.zip", tmp_path / "report.json"
     archive.write_bytes(zipped(files))
     report.write_text(json.dumps(build(golden.plant(), SETTING)), encoding="utf-8")
@@ -201,7 +201,7 @@ def test_months_follow_the_plants_clock() -> None:
 def test_nothing_is_issued_before_its_window_ends() -> None:
     plant = golden.plant()
     for now, issued in ((golden.START, golden.END), (golden.END + DAY, golden.END + DAY)):
-        about = Subject(SITE, plant.assessment.register, None, Options(), {}, now)
+        about = ReportSubject(SITE, plant.assessment.register, None, FigureOptions(), {}, now)
         setting = _setting(about, golden.END, "health-check", "test")
         assert setting.issued_ns == issued
 

@@ -10,8 +10,8 @@ import pytest
 
 from edge_agent.register.model import Register
 from edge_agent.report import html
-from edge_agent.report.document import Setting, build
-from edge_agent.report.parts.evidence import Project
+from edge_agent.report.document import ReportSetting, build
+from edge_agent.report.parts.evidence import PackSubject
 from tests.support import report_plant as golden
 
 CJK = re.compile("[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\u3000-\u303f]")
@@ -41,11 +41,11 @@ def chinese(document: dict[str, Any], given: set[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("setting", [
-    Setting("health-check", "test", "Works", "dongguan", "ipc-01"),
-    Setting("evidence", "test", "Works", "dongguan", "ipc-01", timezone="Asia/Shanghai", project=Project(
+    ReportSetting("health-check", "test", "Works", "dongguan", "ipc-01"),
+    ReportSetting("evidence", "test", "Works", "dongguan", "ipc-01", timezone="Asia/Shanghai", project=PackSubject(
         "ZNH-2017-01", snapshots=({"at": "2026-04-01", "figures": [{"id": "M-18/site", "value": 0.5}]},))),
 ], ids=lambda setting: setting.kind)  # fmt: skip
-def test_no_chinese_but_the_plants_own_stands_in_an_english_report(setting: Setting) -> None:
+def test_no_chinese_but_the_plants_own_stands_in_an_english_report(setting: ReportSetting) -> None:
     known = translated(golden.register())
     devices = {key: replace(device, name=f"device {key}") for key, device in golden.facts().devices.items()}
     given = {word for row in known.equipment for word in (row.workshop, row.line, row.remark) if word} | {POLICY}
@@ -54,5 +54,5 @@ def test_no_chinese_but_the_plants_own_stands_in_an_english_report(setting: Sett
 
 def test_a_name_given_in_chinese_only_is_shown_as_it_is() -> None:
     known = golden.with_row(golden.register(), "EQ-003", name_zh="普通车床", name_en="")
-    page = html.render(build(golden.plant(known), Setting("health-check", "test")), "en")
+    page = html.render(build(golden.plant(known), ReportSetting("health-check", "test")), "en")
     assert "普通车床" in page

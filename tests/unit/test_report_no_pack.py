@@ -10,7 +10,7 @@ from zipfile import ZipFile
 import pytest
 
 from edge_agent.errors import FindingsError
-from edge_agent.production.figures import Options
+from edge_agent.production.figures import FigureOptions
 from edge_agent.report.archive import zipped
 from edge_agent.report.pack import build as pack
 from edge_agent.report.pack.verify import read_pack
@@ -20,7 +20,7 @@ from tests.support.packs import write_pack
 
 @pytest.fixture(scope="module")
 def files() -> dict[str, bytes]:
-    return pack.build(golden.plant(), pack.Claim("ZNH-2017-01", "测试厂", "dongguan", Options(), golden.END))
+    return pack.build(golden.plant(), pack.PackClaim("ZNH-2017-01", "测试厂", "dongguan", FigureOptions(), golden.END))
 
 
 def test_a_zip_with_two_files_of_one_name_is_no_pack(files: dict[str, bytes], tmp_path: Path) -> None:

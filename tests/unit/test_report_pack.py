@@ -17,16 +17,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge_agent.cli.main import main
-from edge_agent.metrics.counters import Event
+from edge_agent.metrics.counters import CounterEvent
 from edge_agent.metrics.definitions import BY_ID
-from edge_agent.production.facts import Minutes
-from edge_agent.production.figures import Options, figures
+from edge_agent.production.facts import MinuteHealth
+from edge_agent.production.figures import FigureOptions, figures
 from edge_agent.report import tabular
 from edge_agent.report.archive import zipped
-from edge_agent.report.document import Setting, build
+from edge_agent.report.document import ReportSetting, build
 from edge_agent.report.pack import build as pack
 from edge_agent.report.pack.verify import chain, read_pack, summary, verify
-from edge_agent.report.parts.evidence import Project
+from edge_agent.report.parts.evidence import PackSubject
 from tests.support import report_plant as golden
 from tests.support.any_plant import any_plant
 from tests.support.packs import write_pack
@@ -34,7 +34,7 @@ from tests.support.stranger import SCRIPT, claimed, stranger
 
 pytestmark = pytest.mark.slow
 
-CLAIM = pack.Claim("ZNH-2017-01", "测试厂", "dongguan", Options(), golden.END)
+CLAIM = pack.PackClaim("ZNH-2017-01", "测试厂", "dongguan", FigureOptions(), golden.END)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def files() -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def with_report() -> dict[str, bytes]:
     """A pack with the report of its window."""
-    document = build(golden.plant(), Setting("health-check", "x"))
+    document = build(golden.plant(), ReportSetting("health-check", "x"))
     return pack.build(golden.plant(), replace(CLAIM, report={"report.json": json.dumps(document).encode()}))
 
 
@@ -99,7 +99,7 @@ def test_a_stranger_computes_the_nulls_of_a_window_without_data(tmp_path: Path, 
 
 def test_a_stranger_knows_of_a_unit_that_cannot_be_converted(tmp_path: Path) -> None:
     """The meter was read in m3 from the window's start on: nothing is known of its energy, in the pack either."""
-    event = Event(golden.START + 1, "unit", Fraction(1), Fraction(1), basis="m3")
+    event = CounterEvent(golden.START + 1, "unit", Fraction(1), Fraction(1), basis="m3")
     counters = [replace(c, events=(event,)) if c.role == "energy" else c for c in golden.facts().counters]
     files = pack.build(golden.plant(counters=tuple(counters)), CLAIM)
     assert summary(verify(files))["equal"]
@@ -329,11 +329,11 @@ def test_the_acceptance_log_has_the_days_of_the_page(tmp_path: Path) -> None:
     midnight = golden.START + 16 * 60 * golden.MINUTE  # the next day begins in Dongguan
     ends = [midnight - golden.MINUTE, midnight, midnight + golden.MINUTE]
     rows = [[t, 60_000, 60_000, 1, 1, good, 1, good + 1, 0, t] for t, good in zip(ends, (3, 5, 7), strict=True)]
-    plant = golden.plant(end=midnight + 4 * 60 * golden.MINUTE, minutes={"lathe01": Minutes(rows)})
+    plant = golden.plant(end=midnight + 4 * 60 * golden.MINUTE, minutes={"lathe01": MinuteHealth(rows)})
     made = pack.build(plant, replace(CLAIM, timezone="Asia/Shanghai"))
     told = [(row["day"], row["timezone"], row["good_readings"]) for row in tabular.read(made["acceptance.csv"])]
     assert told == [("2026-05-04", "Asia/Shanghai", "8"), ("2026-05-05", "Asia/Shanghai", "7")]
-    page = build(plant, Setting("evidence", "t", timezone="Asia/Shanghai", project=Project(CLAIM.project)))
+    page = build(plant, ReportSetting("evidence", "t", timezone="Asia/Shanghai", project=PackSubject(CLAIM.project)))
     log = next(b["rows"] for p in page["parts"] for b in p["blocks"] if b.get("name") == "acceptance")
     assert [(row[0], "Asia/Shanghai", str(row[3])) for row in log] == told
     assert summary(verify(made))["equal"]
@@ -358,7 +358,7 @@ def test_facts_come_back_from_their_tables_as_they_were() -> None:
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: plain(each) for key, each in value.items()}
-        if isinstance(value, Minutes):
+        if isinstance(value, MinuteHealth):
             return value.rows.tolist()
         return tuple(value) if isinstance(value, list | tuple) else value
 

@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 import openpyxl
 import pytest
 
-from edge_agent.production.facts import Device, Gap
+from edge_agent.production.facts import AssessedDevice, DroppedValues
 from edge_agent.report import html, tables
-from edge_agent.report.document import Setting, build
+from edge_agent.report.document import ReportSetting, build
 from edge_agent.report.pictures.charts import draw
 from edge_agent.report.pictures.topology import topology
 from edge_agent.report.speech import LANGUAGES, Language, show
@@ -23,7 +23,7 @@ from tests.support import report_plant as golden
 
 pytestmark = pytest.mark.slow
 
-SETTING = Setting("health-check", "test", "测试厂 <b>&", "dongguan", "ipc-01", issued_ns=golden.END,
+SETTING = ReportSetting("health-check", "test", "测试厂 <b>&", "dongguan", "ipc-01", issued_ns=golden.END,
                   timezone="Asia/Shanghai")  # fmt: skip
 HOSTILE = '<script>alert("1")</script>'
 
@@ -39,7 +39,7 @@ def hostile() -> dict[str, Any]:
     known = golden.with_row(golden.register(), "EQ-001", **cells)
     devices = {name: replace(device, name=HOSTILE, endpoint=HOSTILE, line=HOSTILE)
                for name, device in golden.facts().devices.items()}  # fmt: skip
-    gaps = [Gap(golden.START, HOSTILE, "=1", golden.START, golden.END, 3)]
+    gaps = [DroppedValues(golden.START, HOSTILE, "=1", golden.START, golden.END, 3)]
     return build(golden.plant(known, devices=devices, gaps=gaps), SETTING)
 
 
@@ -205,7 +205,7 @@ def test_cells_as_people_read_them(cell: Any, form: str, shown: str) -> None:
 
 
 def test_topology_escapes_names() -> None:
-    devices = {"a": Device("a", HOSTILE, endpoint="opc.tcp://10.0.0.1:4840", line="L&1")}
+    devices = {"a": AssessedDevice("a", HOSTILE, endpoint="opc.tcp://10.0.0.1:4840", line="L&1")}
     drawn = topology(golden.plant(devices=devices))
     assert "<script" not in drawn
     ElementTree.fromstring(drawn)
@@ -223,7 +223,7 @@ def test_the_legend_of_the_coverage_map_names_every_colour_it_uses() -> None:
 
 
 def test_a_number_keeps_its_unit_and_an_endpoint_its_port() -> None:
-    device = Device("d", "d", "ML1", connector="modbus", endpoint="tcp://192.168.101.12:15020")
+    device = AssessedDevice("d", "d", "ML1", connector="modbus", endpoint="tcp://192.168.101.12:15020")
     page = html.render(build(golden.plant(devices={"d": device}), SETTING), "zh")
     sentences = re.findall(r"<(?:li|p)[^>]*>([^<]*)</", page)
     assert any("\u00a0%" in sentence for sentence in sentences)

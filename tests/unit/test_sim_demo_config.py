@@ -14,9 +14,9 @@ from edge_agent.config.models import Site
 from edge_agent.model import Batch
 from edge_agent.normalise.state import StateMachine
 from edge_agent.sdk import DevicePlan
-from simulators.behaviours.base import Item, Mode
+from simulators.behaviours.base import MachineryItemState, MachineryOperationMode
 from simulators.clock import SimClock
-from simulators.device import Device
+from simulators.device import SimulatedDevice
 from simulators.signals import ALIASES
 from simulators.spec import Spec, parse
 from simulators.world import World
@@ -76,8 +76,8 @@ def test_the_derived_states_are_what_the_machines_are_doing(site: Site, compiled
     for plan, item in zip(compiled, spec.devices, strict=True):
         machine = StateMachine.compile(states[plan.id], plan.tables, frozenset())
         if machine is not None:
-            machines.append((plan.tables[0], machine, Device(item, world, 3)))
-    seen: dict[str, set[tuple[Item, Mode]]] = {}
+            machines.append((plan.tables[0], machine, SimulatedDevice(item, world, 3)))
+    seen: dict[str, set[tuple[MachineryItemState, MachineryOperationMode]]] = {}
     for t in [*range(0, 3 * 3600, 4), *range(10 * 3600, 24 * 3600, 97)]:
         world.advance(float(t), budget_s=60.0)
         for table, machine, device in machines:
@@ -87,7 +87,11 @@ def test_the_derived_states_are_what_the_machines_are_doing(site: Site, compiled
             machine.observe(Batch(table, t, list(device.values())))
             derived = [number for number, _ in machine.evaluate()]
             assert derived[0] == state.item, (name, t, state)
-            mode = Mode.Processing if name in NO_BREAK and state.mode is Mode.NONE else state.mode
+            mode = (
+                MachineryOperationMode.Processing
+                if name in NO_BREAK and state.mode is MachineryOperationMode.NONE
+                else state.mode
+            )
             if len(derived) > 1:
                 assert derived[1] == mode, (name, t, state)
             seen.setdefault(name, set()).add((state.item, state.mode))

@@ -10,9 +10,9 @@ from edge_agent.config import load
 from edge_agent.config.compile import plans
 from edge_agent.model import Batch
 from edge_agent.normalise.state import StateMachine
-from simulators.behaviours.base import Item
+from simulators.behaviours.base import MachineryItemState
 from simulators.clock import SimClock
-from simulators.device import Device
+from simulators.device import SimulatedDevice
 from simulators.lines import behaviour_for
 from simulators.spec import parse
 from simulators.world import World
@@ -29,7 +29,7 @@ def test_the_state_concluded_from_a_tower_light_is_what_the_machine_does() -> No
     (table,) = compiled[0].tables
     machine = StateMachine.compile(site.devices[0].state, compiled[0].tables, frozenset(), derived=True)
     assert machine is not None
-    device, seen = Device(spec.devices[0], world, 5), set()
+    device, seen = SimulatedDevice(spec.devices[0], world, 5), set()
     for t in [*range(0, 2 * 3600, 7), *range(11 * 3600, 24 * 3600, 61)]:
         world.advance(float(t), budget_s=60.0)
         state = world.behaviours["press-01"].state
@@ -38,7 +38,7 @@ def test_the_state_concluded_from_a_tower_light_is_what_the_machine_does() -> No
         (found,) = machine.evaluate()
         assert found == (state.item, 0)
         seen.add(state.item)
-    assert seen == {Item.OutOfService, Item.NotExecuting, Item.Executing}
+    assert seen == {MachineryItemState.OutOfService, MachineryItemState.NotExecuting, MachineryItemState.Executing}
 
 
 def test_the_yellow_lamp_flashes_in_set_up_and_is_steady_while_the_machine_waits() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from simulators.behaviours.base import Item, Mode
+from simulators.behaviours.base import MachineryItemState, MachineryOperationMode
 from simulators.behaviours.cells import BeltGrinder
-from simulators.behaviours.machine import Machine
+from simulators.behaviours.machine import SimulatedMachine
 from simulators.behaviours.meter import Meter
 from simulators.behaviours.packml import ABORT_BRANCH, ACTING, COMMANDS, Pack, PolishingRobot, UnitMode, machine_state
 from simulators.behaviours.script import Phase, ScriptedMachine
@@ -56,7 +56,7 @@ class History:
         self.world = world(lines())
         self.phases: dict[str, set[Phase]] = {}
         self.packs: list[tuple[str, Pack, Pack]] = []
-        self.items: dict[str, set[Item]] = {}
+        self.items: dict[str, set[MachineryItemState]] = {}
         self.integral: dict[str, float] = {name: b.kwh for name, b in self.world.behaviours.items()}
         for t in range(1, SHIFT + 1):
             before = {b.name: b.pack for b in self.robots()}
@@ -103,14 +103,14 @@ def test_the_line_meter_counts_what_its_machines_and_its_base_load_draw(history:
 
 def test_every_machine_makes_parts_and_one_to_three_percent_are_scrap(history: History) -> None:
     for name, behaviour in history.world.behaviours.items():
-        if isinstance(behaviour, Machine) and not name.startswith("agv"):
+        if isinstance(behaviour, SimulatedMachine) and not name.startswith("agv"):
             assert behaviour.parts_made > 10, name
             assert 0.01 <= behaviour.scrap_rate <= 0.03
             assert behaviour.scrap_made <= behaviour.parts_made * 0.06 + 3, name
 
 
 def test_parts_are_not_invented_downstream(history: History) -> None:
-    made = {name: b.parts_made for name, b in history.world.behaviours.items() if isinstance(b, Machine)}
+    made = {name: b.parts_made for name, b in history.world.behaviours.items() if isinstance(b, SimulatedMachine)}
     start = 6  # parts in a buffer at the beginning
     assert made["robot-01"] <= made["lathe-01"] + made["lathe-02"] + start
     assert made["cmm-01"] <= made["dtc-01"] + made["dtc-02"] + start
@@ -121,7 +121,7 @@ def test_machines_see_the_whole_script_in_a_shift(history: History) -> None:
     seen = set().union(*history.phases.values())
     wanted = {Phase.SETUP, Phase.WAIT, Phase.LOAD, Phase.RUN, Phase.TOOL_CHANGE, Phase.HOLD, Phase.ALARM, Phase.RESTART}
     assert wanted | {Phase.BREAK} <= seen
-    assert all(Item.Executing in items for items in history.items.values())
+    assert all(MachineryItemState.Executing in items for items in history.items.values())
 
 
 def test_packml_takes_only_transitions_of_the_state_model(history: History) -> None:
@@ -142,11 +142,11 @@ def test_the_dust_interlock_aborts_polishing_and_stops_the_belt() -> None:
     robots = [b for b in here.behaviours.values() if isinstance(b, PolishingRobot)]
     assert fan.line.dust_alarm
     assert all(robot.pack in ABORT_BRANCH for robot in robots)
-    assert all(robot.state.item is Item.OutOfService for robot in robots)
+    assert all(robot.state.item is MachineryItemState.OutOfService for robot in robots)
     assert belt.phase is not Phase.RUN
     here.advance(1800.0, budget_s=60.0)
     assert not fan.line.dust_alarm
-    assert any(robot.state.item is Item.Executing for robot in robots)
+    assert any(robot.state.item is MachineryItemState.Executing for robot in robots)
 
 
 def test_upstream_starvation_suspends_the_polishing_robots() -> None:
@@ -177,7 +177,7 @@ def test_belt_current_rises_with_wear_and_a_new_belt_resets_the_life() -> None:
 
 def test_counters_never_run_backwards_except_the_one_that_resets_at_its_target() -> None:
     here = world(lines(seed=11))
-    names = [name for name, b in here.behaviours.items() if isinstance(b, Machine | Meter)]
+    names = [name for name, b in here.behaviours.items() if isinstance(b, SimulatedMachine | Meter)]
     last: dict[tuple[str, str], float] = {}
     for t in range(60, 4 * 3600, 60):
         here.advance(float(t), budget_s=60.0)
@@ -216,13 +216,15 @@ def test_reading_signals_changes_nothing() -> None:
 def test_at_night_machines_stand_still_and_warm_up_in_the_morning() -> None:
     here = world(lines(start_hour=3.5))
     here.advance(2 * 3600.0, budget_s=60.0)  # 5:30
-    machines = [b for b in here.behaviours.values() if isinstance(b, Machine)]
-    assert all(machine.state.item is not Item.Executing for machine in machines if machine.name != "edm-01")
+    machines = [b for b in here.behaviours.values() if isinstance(b, SimulatedMachine)]
+    assert all(
+        machine.state.item is not MachineryItemState.Executing for machine in machines if machine.name != "edm-01"
+    )
     night = sum(machine.kw for machine in machines)
     here.advance(4.6 * 3600.0, budget_s=60.0)  # 8:06
     warming = [m for m in machines if isinstance(m, ScriptedMachine) and m.phase is Phase.WARM_UP]
     assert len(warming) >= 8
-    assert all(m.state.mode is Mode.Setup for m in warming)
+    assert all(m.state.mode is MachineryOperationMode.Setup for m in warming)
     assert sum(machine.kw for machine in machines) > 3 * night
 
 
@@ -236,10 +238,10 @@ def test_the_calendar_names_one_duty_for_each_hour(hour: float, duty: Duty) -> N
 
 
 def test_packml_states_in_the_common_vocabulary() -> None:
-    assert machine_state(Pack.Execute, UnitMode.Produce).item is Item.Executing
-    assert machine_state(Pack.Suspended, UnitMode.Produce).item is Item.NotExecuting
-    assert machine_state(Pack.Aborted, UnitMode.Produce).item is Item.OutOfService
-    assert machine_state(Pack.Stopped, UnitMode.Maintenance).mode is Mode.Maintenance
+    assert machine_state(Pack.Execute, UnitMode.Produce).item is MachineryItemState.Executing
+    assert machine_state(Pack.Suspended, UnitMode.Produce).item is MachineryItemState.NotExecuting
+    assert machine_state(Pack.Aborted, UnitMode.Produce).item is MachineryItemState.OutOfService
+    assert machine_state(Pack.Stopped, UnitMode.Maintenance).mode is MachineryOperationMode.Maintenance
     assert len(Pack) == 17
 
 
@@ -260,5 +262,5 @@ def test_the_truth_log_tells_transitions_parts_and_energy(tmp_path: Path) -> Non
             states = [row for row in mine if row["event"] == "state"]
             assert states[0]["t"] == epoch
             assert states[-1]["item_state"] == behaviour.state.item
-        if isinstance(behaviour, Machine):
+        if isinstance(behaviour, SimulatedMachine):
             assert [row for row in mine if row["event"] == "parts"][-1]["made"] == behaviour.parts_made

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from simulators.clock import SimClock
-from simulators.device import Device
-from simulators.modbus.answer import Bus
+from simulators.device import SimulatedDevice
+from simulators.modbus.answer import UnitBus
 from simulators.modbus.encode import NumberCodec, arrange, encode_text
-from simulators.modbus.frames import Ascii, Mbap, Rtu, crc16
-from simulators.modbus.image import Image, modulus
+from simulators.modbus.frames import AsciiServerFraming, MbapServerFraming, RtuServerFraming, crc16
+from simulators.modbus.image import RegisterImage, modulus
 from simulators.spec import FaultSpec, SpecError, TagSpec, parse
 from simulators.world import World
 
@@ -23,18 +23,18 @@ def tag(name: str = "x", **where: Any) -> TagSpec:
     return TagSpec(name, "float", "", None, None, {}, scale, offset, {"object": "holding", "address": 0, **where})
 
 
-def device(tags: dict[str, dict[str, Any]], name: str = "dev-1", **more: Any) -> Device:
+def device(tags: dict[str, dict[str, Any]], name: str = "dev-1", **more: Any) -> SimulatedDevice:
     item = {"id": name, "protocol": "modbus", "unit": 1, "tags": tags, **more}
     spec = parse({"devices": [item], "epoch_ns": 0})
-    return Device(spec.devices[0], World(spec, SimClock(1.0, 0)), 1)
+    return SimulatedDevice(spec.devices[0], World(spec, SimClock(1.0, 0)), 1)
 
 
 def holding(address: int, kind: str = "uint16", **more: Any) -> dict[str, Any]:
     return {"object": "holding", "address": address, "type": kind, **more}
 
 
-def ask(dev: Device, function: int, address: int, count: int) -> bytes:
-    answer = Bus({1: Image(dev)}, gateway=True).answer(1, struct.pack(">BHH", function, address, count))
+def ask(dev: SimulatedDevice, function: int, address: int, count: int) -> bytes:
+    answer = UnitBus({1: RegisterImage(dev)}, gateway=True).answer(1, struct.pack(">BHH", function, address, count))
     assert answer is not None
     return answer
 
@@ -87,7 +87,7 @@ def test_the_crc_and_the_frame_of_a_published_example() -> None:
     # 01 04 02 FF FF -> B8 80 (low byte first), the usual worked example of CRC-16/MODBUS.
     assert crc16(bytes.fromhex("010402ffff")).to_bytes(2, "little").hex() == "b880"
     buffer = bytearray(b"\xff\x00\x11\x03" + _rtu("110300060003"))
-    (request,) = Rtu().split(buffer)
+    (request,) = RtuServerFraming().split(buffer)
     assert (request.unit, request.pdu.hex(), bytes(buffer)) == (0x11, "0300060003", b"")
 
 
@@ -99,17 +99,17 @@ def _rtu(body: str) -> bytes:
 def test_mbap_splits_two_requests_and_keeps_the_rest() -> None:
     one = bytes.fromhex("000100000006010300000001")
     buffer = bytearray(one + bytes.fromhex("000200000006020400050002") + one[:5])
-    first, second = Mbap().split(buffer)
+    first, second = MbapServerFraming().split(buffer)
     assert (first.tag, first.unit, second.tag, second.unit, second.pdu.hex()) == (1, 1, 2, 2, "0400050002")
     assert bytes(buffer) == one[:5]
-    assert Mbap().wrap(second, b"\x84\x02").hex() == "000200000003028402"
+    assert MbapServerFraming().wrap(second, b"\x84\x02").hex() == "000200000003028402"
 
 
 def test_ascii_frames_carry_an_lrc_and_noise_is_skipped() -> None:
     buffer = bytearray(b"noise:zz\r\n:010300000001FB\r\n:0103")
-    (request,) = Ascii().split(buffer)
+    (request,) = AsciiServerFraming().split(buffer)
     assert request.pdu.hex() == "0300000001"
-    assert Ascii().wrap(request, bytes.fromhex("03020005")) == b":010302000" + b"5F5\r\n"
+    assert AsciiServerFraming().wrap(request, bytes.fromhex("03020005")) == b":010302000" + b"5F5\r\n"
     assert bytes(buffer) == b":0103"
 
 
@@ -127,17 +127,17 @@ def test_small_gaps_read_as_zero_unless_the_device_is_strict() -> None:
      ("2b0e0100", "ab01"), ("0300", "8303"), ("", "8001")],
 )  # fmt: skip
 def test_what_is_not_a_proper_read_is_refused(pdu: str, answer: str) -> None:
-    bus = Bus({1: Image(device({"level": holding(0)}))}, gateway=True)
+    bus = UnitBus({1: RegisterImage(device({"level": holding(0)}))}, gateway=True)
     got = bus.answer(1, bytes.fromhex(pdu))
     assert got is not None
     assert got.hex() == answer
 
 
 def test_an_unknown_unit_is_a_gateway_error_on_tcp_and_silence_on_a_line() -> None:
-    image, read = Image(device({"level": holding(0)})), bytes.fromhex("0300000001")
-    assert Bus({1: image}, gateway=True).answer(9, read) == bytes((0x83, 0x0B))
-    assert Bus({1: image}, gateway=False).answer(9, read) is None
-    assert Bus({1: image}, gateway=True).answer(255, read) is not None
+    image, read = RegisterImage(device({"level": holding(0)})), bytes.fromhex("0300000001")
+    assert UnitBus({1: image}, gateway=True).answer(9, read) == bytes((0x83, 0x0B))
+    assert UnitBus({1: image}, gateway=False).answer(9, read) is None
+    assert UnitBus({1: image}, gateway=True).answer(255, read) is not None
 
 
 def test_bits_in_registers_and_in_coils() -> None:
@@ -173,7 +173,7 @@ def test_float32_energy_shows_the_resolution_of_a_real_meter() -> None:
     assert shown == 1_000_000.0625
 
 
-def _fault(dev: Device, kind: str, *tags: str) -> None:
+def _fault(dev: SimulatedDevice, kind: str, *tags: str) -> None:
     dev.board.add(FaultSpec(kind, tags=frozenset(tags)))
     dev.board.update(0.0)
 
@@ -200,7 +200,7 @@ def test_value_faults_on_the_wire() -> None:
     _fault(dev, "slave_timeout")
     assert ask(dev, 3, 3, 1) == bytes((0x83, 0x0B))
     _fault(dev, "timeout")
-    assert Bus({1: Image(dev)}, gateway=True).answer(1, bytes.fromhex("0300030001")) is None
+    assert UnitBus({1: RegisterImage(dev)}, gateway=True).answer(1, bytes.fromhex("0300030001")) is None
 
 
 def test_frozen_values_stand_still_and_come_back() -> None:
@@ -239,6 +239,6 @@ def test_equal_units_on_one_bus_and_bad_tags_are_refused() -> None:
     with pytest.raises(SpecError, match="unit 1 twice"):
         ModbusPort([device({"a": holding(0)}), device({"a": holding(0)}, "dev-2")])
     with pytest.raises(SpecError, match="complex128"):
-        Image(device({"a": holding(0, "complex128")}))
+        RegisterImage(device({"a": holding(0, "complex128")}))
     with pytest.raises(SpecError, match="65535"):
-        Image(device({"a": holding(65535, "uint32")}))
+        RegisterImage(device({"a": holding(65535, "uint32")}))

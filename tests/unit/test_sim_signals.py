@@ -10,10 +10,10 @@ import pytest
 
 from simulators.behaviours.noise import Wave, jitter
 from simulators.clock import SimClock
-from simulators.device import Device
+from simulators.device import SimulatedDevice
 from simulators.faults import KINDS, FaultBoard
 from simulators.lines import behaviour_for
-from simulators.opcua.nodes import SERVER_URI, Namespaces, place
+from simulators.opcua.nodes import SERVER_URI, ServedNamespaces, place
 from simulators.spec import FaultSpec, SpecError, load, parse
 from simulators.world import World
 
@@ -23,7 +23,7 @@ def shown(name: str, tags: dict[str, dict[str, Any]], t: float = 0.0, seed: int 
     spec = parse({"devices": [{"id": name, "protocol": "opcua", "tags": tags}], "epoch_ns": 0, "seed": seed})
     world = World(spec, SimClock(1.0, 0))
     world.advance(t, budget_s=60.0)
-    return dict(zip(tags, Device(spec.devices[0], world, seed).values(), strict=True))
+    return dict(zip(tags, SimulatedDevice(spec.devices[0], world, seed).values(), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_nodes_keep_their_indexes_and_uris_get_the_ones_behind() -> None:
         "d": {"node": "ns=2;b=AQI="}, "e": {"node": "ns=2;g=72962b91-fa75-4ae6-8d28-b404dc7daf63"},
     }  # fmt: skip
     (device,) = parse({"devices": [{"id": "a", "protocol": "opcua", "tags": tags}]}).devices
-    spaces = Namespaces(device.tags)
+    spaces = ServedNamespaces(device.tags)
     assert spaces.uris[1] == SERVER_URI
     assert spaces.uris[2:] == ["urn:simulators:ns2", "urn:simulators:ns3", "http://x/y", "urn:z"]
     assert spaces.order(True) == ["urn:simulators:inserted", *reversed(spaces.uris[2:])]
@@ -182,4 +182,4 @@ def test_nodes_keep_their_indexes_and_uris_get_the_ones_behind() -> None:
 def test_places_that_cannot_be_served_are_refused(where: dict[str, Any]) -> None:
     (device,) = parse({"devices": [{"id": "a", "protocol": "opcua", "tags": {"t": where}}]}).devices
     with pytest.raises(SpecError):
-        place(device, device.tags[0], 0, Namespaces(device.tags))
+        place(device, device.tags[0], 0, ServedNamespaces(device.tags))

@@ -14,11 +14,11 @@ import pytest
 
 from edge_agent.app.status import ask as status
 from edge_agent.app.status.devices_table import device_lines
-from edge_agent.app.status.not_well import not_well
+from edge_agent.app.status.status_faults import not_well
 from edge_agent.app.status.terminal import Terminal
 from edge_agent.cli.main import main
 from edge_agent.config import load
-from edge_agent.ingest.quarantine import Entry, Quarantine
+from edge_agent.ingest.quarantine import MessageQuarantine, RefusedMessage
 from edge_agent.outbox import Outbox
 from edge_agent.stores import open_store
 from tests.support.agents import configuration
@@ -51,7 +51,7 @@ def test_a_part_that_hangs_is_told_apart_from_one_that_does_not_run(
 ) -> None:
     path = site_file(tmp_path)
     monkeypatch.setattr(status, "STATUS_SECONDS", 0.2)
-    door = status.agent_door(load(path))
+    door = status.agent_socket(load(path))
     door.parent.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as listener:  # accepts, and never answers: an agent that is stopped
         listener.bind(str(door))
@@ -65,7 +65,7 @@ def test_a_part_that_hangs_is_told_apart_from_one_that_does_not_run(
 
 def test_a_part_that_is_killed_amid_the_answer_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = site_file(tmp_path)
-    door = status.agent_door(load(path))
+    door = status.agent_socket(load(path))
     door.parent.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(door))
@@ -111,11 +111,11 @@ def test_a_file_that_cannot_be_written_is_a_sentence(tmp_path: Path, capsys: pyt
 
 
 def test_a_quarantine_is_filled_until_the_last_entry_has_left(tmp_path: Path) -> None:
-    quarantine = Quarantine(tmp_path / "q")
+    quarantine = MessageQuarantine(tmp_path / "q")
     assert not quarantine.filled
-    entry = Entry.new(1, "t", b"x", "not JSON", 0)
+    entry = RefusedMessage.new(1, "t", b"x", "not JSON", 0)
     quarantine.append([entry])
-    assert Quarantine(tmp_path / "q").filled, "also after a restart"
+    assert MessageQuarantine(tmp_path / "q").filled, "also after a restart"
     quarantine.drop([entry.id])
     assert not quarantine.filled
 
@@ -129,7 +129,7 @@ def test_what_waits_is_counted_when_an_agent_was_killed_and_not_read_from_an_old
     for n in range(13):
         outbox.append("edge/a/data", b'{"seq":', b"}", 1_700_000_000_000_000_000 + n, 4)
     outbox.close_now()
-    status.leave_last_words(site, {"outbox": {"pending_values": 0}})  # of the orderly end before
+    status.save_final_status(site, {"outbox": {"pending_values": 0}})  # of the orderly end before
     assert main(["status", str(path)]) == 1
     assert "waiting, not lost: 52 个值 values" in capsys.readouterr().out
 

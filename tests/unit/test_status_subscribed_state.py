@@ -7,7 +7,7 @@ import pytest
 from edge_agent.app.status.overview import _device
 from edge_agent.app.status.recent_health import DeviceNow
 from edge_agent.model import STATUS
-from edge_agent.stores.base import DeviceReadings, Latest
+from edge_agent.stores.base import DeviceReadings, LatestSample
 
 S = 1_000_000_000
 NOW = 1_800_000_000 * S
@@ -17,7 +17,7 @@ EXECUTING = 3
 def _state(status: str, sent_s_ago: int, proven_s_ago: int) -> str | None:
     sent = NOW - sent_s_ago * S
     recent = DeviceNow("online", "", NOW - proven_s_ago * S, 0.0, 1, 1, 0)
-    latest = Latest(EXECUTING, STATUS[status], sent)
+    latest = LatestSample(EXECUTING, STATUS[status], sent)
     state: str | None = _device("m1", {"tags": 1}, DeviceReadings(1, sent, sent), latest, recent, NOW)["state"]
     return state
 

@@ -13,9 +13,9 @@ import duckdb
 import numpy as np
 import pytest
 
-from edge_agent.config.models import Store as StoreConfig
+from edge_agent.config.models import StoreConfig as StoreConfig
 from edge_agent.errors import FindingsError, PoisonError, StoreError
-from edge_agent.stores import Chunk, Counts, Mark, Rows, WriteBatch, open_store
+from edge_agent.stores import Chunk, Rows, StoreCounts, StreamMark, WriteBatch, open_store
 from edge_agent.stores.catalogue import CatalogueChanges
 from edge_agent.stores.columns import FLOAT, NO_TIME
 from edge_agent.stores.duckdb import DuckDbStore
@@ -46,7 +46,7 @@ def health(t: int, device: str = "m1", **fields: Any) -> dict[str, Any]:
 
 
 def test_a_failing_batch_leaves_nothing_behind(store: DuckDbStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    batch = WriteBatch(rows(store, T0), T0, health=[health(T0)], marks=[Mark("a/0/1", 1, 1)])
+    batch = WriteBatch(rows(store, T0), T0, health=[health(T0)], marks=[StreamMark("a/0/1", 1, 1)])
 
     def refuse(*_: object) -> None:
         raise duckdb.ConversionException("no")
@@ -71,14 +71,14 @@ def test_a_store_that_failed_for_good_is_opened_again(store: DuckDbStore, monkey
         patch.setattr("edge_agent.stores.duckdb_write.agents", fail)
         with pytest.raises(StoreError):
             store.write(WriteBatch(rows(store, T0), T0))
-    store.write(WriteBatch(rows(store, T0), T0, marks=[Mark("a/0/1", 1, 1)]))
+    store.write(WriteBatch(rows(store, T0), T0, marks=[StreamMark("a/0/1", 1, 1)]))
     assert store.samples("m1", "x", 0, 2 * T0).values() == [0.0]
 
 
 def test_marks_are_merged_and_their_values_kept(store: DuckDbStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge_agent.stores.duckdb_marks.JOIN_ROWS", 3)
     for seq in (1, 2, 5, 3, 9, 4):
-        store.write(WriteBatch(Rows.empty(), T0, marks=[Mark("a/0/1", seq, 10), Mark("b/0/1", seq, 1)]))
+        store.write(WriteBatch(Rows.empty(), T0, marks=[StreamMark("a/0/1", seq, 10), StreamMark("b/0/1", seq, 1)]))
     assert {stream: marks.pairs() for stream, marks in store.marks().items()} == {
         "a/0/1": [(1, 5), (9, 9)],
         "b/0/1": [(1, 5), (9, 9)],
@@ -150,7 +150,7 @@ def test_retention_by_age_takes_the_oldest_only(tmp_path: Path) -> None:
     with closing(DuckDbStore(tmp_path / "s.duckdb", days=2)) as store:
         for day in range(5):
             t = T0 + day * DAY
-            store.write(WriteBatch(rows(store, t, 10), t, health=[health(t)], marks=[Mark("a/0/1", day, 10)]))
+            store.write(WriteBatch(rows(store, t, 10), t, health=[health(t)], marks=[StreamMark("a/0/1", day, 10)]))
         assert store.retain(T0 + 4 * DAY) == 20
         assert len(store.samples("m1", "x", 0, 2 * T0)) == 30
         assert store.health(0, 2 * T0)["m1"].scheduled_s == 25.0, "health outlives the samples"
@@ -194,7 +194,7 @@ def test_a_store_at_its_size_takes_on_and_keeps_the_newest(tmp_path: Path) -> No
         assert left[-1] == t[-1]
         assert (np.diff(left) == 1_000_000).all(), "only the oldest went"
         assert len(left) > 2 * count
-        assert store.counts() == Counts(0, 0)
+        assert store.counts() == StoreCounts(0, 0)
 
 
 def test_reading_goes_on_while_a_batch_is_being_written(store: DuckDbStore) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_agent.errors import FindingsError, StoreError
-from edge_agent.stores import Mark, Rows, WriteBatch
+from edge_agent.stores import Rows, StreamMark, WriteBatch
 from edge_agent.stores import duckdb as module
 from edge_agent.stores.columns import FLOAT, NO_TIME
 from edge_agent.stores.duckdb import DuckDbStore
@@ -38,7 +38,7 @@ def batch(store: DuckDbStore, seq: int, count: int) -> WriteBatch:
         np.full(count, sid, np.int32), t, numbers, np.full(count, FLOAT, np.uint8), np.zeros(count, np.uint32),
         np.full(count, NO_TIME, np.int64), {},
     )  # fmt: skip
-    return WriteBatch(rows, T0 + seq * SECOND, marks=[Mark("a/0/1", seq, count)])
+    return WriteBatch(rows, T0 + seq * SECOND, marks=[StreamMark("a/0/1", seq, count)])
 
 
 def gathered(store: DuckDbStore) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.app.values.source import Page, StoredDevice, pages
+from edge_agent.app.values.source import ReadingsPage, StoredDevice, pages
 
 S = 1_000_000_000
 DAY = 86_400 * S
@@ -31,11 +31,11 @@ class Readings:
     def evidence(self, device: str, from_ns: int, to_ns: int) -> list[tuple[int, int]]:
         return []
 
-    def page(self, device: str, tag: str, from_ns: int, to_ns: int) -> Page:
+    def page(self, device: str, tag: str, from_ns: int, to_ns: int) -> ReadingsPage:
         self.asked += 1
         found = self._between(from_ns, to_ns)
         size = len(found)
-        return Page(np.array(found, np.int64), np.zeros(size), np.zeros(size, np.uint32), [0.0] * size)
+        return ReadingsPage(np.array(found, np.int64), np.zeros(size), np.zeros(size, np.uint32), [0.0] * size)
 
     def any(self, device: str, tag: str, from_ns: int, to_ns: int) -> bool:
         """As inexact as a store may be: what lies within a millisecond of an end is overlooked."""

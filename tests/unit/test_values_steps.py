@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_agent.app.values.gaps import Gap
-from edge_agent.app.values.source import Page
-from edge_agent.app.values.steps import Step, Steps, plain_step
+from edge_agent.app.values.gaps import UnknownSpan
+from edge_agent.app.values.source import ReadingsPage
+from edge_agent.app.values.steps import HistoryStep, HistorySteps, plain_step
 from edge_agent.model import STATUS
 
 S = 1_000_000_000
@@ -20,11 +20,11 @@ BAD = STATUS["BadTimeout"]
 UNCERTAIN = STATUS["UncertainSubNormal"]
 
 
-def page(*readings: tuple[float, Any] | tuple[float, Any, int]) -> Page:
+def page(*readings: tuple[float, Any] | tuple[float, Any, int]) -> ReadingsPage:
     """Readings as (second, value[, status])."""
     rows = [(*reading, 0)[:3] for reading in readings]
     values = [value for _, value, _ in rows]
-    return Page(
+    return ReadingsPage(
         np.array([int(at * S) for at, _, _ in rows], np.int64),
         np.array([float(v) if isinstance(v, int | float) else np.nan for v in values], np.float64),
         np.array([code for _, _, code in rows], np.uint32),
@@ -32,8 +32,10 @@ def page(*readings: tuple[float, Any] | tuple[float, Any, int]) -> Page:
     )
 
 
-def stepped(*pages: Page, until: int = 40, step: int = 10, limit: float = 25, vouched: bool = False) -> Steps:
-    steps = Steps(0, until * S, step * S, origin=0, limit=int(limit * S), vouched=lambda begin, end: vouched)
+def stepped(
+    *pages: ReadingsPage, until: int = 40, step: int = 10, limit: float = 25, vouched: bool = False
+) -> HistorySteps:
+    steps = HistorySteps(0, until * S, step * S, origin=0, limit=int(limit * S), vouched=lambda begin, end: vouched)
     for one in pages:
         steps.feed(one)
     return steps
@@ -41,7 +43,7 @@ def stepped(*pages: Page, until: int = 40, step: int = 10, limit: float = 25, vo
 
 def test_the_mean_weighs_a_reading_as_long_as_it_held() -> None:
     found = stepped(page((0, 10.0), (2, 20.0), (10, 0.0), (19, 100.0), (20, 7.0))).finish()
-    assert found[0] == Step(0, 10.0, 20.0, pytest.approx((2 * 10 + 8 * 20) / 10), 20.0, 2, 0)
+    assert found[0] == HistoryStep(0, 10.0, 20.0, pytest.approx((2 * 10 + 8 * 20) / 10), 20.0, 2, 0)
     assert found[1].mean == pytest.approx(10.0)
     assert (found[1].low, found[1].high) == (0.0, 100.0)
 
@@ -53,7 +55,7 @@ def test_what_holds_is_in_every_step_and_a_gap_in_none() -> None:
     assert [(step.low, step.mean, step.last, step.readings) for step in found[:3]] == [
         (3.0, 3.0, 3.0, 1), (3.0, 3.0, 3.0, 0), (3.0, pytest.approx((8 * 3 + 1 * 4) / 9), "x", 2),
     ]  # fmt: skip
-    assert steps.gaps == [Gap(29 * S, 100 * S, 0)]
+    assert steps.gaps == [UnknownSpan(29 * S, 100 * S, 0)]
     assert len(found) == 3
 
 
@@ -74,7 +76,7 @@ def test_the_worst_quality_of_a_step_is_told_and_bad_readings_have_no_part_in_it
 def test_a_window_that_begins_long_before_the_first_reading_begins_with_a_gap() -> None:
     steps = stepped(page((35, 1.0)))
     assert [step.t // S for step in steps.finish()] == [30]
-    assert steps.gaps == [Gap(0, 35 * S, None)]
+    assert steps.gaps == [UnknownSpan(0, 35 * S, None)]
 
 
 readings_ = st.lists(

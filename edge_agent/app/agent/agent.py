@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from edge_agent.app.agent.control_socket import serve_control
-from edge_agent.app.agent.devices import Workshop
-from edge_agent.app.agent.fleet import Fleet
-from edge_agent.app.agent.leftovers import Leftovers
+from edge_agent.app.agent.delivery_counters import figures, sum_documents
+from edge_agent.app.agent.device_factory import DeviceFactory
+from edge_agent.app.agent.device_registry import DeviceRegistry
+from edge_agent.app.agent.orphaned_outboxes import OrphanedOutboxes
+from edge_agent.app.agent.outbox_shares import divided
 from edge_agent.app.agent.own_rows import OwnRows
 from edge_agent.app.agent.reload import Reload
 from edge_agent.app.agent.self_health import SelfHealth
-from edge_agent.app.agent.shares import divided
-from edge_agent.app.agent.whole import added, figures
-from edge_agent.app.status.ask import agent_status, leave_last_words
+from edge_agent.app.status.ask import agent_status, save_final_status
 from edge_agent.app.values.current import current_values, tag_names
 from edge_agent.app.values.names import selected
 from edge_agent.clock import Clock
@@ -29,8 +29,8 @@ from edge_agent.health import watchdog
 from edge_agent.outbox import Outbox
 from edge_agent.outbox.folders import bytes_in, learned_folder
 from edge_agent.polling.device import PolledDevice
-from edge_agent.polling.metronome import Metronome
-from edge_agent.process import give_back, held, own_version
+from edge_agent.polling.poll_timer import PollTimer
+from edge_agent.process import own_version, process_usage, release_free_memory
 from edge_agent.publish import Publisher
 from edge_agent.sdk import within
 from edge_agent.tasks import cancel_and_wait
@@ -69,7 +69,7 @@ class EdgeAgent:
         self._clock = clock
         self._plugins = plugins_or_installed(plugins)
         topics = Topics(site.mqtt.topic_prefix, site.agent.enterprise, site.agent.site)
-        self._former = Leftovers(site, topics, clock)
+        self._former = OrphanedOutboxes(site, topics, clock)
         self._outbox = Outbox(
             site.outbox.path,
             agent=site.agent.id,
@@ -79,12 +79,14 @@ class EdgeAgent:
         self._publisher = Publisher(site.mqtt, self._outbox, topics, site.agent.id, clock)
         self._publisher.other_streams = self._former.pending_from
         self._publisher.backlog = self._backlog
-        workshop = Workshop(site.agent, topics, self._outbox, clock, learned_folder(site.outbox.path))
-        metronome = Metronome(self._publisher.hurry)
-        self.fleet = Fleet(site, workshop, self._plugins, clock, self._publisher, metronome)
+        workshop = DeviceFactory(site.agent, topics, self._outbox, clock, learned_folder(site.outbox.path))
+        metronome = PollTimer(self._publisher.flush_now)
+        self.fleet = DeviceRegistry(site, workshop, self._plugins, clock, self._publisher, metronome)
         self.health = SelfHealth(self._outbox, self._publisher, clock)
         self._own = OwnRows(site.agent, topics, self._outbox, clock)
-        self._outbox.on_dropped = self._tell_gaps  # at once: a kill would take the knowledge of the hole with it
+        self._outbox.on_dropped = (
+            self._publish_gap_records
+        )  # at once: a kill would take the knowledge of the hole with it
         self._reload = Reload(site, source, self._plugins, self.fleet, self.health)
         self._started = time.monotonic()
 
@@ -110,7 +112,7 @@ class EdgeAgent:
                 ]
                 self.fleet.start(group)
                 keepers = [
-                    group.create_task(self._tell_health(), name="health"),
+                    group.create_task(self._write_health_periodically(), name="health"),
                     group.create_task(self._look(), name="look"),
                     group.create_task(self._reload.run(), name="reload"),
                     group.create_task(watchdog.feed(self.fleet.stalled), name="watchdog"),
@@ -121,48 +123,48 @@ class EdgeAgent:
                 ends = time.monotonic() + STOP_LIMIT_S
                 await cancel_and_wait(keepers)
                 leaving = self.fleet.cancel()
-                self._tell(self.devices)
+                self._write_health_rows(self.devices)
                 await self._publisher.drain(DRAIN_LIMIT_S)
                 await cancel_and_wait([*publishers, *leaving])
         finally:
             await self._outbox.close(max(CLOSE_AT_LEAST_S, ends - time.monotonic()))
-            leave_last_words(self.site, self.status())
+            save_final_status(self.site, self.status())
             log.info("agent-stop agent=%s counters=%s", self.site.agent.id, self.counters())
 
     def _serve_control(self) -> contextlib.AbstractAsyncContextManager[None]:
-        operations = {"reload": self._reload.ask, "settle": self._settle, "values": self._values}
+        operations = {"reload": self._reload.ask, "settle": self._return_free_memory, "values": self._values}
         return serve_control(self.site, self._answer, operations, self.health)
 
-    def hang_up(self) -> None:
+    def request_reload(self) -> None:
         """SIGHUP: read the configuration again."""
         self._reload.request()
 
-    async def _tell_health(self) -> None:
+    async def _write_health_periodically(self) -> None:
         """Each device once in `agent.health` seconds, some at a time."""
         while True:
-            goes = self._goes()
+            goes = self._health_rounds()
             for number in range(goes):
                 await within(self.site.agent.health / goes, self._clock)
-                self._tell_in_turn(self.devices[number::goes])
+                self._write_due_health_rows(self.devices[number::goes])
 
-    def _goes(self) -> int:
+    def _health_rounds(self) -> int:
         """In how many goes all devices are served. Who is served is looked up each time: a reload may come between."""
         return max(1, -(-len(self.devices) // DEVICES_AT_ONCE))
 
-    def _tell_in_turn(self, devices: Sequence[PolledDevice]) -> None:
+    def _write_due_health_rows(self, devices: Sequence[PolledDevice]) -> None:
         t = self._clock.time_ns()
         for device in devices:
-            device.tell_in_turn(t)
+            device.write_health_row_if_due(t)
         self.fleet.learn_kinds(devices)
-        self._tell_gaps()
+        self._publish_gap_records()
 
-    def _tell(self, devices: Sequence[PolledDevice]) -> None:
+    def _write_health_rows(self, devices: Sequence[PolledDevice]) -> None:
         for device in devices:
-            device.tell()
+            device.write_health_row()
         self.fleet.learn_kinds(devices)
-        self._tell_gaps()
+        self._publish_gap_records()
 
-    def _tell_gaps(self) -> None:
+    def _publish_gap_records(self) -> None:
         self._own.gaps([*self._outbox.gaps(), *self._former.gaps()])
 
     async def _look(self) -> None:
@@ -180,7 +182,7 @@ class EdgeAgent:
                 for device in watched[first : first + DEVICES_AT_ONCE]:
                     device.watch(self._clock.monotonic(), self._clock.time_ns(), paused)
                 await asyncio.sleep(0)
-            self._tell_gaps()
+            self._publish_gap_records()
             self._share()
             self._own.health(self.health.look(self.devices, self.fleet.stalled()), self.counters)
             looked = time.monotonic()
@@ -188,12 +190,12 @@ class EdgeAgent:
 
     def _share(self) -> None:
         """The bound is shared with the outboxes of former workers while there are any."""
-        held, closed, most = self._former.held(), self._former.closed, self.site.outbox.max_bytes
-        if not held and not closed:
+        process_usage, closed, most = self._former.bytes_by_outbox(), self._former.closed, self.site.outbox.max_bytes
+        if not process_usage and not closed:
             if self._outbox.limit < most:
                 self._outbox.resize(most)
             return
-        own, others = divided(most, self._outbox.stats.bytes, held, closed)
+        own, others = divided(most, self._outbox.stats.bytes, process_usage, closed)
         self._outbox.resize(own)
         self._former.resize(others)
 
@@ -204,17 +206,17 @@ class EdgeAgent:
 
     def _figures(self) -> dict[str, Any]:
         read = self.fleet.values_gone + sum(device.health.values_total for device in self.devices)
-        return added([figures(self._outbox, self._publisher, read), *self._former.figures()])
+        return sum_documents([figures(self._outbox, self._publisher, read), *self._former.figures()])
 
     def _backlog(self) -> tuple[int, int]:
-        held = [figures(self._outbox, self._publisher), *self._former.figures()]
-        whole = added(held)["outbox"]
+        process_usage = [figures(self._outbox, self._publisher), *self._former.figures()]
+        whole = sum_documents(process_usage)["outbox"]
         return whole["pending_values"], whole["pending_entries"]
 
-    async def _settle(self) -> dict[str, Any]:
+    async def _return_free_memory(self) -> dict[str, Any]:
         """Give free memory back; what is held then would grow only by a leak."""
-        give_back()
-        return held()
+        release_free_memory()
+        return process_usage()
 
     async def _values(self, names: Sequence[str] = (), *, raw: bool = False) -> dict[str, Any]:
         """The newest values of the tags that `names` mean. Raises FindingsError for a name that means none."""
@@ -240,7 +242,7 @@ class EdgeAgent:
             "broker_connected": self._publisher.connected,
             "ack_age_s": self._publisher.ack_age(),
             **self._figures(),
-            "process": held(),
+            "process": process_usage(),
             "devices": [agent_status(device) for device in self.devices],
         }
         document["outbox"]["limit_bytes"] = self.site.outbox.max_bytes

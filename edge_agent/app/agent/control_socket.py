@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 from edge_agent.app.agent.self_health import SelfHealth
-from edge_agent.app.status.ask import agent_door
+from edge_agent.app.status.ask import agent_socket
 from edge_agent.config.models import Site
 from edge_agent.control import server
 from edge_agent.reasons import words_of
@@ -27,7 +27,7 @@ async def serve_control(
     async with contextlib.AsyncExitStack() as stack:
         known = {"status": status, **others}
         await stack.enter_async_context(
-            server.serve_socket(agent_door(site), known, part="run", group=site.agent.group)
+            server.serve_socket(agent_socket(site), known, part="run", group=site.agent.group)
         )
         if site.agent.listen is not None:
             from edge_agent.control.http import pages, serve_pages

@@ -9,9 +9,9 @@ from typing import Any, Final
 from edge_agent import payload
 from edge_agent.clock import Clock
 from edge_agent.config.models import Agent
-from edge_agent.health.ne107 import Judgement
+from edge_agent.health.ne107 import HealthJudgement
 from edge_agent.names import AGENT_LINE
-from edge_agent.outbox import Gap, Outbox
+from edge_agent.outbox import Outbox, UndeliveredRange
 from edge_agent.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class OwnRows:
         self._told = float("-inf")
         self._said: list[str] = []
 
-    def health(self, judgement: Judgement, counters: Callable[[], Mapping[str, int]]) -> None:
+    def health(self, judgement: HealthJudgement, counters: Callable[[], Mapping[str, int]]) -> None:
         """Call it about once a second; a row is written when the reasons changed, and once a minute."""
         now = self._clock.monotonic()
         if judgement.reasons != self._said:
@@ -42,7 +42,7 @@ class OwnRows:
             self._told = now
             self._write({"ne107": judgement.full(), "counters": dict(counters())})
 
-    def gaps(self, gaps: Iterable[Gap]) -> None:
+    def gaps(self, gaps: Iterable[UndeliveredRange]) -> None:
         """What will never be delivered."""
         for gap in gaps:
             self._write({"gap": gap.to_json()})

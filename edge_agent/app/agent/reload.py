@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any, Protocol
 
-from edge_agent.app.agent.fleet import Change
+from edge_agent.app.agent.device_registry import ReloadResult
 from edge_agent.app.agent.self_health import SelfHealth
 from edge_agent.config import load
 from edge_agent.config.models import Site
@@ -27,7 +27,7 @@ OF_SERVE = ("store", "register_")
 class Changeable(Protocol):
     """The devices that a reload changes."""
 
-    async def apply(self, site: Site) -> Change: ...
+    async def apply(self, site: Site) -> ReloadResult: ...
 
     async def confirm(self) -> list[str]:
         """Accept the devices as they answer now; those that had been doubted."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from edge_agent.clock import Clock
 from edge_agent.health import agent as own
 from edge_agent.health.clocks import OwnClock
-from edge_agent.health.ne107 import Judgement, NoticeTimes, judged
+from edge_agent.health.ne107 import HealthJudgement, NoticeTimes, judged
 from edge_agent.outbox import Outbox
 from edge_agent.polling.device import PolledDevice
 from edge_agent.publish import Publisher
@@ -57,32 +57,32 @@ class SelfHealth:
         self.refused = self.refused_zh = ""
         self.restart: tuple[str, ...] = ()
         self.listen = self.listen_zh = ""
-        self.judgement = Judgement()
+        self.judgement = HealthJudgement()
         self.times = NoticeTimes()
 
-    def look(self, devices: list[PolledDevice], stalled: list[str]) -> Judgement:
+    def look(self, devices: list[PolledDevice], stalled: list[str]) -> HealthJudgement:
         """Judge anew."""
         return self.judge(self.facts(devices, stalled))
 
-    def judge(self, facts: own.Facts) -> Judgement:
+    def judge(self, facts: own.AgentFacts) -> HealthJudgement:
         """Judge by these facts."""
         self.judgement = judged(own.notices(facts))
         self.times.note(self.judgement, self._clock.time_ns())
         return self.judgement
 
-    def facts(self, devices: list[PolledDevice], stalled: list[str]) -> own.Facts:
+    def facts(self, devices: list[PolledDevice], stalled: list[str]) -> own.AgentFacts:
         """What is known of this process now."""
         now = time.monotonic()
         stats, wall = self._outbox.stats, self._clock.monotonic()
         self._own.look(self._clock.time_ns(), wall)
-        return own.Facts(
+        return own.AgentFacts(
             connected=self._publisher.connected,
             broker=self._publisher.problem,
             refusal=self._publisher.refusal,
             broker_fault=self._publisher.fault,
-            lacking=self._publisher.lacking,
+            lacking=self._publisher.is_store_lacking,
             ingest_silent=self._publisher.ingest_silent,
-            freed_unseen=self._publisher.freed_unseen,
+            freed_unseen=self._publisher.freed_before_store,
             outbox_bytes=stats.bytes,
             outbox_limit=self._outbox.limit,
             dropping=self._drops.look(stats.dropped, now),

@@ -27,7 +27,7 @@ def _end_with_parent() -> None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-class Child:
+class ChildProcess:
     """One process; its output goes to a log file."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, log_file: Path) -> None:
@@ -36,7 +36,7 @@ class Child:
         self.log_file = log_file
 
     @classmethod
-    async def start(cls, name: str, argv: Sequence[str], folder: Path, env: Mapping[str, str]) -> Child:
+    async def start(cls, name: str, argv: Sequence[str], folder: Path, env: Mapping[str, str]) -> ChildProcess:
         """Start `argv`; Ctrl-C in the terminal does not reach it, the demo ends it in order."""
         log_file = folder / f"{name}.log"
         with log_file.open("ab") as out:

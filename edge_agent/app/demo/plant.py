@@ -11,8 +11,8 @@ from typing import Any
 
 from edge_agent.app.demo import rehearse
 from edge_agent.app.demo.broker import configuration, free_port, program, wait_for_port
-from edge_agent.app.demo.children import Child, python
-from edge_agent.app.status.ask import ask_agent, ask_serve, last_words, serve_door
+from edge_agent.app.demo.children import ChildProcess, python
+from edge_agent.app.status.ask import ask_agent, ask_serve, final_status, serve_socket
 from edge_agent.app.status.overview import demo_document
 from edge_agent.clock import Clock
 from edge_agent.config import load
@@ -35,7 +35,7 @@ class Demo:
         self.folder = folder
         self.clock = Clock(speed)
         self.config = folder / "demo.yaml"
-        self._children: list[Child] = []
+        self._children: list[ChildProcess] = []
         self._site: Site
 
     @property
@@ -47,7 +47,7 @@ class Demo:
     async def running(self, say: Callable[[str], None]) -> AsyncIterator[Demo]:
         """Start everything, and whatever happens end it in reverse order."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        simulation = rehearse.Simulation(self.folder / "simulators.log")
+        simulation = rehearse.SimulatorProcess(self.folder / "simulators.log")
         try:
             port = await self._start_broker(say)
             say("模拟机加工线 ML1 与打磨线 PL1 / the machining line ML1 and the polishing line PL1")
@@ -71,7 +71,7 @@ class Demo:
         await wait_for_port(port)
         return port
 
-    async def _write_config(self, port: int, simulation: rehearse.Simulation) -> None:
+    async def _write_config(self, port: int, simulation: rehearse.SimulatorProcess) -> None:
         """The bundled configuration, pointing at what was just started."""
         original = configs() / "demo.yaml"
         site = load(original)
@@ -85,7 +85,7 @@ class Demo:
         self._site = load(self.config)
 
     async def _start(self, name: str, argv: list[str]) -> None:
-        self._children.append(await Child.start(name, argv, self.folder, self.clock.to_environment()))
+        self._children.append(await ChildProcess.start(name, argv, self.folder, self.clock.to_environment()))
 
     async def _subscribed(self) -> None:
         """Return when the store service has its subscription: what is published before waits 30 s to be sent again."""
@@ -108,17 +108,17 @@ class Demo:
         agent = await asyncio.to_thread(ask_agent, self._site)
         if status is None or agent is None:
             return None
-        metrics = await asyncio.to_thread(ask, serve_door(self._site), "metrics")
+        metrics = await asyncio.to_thread(ask, serve_socket(self._site), "metrics")
         return Snapshot(status, metrics, agent)
 
-    async def settle(self) -> Snapshot | None:
+    async def drain(self) -> Snapshot | None:
         """End the agent and wait until the store has all it had sent: then the figures agree.
 
         Agents and devices are shown as they were before: that they were ended here is nothing to look into.
         """
         before = await self.snapshot()
         await self._children.pop().stop()
-        agent = last_words(self._site)
+        agent = final_status(self._site)
         end = asyncio.get_running_loop().time() + SETTLE_S
         while True:
             status = await asyncio.to_thread(ask_serve, self._site)
@@ -126,7 +126,7 @@ class Demo:
                 return None
             late = asyncio.get_running_loop().time() > end
             if late or status["counters"]["stored"] >= agent["counters"]["acknowledged"]:
-                metrics = await asyncio.to_thread(ask, serve_door(self._site), "metrics", fresh=True)
+                metrics = await asyncio.to_thread(ask, serve_socket(self._site), "metrics", fresh=True)
                 return Snapshot(status, metrics, agent, before)
             await asyncio.sleep(0.1)
 

@@ -21,7 +21,7 @@ from edge_agent.app.demo.broker import free_port
 from edge_agent.clock import Clock
 from edge_agent.config import dump, expand
 from edge_agent.config.models import DeviceCommon, Site
-from edge_agent.config.plugins import Installed
+from edge_agent.config.plugins import InstalledPlugins
 from edge_agent.errors import FindingsError
 from edge_agent.reasons import words_of
 from edge_agent.sdk import DevicePlan, Plugin
@@ -56,7 +56,7 @@ def spec(
     Devices that share a connection share a port, a serial line or a server, told apart by unit as on the real bus.
     With `truth` the simulators write what the machines were really doing into that file.
     """
-    plugins, configured = Installed(), {device.id: device for device in site.devices}
+    plugins, configured = InstalledPlugins(), {device.id: device for device in site.devices}
     _refuse_unknown(faults or {}, configured)
     devices = []
     for plan in plans:
@@ -112,7 +112,7 @@ def redirect(
     and profiles stay. `overrides` is laid over the top-level mappings (`{"mqtt": {"url": ...}}`); `certificates`
     are those of simulators that protect their channel, to be trusted by device id.
     """
-    document, plugins = expand(path), Installed()
+    document, plugins = expand(path), InstalledPlugins()
     for device in document["devices"]:
         name, connector = str(device["id"]), device["connector"]
         if name in endpoints:
@@ -187,7 +187,7 @@ def save(path: Path, text: str) -> None:
         ) from error
 
 
-class Simulation:
+class SimulatorProcess:
     """The simulators as one child process, owned by whoever started it."""
 
     def __init__(self, log_file: Path | None = None) -> None:

@@ -31,11 +31,11 @@ async def present(folder: Path, speed: float, seconds: float | None, *, as_json:
             loop.call_later(seconds, stop.set)
         started = await _watch(demo, stop, console, whole=whole)
         console.print("正在结束：先排空采集代理 / ending: the agent sends what it holds …")
-        final = await demo.settle()
+        final = await demo.drain()
     if final is None and not started:
         console.print("在第一批数据之前就结束了 / ended before the first figures")
         return 1 if as_json else 0
-    return _farewell(final, demo, console, as_json=as_json)
+    return _print_summary(final, demo, console, as_json=as_json)
 
 
 async def _watch(demo: Demo, stop: asyncio.Event, console: Console, *, whole: bool) -> bool:
@@ -63,7 +63,7 @@ def _picture(snapshot: Snapshot, demo: Demo, terminal: Terminal) -> RenderableTy
     return picture(shown.status, shown.agent, shown.metrics, demo.config, demo.timezone, terminal)
 
 
-def _farewell(final: Snapshot | None, demo: Demo, console: Console, *, as_json: bool) -> int:
+def _print_summary(final: Snapshot | None, demo: Demo, console: Console, *, as_json: bool) -> int:
     folder = demo.folder
     if final is None:
         console.print(f"采集或入库服务没有应答，日志在 {folder} / a part did not answer; logs are in {folder}")

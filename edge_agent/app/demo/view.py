@@ -9,7 +9,7 @@ from typing import Any, Final
 from rich.console import Group, RenderableType
 
 from edge_agent.app.status.first_screen import FirstScreen
-from edge_agent.app.status.not_well import not_well
+from edge_agent.app.status.status_faults import not_well
 from edge_agent.app.status.terminal import Terminal
 from edge_agent.words import command
 

@@ -19,13 +19,13 @@ import numpy.typing as npt
 
 from edge_agent.config.models import Site
 from edge_agent.control.client import ask, running, socket_path
-from edge_agent.metrics.counters import Event
-from edge_agent.metrics.epochs import Definition
-from edge_agent.metrics.live import Stored
-from edge_agent.metrics.plausibility import Decision, Limit
+from edge_agent.metrics.counters import CounterEvent
+from edge_agent.metrics.epochs import TagDefinition
+from edge_agent.metrics.live import StoredSignals
+from edge_agent.metrics.plausibility import Decision, StepLimit
 from edge_agent.metrics.readings import Number, Readings
-from edge_agent.production.counting import CountedReadings, CounterAbout, Exchange
-from edge_agent.production.facts import Minutes, Quality
+from edge_agent.production.counting import CountedReadings, CounterAbout, CounterExchange
+from edge_agent.production.facts import MinuteHealth, ReadingQuality
 from edge_agent.production.states import TagChanges
 from edge_agent.production.store_source import CounterQuestion, FactSource, StoreFacts
 from edge_agent.stores import Store, open_store
@@ -86,7 +86,7 @@ class ServedFacts:
 
     def minutes(self, from_ns: int, to_ns: int) -> dict[str, Longs]:
         answer = self._ask("report_minutes", from_ns=from_ns, to_ns=to_ns)
-        return {device: _longs(text).reshape(-1, len(Minutes.COLUMNS)) for device, text in answer.items()}
+        return {device: _longs(text).reshape(-1, len(MinuteHealth.COLUMNS)) for device, text in answer.items()}
 
     def known(self, from_ns: int, to_ns: int) -> dict[str, list[Span]]:
         return {
@@ -120,13 +120,15 @@ class ServedFacts:
         answer = self._ask("report_lateness", names=names, from_ns=from_ns, to_ns=to_ns)
         return {device: dict(counts) for device, counts in answer.items()}
 
-    def quality(self, devices: Sequence[str], from_ns: int, to_ns: int) -> dict[str, Quality]:
+    def quality(self, devices: Sequence[str], from_ns: int, to_ns: int) -> dict[str, ReadingQuality]:
         answer = self._ask("report_quality", devices=devices, from_ns=from_ns, to_ns=to_ns)
-        return {key: Quality(**{**entry, "unchanged": tuple(entry["unchanged"])}) for key, entry in answer.items()}
+        return {
+            key: ReadingQuality(**{**entry, "unchanged": tuple(entry["unchanged"])}) for key, entry in answer.items()
+        }
 
-    def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, Stored]:
+    def stored_values(self, since: Mapping[str, int], to_ns: int) -> dict[str, StoredSignals]:
         answer = self._ask("report_stored_values", since=dict(since), to_ns=to_ns)
-        return {key: Stored(*entry) for key, entry in answer.items()}
+        return {key: StoredSignals(*entry) for key, entry in answer.items()}
 
     def transitions(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._ask("transitions", from_ns=from_ns, to_ns=to_ns)
@@ -268,9 +270,9 @@ def _about_from_json(about: Mapping[str, Any]) -> CounterAbout:
     exact = {key: Fraction(said[key]) for key in ("scale", "offset") if key in said}
     return CounterAbout(
         bool(about.get("parts")),
-        Definition(**{**said, **exact}),
-        tuple(Limit(**limit) for limit in about.get("physical", ())),
-        tuple(Exchange(t, _number_of(last), _number_of(first)) for t, last, first in about.get("exchanges", ())),
+        TagDefinition(**{**said, **exact}),
+        tuple(StepLimit(**limit) for limit in about.get("physical", ())),
+        tuple(CounterExchange(t, _number_of(last), _number_of(first)) for t, last, first in about.get("exchanges", ())),
         tuple(Decision(*each) for each in about.get("decisions", ())),
     )
 
@@ -292,7 +294,7 @@ def _counted_from_json(answer: Mapping[str, Any]) -> CountedReadings:
         _readings_from_json(answer["readings"]),
         _number_of(answer["modulus"]),
         tuple((t, _number_of(modulus)) for t, modulus in answer["epochs"]),
-        tuple(Event(**{**event, **{key: Fraction(event[key]) for key in _EXACT}}) for event in answer["events"]),
+        tuple(CounterEvent(**{**event, **{key: Fraction(event[key]) for key in _EXACT}}) for event in answer["events"]),
         answer["unknown_since"],
     )
 

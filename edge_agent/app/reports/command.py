@@ -12,14 +12,14 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from edge_agent.app.figures.served_facts import fact_source
-from edge_agent.app.reports.validity import Subject, in_window, is_over
+from edge_agent.app.reports.validity import ReportSubject, in_window, is_over
 from edge_agent.clock import Clock
 from edge_agent.config import load
 from edge_agent.errors import FindingsError
 from edge_agent.metrics.calendar import load_calendar
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.result import iso
-from edge_agent.production.figures import Options, plant_of
+from edge_agent.production.figures import FigureOptions, plant_of
 from edge_agent.production.gather import devices_of, first_data, gather, newest_minute
 from edge_agent.production.plant import Plant
 from edge_agent.production.retention import readings_gone
@@ -32,10 +32,10 @@ from edge_agent.register.names import names_in
 from edge_agent.report import html, tables
 from edge_agent.report.archive import zipped
 from edge_agent.report.blocks import Json
-from edge_agent.report.document import Kind, Setting, build
-from edge_agent.report.issue import Issue, read_index, record, settle, standing
+from edge_agent.report.document import Kind, ReportSetting, build
+from edge_agent.report.issue import Issue, assign_revision, read_index, record, standing
 from edge_agent.report.pack import build as pack
-from edge_agent.report.parts.evidence import Project
+from edge_agent.report.parts.evidence import PackSubject
 from edge_agent.report.parts.trend import trend
 from edge_agent.report.speech import Language, local
 from edge_agent.words import command
@@ -44,7 +44,7 @@ _S: Final = 1_000_000_000
 _EVIDENCE: Final = "evidence"
 
 
-def subject(config: Path) -> Subject:
+def subject(config: Path) -> ReportSubject:
     """Load everything a report needs. Raises FindingsError with all that is wrong."""
     site = load(config, secrets=False)
     files = site.register_
@@ -61,15 +61,15 @@ def subject(config: Path) -> Subject:
     calendar = load_calendar(files.calendar) if files.calendar else None
     read = [path for path in (config, files.equipment, files.processes, files.calendar) if path is not None]
     sources = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in read}
-    options = Options(
+    options = FigureOptions(
         files.robot_is_nc,
         zone=ZoneInfo(site.agent.timezone),
         change_within_s=Fraction(str(files.change_within)),
     )
-    return Subject(site, register, calendar, options, sources, Clock.from_environment().time_ns(), noted)
+    return ReportSubject(site, register, calendar, options, sources, Clock.from_environment().time_ns(), noted)
 
 
-def _noted_of_plant(about: Subject, source: FactSource) -> Subject:
+def _noted_of_plant(about: ReportSubject, source: FactSource) -> ReportSubject:
     """With the register's notes as they are when the devices of the plant's other agents are known: a device that only
     the store has heard of is no unknown one."""
     files = about.site.register_
@@ -79,7 +79,7 @@ def _noted_of_plant(about: Subject, source: FactSource) -> Subject:
     return replace(about, checked=importing.load(files.equipment, files.processes, names)[1])
 
 
-def health_check(about: Subject, folder: Path, wanted: str | None, languages: Sequence[Language]) -> Issue:
+def health_check(about: ReportSubject, folder: Path, wanted: str | None, languages: Sequence[Language]) -> Issue:
     """数字体检: the twelve parts."""
     with fact_source(about.site) as source:
         about = _noted_of_plant(about, source)
@@ -89,7 +89,7 @@ def health_check(about: Subject, folder: Path, wanted: str | None, languages: Se
     return _issue(about, plant, folder, "health-check", _period(start, end), languages)
 
 
-def monthly(about: Subject, folder: Path, wanted: str, languages: Sequence[Language]) -> Issue:
+def monthly(about: ReportSubject, folder: Path, wanted: str, languages: Sequence[Language]) -> Issue:
     """The same of one month of the plant's calendar, with the trend. A month not over yet is provisional."""
     month(wanted, about.site)  # a word that is no month is refused before the store is asked
     with fact_source(about.site) as source:
@@ -103,7 +103,7 @@ def monthly(about: Subject, folder: Path, wanted: str, languages: Sequence[Langu
     return _issue(about, plant, folder, "monthly", wanted, languages, extra=extra, closed=closed, partial=partial)
 
 
-def _partial(about: Subject, start: int) -> Text:
+def _partial(about: ReportSubject, start: int) -> Text:
     moment = local(iso(start) or "", about.site.agent.timezone)[:16]
     return Text(
         f"不是整月：工厂于 {moment} 首次接入，全部数值自此计起。",
@@ -112,7 +112,7 @@ def _partial(about: Subject, start: int) -> Text:
 
 
 def evidence(
-    about: Subject, folder: Path, project: str, wanted: str | None, dates: Sequence[str], language: Language
+    about: ReportSubject, folder: Path, project: str, wanted: str | None, dates: Sequence[str], language: Language
 ) -> tuple[Path, str]:
     """The pack of a project as a folder; its path, and the hash of its manifest."""
     _refuse_unknown(project, about)
@@ -126,8 +126,8 @@ def evidence(
     previous = _previous(folder, project)
     period = _period(start, end)
     check = build(plant, _setting(about, end, "health-check", period))
-    shown = build(plant, _setting(about, end, "evidence", period, project=Project(project, shots, previous)))
-    claim = pack.Claim(
+    shown = build(plant, _setting(about, end, "evidence", period, project=PackSubject(project, shots, previous)))
+    claim = pack.PackClaim(
         project,
         about.site.agent.enterprise,
         about.site.agent.site,
@@ -141,7 +141,7 @@ def evidence(
     return _write_pack(folder, project, period, pack.build(plant, claim), plant)
 
 
-def _refuse_unknown(project: str, about: Subject) -> None:
+def _refuse_unknown(project: str, about: ReportSubject) -> None:
     """Raises FindingsError for a project that no row of the register names."""
     known = sorted({row.project_id for row in about.register.equipment if row.project_id})
     if project not in known:
@@ -184,7 +184,7 @@ def _write_pack(folder: Path, project: str, period: str, files: pack.Files, plan
     return folder / stem, digest
 
 
-def take_snapshot(about: Subject, folder: Path, at: str) -> Path:
+def take_snapshot(about: ReportSubject, folder: Path, at: str) -> Path:
     """The stored results as of a date, as a file that `compare` takes."""
     with fact_source(about.site) as source:
         found = snapshot(source, about.site, day_end(at, about.site), at)
@@ -194,19 +194,19 @@ def take_snapshot(about: Subject, folder: Path, at: str) -> Path:
     return path
 
 
-def _window(about: Subject, source: FactSource, wanted: str | None) -> tuple[int, int]:
+def _window(about: ReportSubject, source: FactSource, wanted: str | None) -> tuple[int, int]:
     last, first = _extent(about, source)
     return window(wanted, about.site, last, first, about.now_ns)
 
 
-def _extent(about: Subject, source: FactSource) -> tuple[int | None, int | None]:
+def _extent(about: ReportSubject, source: FactSource) -> tuple[int | None, int | None]:
     """(the newest full minute of data, when the first of all devices was first read well), None without any."""
     plant = devices_of(about.site, source)
     last = newest_minute(source, plant, about.now_ns)
     return last, first_data(source, plant, last or about.now_ns)
 
 
-def _plant(about: Subject, source: FactSource, start: int, end: int) -> Plant:
+def _plant(about: ReportSubject, source: FactSource, start: int, end: int) -> Plant:
     register = devices_of(about.site, source).resolved(about.register)
     facts = gather(about.site, source, register, about.calendar, start, end)
     return plant_of(facts, register, about.options)
@@ -217,17 +217,17 @@ def _period(start: int, end: int) -> str:
     return f"{first}-{last}"
 
 
-def _setting(about: Subject, end: int, kind: Kind, period: str, **more: Any) -> Setting:
+def _setting(about: ReportSubject, end: int, kind: Kind, period: str, **more: Any) -> ReportSetting:
     """Nothing is issued before its window ends: with speed-up the plant's time runs ahead of this machine's clock."""
     agent = about.site.agent
-    return Setting(
+    return ReportSetting(
         kind, period, agent.enterprise, agent.site, agent.id, about.options, about.sources, timezone=agent.timezone,
         issued_ns=max(about.now_ns, end), noted=about.noted, validity=about.validity, **more,
     )  # fmt: skip
 
 
 def _issue(
-    about: Subject,
+    about: ReportSubject,
     plant: Plant,
     folder: Path,
     kind: Kind,
@@ -243,7 +243,7 @@ def _issue(
     if issue is None:
         told = gone or partial
         setting = _setting(about, plant.facts.end, kind, period, extra=extra, closed=closed, partial=told)
-        issue = settle(folder, build(plant, setting))
+        issue = assign_revision(folder, build(plant, setting))
     record(folder, issue, dict(_files(issue, languages)))
     return issue
 

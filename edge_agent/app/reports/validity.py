@@ -13,7 +13,7 @@ from edge_agent.config.models import Site
 from edge_agent.errors import Finding, FindingsError, StoreError
 from edge_agent.metrics.calendar import Calendar, check_schedules
 from edge_agent.metrics.definitions import Text
-from edge_agent.production.figures import Options
+from edge_agent.production.figures import FigureOptions
 from edge_agent.production.registers import keep, midnight, valid_register
 from edge_agent.register.model import Register
 from edge_agent.stores.registers import RegisterStore, RegisterVersion
@@ -26,14 +26,14 @@ _SHOWN: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class ReportSubject:
     """A site with its register: what a report is about."""
 
     site: Site
     register: Register
     """As its file has it; of a window that is over the version that was valid at its end."""
     calendar: Calendar | None
-    options: Options
+    options: FigureOptions
     sources: Mapping[str, str]
     """What was read -> its sha256."""
     now_ns: int
@@ -54,7 +54,7 @@ class Subject:
         return ZoneInfo(self.site.agent.timezone)
 
 
-def in_window(about: Subject, store: RegisterStore, end_ns: int, *, over: bool) -> Subject:
+def in_window(about: ReportSubject, store: RegisterStore, end_ns: int, *, over: bool) -> ReportSubject:
     """Keep today's register in the store; for a window that is `over`, the subject with the version valid at its end.
 
     Where the store cannot keep or give one, today's file stands, and the report says so.
@@ -80,7 +80,7 @@ def in_window(about: Subject, store: RegisterStore, end_ns: int, *, over: bool) 
     )
 
 
-def is_over(about: Subject, wanted: str | None, end_ns: int) -> bool:
+def is_over(about: ReportSubject, wanted: str | None, end_ns: int) -> bool:
     """Whether a window that was asked for by its dates had ended before today began."""
     return wanted is not None and ".." in wanted and end_ns <= midnight(about.now_ns, about.zone)
 

@@ -54,7 +54,7 @@ _WAITING_EN: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Holes:
+class SequenceGaps:
     """All kinds, by stream: `{"agent", "stream", "from_seq", "to_seq", "entries", "zh", "en"}` each."""
 
     absent: list[dict[str, Any]]
@@ -65,7 +65,7 @@ class Holes:
     """Of either place, those that their agent says it still holds."""
 
 
-def holes(store: Store, pending_from: Mapping[str, int] | None = None) -> Holes:
+def holes(store: Store, pending_from: Mapping[str, int] | None = None) -> SequenceGaps:
     """Holes of all time. What comes after the newest entry of a stream cannot be seen.
 
     `pending_from`: stream -> the first number that its agent still holds, as far as the agents said so.
@@ -74,7 +74,7 @@ def holes(store: Store, pending_from: Mapping[str, int] | None = None) -> Holes:
     told: dict[str, IntervalSet] = {}
     for gap in store.gaps(0, _EVER):  # read after the marks: a gap told meanwhile must not look like a hole
         told.setdefault(gap["stream"], IntervalSet()).add(gap["from_seq"], gap["to_seq"])
-    found = Holes([], [], [])
+    found = SequenceGaps([], [], [])
     for stream, have in sorted(marks.items()):
         pairs = have.pairs()
         if not pairs:

@@ -31,12 +31,12 @@ NAMED_TAGS = 20
 STATUS_SECONDS = 10.0
 
 
-def agent_door(site: Site) -> Path:
+def agent_socket(site: Site) -> Path:
     """The socket the agent answers on."""
     return socket_path(site.outbox.path / "agent")
 
 
-def agent_door_of(config: Path) -> Path | None:
+def agent_socket_of(config: Path) -> Path | None:
     """The agent's socket by the file it runs from, even when the rest of that file is faulty; None when it is not said.
 
     Raises ConfigError for a file that cannot be read at all.
@@ -47,17 +47,17 @@ def agent_door_of(config: Path) -> Path | None:
     return socket_path(Path(path) / "agent") if isinstance(path, str) else None
 
 
-def serve_door(site: Site) -> Path:
+def serve_socket(site: Site) -> Path:
     """The socket the store service answers on."""
     return socket_path(site.store.path)
 
 
 def ask_agent(site: Site) -> dict[str, Any] | None:
     """The agent's status document, or None when it does not run."""
-    return _ask(agent_door(site))
+    return _ask(agent_socket(site))
 
 
-def last_words(site: Site) -> dict[str, Any] | None:
+def final_status(site: Site) -> dict[str, Any] | None:
     """What the agent said of itself when it last ended in order; None when it never did."""
     try:
         words: dict[str, Any] = orjson.loads(_last(site).read_bytes())
@@ -91,7 +91,7 @@ def waiting(site: Site) -> dict[str, Any] | None:
     }
 
 
-def leave_last_words(site: Site, status: dict[str, Any]) -> None:
+def save_final_status(site: Site, status: dict[str, Any]) -> None:
     """Keep the final status beside the outbox."""
     try:
         _last(site).write_bytes(orjson.dumps(status))
@@ -105,7 +105,7 @@ def _last(site: Site) -> Path:
 
 def ask_serve(site: Site) -> dict[str, Any] | None:
     """The store service's status document, or None when it does not run."""
-    return _ask(serve_door(site))
+    return _ask(serve_socket(site))
 
 
 def agent_status(device: PolledDevice) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def agent_status(device: PolledDevice) -> dict[str, Any]:
 def ask_metrics(site: Site) -> list[dict[str, Any]] | None:
     """The newest figures of the running store service, or None when it does not run."""
     try:
-        answer: list[dict[str, Any]] = ask(serve_door(site), "metrics", limit=STATUS_SECONDS)
+        answer: list[dict[str, Any]] = ask(serve_socket(site), "metrics", limit=STATUS_SECONDS)
     except ConnectionError:
         return None
     return answer
@@ -148,7 +148,7 @@ def ask_missing(site: Site, seconds: float) -> dict[str, Any]:
     """What is missing of the last `seconds`: from the running service, else from the store itself."""
     seconds = min(seconds, time.time())  # before 1970 there is nothing, and nanoseconds end soon after
     try:
-        answer: dict[str, Any] = ask(serve_door(site), "missing", seconds=seconds)
+        answer: dict[str, Any] = ask(serve_socket(site), "missing", seconds=seconds)
     except ConnectionError:
         answer = missing_from_file(site, seconds)
     return answer

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from rich.cells import cell_len
 from rich.text import Text
 
-from edge_agent.app.status.not_well import CONNECTIONS
+from edge_agent.app.status.status_faults import CONNECTIONS
 from edge_agent.app.status.terminal import Terminal, cut, padded
 from edge_agent.words import number_of
 

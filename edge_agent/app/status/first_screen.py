@@ -12,9 +12,9 @@ from typing import Any, Final
 from rich.text import Text
 
 from edge_agent.app.status.devices_table import counts, device_lines
-from edge_agent.app.status.not_well import NotWell
 from edge_agent.app.status.outages import clock
 from edge_agent.app.status.rates_view import headlines, others
+from edge_agent.app.status.status_faults import StatusFault
 from edge_agent.app.status.terminal import Terminal, cut, wrapped
 from edge_agent.words import number_of
 
@@ -37,7 +37,7 @@ class FirstScreen:
     title: str
     now: int
     timezone: str
-    problems: Sequence[NotWell]
+    problems: Sequence[StatusFault]
     metrics: Sequence[Document]
     """The figures; without any of them `no_rates` is said instead."""
     devices: Sequence[Document]
@@ -83,7 +83,7 @@ class FirstScreen:
     def _first(self, terminal: Terminal, others_take: int) -> list[Text]:
         """What is not well, worst first; or one quiet line."""
         if not self.problems:
-            return self._all_well(terminal)
+            return self._all_good_line(terminal)
         room = None
         if terminal.height is not None:
             table = len(device_lines(self.devices, terminal)) if self.devices else 0
@@ -110,7 +110,7 @@ class FirstScreen:
         told = terminal.say(zh, en, " / ") + (f": {self.more}" if self.more else "")
         return [Text(line, "yellow") for line in wrapped(told, terminal.width)]
 
-    def _all_well(self, terminal: Terminal) -> list[Text]:
+    def _all_good_line(self, terminal: Terminal) -> list[Text]:
         own = [row for row in self.devices if not row.get("guest")]
         if not own:
             return []
@@ -122,7 +122,7 @@ class FirstScreen:
         return [Text(cut(terminal.say(f"{zh}。", f"{en}.", " / "), terminal.width), "bright_black")]
 
 
-def _problem(problem: NotWell, now: int, timezone: str, terminal: Terminal) -> list[Text]:
+def _problem(problem: StatusFault, now: int, timezone: str, terminal: Terminal) -> list[Text]:
     """A mark, a word, who and since when; below it why, with the next step."""
     style = _STYLES[problem.severity]
     line = Text("▌ ", style)

@@ -78,7 +78,7 @@ class HealthSpan:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class DeviceEvidence:
     """What there is of one device in a window."""
 
     before: HealthSpan | None
@@ -109,7 +109,7 @@ def report(
     """
     span = _Window(from_ns, to_ns, silent_ns(row_s))
     moves = store.transitions(from_ns, to_ns)
-    heard = _heard(store, span, [row for row in moves if not row.get("tag")])
+    heard = _evidence_from_store(store, span, [row for row in moves if not row.get("tag")])
     if devices is not None:
         wanted = set(devices)
         heard = {key: each for key, each in heard.items() if key in wanted}
@@ -127,14 +127,14 @@ def recent_report(
 ) -> dict[str, Any]:
     """The same of a window within the last day that ends now and begins with a full minute, from what is kept of it."""
     span, wanted = _Window(from_ns, to_ns, silent_ns(row_s)), set(devices)
-    heard = {key: each for key, each in recent.heard(from_ns, to_ns).items() if key in wanted}
+    heard = {key: each for key, each in recent.evidence(from_ns, to_ns).items() if key in wanted}
     return _document(store, span, heard, recent.tag_moves(from_ns, to_ns), pending_from)
 
 
 class RecentAnswers(Protocol):
     """What `recent_health.RecentHealth` answers here."""
 
-    def heard(self, from_ns: int, to_ns: int) -> dict[str, Heard]: ...
+    def evidence(self, from_ns: int, to_ns: int) -> dict[str, DeviceEvidence]: ...
 
     def tag_moves(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]: ...
 
@@ -147,7 +147,7 @@ def silent_ns(row_s: float) -> int:
 def _document(
     store: Store,
     span: _Window,
-    heard: Mapping[str, Heard],
+    heard: Mapping[str, DeviceEvidence],
     tag_moves: Iterable[Mapping[str, Any]],
     pending_from: Mapping[str, int] | None,
 ) -> dict[str, Any]:
@@ -166,7 +166,7 @@ def _document(
     }
 
 
-def _heard(store: Store, span: _Window, moves: Sequence[Mapping[str, Any]]) -> dict[str, Heard]:
+def _evidence_from_store(store: Store, span: _Window, moves: Sequence[Mapping[str, Any]]) -> dict[str, DeviceEvidence]:
     """From the store; a device that has only transitions there is not known."""
     before = store.health(span.start - BEFORE_NS, span.start)
     within = store.health(span.start, span.end)
@@ -181,7 +181,7 @@ def _heard(store: Store, span: _Window, moves: Sequence[Mapping[str, Any]]) -> d
         own = by_device.get(key, [])
         starts = {t: ends[t][key].last_t for t in (row["t"] for row in own) if t in ends and key in ends[t]}
         spans = [HealthSpan.of(rows[key]) if key in rows else None for rows in (before, within)]
-        found[key] = Heard(spans[0], spans[1], own, silences.get(key, ()), starts, began.get(key))
+        found[key] = DeviceEvidence(spans[0], spans[1], own, silences.get(key, ()), starts, began.get(key))
     return found
 
 
@@ -276,7 +276,7 @@ def _causes_at_start(store: Store, span: _Window, before: Sequence[HealthSummary
     return found
 
 
-def _outages(device: str, heard: Heard, span: _Window, store: Store) -> list[Outage]:
+def _outages(device: str, heard: DeviceEvidence, span: _Window, store: Store) -> list[Outage]:
     """The outages of one device in the window, in order."""
     story = _Story(device, span.start, store.catalogue)
     before, within = heard.before, heard.within
@@ -307,7 +307,7 @@ def _outages(device: str, heard: Heard, span: _Window, store: Store) -> list[Out
     return story.outages
 
 
-def _answered_again(store: Store, device: str, heard: Heard, since: int, last: int) -> int:
+def _answered_again(store: Store, device: str, heard: DeviceEvidence, since: int, last: int) -> int:
     """When rows say that the device answers again, to a minute; `last`: its newest row, which says so."""
     if heard.states is not None:
         return next((t for t, state, _ in heard.states if t > since and state in _ANSWERS), last)
@@ -317,7 +317,7 @@ def _answered_again(store: Store, device: str, heard: Heard, since: int, last: i
     return last
 
 
-def _offline_since(store: Store, device: str, heard: Heard, start: int, last: int) -> int:
+def _offline_since(store: Store, device: str, heard: DeviceEvidence, start: int, last: int) -> int:
     """Since when the rows from `start` on have told of no good value any more, to a minute; in few questions."""
     if heard.states is not None:
         return max(start, next((t for t, state, _ in reversed(heard.states) if state == "offline"), start))

@@ -38,7 +38,7 @@ def outage_lines(rows: Sequence[Document], timezone: str) -> list[str]:
         for row in group:
             spans.setdefault((*_span([row], timezone), row["reason"]), []).append(row)
     for together in spans.values():
-        lines += [(*_when(group), _together(group, timezone)) for group in _by_cause(together)]
+        lines += [(*_when(group), _joint_outage(group, timezone)) for group in _by_cause(together)]
     return [text for _, _, text in sorted(lines)]
 
 
@@ -72,7 +72,7 @@ def _repeated(group: Sequence[Document], timezone: str) -> str:
     )
 
 
-def _together(group: Sequence[Document], timezone: str) -> str:
+def _joint_outage(group: Sequence[Document], timezone: str) -> str:
     begin, until = _span(group, timezone)
     names = [row["device"] for row in group]
     named = ", ".join(names[:_NAMED]) + (f" … +{len(names) - _NAMED}" if len(names) > _NAMED else "")

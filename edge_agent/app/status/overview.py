@@ -15,10 +15,10 @@ from edge_agent.ingest.agents import AgentState
 from edge_agent.model import STATUS, is_bad, is_not_there, status_name
 from edge_agent.normalise.state import ITEM_STATE
 from edge_agent.production.site_devices import SiteDevice, SiteDevices
-from edge_agent.stores.base import DeviceReadings, Latest, Store
+from edge_agent.stores.base import DeviceReadings, LatestSample, Store
 from edge_agent.stores.catalogue import Catalogue
 from edge_agent.stores.columns import NO_TIME
-from edge_agent.stores.newest import AHEAD_NS
+from edge_agent.stores.newest_samples import AHEAD_NS
 from edge_agent.words import command
 
 #: Missing from a birth document (another agent's): a value older than this is not shown as good.
@@ -115,7 +115,7 @@ def _device(
     device: str,
     birth: Mapping[str, Any],
     readings: DeviceReadings,
-    machine_state: Latest | None,
+    machine_state: LatestSample | None,
     recent: DeviceNow,
     now_ns: int,
 ) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _device(
     }
 
 
-def _machine_state(sample: Latest | None, proven: int | None, now_ns: int, staleness: float) -> str | None:
+def _machine_state(sample: LatestSample | None, proven: int | None, now_ns: int, staleness: float) -> str | None:
     """The word of the vocabulary; None for a device without machine state. What is old is not available.
 
     `proven`: until when the device's health vouches for what did not change, Unix nanoseconds.

@@ -15,12 +15,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from edge_agent.app.status.missing import BEFORE_NS, HealthSpan, Heard
+from edge_agent.app.status.missing import BEFORE_NS, DeviceEvidence, HealthSpan
 from edge_agent.health.device import OFFLINE_ROW_S
 from edge_agent.stores.base import HealthSummary, Silence, Store, transitions
 from edge_agent.stores.columns import Longs
 from edge_agent.stores.minutes import MINUTE_NS
-from edge_agent.stores.newest import AHEAD_NS
+from edge_agent.stores.newest_samples import AHEAD_NS
 from edge_agent.stores.rollups import HOUR_NS, hour_of
 
 Row = Mapping[str, Any]
@@ -129,11 +129,11 @@ class RecentHealth:
         with self._lock:
             return self._state.now(now_ns)
 
-    def heard(self, from_ns: int, to_ns: int) -> dict[str, Heard]:
+    def evidence(self, from_ns: int, to_ns: int) -> dict[str, DeviceEvidence]:
         """What there is of every device in a window of a day at the most, which begins with a full minute and ends
         now."""
         with self._lock:
-            return self._state.heard(from_ns, to_ns)
+            return self._state.evidence(from_ns, to_ns)
 
     def tag_moves(self, from_ns: int, to_ns: int) -> list[dict[str, Any]]:
         """Transitions of tags in `from < t <= to`, sorted."""
@@ -162,9 +162,9 @@ class _State:
         for row in rows:
             device, t = self._device(row["device"], row["t"]), row["t"]
             if t > device.last_t or not device.states:
-                self._goes_on(device, row)
+                self._take_newer_row(device, row)
             elif t < device.last_t:
-                self._came_late(device, row)
+                self._take_late_row(device, row)
             else:
                 continue  # it came twice
             counted.append((device.place, t, round(1000 * (row.get("covered_s") or 0))))
@@ -185,7 +185,7 @@ class _State:
                 self._counts = np.pad(self._counts, ((0, more), (0, 0), (0, 0)))
         return device
 
-    def _goes_on(self, device: _Device, row: Row) -> None:
+    def _take_newer_row(self, device: _Device, row: Row) -> None:
         t, covered = row["t"], int(1e9 * (row.get("covered_s") or 0))
         state, reason = row.get("state") or "", row.get("reason") or ""
         before = device.states[-1][1] if device.states else ""
@@ -206,7 +206,7 @@ class _State:
             device.last_good_t = max(good, device.last_good_t or good)
         device.newest.append((t, row.get("values") or 0, row.get("scheduled_s") or 0.0))
 
-    def _came_late(self, device: _Device, row: Row) -> None:
+    def _take_late_row(self, device: _Device, row: Row) -> None:
         t, covered = row["t"], int(1e9 * (row.get("covered_s") or 0))
         state, reason = row.get("state") or "", row.get("reason") or ""
         for start, last in device.starts.items():
@@ -383,17 +383,17 @@ class _State:
             found[key] = DeviceNow(state, reason, device.last_good_t, rate, values, good, bad)
         return found
 
-    def heard(self, from_ns: int, to_ns: int) -> dict[str, Heard]:
+    def evidence(self, from_ns: int, to_ns: int) -> dict[str, DeviceEvidence]:
         """Of every device that has rows."""
         minutes = np.arange(from_ns // MINUTE_NS + 1, -(-to_ns // MINUTE_NS) + 1) % _MINUTES
         covered = (self._covered[:, minutes].sum(axis=1, dtype=np.int64) / 1000).tolist()
         return {
-            key: self._heard(device, from_ns, to_ns, covered[device.place])
+            key: self._device_evidence(device, from_ns, to_ns, covered[device.place])
             for key, device in self.devices.items()
             if device.states
         }
 
-    def _heard(self, device: _Device, from_ns: int, to_ns: int, covered_s: float) -> Heard:
+    def _device_evidence(self, device: _Device, from_ns: int, to_ns: int, covered_s: float) -> DeviceEvidence:
         before = within = None
         state = self._state_at(device, from_ns)
         if device.first_t <= from_ns and state is not None:
@@ -402,7 +402,7 @@ class _State:
         if device.last_t > from_ns:
             first = device.first_t if before is None else from_ns
             within = HealthSpan(first, device.last_t, *device.states[-1][1:], covered_s)
-        return Heard(
+        return DeviceEvidence(
             before,
             within,
             [row for row in device.moves if from_ns < row["t"] <= to_ns],

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from edge_agent.app.status.agent_devices import agent_device_rows
 from edge_agent.app.status.first_screen import FirstScreen
-from edge_agent.app.status.not_well import not_well
 from edge_agent.app.status.outages import clock, outage_lines, tag_lines
 from edge_agent.app.status.rates_view import no_rates
+from edge_agent.app.status.status_faults import not_well
 from edge_agent.app.status.terminal import Terminal
 from edge_agent.config.models import Site
 from edge_agent.health.ne107 import NAMES, Health

@@ -21,8 +21,8 @@ from edge_agent.model import STATUS, Batch, TagTable
 from edge_agent.normalise import Normaliser
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
-from edge_agent.polling.metronome import Metronome
-from edge_agent.polling.turnstile import Turnstile
+from edge_agent.polling.poll_timer import PollTimer
+from edge_agent.polling.start_limiter import StartLimiter
 from edge_agent.sdk import Connection, Plugin, Pollable, ShowsRaw, Streaming
 from edge_agent.tasks import cancel_and_wait
 
@@ -201,7 +201,7 @@ class WatchedDevices:
         self._site, self._tags, self._clock = site, tags, clock
         self._devices: dict[str, ReadDevice] = {}
         self._loops: list[ConnectionLoop] = []
-        metronome, turnstile = Metronome(), Turnstile()
+        metronome, turnstile = PollTimer(), StartLimiter()
         for (connector, key), members in _by_connection(site, plugins, tags).items():
             polled = [_polled(device, plugins[connector], clock) for device in members]
             connection = plugins[connector].connect([device.plan for device in polled], clock)

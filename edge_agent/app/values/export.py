@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from edge_agent.app.values.history import History, HistoryReading, HistoryTag, Progress
-from edge_agent.app.values.source import Page
-from edge_agent.app.values.steps import Step
+from edge_agent.app.values.source import ReadingsPage
+from edge_agent.app.values.steps import HistoryStep
 from edge_agent.app.values.text import for_file, iso
 from edge_agent.model import status_name
 
@@ -64,7 +64,7 @@ def write_step_csv(
     return written
 
 
-def _step_cells(tag: HistoryTag, step: Step, zone: ZoneInfo) -> tuple[str, ...]:
+def _step_cells(tag: HistoryTag, step: HistoryStep, zone: ZoneInfo) -> tuple[str, ...]:
     value = step_value(tag, step)
     numbers = (for_file(number) for number in (value, step.low, step.high, step.last, step.readings))
     value_text, low, high, last, count = numbers
@@ -72,7 +72,7 @@ def _step_cells(tag: HistoryTag, step: Step, zone: ZoneInfo) -> tuple[str, ...]:
     return (*head, low, high, last, count)
 
 
-def step_value(tag: HistoryTag, step: Step) -> Any:
+def step_value(tag: HistoryTag, step: HistoryStep) -> Any:
     """What stands for a step: the mean by time of a number, the last of what has no mean."""
     countable = isinstance(step.last, float | int) and not isinstance(step.last, bool) and not tag.labels
     return step.mean if step.mean is not None and (countable or step.last is None) else step.last
@@ -168,7 +168,7 @@ def _bytes_to(target: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _append(connection: Any, tag: HistoryTag, page: Page) -> None:
+def _append(connection: Any, tag: HistoryTag, page: ReadingsPage) -> None:
     """One page, by one scan over columns."""
     size = len(page)
     texts = [for_file(value) if _is_text(value) else None for value in page.values]

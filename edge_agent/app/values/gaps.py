@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from edge_agent.app.values.source import Page
+from edge_agent.app.values.source import ReadingsPage
 from edge_agent.stores.columns import Codes, Floats, Longs
 
 #: Gaps that are named one by one; the others are counted.
@@ -18,7 +18,7 @@ Vouched = Callable[[int, int], bool]
 """Whether the values of a device are known to have been current between two times although nothing came."""
 
 
-class Gap(NamedTuple):
+class UnknownSpan(NamedTuple):
     """Nothing is known between two times, ns."""
 
     start: int
@@ -28,7 +28,7 @@ class Gap(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Spans:
+class ReadingSpans:
     """Readings with the time until which each holds; `end == start` where what follows is a gap."""
 
     start: Longs
@@ -44,17 +44,17 @@ class GapFinder:
     begin: int
     limit: int
     vouched: Vouched
-    gaps: list[Gap] = field(default_factory=list)
+    gaps: list[UnknownSpan] = field(default_factory=list)
     more: int = 0
     """Gaps beyond those kept."""
     _last: tuple[int, float, int] | None = None
 
-    def feed(self, page: Page) -> Spans:
+    def feed(self, page: ReadingsPage) -> ReadingSpans:
         """The readings that a later one has followed."""
         t, num, status = page.t, page.num, page.status
         if self._last is None:
             if len(t) and int(t[0]) - self.begin > self.limit and not self.vouched(self.begin, int(t[0])):
-                self._note(Gap(self.begin, int(t[0]), None))
+                self._note(UnknownSpan(self.begin, int(t[0]), None))
         else:
             at, number, code = self._last
             t = np.concatenate([np.array([at], np.int64), t])
@@ -64,24 +64,24 @@ class GapFinder:
             self._last = (int(t[-1]), float(num[-1]), int(status[-1]))
         return self._spans(t[:-1], t[1:].copy(), num[:-1], status[:-1])
 
-    def finish(self, until: int) -> Spans:
+    def finish(self, until: int) -> ReadingSpans:
         """The last reading, which holds until the window's end unless that is too far away."""
         if self._last is None:
             none = np.zeros(0, np.int64)
-            return Spans(none, none, np.zeros(0), np.zeros(0, np.uint32))
+            return ReadingSpans(none, none, np.zeros(0), np.zeros(0, np.uint32))
         at, number, code = self._last
         ends = np.array([until], np.int64)
         return self._spans(np.array([at], np.int64), ends, np.array([number]), np.array([code], np.uint32))
 
-    def _spans(self, start: Longs, end: Longs, num: Floats, status: Codes) -> Spans:
+    def _spans(self, start: Longs, end: Longs, num: Floats, status: Codes) -> ReadingSpans:
         for place in np.flatnonzero(end - start > self.limit).tolist():
             first, last = int(start[place]), int(end[place])
             if not self.vouched(first, last):
-                self._note(Gap(first, last, int(status[place])))
+                self._note(UnknownSpan(first, last, int(status[place])))
                 end[place] = first
-        return Spans(start, end, num, status)
+        return ReadingSpans(start, end, num, status)
 
-    def _note(self, gap: Gap) -> None:
+    def _note(self, gap: UnknownSpan) -> None:
         if len(self.gaps) < MOST_GAPS:
             self.gaps.append(gap)
         else:

@@ -9,10 +9,10 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from edge_agent.app.values.current import tag_names
-from edge_agent.app.values.gaps import Gap, GapFinder, Vouched
+from edge_agent.app.values.gaps import GapFinder, UnknownSpan, Vouched
 from edge_agent.app.values.names import selected, shown
-from edge_agent.app.values.source import HistorySource, Page, StoredDevice, pages
-from edge_agent.app.values.steps import Step, Steps, plain_step
+from edge_agent.app.values.source import HistorySource, ReadingsPage, StoredDevice, pages
+from edge_agent.app.values.steps import HistoryStep, HistorySteps, plain_step
 from edge_agent.config.compile import plan, staleness
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Plugins
@@ -62,12 +62,12 @@ class TagHistory:
 
     tag: HistoryTag
     readings: Sequence[HistoryReading]
-    steps: Sequence[Step]
+    steps: Sequence[HistoryStep]
     step: int | None
     """Length of the steps, ns."""
     downsampled: bool
     """The steps were chosen because there were more readings than the answer may have."""
-    gaps: Sequence[Gap]
+    gaps: Sequence[UnknownSpan]
     more_gaps: int
     count: int
     """Readings in the window."""
@@ -148,7 +148,7 @@ class History:
         """One tag's past. `every`: length of the steps, ns; without it every reading, or steps of the least and the
         greatest when there are more than `most`. Raises FindingsError when `every` is too short for the window."""
         steps = None if every is None else self.steps(tag, every)
-        kept: list[Page] = []
+        kept: list[ReadingsPage] = []
         count = 0
         for page in pages(self._source, tag.device, tag.tag, self.begin, self.until, progress):
             count += len(page)
@@ -164,7 +164,7 @@ class History:
         if steps is not None:
             found = steps.finish()
             return TagHistory(tag, (), found, steps.step, every is None, steps.gaps, steps.more_gaps, count)
-        finder = GapFinder(self.begin, tag.limit, self.vouched(tag))
+        finder = GapFinder(self.begin, tag.limit, self.confirmed_by_health(tag))
         readings: list[HistoryReading] = []
         for page in kept:
             finder.feed(page)
@@ -172,7 +172,7 @@ class History:
         finder.finish(self.until)
         return TagHistory(tag, readings, (), None, False, finder.gaps, finder.more, count)
 
-    def steps(self, tag: HistoryTag, length: int, *, aligned: bool = True) -> Steps:
+    def steps(self, tag: HistoryTag, length: int, *, aligned: bool = True) -> HistorySteps:
         """Empty steps for a tag. Raises FindingsError when there would be too many."""
         origin = self.begin
         if aligned:
@@ -184,16 +184,18 @@ class History:
                 f"--every is too short for this span, at most {MOST_STEPS} steps: make it longer, or take all readings"
                 " with --csv.",
             )
-        return Steps(self.begin, self.until, length, origin=origin, limit=tag.limit, vouched=self.vouched(tag))
+        return HistorySteps(
+            self.begin, self.until, length, origin=origin, limit=tag.limit, vouched=self.confirmed_by_health(tag)
+        )
 
-    def columns(self, tag: HistoryTag, number: int, progress: Progress | None = None) -> Steps:
+    def columns(self, tag: HistoryTag, number: int, progress: Progress | None = None) -> HistorySteps:
         """The window in at most `number` equal steps, for a plot; the caller finishes them."""
         steps = self.steps(tag, max(1, -(-(self.until - self.begin) // number)), aligned=False)
         for page in pages(self._source, tag.device, tag.tag, self.begin, self.until, progress):
             steps.feed(page)
         return steps
 
-    def pages(self, tag: HistoryTag, progress: Progress | None = None) -> Iterator[Page]:
+    def pages(self, tag: HistoryTag, progress: Progress | None = None) -> Iterator[ReadingsPage]:
         """Every reading, page by page."""
         return pages(self._source, tag.device, tag.tag, self.begin, self.until, progress)
 
@@ -201,7 +203,7 @@ class History:
         """When the newest reading of a tag was made, whatever the window is."""
         return self._source.newest(tag.device, tag.tag) if tag.stored else None
 
-    def vouched(self, tag: HistoryTag) -> Vouched:
+    def confirmed_by_health(self, tag: HistoryTag) -> Vouched:
         """Whether silence of this tag means that nothing changed: its device's health says that it was watched."""
 
         def known(begin: int, end: int) -> bool:

@@ -20,7 +20,7 @@ _TAG: Final = "/"
 Known = Mapping[str, Sequence[str]]
 
 
-class Wanted(NamedTuple):
+class TagSelector(NamedTuple):
     """One argument, taken apart; None where it says nothing."""
 
     agent: str | None
@@ -28,12 +28,12 @@ class Wanted(NamedTuple):
     tag: str | None
 
 
-def wanted(text: str, devices: Iterable[str] = ()) -> Wanted:
+def wanted(text: str, devices: Iterable[str] = ()) -> TagSelector:
     """An argument taken apart. `devices`: known ids, of which one with a colon of its own is meant as it stands."""
     device, slash, tag = text.partition(_TAG)
     agent, colon, rest = device.partition(_AGENT)
     named = bool(colon) and device not in devices
-    return Wanted(agent if named else None, rest if named else device, tag if slash else None)
+    return TagSelector(agent if named else None, rest if named else device, tag if slash else None)
 
 
 def shown(agent: str, device: str, twins: Iterable[str] = ()) -> str:
@@ -63,7 +63,7 @@ def selected(arguments: Sequence[str], agents: Mapping[str, str], known: Known) 
     return {device: [tag for tag in known[device] if tag in found[device]] for device in known if device in found}
 
 
-def _hits(meant: Wanted, agents: Mapping[str, str], known: Known) -> dict[str, list[str]]:
+def _hits(meant: TagSelector, agents: Mapping[str, str], known: Known) -> dict[str, list[str]]:
     hits = {}
     for device, tags in known.items():
         if _fits_device(device, agents[device], meant.device) and (
@@ -85,7 +85,7 @@ def fits(name: str, pattern: str) -> bool:
     return name == pattern or fnmatchcase(name, pattern)
 
 
-def _unknown(text: str, meant: Wanted, agents: Mapping[str, str], known: Known) -> Finding:
+def _unknown(text: str, meant: TagSelector, agents: Mapping[str, str], known: Known) -> Finding:
     own = [device for device in known if meant.agent is None or fits(agents[device], meant.agent)]
     if meant.agent is not None and not own:
         zh, en = advice(meant.agent, agents.values())

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Final
 
-from edge_agent.app.status.ask import agent_door, serve_door
+from edge_agent.app.status.ask import agent_socket, serve_socket
 from edge_agent.app.values.current import Document, tag_names
 from edge_agent.app.values.direct import WatchedDevices, read_once
 from edge_agent.app.values.names import selected
@@ -43,7 +43,7 @@ class Reading:
         self._plugins = plugins_or_installed(plugins)
         self._clock = clock or Clock.from_environment()
         self.site = load(config, plugins, secrets=False)
-        self._door = agent_door(self.site)
+        self._door = agent_socket(self.site)
         self._full_names: dict[str, str] | None = None
 
     def now_ns(self) -> int:
@@ -101,7 +101,7 @@ class Reading:
         """Ids that are not unique on the site -> what is shown, as the store service here knows the site; none without
         one."""
         try:
-            found = client.ask(serve_door(self.site), "names", limit=_NAMES_S)
+            found = client.ask(serve_socket(self.site), "names", limit=_NAMES_S)
         except (ConnectionError, FindingsError):  # values are to be seen whatever the service does
             return {}
         names: dict[str, str] = found["names"]

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import orjson
 
-from edge_agent.app.status.ask import serve_door
+from edge_agent.app.status.ask import serve_socket
 from edge_agent.config.models import Site
 from edge_agent.control import client, server
 from edge_agent.errors import FindingsError
@@ -33,7 +33,7 @@ _MARGIN: Final = _SECOND
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Page:
+class ReadingsPage:
     """Readings of one tag, sorted by time, aligned columns."""
 
     t: Longs
@@ -70,7 +70,7 @@ class HistorySource(Protocol):
     def devices(self) -> dict[str, StoredDevice]:
         """Every device with its series, by the name the store has for it."""
 
-    def page(self, device: str, tag: str, from_ns: int, to_ns: int) -> Page:
+    def page(self, device: str, tag: str, from_ns: int, to_ns: int) -> ReadingsPage:
         """All readings in `from <= t < to`."""
 
     def newest(self, device: str, tag: str) -> int | None:
@@ -86,7 +86,7 @@ class HistorySource(Protocol):
 
 def pages(
     source: HistorySource, device: str, tag: str, from_ns: int, to_ns: int, seen: Callable[[int], None] | None = None
-) -> Iterator[Page]:
+) -> Iterator[ReadingsPage]:
     """All readings of `from <= t < to`, in pages of bounded size. `seen` is called with the number of readings of each
     page."""
     start, window = from_ns, _FIRST
@@ -103,10 +103,10 @@ def pages(
             window = min(_LONGEST, window * 4)
         start = end
         if not len(page) and window == _LONGEST:
-            start = _behind_emptiness(source, device, tag, end, to_ns - _LONGEST)
+            start = _skip_empty_span(source, device, tag, end, to_ns - _LONGEST)
 
 
-def _behind_emptiness(source: HistorySource, device: str, tag: str, start: int, to_ns: int) -> int:
+def _skip_empty_span(source: HistorySource, device: str, tag: str, start: int, to_ns: int) -> int:
     """A time before which there is no reading from `start` on, not later than `to_ns`: years without readings take some
     questions, not one for each page.
 
@@ -140,10 +140,10 @@ class StoreSource:
         agent = self._store.catalogue.keys.agent
         return {device: StoredDevice(agent(device), series) for device, series in found.items()}
 
-    def page(self, device: str, tag: str, from_ns: int, to_ns: int) -> Page:
+    def page(self, device: str, tag: str, from_ns: int, to_ns: int) -> ReadingsPage:
         with bounded_wait():
             found = self._store.samples(device, tag, from_ns, to_ns)
-        return Page(found.t, found.num, found.status, found.values())
+        return ReadingsPage(found.t, found.num, found.status, found.values())
 
     def newest(self, device: str, tag: str) -> int | None:
         latest = self._store.latest(device).get(device, {}).get(tag)
@@ -171,10 +171,12 @@ class ServedSource:
         found = self._ask("history_devices")
         return {device: StoredDevice(entry["agent"], entry["series"]) for device, entry in found.items()}
 
-    def page(self, device: str, tag: str, from_ns: int, to_ns: int) -> Page:
+    def page(self, device: str, tag: str, from_ns: int, to_ns: int) -> ReadingsPage:
         found = self._ask("history_page", device=device, tag=tag, from_ns=from_ns, to_ns=to_ns)
         values = found["values"]
-        return Page(np.array(found["t"], np.int64), _numbers(values), np.array(found["status"], np.uint32), values)
+        return ReadingsPage(
+            np.array(found["t"], np.int64), _numbers(values), np.array(found["status"], np.uint32), values
+        )
 
     def newest(self, device: str, tag: str) -> int | None:
         found: int | None = self._ask("history_newest", device=device, tag=tag)
@@ -216,7 +218,7 @@ def operations(store: Store) -> dict[str, server.Operation]:
 @contextlib.contextmanager
 def opened(site: Site) -> Iterator[HistorySource]:
     """The running service where there is one, else the store itself. Raises FindingsError when there is no store."""
-    door = serve_door(site)
+    door = serve_socket(site)
     if client.running(door):
         yield ServedSource(door)
         return

@@ -6,8 +6,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from edge_agent.app.values.gaps import Gap, GapFinder, Spans, Vouched
-from edge_agent.app.values.source import Page
+from edge_agent.app.values.gaps import GapFinder, ReadingSpans, UnknownSpan, Vouched
+from edge_agent.app.values.source import ReadingsPage
 from edge_agent.stores.columns import Codes, Longs
 
 _SECOND: Final = 1_000_000_000
@@ -19,7 +19,7 @@ _PLAIN: Final = (
 )  # fmt: skip
 
 
-class Step(NamedTuple):
+class HistoryStep(NamedTuple):
     """One step. The numbers are None where it has none (texts, nothing but bad readings)."""
 
     t: int
@@ -44,7 +44,7 @@ def plain_step(shortest: int) -> int:
     return -(-shortest // day) * day
 
 
-class Steps:
+class HistorySteps:
     """All steps of a window, filled page by page. Takes about 60 bytes a step, whatever the number of readings."""
 
     def __init__(self, begin: int, until: int, step: int, *, origin: int, limit: int, vouched: Vouched) -> None:
@@ -62,7 +62,7 @@ class Steps:
         self._finder = GapFinder(begin, limit, vouched)
 
     @property
-    def gaps(self) -> list[Gap]:
+    def gaps(self) -> list[UnknownSpan]:
         """Where nothing is known."""
         return self._finder.gaps
 
@@ -71,7 +71,7 @@ class Steps:
         """Gaps beyond those in `gaps`."""
         return self._finder.more
 
-    def feed(self, page: Page) -> None:
+    def feed(self, page: ReadingsPage) -> None:
         """Readings behind those fed so far."""
         if not len(page):
             return
@@ -89,18 +89,18 @@ class Steps:
             self._last[int(places[end])] = page.values[end]
         self._hold(self._finder.feed(page))
 
-    def finish(self) -> list[Step]:
+    def finish(self) -> list[HistoryStep]:
         """Every step in which something is known."""
         self._hold(self._finder.finish(self._until))
         seconds, numbers = np.maximum(self._seconds, 1e-300), np.maximum(self._numbers, 1)
         mean = np.where(self._seconds > 0, self._area / seconds, self._total / numbers)
         mean = np.clip(mean, self.low, self.high)
-        found: list[Step] = []
+        found: list[HistoryStep] = []
         for place in np.flatnonzero(self.known).tolist():
             low = float(self.low[place])
             numeric = low != np.inf
             found.append(
-                Step(
+                HistoryStep(
                     self.origin + place * self.step,
                     low if numeric else None,
                     float(self.high[place]) if numeric else None,
@@ -116,7 +116,7 @@ class Steps:
         places: Longs = np.clip((t - self.origin) // self.step, 0, self.size - 1)
         return places
 
-    def _hold(self, spans: Spans) -> None:
+    def _hold(self, spans: ReadingSpans) -> None:
         """Enter for how long readings were valid. Their values are entered already."""
         if not len(spans.start):
             return

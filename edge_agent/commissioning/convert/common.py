@@ -50,7 +50,9 @@ def serial_url(scheme: str, port: str, settings: Mapping[str, Any]) -> str:
     return f"{scheme}://{port}" + (f"?{query}" if query else "")
 
 
-def rest(plant: ConvertedPlant, table: Mapping[str, Any], known: Iterable[str], where: Any, owner: str) -> None:
+def list_unused_keys(
+    plant: ConvertedPlant, table: Mapping[str, Any], known: Iterable[str], where: Any, owner: str
+) -> None:
     """List the keys that nothing was made of. `where`: key -> place."""
     done = frozenset(known)
     for key in table:

@@ -140,7 +140,7 @@ def checked(plant: ConvertedPlant, head: Sequence[str], plugins: Plugins) -> lis
         if not refused:
             return made.lines
         for finding in refused:
-            _take_away(plant, made, finding)
+            _remove_device(plant, made, finding)
     return []
 
 
@@ -155,7 +155,7 @@ def _refused(made: _PlantText, plugins: Plugins) -> Sequence[Finding]:
     return ()
 
 
-def _take_away(plant: ConvertedPlant, made: _PlantText, finding: Finding) -> None:
+def _remove_device(plant: ConvertedPlant, made: _PlantText, finding: Finding) -> None:
     match = _PLACE.fullmatch(finding.where)
     held = None if match is None else made.holds.get(int(match["line"]))
     if held is None:

@@ -11,7 +11,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from edge_agent.commissioning.convert.common import NO_COUNTERPART, ORDERS, duration, factor, rest, seconds, serial_url
+from edge_agent.commissioning.convert.common import (
+    NO_COUNTERPART,
+    ORDERS,
+    duration,
+    factor,
+    list_unused_keys,
+    seconds,
+    serial_url,
+)
 from edge_agent.commissioning.convert.plant import ConvertedPlant, Draft
 from edge_agent.errors import FindingsError
 
@@ -133,7 +141,7 @@ class _TelegrafModbus:
         else:
             for request in self._plant.objects(self._table, str(style), self._places.of_key):
                 self._plant.attempt(self._places.of_key(str(style)), str(style), partial(self._request, request))
-        rest(self._plant, self._table, _MODBUS_KEYS, self._places.of_key, "inputs.modbus")
+        list_unused_keys(self._plant, self._table, _MODBUS_KEYS, self._places.of_key, "inputs.modbus")
 
     def _one(self, entry: Mapping[str, Any], make: Callable[[], None]) -> None:
         self._plant.attempt(self._places.of_table(), str(entry.get("name")), make)
@@ -168,7 +176,7 @@ class _TelegrafModbus:
             keys["connect_delay"] = duration(pause)
         if pause := seconds(around.get("pause_between_requests", 0)):
             keys["pause_ms"] = factor(pause, 1000) or 1
-        rest(
+        list_unused_keys(
             self._plant, {key: value for key, value in around.items() if value},
             ("pause_after_connect", "pause_between_requests"), self._places.of_key, "workarounds",
         )  # fmt: skip
@@ -196,7 +204,7 @@ class _TelegrafModbus:
             return
         unit = int(self._table.get("slave_id", 0))
         self._tag(self._device(unit), table, entry, first, len(addresses), str(entry.get("byte_order", "")), where)
-        self._rest(entry, where)
+        self._list_unused(entry, where)
 
     def _request(self, request: Mapping[str, Any]) -> None:
         unit, order = int(request.get("slave_id", 0)), str(request.get("byte_order", "ABCD"))
@@ -211,10 +219,10 @@ class _TelegrafModbus:
         if not entry.get("omit"):
             table = str(entry.get("register", request.get("register", "holding")))
             self._tag(self._device(unit), table, entry, entry.get("address"), None, order, where)
-            self._rest(entry, where)
+            self._list_unused(entry, where)
 
-    def _rest(self, entry: Mapping[str, Any], where: str) -> None:
-        rest(self._plant, entry, (*_FIELD_KEYS, "output"), lambda _: where, str(entry.get("name", "")))
+    def _list_unused(self, entry: Mapping[str, Any], where: str) -> None:
+        list_unused_keys(self._plant, entry, (*_FIELD_KEYS, "output"), lambda _: where, str(entry.get("name", "")))
 
     def _tag(
         self, device: Draft, table: str, entry: Mapping[str, Any], first: Any, words: int | None, order: str, where: str
@@ -284,9 +292,9 @@ class _TelegrafOpcua:
         for group in self._plant.objects(self._table, "group", at):
             for node in self._plant.objects(group, "nodes", at):
                 self._node(device, node, group)
-            rest(self._plant, group, ("nodes", "name", "namespace", "namespace_uri", "identifier_type"),
+            list_unused_keys(self._plant, group, ("nodes", "name", "namespace", "namespace_uri", "identifier_type"),
                  self._places.of_key, "group")  # fmt: skip
-        rest(self._plant, self._table, _OPCUA_KEYS, self._places.of_key, f"inputs.{self._plugin}")
+        list_unused_keys(self._plant, self._table, _OPCUA_KEYS, self._places.of_key, f"inputs.{self._plugin}")
 
     def _security(self, keys: dict[str, Any]) -> None:
         policy, mode = self._table.get("security_policy", "auto"), self._table.get("security_mode", "auto")
@@ -320,4 +328,4 @@ class _TelegrafOpcua:
             identifier = f"{begin}{kind}={node.get('identifier', '')}"
         self._plant.tag(device, name, {"node": identifier}, where)
         known = ("name", "id", "namespace", "namespace_uri", "identifier_type", "identifier")
-        rest(self._plant, node, known, lambda _: where, name)
+        list_unused_keys(self._plant, node, known, lambda _: where, name)

@@ -10,7 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 
-from edge_agent.commissioning.convert.common import NO_COUNTERPART, WRITES, duration, factor, rest, serial_url
+from edge_agent.commissioning.convert.common import (
+    NO_COUNTERPART,
+    WRITES,
+    duration,
+    factor,
+    list_unused_keys,
+    serial_url,
+)
 from edge_agent.commissioning.convert.json_text import LocatedObject
 from edge_agent.commissioning.convert.plant import ConvertedPlant, Draft
 
@@ -103,7 +110,7 @@ class _GatewayModbus:
             if slave.get(key):
                 self._plant.leave_out(self._at(slave, key), f"{name} {key}", *WRITES)
         known = (*_SLAVE_KEYS, *_OF_NO_ACCOUNT, *_WRITING)
-        rest(self._plant, slave, known, lambda key: self._at(slave, key), name)
+        list_unused_keys(self._plant, slave, known, lambda key: self._at(slave, key), name)
 
     def _url(self, line: Mapping[str, Any]) -> str | None:
         kind, method, port = line.get("type", "tcp"), line.get("method", "socket"), line.get("port")
@@ -147,7 +154,7 @@ class _GatewayModbus:
             keys["every"] = duration(float(period) / 1000)
         self._plant.tag(device, name, keys, where)
         known = ("tag", "key", "type", "functionCode", "objectsCount", "address", "multiplier", "divider")
-        rest(self._plant, entry, (*known, "reportStrategy"), lambda key: self._at(entry, key), name)
+        list_unused_keys(self._plant, entry, (*known, "reportStrategy"), lambda key: self._at(entry, key), name)
 
     def _shape(self, entry: LocatedObject, name: str, where: str) -> dict[str, Any] | None:
         kind, count = str(entry.get("type", "")), int(entry.get("objectsCount", 1) or 1)

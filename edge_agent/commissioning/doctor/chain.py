@@ -20,7 +20,7 @@ from edge_agent.config.plugins import Plugins, plugins_or_installed
 from edge_agent.discovery import Progress
 from edge_agent.errors import FindingsError
 from edge_agent.health.clocks import EPOCH_NS
-from edge_agent.mqtt.connection import Connection
+from edge_agent.mqtt.connection import MqttConnection
 from edge_agent.mqtt.trouble import LinkError, tls_context
 from edge_agent.words import command, number_of
 
@@ -195,16 +195,16 @@ async def _broker(site: Site | None, agent: Mapping[str, Any] | None) -> list[Di
         ]
     if site is None:
         return [note("mqtt", ("缺少密码，没有尝试连接。", "Not tried: a secret is missing."), _SECRETS)]
-    return [await _dialled(site.mqtt, site.agent.id)]
+    return [await _connection_result(site.mqtt, site.agent.id)]
 
 
 _BROKER: Final = ("按上句检查消息服务器和 mqtt 一节。", "Check the broker and the section mqtt as it says.")
 
 
-async def _dialled(config: Mqtt, agent: str) -> Diagnosis:
+async def _connection_result(config: Mqtt, agent: str) -> Diagnosis:
     # Another client id: with the agent's own the broker would throw a running agent out.
     try:
-        connection = Connection(config, f"{agent}-doctor-{os.getpid()}")
+        connection = MqttConnection(config, f"{agent}-doctor-{os.getpid()}")
         try:
             await connection.open(tls_context(config))
             connection.disconnect()

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from edge_agent.app.status.ask import agent_door, serve_door
+from edge_agent.app.status.ask import agent_socket, serve_socket
 from edge_agent.app.values.current import Document, tag_names
 from edge_agent.app.values.direct import read_once
 from edge_agent.app.values.names import selected
@@ -21,7 +21,7 @@ from edge_agent.commissioning.line_use import in_use
 from edge_agent.config.models import DeviceCommon, Site
 from edge_agent.config.plugins import Plugins
 from edge_agent.control import client
-from edge_agent.discovery import Progress, Target
+from edge_agent.discovery import DiscoveryTarget, Progress
 from edge_agent.reasons import cause_of_error
 from edge_agent.sdk import Options
 from edge_agent.words import command, number_of
@@ -55,7 +55,7 @@ async def through_agent(
             await asyncio.sleep(_BETWEEN_S)
         try:
             answer = await asyncio.to_thread(
-                client.ask, agent_door(site), "values", limit=_ANSWER_S, names=list(wanted), raw=True
+                client.ask, agent_socket(site), "values", limit=_ANSWER_S, names=list(wanted), raw=True
             )
         except ConnectionError:
             break
@@ -161,7 +161,7 @@ _STOP_FIRST: Final = (
 )
 
 
-async def _resolved(name: str, target: Target, where: str) -> Diagnosis | None:
+async def _resolved(name: str, target: DiscoveryTarget, where: str) -> Diagnosis | None:
     if target.serial:
         if await asyncio.to_thread(os.path.exists, target.serial):
             return None
@@ -244,7 +244,7 @@ class _Past:
     """The last hours of tags, from a running store service; nothing without one."""
 
     def __init__(self, site: Site) -> None:
-        door = serve_door(site)
+        door = serve_socket(site)
         self._source = ServedSource(door) if client.running(door) else None
         self._left = _MOST_TAGS
 

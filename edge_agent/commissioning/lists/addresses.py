@@ -30,7 +30,7 @@ _TABLES: Final = {"0": "coil", "1": "discrete", "3": "input", "4": "holding"}
 
 
 @dataclass(frozen=True, slots=True)
-class Counting:
+class AddressCounting:
     """What a list does not say of its addresses: how bare numbers count, and in which table they are."""
 
     base: Literal[0, 1] | None = None
@@ -39,7 +39,7 @@ class Counting:
     """The table of a number without one: coil, discrete, holding or input."""
 
 
-UNSTATED: Final = Counting()
+UNSTATED: Final = AddressCounting()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class LocatedAddress:
     """What to know of how it was read, Chinese and English."""
 
 
-def locate(text: str, area: str, counting: Counting, *, text_type: bool = False) -> LocatedAddress:
+def locate(text: str, area: str, counting: AddressCounting, *, text_type: bool = False) -> LocatedAddress:
     """The place an address and a table (both as written; `area` may be empty) mean. Raises WordError.
 
     `text_type`: it holds a string, so that digits behind a point are its length in the notation of Neuron.
@@ -116,7 +116,7 @@ def _neuron(match: re.Match[str], text_type: bool) -> LocatedAddress:
     )
 
 
-def _prefixed(written: str, match: re.Match[str], table: str | None, counting: Counting) -> LocatedAddress:
+def _prefixed(written: str, match: re.Match[str], table: str | None, counting: AddressCounting) -> LocatedAddress:
     digit = match["digit"] or match["coils"]
     meant = _TABLES[digit]
     if table is not None and table != meant:
@@ -136,7 +136,7 @@ def _prefixed(written: str, match: re.Match[str], table: str | None, counting: C
     return LocatedAddress(f"{digit}{number:05}{_bit(match)}")
 
 
-def _coil_or_hexadecimal(written: str, number: str, table: str | None, counting: Counting) -> LocatedAddress:
+def _coil_or_hexadecimal(written: str, number: str, table: str | None, counting: AddressCounting) -> LocatedAddress:
     """`0x17` is coil 17 in a list with `4x` and `3x`, and register 23 in others; `0x0017` with four digits is the one
     that the configuration knows."""
     if table == "coil":
@@ -148,7 +148,7 @@ def _coil_or_hexadecimal(written: str, number: str, table: str | None, counting:
     )
 
 
-def _hexadecimal(match: re.Match[str], table: str | None, counting: Counting) -> LocatedAddress:
+def _hexadecimal(match: re.Match[str], table: str | None, counting: AddressCounting) -> LocatedAddress:
     digits = match["after"] or match["before"]
     if table is None:
         if match["after"]:
@@ -157,7 +157,7 @@ def _hexadecimal(match: re.Match[str], table: str | None, counting: Counting) ->
     return LocatedAddress(f"{table}/0x{digits}{_bit(match)}", base=counting.base)
 
 
-def _bare(written: str, match: re.Match[str], table: str | None, counting: Counting) -> LocatedAddress:
+def _bare(written: str, match: re.Match[str], table: str | None, counting: AddressCounting) -> LocatedAddress:
     if table is None:
         raise WordError(
             f"地址 {written} 没有说明属于哪种寄存器；请加一列“寄存器类型”（或功能码），或用 --area holding 等选项。",

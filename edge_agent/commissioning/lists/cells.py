@@ -85,13 +85,13 @@ def exact(text: str) -> Decimal:
 
 def places(text: str) -> int:
     """A number of decimal places. Raises WordError."""
-    value = whole(text)
+    value = whole_number(text)
     if not 0 <= value <= _PLACES:
         raise WordError(f"小数位应在 0 到 {_PLACES} 之间。", f"decimal places must be 0 to {_PLACES}.")
     return value
 
 
-def whole(text: str) -> int:
+def whole_number(text: str) -> int:
     """A whole number. Raises WordError."""
     value = number(text)
     if value != int(value):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from edge_agent.commissioning.file_changes import BOM, changed_file, load_draft
 from edge_agent.commissioning.lists import spreadsheet
-from edge_agent.commissioning.lists.addresses import UNSTATED, Counting
+from edge_agent.commissioning.lists.addresses import UNSTATED, AddressCounting
 from edge_agent.commissioning.lists.editing import (
     Edited,
     NotEditableError,
@@ -27,7 +27,7 @@ from edge_agent.config.dump import inline
 from edge_agent.config.files import read_site
 from edge_agent.config.findings import Findings, advice
 from edge_agent.config.models import DeviceCommon, Site
-from edge_agent.config.places import Items, Table
+from edge_agent.config.places import YamlMapping, YamlSequence
 from edge_agent.config.plugins import Plugins, plugins_or_installed, tag_model
 from edge_agent.config.shape import keys as yaml_keys
 from edge_agent.errors import ConfigError, Finding, FindingsError
@@ -58,7 +58,7 @@ def import_list(
     device: str,
     config: Path | None,
     *,
-    counting: Counting = UNSTATED,
+    counting: AddressCounting = UNSTATED,
     encoding: str | None = None,
     connector: str | None = None,
     replace: bool = False,
@@ -123,7 +123,7 @@ def _connector_of(sheets: list[spreadsheet.SheetRows], known: Plugins) -> str:
 
 
 def _alone(
-    sheets: list[spreadsheet.SheetRows], device: str, connector: str, counting: Counting, known: Plugins
+    sheets: list[spreadsheet.SheetRows], device: str, connector: str, counting: AddressCounting, known: Plugins
 ) -> Imported:
     """A list without a configuration, judged by a file made for it."""
     if connector not in known:
@@ -180,11 +180,11 @@ def _write(
 def file_of(config: Path, device: str) -> Path:
     """The file that has the device: the main one, or one that it includes."""
     devices = read_site(config, Findings(config)).get("devices")
-    for item in devices if isinstance(devices, Items) else ():
-        if isinstance(item, Table) and str(item.get("id")) == device:
+    for item in devices if isinstance(devices, YamlSequence) else ():
+        if isinstance(item, YamlMapping) and str(item.get("id")) == device:
             return item.place.file
-    for item in devices if isinstance(devices, Items) else ():
-        text = item.place.file.read_text(encoding="utf-8-sig") if isinstance(item, Table) else ""
+    for item in devices if isinstance(devices, YamlSequence) else ():
+        text = item.place.file.read_text(encoding="utf-8-sig") if isinstance(item, YamlMapping) else ""
         if text and device_node(text, device) is not None:
             return item.place.file  # type: ignore[no-any-return]
     return config

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from edge_agent import names
 from edge_agent.commissioning.lists import cells
-from edge_agent.commissioning.lists.addresses import UNSTATED, Counting, LocatedAddress, locate
+from edge_agent.commissioning.lists.addresses import UNSTATED, AddressCounting, LocatedAddress, locate
 from edge_agent.commissioning.lists.columns import COLUMNS, IGNORED, column_of, is_for_people
 from edge_agent.commissioning.lists.spreadsheet import FractionCell, SheetRows
 from edge_agent.commissioning.lists.words import (
@@ -35,7 +35,7 @@ class ListTarget:
     keys: frozenset[str]
     unit: int | None = None
     """The unit number of the device, which addresses with one must have; None: it is not known."""
-    counting: Counting = UNSTATED
+    counting: AddressCounting = UNSTATED
 
     @property
     def has_registers(self) -> bool:
@@ -308,9 +308,9 @@ class _Row:
     def _shape(self) -> None:
         opcua = not self._target.has_registers
         self._type(opcua)
-        self._read("bit", "bit", cells.whole)
-        self._read("length", "length", cells.whole)
-        self._read("count", "count", cells.whole)
+        self._read("bit", "bit", cells.whole_number)
+        self._read("length", "length", cells.whole_number)
+        self._read("count", "count", cells.whole_number)
         self._read("word_order", "word_order", word_order)
         if self._keys.get("type") != "string":
             self._keys.pop("length", None)  # many lists give a length to numbers, too; only a string takes one

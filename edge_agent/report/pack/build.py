@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 from edge_agent.metrics.result import iso
 from edge_agent.production import figures as computing
 from edge_agent.production.days import local_days
-from edge_agent.production.facts import Facts
-from edge_agent.production.figures import Options
+from edge_agent.production.facts import WindowFacts
+from edge_agent.production.figures import FigureOptions
 from edge_agent.production.plant import Plant
 from edge_agent.register.columns import EQUIPMENT, PROCESSES
 from edge_agent.register.exporting import table as register_table
@@ -36,13 +36,13 @@ Files = dict[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class PackClaim:
     """What a pack is about."""
 
     project: str
     enterprise: str
     site: str
-    options: Options
+    options: FigureOptions
     issued_ns: int
     previous: Mapping[str, str] | None = None
     """`{"pack", "manifest_sha256"}` of the pack before this one."""
@@ -54,7 +54,7 @@ class Claim:
     """Whose days the acceptance log has."""
 
 
-def build(plant: Plant, claim: Claim) -> Files:
+def build(plant: Plant, claim: PackClaim) -> Files:
     """Every file of the pack, the manifest last."""
     found = computing.to_json(computing.figures(plant, claim.options))
     files: Files = {
@@ -78,7 +78,7 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, indent=1).encode() + b"\n"
 
 
-def stated_options(facts: Facts, options: Options, timezone: str) -> dict[str, Any]:
+def stated_options(facts: WindowFacts, options: FigureOptions, timezone: str) -> dict[str, Any]:
     """What `options.json` says: the window, how far back the health reaches, the choices, and the zone of the days."""
     return {
         "start_ns": facts.start,
@@ -93,7 +93,7 @@ def stated_options(facts: Facts, options: Options, timezone: str) -> dict[str, A
     }
 
 
-def _manifest(facts: Facts, claim: Claim, files: Files, version: str) -> dict[str, Any]:
+def _manifest(facts: WindowFacts, claim: PackClaim, files: Files, version: str) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "project": claim.project,
@@ -170,7 +170,7 @@ def connections(plant: Plant) -> tuple[tuple[str, ...], list[list[object]]]:
     return head, rows
 
 
-def _acceptance(facts: Facts, zone: ZoneInfo) -> tuple[tuple[str, ...], list[list[object]]]:
+def _acceptance(facts: WindowFacts, zone: ZoneInfo) -> tuple[tuple[str, ...], list[list[object]]]:
     """By day of the plant and device: seconds the device was covered, and readings that were good."""
     head = ("day", "timezone", "device", "covered_s", "good_readings", "readings", "completeness")
     rows: list[list[object]] = []

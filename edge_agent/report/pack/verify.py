@@ -16,10 +16,10 @@ from edge_agent.errors import FindingsError, newer_format
 from edge_agent.metrics.evidence import CHANGE_WITHIN_S
 from edge_agent.metrics.result import iso
 from edge_agent.production import figures as computing
-from edge_agent.production.figures import Options
+from edge_agent.production.figures import FigureOptions
 from edge_agent.production.plant import Plant
 from edge_agent.register.importing import load
-from edge_agent.register.kinds import Kinds, published
+from edge_agent.register.kinds import MachineKinds, published
 from edge_agent.register.model import Register
 from edge_agent.report import tabular
 from edge_agent.report.pack.build import MANIFEST, SCHEMA, for_people, stated_options
@@ -45,7 +45,7 @@ _SINCE_LATER: Final = ("now_online", "effective_after")
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class VerifiedItem:
     """One thing that was checked: a file, the chain, or a figure."""
 
     kind: str
@@ -142,7 +142,7 @@ def _entries(document: Any) -> list[dict[str, str]]:
     return files
 
 
-def verify(files: Mapping[str, bytes], previous: Mapping[str, bytes] | None = None) -> list[Check]:
+def verify(files: Mapping[str, bytes], previous: Mapping[str, bytes] | None = None) -> list[VerifiedItem]:
     """Hashes, chain, figures, tables, of files as `read_pack` gives them.
 
     `previous` is the pack before this one, to check that the chain leads to it.
@@ -155,29 +155,29 @@ def verify(files: Mapping[str, bytes], previous: Mapping[str, bytes] | None = No
     try:
         return [*checks, *_replayed(files, manifest)]
     except Exception as error:  # noqa: BLE001 - whatever was done to the files: not replayed is the answer
-        return [*checks, Check("facts", "replay", False, None, f"{type(error).__name__}: {error}")]
+        return [*checks, VerifiedItem("facts", "replay", False, None, f"{type(error).__name__}: {error}")]
 
 
-def _unlisted(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> list[Check]:
+def _unlisted(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> list[VerifiedItem]:
     """Files that lie in the pack and that its manifest does not vouch for."""
     listed = {entry["path"] for entry in manifest["files"]}
     extra = sorted(files.keys() - listed - {MANIFEST})
-    return [Check("file", name, False, "不在清单中 not in the manifest", _sha(files[name])) for name in extra]
+    return [VerifiedItem("file", name, False, "不在清单中 not in the manifest", _sha(files[name])) for name in extra]
 
 
-def link(manifest: Mapping[str, Any], previous: Mapping[str, bytes]) -> Check:
+def link(manifest: Mapping[str, Any], previous: Mapping[str, bytes]) -> VerifiedItem:
     """Whether a manifest names just this pack as the one before it."""
     before = manifest.get("previous") or {}
     claimed, found = before.get("manifest_sha256"), _sha(previous[MANIFEST])
-    return Check("chain", str(before.get("pack") or "previous"), claimed == found, claimed, found)
+    return VerifiedItem("chain", str(before.get("pack") or "previous"), claimed == found, claimed, found)
 
 
-def chain(path: Path) -> tuple[list[Check], str | None]:
+def chain(path: Path) -> tuple[list[VerifiedItem], str | None]:
     """Follow a pack's chain through the folder it lies in, back to the first one; and the pack that is not there.
 
     Every pack on the way must be the very one its successor names.
     """
-    checks: list[Check] = []
+    checks: list[VerifiedItem] = []
     manifest = json.loads(read_pack(path)[MANIFEST])
     seen = {path.resolve()}
     while before := manifest.get("previous"):
@@ -196,13 +196,13 @@ def _sha(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _file(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> Check:
+def _file(entry: Mapping[str, Any], files: Mapping[str, bytes]) -> VerifiedItem:
     content = files.get(entry["path"])
     found = None if content is None else _sha(content)
-    return Check("file", entry["path"], found == entry["sha256"], entry["sha256"], found)
+    return VerifiedItem("file", entry["path"], found == entry["sha256"], entry["sha256"], found)
 
 
-def _replayed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterator[Check]:
+def _replayed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterator[VerifiedItem]:
     plant, options = plant_of(files)
     figures = json.loads(json.dumps(computing.to_json(computing.figures(plant, options))))  # as a file says them
     former = manifest["schema"] == _FORMER
@@ -214,13 +214,13 @@ def _replayed(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> Iterat
     for name in ("report.json", "evidence.json"):
         if name in files:
             told = _by_key(json.loads(files[name])["figures"], former=former)
-            yield _together(name, told, found)
+            yield _compare_report(name, told, found)
             yield _words(name, told, found)
     listed = {entry["path"] for entry in manifest["files"]}
     for name, content in for_people(plant, manifest["project"], _timezone(files)).items():
         there = files.get(name)
         if there is not None or name not in listed:  # a listed file that is gone was told by its hash
-            yield Check("table", name, there == content, None if there is None else _sha(there), _sha(content))
+            yield VerifiedItem("table", name, there == content, None if there is None else _sha(there), _sha(content))
 
 
 def _by_key(figures: Sequence[Mapping[str, Any]], *, former: bool = False) -> dict[str, Mapping[str, Any]]:
@@ -238,20 +238,22 @@ def _of_another_rule(key: str) -> bool:
     return metric in (*computing.ROW, "M-11-all", "M-12-all") and (not scope or ":" in scope)
 
 
-def _stated(files: Mapping[str, bytes], manifest: Mapping[str, Any], plant: Plant, options: Options) -> Iterator[Check]:
+def _stated(
+    files: Mapping[str, bytes], manifest: Mapping[str, Any], plant: Plant, options: FigureOptions
+) -> Iterator[VerifiedItem]:
     """What the manifest and the options say of the facts: window, history, register."""
     facts = plant.facts
     found = {"window": {"from": iso(facts.start), "to": iso(facts.end)},
              "register_version": plant.assessment.register.version}  # fmt: skip
     for name, value in found.items():
-        yield Check("manifest", name, manifest.get(name) == value, manifest.get(name), value)
+        yield VerifiedItem("manifest", name, manifest.get(name) == value, manifest.get(name), value)
     told, made = json.loads(files["options.json"]), stated_options(facts, options, _timezone(files))
     if manifest["schema"] == _FORMER:
         made = {key: value for key, value in made.items() if key in told}
     else:
         same = options.kinds.to_csv() == published().to_csv()
-        yield Check("manifest", "kinds.csv", same, _sha(files["kinds.csv"]), _sha(published().to_csv()))
-    yield Check("manifest", "options.json", told == made, told, made)
+        yield VerifiedItem("manifest", "kinds.csv", same, _sha(files["kinds.csv"]), _sha(published().to_csv()))
+    yield VerifiedItem("manifest", "options.json", told == made, told, made)
 
 
 def _timezone(files: Mapping[str, bytes]) -> str:
@@ -259,16 +261,16 @@ def _timezone(files: Mapping[str, bytes]) -> str:
     return str(json.loads(files["options.json"]).get("timezone", "UTC"))
 
 
-def _together(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> Check:
+def _compare_report(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> VerifiedItem:
     """All figures of a report in one line: the first that differs is named."""
     checks = [_compare("report", key, told.get(key), found.get(key)) for key in sorted(told.keys() | found)]
     wrong = [check for check in checks if not check.equal]
     if not wrong:
-        return Check("report", name, True, len(checks), len(checks))
-    return Check("report", f"{name} {wrong[0].name}", False, wrong[0].claimed, wrong[0].found)
+        return VerifiedItem("report", name, True, len(checks), len(checks))
+    return VerifiedItem("report", f"{name} {wrong[0].name}", False, wrong[0].claimed, wrong[0].found)
 
 
-def _words(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> Check:
+def _words(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> VerifiedItem:
     """All words of a file's figures in one line: the first that differ are named. A key that is missing is a figure."""
     keys = sorted(told.keys() & found.keys())
     for key in keys:
@@ -276,19 +278,19 @@ def _words(name: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> Chec
         for part in sorted((told[key].keys() | found[key].keys()).difference(_COMPARED, newer)):
             claimed, made = told[key].get(part), found[key].get(part)
             if claimed != made:
-                return Check("words", f"{name} {key} {part}", False, claimed, made)
-    return Check("words", name, True, len(keys), len(keys))
+                return VerifiedItem("words", f"{name} {key} {part}", False, claimed, made)
+    return VerifiedItem("words", name, True, len(keys), len(keys))
 
 
-def _compare(kind: str, key: str, claimed: Mapping[str, Any] | None, found: Mapping[str, Any] | None) -> Check:
+def _compare(kind: str, key: str, claimed: Mapping[str, Any] | None, found: Mapping[str, Any] | None) -> VerifiedItem:
     if claimed is None or found is None:
-        return Check(kind, key, False, claimed and claimed.get("value_exact"), found and found["value_exact"])
+        return VerifiedItem(kind, key, False, claimed and claimed.get("value_exact"), found and found["value_exact"])
     differing = [name for name in _COMPARED if claimed.get(name) != found[name]]
     shown = differing[0] if differing else "value_exact"
-    return Check(kind, key, not differing, claimed.get(shown), found[shown])
+    return VerifiedItem(kind, key, not differing, claimed.get(shown), found[shown])
 
 
-def plant_of(files: Mapping[str, bytes]) -> tuple[Plant, Options]:
+def plant_of(files: Mapping[str, bytes]) -> tuple[Plant, FigureOptions]:
     """The plant as the pack's register and facts alone tell it.
 
     Raises FindingsError, KeyError or ValueError for files that are not as they were written.
@@ -300,12 +302,12 @@ def plant_of(files: Mapping[str, bytes]) -> tuple[Plant, Options]:
     facts = tabular.facts(options["start_ns"], options["end_ns"], {key: files[name] for key, name in names.items()})
     within_h = tabular.number(str(options.get("change_within_h", float(CHANGE_WITHIN_S / 3600))))
     facts = replace(facts, states_until=options.get("states_until_ns"), timezone=_timezone(files))
-    chosen = Options(
+    chosen = FigureOptions(
         bool(options["robot_is_nc"]),
         tabular.number(str(options["kgce_per_kwh"])),
         ZoneInfo(_timezone(files)),
         within_h * 3600,
-        Kinds.read(files["kinds.csv"]) if "kinds.csv" in files else Kinds(),
+        MachineKinds.read(files["kinds.csv"]) if "kinds.csv" in files else MachineKinds(),
     )
     return computing.plant_of(facts, _register(files), chosen), chosen
 
@@ -321,7 +323,7 @@ def _register(files: Mapping[str, bytes]) -> Register:
         return load(equipment, processes)[0]
 
 
-def summary(checks: Sequence[Check]) -> dict[str, Any]:
+def summary(checks: Sequence[VerifiedItem]) -> dict[str, Any]:
     """How many of each kind, and whether all are equal."""
     kinds = sorted({check.kind for check in checks})
     return {

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from edge_agent.metrics.definitions import DEFINITIONS, Definition
-from edge_agent.metrics.result import Result
+from edge_agent.metrics.definitions import DEFINITIONS, MetricDefinition
+from edge_agent.metrics.result import MetricResult
 from edge_agent.production.plant import Plant
 from edge_agent.report import blocks
-from edge_agent.report.blocks import Column, Json, paragraph, table
+from edge_agent.report.blocks import Json, TableColumn, paragraph, table
 
-Figures = Mapping[str, Result]
+Figures = Mapping[str, MetricResult]
 
 #: A list of so few ids is printed where it belongs, however many figures share it.
 _SHORT: Final = 6
@@ -28,9 +28,9 @@ _BASIS: Final = {
 def definitions(figures: Figures) -> Json:
     """Part 11."""
     columns = (
-        Column("编号", "id"), Column("指标", "metric"), Column("公式", "formula"), Column("单位", "unit"),
-        Column("依据与来源", "basis and source"), Column("假设", "assumptions"),
-        Column("分子", "numerator", "number"), Column("分母", "denominator", "number"),
+        TableColumn("编号", "id"), TableColumn("指标", "metric"), TableColumn("公式", "formula"), TableColumn("单位", "unit"),
+        TableColumn("依据与来源", "basis and source"), TableColumn("假设", "assumptions"),
+        TableColumn("分子", "numerator", "number"), TableColumn("分母", "denominator", "number"),
     )  # fmt: skip
     found = [
         table("definitions", "定义与两个计数", "definitions with both counts", columns,
@@ -48,7 +48,7 @@ def definitions(figures: Figures) -> Json:
     return blocks.part(11, "指标定义", "definitions", found)
 
 
-def _definition(each: Definition, result: Result | None) -> list[Any]:
+def _definition(each: MetricDefinition, result: MetricResult | None) -> list[Any]:
     assumptions = blocks.text(
         " ".join(text.zh for text in each.assumptions) or blocks.DASH,
         " ".join(text.en for text in each.assumptions) or blocks.DASH,
@@ -60,7 +60,7 @@ def _definition(each: Definition, result: Result | None) -> list[Any]:
 _UNITS: Final = {"1": blocks.text("比率", "ratio")}
 
 
-def _based(each: Definition) -> Json:
+def _based(each: MetricDefinition) -> Json:
     basis = _BASIS[each.basis]
     if each.basis in ("ISO", "P"):
         return blocks.text(basis["zh"], basis["en"])
@@ -84,12 +84,12 @@ def _lists(figures: Figures) -> Iterator[Json]:
     lists = Counter(ids for each in mine.values() for ids in (each.numerator_ids, each.denominator_ids))
     shared = [ids for ids, users in lists.items() if users > 1 and len(ids) > _SHORT]
     letters = {ids: f"L{number}" for number, ids in enumerate(shared, 1)}
-    members = (Column("清单", "list"), Column("项数", "items", "count"), Column("内容", "members"))
+    members = (TableColumn("清单", "list"), TableColumn("项数", "items", "count"), TableColumn("内容", "members"))
     rows = ([letter, len(ids), blocks.named(ids)] for ids, letter in letters.items())
     yield table("shared_lists", "共用清单", "lists that several figures share", members, rows)
     columns = (
-        Column("编号", "id"), Column("窗口", "window"), Column("分子名单", "numerator list"),
-        Column("分母名单", "denominator list"),
+        TableColumn("编号", "id"), TableColumn("窗口", "window"), TableColumn("分子名单", "numerator list"),
+        TableColumn("分母名单", "denominator list"),
     )  # fmt: skip
     lines = (
         [key, _window(each), _named(each.numerator_ids, letters), _named(each.denominator_ids, letters)]
@@ -107,7 +107,7 @@ def _named(ids: tuple[str, ...], letters: Mapping[tuple[str, ...], str]) -> Any:
     )
 
 
-def _window(result: Result) -> Json | None:
+def _window(result: MetricResult) -> Json | None:
     window = result.window.to_json()
     return {"from": window["from"], "to": window["to"]} if window["to"] else None
 
@@ -115,14 +115,14 @@ def _window(result: Result) -> Json | None:
 def signature(plant: Plant, sources: Mapping[str, str]) -> Json:
     """Part 12: who signs, and which files this rests on."""
     signs = (
-        Column("角色", "role"), Column("姓名", "name"), Column("签字", "signature"), Column("日期", "date"),
+        TableColumn("角色", "role"), TableColumn("姓名", "name"), TableColumn("签字", "signature"), TableColumn("日期", "date"),
     )  # fmt: skip
     roles = (
         blocks.text("企业负责人", "for the enterprise"),
         blocks.text("关键工序审核人", "reviewer of the key processes"),
         blocks.text("评估人", "assessor"),
     )
-    hashes = (Column("文件", "file"), Column("sha256", "sha256"))
+    hashes = (TableColumn("文件", "file"), TableColumn("sha256", "sha256"))
     rows: list[list[Any]] = [[name, digest] for name, digest in sources.items()]
     rows.append([blocks.text("台账版本（内容）", "register version (content)"), plant.assessment.register.version])
     found = [

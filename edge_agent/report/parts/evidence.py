@@ -8,13 +8,13 @@ from fractions import Fraction
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from edge_agent.metrics.result import Result, divide, number
+from edge_agent.metrics.result import MetricResult, divide, number
 from edge_agent.production.days import local_days
-from edge_agent.production.facts import Device
+from edge_agent.production.facts import AssessedDevice
 from edge_agent.production.plant import Plant
 from edge_agent.register.model import Equipment
 from edge_agent.report import blocks, tabular
-from edge_agent.report.blocks import Column, Json, paragraph, table
+from edge_agent.report.blocks import Json, TableColumn, paragraph, table
 from edge_agent.report.pack.build import connections, project_rows
 from edge_agent.report.parts.network import access_of, coverage_map
 from edge_agent.report.parts.plan import TIERS
@@ -22,7 +22,7 @@ from edge_agent.report.parts.rates import tiles, title, yes
 from edge_agent.report.pictures.topology import block as topology
 from edge_agent.words import number_of
 
-Figures = Mapping[str, Result]
+Figures = Mapping[str, MetricResult]
 Figure = Mapping[str, Any]
 
 #: What is compared before and after: the figure of the site, and how a result stored by day calls it.
@@ -35,7 +35,7 @@ _DOMESTIC: Final = ("domestic", "local")
 
 
 @dataclass(frozen=True, slots=True)
-class Project:
+class PackSubject:
     """What a pack is about, besides the figures."""
 
     id: str
@@ -45,7 +45,7 @@ class Project:
     """`{"pack", "manifest_sha256"}` of the pack before."""
 
 
-def parts(plant: Plant, figures: Figures, project: Project, timezone: str) -> list[Json]:
+def parts(plant: Plant, figures: Figures, project: PackSubject, timezone: str) -> list[Json]:
     """The nine parts; days are those of the plant's zone."""
     rows = project_rows(plant, project.id)
     return [
@@ -63,11 +63,11 @@ def parts(plant: Plant, figures: Figures, project: Project, timezone: str) -> li
 
 def _investment(rows: Sequence[Equipment]) -> Json:
     columns = (
-        Column("设备编号", "equipment"), Column("固定资产编号", "asset no."), Column("名称", "name"),
-        Column("出厂编号", "serial no."), Column("启用日期", "commissioned"),
-        Column("购置金额（元）", "purchase (yuan)", "number"),
-        Column("发票号", "invoice"), Column("合同号", "contract"),
-        Column("通讯模块照片", "photo of the module"),
+        TableColumn("设备编号", "equipment"), TableColumn("固定资产编号", "asset no."), TableColumn("名称", "name"),
+        TableColumn("出厂编号", "serial no."), TableColumn("启用日期", "commissioned"),
+        TableColumn("购置金额（元）", "purchase (yuan)", "number"),
+        TableColumn("发票号", "invoice"), TableColumn("合同号", "contract"),
+        TableColumn("通讯模块照片", "photo of the module"),
     )  # fmt: skip
     cells = [
         [row.equipment_id, row.asset_no or None, title(row), row.serial_no or None,
@@ -78,14 +78,14 @@ def _investment(rows: Sequence[Equipment]) -> Json:
     ]  # fmt: skip
     total = sum((Fraction(row.purchase_cny or 0) for row in rows), Fraction(0))
     _, share, cap = TIERS["intelligent"]
-    lines = (Column("项目", "item"), Column("金额（元）", "yuan", "number"))
+    lines = (TableColumn("项目", "item"), TableColumn("金额（元）", "yuan", "number"))
     sums = [
         [blocks.text(f"合计（{len(rows)} 台）", f"total ({number_of(len(rows), 'machine')})"), total],
         [blocks.text("20 %（指示）", "20 % (an indication)"), min(total * share, Fraction(cap))],
         [blocks.text("上限（指示）", "cap (an indication)"), cap],
     ]
     found = [table("project", "项目设备", "machines of the project", columns, cells)]
-    found += [table("project_totals", "金额", "amounts", lines, sums), *_lacking(rows)]
+    found += [table("project_totals", "金额", "amounts", lines, sums), *_missing_items(rows)]
     found.append(
         paragraph(
             "比例与上限引自东府办〔2017〕12号，仅为指示，不是承诺；以核定的「项目设备和技术投入总额」为准。",
@@ -97,7 +97,7 @@ def _investment(rows: Sequence[Equipment]) -> Json:
     return blocks.part(1, "项目设备与投入", "machines and investment", found)
 
 
-def _lacking(rows: Sequence[Equipment]) -> list[Json]:
+def _missing_items(rows: Sequence[Equipment]) -> list[Json]:
     """What an inspector will ask for and the register does not hold."""
     wanted = {
         "asset_no": ("固定资产编号", "asset no."), "purchase_cny": ("购置金额", "purchase price"),
@@ -153,10 +153,10 @@ def _compared(
     name: str, keys: Sequence[str], figures: Figures, dates: Sequence[str], shots: Sequence[Mapping[str, Figure]],
     form: Any,
 ) -> Json:  # fmt: skip
-    now = Column("本包窗口", "this pack's window", form)
+    now = TableColumn("本包窗口", "this pack's window", form)
     columns = (
-        Column("编号", "id"), Column("指标", "metric"), *(Column(at, at, form) for at in dates), now,
-        Column("单位", "unit"),
+        TableColumn("编号", "id"), TableColumn("指标", "metric"), *(TableColumn(at, at, form) for at in dates), now,
+        TableColumn("单位", "unit"),
     )  # fmt: skip
     rows = [
         [key, figures[key].definition.name, *(_stored(shot, key) for shot in shots),
@@ -173,10 +173,10 @@ _UNITS: Final = {"1": "%", "kWh": blocks.text("kWh/件", "kWh/part")}
 def _live(plant: Plant, rows: Sequence[Equipment]) -> Json:
     own = {device for row in rows for device in row.devices}
     columns = (
-        Column("采集设备", "device"), Column("名称", "name"), Column("协议", "protocol"), Column("地址", "endpoint"),
-        Column("首次有效", "first good", "time"), Column("末次有效", "last good", "time"),
-        Column("有效读数", "good readings", "count"), Column("无效读数", "bad readings", "count"),
-        Column("覆盖率", "coverage", "percent"), Column("本项目", "of this project"),
+        TableColumn("采集设备", "device"), TableColumn("名称", "name"), TableColumn("协议", "protocol"), TableColumn("地址", "endpoint"),
+        TableColumn("首次有效", "first good", "time"), TableColumn("末次有效", "last good", "time"),
+        TableColumn("有效读数", "good readings", "count"), TableColumn("无效读数", "bad readings", "count"),
+        TableColumn("覆盖率", "coverage", "percent"), TableColumn("本项目", "of this project"),
     )  # fmt: skip
     _, lines = connections(plant)
     cells = [[*line[:8], None if line[8] is None else Fraction(str(line[8])), yes(line[0] in own)] for line in lines]
@@ -192,13 +192,13 @@ def _live(plant: Plant, rows: Sequence[Equipment]) -> Json:
     return blocks.part(3, "在线连接清单", "live connections", found)
 
 
-def _replay(plant: Plant, project: Project) -> Json:
-    columns = (Column("文件", "file"), Column("行数", "rows", "count"))
+def _replay(plant: Plant, project: PackSubject) -> Json:
+    columns = (TableColumn("文件", "file"), TableColumn("行数", "rows", "count"))
     rows: list[list[Any]] = [
         [f"facts/{name}.csv", content.count(b"\r\n") - 1] for name, content in tabular.tables(plant.facts)
     ]
     before = project.previous
-    lines = (Column("项目", "item"), Column("内容", "content"))
+    lines = (TableColumn("项目", "item"), TableColumn("内容", "content"))
     links: list[list[Any]] = [
         [
             blocks.text("上一个包", "the pack before"),
@@ -225,9 +225,9 @@ def _replay(plant: Plant, project: Project) -> Json:
 
 def _domestic(rows: Sequence[Equipment], figures: Figures) -> Json:
     columns = (
-        Column("设备编号", "equipment"), Column("名称", "name"), Column("品牌产地", "origin"),
-        Column("数控系统品牌", "controller"), Column("型号", "model"),
-        Column("购置金额（元）", "purchase (yuan)", "number"),
+        TableColumn("设备编号", "equipment"), TableColumn("名称", "name"), TableColumn("品牌产地", "origin"),
+        TableColumn("数控系统品牌", "controller"), TableColumn("型号", "model"),
+        TableColumn("购置金额（元）", "purchase (yuan)", "number"),
     )  # fmt: skip
     own = [row for row in rows if row.brand_origin in _DOMESTIC]
     cells = [
@@ -235,8 +235,8 @@ def _domestic(rows: Sequence[Equipment], figures: Figures) -> Json:
          row.controller_model or None, None if row.purchase_cny is None else Fraction(row.purchase_cny)]
         for row in own
     ]  # fmt: skip
-    shares = (Column("项目", "item"), Column("数", "number", "number"), Column("总数", "of", "number"),
-              Column("占比", "share", "percent"))  # fmt: skip
+    shares = (TableColumn("项目", "item"), TableColumn("数", "number", "number"), TableColumn("总数", "of", "number"),
+              TableColumn("占比", "share", "percent"))  # fmt: skip
     value, whole = (sum((Fraction(row.purchase_cny or 0) for row in each), Fraction(0)) for each in (own, rows))
     robots = [
         [figures[key].definition.name, figures[key].numerator, figures[key].denominator,
@@ -261,7 +261,7 @@ _ORIGINS: Final = {"domestic": blocks.text("国产", "domestic"), "local": block
 
 def _integrator(rows: Sequence[Equipment]) -> Json:
     total = sum((Fraction(row.purchase_cny or 0) for row in rows), Fraction(0))
-    columns = (Column("项目", "item"), Column("由集成商填写", "to be filled in by the integrator"))
+    columns = (TableColumn("项目", "item"), TableColumn("由集成商填写", "to be filled in by the integrator"))
     limit = f"{float(total * Fraction(8, 100)):,.2f}"
     lines = [
         [blocks.text("集成商名称", "name of the integrator"), ""],
@@ -277,9 +277,9 @@ def _integrator(rows: Sequence[Equipment]) -> Json:
 
 def _interfaces(plant: Plant) -> Json:
     columns = (
-        Column("采集设备", "device"), Column("协议", "protocol"), Column("地址", "endpoint"), Column("站号", "unit"),
-        Column("安全与身份", "security and access"), Column("档案", "profile"), Column("周期 s", "period s"),
-        Column("统一模型", "common model"), Column("数据点", "tags", "count"), Column("业务环节", "business links"),
+        TableColumn("采集设备", "device"), TableColumn("协议", "protocol"), TableColumn("地址", "endpoint"), TableColumn("站号", "unit"),
+        TableColumn("安全与身份", "security and access"), TableColumn("档案", "profile"), TableColumn("周期 s", "period s"),
+        TableColumn("统一模型", "common model"), TableColumn("数据点", "tags", "count"), TableColumn("业务环节", "business links"),
     )  # fmt: skip
     rows = [[each.id, *_interface(each)] for each in plant.facts.devices.values()]
     found = [
@@ -289,7 +289,7 @@ def _interfaces(plant: Plant) -> Json:
     return blocks.part(8, "接口与协议", "interfaces and protocols", found)
 
 
-def _interface(each: Device) -> list[Any]:
+def _interface(each: AssessedDevice) -> list[Any]:
     links = blocks.named(each.business_links) if each.business_links else None
     return [each.connector, each.endpoint, each.unit or None, access_of(each), each.profile or None, each.every_s,
             yes(each.normalised), each.tags, links]  # fmt: skip
@@ -297,11 +297,11 @@ def _interface(each: Device) -> list[Any]:
 
 def _acceptance(plant: Plant, zone: ZoneInfo) -> Json:
     columns = (
-        Column("日期", "day"), Column("设备数", "devices", "count"),
-        Column("覆盖小时（合计）", "covered hours, all devices", "hours"),
-        Column("有效读数", "good readings", "count"), Column("全部读数", "readings", "count"),
-        Column("完整率", "completeness", "percent"), Column("最低的设备", "lowest device"),
-        Column("其完整率", "its completeness", "percent"),
+        TableColumn("日期", "day"), TableColumn("设备数", "devices", "count"),
+        TableColumn("覆盖小时（合计）", "covered hours, all devices", "hours"),
+        TableColumn("有效读数", "good readings", "count"), TableColumn("全部读数", "readings", "count"),
+        TableColumn("完整率", "completeness", "percent"), TableColumn("最低的设备", "lowest device"),
+        TableColumn("其完整率", "its completeness", "percent"),
     )  # fmt: skip
     rows = list(_days(plant, zone))
     shares = [row[5] for row in rows if row[5] is not None]

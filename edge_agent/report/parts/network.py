@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.result import Result, iso
-from edge_agent.production.facts import MINUTE_NS, Connection, Device, Facts
+from edge_agent.metrics.result import MetricResult, iso
+from edge_agent.production.facts import MINUTE_NS, AssessedDevice, ConnectionChange, WindowFacts
 from edge_agent.production.figures import lateness_p95
 from edge_agent.production.plant import Plant
 from edge_agent.report import blocks
-from edge_agent.report.blocks import Column, Json, paragraph, table
+from edge_agent.report.blocks import Json, TableColumn, paragraph, table
 
 #: Changes of connection that are printed.
 _LATEST: Final = 20
@@ -49,10 +49,10 @@ def inventory(plant: Plant) -> Json:
     return blocks.part(5, "网络与协议清单", "network and protocol inventory", found)
 
 
-def _summary(facts: Facts) -> Json:
+def _summary(facts: WindowFacts) -> Json:
     columns = (
-        Column("协议", "protocol"), Column("通道安全", "channel security"), Column("身份", "access"),
-        Column("设备数", "devices", "count"), Column("数据点", "tags", "count"),
+        TableColumn("协议", "protocol"), TableColumn("通道安全", "channel security"), TableColumn("身份", "access"),
+        TableColumn("设备数", "devices", "count"), TableColumn("数据点", "tags", "count"),
     )  # fmt: skip
     kinds: Counter[tuple[str, str, str]] = Counter()
     tags: Counter[tuple[str, str, str]] = Counter()
@@ -66,10 +66,10 @@ def _summary(facts: Facts) -> Json:
 
 def _devices(plant: Plant) -> Json:
     columns = (
-        Column("采集设备", "device"), Column("名称", "name"), Column("产线", "line"), Column("协议", "protocol"),
-        Column("地址", "endpoint"), Column("站号", "unit"), Column("安全与身份", "security and access"),
-        Column("档案", "profile"), Column("周期 s", "period s"), Column("数据点", "tags", "count"),
-        Column("台账设备", "equipment"), Column("首次有效", "first good", "time"),
+        TableColumn("采集设备", "device"), TableColumn("名称", "name"), TableColumn("产线", "line"), TableColumn("协议", "protocol"),
+        TableColumn("地址", "endpoint"), TableColumn("站号", "unit"), TableColumn("安全与身份", "security and access"),
+        TableColumn("档案", "profile"), TableColumn("周期 s", "period s"), TableColumn("数据点", "tags", "count"),
+        TableColumn("台账设备", "equipment"), TableColumn("首次有效", "first good", "time"),
     )  # fmt: skip
     owners: dict[str, list[str]] = {}
     for row in plant.assessment.members.in_service:
@@ -85,7 +85,7 @@ def _devices(plant: Plant) -> Json:
     return table("devices", "采集设备", "configured devices", columns, rows)
 
 
-def access_of(device: Device) -> Json:
+def access_of(device: AssessedDevice) -> Json:
     """How the channel is protected and who may enter, in a few words."""
     zh, en = ("未加密", "not encrypted") if device.security == "None" else (device.security, device.security)
     access = _ACCESS.get(device.access)
@@ -99,9 +99,9 @@ _ACCESS: Final = {
 }  # fmt: skip
 
 
-def _findings(facts: Facts) -> Json:
+def _findings(facts: WindowFacts) -> Json:
     columns = (
-        Column("发现", "finding"), Column("设备数", "devices", "count"), Column("采集设备", "which"),
+        TableColumn("发现", "finding"), TableColumn("设备数", "devices", "count"), TableColumn("采集设备", "which"),
     )  # fmt: skip
     found: dict[Any, list[str]] = {}
     for device in facts.devices.values():
@@ -111,7 +111,7 @@ def _findings(facts: Facts) -> Json:
     return table("network_findings", "网络安全提示", "network findings", columns, rows)
 
 
-def _about(device: Device) -> Iterator[Text]:
+def _about(device: AssessedDevice) -> Iterator[Text]:
     if device.connector == "opcua" and device.security == "None":
         yield Text("OPC UA 未加密（策略 None）", "OPC UA without encryption (policy None)")
     if device.access == "anonymous":
@@ -123,13 +123,13 @@ def _about(device: Device) -> Iterator[Text]:
         )
 
 
-def _breaks(facts: Facts) -> Json:
+def _breaks(facts: WindowFacts) -> Json:
     """By device: how often its connection was lost, and the last time."""
     columns = (
-        Column("采集设备", "device"), Column("断开次数", "times lost", "count"),
-        Column("最近一次", "the last time", "time"), Column("原因", "reason"),
+        TableColumn("采集设备", "device"), TableColumn("断开次数", "times lost", "count"),
+        TableColumn("最近一次", "the last time", "time"), TableColumn("原因", "reason"),
     )  # fmt: skip
-    lost: dict[str, list[Connection]] = {}
+    lost: dict[str, list[ConnectionChange]] = {}
     for row in facts.connections:
         if row.before == "online" and row.after != "online":
             lost.setdefault(row.device, []).append(row)
@@ -137,10 +137,10 @@ def _breaks(facts: Facts) -> Json:
     return table("breaks", "连接中断（按设备）", "connections lost, by device", columns, rows)
 
 
-def _connections(facts: Facts) -> Json:
+def _connections(facts: WindowFacts) -> Json:
     columns = (
-        Column("时间", "time", "time"), Column("采集设备", "device"), Column("由", "from"), Column("到", "to"),
-        Column("原因", "reason"),
+        TableColumn("时间", "time", "time"), TableColumn("采集设备", "device"), TableColumn("由", "from"), TableColumn("到", "to"),
+        TableColumn("原因", "reason"),
     )  # fmt: skip
     rows = [
         [iso(row.t), row.device, _PHASES.get(row.before, row.before), _PHASES.get(row.after, row.after), row.reason]
@@ -153,7 +153,7 @@ def _connections(facts: Facts) -> Json:
     return table("connections", *title, columns, rows)
 
 
-def quality(plant: Plant, figures: Mapping[str, Result]) -> Json:
+def quality(plant: Plant, figures: Mapping[str, MetricResult]) -> Json:
     """Part 6: coverage, lateness, range, clocks, gaps."""
     found = [
         coverage_map(plant.facts),
@@ -173,7 +173,7 @@ def quality(plant: Plant, figures: Mapping[str, Result]) -> Json:
     return blocks.part(6, "数据质量", "data quality", found)
 
 
-def coverage_map(facts: Facts) -> Json:
+def coverage_map(facts: WindowFacts) -> Json:
     """Coverage of every device over the window, field by field: outages are seen at a glance."""
     minutes = (facts.end - facts.start) // MINUTE_NS
     length = next((each for each in _FIELD_MINUTES if minutes <= each * _FIELDS), _FIELD_MINUTES[-1]) * MINUTE_NS
@@ -185,7 +185,7 @@ def coverage_map(facts: Facts) -> Json:
     )  # fmt: skip
 
 
-def _shares(facts: Facts, device: str, edges: npt.NDArray[np.int64]) -> list[float | None]:
+def _shares(facts: WindowFacts, device: str, edges: npt.NDArray[np.int64]) -> list[float | None]:
     """Covered part of every field; None where it ended before the device's first good value."""
     minutes, first = facts.minutes_of(device), facts.first_good.get(device, facts.end)
     covered = np.concatenate([[0], np.cumsum(minutes.column("covered_ms"))])
@@ -198,21 +198,21 @@ def _shares(facts: Facts, device: str, edges: npt.NDArray[np.int64]) -> list[flo
     ]
 
 
-def _quality_table(facts: Facts) -> Json:
+def _quality_table(facts: WindowFacts) -> Json:
     columns = (
-        Column("采集设备", "device"), Column("覆盖率", "coverage", "percent"),
-        Column("有效读数", "good readings", "count"),
-        Column("无效读数", "bad readings", "count"), Column("超周期", "overruns", "count"),
-        Column("超量程", "out of range", "count"), Column("不变", "unchanged"),
-        Column("时延 p95 s", "lateness p95 s", "number"),
-        Column("时钟偏差 s", "clock skew s", "number"), Column("提示", "hint"),
+        TableColumn("采集设备", "device"), TableColumn("覆盖率", "coverage", "percent"),
+        TableColumn("有效读数", "good readings", "count"),
+        TableColumn("无效读数", "bad readings", "count"), TableColumn("超周期", "overruns", "count"),
+        TableColumn("超量程", "out of range", "count"), TableColumn("不变", "unchanged"),
+        TableColumn("时延 p95 s", "lateness p95 s", "number"),
+        TableColumn("时钟偏差 s", "clock skew s", "number"), TableColumn("提示", "hint"),
     )  # fmt: skip
     return table(
         "quality", "逐台数据质量", "data quality by device", columns, [_row(facts, key) for key in facts.devices]
     )
 
 
-def _row(facts: Facts, device: str) -> list[Any]:
+def _row(facts: WindowFacts, device: str) -> list[Any]:
     minutes, seen = facts.minutes_of(device).inside(facts.start, facts.end), facts.quality.get(device)
     seconds = Fraction(facts.end - facts.start, 1_000_000_000)
     covered = Fraction(minutes.total("covered_ms"), 1000)
@@ -233,7 +233,7 @@ def _row(facts: Facts, device: str) -> list[Any]:
     ]
 
 
-def _lateness(facts: Facts, figures: Mapping[str, Result]) -> Json:
+def _lateness(facts: WindowFacts, figures: Mapping[str, MetricResult]) -> Json:
     counts = Counter[int]()
     for histogram in facts.lateness.values():
         for delay, number in histogram.items():
@@ -241,16 +241,16 @@ def _lateness(facts: Facts, figures: Mapping[str, Result]) -> Json:
     names = [f"≤ {edge / 1000:g} s" for edge in _EDGES] + [f"> {_EDGES[-1] / 1000:g} s"]
     p50, p95 = (figures[key].value for key in ("M-21-p50", "M-21-p95"))
     shown = " / ".join("—" if value is None else f"{float(value):.3f} s" for value in (p50, p95))
-    columns = (Column("时延", "lateness"), Column("消息数", "messages", "count"))
+    columns = (TableColumn("时延", "lateness"), TableColumn("消息数", "messages", "count"))
     rows = [[name, counts[i]] for i, name in enumerate(names)]
     return table("lateness", f"入库时延（p50 / p95:{shown}）", f"lateness (p50 / p95: {shown})", columns, rows)
 
 
-def _gaps(facts: Facts) -> Json:
+def _gaps(facts: WindowFacts) -> Json:
     columns = (
-        Column("采集代理", "agent"), Column("数据流", "stream"), Column("自", "from", "time"),
-        Column("至", "to", "time"),
-        Column("丢弃的数值", "values dropped", "count"),
+        TableColumn("采集代理", "agent"), TableColumn("数据流", "stream"), TableColumn("自", "from", "time"),
+        TableColumn("至", "to", "time"),
+        TableColumn("丢弃的数值", "values dropped", "count"),
     )  # fmt: skip
     rows = [[gap.agent, gap.stream, iso(gap.from_t), iso(gap.to_t), gap.values] for gap in facts.gaps]
     return table(

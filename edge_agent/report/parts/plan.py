@@ -10,15 +10,15 @@ from typing import Any, Final
 from edge_agent.metrics import bands
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.evaluate import not_judged_yet
-from edge_agent.metrics.result import Result, divide, number
+from edge_agent.metrics.result import MetricResult, divide, number
 from edge_agent.production.plant import Plant
 from edge_agent.register.kinds import CONTROLLED
 from edge_agent.register.model import Equipment
 from edge_agent.report import blocks
-from edge_agent.report.blocks import Column, Json, paragraph, table
+from edge_agent.report.blocks import Json, TableColumn, paragraph, table
 from edge_agent.report.parts.rates import title
 
-Figures = Mapping[str, Result]
+Figures = Mapping[str, MetricResult]
 
 #: Tier -> percent of the project's equipment and technology investment, cap in yuan (东府办〔2017〕12号).
 TIERS: Final = {
@@ -29,7 +29,7 @@ TIERS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class SceneRequirement:
     """One requirement of a scene level, and whether the facts show it."""
 
     scene: Text
@@ -49,14 +49,14 @@ def scenes(plant: Plant, figures: Figures) -> Json:
     """Part 9: levels of three scenes, with the missing item."""
     items = list(_items(plant, figures))
     columns = (
-        Column("场景", "scene"), Column("可达级别", "level within reach"),
-        Column("下一级缺少", "missing for the next level"),
+        TableColumn("场景", "scene"), TableColumn("可达级别", "level within reach"),
+        TableColumn("下一级缺少", "missing for the next level"),
     )  # fmt: skip
     rows = [[scene, *_reached([item for item in items if item.scene == scene])] for scene in _SCENES]
     detail = (
-        Column("场景", "scene"), Column("级别", "level"), Column("要求", "requirement"),
-        Column("是否具备", "shown by the facts"),
-        Column("依据", "basis"),
+        TableColumn("场景", "scene"), TableColumn("级别", "level"), TableColumn("要求", "requirement"),
+        TableColumn("是否具备", "shown by the facts"),
+        TableColumn("依据", "basis"),
     )  # fmt: skip
     found = [
         table("scenes", "场景级别（自评参考）", "scene levels (self-assessment)", columns, rows),
@@ -82,7 +82,7 @@ def _tick(met: bool) -> Json:
     return blocks.text("具备", "shown") if met else blocks.text("缺少", "missing")
 
 
-def _reached(items: list[Item]) -> tuple[str, Json | None]:
+def _reached(items: list[SceneRequirement]) -> tuple[str, Json | None]:
     """The highest level all of whose items, and those below, are met; and what the next one lacks."""
     reached = "—"
     for level in sorted({item.level for item in items}):
@@ -93,7 +93,7 @@ def _reached(items: list[Item]) -> tuple[str, Json | None]:
     return reached, None
 
 
-def _items(plant: Plant, figures: Figures) -> Iterator[Item]:
+def _items(plant: Plant, figures: Figures) -> Iterator[SceneRequirement]:
     tags = {tag.tag for tag in plant.facts.tags}
     units = {tag.unit for tag in plant.facts.tags}
     live = any(each.evidence.grade in ("E2", "E3") for each in plant.machines)
@@ -105,30 +105,38 @@ def _items(plant: Plant, figures: Figures) -> Iterator[Item]:
     meters = any(plant.metered(meter.device) is not None for line in plant.lines for meter in plant.meters(line))
     parts = any(counter.role == "produced" for counter in plant.facts.counters)
     program = any("program" in tag for tag in tags)
-    yield Item(_EQUIPMENT, "L1", Text("设备台账电子化", "an electronic register"), bool(plant.machines), "P")
-    yield Item(_EQUIPMENT, "L2", Text("采集到设备运行状态", "machine states are collected"), live, "P")
-    yield Item(_EQUIPMENT, "L3", Text("关键设备全部有效联网", "all key machines effectively networked"), all_key, "P")
-    yield Item(
+    yield SceneRequirement(
+        _EQUIPMENT, "L1", Text("设备台账电子化", "an electronic register"), bool(plant.machines), "P"
+    )
+    yield SceneRequirement(_EQUIPMENT, "L2", Text("采集到设备运行状态", "machine states are collected"), live, "P")
+    yield SceneRequirement(
+        _EQUIPMENT, "L3", Text("关键设备全部有效联网", "all key machines effectively networked"), all_key, "P"
+    )
+    yield SceneRequirement(
         _EQUIPMENT, "L3", Text("报警采集（故障分析、远程诊断）", "alarms collected (fault analysis)"), alarms, "F"
     )
-    yield Item(_EQUIPMENT, "L3", Text("OEE 统计", "OEE statistics"), oee, "F")
-    yield Item(_EQUIPMENT, "L4", Text("设备模型与预测", "models and prediction"), False, "F")
-    yield Item(_ENERGY, "L1", Text("有用电计量", "energy is metered"), energy, "P")
-    yield Item(_ENERGY, "L2", Text("电表自动采集", "meters are read automatically"), meters, "P")
+    yield SceneRequirement(_EQUIPMENT, "L3", Text("OEE 统计", "OEE statistics"), oee, "F")
+    yield SceneRequirement(_EQUIPMENT, "L4", Text("设备模型与预测", "models and prediction"), False, "F")
+    yield SceneRequirement(_ENERGY, "L1", Text("有用电计量", "energy is metered"), energy, "P")
+    yield SceneRequirement(_ENERGY, "L2", Text("电表自动采集", "meters are read automatically"), meters, "P")
     water = Text("水、气等其他能源实时采集", "water, gas and other energy in real time")
-    yield Item(_ENERGY, "L3", Text("用电实时采集", "electricity in real time"), energy and meters, "F")
-    yield Item(_ENERGY, "L3", water, bool(units & _FLUIDS), "F")
-    yield Item(_ENERGY, "L4", Text("能耗模型与优化", "models and optimisation"), False, "P")
-    yield Item(_CONTROL, "L1", Text("工序表电子化", "an electronic process list"),
+    yield SceneRequirement(_ENERGY, "L3", Text("用电实时采集", "electricity in real time"), energy and meters, "F")
+    yield SceneRequirement(_ENERGY, "L3", water, bool(units & _FLUIDS), "F")
+    yield SceneRequirement(_ENERGY, "L4", Text("能耗模型与优化", "models and optimisation"), False, "P")
+    yield SceneRequirement(_CONTROL, "L1", Text("工序表电子化", "an electronic process list"),
                bool(plant.assessment.register.processes), "P")  # fmt: skip
-    yield Item(_CONTROL, "L2", Text("产量自动采集", "part counts are collected"), parts, "P")
-    yield Item(_CONTROL, "L3", Text("工艺参数（程序）采集", "process parameters (program) collected"), program, "F")
-    yield Item(_CONTROL, "L3", Text("工单采集并与其他系统共享", "work orders, shared with other systems"), False, "F")
-    yield Item(_CONTROL, "L4", Text("排产模型与优化", "models and optimisation"), False, "P")
+    yield SceneRequirement(_CONTROL, "L2", Text("产量自动采集", "part counts are collected"), parts, "P")
+    yield SceneRequirement(
+        _CONTROL, "L3", Text("工艺参数（程序）采集", "process parameters (program) collected"), program, "F"
+    )
+    yield SceneRequirement(
+        _CONTROL, "L3", Text("工单采集并与其他系统共享", "work orders, shared with other systems"), False, "F"
+    )
+    yield SceneRequirement(_CONTROL, "L4", Text("排产模型与优化", "models and optimisation"), False, "P")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ConnectionStep:
     """One machine's next connection."""
 
     rank: int
@@ -162,12 +170,12 @@ def plan(plant: Plant, figures: Figures) -> Json:
     return blocks.part(10, "升级改造建议", "upgrade plan", found)
 
 
-def steps(plant: Plant) -> list[Step]:
+def steps(plant: Plant) -> list[ConnectionStep]:
     """What to do next for every machine that is not effectively networked, the easiest first."""
     return sorted(_steps(plant), key=lambda step: (step.rank, step.machine.equipment_id))
 
 
-def _staircase(plant: Plant, todo: list[Step]) -> Json:
+def _staircase(plant: Plant, todo: list[ConnectionStep]) -> Json:
     """The networking rate as it grows machine by machine, over the bands of the questionnaire."""
     whole, now = len(plant.machines), _networked(plant)
     rates = [number(divide(now + done, whole)) for done in range(len(todo) + 1)] if whole else []
@@ -186,25 +194,25 @@ def _networked(plant: Plant) -> int:
     return sum(each.evidence.effective for each in plant.machines) + len(not_judged_yet(plant.assessment))
 
 
-def _steps(plant: Plant) -> Iterator[Step]:
+def _steps(plant: Plant) -> Iterator[ConnectionStep]:
     waiting = not_judged_yet(plant.assessment)
     for each in plant.machines:
         if each.evidence.effective or each.id in waiting:
             continue
         machine, interface = each.equipment, each.equipment.interface
         if each.evidence.live:
-            yield Step(0, machine,
+            yield ConnectionStep(0, machine,
                        Text("已有数据：核对后在台账中申报联网", "delivers data: declare it in the register"),
                        interface, False)  # fmt: skip
         elif plant.device(machine):
             why = each.evidence.why_not or Text("", "")
-            yield Step(1, machine, Text(f"已接入：排除原因「{why.zh}」", f"connected: mend “{why.en}”"), interface,
+            yield ConnectionStep(1, machine, Text(f"已接入：排除原因「{why.zh}」", f"connected: mend “{why.en}”"), interface,
                        False)  # fmt: skip
         elif interface != "none":
-            yield Step(2, machine, Text("接入现有接口", "connect its interface"), interface,
+            yield ConnectionStep(2, machine, Text("接入现有接口", "connect its interface"), interface,
                        not machine.digital)  # fmt: skip
         else:
-            yield Step(3, machine, *_retrofit(machine), not machine.digital)
+            yield ConnectionStep(3, machine, *_retrofit(machine), not machine.digital)
 
 
 def _retrofit(machine: Equipment) -> tuple[Text, str]:
@@ -214,7 +222,7 @@ def _retrofit(machine: Equipment) -> tuple[Text, str]:
     return Text("加装 PLC 或传感器与电能表", "fit a PLC or sensors, and a power meter"), "modbus_rtu / modbus_tcp"
 
 
-def _tier_of(todo: list[Step]) -> Iterator[Json]:
+def _tier_of(todo: list[ConnectionStep]) -> Iterator[Json]:
     """Which tier the steps belong to, once for all of them."""
     if todo:
         name, share, _ = TIERS["intelligent"]
@@ -225,13 +233,13 @@ def _tier_of(todo: list[Step]) -> Iterator[Json]:
         )
 
 
-def _steps_table(plant: Plant, todo: list[Step]) -> Json:
+def _steps_table(plant: Plant, todo: list[ConnectionStep]) -> Json:
     columns = (
-        Column("序", "no.", "count"), Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"),
-        Column("建议", "suggestion"), Column("接口", "interface"),
-        Column("完成后设备联网率", "networking rate after it", "percent"),
-        Column("分档", "band"), Column("完成后数字化率", "digital rate after it", "percent"), Column("分档", "band"),
-        Column("进入新分档", "reaches the next band"),
+        TableColumn("序", "no.", "count"), TableColumn("设备编号", "equipment"), TableColumn("名称", "name"), TableColumn("产线", "line"),
+        TableColumn("建议", "suggestion"), TableColumn("接口", "interface"),
+        TableColumn("完成后设备联网率", "networking rate after it", "percent"),
+        TableColumn("分档", "band"), TableColumn("完成后数字化率", "digital rate after it", "percent"), TableColumn("分档", "band"),
+        TableColumn("进入新分档", "reaches the next band"),
     )  # fmt: skip
     whole = len(plant.machines)
     networked = _networked(plant)
@@ -267,9 +275,9 @@ def _reaches(before: list[Fraction | None], after: list[Fraction | None]) -> Jso
 
 def _nc_table(plant: Plant, figures: Figures) -> Json:
     columns = (
-        Column("设备编号", "equipment"), Column("名称", "name"), Column("关键工序", "key process"),
-        Column("数控化后 M-01 变为", "M-01 after NC conversion", "percent"), Column("目标 > 50 %", "target > 50 %"),
-        Column("适用层次", "tier"),
+        TableColumn("设备编号", "equipment"), TableColumn("名称", "name"), TableColumn("关键工序", "key process"),
+        TableColumn("数控化后 M-01 变为", "M-01 after NC conversion", "percent"), TableColumn("目标 > 50 %", "target > 50 %"),
+        TableColumn("适用层次", "tier"),
     )  # fmt: skip
     assessment, rate = plant.assessment, figures["M-01-prorata"]
     rows: list[list[Any]] = []
@@ -294,11 +302,11 @@ def _nc_table(plant: Plant, figures: Figures) -> Json:
 
 def _projects(plant: Plant) -> Json:
     columns = (
-        Column("项目", "project"), Column("设备数", "machines", "count"),
-        Column("购置金额合计（元）", "purchase total (yuan)", "number"),
-        Column("缺少金额的设备", "machines without a price"),
-        Column("按 20 % 指示（元）", "20 % as an indication (yuan)", "number"),
-        Column("上限（元）", "cap (yuan)", "number"),
+        TableColumn("项目", "project"), TableColumn("设备数", "machines", "count"),
+        TableColumn("购置金额合计（元）", "purchase total (yuan)", "number"),
+        TableColumn("缺少金额的设备", "machines without a price"),
+        TableColumn("按 20 % 指示（元）", "20 % as an indication (yuan)", "number"),
+        TableColumn("上限（元）", "cap (yuan)", "number"),
     )  # fmt: skip
     projects: dict[str, list[Equipment]] = {}
     for row in plant.assessment.register.equipment:
@@ -315,8 +323,8 @@ def _projects(plant: Plant) -> Json:
 
 def _tiers() -> Json:
     columns = (
-        Column("层次", "tier"), Column("比例", "percentage", "percent"), Column("上限（元）", "cap (yuan)", "count"),
-        Column("说明", "remark"),
+        TableColumn("层次", "tier"), TableColumn("比例", "percentage", "percent"), TableColumn("上限（元）", "cap (yuan)", "count"),
+        TableColumn("说明", "remark"),
     )  # fmt: skip
     remarks = {
         "automation": blocks.text("单机、整线改造", "single machine, whole line"),

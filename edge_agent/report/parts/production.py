@@ -8,18 +8,18 @@ from typing import Any, Final
 
 from edge_agent.metrics.definitions import Text
 from edge_agent.metrics.remarks import PROVISIONAL
-from edge_agent.metrics.result import Result, divide, iso, number
+from edge_agent.metrics.result import MetricResult, divide, iso, number
 from edge_agent.metrics.timemodel import Bucket, Reason, Totals, pareto
 from edge_agent.production.count_doubts import KINDS, CountDoubts
 from edge_agent.production.facts import KINDS_SET_ASIDE, CounterEvent
 from edge_agent.production.load import daily_peaks, full_quarters, load_profile, peak
-from edge_agent.production.plant import Machine, Plant, groups, summed
+from edge_agent.production.plant import Plant, PlantMachine, groups, summed
 from edge_agent.report import blocks
-from edge_agent.report.blocks import Column, Json, paragraph, said, table, value_or_reason
+from edge_agent.report.blocks import Json, TableColumn, paragraph, said, table, value_or_reason
 from edge_agent.report.parts.rates import title
 
 _S: Final = 1_000_000_000
-Figures = Mapping[str, Result]
+Figures = Mapping[str, MetricResult]
 
 #: Loss -> its name for people.
 LOSSES: Final = {
@@ -70,7 +70,7 @@ def production(plant: Plant, figures: Figures) -> Json:
     return blocks.part(7, "时间模型与设备综合效率（OEE）", "time model and OEE", found)
 
 
-def _order_notes(machines: list[Machine]) -> Iterator[Json]:
+def _order_notes(machines: list[PlantMachine]) -> Iterator[Json]:
     if any(each.production and each.production.order_source == "calendar" for each in machines):
         yield paragraph(
             "任务来源 order_source: calendar（无任务信号）：计划时间都视为有任务，ADOT 及依赖它的指标为空。",
@@ -97,7 +97,7 @@ def _order_notes(machines: list[Machine]) -> Iterator[Json]:
     )
 
 
-def _parts(machine: Machine) -> dict[str, Fraction]:
+def _parts(machine: PlantMachine) -> dict[str, Fraction]:
     """The parts of a machine's time, in seconds; unknown time stands for itself."""
     time = machine.production.totals if machine.production else Totals({}, 0)
     in_adet = time.parts.get((Bucket.ADET, Reason.UNKNOWN), 0)
@@ -120,11 +120,11 @@ def _numbers(parts: Mapping[str, Fraction]) -> dict[str, int | float | None]:
 
 def _lines(plant: Plant, figures: Figures) -> Json:
     columns = (
-        Column("层级", "level"), Column("名称", "name"), Column("PBT h", "PBT h", "hours"),
-        Column("APT h", "APT h", "hours"),
-        Column("未知 h", "unknown h", "hours"), Column("时间利用率", "availability", "percent"),
-        Column("效率", "effectiveness", "percent"), Column("质量率", "quality ratio", "percent"),
-        Column("OEE", "OEE", "percent"), Column("说明", "remark"),
+        TableColumn("层级", "level"), TableColumn("名称", "name"), TableColumn("PBT h", "PBT h", "hours"),
+        TableColumn("APT h", "APT h", "hours"),
+        TableColumn("未知 h", "unknown h", "hours"), TableColumn("时间利用率", "availability", "percent"),
+        TableColumn("效率", "effectiveness", "percent"), TableColumn("质量率", "quality ratio", "percent"),
+        TableColumn("OEE", "OEE", "percent"), TableColumn("说明", "remark"),
     )  # fmt: skip
     rows = []
     for (level, name), machines in groups(plant.working).items():
@@ -144,12 +144,12 @@ def _lines(plant: Plant, figures: Figures) -> Json:
 def _all_machines(plant: Plant, figures: Figures) -> Json:
     """What all machines of a scope say, with or without an OEE: under names of its own, beside the row of OEE."""
     columns = (
-        Column("层级", "level"), Column("名称", "name"), Column("PBT h", "PBT h", "hours"),
-        Column("APT h", "APT h", "hours"), Column("未知 h", "unknown h", "hours"),
-        Column("时间利用率（全部有状态的设备）", "availability (all machines with states)", "percent"),
-        Column("设备", "machines", "count"),
-        Column("合格品率（按件，全部计数的设备）", "quality by the piece (all machines that count)", "percent"),
-        Column("设备", "machines", "count"), Column("说明", "remark"),
+        TableColumn("层级", "level"), TableColumn("名称", "name"), TableColumn("PBT h", "PBT h", "hours"),
+        TableColumn("APT h", "APT h", "hours"), TableColumn("未知 h", "unknown h", "hours"),
+        TableColumn("时间利用率（全部有状态的设备）", "availability (all machines with states)", "percent"),
+        TableColumn("设备", "machines", "count"),
+        TableColumn("合格品率（按件，全部计数的设备）", "quality by the piece (all machines that count)", "percent"),
+        TableColumn("设备", "machines", "count"), TableColumn("说明", "remark"),
     )  # fmt: skip
     rows = []
     for (level, name), machines in groups(plant.working).items():
@@ -164,9 +164,9 @@ def _all_machines(plant: Plant, figures: Figures) -> Json:
 def _behind(plant: Plant, figures: Figures) -> Json:
     """How many machines the row rests on, and which are not among them."""
     columns = (
-        Column("层级", "level"), Column("名称", "name"), Column("时间利用率", "availability", "count"),
-        Column("效率", "effectiveness", "count"), Column("质量率", "quality ratio", "count"),
-        Column("OEE", "OEE", "count"), Column("未计入 OEE 的设备", "left out of OEE"),
+        TableColumn("层级", "level"), TableColumn("名称", "name"), TableColumn("时间利用率", "availability", "count"),
+        TableColumn("效率", "effectiveness", "count"), TableColumn("质量率", "quality ratio", "count"),
+        TableColumn("OEE", "OEE", "count"), TableColumn("未计入 OEE 的设备", "left out of OEE"),
     )  # fmt: skip
     rows = []
     for level, name in groups(plant.working):
@@ -209,17 +209,17 @@ def _paretos(plant: Plant) -> Iterator[Json]:
 
 def _machines(plant: Plant, figures: Figures) -> Json:
     columns = (
-        Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"),
-        Column("时间利用率", "availability", "percent"), Column("效率", "effectiveness", "percent"),
-        Column("质量率", "quality ratio", "percent"), Column("OEE", "OEE", "percent"), Column("NEE", "NEE", "percent"),
-        Column("故障", "failures", "count"),
-        Column("MTBF h", "MTBF h", "hours"), Column("MTTR h", "MTTR h", "hours"),
-        Column("数据覆盖", "known share of PBT", "percent"), Column("说明", "remark"),
+        TableColumn("设备编号", "equipment"), TableColumn("名称", "name"), TableColumn("产线", "line"),
+        TableColumn("时间利用率", "availability", "percent"), TableColumn("效率", "effectiveness", "percent"),
+        TableColumn("质量率", "quality ratio", "percent"), TableColumn("OEE", "OEE", "percent"), TableColumn("NEE", "NEE", "percent"),
+        TableColumn("故障", "failures", "count"),
+        TableColumn("MTBF h", "MTBF h", "hours"), TableColumn("MTTR h", "MTTR h", "hours"),
+        TableColumn("数据覆盖", "known share of PBT", "percent"), TableColumn("说明", "remark"),
     )  # fmt: skip
     return table("oee", "逐台设备", "by machine", columns, (_machine(each, figures) for each in plant.working))
 
 
-def _machine(machine: Machine, figures: Figures) -> list[Any]:
+def _machine(machine: PlantMachine, figures: Figures) -> list[Any]:
     head = [machine.id, title(machine.equipment), machine.equipment.line]
     made = machine.production
     if made is None:
@@ -233,9 +233,9 @@ def _machine(machine: Machine, figures: Figures) -> list[Any]:
 
 def _parts_made(plant: Plant) -> Json:
     columns = (
-        Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"),
-        Column("计划时间内产量", "produced in planned time", "count"), Column("其中合格", "good of these", "count"),
-        Column("计划外产量", "produced outside planned time", "count"), Column("说明", "remark"),
+        TableColumn("设备编号", "equipment"), TableColumn("名称", "name"), TableColumn("产线", "line"),
+        TableColumn("计划时间内产量", "produced in planned time", "count"), TableColumn("其中合格", "good of these", "count"),
+        TableColumn("计划外产量", "produced outside planned time", "count"), TableColumn("说明", "remark"),
     )  # fmt: skip
     rows = [
         [
@@ -263,9 +263,9 @@ def _events(plant: Plant) -> list[Json]:
     if not found:
         return []
     columns = (
-        Column("设备", "machine"), Column("产线", "line"), Column("采集点", "tag"), Column("时间", "time", "time"),
-        Column("事件", "event"), Column("此前读数", "reading before", "number"), Column("读数", "reading", "number"),
-        Column("未计入量", "set aside", "number"), Column("读数个数", "readings", "count"), Column("判定", "decision"),
+        TableColumn("设备", "machine"), TableColumn("产线", "line"), TableColumn("采集点", "tag"), TableColumn("时间", "time", "time"),
+        TableColumn("事件", "event"), TableColumn("此前读数", "reading before", "number"), TableColumn("读数", "reading", "number"),
+        TableColumn("未计入量", "set aside", "number"), TableColumn("读数个数", "readings", "count"), TableColumn("判定", "decision"),
     )  # fmt: skip
     rows = [
         [*_owner(plant, counter.device, event.t), f"{counter.device}/{counter.tag}", iso(event.t),
@@ -311,8 +311,8 @@ def _owner(plant: Plant, device: str, t: int) -> tuple[str, str]:
 
 def _times(plant: Plant) -> Json:
     columns = (
-        Column("设备编号", "equipment"), Column("计划工作 PBT h", "PBT h", "hours"),
-        *(Column(f"{BUCKET_NAMES[key]['zh']} h", f"{BUCKET_NAMES[key]['en']} h", "hours") for key in BUCKETS),
+        TableColumn("设备编号", "equipment"), TableColumn("计划工作 PBT h", "PBT h", "hours"),
+        *(TableColumn(f"{BUCKET_NAMES[key]['zh']} h", f"{BUCKET_NAMES[key]['en']} h", "hours") for key in BUCKETS),
     )  # fmt: skip
     rows = [
         [each.id, Fraction(each.production.totals.pbt, 3600 * _S), *(ns / _HOUR for ns in _parts(each).values())]
@@ -355,9 +355,9 @@ def _load(plant: Plant) -> Json:
 
 def _energy_lines(figures: Figures) -> Json:
     columns = (
-        Column("范围", "scope"), Column("用电 kWh", "kWh", "number"), Column("合格品", "good parts", "count"),
-        Column("单位产品能耗 kWh", "kWh per good part", "number"), Column("综合能耗 tce", "tce", "number"),
-        Column("计量来源", "measured by"), Column("说明", "remark"),
+        TableColumn("范围", "scope"), TableColumn("用电 kWh", "kWh", "number"), TableColumn("合格品", "good parts", "count"),
+        TableColumn("单位产品能耗 kWh", "kWh per good part", "number"), TableColumn("综合能耗 tce", "tce", "number"),
+        TableColumn("计量来源", "measured by"), TableColumn("说明", "remark"),
     )  # fmt: skip
     rows = []
     for key, result in figures.items():
@@ -375,9 +375,9 @@ def _energy_lines(figures: Figures) -> Json:
 
 def _energy_machines(plant: Plant, figures: Figures) -> Json:
     columns = (
-        Column("设备编号", "equipment"), Column("名称", "name"), Column("用电 kWh", "kWh", "number"),
-        Column("单位产品能耗 kWh", "kWh per good part", "number"), Column("待机能耗占比", "idle share", "percent"),
-        Column("来源", "source"), Column("说明", "remark"),
+        TableColumn("设备编号", "equipment"), TableColumn("名称", "name"), TableColumn("用电 kWh", "kWh", "number"),
+        TableColumn("单位产品能耗 kWh", "kWh per good part", "number"), TableColumn("待机能耗占比", "idle share", "percent"),
+        TableColumn("来源", "source"), TableColumn("说明", "remark"),
     )  # fmt: skip
     rows = [
         [each.id, title(each.equipment), each.energy.between(*each.span),
@@ -391,9 +391,9 @@ def _energy_machines(plant: Plant, figures: Figures) -> Json:
 
 def _check(plant: Plant) -> Json:
     columns = (
-        Column("电表", "meter"), Column("计数 kWh", "counted kWh", "number"),
-        Column("功率积分 kWh", "integrated kWh", "number"),
-        Column("偏差", "difference", "percent"),
+        TableColumn("电表", "meter"), TableColumn("计数 kWh", "counted kWh", "number"),
+        TableColumn("功率积分 kWh", "integrated kWh", "number"),
+        TableColumn("偏差", "difference", "percent"),
     )  # fmt: skip
     rows = []
     for meter in (meter for line in plant.lines for meter in plant.meters(line)):

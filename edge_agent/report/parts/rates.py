@@ -9,14 +9,14 @@ from typing import Any, Final
 from edge_agent.errors import Finding
 from edge_agent.metrics import bands
 from edge_agent.metrics.definitions import Text
-from edge_agent.metrics.evaluate import live_not_declared, not_judged_yet, to_mend
+from edge_agent.metrics.evaluate import live_not_declared, needing_attention, not_judged_yet
 from edge_agent.metrics.rates import nc_shares
-from edge_agent.metrics.result import Result, iso, number
+from edge_agent.metrics.result import MetricResult, iso, number
 from edge_agent.production.plant import Plant, groups
 from edge_agent.register.membership import ABSENCES, Absence
 from edge_agent.register.model import Equipment, Process
 from edge_agent.report import blocks
-from edge_agent.report.blocks import Column, Json, paragraph, said, table, value_or_reason
+from edge_agent.report.blocks import Json, TableColumn, paragraph, said, table, value_or_reason
 from edge_agent.report.findings import Observation
 
 #: The three headline rates, and with which second value each is drawn.
@@ -24,7 +24,7 @@ HEADLINES: Final = {"M-01-prorata": "M-02", "M-03": None, "M-04a-effective": "M-
 _TOO_NEW: Final = blocks.text("尚未评定", "not judged yet")
 _BANDED: Final = ("M-03", "M-04a-declared", "M-04a-effective")
 
-Figures = Mapping[str, Result]
+Figures = Mapping[str, MetricResult]
 
 
 def scope(plant: Plant, site: Mapping[str, str], validity: Text | None = None) -> Json:
@@ -44,7 +44,7 @@ def scope(plant: Plant, site: Mapping[str, str], validity: Text | None = None) -
         (blocks.text("关键工序", "key processes"), len(plant.assessment.key_processes)),
         (blocks.text("已配置采集设备", "configured devices"), len(facts.devices)),
     ]
-    columns = (Column("项目", "item"), Column("内容", "content"))
+    columns = (TableColumn("项目", "item"), TableColumn("内容", "content"))
     found = [table("scope", "企业与范围", "enterprise and scope", columns, rows)]
     if validity is not None:
         found.append(said(validity, "note"))
@@ -70,9 +70,9 @@ def _not_counted(plant: Plant) -> Iterator[Json]:
     """The rows of the register that are in no denominator: how many, what they cost, and which, by reason."""
     absent = plant.assessment.members.absent
     columns = (
-        Column("原因", "reason"), Column("台数", "machines", "count"),
-        Column("购置金额合计（元）", "purchase total (yuan)", "number"),
-        Column("缺少金额的台数", "without a price", "count"), Column("设备编号", "equipment"),
+        TableColumn("原因", "reason"), TableColumn("台数", "machines", "count"),
+        TableColumn("购置金额合计（元）", "purchase total (yuan)", "number"),
+        TableColumn("缺少金额的台数", "without a price", "count"), TableColumn("设备编号", "equipment"),
     )  # fmt: skip
     rows = []
     for reason in ABSENCES:
@@ -113,7 +113,7 @@ def headlines(plant: Plant, figures: Figures) -> Json:
     return blocks.part(2, "三项主要指标", "the three headline rates", found)
 
 
-def _gauge(result: Result, other: Result | None) -> Json:
+def _gauge(result: MetricResult, other: MetricResult | None) -> Json:
     name, target, told = result.definition.name, result.definition.target, value_or_reason(result)
     return blocks.chart(
         "gauge",
@@ -132,30 +132,30 @@ def _gauge(result: Result, other: Result | None) -> Json:
     )
 
 
-def points(result: Result) -> int | float | None:
+def points(result: MetricResult) -> int | float | None:
     """Points of the questionnaire, for the rates it scores."""
     return number(bands.points(result.value)) if _scored(result) and result.value is not None else None
 
 
-def _scored(result: Result) -> bool:
+def _scored(result: MetricResult) -> bool:
     """Whether the questionnaire scores this rate, and it is one already."""
     return result.definition.id in _BANDED and result.value is not None and result.effective_after is None
 
 
 def _rates_table(figures: Figures) -> Json:
     columns = (
-        Column("编号", "id"), Column("指标", "metric"), Column("值", "value", "percent"),
-        Column("分子", "numerator", "number"), Column("分母", "denominator", "count"), Column("证据", "grade"),
-        Column("分档 %", "band %"), Column("得分", "points", "number"),
-        Column("到下一档还差（台）", "machines to the next band"),
-        Column("目标", "target"),
+        TableColumn("编号", "id"), TableColumn("指标", "metric"), TableColumn("值", "value", "percent"),
+        TableColumn("分子", "numerator", "number"), TableColumn("分母", "denominator", "count"), TableColumn("证据", "grade"),
+        TableColumn("分档 %", "band %"), TableColumn("得分", "points", "number"),
+        TableColumn("到下一档还差（台）", "machines to the next band"),
+        TableColumn("目标", "target"),
     )  # fmt: skip
     keys = [key for key in figures if "@" not in key and figures[key].definition.unit == "1" and key < "M-11"]
     rows = [_rate_row(key, figures[key]) for key in keys]
     return table("rates", "比率一览", "all rates", columns, rows)
 
 
-def _rate_row(key: str, result: Result) -> list[Any]:
+def _rate_row(key: str, result: MetricResult) -> list[Any]:
     banded = _scored(result)
     return [
         key,
@@ -171,14 +171,14 @@ def _rate_row(key: str, result: Result) -> list[Any]:
     ]
 
 
-def next_band(result: Result) -> int | None:
+def next_band(result: MetricResult) -> int | None:
     """How many more machines the next band takes; None in the highest."""
     if result.numerator is None or result.denominator is None:
         return None
     return bands.machines_to_next_band(int(result.numerator), int(result.denominator))
 
 
-def _target(result: Result) -> Json | None:
+def _target(result: MetricResult) -> Json | None:
     target = result.definition.target
     if target is None:
         return None
@@ -193,8 +193,8 @@ def _target(result: Result) -> Json | None:
 def _kinds(plant: Plant) -> Json:
     """Machines of key processes that count as numerically controlled by their kind: for what reason, after whom."""
     columns = (
-        Column("设备编号", "equipment"), Column("名称", "name"), Column("数控类型（台账）", "control class (register)"),
-        Column("设备种类", "kind"), Column("理由", "reason"), Column("来源", "source"),
+        TableColumn("设备编号", "equipment"), TableColumn("名称", "name"), TableColumn("数控类型（台账）", "control class (register)"),
+        TableColumn("设备种类", "kind"), TableColumn("理由", "reason"), TableColumn("来源", "source"),
     )  # fmt: skip
     named = {machine.id: machine.equipment for machine in plant.machines}
     rows = [
@@ -216,10 +216,10 @@ def _notes(figures: Figures) -> list[Text]:
 
 def _rollup(plant: Plant) -> Json:
     columns = (
-        Column("层级", "level"), Column("名称", "name"), Column("生产设备", "machines", "count"),
-        Column("数字化", "digital", "count"), Column("申报联网", "declared networked", "count"),
-        Column("有效联网", "effectively networked", "count"), Column("生产设备数字化率", "digital rate", "percent"),
-        Column("设备联网率", "networking rate", "percent"),
+        TableColumn("层级", "level"), TableColumn("名称", "name"), TableColumn("生产设备", "machines", "count"),
+        TableColumn("数字化", "digital", "count"), TableColumn("申报联网", "declared networked", "count"),
+        TableColumn("有效联网", "effectively networked", "count"), TableColumn("生产设备数字化率", "digital rate", "percent"),
+        TableColumn("设备联网率", "networking rate", "percent"),
     )  # fmt: skip
     level_names = {
         "line": blocks.text("产线", "line"),
@@ -255,13 +255,16 @@ def gaps(plant: Plant, noted: Sequence[Finding], seen: Sequence[Observation]) ->
 
 
 def _noted(noted: Sequence[Finding]) -> Json:
-    columns = (Column("位置（文件[工作表]：行：列）", "place (file[sheet]:row:column)"), Column("提示", "remark"))
+    columns = (
+        TableColumn("位置（文件[工作表]：行：列）", "place (file[sheet]:row:column)"),
+        TableColumn("提示", "remark"),
+    )
     rows = [[each.where, blocks.text(each.zh, each.en)] for each in noted]
     return table("register_remarks", "台账与日历提示", "remarks on register and calendar", columns, rows)
 
 
 def _seen(seen: Sequence[Observation]) -> Json:
-    columns = (Column("采集设备", "device"), Column("时间", "time"), Column("提示", "remark"))
+    columns = (TableColumn("采集设备", "device"), TableColumn("时间", "time"), TableColumn("提示", "remark"))
     rows = [[each.where, each.span and blocks.span(*each.span), each.text] for each in seen]
     return table("data_remarks", "采集数据提示", "remarks on the data", columns, rows)
 
@@ -269,13 +272,18 @@ def _seen(seen: Sequence[Observation]) -> Json:
 def _gap_tables(plant: Plant) -> Iterator[Json]:
     assessment = plant.assessment
     machines = {each.id: each for each in plant.machines}
-    columns = (Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"), Column("说明", "why"))
+    columns = (
+        TableColumn("设备编号", "equipment"),
+        TableColumn("名称", "name"),
+        TableColumn("产线", "line"),
+        TableColumn("说明", "why"),
+    )
 
     def rows(ids: list[str], why: Any) -> list[list[Any]]:
         return [[key, title(machines[key].equipment), machines[key].equipment.line, why(key)] for key in ids]
 
     evidence = assessment.evidence
-    missing = rows(to_mend(assessment), lambda key: evidence[key].why_not)
+    missing = rows(needing_attention(assessment), lambda key: evidence[key].why_not)
     yield table("gap_declared", "已申报联网、未被数据证明", "declared networked, not evidenced", columns, missing)
     offline = [
         key for key, each in machines.items() if each.equipment.digital and not each.equipment.networked_declared
@@ -290,8 +298,8 @@ def _gap_tables(plant: Plant) -> Iterator[Json]:
 
 def _key_processes(plant: Plant) -> Json:
     columns = (
-        Column("工序", "process"), Column("名称", "name"), Column("数控设备", "NC machines", "count"),
-        Column("设备", "machines", "count"), Column("份额", "share", "percent"), Column("说明", "why"),
+        TableColumn("工序", "process"), TableColumn("名称", "name"), TableColumn("数控设备", "NC machines", "count"),
+        TableColumn("设备", "machines", "count"), TableColumn("份额", "share", "percent"), TableColumn("说明", "why"),
     )  # fmt: skip
     names = {process.process_id: process for process in plant.assessment.register.processes}
     none = blocks.text("没有在用设备，按 0 计（人工）", "no machine in use: counts as 0 (manual)")
@@ -314,11 +322,11 @@ def title(row: Equipment | Process) -> Json:
 def evidence(plant: Plant) -> Json:
     """Part 4: what each machine's networking rests on."""
     columns = (
-        Column("设备编号", "equipment"), Column("名称", "name"), Column("产线", "line"), Column("采集设备", "device"),
-        Column("申报", "declared"), Column("有效", "effective"), Column("证据等级", "grade"),
-        Column("末次有效数据", "last good value", "time"), Column("末次数值变化", "last change of a value", "time"),
-        Column("接入天数", "days of history", "number"),
-        Column("覆盖率", "coverage", "percent"), Column("未计入原因", "why not"),
+        TableColumn("设备编号", "equipment"), TableColumn("名称", "name"), TableColumn("产线", "line"), TableColumn("采集设备", "device"),
+        TableColumn("申报", "declared"), TableColumn("有效", "effective"), TableColumn("证据等级", "grade"),
+        TableColumn("末次有效数据", "last good value", "time"), TableColumn("末次数值变化", "last change of a value", "time"),
+        TableColumn("接入天数", "days of history", "number"),
+        TableColumn("覆盖率", "coverage", "percent"), TableColumn("未计入原因", "why not"),
     )  # fmt: skip
     within = float(plant.assessment.change_within_s / 3600)
     grades = paragraph(

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from edge_agent.production.stored import SUMMED_AMOUNTS, SUMMED_RATES
 from edge_agent.report import blocks
-from edge_agent.report.blocks import Column, Json
+from edge_agent.report.blocks import Json, TableColumn
 from edge_agent.report.compare import months
 
 _RATES: Final = ("M-01-prorata", "M-03", "M-04a-effective", "M-05")
@@ -45,7 +45,7 @@ def _trend_table(name: str, zh: str, en: str, series: list[Json], form: blocks.F
         (f"{each['id']} {each['name']['zh']}" for each in series),
         (f"{each['id']} {each['name']['en']}" for each in series),
     )
-    columns = (Column("月份", "month"), *(Column(a, b, form) for a, b in zip(*heads, strict=True)))
+    columns = (TableColumn("月份", "month"), *(TableColumn(a, b, form) for a, b in zip(*heads, strict=True)))
     names = [point[0] for point in series[0]["points"]] if series else []
     rows = [[month_, *(each["points"][i][1] for each in series)] for i, month_ in enumerate(names)]
     return blocks.table(name, zh, en, columns, rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from edge_agent.production.facts import Device
+from edge_agent.production.facts import AssessedDevice
 from edge_agent.production.plant import Plant
 from edge_agent.report import blocks
 from edge_agent.report.blocks import Json
@@ -19,7 +19,7 @@ _COLOURS: Final = {"modbus": "#e5f2ec", "opcua": "#e4eff6"}
 
 def block(plant: Plant) -> Json:
     """The picture's data: every endpoint with its devices."""
-    endpoints: dict[str, list[Device]] = {}
+    endpoints: dict[str, list[AssessedDevice]] = {}
     for device in sorted(plant.facts.devices.values(), key=lambda each: (each.line, each.endpoint, each.id)):
         endpoints.setdefault(device.endpoint, []).append(device)
     rows = [
@@ -29,7 +29,7 @@ def block(plant: Plant) -> Json:
     return blocks.chart("topology", "网络拓扑（按配置生成）", "topology as configured", endpoints=rows)
 
 
-def _words(device: Device) -> str:
+def _words(device: AssessedDevice) -> str:
     unit = f"unit {device.unit}" if device.unit else ""
     return " ".join(part for part in (device.id, device.name, unit, device.line and f"· {device.line}") if part)
 

@@ -27,7 +27,7 @@ _OUT_OF_SERVICE = STATUS["BadOutOfService"]
 
 
 @dataclass(slots=True, eq=False)
-class Member:
+class ManagedDevice:
     """A device of the fleet with what it was made from."""
 
     config: DeviceCommon
@@ -78,7 +78,7 @@ def _untyped(tags: Sequence[Tag]) -> tuple[int, ...]:
     return tuple(position for position, tag in enumerate(tags) if tag.kind == "any")
 
 
-class Workshop:
+class DeviceFactory:
     """Makes members. It opens nothing and announces nothing, so that what it made can still be thrown away."""
 
     def __init__(self, agent: Agent, topics: Topics, outbox: Outbox, clock: Clock, state: Path | None = None) -> None:
@@ -93,7 +93,7 @@ class Workshop:
         """The topic of a device."""
         return self._topics.device(device.area or self._agent.area, device.line, device.id)
 
-    def make(self, device: DeviceCommon, plugin: Plugin) -> Member:
+    def make(self, device: DeviceCommon, plugin: Plugin) -> ManagedDevice:
         """One device, ready to be polled."""
         plan = compiled(device, plugin, None if self._state is None else self._state / plugin.name)
         area = device.area or self._agent.area
@@ -108,13 +108,13 @@ class Workshop:
             self._clock.monotonic(),
             clock_tolerance=device.clock_tolerance,
         )
-        send, tell = self._sender(path, device.id), self._teller(path, device.id)
-        polled = PolledDevice(plan, normalisers, health, send, tell, device.staleness)
+        send, write_row = self._sender(path, device.id), self._health_writer(path, device.id)
+        polled = PolledDevice(plan, normalisers, health, send, write_row, device.staleness)
         notes = {} if plugin.tag_notes is None else dict(plugin.tag_notes(plan))
         if state is not None and state.derived:
             notes |= state.notes()
         make_birth = partial(self._birth, device, tables, area, path, notes, Meaning.by(plugin))
-        return Member(device, polled, path, make_birth, send)
+        return ManagedDevice(device, polled, path, make_birth, send)
 
     def _birth(
         self,
@@ -150,15 +150,15 @@ class Workshop:
 
         return send
 
-    def _teller(self, path: str, device: str) -> Tell:
+    def _health_writer(self, path: str, device: str) -> Tell:
         append, topic, clock = self._outbox.append, f"{path}/health", self._clock
         head = payload.head(device, self._outbox.stream)
 
-        def tell(polled: PolledDevice) -> None:
+        def write_row(polled: PolledDevice) -> None:
             t, row = clock.time_ns(), polled.health.row(clock.monotonic())
             if polled.breaker.moved():
                 move = breaker_move(polled.breaker.is_open, polled.health.reason)
                 row["tag_transitions"] = [*row.get("tag_transitions", ()), move]
             append(topic, head, payload.document_tail(t, row), t, 0)
 
-        return tell
+        return write_row

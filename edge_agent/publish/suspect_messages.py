@@ -21,7 +21,7 @@ Suspect = tuple[str, tuple[str, int]]
 """Topic and identity of a message."""
 
 
-class Holds:
+class SuspectMessages:
     """What is known beyond one connection. Times are seconds of the monotonic clock."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Holds:
         return bool(due)
 
     @property
-    def doubts(self) -> bool:
+    def is_suspecting(self) -> bool:
         """Whether it matters what is taken."""
         return self.suspect is not None or bool(self.strikes)
 
@@ -66,7 +66,7 @@ class Holds:
         if self.suspect == (topic, message):
             self.suspect = None
 
-    def hung_up(self, sole: Suspect | None, now: float) -> None:
+    def note_disconnect(self, sole: Suspect | None, now: float) -> None:
         """The broker hung up while only this message was under way (None: none, or several).
 
         Once is chance. Twice at the same topic, without the first message having been taken in between, and the topic

@@ -14,7 +14,7 @@ from typing import Final
 from pymodbus.framer import FramerAscii, FramerBase, FramerRTU, FramerSocket
 from pymodbus.pdu import DecodePDU, ModbusPDU
 
-from connectors.modbus.frame import ProtocolError, Request
+from connectors.modbus.frame import ProtocolError, ReadRequest
 from connectors.modbus.framing import AsciiFraming, DatagramFraming, Found, MbapFraming, RtuFraming
 
 
@@ -26,7 +26,7 @@ class Judged(ModbusPDU):
         self.verdict = verdict
 
 
-class Strict(FramerBase):
+class StrictFramer(FramerBase):
     """Base of the framers: one request under way, one verdict for it."""
 
     framing_type: type[MbapFraming | RtuFraming | AsciiFraming]
@@ -38,9 +38,9 @@ class Strict(FramerBase):
         """How often bytes came."""
         self._framing = self.framing_type()
         self._broken = broken
-        self._request: Request | None = None
+        self._request: ReadRequest | None = None
 
-    def ask(self, request: Request) -> None:
+    def ask(self, request: ReadRequest) -> None:
         """The request that pymodbus sends next."""
         self._request = request
 
@@ -61,36 +61,36 @@ class Strict(FramerBase):
             return len(data), None
         return len(data), Judged(found[0][1], exp_devid, exp_tid) if found else None
 
-    def give_up(self) -> Found | None:
+    def end_wait(self) -> Found | None:
         """See `Framing`."""
         self._request = None
-        return self._framing.give_up()
+        return self._framing.end_wait()
 
 
-class Mbap(Strict, FramerSocket):
+class MbapFramer(StrictFramer, FramerSocket):
     """Modbus TCP frames on a connection, TCP or TLS (pymodbus' own TLS framer ignores the length field)."""
 
     framing_type = MbapFraming
 
 
-class Datagram(Mbap):
+class DatagramFramer(MbapFramer):
     """The same over UDP."""
 
     framing_type = DatagramFraming
 
 
-class Rtu(Strict, FramerRTU):
+class RtuFramer(StrictFramer, FramerRTU):
     """RTU frames on a serial bus or over TCP."""
 
     framing_type = RtuFraming
 
 
-class Ascii(Strict, FramerAscii):
+class AsciiFramer(StrictFramer, FramerAscii):
     """ASCII frames on a serial bus."""
 
     framing_type = AsciiFraming
 
 
-FRAMERS: Final[dict[str, type[Strict]]] = {
-    "tcp": Mbap, "tls": Mbap, "udp": Datagram, "rtu-tcp": Rtu, "rtu": Rtu, "ascii": Ascii,
+FRAMERS: Final[dict[str, type[StrictFramer]]] = {
+    "tcp": MbapFramer, "tls": MbapFramer, "udp": DatagramFramer, "rtu-tcp": RtuFramer, "rtu": RtuFramer, "ascii": AsciiFramer,
 }  # fmt: skip

@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from edge_agent.stores.columns import Changes, Codes, Floats, Longs
-from edge_agent.stores.touched import HOUR_NS
+from edge_agent.stores.changed_series import HOUR_NS
+from edge_agent.stores.columns import Codes, Floats, Longs, SampleRuns
 
 QUARTER_NS: Final = 900_000_000_000
 #: Readings kept on each side of a fall or a steep rise.
@@ -29,11 +29,11 @@ QUIET: Final = 120
 _BAD: Final = np.uint32(0x80000000)
 
 
-def counted(t: Longs, num: Floats, status: Codes, at: Longs) -> Changes:
+def counted(t: Longs, num: Floats, status: Codes, at: Longs) -> SampleRuns:
     """From samples sorted by `t` the runs that tell, no run longer than its full hour. A run is good or bad; a bad one
     is told where it follows a good one that is, or stands at an edge of an hour: there the count no longer held."""
     if not len(t):
-        return Changes.empty()
+        return SampleRuns.empty()
     good = ((status & _BAD) == 0) & ~np.isnan(num)
     number = np.where(good, num, np.nan)
     hour = t // HOUR_NS
@@ -42,20 +42,20 @@ def counted(t: Longs, num: Floats, status: Codes, at: Longs) -> Changes:
     new[1:] = ~same | (hour[1:] != hour[:-1])
     starts = np.flatnonzero(new)
     ends = np.append(starts[1:], len(t)) - 1
-    runs = Changes(t[starts], t[ends], number[starts], np.where(good[starts], np.uint32(0), _BAD))
-    keep = _telling(runs, good[starts], at)
-    return Changes(runs.first[keep], runs.last[keep], runs.num[keep], runs.status[keep])
+    runs = SampleRuns(t[starts], t[ends], number[starts], np.where(good[starts], np.uint32(0), _BAD))
+    keep = _decisive_readings(runs, good[starts], at)
+    return SampleRuns(runs.first[keep], runs.last[keep], runs.num[keep], runs.status[keep])
 
 
-def in_order(parts: Sequence[Changes]) -> Changes:
+def in_order(parts: Sequence[SampleRuns]) -> SampleRuns:
     """The runs of several stretches as one."""
-    together = Changes.join(parts, merged=False)
+    together = SampleRuns.join(parts, merged=False)
     order = np.argsort(together.first, kind="stable")
     first, last = together.first[order], together.last[order]
-    return Changes(first, last, together.num[order], together.status[order]).merged()
+    return SampleRuns(first, last, together.num[order], together.status[order]).merged()
 
 
-def _telling(runs: Changes, good: npt.NDArray[np.bool_], at: Longs) -> Longs:
+def _decisive_readings(runs: SampleRuns, good: npt.NDArray[np.bool_], at: Longs) -> Longs:
     _, which, size = np.unique(runs.first // HOUR_NS, return_inverse=True, return_counts=True)
     edge = np.ones(len(runs) + 1, bool)
     edge[1:-1] = which[1:] != which[:-1]

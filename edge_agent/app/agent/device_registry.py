@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from edge_agent.app.agent.devices import Member, Workshop
+from edge_agent.app.agent.device_factory import DeviceFactory, ManagedDevice
 from edge_agent.app.values.current import RawOf, ReadDevice
 from edge_agent.clock import Clock
 from edge_agent.config.models import DeviceCommon, Site
@@ -18,8 +18,8 @@ from edge_agent.model import TagTable
 from edge_agent.polling.attempts import RESERVE, ConnectionSlots, RetryBudget
 from edge_agent.polling.device import PolledDevice
 from edge_agent.polling.loop import ConnectionLoop
-from edge_agent.polling.metronome import Metronome
-from edge_agent.polling.turnstile import Turnstile
+from edge_agent.polling.poll_timer import PollTimer
+from edge_agent.polling.start_limiter import StartLimiter
 from edge_agent.process import descriptors_left
 from edge_agent.sdk import Confirmable, Connection, Pollable
 from edge_agent.tasks import cancel_and_wait
@@ -31,17 +31,17 @@ Key = tuple[str, str]
 
 
 @dataclass(slots=True)
-class _Line:
+class _ConnectionTask:
     """One connection: its devices in order, its loop, and the task that runs it."""
 
-    members: Sequence[Member]
+    members: Sequence[ManagedDevice]
     connection: Connection
     loop: ConnectionLoop
     task: asyncio.Task[None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ReloadResult:
     """What a reload did, by device id, and the connections that were made anew."""
 
     added: list[str] = field(default_factory=list)
@@ -68,24 +68,24 @@ class Retained(Protocol):
     def retain(self, topic: str, *pieces: bytes) -> None: ...
 
 
-class Fleet:
+class DeviceRegistry:
     """Members by id, lines by connection key. `broker` keeps the birth documents."""
 
     def __init__(
         self,
         site: Site,
-        workshop: Workshop,
+        workshop: DeviceFactory,
         plugins: Plugins,
         clock: Clock,
         broker: Retained,
-        metronome: Metronome,
+        metronome: PollTimer,
     ) -> None:
         self._workshop = workshop
         self._plugins = plugins
         self._clock = clock
         self._broker = broker
         self._metronome = metronome
-        self._turnstile = Turnstile()
+        self._turnstile = StartLimiter()
         self._retries = RetryBudget()
         self._slots = ConnectionSlots()
         self._group: asyncio.TaskGroup | None = None
@@ -142,12 +142,12 @@ class Fleet:
             task.cancel()
         return tasks
 
-    async def apply(self, site: Site) -> Change:
+    async def apply(self, site: Site) -> ReloadResult:
         """Become what `site` says. Nothing is stopped before everything new could be made.
 
         A device is left alone when its keys are equal, a connection when its devices are.
         """
-        members: dict[str, Member] = {}
+        members: dict[str, ManagedDevice] = {}
         for device in site.devices:
             known = self._members.get(device.id)
             if known is not None and known.config == device:
@@ -166,7 +166,7 @@ class Fleet:
         before, self._members = self._members, members
         self._polled = [member.polled for member in members.values()]
         self._lines = {key: lines.get(key) or fresh[key] for key in wanted}
-        self._hand_over(before, members, change)
+        self._write_final_rows(before, members, change)
         for line in fresh.values():
             self._run(line)
         return change
@@ -180,14 +180,14 @@ class Fleet:
         connections = [line.connection for line in self._lines.values()]
         return [name for found in connections if isinstance(found, Confirmable) for name in found.confirm()]
 
-    def _made(self, device: DeviceCommon) -> Member:
+    def _made(self, device: DeviceCommon) -> ManagedDevice:
         return self._workshop.make(device, self._plugins[device.connector])
 
-    def _differences(self, members: Mapping[str, Member], reopened: list[str]) -> Change:
+    def _differences(self, members: Mapping[str, ManagedDevice], reopened: list[str]) -> ReloadResult:
         known = self._members
         both = [name for name in members if name in known]
         changed = [name for name in both if members[name] is not known[name]]
-        return Change(
+        return ReloadResult(
             added=[name for name in members if name not in known],
             changed=changed,
             removed=[name for name in known if name not in members],
@@ -195,7 +195,9 @@ class Fleet:
             unchanged=len(both) - len(changed),
         )
 
-    def _hand_over(self, before: Mapping[str, Member], after: Mapping[str, Member], change: Change) -> None:
+    def _write_final_rows(
+        self, before: Mapping[str, ManagedDevice], after: Mapping[str, ManagedDevice], change: ReloadResult
+    ) -> None:
         """The last words of devices that go or are replaced, and who the new ones are."""
         t, now = self._clock.time_ns(), self._clock.monotonic()
         for name in change.removed:
@@ -203,26 +205,26 @@ class Fleet:
         for name in change.removed + change.changed:
             old, new = before[name], after.get(name)
             if new is not None:
-                old.polled.tell()
+                old.polled.write_health_row()
                 old.withdraw(old.names - new.names, t)
             elif old.polled.health.changed:  # the row did not leave early
-                old.polled.tell()
+                old.polled.write_health_row()
             self.values_gone += old.polled.health.values_total
             if new is None or new.path != old.path:
                 self._broker.retain(f"{old.path}/birth")
         for name in change.added + change.changed:
             self._broker.retain(f"{after[name].path}/birth", *after[name].birth)
 
-    def _sharing(self, members: Mapping[str, Member]) -> dict[Key, list[Member]]:
+    def _sharing(self, members: Mapping[str, ManagedDevice]) -> dict[Key, list[ManagedDevice]]:
         """Devices with one connection share one loop."""
-        shared: dict[Key, list[Member]] = {}
+        shared: dict[Key, list[ManagedDevice]] = {}
         for member in members.values():
             connector = member.config.connector
             key = self._plugins[connector].connection_key(member.polled.plan.options)
             shared.setdefault((connector, key), []).append(member)
         return shared
 
-    def _connect(self, key: Key, members: Sequence[Member]) -> _Line:
+    def _connect(self, key: Key, members: Sequence[ManagedDevice]) -> _ConnectionTask:
         devices = [member.polled for member in members]
         connection = self._plugins[key[0]].connect([device.plan for device in devices], self._clock)
         for device in devices:
@@ -237,15 +239,15 @@ class Fleet:
             self._retries,
             self._slots,
         )
-        return _Line(members, connection, loop)
+        return _ConnectionTask(members, connection, loop)
 
-    def _run(self, line: _Line) -> None:
+    def _run(self, line: _ConnectionTask) -> None:
         if self._group is None:
             raise RuntimeError("the fleet was not started")
         line.task = self._group.create_task(line.loop.run(), name=f"connection {line.loop.key}")
 
     @staticmethod
-    async def _stop(lines: Sequence[_Line]) -> None:
+    async def _stop(lines: Sequence[_ConnectionTask]) -> None:
         await cancel_and_wait(line.task for line in lines if line.task is not None)
 
 
@@ -256,5 +258,5 @@ def _raw_of(loop: ConnectionLoop) -> RawOf:
     return raw
 
 
-def _same(before: Sequence[Member], after: Sequence[Member]) -> bool:
+def _same(before: Sequence[ManagedDevice], after: Sequence[ManagedDevice]) -> bool:
     return len(before) == len(after) and all(b is a for b, a in zip(before, after, strict=True))

@@ -8,9 +8,9 @@ from typing import Final
 
 import numpy as np
 
-from edge_agent.stores.base import DeviceReadings, GoodValues, Latest
+from edge_agent.stores.base import DeviceReadings, GoodValues, LatestSample
 from edge_agent.stores.catalogue import Catalogue
-from edge_agent.stores.columns import NO_TIME, Rows, value_of, without_good_nothing
+from edge_agent.stores.columns import NO_TIME, Rows, bad_where_null, value_of
 
 #: A sample further ahead of the store's clock than two machines' clocks differ was stamped by a clock gone wrong.
 AHEAD_NS: Final = 5_000_000_000
@@ -19,7 +19,7 @@ _BAD: Final = 0x80000000
 _ANY_TIME: Final = np.iinfo(np.int64).max - AHEAD_NS
 
 
-class Newest:
+class NewestSamples:
     """Columns indexed by series id. Written by the store's thread, read by any."""
 
     def __init__(self) -> None:
@@ -53,16 +53,16 @@ class Newest:
             row = winner[sid]
             self._t[sid], self._num[sid] = rows.t[row], rows.num[row]
             self._kind[sid] = rows.kind[row]
-            self._status[sid] = without_good_nothing(rows.kind[row], rows.status[row])
+            self._status[sid] = bad_where_null(rows.kind[row], rows.status[row])
             if rows.texts or self._text:
                 self._update_texts(rows, sid.tolist(), row.tolist())
 
-    def tell_former(self, catalogue: Catalogue) -> None:
+    def note_former_names(self, catalogue: Catalogue) -> None:
         """Devices that others say they were: when each last spoke."""
         for key in catalogue.former.claimed:
             times = [latest.t for latest in self.latest(catalogue, key).get(key, {}).values()]
             if times:
-                catalogue.former.spoke(key, max(times))
+                catalogue.former.note_message(key, max(times))
 
     def _update_texts(self, rows: Rows, sids: list[int], positions: list[int]) -> None:
         for sid, position in zip(sids, positions, strict=True):
@@ -136,23 +136,23 @@ class Newest:
             places = [self._devices.setdefault(series.device, len(self._devices)) for series in new]
             self._places = np.append(self._places, np.array(places, np.int64))
 
-    def of_tag(self, catalogue: Catalogue, device: str, tag: str) -> Latest | None:
+    def of_tag(self, catalogue: Catalogue, device: str, tag: str) -> LatestSample | None:
         """The newest sample of one tag."""
         sid = catalogue.find(device, tag)
         with self._lock:
             if sid is None or sid >= len(self._t) or self._t[sid] == NO_TIME:
                 return None
             value = value_of(int(self._kind[sid]), float(self._num[sid]), self._text.get(sid))
-            return Latest(value, int(self._status[sid]), int(self._t[sid]))
+            return LatestSample(value, int(self._status[sid]), int(self._t[sid]))
 
-    def latest(self, catalogue: Catalogue, device: str | None) -> dict[str, dict[str, Latest]]:
+    def latest(self, catalogue: Catalogue, device: str | None) -> dict[str, dict[str, LatestSample]]:
         """Device -> tag -> newest sample."""
         devices = [device] if device is not None else list(dict.fromkeys(entry.device for entry in catalogue.series))
-        found: dict[str, dict[str, Latest]] = {}
+        found: dict[str, dict[str, LatestSample]] = {}
         with self._lock:
             for name in devices:
                 tags = {
-                    tag: Latest(
+                    tag: LatestSample(
                         value_of(int(self._kind[sid]), float(self._num[sid]), self._text.get(sid)),
                         int(self._status[sid]),
                         int(self._t[sid]),

@@ -12,11 +12,11 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge_agent.app.agent.whole import Document, ended, figures
+from edge_agent.app.agent.delivery_counters import Document, ended, figures
 from edge_agent.clock import Clock
 from edge_agent.config.models import Mqtt, Site
 from edge_agent.errors import FindingsError
-from edge_agent.outbox import Gap, Outbox
+from edge_agent.outbox import Outbox, UndeliveredRange
 from edge_agent.outbox.folders import bytes_in, folder_of, holds_segments, workers_with_folder
 from edge_agent.publish import Publisher
 from edge_agent.topics import Topics
@@ -35,7 +35,7 @@ class _Open:
     publisher: Publisher
 
 
-class Leftovers:
+class OrphanedOutboxes:
     """The outboxes below `site.outbox.path`."""
 
     def __init__(self, site: Site, topics: Topics, clock: Clock) -> None:
@@ -48,14 +48,14 @@ class Leftovers:
         }
         self._open: dict[int, _Open] = {}
         self._ended: list[Document] = []
-        self._gaps: list[Gap] = []
+        self._gaps: list[UndeliveredRange] = []
 
     @property
     def closed(self) -> int:
         """Bytes of those that could not be opened yet."""
         return sum(self._waiting.values())
 
-    def held(self) -> dict[int, int]:
+    def bytes_by_outbox(self) -> dict[int, int]:
         """Bytes of each that is being emptied."""
         return {worker: one.outbox.stats.bytes for worker, one in self._open.items()}
 
@@ -76,7 +76,7 @@ class Leftovers:
             found |= one.outbox.pending_from()
         return found
 
-    def gaps(self) -> list[Gap]:
+    def gaps(self) -> list[UndeliveredRange]:
         """What was found missing in them since the last call."""
         found, self._gaps = self._gaps, []
         for one in self._open.values():

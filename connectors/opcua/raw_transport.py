@@ -98,7 +98,7 @@ class BoundedProtocol(UASocketProtocol):
         super()._process_received_message(msg)
 
     async def send_request(self, request: Any, *args: Any, **keys: Any) -> Buffer:
-        """asyncua's own, for all that is not sent by a `Wire`. Raises DecodeError for another service's answer."""
+        """asyncua's own, for all that is not sent by a `RawTransport`. Raises DecodeError for another service's answer."""
         answer = await super().send_request(request, *args, **keys)
         kind, expected = node_id(bytes(answer), 0)[0], _answer_to(type(request).__name__)
         if kind != expected:
@@ -156,7 +156,7 @@ def _has_state(protocol: object) -> bool:
     )
 
 
-def open_wire(client: Client) -> Wire | None:
+def open_wire(client: Client) -> RawTransport | None:
     """The raw wire of a connected client, or None when it has to be the stock path."""
     if os.environ.get(STOCK_ONLY) == "1":
         return None
@@ -171,7 +171,7 @@ def open_wire(client: Client) -> Wire | None:
     if protocol is None or not fits:
         _warn_once()
         return None
-    return Wire(protocol)
+    return RawTransport(protocol)
 
 
 @functools.cache
@@ -179,7 +179,7 @@ def _warn_once() -> None:
     log.warning("opcua-stock-path reason=%r", "this version of asyncua has other internals")
 
 
-class Wire:
+class RawTransport:
     """Sends encoded requests over an open secure channel and gives back the bodies of the responses."""
 
     __slots__ = ("_asked", "_deadline", "_loop", "_protocol")

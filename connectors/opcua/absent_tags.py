@@ -9,20 +9,20 @@ from collections.abc import Mapping, Sequence
 
 from connectors.opcua import subscriptions
 from connectors.opcua.delivery import Delivery
-from connectors.opcua.feed import Feed, GrantedSubscription
+from connectors.opcua.monitored_table import GrantedSubscription, MonitoredTable
 from connectors.opcua.options import OpcuaDevice
-from connectors.opcua.session import Session
+from connectors.opcua.session import OpcuaSession
 from edge_agent.sdk import Clock, TagTable
 
 log = logging.getLogger(__name__)
 
 
-class Seeker:
+class AbsentTagResolver:
     """Looks for absent tags with a growing pause: a PLC loads its program in seconds, or hours later."""
 
     def __init__(
         self,
-        session: Session,
+        session: OpcuaSession,
         delivery: Delivery,
         options_of: Mapping[TagTable, OpcuaDevice],
         clock: Clock,
@@ -60,10 +60,10 @@ class Seeker:
             async with asyncio.timeout(seconds):
                 await self._at_once.wait()
 
-    def _absent(self) -> list[tuple[GrantedSubscription, Feed]]:
+    def _absent(self) -> list[tuple[GrantedSubscription, MonitoredTable]]:
         return [(subscription, feed) for subscription, feed in self._delivery.feeds if feed.refused or feed.gone]
 
-    async def _seek(self, subscription: GrantedSubscription, feed: Feed) -> None:
+    async def _seek(self, subscription: GrantedSubscription, feed: MonitoredTable) -> None:
         positions = sorted(feed.refused.keys() | feed.gone)
         if not positions:
             return
@@ -72,7 +72,7 @@ class Seeker:
             log.info("opcua-nodes-gone device=%s count=%d", feed.table.device, len(gone))
         await self.renew(subscription, feed, positions)
 
-    async def renew(self, subscription: GrantedSubscription, feed: Feed, positions: Sequence[int]) -> None:
+    async def renew(self, subscription: GrantedSubscription, feed: MonitoredTable, positions: Sequence[int]) -> None:
         """Find these tags anew, and make their monitored items anew."""
         async with self._busy:
             found = await self._session.seek(feed.table, positions)

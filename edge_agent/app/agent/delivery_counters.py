@@ -57,7 +57,7 @@ def ended(document: Document) -> dict[str, Any]:
     return {**document, "outbox": {**document["outbox"], **held}}
 
 
-def added(documents: Sequence[Document]) -> dict[str, Any]:
+def sum_documents(documents: Sequence[Document]) -> dict[str, Any]:
     """All of them (at least one) as one; of the oldest pending values the oldest."""
     whole: dict[str, Any] = {}
     for part in ("counters", "entries", "outbox"):

@@ -12,7 +12,7 @@ from typing import Any, Final
 from connectors.opcua.binary import DecodeError
 from connectors.opcua.columns import Columns
 from connectors.opcua.resolve import GONE, Resolved
-from connectors.opcua.values import OVERFLOW, Shape
+from connectors.opcua.values import OVERFLOW, ValueShape
 from edge_agent.sdk import Batch, Cause, TagTable
 
 log = logging.getLogger(__name__)
@@ -21,13 +21,13 @@ _INFO_BITS: Final = 0x0C80
 _CODE_BITS: Final = 0xFFFF0000
 
 
-class Feed:
+class MonitoredTable:
     """The monitored items of one table. Positions in the table are the client handles, counted from `first_handle`."""
 
-    def __init__(self, table: TagTable, shape: Shape | None = None, first_handle: int = 0) -> None:
+    def __init__(self, table: TagTable, shape: ValueShape | None = None, first_handle: int = 0) -> None:
         self.table = table
         self.first_handle = first_handle
-        self.shape = Shape(table) if shape is None else shape
+        self.shape = ValueShape(table) if shape is None else shape
         self.resolved = Resolved([], [], {})
         """Where the tags are on the server."""
         self.items = array("I", [0] * len(table))
@@ -61,7 +61,7 @@ class Feed:
         if changes.status:
             self._note_overflow(changes)
         if handles == self._whole:
-            causes = self.shape.settle(changes.values, changes.status)
+            causes = self.shape.coerce(changes.values, changes.status)
             self.believed[:] = changes.values
             if changes.status or self.codes or self.reported is not None:
                 self.note(handles, changes.status)
@@ -81,7 +81,7 @@ class Feed:
         self, handles: list[int], values: list[Any], status: dict[int, int], source: list[int | None], t: int
     ) -> Batch:
         """The batch of some of the tags, none of them twice."""
-        causes = self.shape.settle(values, status, handles)
+        causes = self.shape.coerce(values, status, handles)
         believed = self.believed
         for position, value in zip(handles, values, strict=True):
             believed[position] = value
@@ -145,7 +145,7 @@ class GrantedSubscription:
         """Event loop time of the last sign of life."""
         self.order = asyncio.Lock()
         """Held while a message is handled, so that a repeated one comes before those that followed it."""
-        self.feeds: list[Feed] = []
+        self.feeds: list[MonitoredTable] = []
         self._starts: list[int] = []
         self._end = 0
 
@@ -154,16 +154,16 @@ class GrantedSubscription:
         """The devices whose tags are in it, each once."""
         return list(dict.fromkeys(feed.table.device for feed in self.feeds))
 
-    def add(self, table: TagTable, shape: Shape | None = None) -> Feed:
+    def add(self, table: TagTable, shape: ValueShape | None = None) -> MonitoredTable:
         """Take a table in; its items get the next client handles."""
-        feed = Feed(table, shape, self._end)
+        feed = MonitoredTable(table, shape, self._end)
         self._starts.append(self._end)
         self._end += len(table)
         self.feeds.append(feed)
         return feed
 
     def batches(self, changes: Columns, t: int) -> list[Batch]:
-        """As `Feed.batches`, of all its tables."""
+        """As `MonitoredTable.batches`, of all its tables."""
         if len(self.feeds) == 1:
             return self.feeds[0].batches(changes, t)
         parts: dict[int, Columns] = {}

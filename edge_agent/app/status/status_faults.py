@@ -38,7 +38,7 @@ _SEVERITY: Final = {"FAILURE": 0, "CHECK_FUNCTION": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class NotWell:
+class StatusFault:
     """One thing that is not well."""
 
     severity: int
@@ -51,7 +51,7 @@ class NotWell:
     """Why, and the next step: Chinese, English."""
 
 
-def not_well(document: Document, config: object, configured: Collection[str] | None = None) -> list[NotWell]:
+def not_well(document: Document, config: object, configured: Collection[str] | None = None) -> list[StatusFault]:
     """Of the documents `serve`, `agent` and (where it was asked for) `missing`; `configured`: only these devices."""
     store, agent = document["serve"], document["agent"]
     found = [*_process(store, "serve", config), *_process(agent, "run", config)]
@@ -59,7 +59,7 @@ def not_well(document: Document, config: object, configured: Collection[str] | N
         found += _never_reported(store["devices"], configured or ())
         said = {} if agent is None else {row["id"]: row for row in agent.get("devices", ())}
         found += _devices([_exact(row, said) for row in own_rows(store["devices"], configured)], store["t"])
-        found += _aside(store.get("was_aside", ()))
+        found += _unfollowed_names(store.get("was_aside", ()))
     elif agent is not None and "devices" in agent:
         found += _devices([_as_row(row) for row in agent["devices"]], None)
     missing = document.get("missing")
@@ -96,34 +96,34 @@ _PROCESSES: Final = {
 }
 
 
-def _process(part: Document | None, name: str, config: object) -> Iterator[NotWell]:
+def _process(part: Document | None, name: str, config: object) -> Iterator[StatusFault]:
     """Of one of the two processes: that it does not run or answer, else what it says of itself."""
     who, zh, en = _PROCESSES[name]
     if part is None:
         start = command(name, str(config))
         told = f"未运行，{zh}。请启动：{start}", f"It does not run: {en}. Start it: {start}"
-        yield NotWell(0, ("未运行", "not running"), who, None, told)
+        yield StatusFault(0, ("未运行", "not running"), who, None, told)
     elif "ne107" not in part:
-        yield NotWell(0, ("没有应答", "no answer"), who, None, (part["zh"], part["en"]))
+        yield StatusFault(0, ("没有应答", "no answer"), who, None, (part["zh"], part["en"]))
     else:
         for notice in part["ne107"]["notices"]:
             severity = _SEVERITY.get(notice["health"], 1)
             word = NAMES[Health[notice["health"]]]
-            yield NotWell(severity, word, who, notice.get("since"), (notice["zh"], notice["en"]))
+            yield StatusFault(severity, word, who, notice.get("since"), (notice["zh"], notice["en"]))
 
 
-def _never_reported(rows: Sequence[Document], configured: Collection[str]) -> Iterator[NotWell]:
+def _never_reported(rows: Sequence[Document], configured: Collection[str]) -> Iterator[StatusFault]:
     missing = never_reported(rows, configured)
     if missing:
-        yield NotWell(0, ("从未上报", "never reported"), _names(missing), None, SILENT)
+        yield StatusFault(0, ("从未上报", "never reported"), _names(missing), None, SILENT)
 
 
-def _aside(claims: Sequence[Document]) -> Iterator[NotWell]:
+def _unfollowed_names(claims: Sequence[Document]) -> Iterator[StatusFault]:
     """`was` of the plant's devices that are not followed; a guest's is no concern of ours."""
     for claim in claims:
         if not claim["guest"]:
             who = f"{claim['device']}  was: {claim['was']}"
-            yield NotWell(1, ("改名未采用", "rename not followed"), (who, who), None, (claim["zh"], claim["en"]))
+            yield StatusFault(1, ("改名未采用", "rename not followed"), (who, who), None, (claim["zh"], claim["en"]))
 
 
 def _names(ids: Sequence[str]) -> tuple[str, str]:
@@ -149,7 +149,7 @@ def _as_row(row: Document) -> Document:
     return {"id": row["id"], "connection": row["state"], "quality": "", "why": why, "last_good_t": row["last_good_t"]}
 
 
-def _devices(rows: Sequence[Document], now: int | None) -> Iterator[NotWell]:
+def _devices(rows: Sequence[Document], now: int | None) -> Iterator[StatusFault]:
     """Devices that are not online, those for one reason together."""
     groups: dict[tuple[str, str], list[Document]] = {}
     for row in rows:
@@ -164,16 +164,16 @@ def _devices(rows: Sequence[Document], now: int | None) -> Iterator[NotWell]:
         severity, zh, en = CONNECTIONS.get(connection, (1, connection, connection))
         since = [] if connection in _IN_PART else [t for row in group if (t := _last_good(row, now)) is not None]
         first = group[0]["why"]
-        yield NotWell(
+        yield StatusFault(
             severity,
             (zh, en),
             _names([row["id"] for row in group]),
             min(since, default=None),
-            (_told(group, first[0]), _told(group, first[1])),
+            (_fault_sentence(group, first[0]), _fault_sentence(group, first[1])),
         )
 
 
-def _told(group: Sequence[Document], why: str) -> str:
+def _fault_sentence(group: Sequence[Document], why: str) -> str:
     """The sentence; of a single device that answers in part, with what is wrong and how many tags it is."""
     quality = group[0]["quality"]
     if len(group) > 1 or group[0]["connection"] not in _IN_PART or not quality:
@@ -192,7 +192,7 @@ def _last_good(row: Document, now: int | None) -> int | None:
     return None if age is None or now is None else now - int(age * 1e9)
 
 
-def _lost(missing: Document, config: object) -> Iterator[NotWell]:
+def _lost(missing: Document, config: object) -> Iterator[StatusFault]:
     """Data that will never come, and data that never came."""
     look = command("status", str(config), "--wide")
     gaps, absent = missing["gaps"], missing.get("absent", ())
@@ -201,10 +201,10 @@ def _lost(missing: Document, config: object) -> Iterator[NotWell]:
         word = ("丢失数据", "data lost")
         who = (f"{entries:,} 条消息", number_of(entries, "message"))
         since = min(row["from_t"] for row in gaps)
-        yield NotWell(1, word, who, since, (f"{last['zh']}详情：{look}", f"{last['en']} Details: {look}"))
+        yield StatusFault(1, word, who, since, (f"{last['zh']}详情：{look}", f"{last['en']} Details: {look}"))
     if absent:
         entries = sum(row["entries"] for row in absent)
         who = (f"{entries:,} 条消息", number_of(entries, "message"))
         zh = f"没有入库，也没有缺口记录：仍在排队，或已被消息服务器丢弃。详情：{look}"
         en = f"Not stored, and no gap record: they still queue, or the broker dropped them. Details: {look}"
-        yield NotWell(1, ("未到达", "never arrived"), who, None, (zh, en))
+        yield StatusFault(1, ("未到达", "never arrived"), who, None, (zh, en))

@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 
 
-class Turnstile:
+class StartLimiter:
     """Lets one task through in each round of the event loop, in the order they came."""
 
     def __init__(self) -> None:

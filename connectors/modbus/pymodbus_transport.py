@@ -25,13 +25,23 @@ from pymodbus.client import (
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
-from connectors.modbus.endpoint import Endpoint
+from connectors.modbus.endpoint import ModbusEndpoint
 from connectors.modbus.faults import NO_PASSWORD
-from connectors.modbus.frame import IDENTIFICATION, ProtocolError, Request
+from connectors.modbus.frame import IDENTIFICATION, ProtocolError, ReadRequest
 from connectors.modbus.framing import Found
-from connectors.modbus.line import Reply, SilentError, SkippedError, Timing, fill, late, malformed, silent_unit, tune
 from connectors.modbus.options import ModbusDevice, ObjectName
-from connectors.modbus.stock_framer import FRAMERS, Judged
+from connectors.modbus.pymodbus_framer import FRAMERS, Judged
+from connectors.modbus.transport import (
+    Reply,
+    SilentError,
+    SkippedError,
+    Timing,
+    fill,
+    late,
+    malformed,
+    silent_unit,
+    tune,
+)
 from edge_agent.sdk import STATUS, DeviceError
 
 # Whatever it has to say comes back to us as an error and is told once, with the device's name.
@@ -49,14 +59,16 @@ _READ: Final[dict[ObjectName, str]] = {
 }  # fmt: skip
 
 
-class StockLine:
+class PymodbusTransport:
     """One open line by way of pymodbus, a `Line`; opened once.
 
     It ends when the peer closes it, an adapter is unplugged, or the bytes of a connection are no frames any more. A
     cancelled read ends a connection as well; on a bus (serial, UDP) the `Link` lets the line come to rest.
     """
 
-    def __init__(self, endpoint: Endpoint, options: ModbusDevice, now: Callable[[], int], last_id: int = 0) -> None:
+    def __init__(
+        self, endpoint: ModbusEndpoint, options: ModbusDevice, now: Callable[[], int], last_id: int = 0
+    ) -> None:
         """`last_id`: see `MbapFraming`. Raises OSError or ValueError for TLS files that cannot be used."""
         self.arrived = self.answers = 0
         self.fault: DeviceError | None = None
@@ -79,7 +91,7 @@ class StockLine:
         return self._client.ctx.next_tid
 
     @property
-    def heard(self) -> int:
+    def arrivals(self) -> int:
         """How often bytes arrived since the line was opened."""
         return self._framer.heard
 
@@ -101,7 +113,7 @@ class StockLine:
         """Give the line up at once."""
         self._end(DeviceError.of("closed_by_us", lost=True))
 
-    async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
+    async def exchange(self, requests: Sequence[ReadRequest], timing: Timing) -> list[Reply]:
         """See `Line`. One request after the other: pymodbus has one under way at a time."""
         if self.ended is not None:
             raise self.ended
@@ -120,7 +132,7 @@ class StockLine:
             fill(replies, fault)
         return cast("list[Reply]", replies)
 
-    async def _ask(self, request: Request, timing: Timing) -> Reply | None:
+    async def _ask(self, request: ReadRequest, timing: Timing) -> Reply | None:
         """The reply, or None when there is none and `fault` says why."""
         rest = self._last_arrival + timing.pause - self._loop.time()
         if rest > 0:
@@ -148,7 +160,7 @@ class StockLine:
             return malformed(found)
         return silent_unit(request, found) or found
 
-    async def _answer_to(self, request: Request, timeout: float) -> Found:
+    async def _answer_to(self, request: ReadRequest, timeout: float) -> Found:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         cancels = task.cancelling()
         self._framer.ask(request)
@@ -159,13 +171,13 @@ class StockLine:
             raise asyncio.CancelledError
         return cast(Judged, reply).verdict
 
-    def _overdue(self, request: Request, timeout: float) -> Found | None:
+    def _overdue(self, request: ReadRequest, timeout: float) -> Found | None:
         """The time is over: what came instead, where the device itself has spoken."""
         if self.ended is not None:
             self.fault = self.ended
             return None
         try:
-            instead = self._framer.give_up()
+            instead = self._framer.end_wait()
         except ProtocolError as error:
             self._broken(error)
             self.fault = self.ended
@@ -175,7 +187,7 @@ class StockLine:
             return None
         return instead
 
-    def _read(self, request: Request) -> Awaitable[ModbusPDU]:
+    def _read(self, request: ReadRequest) -> Awaitable[ModbusPDU]:
         if request.function == IDENTIFICATION:
             return self._client.read_device_information(read_code=1, object_id=request.address, device_id=request.unit)
         read: Callable[..., Awaitable[ModbusPDU]] = getattr(self._client, _READ[request.table])
@@ -206,7 +218,7 @@ class StockLine:
             manager.response_future.exception()  # retrieved: nobody may be waiting
 
 
-def _client(end: Endpoint, options: ModbusDevice, connection: Callable[[bool], None]) -> ModbusBaseClient:
+def _client(end: ModbusEndpoint, options: ModbusDevice, connection: Callable[[bool], None]) -> ModbusBaseClient:
     """The client of a transport: no retries, no reconnection, no time-out that comes before ours."""
     common: dict[str, Any] = {"timeout": _NEVER, "retries": 0, "reconnect_delay": 0, "trace_connect": connection}
     if end.serial:

@@ -13,7 +13,7 @@ from connectors.modbus.frame import (
     GATEWAY_TARGET_SILENT,
     Answer,
     ProtocolError,
-    Request,
+    ReadRequest,
     exception_cause,
 )
 from edge_agent.sdk import STATUS, DeviceError
@@ -50,7 +50,7 @@ class SilentError(DeviceError):
     """A gateway answered that the unit did not answer it."""
 
 
-class Line(Protocol):
+class ModbusTransport(Protocol):
     """An open line. Used by one task at a time."""
 
     arrived: int
@@ -68,10 +68,10 @@ class Line(Protocol):
         """The transaction id of the last request; 0 where there are none."""
 
     @property
-    def heard(self) -> int:
+    def arrivals(self) -> int:
         """How often bytes arrived since the line was opened."""
 
-    async def exchange(self, requests: Sequence[Request], timing: Timing) -> list[Reply]:
+    async def exchange(self, requests: Sequence[ReadRequest], timing: Timing) -> list[Reply]:
         """A reply to each request, in their order. Where the exchange ended early, the first request without an answer
         gets the reason and the others a `SkippedError`. Raises the DeviceError(lost=True) of a line that has ended."""
 
@@ -90,7 +90,7 @@ def fill(replies: list[Reply | None], error: DeviceError) -> None:
             replies[place] = skipped
 
 
-def late(request: Request, instead: ProtocolError | None, timeout: float) -> DeviceError:
+def late(request: ReadRequest, instead: ProtocolError | None, timeout: float) -> DeviceError:
     """The error of a request whose time is over; `instead`: what the framing has seen in the place of an answer."""
     if instead is None:
         return DeviceError.of("modbus_silent", unit=request.unit, seconds=f"{timeout:g}", request=request)
@@ -102,7 +102,7 @@ def malformed(error: ProtocolError) -> MalformedReplyError:
     return MalformedReplyError(STATUS[error.status], error.cause)
 
 
-def silent_unit(request: Request, answer: Answer) -> SilentError | None:
+def silent_unit(request: ReadRequest, answer: Answer) -> SilentError | None:
     """The error when a gateway says that the unit does not answer it. The gateway takes its time over each such
     request: the unit is to be asked for no more of this exchange."""
     if isinstance(answer, int) and answer in _GATEWAY:

@@ -24,7 +24,7 @@ def _nothing() -> None:
     """Nobody waits for the end of a round."""
 
 
-class Metronome:
+class PollTimer:
     """Wakes whoever's turn has come, and counts the reads under way. Belongs to one event loop.
 
     A timer of the event loop costs a handle, and for each comparison in its heap a call; a thousand connections

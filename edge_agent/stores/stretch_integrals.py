@@ -1,7 +1,7 @@
 """A power as what it adds up to: each reading holds until the next one, a bad one adds nothing.
 
 A power that is measured never repeats itself, so it cannot be kept as runs; but figures ask for it at few moments
-only. `Piece` is one stretch of readings as a rising total, `Adding` puts stretches together and answers at moments.
+only. `StretchIntegral` is one stretch of readings as a rising total, `StretchTotals` puts stretches together and answers at moments.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HOUR_NS: Final = 3.6e12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Piece:
+class StretchIntegral:
     """One stretch: `used[i]` unit-hours from its first reading `at[0]` to `at[i]`; its end is the last of `at`."""
 
     at: Longs
@@ -25,31 +25,31 @@ class Piece:
     rate: float
     """What holds at its end."""
 
-    def cut(self, moments: Longs) -> Piece:
+    def cut(self, moments: Longs) -> StretchIntegral:
         """Known at these moments (and at its two ends) only."""
         inside = moments[(moments > self.at[0]) & (moments < self.at[-1])]
         at = np.unique(np.concatenate([self.at[:1], inside, self.at[-1:]]))
-        return Piece(at, np.interp(at - self.at[0], self.at - self.at[0], self.used), self.rate)
+        return StretchIntegral(at, np.interp(at - self.at[0], self.at - self.at[0], self.used), self.rate)
 
 
-def piece(t: Longs, num: Floats, status: Codes, end: int) -> Piece | None:
+def piece(t: Longs, num: Floats, status: Codes, end: int) -> StretchIntegral | None:
     """From readings sorted by `t` and before `end`; None without any."""
     if not len(t):
         return None
     rate = np.where((status & np.uint32(0x80000000)) == 0, np.nan_to_num(num), 0.0)
     at = np.append(t, end)
-    return Piece(at, np.concatenate([[0.0], np.cumsum(rate * np.diff(at) / _HOUR_NS)]), float(rate[-1]))
+    return StretchIntegral(at, np.concatenate([[0.0], np.cumsum(rate * np.diff(at) / _HOUR_NS)]), float(rate[-1]))
 
 
-def joined(at: Longs, used: Floats, rate: Floats) -> Piece:
+def joined(at: Longs, used: Floats, rate: Floats) -> StretchIntegral:
     """Pieces one after the other, as one: `rate` is NaN but at the end of each, and holds until the next begins."""
     grown = np.diff(used)
     ends = np.flatnonzero(~np.isnan(rate[:-1]))
     grown[ends] = rate[ends] * np.diff(at)[ends] / _HOUR_NS
-    return Piece(at, np.concatenate([[0.0], np.cumsum(grown)]), float(rate[-1]))
+    return StretchIntegral(at, np.concatenate([[0.0], np.cumsum(grown)]), float(rate[-1]))
 
 
-class Adding:
+class StretchTotals:
     """The total of one series from the first of its moments to each of them, stretch by stretch in order of time."""
 
     def __init__(self, moments: Longs, rate: float | None) -> None:
@@ -59,7 +59,7 @@ class Adding:
         self._moments, self._done = moments, 0
         self._now, self._sum, self._rate = int(moments[0]), 0.0, rate or 0.0
 
-    def add(self, found: Piece | None, end: int) -> None:
+    def add(self, found: StretchIntegral | None, end: int) -> None:
         """The stretch up to `end`: its readings, or that there are none."""
         at, used, rate = np.array([end]), np.zeros(1), self._rate
         if found is not None:

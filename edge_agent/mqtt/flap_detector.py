@@ -13,7 +13,7 @@ LONGEST_S: Final = 5.0
 """Seconds between attempts then. Two clients of one name would otherwise throw each other out all the time."""
 
 
-class Restless:
+class FlapDetector:
     """Counts connections in a row that were accepted and did not hold.
 
     A broker that is away between them is none of these: then no connection is accepted.
@@ -40,7 +40,7 @@ class Restless:
         return max(seconds, LONGEST_S * min(1.0, 0.2 * (self.short - MANY + 1))) if self.now else seconds
 
 
-def restless(client_id: str, url: str, last: Finding) -> Finding:
+def flapping(client_id: str, url: str, last: Finding) -> Finding:
     """What to look at when connections do not hold; `last`: how the last of them ended."""
     zh, en = last.zh.rstrip("。"), last.en.rstrip(".")
     return Finding(

@@ -9,19 +9,19 @@ from dataclasses import replace
 from typing import Final
 
 from connectors.modbus.constants import OBJECTS
-from connectors.modbus.endpoint import Endpoint, parse_url
+from connectors.modbus.endpoint import ModbusEndpoint, parse_url
 from connectors.modbus.frame import (
     ILLEGAL_ADDRESS,
     ILLEGAL_VALUE,
     IdentificationRequest,
-    Request,
+    ReadRequest,
     exception_cause,
     identification_objects,
 )
-from connectors.modbus.line import MalformedReplyError, Reply, SilentError, Timing
 from connectors.modbus.link import Link
 from connectors.modbus.options import ModbusDevice, ObjectName
 from connectors.modbus.strangers import ANOTHER_SERVICE
+from connectors.modbus.transport import MalformedReplyError, Reply, SilentError, Timing
 from edge_agent.sdk import Cause, DeviceError
 
 #: The transaction id before the first one. The ids that follow it hold carriage return and line feed: to a device they
@@ -38,10 +38,10 @@ _MOST_PARTS = 3
 _UNKNOWN_FUNCTION_S = 1.0
 
 
-class Asking:
+class RequestExchange:
     """Asks the units of one line, one request at a time."""
 
-    def __init__(self, device: ModbusDevice, endpoint: Endpoint | None = None, pause: float = 0.0) -> None:
+    def __init__(self, device: ModbusDevice, endpoint: ModbusEndpoint | None = None, pause: float = 0.0) -> None:
         """`endpoint`: instead of the one of the device's url; `pause`: seconds between an answer and a request."""
         self.endpoint = endpoint or parse_url(device.url)
         self.requests = 0
@@ -63,7 +63,7 @@ class Asking:
         self._open = False
         await self._link.close()
 
-    async def ask(self, request: Request, least: float = 0.0) -> Reply:
+    async def ask(self, request: ReadRequest, least: float = 0.0) -> Reply:
         """The reply, waited for at least so many seconds. Raises DeviceError when there is no line and none can be
         opened."""
         if not self._open:
@@ -130,7 +130,7 @@ class Asking:
         return found
 
     async def _block(self, unit: int, table: ObjectName, first: int, count: int) -> list[bytes | Cause]:
-        request = Request(unit, table, first, count)
+        request = ReadRequest(unit, table, first, count)
         reply = await self.ask(request)
         if isinstance(reply, DeviceError):
             if not self._answered and reply.cause.name == "modbus_silent":
@@ -152,7 +152,7 @@ def _split(data: bytes, count: int, *, bits: bool) -> list[bytes | Cause]:
     return [(data[at // 8] >> at % 8 & 1).to_bytes(2, "big") for at in range(count)]
 
 
-async def rest(seconds: float) -> None:
+async def pause_line(seconds: float) -> None:
     """Leave a line alone for a while."""
     if seconds > 0:
         await asyncio.sleep(seconds)

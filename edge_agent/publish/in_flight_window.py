@@ -8,7 +8,7 @@ _SLOW_S = 1.0
 _START = 8.0
 
 
-class Pace:
+class InFlightWindow:
     """A window that grows while acknowledgements come quickly and halves when they do not, and a rate limit."""
 
     def __init__(self, most: int, rate: int | None, now: float) -> None:

@@ -8,7 +8,7 @@ PERIOD_S = 60.0
 """How long a subscriber that comes later waits for a birth at the most."""
 
 
-class Repetition:
+class RetransmitSchedule:
     """Whose turn it is. All times are the caller's monotonic seconds."""
 
     def __init__(self, now: float) -> None:
